@@ -1,0 +1,18 @@
+// The drivers that were compiled in: the only way from the daemon to a concrete driver.
+#pragma once
+
+#include "driver/driver_type.h"
+
+#include <memory>
+#include <span>
+#include <string>
+
+namespace vmemfs {
+
+/// In the order in which they are tried and listed.
+[[nodiscard]] std::span<const DriverType* const> all_drivers();
+
+/// Opens what a VmSpec names. The error says what is wrong with driver or parameters and what helps.
+[[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverContext& context);
+
+} // namespace vmemfs

@@ -1,0 +1,264 @@
+#include "drivers/fake/fake_driver.h"
+
+#include "util/zeros.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+bool touches(const GpaRange& range, std::span<const GpaRange> others) {
+  return std::ranges::any_of(others, [&](const GpaRange& other) {
+    return range.begin < other.end && other.begin < range.end;
+  });
+}
+
+/// [0, size) cut at every border of holes and roms, holes left out.
+Result<MemoryMap> make_map(std::uint64_t size, std::span<const GpaRange> holes, std::span<const GpaRange> roms) {
+  std::vector<Gpa> cuts{Gpa{0}, Gpa{size}};
+  for (const auto ranges : {holes, roms}) {
+    for (const GpaRange& range : ranges) {
+      cuts.push_back(std::min(range.begin, Gpa{size}));
+      cuts.push_back(std::min(range.end, Gpa{size}));
+    }
+  }
+  std::ranges::sort(cuts);
+  const auto repeated = std::ranges::unique(cuts);
+  cuts.erase(repeated.begin(), repeated.end());
+
+  std::vector<Region> regions;
+  for (std::size_t i = 1; i < cuts.size(); ++i) {
+    const GpaRange range{cuts[i - 1], cuts[i]};
+    if (!touches(range, holes)) {
+      const bool rom = touches(range, roms);
+      regions.push_back({range, rom ? RegionKind::rom : RegionKind::ram, !rom, rom ? 1U : 0U, range.begin.value()});
+    }
+  }
+  return MemoryMap::build(std::move(regions), {"fake.ram", "fake.rom"});
+}
+
+RegisterSet scripted_registers(std::uint32_t vcpu) {
+  RegisterSet registers;
+  for (std::size_t i = 0; i < kRegisterCount; ++i) {
+    const auto reg = static_cast<Register>(i);
+    if (reg != Register::cr8) { // one is absent, as in most real sources
+      registers.set(reg, (std::uint64_t{vcpu} << 32U) | (0x1000U + i));
+    }
+  }
+  return registers;
+}
+
+void fill_pattern(Gpa gpa, std::span<std::byte> buffer) {
+  std::size_t at = 0;
+  while (at < buffer.size()) {
+    const Gpa here = gpa + at;
+    const std::size_t skip = here.value() % sizeof(std::uint64_t);
+    const std::uint64_t word = fake_word(Gpa{here.value() - skip});
+    const std::size_t count = std::min(sizeof(word) - skip, buffer.size() - at);
+    std::memcpy(buffer.data() + at, reinterpret_cast<const std::byte*>(&word) + skip, count);
+    at += count;
+  }
+}
+
+} // namespace
+
+FakeDriver::FakeDriver(FakeOptions options)
+    : options_{std::move(options)}, identity_{options_.name, "00000000-0000-4000-8000-00000000fa4e", "fake"} {
+  for (std::uint32_t vcpu = 0; vcpu < options_.vcpus; ++vcpu) {
+    registers_.push_back(scripted_registers(vcpu));
+  }
+}
+
+Result<std::unique_ptr<FakeDriver>> FakeDriver::create(FakeOptions options) {
+  auto map = make_map(options.size, options.holes, options.roms);
+  if (!map) {
+    return tl::unexpected{map.error()};
+  }
+  std::unique_ptr<FakeDriver> driver{new FakeDriver{std::move(options)}};
+  driver->map_ = std::make_shared<const MemoryMap>(std::move(*map));
+  return driver;
+}
+
+std::shared_ptr<const MemoryMap> FakeDriver::memory_map() const {
+  const std::scoped_lock lock{mutex_};
+  return map_;
+}
+
+void FakeDriver::read_piece(const MemoryMap& map, ReadPiece& piece) const {
+  piece.done = 0;
+  piece.failure.reset();
+  if (gone_) {
+    piece.failure = ErrorKind::vm_gone;
+    return;
+  }
+  while (piece.done < piece.buffer.size()) {
+    const Gpa here = piece.gpa + piece.done;
+    const auto stretch = map.at(here);
+    if (stretch.region == nullptr) {
+      piece.failure = ErrorKind::hole;
+      return;
+    }
+    std::size_t count = std::min<std::uint64_t>(stretch.range.size(), piece.buffer.size() - piece.done);
+    for (const GpaRange& bad : options_.bad) {
+      if (bad.contains(here)) {
+        piece.failure = ErrorKind::bad_page;
+        return;
+      }
+      if (here < bad.begin) {
+        count = std::min<std::uint64_t>(count, bad.begin - here);
+      }
+    }
+    const auto target = piece.buffer.subspan(piece.done, count);
+    if (options_.pattern == FakePattern::zero) {
+      std::ranges::fill(target, std::byte{0});
+    } else {
+      fill_pattern(here, target);
+    }
+    piece.done += count;
+  }
+}
+
+void FakeDriver::read(std::span<ReadPiece> pieces) {
+  const auto map = memory_map();
+  for (ReadPiece& piece : pieces) {
+    read_piece(*map, piece);
+  }
+}
+
+std::span<const std::byte> FakeDriver::borrow(Gpa gpa, std::size_t size, MemoryPin& /*pin*/) {
+  if (gone_ || size > zeros().size() || !options_.bad.empty()) {
+    return {};
+  }
+  const auto map = memory_map();
+  const auto stretch = map->at(gpa);
+  if (stretch.region == nullptr || stretch.range.size() < size) {
+    return {};
+  }
+  return zeros().first(size);
+}
+
+Result<void> FakeDriver::refresh() {
+  log_call("refresh");
+  return {};
+}
+
+AccessReport FakeDriver::access() const {
+  return {"made up from the parameters", "made up: a function of the address", "scripted", "a flag"};
+}
+
+Result<void> FakeDriver::check_vcpu(VcpuId vcpu) const {
+  if (gone_) {
+    return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
+  }
+  if (vcpu.value() >= options_.vcpus) {
+    return fail(ErrorKind::not_found, "fake", fmt::format("there is no vCPU {}", vcpu.value()));
+  }
+  return {};
+}
+
+Result<RegisterSet> FakeDriver::read_registers(VcpuId vcpu) {
+  log_call("read_registers");
+  if (const auto checked = check_vcpu(vcpu); !checked) {
+    return tl::unexpected{checked.error()};
+  }
+  const std::scoped_lock lock{mutex_};
+  return registers_[vcpu.value()];
+}
+
+Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  log_call("write_registers");
+  if (auto checked = check_vcpu(vcpu); !checked) {
+    return checked;
+  }
+  const std::scoped_lock lock{mutex_};
+  for (const RegisterValue& value : values) {
+    if (!registers_[vcpu.value()].get(value.reg)) {
+      return fail(ErrorKind::unsupported, "fake", fmt::format("{} can't be set", to_string(value.reg)));
+    }
+  }
+  for (const RegisterValue& value : values) {
+    registers_[vcpu.value()].set(value.reg, value.value);
+  }
+  return {};
+}
+
+Result<RunStatus> FakeDriver::run_status() {
+  log_call("run_status");
+  if (gone_) {
+    return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
+  }
+  const std::scoped_lock lock{mutex_};
+  return RunStatus{running_, running_ ? "running" : "paused"};
+}
+
+Result<void> FakeDriver::pause() {
+  log_call("pause");
+  if (gone_) {
+    return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
+  }
+  set_running(false);
+  return {};
+}
+
+Result<void> FakeDriver::resume() {
+  log_call("resume");
+  if (gone_) {
+    return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
+  }
+  set_running(true);
+  return {};
+}
+
+void FakeDriver::set_listener(VmListener* listener) {
+  const std::scoped_lock lock{listener_mutex_};
+  listener_ = listener;
+}
+
+void FakeDriver::die() {
+  gone_ = true;
+  emit(VmEvent::gone);
+}
+
+void FakeDriver::change_layout(std::vector<GpaRange> holes) {
+  auto map = make_map(options_.size, holes, options_.roms);
+  if (map) {
+    {
+      const std::scoped_lock lock{mutex_};
+      map_ = std::make_shared<const MemoryMap>(std::move(*map));
+    }
+    emit(VmEvent::layout_changed);
+  }
+}
+
+void FakeDriver::set_running(bool running) {
+  bool changed = false;
+  {
+    const std::scoped_lock lock{mutex_};
+    changed = std::exchange(running_, running) != running;
+  }
+  if (changed) {
+    emit(running ? VmEvent::resumed : VmEvent::paused);
+  }
+}
+
+std::vector<std::string> FakeDriver::calls() const {
+  const std::scoped_lock lock{mutex_};
+  return calls_;
+}
+
+void FakeDriver::log_call(std::string_view call) {
+  const std::scoped_lock lock{mutex_};
+  calls_.emplace_back(call);
+}
+
+void FakeDriver::emit(VmEvent event) {
+  const std::scoped_lock lock{listener_mutex_};
+  if (listener_ != nullptr) {
+    listener_->on_vm_event(event);
+  }
+}
+
+} // namespace vmemfs

@@ -1,0 +1,112 @@
+#include "drivers/qemu/guest_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+/// Collects host pieces and sends them on in full batches, without allocating.
+class Batch {
+public:
+  explicit Batch(const HostMemory& host) : host_{host} {}
+
+  void add(ReadPiece& owner, const HostPiece& piece) {
+    if (count_ == kMost) {
+      flush();
+    }
+    owners_[count_] = &owner;
+    pieces_[count_] = piece;
+    ++count_;
+  }
+
+  /// A piece counts up to its first failure; what was read behind that is not claimed.
+  void flush() {
+    host_.read(std::span{pieces_}.first(count_));
+    for (std::size_t i = 0; i < count_; ++i) {
+      ReadPiece& owner = *owners_[i];
+      if (!owner.failure) {
+        owner.done += pieces_[i].done;
+        owner.failure = pieces_[i].failure;
+      }
+    }
+    count_ = 0;
+  }
+
+private:
+  static constexpr std::size_t kMost = 64;
+
+  const HostMemory& host_;
+  std::array<ReadPiece*, kMost> owners_;
+  std::array<HostPiece, kMost> pieces_;
+  std::size_t count_ = 0;
+};
+
+} // namespace
+
+GuestMemory::GuestMemory(Layout layout, MemoryMap map, std::vector<HvaRange> extents,
+                         std::shared_ptr<const HostMemory> host)
+    : layout_{std::move(layout)}, map_{std::move(map)}, extents_{std::move(extents)}, host_{std::move(host)} {}
+
+Result<std::shared_ptr<const GuestMemory>> GuestMemory::open(Layout layout, std::shared_ptr<const Process> process,
+                                                             const GuestMemory* before) {
+  auto map = to_memory_map(layout);
+  if (!map) {
+    return tl::unexpected{map.error()};
+  }
+  auto extents = block_extents(layout);
+  std::shared_ptr<const HostMemory> host;
+  if (before != nullptr && before->extents_ == extents) {
+    host = before->host_;
+  } else {
+    auto opened = HostMemory::open(std::move(process), extents);
+    if (!opened) {
+      return tl::unexpected{opened.error()};
+    }
+    host = std::move(*opened);
+  }
+  return std::shared_ptr<const GuestMemory>{
+      new GuestMemory{std::move(layout), std::move(*map), std::move(extents), std::move(host)}};
+}
+
+Hva GuestMemory::hva_of(const Region& region, Gpa gpa) const {
+  const auto index = static_cast<std::size_t>(&region - map_.regions().data());
+  return layout_.ranges[index].hva + (gpa - region.range.begin);
+}
+
+void GuestMemory::read(std::span<ReadPiece> pieces) const {
+  Batch batch{*host_};
+  for (ReadPiece& piece : pieces) {
+    piece.done = 0;
+    piece.failure.reset();
+    std::size_t planned = 0;
+    bool hole = false;
+    while (planned < piece.buffer.size() && !hole) {
+      const Gpa here = piece.gpa + planned;
+      const auto stretch = map_.at(here);
+      hole = stretch.region == nullptr;
+      if (!hole) {
+        const std::size_t count = std::min<std::uint64_t>(stretch.range.size(), piece.buffer.size() - planned);
+        batch.add(piece, {hva_of(*stretch.region, here), piece.buffer.subspan(planned, count), 0, std::nullopt});
+        planned += count;
+      }
+    }
+  }
+  batch.flush();
+  for (ReadPiece& piece : pieces) {
+    if (!piece.failure && piece.done < piece.buffer.size()) { // planned only up to a hole
+      piece.failure = ErrorKind::hole;
+    }
+  }
+}
+
+std::span<const std::byte> GuestMemory::borrow(Gpa gpa, std::size_t size) const {
+  const auto stretch = map_.at(gpa);
+  if (stretch.region == nullptr || stretch.range.size() < size) {
+    return {};
+  }
+  return host_->borrow(hva_of(*stretch.region, gpa), size);
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,46 @@
+// One layout of a guest's memory together with the way to its bytes.
+#pragma once
+
+#include "core/memory_map.h"
+#include "driver/driver.h"
+#include "drivers/qemu/layout.h"
+#include "util/host_memory.h"
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+/// Immutable and thread-safe; replaced as a whole when the layout changes. A reader keeps the one that
+/// it began with.
+class GuestMemory {
+public:
+  /// Takes over the host memory of `before` (may be null) where the blocks are still the same, as its
+  /// mappings are then warm.
+  static Result<std::shared_ptr<const GuestMemory>> open(Layout layout, std::shared_ptr<const Process> process,
+                                                         const GuestMemory* before);
+
+  [[nodiscard]] const MemoryMap& map() const { return map_; }
+  [[nodiscard]] const Layout& layout() const { return layout_; }
+  [[nodiscard]] const HostMemory& host() const { return *host_; }
+
+  /// See Driver::read().
+  void read(std::span<ReadPiece> pieces) const;
+
+  /// See DirectMemory::borrow(); the pin is this object.
+  [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size) const;
+
+private:
+  GuestMemory(Layout layout, MemoryMap map, std::vector<HvaRange> extents, std::shared_ptr<const HostMemory> host);
+
+  [[nodiscard]] Hva hva_of(const Region& region, Gpa gpa) const;
+
+  const Layout layout_; ///< ranges in the order of map_.regions()
+  const MemoryMap map_;
+  const std::vector<HvaRange> extents_;
+  const std::shared_ptr<const HostMemory> host_;
+};
+
+} // namespace vmemfs::qemu

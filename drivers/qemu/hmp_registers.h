@@ -1,0 +1,28 @@
+// Parser of QEMU's `info registers -a` for x86: the registers of all vCPUs.
+//
+// Format (QEMU target/i386/cpu-dump.c): a block "CPU#N" for each vCPU; `RAX=...` with 16 digits while
+// the vCPU runs 64-bit code (or has LMA set), else `EAX=...` with 8; segments as `CS =0010 BASE LIMIT
+// FLAGS ...`; `GDT=     BASE LIMIT`; `EFER=...`. FPU and SSE lines are skipped.
+//
+// FLAGS is the upper half of the segment's descriptor as QEMU caches it, and becomes the attributes of
+// core/registers.h: bits 8 to 15 and 20 to 23 move down by 8, nothing is lost or made up. Bit 16
+// (unusable), which QEMU does not keep, is set where the segment is not present (P clear), which is
+// how KVM and QEMU translate into each other. QEMU never prints cr8, star and the other MSRs: they
+// stay absent.
+//
+// Pure functions, thread-safe. The text is not trusted.
+#pragma once
+
+#include "core/error.h"
+#include "core/registers.h"
+
+#include <string_view>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+/// One set a vCPU, indexed by its number; a number that QEMU leaves out (an unplugged vCPU) has an empty
+/// set. source_failed where the text has no vCPU or a value is malformed.
+[[nodiscard]] Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text);
+
+} // namespace vmemfs::qemu

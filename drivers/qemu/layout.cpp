@@ -1,0 +1,208 @@
+#include "drivers/qemu/layout.h"
+
+#include "drivers/qemu/mtree.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+/// Smaller blocks of plain RAM that no backend stands behind are some device's scratch memory.
+constexpr std::uint64_t kSmallestMainMemory = std::uint64_t{1} << 20U;
+
+bool continues(const LayoutRange& before, const LayoutRange& after) {
+  return before.range.end == after.range.begin && before.kind == after.kind &&
+         before.writable == after.writable && before.block_base() == after.block_base() &&
+         before.hva + before.range.size() == after.hva;
+}
+
+/// Sorts and joins neighbours: QEMU cuts its view wherever it once had to.
+void tidy(std::vector<LayoutRange>& ranges) {
+  std::ranges::sort(ranges, {}, [](const LayoutRange& range) { return range.range.begin; });
+  std::vector<LayoutRange> joined;
+  for (LayoutRange& range : ranges) {
+    if (!joined.empty() && continues(joined.back(), range)) {
+      joined.back().range.end = range.range.end;
+    } else {
+      joined.push_back(std::move(range));
+    }
+  }
+  ranges = std::move(joined);
+}
+
+bool is_memory(MtreeType type) {
+  switch (type) {
+  case MtreeType::ram:
+  case MtreeType::rom:
+  case MtreeType::romd:
+  case MtreeType::nv_ram: return true;
+  case MtreeType::ramd: // a real device's memory: reading may have side effects
+  case MtreeType::io: return false;
+  }
+  return false;
+}
+
+/// Which blocks of plain RAM are main memory, for the monitor's way of telling.
+class MainMemory {
+public:
+  MainMemory(std::vector<std::string> backends, std::vector<GpaRange> bars)
+      : backends_{std::move(backends)}, bars_{std::move(bars)} {}
+
+  /// Memory behind a BAR is a device's even if a backend stands behind it (ivshmem). QEMU before 5.0
+  /// does not list the backend of its main memory, but that always begins at 0.
+  [[nodiscard]] bool is_main(const MtreeRange& range) const {
+    const bool behind_bar = std::ranges::any_of(bars_, [&](const GpaRange& bar) {
+      return bar.begin <= range.range.begin && range.range.end <= bar.end;
+    });
+    return !behind_bar && (range.type == MtreeType::nv_ram || range.range.begin == Gpa{0} ||
+                           std::ranges::find(backends_, range.name) != backends_.end());
+  }
+
+private:
+  std::vector<std::string> backends_;
+  std::vector<GpaRange> bars_;
+};
+
+RegionKind kind_of(const MtreeRange& range, const std::map<std::string, bool, std::less<>>& main_by_name) {
+  if (range.type == MtreeType::rom || range.type == MtreeType::romd) {
+    return RegionKind::rom;
+  }
+  return main_by_name.at(range.name) ? RegionKind::ram : RegionKind::device;
+}
+
+/// QEMU puts the PCI address of the owner before the name of a device's block: "0000:00:02.0/vga.vram".
+bool belongs_to_pci_device(std::string_view block_id) {
+  return block_id.size() > 12 && block_id[4] == ':' && block_id[7] == ':' && block_id[10] == '.';
+}
+
+/// The layout that the text of `info mtree -f` stands for.
+Result<Layout> layout_of(const std::string& mtree, MonitorSession& session) {
+  auto parsed = parse_mtree(mtree);
+  if (!parsed) {
+    return tl::unexpected{parsed.error()};
+  }
+  std::erase_if(*parsed, [](const MtreeRange& range) { return !is_memory(range.type); });
+
+  auto backends = session.memory_backend_ids();
+  if (!backends) {
+    return tl::unexpected{backends.error()};
+  }
+  auto bars = session.pci_bars();
+  if (!bars) {
+    return tl::unexpected{bars.error()};
+  }
+  std::vector<Gpa> starts;
+  std::ranges::transform(*parsed, std::back_inserter(starts), [](const MtreeRange& r) { return r.range.begin; });
+  const auto hvas = session.gpa2hva(starts);
+  if (!hvas) {
+    return tl::unexpected{hvas.error()};
+  }
+
+  const MainMemory main_memory{std::move(*backends), std::move(*bars)};
+  std::map<std::string, bool, std::less<>> main_by_name; // also for pieces that are seen elsewhere too
+  for (const MtreeRange& range : *parsed) {
+    const bool is_main = main_memory.is_main(range);
+    const auto [entry, added] = main_by_name.emplace(range.name, is_main);
+    entry->second = entry->second || is_main;
+  }
+
+  Layout layout;
+  for (std::size_t i = 0; i < parsed->size(); ++i) {
+    const MtreeRange& range = (*parsed)[i];
+    if (!(*hvas)[i]) {
+      return fail(ErrorKind::busy, "qemu",
+                  fmt::format("the memory layout changed while it was read (at {:#x}); try again",
+                              range.range.begin.value()));
+    }
+    const bool writable = range.type == MtreeType::ram || range.type == MtreeType::nv_ram;
+    layout.ranges.push_back(
+        {range.range, kind_of(range, main_by_name), writable, range.name, range.offset, *(*hvas)[i]});
+  }
+  tidy(layout.ranges);
+  return layout;
+}
+
+} // namespace
+
+Result<Layout> layout_from_monitor(MonitorSession& session) {
+  // The monitor answers one question at a time, so it only holds if the view is the same at the end.
+  constexpr int kTries = 5; // firmware moves its windows many times a second
+  for (int i = 0; i < kTries; ++i) {
+    const auto before = session.mtree();
+    if (!before) {
+      return tl::unexpected{before.error()};
+    }
+    auto layout = layout_of(*before, session);
+    const auto after = session.mtree();
+    if (after && *after == *before) {
+      return layout;
+    }
+  }
+  return fail(ErrorKind::busy, "qemu", "the memory layout kept changing while it was read; try again");
+}
+
+Result<Layout> layout_from_flat_view(const FlatViewReader& reader) {
+  const auto view = reader.read();
+  if (!view) {
+    return tl::unexpected{view.error()};
+  }
+  std::map<Hva, std::uint64_t> shown_of_block; // bytes, by where the block is
+  for (const FlatRangeInfo& range : view->ranges) {
+    shown_of_block[range.hva - range.offset] += range.range.size();
+  }
+  Layout layout;
+  layout.stamp = view->stamp;
+  for (const FlatRangeInfo& range : view->ranges) {
+    if (range.device) {
+      continue;
+    }
+    const bool is_main = !belongs_to_pci_device(range.block_id) &&
+                         shown_of_block[range.hva - range.offset] >= kSmallestMainMemory;
+    const RegionKind kind = range.rom ? RegionKind::rom : is_main ? RegionKind::ram : RegionKind::device;
+    layout.ranges.push_back({range.range, kind, range.writable, range.name, range.offset, range.hva});
+  }
+  tidy(layout.ranges);
+  return layout;
+}
+
+bool same_memory(const Layout& a, const Layout& b) {
+  return std::ranges::equal(a.ranges, b.ranges, [](const LayoutRange& x, const LayoutRange& y) {
+    return x.range == y.range && x.hva == y.hva && x.kind == y.kind && x.writable == y.writable;
+  });
+}
+
+Result<MemoryMap> to_memory_map(const Layout& layout) {
+  std::vector<Region> regions;
+  std::vector<std::string> blocks;
+  std::map<Hva, std::uint32_t> block_indices;
+  for (const LayoutRange& range : layout.ranges) {
+    const auto [entry, added] =
+        block_indices.emplace(range.block_base(), static_cast<std::uint32_t>(blocks.size()));
+    if (added) {
+      blocks.push_back(range.name);
+    }
+    regions.push_back({range.range, range.kind, range.writable, entry->second, range.offset});
+  }
+  return MemoryMap::build(std::move(regions), std::move(blocks));
+}
+
+std::vector<HvaRange> block_extents(const Layout& layout) {
+  std::map<Hva, HvaRange> extents;
+  for (const LayoutRange& range : layout.ranges) {
+    const HvaRange here{range.hva, range.hva + range.range.size()};
+    const auto [entry, added] = extents.emplace(range.block_base(), here);
+    if (!added) {
+      entry->second.begin = std::min(entry->second.begin, here.begin);
+      entry->second.end = std::max(entry->second.end, here.end);
+    }
+  }
+  std::vector<HvaRange> list;
+  std::ranges::transform(extents, std::back_inserter(list), [](const auto& entry) { return entry.second; });
+  return list;
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,119 @@
+#include "drivers/qemu/monitor_socket.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fmt/format.h>
+#include <fstream>
+#include <optional>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace vmemfs::qemu {
+namespace {
+
+constexpr std::string_view kOrigin = "qmp";
+
+Result<std::string> read_link(const std::string& path) {
+  std::array<char, 4096> target{};
+  const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
+  if (size < 0) {
+    return fail_errno(errno, kOrigin, fmt::format("can't read the link {}", path));
+  }
+  return std::string{target.data(), static_cast<std::size_t>(size)};
+}
+
+/// Splits off the first word of `text`.
+std::string_view take_word(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  const std::string_view word = text.substr(0, text.find(' '));
+  text.remove_prefix(word.size());
+  return word;
+}
+
+/// Path in a line of net/unix, "Num: RefCount Protocol Flags Type St Inode Path", if that is the
+/// listening socket with this inode number.
+std::optional<std::string> listening_path(std::string_view line, std::string_view inode) {
+  constexpr std::uint64_t kAcceptsConnections = 0x10000; // SO_ACCEPTCON of the kernel
+  for (unsigned skipped = 0; skipped < 3; ++skipped) {
+    take_word(line);
+  }
+  const auto flags = parse_hex(take_word(line));
+  take_word(line);
+  take_word(line);
+  if (!flags || (*flags & kAcceptsConnections) == 0 || take_word(line) != inode || line.size() < 2) {
+    return std::nullopt;
+  }
+  return std::string{line.substr(1)};
+}
+
+/// Path that the listening socket `fd` of the process is bound to.
+Result<std::string> path_of_fd(int fd, const std::string& process) {
+  const auto link = read_link(fmt::format("{}/fd/{}", process, fd));
+  if (!link) {
+    return tl::unexpected{link.error()};
+  }
+  constexpr std::string_view kPrefix = "socket:[";
+  if (!link->starts_with(kPrefix) || !link->ends_with(']')) {
+    return fail(ErrorKind::not_found, kOrigin, fmt::format("descriptor {} of that QEMU is no socket", fd));
+  }
+  const std::string inode = link->substr(kPrefix.size(), link->size() - kPrefix.size() - 1);
+  std::ifstream table{process + "/net/unix"};
+  for (std::string line; std::getline(table, line);) {
+    auto path = listening_path(line, inode);
+    if (path && path->starts_with('@')) {
+      break; // an abstract name
+    }
+    if (path) {
+      return std::move(*path);
+    }
+  }
+  return fail(ErrorKind::not_found, kOrigin,
+              fmt::format("the monitor on descriptor {} of that QEMU has no path to connect to", fd));
+}
+
+bool is_same_file(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/// `inside` leads to the socket through /proc, `plain` perhaps too.
+Result<std::string> choose(const std::string& plain, const std::string& inside) {
+  struct stat plain_stat {};
+  struct stat inside_stat {};
+  const bool plain_there = ::stat(plain.c_str(), &plain_stat) == 0 && S_ISSOCK(plain_stat.st_mode);
+  if (::stat(inside.c_str(), &inside_stat) != 0) {
+    const int os_errno = errno;
+    // Without the right to look into /proc/PID the plain path is the best guess.
+    if ((os_errno == EACCES || os_errno == EPERM) && plain_there) {
+      return plain;
+    }
+    return fail_errno(os_errno, kOrigin, fmt::format("can't reach the monitor socket {}", plain));
+  }
+  if (!S_ISSOCK(inside_stat.st_mode)) {
+    return fail(ErrorKind::not_found, kOrigin, fmt::format("{} is no socket", plain));
+  }
+  return plain_there && is_same_file(plain_stat, inside_stat) ? plain : inside;
+}
+
+} // namespace
+
+Result<std::string> find_monitor_path(const MonitorSocket& socket, pid_t qemu, const std::string& proc) {
+  const std::string process = fmt::format("{}/{}", proc, qemu);
+  std::string path = socket.path;
+  if (socket.fd) {
+    auto found = path_of_fd(*socket.fd, process);
+    if (!found) {
+      return found;
+    }
+    path = std::move(*found);
+  }
+  if (path.starts_with('/')) {
+    return choose(path, process + "/root" + path);
+  }
+  const auto directory = read_link(process + "/cwd");
+  return choose(directory.value_or("") + "/" + path, process + "/cwd/" + path);
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,27 @@
+// A monitor socket as QEMU's command line has it, and where this process can reach it.
+//
+// Sources of the formats: proc(5) for /proc/PID/fd, root and cwd; /proc/PID/net/unix as in the kernel's
+// net/unix/af_unix.c. Nothing here connects to anything. Thread-safe.
+#pragma once
+
+#include "core/error.h"
+
+#include <optional>
+#include <string>
+#include <sys/types.h>
+
+namespace vmemfs::qemu {
+
+/// A QMP monitor on a listening UNIX socket. Exactly one of path and fd is given.
+struct MonitorSocket {
+  std::string path;      ///< as QEMU was given it: perhaps relative to its working directory
+  std::optional<int> fd; ///< number in QEMU of a socket that its parent (libvirt) opened
+};
+
+/// An absolute path to the socket as seen from here; it leads through /proc/PID where QEMU lives in
+/// another mount namespace. `proc` is where procfs is mounted. not_found: the socket has no path, or is
+/// not there (any more). permission: looking was denied.
+[[nodiscard]] Result<std::string> find_monitor_path(const MonitorSocket& socket, pid_t qemu,
+                                                    const std::string& proc = "/proc");
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,375 @@
+#include "drivers/qemu/qemu_driver.h"
+
+#include "drivers/qemu/gdbstub.h"
+#include "drivers/qemu/hmp_registers.h"
+#include "util/log.h"
+#include "util/worker.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <thread>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+/// While firmware runs, the layout may change between two looks at it; then another pair is taken.
+constexpr int kLayoutTries = 20;
+constexpr std::chrono::milliseconds kBetweenTries{20};
+
+ReadPiece& all_gone(ReadPiece& piece) {
+  piece.done = 0;
+  piece.failure = ErrorKind::vm_gone;
+  return piece;
+}
+
+} // namespace
+
+QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context)
+    : qemu_{std::move(qemu)}, options_{options}, context_{context},
+      identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu"}, vcpus_{qemu_.command_line.vcpus},
+      lease_{std::make_shared<Lease>()} {
+  lease_->driver = this;
+}
+
+QemuDriver::~QemuDriver() {
+  const std::scoped_lock lock{lease_->mutex};
+  lease_->driver = nullptr;
+}
+
+Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const QemuOptions& options,
+                                                       const DriverContext& context) {
+  std::unique_ptr<QemuDriver> driver{new QemuDriver{std::move(qemu), options, context}};
+  driver->probe_monitors();
+  driver->probe_flat_view();
+  if (auto taken = driver->take_first_layout(); !taken) {
+    return tl::unexpected{taken.error()};
+  }
+  if (auto watched = driver->watch_end(); !watched) {
+    return tl::unexpected{watched.error()};
+  }
+  return driver;
+}
+
+void QemuDriver::note(std::string what, bool ok, std::string detail) {
+  log::debug("qemu {}: {}: {}: {}", qemu_.process->pid(), what, ok ? "yes" : "no", detail);
+  const std::scoped_lock lock{probe_mutex_};
+  const auto known = std::ranges::find(probe_, what, &ProbeResult::what);
+  if (known != probe_.end()) {
+    *known = {std::move(what), ok, std::move(detail)};
+  } else {
+    probe_.push_back({std::move(what), ok, std::move(detail)});
+  }
+}
+
+/// Takes the first monitor that answers.
+void QemuDriver::probe_monitors() {
+  if (qemu_.monitor_paths.empty()) {
+    note("monitor", false, qemu_.no_monitor);
+  }
+  for (const std::string& path : qemu_.monitor_paths) {
+    auto monitor = std::make_unique<Monitor>(path, options_.timeout, options_.keep_monitor,
+                                             [this](const QmpEvent& event) { on_monitor_event(event); });
+    auto session = monitor->session();
+    if (!session) {
+      note(fmt::format("monitor {}", path), false, session.error().message());
+      continue;
+    }
+    if (const auto count = session->vcpu_count()) {
+      vcpus_ = *count;
+    }
+    if (identity_.name.empty()) {
+      identity_.name = session->name().value_or("");
+    }
+    if (identity_.uuid.empty()) {
+      identity_.uuid = session->uuid().value_or("");
+    }
+    note(fmt::format("monitor {}", path), true,
+         fmt::format("QEMU {}, {}", session->qemu_version(),
+                     options_.keep_monitor ? "kept open" : "held for single commands only"));
+    session = tl::unexpected{Error{}}; // its turn ends before the monitor may
+    monitor_ = std::move(monitor);
+    return;
+  }
+}
+
+void QemuDriver::probe_flat_view() {
+  if (options_.map == MapSource::monitor || options_.map == MapSource::guess) {
+    return;
+  }
+  auto reader = FlatViewReader::open(qemu_.process);
+  if (!reader) {
+    note("flat view", false, reader.error().message());
+    return;
+  }
+  flat_view_ = std::move(*reader);
+  note("flat view", true, "read from QEMU's memory by its exported symbol, all self-checks passed");
+}
+
+Result<Layout> QemuDriver::layout_by_monitor() {
+  auto session = monitor_->session();
+  if (!session) {
+    return tl::unexpected{session.error()};
+  }
+  return layout_from_monitor(*session);
+}
+
+/// Both sources must say the same; the guest may move its windows between the two, so it tries again.
+Result<Layout> QemuDriver::read_checked_layout() {
+  for (int i = 0; i < kLayoutTries; ++i) {
+    const auto by_monitor = layout_by_monitor();
+    if (!by_monitor && by_monitor.error().kind != ErrorKind::busy) {
+      return tl::unexpected{by_monitor.error()};
+    }
+    auto by_view = layout_from_flat_view(*flat_view_);
+    if (by_monitor && by_view && same_memory(*by_monitor, *by_view)) {
+      return by_view;
+    }
+    std::this_thread::sleep_for(kBetweenTries);
+  }
+  return fail(ErrorKind::source_failed, "qemu",
+              "monitor and flat view kept telling different memory layouts; map=monitor or map=flatview "
+              "takes one of them");
+}
+
+Result<void> QemuDriver::take_first_layout() {
+  if (options_.map == MapSource::guess) {
+    map_source_ = "GUESSED from machine type and memory size, as map=guess asked; it may be wrong";
+  } else if (options_.map != MapSource::flat_view && monitor_ != nullptr && flat_view_) {
+    map_source_ = "monitor (info mtree -f, gpa2hva), equal to QEMU's own flat view, which is then followed";
+    auto layout = read_checked_layout();
+    if (!layout) {
+      return tl::unexpected{layout.error()};
+    }
+    return publish(std::move(*layout));
+  } else if (flat_view_) {
+    map_source_ = "QEMU's own flat view, followed";
+  } else if (options_.map != MapSource::flat_view && monitor_ != nullptr) {
+    map_source_ = "monitor (info mtree -f, gpa2hva), read anew on refresh, resume, reset and reads outside";
+  } else {
+    std::string reasons;
+    for (const ProbeResult& result : probe()) {
+      reasons += fmt::format("; {}: {}", result.what, result.detail);
+    }
+    return fail(ErrorKind::unsupported, "qemu",
+                fmt::format("no way to the memory map of QEMU (pid {}){}; map=guess would guess it",
+                            qemu_.process->pid(), reasons));
+  }
+  auto layout = read_layout();
+  if (!layout) {
+    return tl::unexpected{layout.error()};
+  }
+  return publish(std::move(*layout));
+}
+
+Result<Layout> QemuDriver::read_layout() {
+  if (options_.map == MapSource::guess) {
+    return layout_by_guess(qemu_.command_line, qemu_.process->pid());
+  }
+  return flat_view_ ? layout_from_flat_view(*flat_view_) : layout_by_monitor();
+}
+
+/// Called with layout_mutex_ held, or while attaching.
+Result<void> QemuDriver::publish(Layout layout) {
+  const auto before = memory_.load();
+  auto memory = GuestMemory::open(std::move(layout), qemu_.process, before.get());
+  if (!memory) {
+    return tl::unexpected{memory.error()};
+  }
+  const bool changed = before != nullptr && !same_memory(before->layout(), (*memory)->layout());
+  memory_.store(std::move(*memory));
+  if (changed) {
+    emit(VmEvent::layout_changed);
+  }
+  return {};
+}
+
+Result<void> QemuDriver::refresh() {
+  const std::scoped_lock lock{layout_mutex_};
+  if (gone()) {
+    return fail(ErrorKind::vm_gone, "qemu", "the VM has ended");
+  }
+  auto layout = read_layout();
+  if (!layout) {
+    return tl::unexpected{layout.error()};
+  }
+  return publish(std::move(*layout));
+}
+
+void QemuDriver::follow_layout(bool missed) {
+  if (!flat_view_) {
+    if (missed) {
+      refresh_later();
+    }
+    return;
+  }
+  const auto memory = memory_.load();
+  const auto stamp = flat_view_->stamp();
+  if (memory == nullptr || !stamp || memory->layout().stamp == *stamp) {
+    return;
+  }
+  const auto refreshed = refresh();
+  if (!refreshed && !gone()) {
+    log::debug("qemu {}: following the layout: {}", qemu_.process->pid(), refreshed.error().message());
+  }
+}
+
+/// For the monitor's way, which a reader must not wait for.
+void QemuDriver::refresh_later() {
+  if (refresh_pending_.exchange(true)) {
+    return;
+  }
+  context_.worker.post([lease = lease_] {
+    const std::scoped_lock lock{lease->mutex};
+    if (lease->driver != nullptr) {
+      lease->driver->refresh_pending_ = false;
+      if (const auto refreshed = lease->driver->refresh(); !refreshed) {
+        log::warning("qemu: reading the memory layout anew: {}", refreshed.error().message());
+      }
+    }
+  });
+}
+
+std::shared_ptr<const MemoryMap> QemuDriver::memory_map() const {
+  auto memory = memory_.load();
+  if (memory == nullptr) { // the VM has ended
+    return std::make_shared<const MemoryMap>();
+  }
+  return {memory, &memory->map()};
+}
+
+void QemuDriver::read(std::span<ReadPiece> pieces) {
+  const auto memory = memory_.load();
+  if (memory == nullptr) {
+    std::ranges::for_each(pieces, all_gone);
+    return;
+  }
+  memory->read(pieces);
+}
+
+std::span<const std::byte> QemuDriver::borrow(Gpa gpa, std::size_t size, MemoryPin& pin) {
+  const auto memory = memory_.load();
+  if (memory == nullptr) {
+    return {};
+  }
+  const auto bytes = memory->borrow(gpa, size);
+  if (!bytes.empty()) {
+    pin = memory;
+  }
+  return bytes;
+}
+
+Result<RegisterSet> QemuDriver::read_registers(VcpuId vcpu) {
+  auto session = monitor_->session();
+  const auto text = session.and_then([](MonitorSession& open) { return open.registers_text(); });
+  const auto sets = text.and_then([](const std::string& printed) { return parse_info_registers(printed); });
+  if (!sets) {
+    return tl::unexpected{sets.error()};
+  }
+  if (vcpu.value() >= sets->size() || (*sets)[vcpu.value()].empty()) {
+    return fail(ErrorKind::not_found, "qemu", fmt::format("QEMU has no vCPU {}", vcpu.value()));
+  }
+  return (*sets)[vcpu.value()];
+}
+
+Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  if (auto settable = check_settable(values); !settable) {
+    return settable;
+  }
+  auto session = monitor_->session();
+  return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, values); });
+}
+
+Result<RunStatus> QemuDriver::run_status() { return monitor_->run_status(); }
+
+Result<void> QemuDriver::pause() { return monitor_->stop(); }
+
+Result<void> QemuDriver::resume() {
+  auto resumed = monitor_->cont();
+  if (resumed && !flat_view_) {
+    refresh_later();
+  }
+  return resumed;
+}
+
+std::string QemuDriver::why_no_monitor() const {
+  const std::scoped_lock lock{probe_mutex_};
+  std::string why;
+  for (const ProbeResult& result : probe_) {
+    if (result.what.starts_with("monitor")) {
+      why += (why.empty() ? "" : "; ") + result.detail;
+    }
+  }
+  return why;
+}
+
+AccessReport QemuDriver::access() const {
+  AccessReport report;
+  report.map = map_source_;
+  const auto memory = memory_.load();
+  report.ram = memory != nullptr ? memory->host().describe() : "none: the VM has ended";
+  if (monitor_ != nullptr) {
+    report.registers = "read: HMP info registers; set: QEMU's gdbstub, switched on for it";
+    report.run_control = fmt::format("QMP stop and cont at {}", monitor_->path());
+  } else {
+    const std::string why = why_no_monitor();
+    report.registers = "none: " + why;
+    report.run_control = "none: " + why;
+  }
+  return report;
+}
+
+std::vector<ProbeResult> QemuDriver::probe() const {
+  std::vector<ProbeResult> results;
+  {
+    const std::scoped_lock lock{probe_mutex_};
+    results = probe_;
+  }
+  if (const auto memory = memory_.load()) {
+    for (const HostStretch& stretch : memory->host().stretches()) {
+      results.push_back({fmt::format("memory at {:#x}-{:#x} of process {}", stretch.range.begin,
+                                     stretch.range.end, qemu_.process->pid()),
+                         stretch.usable, stretch.detail});
+    }
+  }
+  return results;
+}
+
+void QemuDriver::set_listener(VmListener* listener) {
+  const std::scoped_lock lock{listener_mutex_};
+  listener_ = listener;
+}
+
+void QemuDriver::emit(VmEvent event) {
+  const std::scoped_lock lock{listener_mutex_};
+  if (listener_ != nullptr) {
+    listener_->on_vm_event(event);
+  }
+}
+
+void QemuDriver::on_monitor_event(const QmpEvent& event) {
+  if (event.name == "STOP") {
+    emit(VmEvent::paused);
+  } else if (event.name == "RESUME") {
+    emit(VmEvent::resumed);
+  } else if (event.name == "RESET" || event.name == Monitor::kConnectionLost) {
+    emit(VmEvent::reset); // after a lost connection anything may have happened
+    if (!flat_view_) {
+      refresh_later();
+    }
+  }
+}
+
+Result<void> QemuDriver::watch_end() {
+  auto watch = context_.watcher.watch_once(qemu_.process->pidfd(), [this] {
+    memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
+    emit(VmEvent::gone);
+  });
+  if (!watch) {
+    return tl::unexpected{watch.error()};
+  }
+  end_watch_ = std::move(*watch);
+  return {};
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,117 @@
+// The memory of one running QEMU, KVM or TCG, unpatched.
+//
+// Map: the monitor's `info mtree -f`, checked against QEMU's own flat view, which is then watched for
+// changes; without a monitor the flat view alone. Bytes: the backing file or process_vm_readv (see
+// util/host_memory.h). Registers and run control: the monitor.
+#pragma once
+
+#include "driver/driver.h"
+#include "driver/driver_type.h"
+#include "drivers/qemu/find_qemu.h"
+#include "drivers/qemu/guest_memory.h"
+#include "drivers/qemu/monitor.h"
+#include "util/fd_watcher.h"
+#include "util/published.h"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+/// How the memory map is found.
+enum class MapSource : unsigned char {
+  automatic, ///< monitor and flat view, whichever there is; both are held against each other
+  monitor,
+  flat_view,
+  guess, ///< by machine type: only if the user asks for it
+};
+
+struct QemuOptions {
+  MapSource map = MapSource::automatic;
+  bool keep_monitor = false;
+  std::chrono::milliseconds timeout{2000};
+};
+
+class QemuDriver : public Driver, DirectMemory, RegisterReader, RegisterWriter, RunControl {
+public:
+  static Result<std::unique_ptr<QemuDriver>> attach(FoundQemu qemu, const QemuOptions& options,
+                                                    const DriverContext& context);
+  ~QemuDriver() override;
+
+  const VmIdentity& identity() const override { return identity_; }
+  std::uint32_t vcpu_count() const override { return vcpus_; }
+  std::shared_ptr<const MemoryMap> memory_map() const override;
+  void read(std::span<ReadPiece> pieces) override;
+  Result<void> refresh() override;
+  void follow_layout(bool missed) override;
+  bool gone() const override { return !qemu_.process->alive(); }
+  AccessReport access() const override;
+  std::vector<ProbeResult> probe() const override;
+  void set_listener(VmListener* listener) override;
+  DirectMemory* direct_memory() override { return this; }
+  RegisterReader* register_reader() override { return monitor_ != nullptr ? this : nullptr; }
+  RegisterWriter* register_writer() override { return monitor_ != nullptr ? this : nullptr; }
+  RunControl* run_control() override { return monitor_ != nullptr ? this : nullptr; }
+
+private:
+  QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context);
+
+  std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
+  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
+  Result<RunStatus> run_status() override;
+  Result<void> pause() override;
+  Result<void> resume() override;
+
+  // Attaching.
+  Result<void> take_first_layout();
+  void probe_monitors();
+  void probe_flat_view();
+  [[nodiscard]] std::string why_no_monitor() const;
+  void note(std::string what, bool ok, std::string detail);
+  Result<void> watch_end();
+
+  // The layout.
+  Result<Layout> layout_by_monitor();
+  Result<Layout> read_layout();
+  Result<Layout> read_checked_layout();
+  Result<void> publish(Layout layout);
+  void refresh_later();
+
+  void on_monitor_event(const QmpEvent& event);
+  void emit(VmEvent event);
+
+  const FoundQemu qemu_;
+  const QemuOptions options_;
+  const DriverContext context_;
+  VmIdentity identity_;
+  std::atomic<std::uint32_t> vcpus_{0};
+  std::optional<FlatViewReader> flat_view_; ///< set while attaching only
+  std::string map_source_;                  ///< in words; set while attaching only
+
+  Published<GuestMemory> memory_;
+  std::mutex layout_mutex_; ///< one change of memory_ at a time
+  std::atomic<bool> refresh_pending_{false};
+
+  mutable std::mutex probe_mutex_;
+  std::vector<ProbeResult> probe_;
+
+  std::mutex listener_mutex_; ///< held while the listener is called
+  VmListener* listener_ = nullptr;
+
+  /// What jobs on other threads hold on to; `driver` is null once it has ended.
+  struct Lease {
+    std::mutex mutex;
+    QemuDriver* driver;
+  };
+  std::shared_ptr<Lease> lease_;
+  std::unique_ptr<Monitor> monitor_; ///< null where none answers; set while attaching only
+  FdWatcher::Watch end_watch_;       ///< last: its callback uses the rest
+};
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,66 @@
+#include "drivers/qemu/qemu_type.h"
+
+#include "drivers/qemu/find_qemu.h"
+#include "drivers/qemu/qemu_driver.h"
+
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+const std::vector<ParamSpec>& specs() {
+  static const std::vector<ParamSpec> kSpecs{
+      {"qmp", ParamType::text, false, "", "path of a QMP socket of the VM", "/run/web01.qmp"},
+      {"pid", ParamType::number, false, "", "process id of QEMU", "4711"},
+      {"name", ParamType::text, false, "", "the VM's name, as after QEMU's -name", "web01"},
+      {"map", ParamType::choice, false, "auto",
+       "how the memory map is found: monitor and flat view, one of them, or a guess by machine type", "flatview",
+       {"auto", "monitor", "flatview", "guess"}},
+      {"keep", ParamType::flag, false, "off",
+       "keep the monitor connected, for events; only for a socket that nobody else needs", "on"},
+      {"timeout", ParamType::duration, false, "2s", "time limit of every exchange with the monitor", "500ms"},
+  };
+  return kSpecs;
+}
+
+qemu::MapSource map_source(std::string_view word) {
+  if (word == "monitor") {
+    return qemu::MapSource::monitor;
+  }
+  if (word == "flatview") {
+    return qemu::MapSource::flat_view;
+  }
+  return word == "guess" ? qemu::MapSource::guess : qemu::MapSource::automatic;
+}
+
+class QemuType : public DriverType {
+public:
+  std::string_view name() const override { return "qemu"; }
+  std::string_view summary() const override {
+    return "a running QEMU of this host, KVM or TCG, unpatched; one of qmp, pid and name suffices";
+  }
+  std::span<const ParamSpec> params() const override { return specs(); }
+  std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
+
+  Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
+    auto found = qemu::find_qemu(params);
+    if (!found) {
+      return tl::unexpected{found.error()};
+    }
+    const qemu::QemuOptions options{map_source(params.text("map")), params.flag("keep"), params.duration("timeout")};
+    auto driver = qemu::QemuDriver::attach(std::move(*found), options, context);
+    if (!driver) {
+      return tl::unexpected{driver.error()};
+    }
+    return std::unique_ptr<Driver>{std::move(*driver)};
+  }
+};
+
+} // namespace
+
+const DriverType& qemu_driver_type() {
+  static const QemuType kType;
+  return kType;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,98 @@
+// A connected client of one QMP monitor (QEMU's JSON protocol) on a UNIX socket.
+//
+// Format: QEMU's docs/interop/qmp-spec. One JSON object a line; the greeting comes first, then answers
+// (matched to commands by "id") and events in any order.
+//
+// The peer is not trusted: whole exchanges are limited in time, lines in size, JSON in depth, and
+// every member is type-checked. A monitor serves one client at a time; whoever connects meanwhile gets
+// no greeting until that client leaves.
+//
+// Not thread-safe. Nothing here raises SIGPIPE.
+//
+// Errors of execute(): timed_out (the connection stays usable, the late answer is skipped), unsupported
+// (QEMU has no such command), source_failed (refused by QEMU, or the connection is broken: see
+// broken()).
+#pragma once
+
+#include "core/error.h"
+#include "util/unique_fd.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+
+namespace vmemfs::qemu {
+
+/// Something that QEMU reports without being asked: STOP, RESUME, RESET, SHUTDOWN, ...
+struct QmpEvent {
+  std::string name;
+  std::string data; ///< the event's data as JSON text; empty where it has none
+};
+
+using QmpEventHandler = std::function<void(const QmpEvent&)>;
+
+class QmpConnection {
+public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Connects to the listening socket at `path`, waits for the greeting and leaves negotiation mode,
+  /// all by `deadline`. busy: no greeting came (somebody else holds this monitor). not_found: no
+  /// socket there, or nobody listens on it. permission: not ours to open.
+  static Result<QmpConnection> open(const std::string& path, Clock::time_point deadline);
+
+  /// Where events go that arrive during the exchanges of this connection; none: they are dropped.
+  void set_event_handler(QmpEventHandler handler) { on_event_ = std::move(handler); }
+
+  /// Runs one command; `arguments` is an object, or null for none. `pass_fd` is sent along as
+  /// SCM_RIGHTS (for getfd) and stays the caller's. Returns the "return" member of the answer.
+  Result<nlohmann::json> execute(std::string_view command, const nlohmann::json& arguments,
+                                 Clock::time_point deadline, std::optional<int> pass_fd = std::nullopt);
+
+  /// Runs a command of the human monitor (HMP) and returns what it prints.
+  Result<std::string> human(std::string_view command_line, Clock::time_point deadline);
+
+  /// Takes in the events that have already arrived, without waiting. Fails if the connection broke.
+  Result<void> drain_events();
+
+  /// Process that listens on the socket (SO_PEERCRED), as numbered in our pid namespace; 0 if unknown.
+  [[nodiscard]] pid_t peer_pid() const { return peer_pid_; }
+
+  /// "7.2.22", from the greeting.
+  [[nodiscard]] const std::string& qemu_version() const { return version_; }
+
+  /// True once the stream can't be used any more (closed, garbage, half a command sent).
+  [[nodiscard]] bool broken() const { return broken_; }
+
+  /// For poll(): readable when events wait or the connection ended.
+  [[nodiscard]] int fd() const { return socket_.get(); }
+
+private:
+  QmpConnection(UniqueFd socket, pid_t peer_pid) : socket_{std::move(socket)}, peer_pid_{peer_pid} {}
+
+  Result<void> negotiate(Clock::time_point deadline);
+  Result<void> send(std::string_view line, Clock::time_point deadline, std::optional<int> pass_fd);
+  Result<nlohmann::json> answer_to(std::uint64_t id, std::string_view command, Clock::time_point deadline);
+  Result<nlohmann::json> receive(Clock::time_point deadline);
+  Result<bool> fill();
+  std::optional<std::string_view> take_line();
+  Result<nlohmann::json> parse(std::string_view line);
+  void deliver(const nlohmann::json& message);
+  tl::unexpected<Error> break_off(ErrorKind kind, std::string text);
+
+  UniqueFd socket_;
+  pid_t peer_pid_ = 0;
+  std::string version_;
+  std::string buffer_;       ///< bytes received and not consumed yet, from consumed_ on
+  std::size_t consumed_ = 0; ///< bytes of buffer_ that earlier lines took
+  std::size_t scanned_ = 0;  ///< no line end in buffer_ before this
+  std::uint64_t next_id_ = 1;
+  bool broken_ = false;
+  QmpEventHandler on_event_;
+};
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,71 @@
+#include "fs/app/background.h"
+
+#include "util/log.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace vmemfs {
+namespace {
+
+constexpr int kFailed = 1;
+
+/// The child said "ready", or ended: then its exit code is ours, as it has said why.
+int wait_for(pid_t child, int from_child) {
+  char ready = 0;
+  ssize_t count = 0;
+  do {
+    count = ::read(from_child, &ready, 1);
+  } while (count < 0 && errno == EINTR);
+  if (count == 1) {
+    return 0;
+  }
+  int status = 0;
+  if (::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+    return WEXITSTATUS(status);
+  }
+  log::error("the daemon ended before the mount was there");
+  return kFailed;
+}
+
+} // namespace
+
+std::optional<int> Background::fork_and_wait() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    log::error("can't make a pipe: {}", std::strerror(errno));
+    return kFailed;
+  }
+  UniqueFd from_child{ends[0]};
+  to_parent_.reset(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) {
+    log::error("can't fork: {}", std::strerror(errno));
+    return kFailed;
+  }
+  if (child > 0) {
+    to_parent_.reset();
+    return wait_for(child, from_child.get());
+  }
+  ::setsid();
+  return std::nullopt;
+}
+
+void Background::ready() {
+  if (!to_parent_) {
+    return;
+  }
+  log::to_syslog();
+  const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    ::dup2(null.get(), standard);
+  }
+  const char done = 1;
+  static_cast<void>(!::write(to_parent_.get(), &done, 1)); // the caller may have been killed: no matter
+  to_parent_.reset();
+}
+
+} // namespace vmemfs

@@ -1,0 +1,100 @@
+#include "fs/app/daemon.h"
+
+#include "drivers/all_drivers.h"
+#include "fs/app/background.h"
+#include "fs/fuse/session.h"
+#include "util/fd_watcher.h"
+#include "util/log.h"
+#include "util/worker.h"
+#include "vm/vm_registry.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace vmemfs {
+namespace {
+
+constexpr int kFailed = 1;
+
+/// The name of the VM's directory: what the user said, else the VM's own name, else the driver's.
+std::string directory_name(const VmSpec& spec, const Driver& driver) {
+  if (!spec.name.empty()) {
+    return spec.name;
+  }
+  const std::string& own = driver.identity().name;
+  return check_vm_name(own) ? own : spec.driver;
+}
+
+/// Attaches every VM; what fails is said, and then nothing is mounted.
+bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContext& context) {
+  bool good = true;
+  for (const VmSpec& spec : options.vms) {
+    auto driver = open_driver(spec, context);
+    const auto vm = driver ? vms.add(directory_name(spec, **driver), std::move(*driver))
+                           : Result<std::shared_ptr<Vm>>{tl::unexpected{driver.error()}};
+    if (vm) {
+      log::debug("{}: attached by driver {}", (*vm)->name(), spec.driver);
+    } else {
+      log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
+      good = false;
+    }
+  }
+  return good;
+}
+
+int serve(const MountOptions& options, Background& background) {
+  FdWatcher watcher;
+  Worker worker;
+  VmRegistry vms{worker};
+  Tree tree{vms, {::getuid(), ::getgid(), options.writable}};
+  FileSystem file_system{tree};
+  if (!attach_all(options, vms, {watcher, worker})) {
+    return kFailed;
+  }
+  const auto session = Session::mount(file_system, options.mountpoint, options.fuse_options, options.debug);
+  if (!session) {
+    log::error("{}", session.error().message());
+    return kFailed;
+  }
+  worker.post([&vms, mount = session->get()] {
+    vms.set_callbacks({.changed =
+                           [mount](const Vm& vm) {
+                             mount->forget_pages({NodeKind::mem, vm.id(), {}});
+                             mount->forget_pages({NodeKind::mem_padded, vm.id(), {}});
+                           },
+                       .removed = [mount](const Vm& vm) { mount->forget_name(vm.name()); }});
+  });
+  background.ready();
+
+  const auto served = (*session)->serve();
+  for (const auto& vm : vms.all()) {
+    vm->let_go();
+  }
+  worker.stop(); // it may be telling the session things
+  if (!served) {
+    log::error("{}", served.error().message());
+    return kFailed;
+  }
+  return 0;
+}
+
+} // namespace
+
+int run_daemon(const MountOptions& options) {
+  if (options.debug) {
+    log::set_level(log::Level::debug);
+  }
+  if (const auto checked = check_mountpoint(options.mountpoint); !checked) {
+    log::error("{}", checked.error().message());
+    return kFailed;
+  }
+  Background background;
+  if (!options.foreground) {
+    if (const auto exit_code = background.fork_and_wait()) {
+      return *exit_code;
+    }
+  }
+  return serve(options, background);
+}
+
+} // namespace vmemfs

@@ -1,0 +1,26 @@
+#include "fs/app/list_drivers.h"
+
+#include "drivers/all_drivers.h"
+
+#include <fmt/format.h>
+#include <iostream>
+
+namespace vmemfs {
+
+int list_drivers(std::string_view name) {
+  bool found = false;
+  for (const DriverType* const type : all_drivers()) {
+    if (name.empty() || type->name() == name) {
+      found = true;
+      std::cout << fmt::format("{}: {}\n  example: --vm NAME={}\n{}\n", type->name(), type->summary(),
+                               type->example(), describe(type->params()));
+    }
+  }
+  if (!found) {
+    std::cerr << fmt::format("vmemfs: there is no driver '{}'; 'vmemfs drivers' lists them\n", name);
+    return 1;
+  }
+  return 0;
+}
+
+} // namespace vmemfs

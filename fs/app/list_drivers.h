@@ -1,0 +1,11 @@
+// `vmemfs drivers [NAME]`.
+#pragma once
+
+#include <string_view>
+
+namespace vmemfs {
+
+/// Prints one driver, or all where `name` is empty. Returns the process's exit code.
+[[nodiscard]] int list_drivers(std::string_view name);
+
+} // namespace vmemfs

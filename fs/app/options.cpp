@@ -1,0 +1,132 @@
+#include "fs/app/options.h"
+
+#include "core/text.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+#include <iostream>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::string_view kDescription =
+    "vmemfs shows the physical memory of running virtual machines as files: one directory per VM\n"
+    "with mem, mem_padded, maps, info, control and vcpus/N/regs.";
+
+constexpr std::string_view kFooter =
+    "Examples:\n"
+    "  vmemfs --vm web01=qemu:qmp=/run/web01.qmp /mnt/vms     mount one VM, found by its QMP socket\n"
+    "  vmemfs --vm web01=qemu:pid=4711 /mnt/vms               the same, found by its process\n"
+    "  vmemfs web01=qemu:name=web01 /mnt/vms -o allow_other   SOURCE MOUNTPOINT form, as for fstab\n"
+    "  fusermount3 -u /mnt/vms                                unmount\n"
+    "  vmemfs drivers qemu                                    what a driver is and which parameters it takes\n";
+
+struct RawOptions {
+  std::vector<std::string> positionals;
+  std::vector<std::string> vms;
+  std::vector<std::string> fuse;
+  MountOptions mount;
+  ListDrivers drivers;
+};
+
+/// CLI11 would call the positionals ARGS.
+class Formatter : public CLI::Formatter {
+public:
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    if (app->get_parent() != nullptr) {
+      return CLI::Formatter::make_usage(app, std::move(name));
+    }
+    return "Usage: vmemfs [SOURCE] MOUNTPOINT [OPTIONS]\n       vmemfs drivers [NAME]\n";
+  }
+};
+
+/// Splits "-o a,b" and takes out what is ours or for mount(8).
+void take_fuse_options(const std::vector<std::string>& given, MountOptions& options) {
+  for (const std::string& list : given) {
+    for (const std::string_view option : split(list, ',')) {
+      if (option == "writable") {
+        options.writable = true;
+      } else if (!option.empty() && !option.starts_with("x-") && option != "defaults" && option != "nofail") {
+        options.fuse_options.emplace_back(option);
+      }
+    }
+  }
+}
+
+/// All that is wrong, one sentence each.
+std::vector<std::string> finish(RawOptions& raw) {
+  std::vector<std::string> problems;
+  if (raw.positionals.size() == 2) {
+    raw.vms.push_back(raw.positionals.front());
+  }
+  for (const std::string& text : raw.vms) {
+    auto spec = parse_vm_spec(text);
+    if (spec) {
+      raw.mount.vms.push_back(std::move(*spec));
+    } else {
+      problems.push_back(spec.error().message());
+    }
+  }
+  if (raw.positionals.empty()) {
+    problems.emplace_back("MOUNTPOINT is missing");
+  } else {
+    raw.mount.mountpoint = std::filesystem::absolute(raw.positionals.back()).lexically_normal();
+  }
+  if (raw.vms.empty()) {
+    problems.emplace_back("no VM is named; add --vm NAME=DRIVER:KEY=VALUE,... as --vm web01=qemu:qmp=/run/web01.qmp");
+  }
+  take_fuse_options(raw.fuse, raw.mount);
+  return problems;
+}
+
+} // namespace
+
+CommandLine parse_command_line(int argc, char** argv) {
+  RawOptions raw;
+  CLI::App app{std::string{kDescription}, "vmemfs"};
+  app.set_version_flag("-V,--version", "vmemfs " VMEMFS_VERSION);
+  app.formatter(std::make_shared<Formatter>());
+  app.footer(std::string{kFooter});
+  app.add_option("ARGS", raw.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as after --vm")
+      ->expected(0, 2)
+      ->option_text(" ");
+  app.add_option("--vm", raw.vms, "mount this VM; repeatable")
+      ->option_text("[NAME=]DRIVER[:KEY=VALUE,...]")
+      ->allow_extra_args(false);
+  app.add_option("-o", raw.fuse, "FUSE mount options (ro, allow_other, ...), and writable")
+      ->option_text("OPTIONS")
+      ->allow_extra_args(false);
+  app.add_flag("-f,--foreground", raw.mount.foreground, "stay in the foreground, log to standard error");
+  app.add_flag("-d,--debug", raw.mount.debug, "log every decision and request; implies -f");
+  app.add_flag("--writable", raw.mount.writable, "let registers be set (default: nothing is ever written)");
+  CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
+  drivers->add_option("NAME", raw.drivers.name, "only this driver");
+
+  CommandLine result;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 has codes of its own; ours are 0 and, for a wrong command line, 2.
+    result.exit_code = app.exit(error) == 0 ? 0 : 2;
+    return result;
+  }
+  if (drivers->parsed()) {
+    result.drivers = raw.drivers;
+    return result;
+  }
+  if (const auto problems = finish(raw); !problems.empty()) {
+    for (const std::string& problem : problems) {
+      std::cerr << "vmemfs: " << problem << '\n';
+    }
+    std::cerr << "Run 'vmemfs --help' for more.\n";
+    result.exit_code = 2;
+    return result;
+  }
+  raw.mount.foreground = raw.mount.foreground || raw.mount.debug;
+  result.mount = std::move(raw.mount);
+  return result;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,72 @@
+#include "fs/files/info_text.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace vmemfs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string state_word(Vm& vm) {
+  if (vm.driver().gone()) {
+    return "gone";
+  }
+  if (vm.driver().run_control() == nullptr) {
+    return "unknown";
+  }
+  const auto status = vm.run_status();
+  return status ? status->detail : "unknown";
+}
+
+Json memory_json(const MemoryMap& map) {
+  return {{"size", map.ram_end().value()},
+          {"ram", map.ram_bytes()},
+          {"regions", map.regions().size()}};
+}
+
+Json access_json(const AccessReport& access) {
+  return {{"map", access.map}, {"ram", access.ram}, {"registers", access.registers}, {"run_control", access.run_control}};
+}
+
+Json probe_json(const std::vector<ProbeResult>& results) {
+  Json list = Json::array();
+  for (const ProbeResult& result : results) {
+    list.push_back({{"what", result.what}, {"ok", result.ok}, {"detail", result.detail}});
+  }
+  return list;
+}
+
+Json bad_pages_json(const BadPages& pages) {
+  Json list = Json::array();
+  for (const Gfn page : pages.listed()) {
+    list.push_back(fmt::format("{:#x}", page.gpa().value()));
+  }
+  return list;
+}
+
+} // namespace
+
+std::string info_text(Vm& vm) {
+  Driver& driver = vm.driver();
+  const VmIdentity& identity = driver.identity();
+  const Json info{
+      {"name", identity.name},
+      {"uuid", identity.uuid},
+      {"driver", identity.driver},
+      {"state", state_word(vm)},
+      {"epoch", vm.epoch()},
+      {"vcpus", driver.vcpu_count()},
+      {"memory", memory_json(*driver.memory_map())},
+      {"access", access_json(driver.access())},
+      {"probe", probe_json(driver.probe())},
+      {"cache", {{"policy", "off"}}},
+      {"bad_pages", bad_pages_json(vm.bad_pages())},
+      {"bad_page_reads", vm.bad_pages().times_padded()},
+  };
+  constexpr int kIndent = 2;
+  // Names come from outside and may be no UTF-8.
+  return info.dump(kIndent, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+} // namespace vmemfs

@@ -1,0 +1,13 @@
+// The text of `info`.
+#pragma once
+
+#include "vm/vm.h"
+
+#include <string>
+
+namespace vmemfs {
+
+/// A JSON object, readable, ending in a newline.
+[[nodiscard]] std::string info_text(Vm& vm);
+
+} // namespace vmemfs

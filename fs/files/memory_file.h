@@ -1,0 +1,23 @@
+// `mem` and `mem_padded`.
+#pragma once
+
+#include "fs/files/open_file.h"
+#include "vm/vm.h"
+
+#include <memory>
+
+namespace vmemfs {
+
+class MemoryFile : public OpenFile {
+public:
+  MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy);
+
+  void read(Reply& reply, std::size_t size, std::uint64_t offset) override;
+  void seek(Reply& reply, std::uint64_t offset, int whence) override;
+
+private:
+  const std::shared_ptr<Vm> vm_;
+  const HolePolicy policy_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,39 @@
+// An open file of the mount. One class per kind of file derives from this.
+#pragma once
+
+#include "core/error.h"
+#include "fs/reply.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace vmemfs {
+
+/// One per open(2). The kernel may call several methods of one at once.
+class OpenFile {
+public:
+  OpenFile() = default;
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  virtual ~OpenFile() = default;
+
+  /// Answers with up to `size` bytes from `offset` on; nothing at the end.
+  virtual void read(Reply& reply, std::size_t size, std::uint64_t offset) = 0;
+
+  /// Takes all of `bytes` or none.
+  virtual Result<void> write(std::string_view bytes, std::uint64_t offset) {
+    static_cast<void>(bytes);
+    static_cast<void>(offset);
+    return fail(ErrorKind::read_only, "fs", "this file takes no writes");
+  }
+
+  /// lseek's SEEK_DATA and SEEK_HOLE.
+  virtual void seek(Reply& reply, std::uint64_t offset, int whence) {
+    static_cast<void>(offset);
+    static_cast<void>(whence);
+    reply.error(ErrorKind::invalid);
+  }
+};
+
+} // namespace vmemfs

@@ -1,0 +1,27 @@
+#include "fs/files/registers_file.h"
+
+#include "core/registers.h"
+#include "util/log.h"
+
+namespace vmemfs {
+
+RegistersFile::RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu)
+    : TextFile{[vm, vcpu]() -> Result<std::string> {
+        auto registers = vm->read_registers(vcpu);
+        if (!registers) {
+          return tl::unexpected{registers.error()};
+        }
+        return to_text(*registers);
+      }},
+      vm_{vm}, vcpu_{vcpu} {}
+
+Result<void> RegistersFile::write(std::string_view bytes, std::uint64_t /*offset*/) {
+  const auto values = parse_registers(bytes);
+  if (!values) {
+    log::warning("{}: vcpu {}: {}", vm_->name(), vcpu_.value(), values.error().message());
+    return tl::unexpected{values.error()};
+  }
+  return vm_->write_registers(vcpu_, *values);
+}
+
+} // namespace vmemfs

@@ -1,0 +1,23 @@
+// `vcpus/N/regs`.
+#pragma once
+
+#include "fs/files/text_file.h"
+#include "vm/vm.h"
+
+#include <memory>
+
+namespace vmemfs {
+
+class RegistersFile : public TextFile {
+public:
+  RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu);
+
+  /// Lines `name 0xvalue`; every write is one change of its own.
+  Result<void> write(std::string_view bytes, std::uint64_t offset) override;
+
+private:
+  const std::shared_ptr<Vm> vm_;
+  const VcpuId vcpu_;
+};
+
+} // namespace vmemfs

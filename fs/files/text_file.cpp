@@ -1,0 +1,22 @@
+#include "fs/files/text_file.h"
+
+namespace vmemfs {
+
+void reply_with_part(Reply& reply, std::string_view text, std::size_t size, std::uint64_t offset) {
+  reply.text(offset < text.size() ? text.substr(static_cast<std::size_t>(offset), size) : std::string_view{});
+}
+
+void TextFile::read(Reply& reply, std::size_t size, std::uint64_t offset) {
+  const std::scoped_lock lock{mutex_};
+  if (offset == 0) {
+    auto text = source_();
+    if (!text) {
+      reply.error(text.error().kind);
+      return;
+    }
+    text_ = std::move(*text);
+  }
+  reply_with_part(reply, text_, size, offset);
+}
+
+} // namespace vmemfs

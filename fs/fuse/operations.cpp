@@ -1,0 +1,233 @@
+#include "fs/fuse/operations.h"
+
+#include "fs/reply.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <limits>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+/// For how long the kernel may remember names. A VM that ends is taken out at once by notification.
+constexpr double kNamesValidSeconds = 1.0;
+/// Sizes and times move with the guest.
+constexpr double kAttributesValidSeconds = 0.0;
+
+FileSystem& file_system(fuse_req_t request) { return *static_cast<FileSystem*>(fuse_req_userdata(request)); }
+
+/// The handle is the file's address: no look-up on the way of a read.
+OpenFile& open_file(const fuse_file_info* info) { return *reinterpret_cast<OpenFile*>(info->fh); }
+
+Result<NodeId> node_of(fuse_ino_t ino) {
+  const auto node = NodeId::from_ino(ino);
+  return node ? Result<NodeId>{*node} : fail(ErrorKind::not_found, "fs", "no such node");
+}
+
+void op_init(void* /*userdata*/, fuse_conn_info* connection) {
+  // Splicing replies costs more than it saves here: a 1 MiB reply with its header does not fit a
+  // pipe, and libfuse then allocates and copies.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  // Truncation comes with open, where it can be told from truncate(2).
+  connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
+}
+
+void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  answer(request, "lookup", [&](Reply& reply) {
+    const Tree& tree = file_system(request).tree();
+    const auto node = node_of(parent).and_then([&](NodeId id) { return tree.look_up(id, name); });
+    const auto attributes = node.and_then([&](NodeId id) { return tree.attributes(id); });
+    if (!attributes) {
+      reply.error(attributes.error().kind);
+      return;
+    }
+    fuse_entry_param entry{};
+    entry.ino = node->ino();
+    entry.attr = *attributes;
+    entry.attr_timeout = kAttributesValidSeconds;
+    entry.entry_timeout = kNamesValidSeconds;
+    reply.entry(entry);
+  });
+}
+
+void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
+  answer(request, "getattr", [&](Reply& reply) {
+    const auto attributes =
+        node_of(ino).and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
+    if (attributes) {
+      reply.attributes(*attributes, kAttributesValidSeconds);
+    } else {
+      reply.error(attributes.error().kind);
+    }
+  });
+}
+
+void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what, fuse_file_info* /*info*/) {
+  answer(request, "setattr", [&](Reply& reply) {
+    const auto node = node_of(ino);
+    const auto attributes = node.and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
+    if (!attributes) {
+      reply.error(attributes.error().kind);
+      return;
+    }
+    // `echo pause > control` truncates first: files that take commands let it pass without effect.
+    const bool takes_commands = node->kind == NodeKind::control || node->kind == NodeKind::regs;
+    const int harmless = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_ATIME |
+                         FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_CTIME;
+    if (takes_commands && (what & ~harmless) == 0) {
+      reply.attributes(*attributes, kAttributesValidSeconds);
+    } else {
+      reply.error(ErrorKind::not_permitted);
+    }
+  });
+}
+
+/// A directory's listing, frozen when it is opened.
+struct OpenDirectory {
+  std::vector<DirectoryEntry> entries;
+};
+
+void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  answer(request, "opendir", [&](Reply& reply) {
+    auto entries = node_of(ino).and_then([&](NodeId id) { return file_system(request).tree().list(id); });
+    if (!entries) {
+      reply.error(entries.error().kind);
+      return;
+    }
+    auto directory = std::make_unique<OpenDirectory>(OpenDirectory{std::move(*entries)});
+    info->fh = reinterpret_cast<std::uint64_t>(directory.get());
+    if (reply.opened(*info)) {
+      static_cast<void>(directory.release()); // op_releasedir takes it back
+    }
+  });
+}
+
+void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
+  answer(request, "readdir", [&](Reply& reply) {
+    const auto& entries = reinterpret_cast<const OpenDirectory*>(info->fh)->entries;
+    std::vector<char> buffer(size);
+    std::size_t used = 0;
+    const auto add = [&](const char* name, fuse_ino_t number, mode_t mode, off_t next) {
+      struct stat attributes {};
+      attributes.st_ino = number;
+      attributes.st_mode = mode;
+      const std::size_t need =
+          fuse_add_direntry(request, buffer.data() + used, buffer.size() - used, name, &attributes, next);
+      if (need > buffer.size() - used) {
+        return false;
+      }
+      used += need;
+      return true;
+    };
+    constexpr off_t kDots = 2;
+    bool room = true;
+    for (off_t i = offset; room && i < static_cast<off_t>(entries.size()) + kDots; ++i) {
+      if (i < kDots) {
+        room = add(i == 0 ? "." : "..", ino, S_IFDIR, i + 1);
+      } else {
+        const DirectoryEntry& entry = entries[static_cast<std::size_t>(i - kDots)];
+        room = add(entry.name.c_str(), entry.node.ino(), is_directory(entry.node.kind) ? S_IFDIR : S_IFREG, i + 1);
+      }
+    }
+    reply.text({buffer.data(), used});
+  });
+}
+
+void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
+  const std::unique_ptr<OpenDirectory> directory{reinterpret_cast<OpenDirectory*>(info->fh)};
+  answer(request, "releasedir", [](Reply& reply) { reply.ok(); });
+}
+
+void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  answer(request, "open", [&](Reply& reply) {
+    FileSystem& files = file_system(request);
+    auto file = node_of(ino).and_then([&](NodeId id) { return files.tree().open(id, info->flags); });
+    if (!file) {
+      reply.error(file.error().kind);
+      return;
+    }
+    // The kernel must not cache: guest memory moves, and without direct_io it would fill a short
+    // read up with zeros.
+    info->direct_io = 1;
+    info->fh = files.keep(std::move(*file));
+    if (!reply.opened(*info)) {
+      files.close(info->fh);
+    }
+  });
+}
+
+void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
+  file_system(request).close(info->fh);
+  answer(request, "release", [](Reply& reply) { reply.ok(); });
+}
+
+void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
+  answer(request, "read",
+         [&](Reply& reply) { open_file(info).read(reply, size, static_cast<std::uint64_t>(offset)); });
+}
+
+void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
+              fuse_file_info* info) {
+  answer(request, "write", [&](Reply& reply) {
+    const auto written = open_file(info).write({bytes, size}, static_cast<std::uint64_t>(offset));
+    if (written) {
+      reply.written(size);
+    } else {
+      reply.error(written.error().kind);
+    }
+  });
+}
+
+void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
+  answer(request, "lseek", [&](Reply& reply) {
+    if (offset < 0) {
+      reply.error(ErrorKind::past_end);
+    } else {
+      open_file(info).seek(reply, static_cast<std::uint64_t>(offset), whence);
+    }
+  });
+}
+
+} // namespace
+
+std::uint64_t FileSystem::keep(std::unique_ptr<OpenFile> file) {
+  const auto handle = reinterpret_cast<std::uint64_t>(file.get());
+  const std::scoped_lock lock{mutex_};
+  open_files_.emplace(handle, std::move(file));
+  return handle;
+}
+
+void FileSystem::close(std::uint64_t handle) {
+  std::unique_ptr<OpenFile> file; // ends after the lock is let go: closing may take long
+  const std::scoped_lock lock{mutex_};
+  const auto found = open_files_.find(handle);
+  if (found != open_files_.end()) {
+    file = std::move(found->second);
+    open_files_.erase(found);
+  }
+}
+
+const fuse_lowlevel_ops& operations() {
+  static const fuse_lowlevel_ops kOperations = [] {
+    fuse_lowlevel_ops ops{};
+    ops.init = op_init;
+    ops.lookup = op_lookup;
+    ops.getattr = op_getattr;
+    ops.setattr = op_setattr;
+    ops.opendir = op_opendir;
+    ops.readdir = op_readdir;
+    ops.releasedir = op_releasedir;
+    ops.open = op_open;
+    ops.release = op_release;
+    ops.read = op_read;
+    ops.write = op_write;
+    ops.lseek = op_lseek;
+    return ops;
+  }();
+  return kOperations;
+}
+
+} // namespace vmemfs

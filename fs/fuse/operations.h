@@ -1,0 +1,34 @@
+// The kernel's requests: decoded here, answered by the tree and its files.
+#pragma once
+
+#include "fs/fuse/tree.h"
+
+#include <fuse_lowlevel.h>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace vmemfs {
+
+/// The userdata of the FUSE session. Owns the open files, so that what the kernel never released
+/// (it does not when a mount is torn down) ends with it. Thread-safe.
+class FileSystem {
+public:
+  explicit FileSystem(Tree& tree) : tree_{tree} {}
+
+  [[nodiscard]] const Tree& tree() const { return tree_; }
+
+  /// The handle under which the kernel knows the file; valid until close().
+  [[nodiscard]] std::uint64_t keep(std::unique_ptr<OpenFile> file);
+  void close(std::uint64_t handle);
+
+private:
+  const Tree& tree_;
+  std::mutex mutex_;
+  std::map<std::uint64_t, std::unique_ptr<OpenFile>> open_files_;
+};
+
+/// libfuse's table; the userdata must be a FileSystem.
+[[nodiscard]] const fuse_lowlevel_ops& operations();
+
+} // namespace vmemfs

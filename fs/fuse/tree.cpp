@@ -1,0 +1,197 @@
+#include "fs/fuse/tree.h"
+
+#include "fs/files/control_file.h"
+#include "fs/files/info_text.h"
+#include "fs/files/maps_text.h"
+#include "fs/files/memory_file.h"
+#include "fs/files/registers_file.h"
+#include "fs/files/text_file.h"
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <ctime>
+#include <fcntl.h>
+#include <fmt/format.h>
+
+namespace vmemfs {
+namespace {
+
+struct NamedKind {
+  std::string_view name;
+  NodeKind kind;
+};
+constexpr std::array kVmEntries{
+    NamedKind{"mem", NodeKind::mem},         NamedKind{"mem_padded", NodeKind::mem_padded},
+    NamedKind{"maps", NodeKind::maps},       NamedKind{"info", NodeKind::info},
+    NamedKind{"control", NodeKind::control}, NamedKind{"vcpus", NodeKind::vcpus_dir},
+};
+
+tl::unexpected<Error> no_such_file() { return fail(ErrorKind::not_found, "fs", "no such file"); }
+
+timespec to_timespec(std::chrono::system_clock::time_point time) {
+  const auto since = time.time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+  return {seconds.count(), std::chrono::duration_cast<std::chrono::nanoseconds>(since - seconds).count()};
+}
+
+timespec now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_REALTIME, &time);
+  return time;
+}
+
+/// "0", "12"; not "00" nor "+1", which would be second names of the same directory.
+std::optional<VcpuId> vcpu_by_name(std::string_view name, std::uint32_t vcpu_count) {
+  std::uint32_t number = 0;
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data(), end, number);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || (name.size() > 1 && name.front() == '0') ||
+      number >= vcpu_count) {
+    return std::nullopt;
+  }
+  return VcpuId{number};
+}
+
+} // namespace
+
+Tree::Tree(VmRegistry& vms, TreeOptions options) : vms_{vms}, options_{options}, mounted_at_{now()} {}
+
+Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
+  auto vm = vms_.find(node.vm);
+  if (vm == nullptr) {
+    return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+  }
+  return vm;
+}
+
+Result<NodeId> Tree::look_up(NodeId directory, std::string_view name) const {
+  if (directory.kind == NodeKind::root) {
+    const auto vm = vms_.find(name);
+    return vm != nullptr ? Result<NodeId>{NodeId{NodeKind::vm_dir, vm->id(), {}}} : no_such_file();
+  }
+  const auto vm = vm_of(directory);
+  if (!vm) {
+    return tl::unexpected{vm.error()};
+  }
+  if (directory.kind == NodeKind::vm_dir) {
+    for (const auto& [entry, kind] : kVmEntries) {
+      if (entry == name) {
+        return NodeId{kind, directory.vm, {}};
+      }
+    }
+  } else if (directory.kind == NodeKind::vcpus_dir) {
+    if (const auto vcpu = vcpu_by_name(name, (*vm)->driver().vcpu_count())) {
+      return NodeId{NodeKind::vcpu_dir, directory.vm, *vcpu};
+    }
+  } else if (directory.kind == NodeKind::vcpu_dir && name == "regs") {
+    return NodeId{NodeKind::regs, directory.vm, directory.vcpu};
+  }
+  return no_such_file();
+}
+
+Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
+  std::vector<DirectoryEntry> entries;
+  if (directory.kind == NodeKind::root) {
+    for (const auto& vm : vms_.all()) {
+      entries.push_back({vm->name(), {NodeKind::vm_dir, vm->id(), {}}});
+    }
+    return entries;
+  }
+  const auto vm = vm_of(directory);
+  if (!vm) {
+    return tl::unexpected{vm.error()};
+  }
+  if (directory.kind == NodeKind::vm_dir) {
+    for (const auto& [name, kind] : kVmEntries) {
+      entries.push_back({std::string{name}, {kind, directory.vm, {}}});
+    }
+  } else if (directory.kind == NodeKind::vcpus_dir) {
+    for (std::uint32_t i = 0; i < (*vm)->driver().vcpu_count(); ++i) {
+      entries.push_back({fmt::format("{}", i), {NodeKind::vcpu_dir, directory.vm, VcpuId{i}}});
+    }
+  } else if (directory.kind == NodeKind::vcpu_dir) {
+    entries.push_back({"regs", {NodeKind::regs, directory.vm, directory.vcpu}});
+  } else {
+    return fail(ErrorKind::invalid, "fs", "not a directory");
+  }
+  return entries;
+}
+
+void Tree::describe_file(NodeId node, Vm& vm, struct stat& attributes) const {
+  const bool is_memory = node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded;
+  const bool takes_writes = node.kind == NodeKind::control || (node.kind == NodeKind::regs && options_.writable);
+  attributes.st_mode = S_IFREG | (takes_writes ? 0600U : 0400U);
+  attributes.st_nlink = 1;
+  if (is_memory) {
+    constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
+    vm.follow_layout();
+    const auto map = vm.driver().memory_map();
+    attributes.st_size = static_cast<off_t>(map->ram_end().value());
+    attributes.st_blocks = static_cast<blkcnt_t>(map->data_bytes() / kBlock);
+    attributes.st_blksize = static_cast<blksize_t>(MemoryView::kMaxRead);
+  }
+  attributes.st_mtim = attributes.st_ctim = to_timespec(vm.last_change());
+}
+
+Result<struct stat> Tree::attributes(NodeId node) const {
+  struct stat attributes {};
+  attributes.st_ino = node.ino();
+  attributes.st_uid = options_.uid;
+  attributes.st_gid = options_.gid;
+  attributes.st_atim = attributes.st_mtim = attributes.st_ctim = mounted_at_;
+  std::shared_ptr<Vm> vm;
+  if (node.kind != NodeKind::root) {
+    auto found = vm_of(node);
+    if (!found) {
+      return tl::unexpected{found.error()};
+    }
+    vm = std::move(*found);
+  }
+  if (is_directory(node.kind)) {
+    attributes.st_mode = S_IFDIR | 0500U;
+    attributes.st_nlink = 2;
+  } else {
+    describe_file(node, *vm, attributes);
+  }
+  return attributes;
+}
+
+Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
+  auto found = vm_of(node);
+  if (!found) {
+    return tl::unexpected{found.error()};
+  }
+  const std::shared_ptr<Vm> vm = std::move(*found);
+  const bool for_writing = (flags & O_ACCMODE) != O_RDONLY;
+  const bool takes_writes = node.kind == NodeKind::control || node.kind == NodeKind::regs;
+  if (node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded) {
+    if ((flags & (O_TRUNC | O_APPEND)) != 0) {
+      return fail(ErrorKind::not_permitted, "fs", "guest memory can't be truncated or appended to");
+    }
+  }
+  if (for_writing && (!takes_writes || (node.kind == NodeKind::regs && !options_.writable))) {
+    return fail(ErrorKind::read_only, "fs",
+                fmt::format("{}: this mount takes no writes to this file", vm->name()));
+  }
+  switch (node.kind) {
+  case NodeKind::mem: return std::make_unique<MemoryFile>(vm, HolePolicy::honest);
+  case NodeKind::mem_padded: return std::make_unique<MemoryFile>(vm, HolePolicy::padded);
+  case NodeKind::maps:
+    return std::make_unique<TextFile>([vm]() -> Result<std::string> {
+      vm->follow_layout();
+      return maps_text(*vm->driver().memory_map());
+    });
+  case NodeKind::info:
+    return std::make_unique<TextFile>([vm]() -> Result<std::string> { return info_text(*vm); });
+  case NodeKind::control: return std::make_unique<ControlFile>(vm, ControlContext{options_.writable});
+  case NodeKind::regs: return std::make_unique<RegistersFile>(vm, node.vcpu);
+  case NodeKind::root:
+  case NodeKind::vm_dir:
+  case NodeKind::vcpus_dir:
+  case NodeKind::vcpu_dir: break;
+  }
+  return fail(ErrorKind::invalid, "fs", "a directory can't be opened as a file");
+}
+
+} // namespace vmemfs

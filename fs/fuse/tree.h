@@ -1,0 +1,48 @@
+// The tree of the mount: which names a directory has, what their attributes are, how a file opens.
+#pragma once
+
+#include "core/error.h"
+#include "fs/files/open_file.h"
+#include "fs/fuse/node_id.h"
+#include "vm/vm_registry.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <vector>
+
+namespace vmemfs {
+
+struct TreeOptions {
+  uid_t uid;
+  gid_t gid;
+  bool writable; ///< registers may be set
+};
+
+struct DirectoryEntry {
+  std::string name;
+  NodeId node;
+};
+
+/// Thread-safe. Knows the VMs through the registry alone, which must outlive it.
+class Tree {
+public:
+  Tree(VmRegistry& vms, TreeOptions options);
+
+  [[nodiscard]] Result<NodeId> look_up(NodeId directory, std::string_view name) const;
+  [[nodiscard]] Result<std::vector<DirectoryEntry>> list(NodeId directory) const;
+  [[nodiscard]] Result<struct stat> attributes(NodeId node) const;
+  /// `flags` as of open(2).
+  [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(NodeId node, int flags) const;
+
+private:
+  [[nodiscard]] Result<std::shared_ptr<Vm>> vm_of(NodeId node) const;
+  void describe_file(NodeId node, Vm& vm, struct stat& attributes) const;
+
+  VmRegistry& vms_;
+  const TreeOptions options_;
+  const timespec mounted_at_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,123 @@
+#include "core/text.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <fmt/format.h>
+#include <iterator>
+#include <limits>
+
+namespace vmemfs {
+namespace {
+
+std::optional<std::uint64_t> parse_base(std::string_view text, int base) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value, base);
+  if (text.empty() || result.ec != std::errc{} || result.ptr != end) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+/// Splits "64MiB" in 64 and "mib" (lower case).
+std::optional<std::pair<std::uint64_t, std::string>> number_and_unit(std::string_view text) {
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_base(text.substr(0, digits), 10);
+  if (!number) {
+    return std::nullopt;
+  }
+  std::string unit{text.substr(digits)};
+  std::ranges::transform(unit, unit.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::pair{*number, std::move(unit)};
+}
+
+} // namespace
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) {
+    return {};
+  }
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> pieces;
+  while (!text.empty()) {
+    const std::size_t end = text.find(separator);
+    pieces.push_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return pieces;
+}
+
+std::optional<std::uint64_t> parse_hex(std::string_view text) { return parse_base(text, 16); }
+
+std::optional<std::uint64_t> parse_u64(std::string_view text) {
+  if (text.starts_with("0x") || text.starts_with("0X")) {
+    return parse_hex(text.substr(2));
+  }
+  return parse_base(text, 10);
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  const auto parsed = number_and_unit(text);
+  if (!parsed) {
+    return parse_u64(text);
+  }
+  auto [number, unit] = *parsed;
+  constexpr std::string_view kUnits = "kmgt";
+  unsigned shift = 0;
+  if (!unit.empty() && unit != "b") {
+    const std::size_t index = kUnits.find(unit.front());
+    const std::string_view rest = std::string_view{unit}.substr(1);
+    if (index == std::string_view::npos || !(rest.empty() || rest == "b" || rest == "ib")) {
+      return text.starts_with("0x") ? parse_u64(text) : std::nullopt;
+    }
+    shift = 10 * (static_cast<unsigned>(index) + 1);
+  }
+  if (number > (std::numeric_limits<std::uint64_t>::max() >> shift)) {
+    return std::nullopt;
+  }
+  return number << shift;
+}
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  const auto parsed = number_and_unit(text);
+  // A year of milliseconds; keeps the arithmetic below far from overflow.
+  if (!parsed || parsed->first > 31'536'000'000U) {
+    return std::nullopt;
+  }
+  const auto number = static_cast<std::chrono::milliseconds::rep>(parsed->first);
+  if (parsed->second.empty() || parsed->second == "ms") {
+    return std::chrono::milliseconds{number};
+  }
+  if (parsed->second == "s") {
+    return std::chrono::seconds{number};
+  }
+  if (parsed->second == "m") {
+    return std::chrono::minutes{number};
+  }
+  return std::nullopt;
+}
+
+std::string printable(std::string_view text, std::size_t limit) {
+  std::string safe;
+  for (const char c : text.substr(0, limit)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f && c != '\\') {
+      safe += c;
+    } else {
+      fmt::format_to(std::back_inserter(safe), "\\x{:02x}", byte);
+    }
+  }
+  if (text.size() > limit) {
+    safe += "...";
+  }
+  return safe;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,27 @@
+// Decorator: every batch read takes at least so long, as with a distant host. For tests and benchmarks.
+#pragma once
+
+#include "driver/decorators/forwarding_driver.h"
+
+#include <chrono>
+#include <thread>
+
+namespace vmemfs {
+
+class DelayDriver : public ForwardingDriver {
+public:
+  DelayDriver(std::unique_ptr<Driver> inner, std::chrono::microseconds delay)
+      : ForwardingDriver{std::move(inner)}, delay_{delay} {}
+
+  void read(std::span<ReadPiece> pieces) override {
+    std::this_thread::sleep_for(delay_);
+    ForwardingDriver::read(pieces);
+  }
+  /// Memory behind a delay is not at hand, so it can't be named.
+  DirectMemory* direct_memory() override { return nullptr; }
+
+private:
+  std::chrono::microseconds delay_;
+};
+
+} // namespace vmemfs

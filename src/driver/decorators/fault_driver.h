@@ -1,0 +1,46 @@
+// Decorator: makes a chosen call fail. For tests of what is above a driver.
+#pragma once
+
+#include "driver/decorators/forwarding_driver.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace vmemfs {
+
+enum class FaultPoint : unsigned char { read, refresh, read_registers, write_registers, run_status, pause, resume };
+inline constexpr std::size_t kFaultPointCount = 7;
+
+class FaultDriver : public ForwardingDriver, RegisterReader, RegisterWriter, RunControl {
+public:
+  explicit FaultDriver(std::unique_ptr<Driver> inner) : ForwardingDriver{std::move(inner)} {}
+
+  /// Makes the n-th call from now (1 = the next) at `point` fail with `kind`; 0 takes it back.
+  void fail_nth(FaultPoint point, std::uint32_t nth, ErrorKind kind = ErrorKind::source_failed);
+
+  void read(std::span<ReadPiece> pieces) override;
+  Result<void> refresh() override;
+  DirectMemory* direct_memory() override { return nullptr; } // so that every read can be made to fail
+  RegisterReader* register_reader() override { return inner().register_reader() != nullptr ? this : nullptr; }
+  RegisterWriter* register_writer() override { return inner().register_writer() != nullptr ? this : nullptr; }
+  RunControl* run_control() override { return inner().run_control() != nullptr ? this : nullptr; }
+
+private:
+  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
+  Result<RunStatus> run_status() override;
+  Result<void> pause() override;
+  Result<void> resume() override;
+
+  struct Fault {
+    std::atomic<std::uint32_t> countdown{0};
+    std::atomic<ErrorKind> kind{ErrorKind::source_failed};
+  };
+  /// The failure that this call must have, if any.
+  std::optional<ErrorKind> strike(FaultPoint point);
+
+  std::array<Fault, kFaultPointCount> faults_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,37 @@
+// Base of the decorators: a driver that hands everything on to another one.
+#pragma once
+
+#include "driver/driver.h"
+
+#include <memory>
+#include <utility>
+
+namespace vmemfs {
+
+class ForwardingDriver : public Driver {
+public:
+  explicit ForwardingDriver(std::unique_ptr<Driver> inner) : inner_{std::move(inner)} {}
+
+  const VmIdentity& identity() const override { return inner_->identity(); }
+  std::uint32_t vcpu_count() const override { return inner_->vcpu_count(); }
+  std::shared_ptr<const MemoryMap> memory_map() const override { return inner_->memory_map(); }
+  void read(std::span<ReadPiece> pieces) override { inner_->read(pieces); }
+  Result<void> refresh() override { return inner_->refresh(); }
+  void follow_layout(bool missed) override { inner_->follow_layout(missed); }
+  bool gone() const override { return inner_->gone(); }
+  AccessReport access() const override { return inner_->access(); }
+  std::vector<ProbeResult> probe() const override { return inner_->probe(); }
+  void set_listener(VmListener* listener) override { inner_->set_listener(listener); }
+  DirectMemory* direct_memory() override { return inner_->direct_memory(); }
+  RegisterReader* register_reader() override { return inner_->register_reader(); }
+  RegisterWriter* register_writer() override { return inner_->register_writer(); }
+  RunControl* run_control() override { return inner_->run_control(); }
+
+protected:
+  [[nodiscard]] Driver& inner() { return *inner_; }
+
+private:
+  std::unique_ptr<Driver> inner_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,123 @@
+#include "util/fd_watcher.h"
+
+#include "util/signals.h"
+
+#include <array>
+#include <cerrno>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::uint64_t kWakeId = 0;
+
+UniqueFd or_throw(int fd, const char* what) {
+  if (fd < 0) {
+    throw std::system_error{errno, std::generic_category(), what};
+  }
+  return UniqueFd{fd};
+}
+
+int add_to_epoll(int epoll, int fd, std::uint64_t id) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = id;
+  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+} // namespace
+
+FdWatcher::FdWatcher()
+    : epoll_{or_throw(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")},
+      wake_{or_throw(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")} {
+  if (add_to_epoll(epoll_.get(), wake_.get(), kWakeId) != 0) {
+    throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+  }
+  const SignalsBlocked blocked;
+  thread_ = std::jthread{[this](const std::stop_token& stop) { run(stop); }};
+}
+
+FdWatcher::~FdWatcher() {
+  thread_.request_stop();
+  // Can't fail: the counter of a fresh eventfd is far from full.
+  static_cast<void>(::eventfd_write(wake_.get(), 1));
+  thread_.join();
+}
+
+Result<FdWatcher::Watch> FdWatcher::watch_once(int fd, std::function<void()> callback) {
+  // Locked until the entry is complete, as the descriptor may be readable at once.
+  const std::lock_guard lock{mutex_};
+  const std::uint64_t id = next_id_++;
+  entries_.emplace(id, Entry{fd, std::move(callback)});
+  if (add_to_epoll(epoll_.get(), fd, id) != 0) {
+    const int error = errno;
+    entries_.erase(id);
+    return fail_errno(error, "watcher", "can't wait for a file descriptor");
+  }
+  return Watch{this, id};
+}
+
+void FdWatcher::run(const std::stop_token& stop) {
+  std::array<epoll_event, 16> events{};
+  while (!stop.stop_requested()) {
+    const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
+    for (int i = 0; i < count && !stop.stop_requested(); ++i) {
+      fire(events[static_cast<std::size_t>(i)].data.u64);
+    }
+  }
+}
+
+void FdWatcher::fire(std::uint64_t id) {
+  std::unique_lock lock{mutex_};
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) {
+    return; // ended after epoll_wait returned
+  }
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
+  std::function<void()> callback = std::move(found->second.callback);
+  entries_.erase(found);
+  running_id_ = id;
+  lock.unlock();
+  callback();
+  callback = nullptr; // unlocked, as what it owns may come back here when destroyed
+  lock.lock();
+  running_id_ = 0;
+  callback_ended_.notify_all();
+}
+
+void FdWatcher::remove(std::uint64_t id) {
+  std::unique_lock lock{mutex_};
+  if (const auto found = entries_.find(id); found != entries_.end()) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
+    // Destroyed after the lock is released: it may own things whose destructors come back here.
+    const auto entry = entries_.extract(found);
+    lock.unlock();
+    return;
+  }
+  if (std::this_thread::get_id() != thread_.get_id()) {
+    callback_ended_.wait(lock, [this, id] { return running_id_ != id; });
+  }
+}
+
+FdWatcher::Watch::Watch(Watch&& other) noexcept
+    : watcher_{std::exchange(other.watcher_, nullptr)}, id_{std::exchange(other.id_, 0)} {}
+
+FdWatcher::Watch& FdWatcher::Watch::operator=(Watch&& other) noexcept {
+  if (this != &other) {
+    end();
+    watcher_ = std::exchange(other.watcher_, nullptr);
+    id_ = std::exchange(other.id_, 0);
+  }
+  return *this;
+}
+
+void FdWatcher::Watch::end() {
+  if (FdWatcher* const watcher = std::exchange(watcher_, nullptr); watcher != nullptr) {
+    watcher->remove(id_);
+  }
+}
+
+} // namespace vmemfs

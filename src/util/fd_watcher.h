@@ -1,0 +1,69 @@
+// One thread that waits for any number of file descriptors.
+#pragma once
+
+#include "core/error.h"
+#include "util/unique_fd.h"
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+namespace vmemfs {
+
+class FdWatcher {
+public:
+  /// Throws std::system_error where the kernel has no descriptors or threads left.
+  FdWatcher();
+  /// All watches must have ended. Not to be run by a callback.
+  ~FdWatcher();
+  FdWatcher(const FdWatcher&) = delete;
+  FdWatcher& operator=(const FdWatcher&) = delete;
+
+  /// Ends the watch when destroyed; when the destructor returns, the callback does not run any more
+  /// (unless it is the callback itself that destroys it). Other callbacks are not waited for.
+  class Watch {
+  public:
+    Watch() = default;
+    Watch(FdWatcher* watcher, std::uint64_t id) : watcher_{watcher}, id_{id} {}
+    Watch(Watch&& other) noexcept;
+    Watch& operator=(Watch&& other) noexcept;
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+    ~Watch() { end(); }
+    void end();
+
+  private:
+    FdWatcher* watcher_ = nullptr;
+    std::uint64_t id_ = 0;
+  };
+
+  /// Calls `callback` once, on the watcher's thread, when `fd` becomes readable (a pidfd: when the
+  /// process has ended) or is hung up. `fd` must stay open while the watch lives, and may be watched
+  /// once at a time. The callback must return soon and must not throw; it may begin and end watches.
+  [[nodiscard]] Result<Watch> watch_once(int fd, std::function<void()> callback);
+
+private:
+  struct Entry {
+    int fd;
+    std::function<void()> callback;
+  };
+
+  void run(const std::stop_token& stop);
+  void fire(std::uint64_t id);
+  void remove(std::uint64_t id);
+
+  UniqueFd epoll_;
+  UniqueFd wake_;
+  std::mutex mutex_; ///< guards what follows, up to the thread
+  std::condition_variable callback_ended_;
+  std::map<std::uint64_t, Entry> entries_;
+  std::uint64_t next_id_ = 1;
+  std::uint64_t running_id_ = 0; ///< whose callback runs just now; 0: none
+  std::jthread thread_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,246 @@
+#include "util/host_memory.h"
+
+#include "core/gpa.h"
+#include "util/private_batch.h"
+#include "util/process_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fmt/format.h>
+#include <map>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// The segment that holds `hva`, or nullptr.
+const HostSegment* find_segment(const std::vector<HostSegment>& segments, Hva hva) {
+  const auto after =
+      std::upper_bound(segments.begin(), segments.end(), hva,
+                       [](Hva at, const HostSegment& segment) { return at < segment.range.begin; });
+  if (after == segments.begin() || !std::prev(after)->range.contains(hva)) {
+    return nullptr;
+  }
+  return &*std::prev(after);
+}
+
+/// One call of HostMemory::read().
+class ReadCall final : private PrivateBatch::Sink {
+public:
+  ReadCall(pid_t pid, const std::vector<HostSegment>& segments, const Pagemap& pagemap,
+           std::span<HostPiece> pieces)
+      : segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{pid, *this} {}
+
+  void run() {
+    for (std::size_t i = 0; i < pieces_.size(); ++i) {
+      pieces_[i].done = pieces_[i].buffer.size();
+      pieces_[i].failure.reset();
+      read_piece(i);
+    }
+    batch_.flush();
+  }
+
+private:
+  void read_piece(std::size_t index) {
+    HostPiece& piece = pieces_[index];
+    std::size_t at = 0;
+    while (at < piece.buffer.size() && !piece.failure) {
+      const HostSegment* const segment = find_segment(segments_, piece.hva + at);
+      if (segment == nullptr) {
+        fail_from(piece, at, ErrorKind::hole);
+        return;
+      }
+      const std::size_t size = std::min(piece.buffer.size() - at, segment->range.end - (piece.hva + at));
+      read_part(index, *segment, at, size);
+      at += size;
+    }
+  }
+
+  void read_part(std::size_t index, const HostSegment& segment, std::size_t at, std::size_t size) {
+    HostPiece& piece = pieces_[index];
+    switch (segment.access) {
+    case Access::file: read_file(piece, segment, at, size); break;
+    case Access::process: batch_.add(index, piece.hva + at, piece.buffer.subspan(at, size)); break;
+    case Access::process_guard: read_guarded(index, segment, at, size); break;
+    case Access::refused: fail_from(piece, at, ErrorKind::unsupported); break;
+    }
+  }
+
+  static void read_file(HostPiece& piece, const HostSegment& segment, std::size_t at, std::size_t size) {
+    const std::uint64_t offset = segment.file_offset + (piece.hva + at - segment.range.begin);
+    const auto [done, os_errno] = segment.file->read(offset, piece.buffer.subspan(at, size));
+    if (done < size) {
+      // Short without an error: the file is shorter than what is mapped.
+      fail_from(piece, at + done, os_errno == 0 ? ErrorKind::source_failed : kind_of_errno(os_errno));
+    }
+  }
+
+  /// Splits at changes between pages that are there and others, as many pages at a time as fit.
+  void read_guarded(std::size_t index, const HostSegment& segment, std::size_t at, std::size_t size) {
+    HostPiece& piece = pieces_[index];
+    std::array<std::uint64_t, 512> entries;
+    const std::size_t end = at + size;
+    while (at < end && !piece.failure) {
+      const std::size_t wanted = pages_touched(piece.hva + at, end - at);
+      const std::size_t got =
+          pagemap_.read(piece.hva + at, std::span{entries}.first(std::min(wanted, entries.size())));
+      if (got == 0) {
+        fail_from(piece, at, ErrorKind::source_failed);
+        return;
+      }
+      at = read_runs(index, segment, at, end, std::span{entries}.first(got));
+    }
+  }
+
+  /// Reads the pages that `entries` tell about, up to `end`; where it stopped.
+  std::size_t read_runs(std::size_t index, const HostSegment& segment, std::size_t at, std::size_t end,
+                        std::span<const std::uint64_t> entries) {
+    HostPiece& piece = pieces_[index];
+    while (!entries.empty() && at < end) {
+      const bool there = Pagemap::is_there(entries.front());
+      const auto changes = [there](std::uint64_t entry) { return Pagemap::is_there(entry) != there; };
+      const auto pages = static_cast<std::size_t>(std::ranges::find_if(entries, changes) - entries.begin());
+      const std::uint64_t lead = (piece.hva + at) % kPageSize;
+      const std::size_t size = std::min(end - at, pages * kPageSize - lead);
+      if (there) {
+        batch_.add(index, piece.hva + at, piece.buffer.subspan(at, size));
+      } else if (segment.file) {
+        read_file(piece, segment, at, size);
+      } else {
+        std::memset(piece.buffer.data() + at, 0, size);
+      }
+      at += size;
+      entries = entries.subspan(pages);
+    }
+    return at;
+  }
+
+  static std::size_t pages_touched(Hva hva, std::size_t size) {
+    return (hva % kPageSize + size + kPageSize - 1) / kPageSize;
+  }
+
+  /// Parts of a piece are not read in order, so the lowest failure counts.
+  static void fail_from(HostPiece& piece, std::size_t done, ErrorKind kind) {
+    if (!piece.failure || done < piece.done) {
+      piece.done = done;
+      piece.failure = kind;
+    }
+  }
+
+  void stretch_failed(std::size_t tag, const std::byte* unread, int os_errno) override {
+    HostPiece& piece = pieces_[tag];
+    fail_from(piece, static_cast<std::size_t>(unread - piece.buffer.data()), kind_of_errno(os_errno));
+  }
+
+  const std::vector<HostSegment>& segments_;
+  const Pagemap& pagemap_;
+  std::span<HostPiece> pieces_;
+  PrivateBatch batch_;
+};
+
+tl::unexpected<Error> gone(const Process& process) {
+  return fail(ErrorKind::vm_gone, "proc", fmt::format("process {} has ended", process.pid()));
+}
+
+bool any_with(const std::vector<HostSegment>& segments, Access access) {
+  return std::ranges::any_of(segments,
+                             [access](const HostSegment& segment) { return segment.access == access; });
+}
+
+/// That reads will be allowed, checked now so that the user learns what is missing.
+Result<Pagemap> open_pagemap(const Process& process, const std::vector<HostSegment>& segments) {
+  const bool guarded = any_with(segments, Access::process_guard);
+  if (guarded || any_with(segments, Access::process)) {
+    if (auto allowed = check_process_memory_access(process.pid()); !allowed) {
+      return tl::unexpected{allowed.error()};
+    }
+  }
+  return guarded ? Pagemap::open(process.pid()) : Result<Pagemap>{};
+}
+
+Result<void> check_usable(const std::vector<HostSegment>& segments) {
+  const auto usable = [](const HostSegment& segment) { return segment.access != Access::refused; };
+  if (segments.empty() || std::ranges::any_of(segments, usable)) {
+    return {};
+  }
+  return fail(ErrorKind::unsupported, "proc",
+              fmt::format("guest memory can't be reached: {}", segments.front().detail));
+}
+
+} // namespace
+
+HostMemory::HostMemory(std::shared_ptr<const Process> process, std::vector<HostSegment> segments,
+                       Pagemap pagemap)
+    : process_{std::move(process)}, segments_{std::move(segments)}, pagemap_{std::move(pagemap)} {}
+
+Result<std::shared_ptr<HostMemory>> HostMemory::open(std::shared_ptr<const Process> process,
+                                                     std::span<const HvaRange> ranges) {
+  auto segments = plan_segments(*process, ranges);
+  auto pagemap = segments ? open_pagemap(*process, *segments) : Result<Pagemap>{};
+  // Asked last: what was found by pid was the same process if it still lives.
+  if (!process->alive()) {
+    return gone(*process);
+  }
+  if (!segments) {
+    return tl::unexpected{segments.error()};
+  }
+  if (!pagemap) {
+    return tl::unexpected{pagemap.error()};
+  }
+  if (auto usable = check_usable(*segments); !usable) {
+    return tl::unexpected{usable.error()};
+  }
+  return std::shared_ptr<HostMemory>{
+      new HostMemory{std::move(process), std::move(*segments), std::move(*pagemap)}};
+}
+
+void HostMemory::read(std::span<HostPiece> pieces) const {
+  ReadCall{process_->pid(), segments_, pagemap_, pieces}.run();
+  // The pid may have been used again meanwhile, and a memfd outlives its VM.
+  if (!process_->alive()) {
+    for (HostPiece& piece : pieces) {
+      piece.done = 0;
+      piece.failure = ErrorKind::vm_gone;
+    }
+  }
+}
+
+std::span<const std::byte> HostMemory::borrow(Hva hva, std::size_t size) const {
+  const HostSegment* const segment = find_segment(segments_, hva);
+  if (segment == nullptr || !segment->view) {
+    return {};
+  }
+  const auto bytes = segment->view.if_resident(hva - segment->range.begin, size);
+  return bytes.empty() || process_->alive() ? bytes : std::span<const std::byte>{};
+}
+
+std::string HostMemory::describe() const {
+  std::map<std::string_view, std::uint64_t> bytes_by_kind;
+  for (const HostSegment& segment : segments_) {
+    if (segment.access != Access::refused) {
+      bytes_by_kind[segment.detail] += segment.range.size();
+    }
+  }
+  std::vector<std::pair<std::uint64_t, std::string_view>> kinds;
+  for (const auto& [detail, bytes] : bytes_by_kind) {
+    kinds.emplace_back(bytes, detail);
+  }
+  std::ranges::sort(kinds, std::greater{});
+  constexpr std::size_t kShown = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kinds.size(), kShown); ++i) {
+    text += fmt::format("{}{}", i == 0 ? "" : "; ", kinds[i].second);
+  }
+  return kinds.size() > kShown ? text + fmt::format("; and {} more kinds", kinds.size() - kShown) : text;
+}
+
+std::vector<HostStretch> HostMemory::stretches() const {
+  std::vector<HostStretch> stretches;
+  for (const HostSegment& segment : segments_) {
+    stretches.push_back({segment.range, segment.access != Access::refused, segment.detail});
+  }
+  return stretches;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,80 @@
+// The memory of another process that backs guest RAM: reads that never make it grow.
+//
+// Each stretch is read in the way that fits how the process mapped it:
+//   shared file (memfd, tmpfs, hugetlbfs, disk)  pread of the file, or named in our own mapping
+//   private, no file                             process_vm_readv
+//   private with a file, huge pages without one  process_vm_readv where /proc/PID/pagemap says that a
+//                                                page is there, else the file or zeros
+//   anything else (device memory, [vvar], ...)   refused
+// Reading a shared or huge page that is not there through a mapping would allocate it; hence the detours.
+#pragma once
+
+#include "core/error.h"
+#include "util/host_segment.h"
+#include "util/hva.h"
+#include "util/pagemap.h"
+#include "util/process.h"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace vmemfs {
+
+/// One piece of a batch read, as ReadPiece of driver/driver.h but at a host virtual address.
+struct HostPiece {
+  Hva hva;
+  std::span<std::byte> buffer;
+  std::size_t done = 0;                  ///< bytes from the start of buffer that were really read
+  std::optional<ErrorKind> failure = {}; ///< why done < buffer.size(); never set on a complete piece
+};
+
+/// How one stretch is reached; for `info` and for leaving out what can't be read.
+struct HostStretch {
+  HvaRange range;
+  bool usable;
+  std::string detail; ///< "shared file /dev/shm/x, mapped", or why it is refused
+};
+
+/// The layout is that of open(): open anew when the process may have mapped something else there
+/// (the VM's memory map changed, or a read failed with source_failed). Immutable and thread-safe.
+class HostMemory {
+public:
+  /// `ranges` may be in any order; overlaps are merged. A range may span several mappings, with gaps;
+  /// what is not usable is listed in stretches(). Fails where nothing is usable, or for want of
+  /// rights (permission; the text names the remedy).
+  static Result<std::shared_ptr<HostMemory>> open(std::shared_ptr<const Process> process,
+                                                  std::span<const HvaRange> ranges);
+
+  HostMemory(const HostMemory&) = delete;
+  HostMemory& operator=(const HostMemory&) = delete;
+  ~HostMemory() = default;
+
+  /// Reads all pieces, each with its own result; no allocation, no locks. Failures: vm_gone (all
+  /// pieces, done = 0), source_failed (not mapped there any more, or the file was cut short),
+  /// unsupported (refused stretch), hole (outside of what was opened), permission.
+  void read(std::span<HostPiece> pieces) const;
+
+  /// The memory in our own mapping, or an empty span where it isn't a mapped shared file, or not
+  /// wholly in host memory, or larger than 1 MiB and a page, or the process has ended. The bytes must
+  /// only be handed to a system call, never touched, and stay mapped as long as this object.
+  [[nodiscard]] std::span<const std::byte> borrow(Hva hva, std::size_t size) const;
+
+  /// How memory is reached, in words: the usable kinds, the largest first.
+  [[nodiscard]] std::string describe() const;
+
+  /// Sorted by address; neighbours that are reached in the same way are one stretch.
+  [[nodiscard]] std::vector<HostStretch> stretches() const;
+
+private:
+  HostMemory(std::shared_ptr<const Process> process, std::vector<HostSegment> segments, Pagemap pagemap);
+
+  std::shared_ptr<const Process> process_;
+  std::vector<HostSegment> segments_; ///< sorted, no overlap
+  Pagemap pagemap_;                   ///< open only where a segment needs it
+};
+
+} // namespace vmemfs

@@ -1,0 +1,215 @@
+#include "util/host_segment.h"
+
+#include "core/gpa.h"
+#include "core/text.h"
+#include "util/proc_maps.h"
+#include "util/userfault.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <tuple>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::string_view kAnonymousHugePages = "/anon_hugepage (deleted)";
+
+/// Whole pages, sorted, neighbours joined.
+std::vector<HvaRange> normalized(std::span<const HvaRange> ranges) {
+  std::vector<HvaRange> sorted;
+  for (const HvaRange& range : ranges) {
+    if (!range.empty()) {
+      const Hva end =
+          range.end > ~kPageSize ? ~(kPageSize - 1) : (range.end + kPageSize - 1) & ~(kPageSize - 1);
+      sorted.push_back({range.begin & ~(kPageSize - 1), end});
+    }
+  }
+  std::ranges::sort(sorted, {}, &HvaRange::begin);
+  std::vector<HvaRange> joined;
+  for (const HvaRange& range : sorted) {
+    if (!joined.empty() && range.begin <= joined.back().end) {
+      joined.back().end = std::max(joined.back().end, range.end);
+    } else {
+      joined.push_back(range);
+    }
+  }
+  return joined;
+}
+
+/// Private memory with nothing behind it: heap, anonymous mappings (also named ones), /dev/zero.
+bool is_anonymous(const Vma& vma) {
+  return !vma.shared && (vma.path.empty() || vma.path == "[heap]" || vma.path == "[stack]" ||
+                         vma.path.starts_with("[anon:") || vma.path == "/dev/zero");
+}
+
+/// Of files whose name the kernel shows in brackets only named shared anonymous memory is a file.
+bool may_have_file(const Vma& vma) {
+  return vma.has_file() && (vma.path.starts_with('/') || vma.path.starts_with("[anon_shmem:"));
+}
+
+class Planner {
+public:
+  Planner(const Process& process, std::vector<Vma> maps, std::vector<HvaRange> userfault)
+      : process_{process}, maps_{std::move(maps)}, userfault_{std::move(userfault)} {}
+
+  Result<std::vector<HostSegment>> plan(std::span<const HvaRange> ranges) {
+    for (const HvaRange& range : normalized(ranges)) {
+      if (auto added = add_range(range); !added) {
+        return tl::unexpected{added.error()};
+      }
+    }
+    for (HostSegment& segment : segments_) {
+      map_view(segment);
+    }
+    return std::move(segments_);
+  }
+
+private:
+  Result<void> add_range(const HvaRange& range) {
+    Hva at = range.begin;
+    while (at < range.end) {
+      const Vma* const vma = find_vma(maps_, at);
+      const HvaRange piece{at, std::min(range.end, vma != nullptr ? vma->range.end : next_mapped(at))};
+      auto segment = vma != nullptr ? classify(*vma, piece) : refuse(piece, "nothing is mapped there");
+      if (!segment) {
+        return tl::unexpected{segment.error()};
+      }
+      append(std::move(*segment));
+      at = piece.end;
+    }
+    return {};
+  }
+
+  [[nodiscard]] Hva next_mapped(Hva hva) const {
+    const auto next =
+        std::ranges::upper_bound(maps_, hva, {}, [](const Vma& vma) { return vma.range.begin; });
+    return next == maps_.end() ? ~Hva{0} : next->range.begin;
+  }
+
+  static Result<HostSegment> refuse(const HvaRange& range, std::string why) {
+    HostSegment segment;
+    segment.range = range;
+    segment.detail = std::move(why);
+    return segment;
+  }
+
+  Result<HostSegment> classify(const Vma& vma, const HvaRange& range) {
+    if (!vma.readable) {
+      return refuse(range, "mapped without read access");
+    }
+    HostSegment segment;
+    segment.range = range;
+    if (is_anonymous(vma)) {
+      segment.access = Access::process;
+      segment.detail = "private memory, process_vm_readv";
+    } else if (!vma.shared && vma.path == kAnonymousHugePages) {
+      segment.access = Access::process_guard;
+      segment.detail = "private huge pages, process_vm_readv, zeros where none is there";
+    } else if (!may_have_file(vma)) {
+      return refuse(range, fmt::format("not memory: {}", printable(vma.path, 200)));
+    } else if (auto filled = fill_from_file(vma, segment); !filled) {
+      if (filled.error().kind != ErrorKind::unsupported) {
+        return tl::unexpected{filled.error()};
+      }
+      return refuse(range, filled.error().text);
+    }
+    prefer_userfault_handler(vma, segment);
+    return segment;
+  }
+
+  Result<void> fill_from_file(const Vma& vma, HostSegment& segment) {
+    auto file = open_file(vma);
+    if (!file) {
+      return tl::unexpected{file.error()};
+    }
+    segment.file = *file;
+    segment.file_offset = vma.file_offset + (segment.range.begin - vma.range.begin);
+    const std::string path = printable(vma.path, 200);
+    if (vma.shared) {
+      segment.access = Access::file;
+      segment.detail = fmt::format("shared {} {}", segment.file->is_hugetlb() ? "huge pages" : "file", path);
+    } else {
+      segment.access = Access::process_guard;
+      segment.detail =
+          fmt::format("private mapping of {}, process_vm_readv where pages are there, else the file", path);
+    }
+    return {};
+  }
+
+  /// Only the handler knows what is in a missing page; the wait for it and the growth are its purpose.
+  void prefer_userfault_handler(const Vma& vma, HostSegment& segment) const {
+    const auto covers = [&](const HvaRange& range) { return range.contains(vma.range.begin); };
+    if (std::ranges::any_of(userfault_, covers)) {
+      segment.access = Access::process;
+      segment.file.reset();
+      segment.file_offset = 0;
+      segment.detail = "memory with a userfaultfd handler, process_vm_readv";
+    }
+  }
+
+  Result<std::shared_ptr<const BackingFile>> open_file(const Vma& vma) {
+    const FileId id{vma.device_major, vma.device_minor, vma.inode};
+    if (const auto known = files_.find(id); known != files_.end()) {
+      return known->second;
+    }
+    auto file = BackingFile::open(process_, vma);
+    if (!file) {
+      return tl::unexpected{file.error()};
+    }
+    return files_[id] = std::make_shared<const BackingFile>(std::move(*file));
+  }
+
+  void append(HostSegment segment) {
+    if (!segments_.empty()) {
+      HostSegment& last = segments_.back();
+      const bool goes_on = last.range.end == segment.range.begin && last.access == segment.access &&
+                           last.file == segment.file && last.detail == segment.detail &&
+                           (!last.file || last.file_offset + last.range.size() == segment.file_offset);
+      if (goes_on) {
+        last.range.end = segment.range.end;
+        return;
+      }
+    }
+    segments_.push_back(std::move(segment));
+  }
+
+  /// Without a view all is read by pread, so a failure costs speed only.
+  static void map_view(HostSegment& segment) {
+    if (segment.access != Access::file) {
+      return;
+    }
+    if (segment.file->residency_known()) {
+      if (auto view = SharedView::map(segment.file->fd(), segment.file_offset, segment.range.size())) {
+        segment.view = std::move(*view);
+      }
+    }
+    segment.detail += segment.view ? ", mapped" : ", pread";
+    segment.detail += fmt::format(" ({})", segment.file->way());
+  }
+
+  using FileId = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>;
+
+  const Process& process_;
+  std::vector<Vma> maps_;
+  std::vector<HvaRange> userfault_;
+  std::map<FileId, std::shared_ptr<const BackingFile>> files_;
+  std::vector<HostSegment> segments_;
+};
+
+} // namespace
+
+Result<std::vector<HostSegment>> plan_segments(const Process& process, std::span<const HvaRange> ranges) {
+  auto maps = read_maps(process.pid());
+  if (!maps) {
+    return tl::unexpected{maps.error()};
+  }
+  auto userfault = userfault_ranges(process);
+  if (!userfault) {
+    return tl::unexpected{userfault.error()};
+  }
+  return Planner{process, std::move(*maps), std::move(*userfault)}.plan(ranges);
+}
+
+} // namespace vmemfs

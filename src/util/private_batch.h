@@ -1,0 +1,53 @@
+// Reads of many stretches of another process's memory with as few process_vm_readv calls as possible.
+#pragma once
+
+#include "util/hva.h"
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+namespace vmemfs {
+
+/// Gathers stretches on the stack; no allocation. For one thread.
+class PrivateBatch {
+public:
+  /// Told of a stretch that could not be read in full.
+  class Sink {
+  public:
+    /// `tag` as given to add(); `unread` is the first byte of its buffer that was not read.
+    virtual void stretch_failed(std::size_t tag, const std::byte* unread, int os_errno) = 0;
+
+  protected:
+    ~Sink() = default;
+  };
+
+  PrivateBatch(pid_t pid, Sink& sink) : pid_{pid}, sink_{sink} {}
+  PrivateBatch(const PrivateBatch&) = delete;
+  PrivateBatch& operator=(const PrivateBatch&) = delete;
+
+  /// Queues a read; reads what is queued when there is no more room.
+  void add(std::size_t tag, Hva hva, std::span<std::byte> buffer);
+
+  /// Reads all that is queued. Failing stretches go to the sink, the others are read nevertheless.
+  void flush();
+
+private:
+  /// Far below IOV_MAX; larger batches gain nothing (about 16 scattered pages a call are enough).
+  static constexpr std::size_t kCapacity = 64;
+
+  void advance(std::size_t bytes);
+  void fail_first(int os_errno);
+
+  pid_t pid_;
+  Sink& sink_;
+  std::size_t first_ = 0; ///< first stretch that is not read in full
+  std::size_t count_ = 0;
+  std::array<iovec, kCapacity> local_;
+  std::array<iovec, kCapacity> remote_;
+  std::array<std::size_t, kCapacity> tags_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,13 @@
+// Bytes that are zero and cost nothing: what a hole reads as where holes read as zeros.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace vmemfs {
+
+/// At least 1 MiB + 4 KiB of zeros, page-aligned; the largest read there is. Backed by the kernel's
+/// zero page as long as nobody writes there, which nobody may.
+[[nodiscard]] std::span<const std::byte> zeros();
+
+} // namespace vmemfs

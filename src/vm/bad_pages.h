@@ -1,0 +1,30 @@
+// Which bad pages were handed out as zeros, so that padding can be audited.
+#pragma once
+
+#include "core/gpa.h"
+
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <vector>
+
+namespace vmemfs {
+
+/// Thread-safe.
+class BadPages {
+public:
+  /// Pages beyond this many are counted but not listed.
+  static constexpr std::size_t kMostListed = 1024;
+
+  void add(Gfn page);
+
+  [[nodiscard]] std::uint64_t times_padded() const; ///< how often a bad page was read as zeros
+  [[nodiscard]] std::vector<Gfn> listed() const;    ///< sorted, each page once
+
+private:
+  mutable std::mutex mutex_;
+  std::set<Gfn> pages_;
+  std::uint64_t times_ = 0;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,48 @@
+// What every driver must do, whatever it reaches: one suite, run against each with its real counterpart.
+#pragma once
+
+#include "driver/driver.h"
+#include "driver/driver_type.h"
+#include "util/fd_watcher.h"
+#include "util/worker.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vmemfs::test {
+
+/// A driver together with what it is attached to. The guest stands still, so that bytes can be compared.
+class Subject {
+public:
+  virtual ~Subject() = default;
+  [[nodiscard]] virtual Driver& driver() = 0;
+
+  /// The guest's memory from an independent source; [gpa, gpa + size) lies in one region.
+  [[nodiscard]] virtual std::vector<std::byte> truth(Gpa gpa, std::size_t size) = 0;
+
+  /// Ends the VM; false where it is of a kind that can't end.
+  virtual bool end_vm() = 0;
+
+protected:
+  FdWatcher watcher_;
+  Worker worker_;
+};
+
+struct SubjectKind {
+  std::string name;
+  std::function<std::unique_ptr<Subject>()> make;
+};
+
+/// All kinds, each defined beside its driver's tests.
+[[nodiscard]] const std::vector<SubjectKind>& subject_kinds();
+
+[[nodiscard]] SubjectKind fake_subject();
+[[nodiscard]] SubjectKind decorated_subject();
+[[nodiscard]] SubjectKind dump_subject();
+[[nodiscard]] SubjectKind qemu_private_subject();
+[[nodiscard]] SubjectKind qemu_shared_subject();
+[[nodiscard]] SubjectKind qemu_without_monitor_subject();
+
+} // namespace vmemfs::test

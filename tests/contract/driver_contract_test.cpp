@@ -1,0 +1,236 @@
+#include "contract/driver_contract.h"
+
+#include "support/files.h"
+
+#include <atomic>
+#include <gtest/gtest.h>
+#include <thread>
+
+namespace vmemfs::test {
+namespace {
+
+class DriverContract : public testing::TestWithParam<SubjectKind> {
+protected:
+  std::unique_ptr<Subject> subject_ = GetParam().make();
+
+  Driver& driver() { return subject_->driver(); }
+
+  ReadPiece read(Gpa gpa, std::vector<std::byte>& buffer) {
+    ReadPiece piece{gpa, buffer, 0, std::nullopt};
+    driver().read({&piece, 1});
+    return piece;
+  }
+
+  const Region& first_ram() {
+    map_ = driver().memory_map();
+    for (const Region& region : map_->regions()) {
+      if (region.kind == RegionKind::ram) {
+        return region;
+      }
+    }
+    throw std::runtime_error{"no RAM"};
+  }
+
+  std::shared_ptr<const MemoryMap> map_;
+};
+
+TEST_P(DriverContract, SaysWhoItIs) {
+  EXPECT_FALSE(driver().identity().driver.empty());
+  const AccessReport access = driver().access();
+  EXPECT_FALSE(access.map.empty());
+  EXPECT_FALSE(access.ram.empty());
+  EXPECT_FALSE(access.registers.empty());
+  EXPECT_FALSE(access.run_control.empty());
+}
+
+TEST_P(DriverContract, HasAMapWithMainMemory) {
+  const auto map = driver().memory_map();
+  ASSERT_NE(map, nullptr);
+  EXPECT_GT(map->ram_bytes(), 0U);
+  EXPECT_GE(map->ram_end().value(), map->ram_bytes());
+}
+
+TEST_P(DriverContract, EveryRegionHasTheBytesThatAreThere) {
+  const auto map = driver().memory_map();
+  for (const Region& region : map->regions()) {
+    const std::size_t size = std::min<std::uint64_t>(region.range.size(), 256 << 10);
+    for (const Gpa begin : {region.range.begin, Gpa{region.range.end.value() - size}}) {
+      std::vector<std::byte> buffer(size);
+      const ReadPiece piece = read(begin, buffer);
+      ASSERT_FALSE(piece.failure) << std::hex << begin.value() << ": " << to_string(*piece.failure);
+      EXPECT_EQ(piece.done, size);
+      EXPECT_EQ(buffer, subject_->truth(begin, size)) << std::hex << begin.value();
+    }
+  }
+}
+
+TEST_P(DriverContract, OddOffsetsAndSizes) {
+  const Region& ram = first_ram();
+  for (const std::uint64_t offset : {1U, 7U, 4095U, 4097U}) {
+    for (const std::size_t size : {std::size_t{1}, std::size_t{8}, std::size_t{4096}, std::size_t{8191}}) {
+      std::vector<std::byte> buffer(size);
+      EXPECT_EQ(read(ram.range.begin + offset, buffer).done, size);
+      EXPECT_EQ(buffer, subject_->truth(ram.range.begin + offset, size)) << offset << " " << size;
+    }
+  }
+}
+
+TEST_P(DriverContract, ABatchHasAResultForEachPiece) {
+  const Region& ram = first_ram();
+  const Gpa hole{kGpaLimit - kPageSize};
+  std::vector<std::vector<std::byte>> buffers(300, std::vector<std::byte>(16));
+  std::vector<ReadPiece> pieces;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    const bool bad = i % 3 == 1;
+    pieces.push_back({bad ? hole : ram.range.begin + i * 64, buffers[i], 0, std::nullopt});
+  }
+  driver().read(pieces);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    if (i % 3 == 1) {
+      EXPECT_EQ(pieces[i].failure, ErrorKind::hole) << i;
+      EXPECT_EQ(pieces[i].done, 0U) << i;
+    } else {
+      EXPECT_FALSE(pieces[i].failure) << i;
+      EXPECT_EQ(buffers[i], subject_->truth(ram.range.begin + i * 64, 16)) << i;
+    }
+  }
+}
+
+TEST_P(DriverContract, APieceThatRunsIntoAHoleEndsThere) {
+  const auto map = driver().memory_map();
+  for (const Region& region : map->regions()) {
+    if (map->at(region.range.end).region != nullptr) {
+      continue;
+    }
+    std::vector<std::byte> buffer(64);
+    const Gpa begin{region.range.end.value() - 24};
+    const ReadPiece piece = read(begin, buffer);
+    EXPECT_EQ(piece.done, 24U) << std::hex << begin.value();
+    EXPECT_EQ(piece.failure, ErrorKind::hole);
+  }
+}
+
+TEST_P(DriverContract, BorrowedMemoryIsInsideOneRegion) {
+  DirectMemory* const direct = driver().direct_memory();
+  if (direct == nullptr) {
+    return; // a capability that is not there has nothing to hold
+  }
+  MemoryPin pin;
+  EXPECT_TRUE(direct->borrow(Gpa{kGpaLimit - kPageSize}, 8, pin).empty());
+  const Region& ram = first_ram();
+  EXPECT_TRUE(direct->borrow(Gpa{ram.range.end.value() - 8}, std::size_t{1} << 30U, pin).empty());
+  const auto bytes = direct->borrow(ram.range.begin, 4096, pin);
+  EXPECT_TRUE(bytes.empty() || bytes.size() == 4096);
+}
+
+TEST_P(DriverContract, RefreshKeepsTheMapOfAGuestThatStands) {
+  const MemoryMap before = *driver().memory_map();
+  ASSERT_TRUE(driver().refresh().has_value());
+  EXPECT_EQ(*driver().memory_map(), before);
+}
+
+TEST_P(DriverContract, RegistersOfEveryVcpuAndOfNoOther) {
+  RegisterReader* const reader = driver().register_reader();
+  if (reader == nullptr) {
+    return;
+  }
+  ASSERT_GT(driver().vcpu_count(), 0U);
+  for (std::uint32_t i = 0; i < driver().vcpu_count(); ++i) {
+    const auto registers = reader->read_registers(VcpuId{i});
+    ASSERT_TRUE(registers.has_value()) << registers.error().message();
+    EXPECT_TRUE(registers->get(Register::rip).has_value());
+    EXPECT_TRUE(registers->get(Register::cr3).has_value());
+  }
+  const auto missing = reader->read_registers(VcpuId{driver().vcpu_count()});
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_EQ(missing.error().kind, ErrorKind::not_found);
+}
+
+TEST_P(DriverContract, AWrittenRegisterReadsBackAndIsTheOnlyOneChanged) {
+  RegisterWriter* const writer = driver().register_writer();
+  if (writer == nullptr) {
+    return;
+  }
+  RegisterReader* const reader = driver().register_reader();
+  ASSERT_NE(reader, nullptr);
+  auto expected = reader->read_registers(VcpuId{0});
+  ASSERT_TRUE(expected.has_value());
+  const RegisterValue value{Register::rbx, 0x1234'5678'9abc'def0};
+  const auto written = writer->write_registers(VcpuId{0}, {&value, 1});
+  ASSERT_TRUE(written.has_value()) << written.error().message();
+  expected->set(value.reg, value.value);
+  EXPECT_EQ(to_text(*reader->read_registers(VcpuId{0})), to_text(*expected));
+}
+
+TEST_P(DriverContract, PauseAndResumeAreIdempotent) {
+  RunControl* const control = driver().run_control();
+  if (control == nullptr) {
+    return;
+  }
+  for (const bool running : {false, false, true, true, false}) {
+    const auto done = running ? control->resume() : control->pause();
+    ASSERT_TRUE(done.has_value()) << done.error().message();
+    const auto status = control->run_status();
+    ASSERT_TRUE(status.has_value());
+    EXPECT_EQ(status->running, running);
+    EXPECT_FALSE(status->detail.empty());
+  }
+}
+
+TEST_P(DriverContract, ManyReadersAtOnceGetTheRightBytes) {
+  const Region& ram = first_ram();
+  const auto expected = subject_->truth(ram.range.begin, 64 << 10);
+  std::atomic<int> wrong{0};
+  {
+    std::vector<std::jthread> readers;
+    for (int i = 0; i < 8; ++i) {
+      readers.emplace_back([&] {
+        std::vector<std::byte> buffer(expected.size());
+        for (int round = 0; round < 50; ++round) {
+          wrong += read(ram.range.begin, buffer).done == expected.size() && buffer == expected ? 0 : 1;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+struct EndListener : VmListener {
+  void on_vm_event(VmEvent event) override { gone = gone || event == VmEvent::gone; }
+  std::atomic<bool> gone{false};
+};
+
+TEST_P(DriverContract, AfterTheEndNothingReads) {
+  const Region ram = first_ram();
+  EndListener listener;
+  driver().set_listener(&listener);
+  if (!subject_->end_vm()) {
+    driver().set_listener(nullptr);
+    return;
+  }
+  EXPECT_TRUE(eventually([&] { return listener.gone && driver().gone(); }));
+  std::vector<std::byte> buffer(4096);
+  const ReadPiece piece = read(ram.range.begin, buffer);
+  EXPECT_EQ(piece.failure, ErrorKind::vm_gone);
+  EXPECT_EQ(piece.done, 0U);
+  if (driver().direct_memory() != nullptr) {
+    MemoryPin pin;
+    EXPECT_TRUE(driver().direct_memory()->borrow(ram.range.begin, 4096, pin).empty());
+  }
+  EXPECT_NE(driver().memory_map(), nullptr);
+  driver().set_listener(nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, DriverContract, testing::ValuesIn(subject_kinds()),
+                         [](const auto& subject) { return subject.param.name; });
+
+} // namespace
+
+const std::vector<SubjectKind>& subject_kinds() {
+  static const std::vector<SubjectKind> kKinds{fake_subject(),         decorated_subject(),
+                                               dump_subject(),         qemu_private_subject(),
+                                               qemu_shared_subject(),  qemu_without_monitor_subject()};
+  return kKinds;
+}
+
+} // namespace vmemfs::test

@@ -1,0 +1,126 @@
+#include "drivers/qemu/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+namespace vmemfs::qemu {
+namespace {
+
+QemuCommandLine parse(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "qemu-system-x86_64");
+  return parse_qemu_command_line(arguments);
+}
+
+std::vector<std::string> qmp_paths(const QemuCommandLine& line) {
+  std::vector<std::string> paths;
+  for (const MonitorSocket& socket : line.qmp) {
+    paths.push_back(socket.fd ? "fd " + std::to_string(*socket.fd) : socket.path);
+  }
+  return paths;
+}
+
+TEST(QemuCommandLine, NothingGiven) {
+  const QemuCommandLine line = parse({});
+  EXPECT_EQ(line.name, "");
+  EXPECT_EQ(line.memory_bytes, 0U);
+  EXPECT_TRUE(line.qmp.empty());
+  EXPECT_FALSE(line.gdbstub);
+  EXPECT_TRUE(parse_qemu_command_line({}).qmp.empty());
+}
+
+TEST(QemuCommandLine, Names) {
+  EXPECT_EQ(parse({"-name", "web01"}).name, "web01");
+  EXPECT_EQ(parse({"--name", "guest=web01,debug-threads=on"}).name, "web01");
+  EXPECT_EQ(parse({"-name", "debug-threads=on,guest=web01"}).name, "web01");
+  EXPECT_EQ(parse({"-name", "a,,b,process=x"}).name, "a,b");
+  EXPECT_EQ(parse({"-name", "process=x"}).name, "");
+}
+
+TEST(QemuCommandLine, UuidAndMachine) {
+  const QemuCommandLine line =
+      parse({"-uuid", "6c5f0b7e-0000-4000-8000-000000000001", "-machine", "pc-q35-7.2,accel=kvm,usb=off"});
+  EXPECT_EQ(line.uuid, "6c5f0b7e-0000-4000-8000-000000000001");
+  EXPECT_EQ(line.machine, "pc-q35-7.2");
+  EXPECT_EQ(parse({"-M", "type=q35"}).machine, "q35");
+  EXPECT_EQ(parse({"-M", "q35", "-machine", "memory-backend=m0"}).machine, "q35");
+}
+
+TEST(QemuCommandLine, MemorySizes) {
+  constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+  EXPECT_EQ(parse({"-m", "64"}).memory_bytes, 64 * kMiB);
+  EXPECT_EQ(parse({"-m", "2G"}).memory_bytes, 2048 * kMiB);
+  EXPECT_EQ(parse({"-m", "size=524288k,slots=2,maxmem=8G"}).memory_bytes, 512 * kMiB);
+  EXPECT_EQ(parse({"-m", "1024,slots=2"}).memory_bytes, 1024 * kMiB);
+  EXPECT_EQ(parse({"-m", "slots=2", "-m", "99999999999999999"}).memory_bytes, 0U);
+  EXPECT_EQ(parse({"-m", "lots"}).memory_bytes, 0U);
+}
+
+TEST(QemuCommandLine, QmpOption) {
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/run/a.sock,server=on,wait=off"})),
+              testing::ElementsAre("/run/a.sock"));
+  EXPECT_THAT(qmp_paths(parse({"--qmp-pretty", "unix:a,,b.sock,server,nowait"})),
+              testing::ElementsAre("a,b.sock"));
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:path=/x,server=on"})), testing::ElementsAre("/x"));
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "chardev:c", "-chardev", "socket,id=c,path=/y,server=yes"})),
+              testing::ElementsAre("/y"));
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "tcp:localhost:4444,server=on"})), testing::IsEmpty());
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "stdio"})), testing::IsEmpty());
+}
+
+TEST(QemuCommandLine, SocketsThatNobodyCanConnectToAreLeftOut) {
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x"})), testing::IsEmpty()) << "QEMU is the client";
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x,server=off"})), testing::IsEmpty());
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x,noserver"})), testing::IsEmpty());
+  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:x,server=on,abstract=on"})), testing::IsEmpty());
+}
+
+TEST(QemuCommandLine, MonitorsOnChardevs) {
+  const QemuCommandLine line = parse(
+      {"-mon", "chardev=late,mode=control", "-chardev", "socket,id=late,path=/run/late,server=on,wait=off",
+       "-chardev", "socket,id=charmonitor,fd=32,server=on,wait=off", "-mon",
+       "chardev=charmonitor,id=monitor,mode=control", "-mon", "late,mode=readline", "-chardev",
+       "socket,id=other,path=/run/other,server=on", "-chardev", "pty,id=p", "-mon", "p,mode=control", "-mon",
+       "missing,mode=control"});
+  EXPECT_THAT(qmp_paths(line), testing::ElementsAre("/run/late", "fd 32"));
+}
+
+TEST(QemuCommandLine, HumanMonitorIsNoQmp) {
+  EXPECT_THAT(qmp_paths(parse({"-monitor", "unix:/run/hmp,server=on"})), testing::IsEmpty());
+}
+
+TEST(QemuCommandLine, Gdbstub) {
+  EXPECT_TRUE(parse({"-s"}).gdbstub);
+  EXPECT_TRUE(parse({"-gdb", "tcp::1234"}).gdbstub);
+  EXPECT_FALSE(parse({"-S", "-snapshot"}).gdbstub);
+}
+
+TEST(QemuCommandLine, OptionAfterOneWithoutArgumentIsSeen) {
+  const QemuCommandLine line = parse({"-s", "-S", "-nodefaults", "disk.img", "-name", "x"});
+  EXPECT_EQ(line.name, "x");
+}
+
+TEST(QemuCommandLine, HostileInput) {
+  parse({"-name"});
+  parse({"-", "--", "", "-m", ",,,,", "-mon", ",", "-chardev", "=", "-qmp", "unix:"});
+  EXPECT_THAT(
+      qmp_paths(parse({"-chardev", "socket,id=a,server=on,fd=99999999999", "-mon", "a,mode=control"})),
+      testing::IsEmpty());
+  EXPECT_EQ(parse({"-name", std::string(1 << 20, ',')}).name.size(), std::size_t{1} << 19);
+  EXPECT_EQ(parse({"-name", "\xff\x01"}).name, "\xff\x01");
+}
+
+TEST(IsQemu, ByNamePathAndComm) {
+  EXPECT_TRUE(is_qemu("qemu-system-x86_64"));
+  EXPECT_TRUE(is_qemu("/usr/bin/qemu-system-i386"));
+  EXPECT_TRUE(is_qemu("/usr/bin/qemu-system-x86_64 (deleted)"));
+  EXPECT_TRUE(is_qemu("qemu-system-x86"));
+  EXPECT_TRUE(is_qemu("/usr/libexec/qemu-kvm"));
+  EXPECT_FALSE(is_qemu("qemu-img"));
+  EXPECT_FALSE(is_qemu("/opt/qemu-system-x86_64/sh"));
+  EXPECT_FALSE(is_qemu(""));
+}
+
+} // namespace
+} // namespace vmemfs::qemu

@@ -1,0 +1,101 @@
+#include "drivers/qemu/monitor_answers.h"
+#include "tests/drivers/qemu/samples.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace vmemfs::qemu {
+namespace {
+
+using nlohmann::json;
+
+json json_sample(const std::string& name) { return json::parse(read_sample(name)); }
+
+TEST(MonitorAnswers, RunStatus) {
+  const auto status =
+      run_status_of(json::parse(R"({"status":"prelaunch","singlestep":false,"running":false})"));
+  ASSERT_TRUE(status);
+  EXPECT_FALSE(status->running);
+  EXPECT_EQ(status->detail, "prelaunch");
+}
+
+TEST(MonitorAnswers, PciBarsWithoutUnmappedOnesAndPorts) {
+  const auto bars = pci_bars_of(json_sample("query_pci_pc.json"));
+  ASSERT_TRUE(bars);
+  EXPECT_THAT(*bars, testing::Contains(GpaRange{Gpa{0xfd000000}, Gpa{0xfe000000}}));
+  for (const GpaRange& bar : *bars) {
+    EXPECT_GE(bar.begin.value(), 0x80000000U);
+  }
+}
+
+TEST(MonitorAnswers, PciBarsBehindBridges) {
+  const auto bars = pci_bars_of(json_sample("query_pci_q35.json"));
+  ASSERT_TRUE(bars);
+  EXPECT_THAT(*bars, testing::Contains(GpaRange{Gpa{0xfe000000}, Gpa{0xfe004000}}));
+}
+
+TEST(MonitorAnswers, HostileBars) {
+  const auto bars = pci_bars_of(json::parse(R"([1, {}, {"devices": 3}, {"devices": [null, {"regions": {}},
+    {"regions": [7, {"type": "memory", "address": 18446744073709551615, "size": 4096},
+                 {"type": "memory", "address": 9223372036854771712, "size": 8192},
+                 {"type": "memory", "address": 4096, "size": -1}, {"type": "memory", "address": 4096, "size": 0},
+                 {"type": 1, "address": 4096, "size": 4096}, {"type": "memory", "address": 1.5, "size": 4096}],
+     "pci_bridge": {"devices": {"regions": 1}}}]}])"));
+  ASSERT_TRUE(bars);
+  EXPECT_TRUE(bars->empty());
+}
+
+TEST(MonitorAnswers, MemoryBackends) {
+  const auto ids = memory_backend_ids_of(json_sample("query_memdev.json"));
+  ASSERT_TRUE(ids);
+  EXPECT_THAT(*ids, testing::UnorderedElementsAre("pc.ram", "shm"));
+}
+
+TEST(MonitorAnswers, NameAndUuid) {
+  EXPECT_EQ(name_of(json::parse(R"({"name":"web01"})")), "web01");
+  EXPECT_EQ(name_of(json::parse("{}")), "");
+  EXPECT_EQ(uuid_of(json::parse(R"({"UUID":"00000000-0000-0000-0000-000000000000"})")), "");
+  EXPECT_EQ(uuid_of(json::parse(R"({"UUID":"6c5f0b7e-0000-4000-8000-000000000001"})")),
+            "6c5f0b7e-0000-4000-8000-000000000001");
+}
+
+TEST(MonitorAnswers, Vcpus) {
+  const auto vcpus = vcpus_of(json::parse(R"([{"cpu-index":0},{"cpu-index":2}])"));
+  ASSERT_TRUE(vcpus);
+  EXPECT_THAT(*vcpus, testing::ElementsAre(VcpuId{0}, VcpuId{2}));
+  EXPECT_FALSE(vcpus_of(json::parse(R"([{"cpu-index":4294967296}])")));
+}
+
+TEST(MonitorAnswers, WrongShapesAreErrors) {
+  for (const char* text : {"null", "1", "\"x\"", "[1]", "[[]]", "{\"running\":1,\"status\":2}", "[{}]"}) {
+    const json answer = json::parse(text);
+    EXPECT_FALSE(run_status_of(answer)) << text;
+    EXPECT_FALSE(uuid_of(answer)) << text;
+    EXPECT_FALSE(architecture_of(answer)) << text;
+    EXPECT_FALSE(vcpus_of(answer)) << text;
+    EXPECT_FALSE(chardevs_of(answer)) << text;
+    EXPECT_EQ(name_of(answer).has_value(), answer.is_object()) << text;
+    EXPECT_EQ(memory_backend_ids_of(answer).has_value(), answer.is_array()) << text;
+    EXPECT_EQ(pci_bars_of(answer).has_value(), answer.is_array()) << text;
+  }
+}
+
+TEST(MonitorAnswers, HostAddresses) {
+  EXPECT_EQ(hva_of("Host virtual address for 0x1000 (pc.ram) is 0x7f2b4be01000\r\n").value(),
+            Hva{0x7f2b4be01000});
+  EXPECT_EQ(hva_of("Host virtual address for 0x0 (a) is 0x1) is 0x2000").value(), Hva{0x2000});
+  EXPECT_EQ(hva_of("Memory at address 0xa0000 is not RAM\r\n").value(), std::nullopt);
+  EXPECT_EQ(hva_of("Error: Memory at address 0xfee00000 is not RAM\r\n").value(), std::nullopt);
+  EXPECT_EQ(hva_of("Error: No memory is mapped at address 0x100000000\r\n").value(), std::nullopt);
+  for (const char* text :
+       {"", "unknown command: 'gpa2hva'", "Host virtual address for 0x1000",
+        "Host virtual address for 0x0 (a) is 0x", "Host virtual address for 0x0 (a) is 0x0",
+        "Host virtual address for 0x0 (a) is 0x10000000000000000"}) {
+    EXPECT_FALSE(hva_of(text)) << text;
+  }
+}
+
+} // namespace
+} // namespace vmemfs::qemu

@@ -1,0 +1,21 @@
+// Recorded answers of a real QEMU; samples/README.md says how they were made.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+
+namespace vmemfs::qemu {
+
+inline std::string read_sample(const std::string& name) {
+  const auto path = std::filesystem::path{__FILE__}.parent_path() / "samples" / name;
+  std::ifstream file{path, std::ios::binary};
+  if (!file) {
+    throw std::runtime_error{"no sample " + path.string()};
+  }
+  return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,33 @@
+#include "fs/fuse/node_id.h"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+TEST(NodeId, EveryNodeHasANumberOfItsOwnAndComesBack) {
+  std::vector<fuse_ino_t> seen;
+  for (const VmId vm : {1U, 2U, 0x7fff'ffffU}) {
+    for (unsigned kind = 1; kind < kNodeKindCount; ++kind) {
+      for (const std::uint32_t vcpu : {0U, 1U, 0xff'ffffU}) {
+        const NodeId node{static_cast<NodeKind>(kind), vm, VcpuId{vcpu}};
+        EXPECT_EQ(NodeId::from_ino(node.ino()), node);
+        EXPECT_EQ(std::ranges::find(seen, node.ino()), seen.end());
+        seen.push_back(node.ino());
+      }
+    }
+  }
+}
+
+TEST(NodeId, RootAndNonsense) {
+  EXPECT_EQ(NodeId{}.ino(), FUSE_ROOT_ID);
+  EXPECT_EQ(NodeId::from_ino(FUSE_ROOT_ID), NodeId{});
+  for (const fuse_ino_t bad : {fuse_ino_t{0}, fuse_ino_t{2}, fuse_ino_t{1} << 32U, (fuse_ino_t{1} << 32U) | 0xff000000U}) {
+    EXPECT_EQ(NodeId::from_ino(bad), std::nullopt) << bad;
+  }
+}
+
+} // namespace
+} // namespace vmemfs

@@ -1,0 +1,50 @@
+#include "support/mount.h"
+
+#include <csignal>
+#include <filesystem>
+#include <stdexcept>
+#include <sys/stat.h>
+
+namespace vmemfs::test {
+
+bool is_mountpoint(const std::string& path) {
+  struct stat here {};
+  struct stat above {};
+  return ::stat(path.c_str(), &here) == 0 && ::stat((path + "/..").c_str(), &above) == 0 &&
+         here.st_dev != above.st_dev;
+}
+
+Mount::Mount(const std::vector<std::string>& args) {
+  std::filesystem::create_directory(path());
+  std::vector<std::string> command{VMEMFS_PROGRAM, "-f"};
+  command.insert(command.end(), args.begin(), args.end());
+  command.push_back(path());
+  daemon_ = std::make_unique<ChildProcess>(command, dir_ / "log");
+  static_cast<void>(eventually([&] { return is_mountpoint(path()) || daemon_->wait({}).has_value(); }));
+  if (!is_mountpoint(path())) {
+    throw std::runtime_error{"no mount: " + log()};
+  }
+}
+
+Mount::~Mount() {
+  daemon_->signal(SIGTERM);
+  if (!daemon_->wait(std::chrono::seconds{20})) {
+    daemon_->signal(SIGKILL);
+  }
+  if (is_mountpoint(path()) || !std::filesystem::is_directory(path())) {
+    static_cast<void>(run({"fusermount3", "-u", "-z", path()}));
+  }
+}
+
+int Mount::unmount() {
+  if (const auto result = run({"fusermount3", "-u", path()}); result.code != 0) {
+    throw std::runtime_error{"fusermount3: " + result.text};
+  }
+  const auto code = daemon_->wait(std::chrono::seconds{20});
+  if (!code) {
+    throw std::runtime_error{"the daemon does not end after unmounting"};
+  }
+  return *code;
+}
+
+} // namespace vmemfs::test

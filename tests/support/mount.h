@@ -1,0 +1,36 @@
+// The real daemon, mounted on a directory of its own.
+#pragma once
+
+#include "support/child_process.h"
+#include "support/files.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vmemfs::test {
+
+class Mount {
+public:
+  /// `args` are options of vmemfs, without the mountpoint. Throws, with what the daemon said, where
+  /// the mount does not appear.
+  explicit Mount(const std::vector<std::string>& args);
+  ~Mount(); ///< unmounts
+
+  [[nodiscard]] std::string path() const { return dir_ / "mnt"; }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return path() + "/" + name; }
+  [[nodiscard]] ChildProcess& daemon() { return *daemon_; }
+  [[nodiscard]] std::string log() const { return read_file(dir_ / "log"); }
+
+  /// fusermount3 -u, and the daemon's exit code.
+  [[nodiscard]] int unmount();
+
+private:
+  TempDir dir_;
+  std::unique_ptr<ChildProcess> daemon_;
+};
+
+/// True where `path` is the root of a mount.
+[[nodiscard]] bool is_mountpoint(const std::string& path);
+
+} // namespace vmemfs::test

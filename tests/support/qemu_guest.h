@@ -1,0 +1,52 @@
+// A real QEMU with the tiny test guest in it.
+#pragma once
+
+#include "support/child_process.h"
+#include "support/files.h"
+#include "support/test_monitor.h"
+
+#include <string>
+#include <vector>
+
+namespace vmemfs::test {
+
+struct GuestOptions {
+  std::string machine = "pc";
+  std::string memory = "64M";
+  std::string fill = "page";           ///< see guests/tiny: page, all, none, NM
+  std::vector<std::string> extra = {}; ///< more arguments for QEMU
+  bool kernel = true;                  ///< boot the tiny guest; else firmware alone
+  bool idle = true;                    ///< the guest's counter ticks instead of racing
+  bool monitor_for_driver = true;      ///< a second QMP socket, for vmemfs
+  std::string name = "guest";
+};
+
+/// Runs when constructed: the guest has filled its memory and counts. Throws where it does not come up.
+class QemuGuest {
+public:
+  explicit QemuGuest(const GuestOptions& options);
+
+  [[nodiscard]] pid_t pid() const { return process_.pid(); }
+  [[nodiscard]] ChildProcess& process() { return process_; }
+  [[nodiscard]] TestMonitor& monitor() { return *monitor_; } ///< the tests' own socket
+  [[nodiscard]] std::string driver_socket() const { return dir_ / "driver.qmp"; }
+  [[nodiscard]] std::string serial() const { return read_file(dir_ / "serial"); }
+  [[nodiscard]] bool wait_for_serial(std::string_view text,
+                                     std::chrono::milliseconds limit = std::chrono::seconds{60}) const;
+
+  void pause() { monitor_->execute("stop"); }
+  void resume() { monitor_->execute("cont"); }
+  [[nodiscard]] bool running() { return monitor_->execute("query-status")["running"].get<bool>(); }
+
+  /// Guest physical memory as QEMU itself writes it out.
+  [[nodiscard]] std::vector<std::byte> pmemsave(std::uint64_t gpa, std::uint64_t size);
+  /// The same in a file of `dir`, for large ranges.
+  [[nodiscard]] std::string pmemsave_file(std::uint64_t gpa, std::uint64_t size);
+
+private:
+  TempDir dir_;
+  ChildProcess process_;
+  std::unique_ptr<TestMonitor> monitor_;
+};
+
+} // namespace vmemfs::test

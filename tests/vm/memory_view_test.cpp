@@ -1,0 +1,185 @@
+#include "vm/memory_view.h"
+
+#include "driver/decorators/fault_driver.h"
+#include "driver/decorators/metrics_driver.h"
+#include "drivers/fake/fake_driver.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+std::byte fake_byte(std::uint64_t address) {
+  const std::uint64_t word = (address / 8) * 0x9e3779b97f4a7c15U ^ 0x766d656d66735f31U;
+  return static_cast<std::byte>(word >> (8 * (address % 8)));
+}
+
+class MemoryViewTest : public testing::Test {
+protected:
+  // RAM 0-0x10000, hole to 0x18000, RAM to 1 MiB with one bad page; 1-1.5 MiB hole; RAM to 2 MiB.
+  static FakeOptions options() {
+    FakeOptions options;
+    options.size = 2 * kMiB;
+    options.holes = {{Gpa{0x10000}, Gpa{0x18000}}, {Gpa{kMiB}, Gpa{kMiB + kMiB / 2}}};
+    options.bad = {{Gpa{0x20000}, Gpa{0x21000}}, {Gpa{0x23000}, Gpa{0x25000}}};
+    return options;
+  }
+
+  MemoryViewTest() : fault_{make_driver()}, view_{fault_, bad_pages_} {}
+
+  std::unique_ptr<Driver> make_driver() {
+    auto fake = std::move(*FakeDriver::create(options()));
+    fake_ = fake.get();
+    return fake;
+  }
+
+  std::vector<std::byte> gather(ReadScratch& scratch) {
+    std::vector<std::byte> bytes;
+    for (const iovec& part : scratch.data()) {
+      const auto* begin = static_cast<const std::byte*>(part.iov_base);
+      bytes.insert(bytes.end(), begin, begin + part.iov_len);
+    }
+    return bytes;
+  }
+
+  /// Reads and checks each byte against the pattern, zero where `zero` says so.
+  void expect_read(std::uint64_t offset, std::size_t size, HolePolicy policy, std::size_t expected_size,
+                   const std::function<bool(std::uint64_t)>& zero = [](std::uint64_t) { return false; }) {
+    const auto read = view_.read(offset, size, policy, scratch_);
+    ASSERT_TRUE(read.has_value()) << to_string(read.error());
+    EXPECT_EQ(*read, expected_size);
+    const auto bytes = gather(scratch_);
+    ASSERT_EQ(bytes.size(), expected_size);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      ASSERT_EQ(bytes[i], zero(offset + i) ? std::byte{0} : fake_byte(offset + i)) << std::hex << offset + i;
+    }
+  }
+
+  void expect_failure(std::uint64_t offset, std::size_t size, HolePolicy policy, ErrorKind kind) {
+    const auto read = view_.read(offset, size, policy, scratch_);
+    ASSERT_FALSE(read.has_value());
+    EXPECT_EQ(read.error(), kind);
+  }
+
+  FakeDriver* fake_ = nullptr;
+  FaultDriver fault_;
+  BadPages bad_pages_;
+  MemoryView view_;
+  ReadScratch scratch_;
+};
+
+TEST_F(MemoryViewTest, ReadsWhatIsThere) { expect_read(0x123, 0x4567, HolePolicy::honest, 0x4567); }
+
+TEST_F(MemoryViewTest, HonestReadIntoAHoleIsShort) { expect_read(0xff00, 0x1000, HolePolicy::honest, 0x100); }
+
+TEST_F(MemoryViewTest, HonestReadInAHoleFails) {
+  expect_failure(0x10000, 1, HolePolicy::honest, ErrorKind::hole);
+  expect_failure(0x17fff, 0x1000, HolePolicy::honest, ErrorKind::hole);
+}
+
+TEST_F(MemoryViewTest, PaddedReadHasZerosInTheHoleAndDataAfterIt) {
+  expect_read(0xff00, 0x9000, HolePolicy::padded, 0x9000,
+              [](std::uint64_t at) { return at >= 0x10000 && at < 0x18000; });
+}
+
+TEST_F(MemoryViewTest, HonestReadIntoABadPageIsShortAndFailsInIt) {
+  expect_read(0x1f000, 0x4000, HolePolicy::honest, 0x1000);
+  expect_failure(0x20800, 8, HolePolicy::honest, ErrorKind::bad_page);
+  EXPECT_EQ(bad_pages_.times_padded(), 0U);
+}
+
+TEST_F(MemoryViewTest, PaddedReadCountsBadPagesAndGoesOn) {
+  const auto bad = [](std::uint64_t at) {
+    return (at >= 0x20000 && at < 0x21000) || (at >= 0x23000 && at < 0x25000);
+  };
+  expect_read(0x1f800, 0x8000, HolePolicy::padded, 0x8000, bad);
+  EXPECT_EQ(bad_pages_.times_padded(), 3U);
+  EXPECT_EQ(bad_pages_.listed(), (std::vector<Gfn>{Gfn{0x20}, Gfn{0x23}, Gfn{0x24}}));
+  expect_read(0x20ff0, 0x20, HolePolicy::padded, 0x20, bad);
+  EXPECT_EQ(bad_pages_.listed().size(), 3U);
+}
+
+TEST_F(MemoryViewTest, EndsAtTheEnd) {
+  expect_read(2 * kMiB - 16, 4096, HolePolicy::honest, 16);
+  expect_read(2 * kMiB, 4096, HolePolicy::honest, 0);
+  expect_read(2 * kMiB, 4096, HolePolicy::padded, 0);
+  expect_read(~std::uint64_t{0}, 4096, HolePolicy::padded, 0);
+}
+
+TEST_F(MemoryViewTest, AFailingSourceIsNeverZeros) {
+  for (const HolePolicy policy : {HolePolicy::honest, HolePolicy::padded}) {
+    fault_.fail_nth(FaultPoint::read, 1);
+    expect_failure(0, 4096, policy, ErrorKind::source_failed);
+  }
+}
+
+TEST_F(MemoryViewTest, APaddedReadThatFailsBehindAHoleKeepsWhatWasBefore) {
+  fault_.fail_nth(FaultPoint::read, 1);
+  expect_read(0x10800, 0x8000, HolePolicy::padded, 0x7800, [](std::uint64_t) { return true; });
+}
+
+TEST_F(MemoryViewTest, AVmThatEndsIsNoDataAndNoEnd) {
+  fake_->die();
+  for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{0x10000}, 2 * kMiB}) {
+    expect_failure(offset, 4096, HolePolicy::honest, ErrorKind::vm_gone);
+  }
+  expect_failure(0, 4096, HolePolicy::padded, ErrorKind::vm_gone);
+}
+
+TEST_F(MemoryViewTest, APieceThatMeetsTheEndOfTheVmTakesTheWholeReadWithIt) {
+  fault_.fail_nth(FaultPoint::read, 1, ErrorKind::vm_gone);
+  expect_failure(0x10800, 0x8000, HolePolicy::padded, ErrorKind::vm_gone); // zeros stood before the piece
+}
+
+TEST_F(MemoryViewTest, ALongReadIsCutNotRefused) {
+  const auto read = view_.read(0, 16 * kMiB, HolePolicy::padded, scratch_);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(*read, MemoryView::kMaxRead);
+}
+
+TEST_F(MemoryViewTest, SeeksAsLseekDoes) {
+  EXPECT_EQ(view_.seek_data(0), 0U);
+  EXPECT_EQ(view_.seek_hole(0), 0x10000U);
+  EXPECT_EQ(view_.seek_data(0x10000), 0x18000U);
+  EXPECT_EQ(view_.seek_hole(0x12345), 0x12345U);
+  EXPECT_EQ(view_.seek_hole(0x18000), kMiB);
+  EXPECT_EQ(view_.seek_data(kMiB), kMiB + kMiB / 2);
+  EXPECT_EQ(view_.seek_hole(2 * kMiB - 1), 2 * kMiB);
+  EXPECT_EQ(view_.seek_data(2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  EXPECT_EQ(view_.seek_hole(2 * kMiB), tl::unexpected{ErrorKind::past_end});
+}
+
+/// A driver that notices a new layout only when it is told of a miss, as QEMU's does.
+class SlowToNotice : public ForwardingDriver {
+public:
+  SlowToNotice(std::unique_ptr<Driver> inner, FakeDriver* fake) : ForwardingDriver{std::move(inner)}, fake_{fake} {}
+  void follow_layout(bool missed) override {
+    if (missed) {
+      fake_->change_layout({});
+    }
+  }
+
+private:
+  FakeDriver* fake_;
+};
+
+TEST(MemoryViewLayout, AReadOutsideLooksAgainBeforeItFails) {
+  FakeOptions options;
+  options.size = kMiB;
+  options.holes = {{Gpa{0x8000}, Gpa{0x9000}}};
+  auto fake = std::move(*FakeDriver::create(options));
+  FakeDriver* const raw = fake.get();
+  SlowToNotice driver{std::move(fake), raw};
+  BadPages bad_pages;
+  MemoryView view{driver, bad_pages};
+  ReadScratch scratch;
+  const auto read = view.read(0x8000, 16, HolePolicy::honest, scratch);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(*read, 16U);
+}
+
+} // namespace
+} // namespace vmemfs

@@ -1,0 +1,64 @@
+#include "vm/vm_registry.h"
+
+#include "drivers/fake/fake_driver.h"
+#include "support/files.h"
+#include "util/worker.h"
+
+#include <atomic>
+#include <gtest/gtest.h>
+
+namespace vmemfs {
+namespace {
+
+std::unique_ptr<FakeDriver> fake() { return std::move(*FakeDriver::create({})); }
+
+TEST(VmRegistry, NamesAreUniqueAndFound) {
+  Worker worker;
+  VmRegistry vms{worker};
+  const auto vm = vms.add("a", fake());
+  ASSERT_TRUE(vm.has_value());
+  EXPECT_EQ(vms.find("a"), *vm);
+  EXPECT_EQ(vms.find((*vm)->id()), *vm);
+  EXPECT_EQ(vms.find("b"), nullptr);
+  const auto again = vms.add("a", fake());
+  ASSERT_FALSE(again.has_value());
+  EXPECT_EQ(again.error().kind, ErrorKind::busy);
+  vms.remove((*vm)->id());
+  EXPECT_EQ(vms.find("a"), nullptr);
+  const auto later = vms.add("a", fake());
+  ASSERT_TRUE(later.has_value());
+  EXPECT_NE((*later)->id(), (*vm)->id());
+}
+
+TEST(VmRegistry, RefusesWhatIsNoFileName) {
+  Worker worker;
+  VmRegistry vms{worker};
+  for (const std::string& name :
+       {std::string{}, std::string{"."}, std::string{".."}, std::string{".vmemfs"}, std::string{"a/b"},
+        std::string{"a\nb"}, std::string{"a\0b", 3}, std::string(256, 'x')}) {
+    EXPECT_FALSE(vms.add(name, fake()).has_value()) << name;
+  }
+  EXPECT_TRUE(vms.add("weiß-01 (test)", fake()).has_value());
+}
+
+TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {
+  Worker worker;
+  VmRegistry vms{worker};
+  std::atomic<int> removed{0};
+  vms.set_callbacks({.changed = {}, .removed = [&](const Vm&) { ++removed; }});
+  auto driver = fake();
+  FakeDriver* const raw = driver.get();
+  const auto vm = vms.add("a", std::move(driver));
+  ASSERT_TRUE(vm.has_value());
+  raw->die();
+  EXPECT_TRUE(test::eventually([&] { return vms.all().empty(); }));
+  EXPECT_TRUE(test::eventually([&] { return removed == 1; }));
+
+  auto dead = fake();
+  dead->die();
+  ASSERT_TRUE(vms.add("b", std::move(dead)).has_value());
+  EXPECT_TRUE(test::eventually([&] { return vms.all().empty(); }));
+}
+
+} // namespace
+} // namespace vmemfs

@@ -158,7 +158,7 @@ Result<ElfFile> ElfFile::open(ElfReadAt read_at) {
 }
 
 Result<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
-  for (const std::uint32_t type : {SHT_DYNSYM, SHT_SYMTAB}) {
+  for (const Elf64_Word type : {Elf64_Word{SHT_DYNSYM}, Elf64_Word{SHT_SYMTAB}}) {
     for (std::uint32_t i = 0; i < section_count_; ++i) {
       const auto section = read_entry<Elf64_Shdr>(read_at_, section_table_, i);
       if (!section) {

@@ -73,8 +73,7 @@ Result<std::vector<Assignment>> plan(std::span<const RegisterValue> values) {
   return assignments;
 }
 
-/// All packets of one visit, and how many replies they get. The stub serves registers only to a client
-/// that has read the target's description.
+/// All packets of one visit, and how many replies they get.
 struct Script {
   std::string bytes;
   std::size_t replies = 0;
@@ -87,8 +86,11 @@ struct Script {
 
 Script write_script(VcpuId vcpu, std::span<const Assignment> assignments, bool resume) {
   Script script;
-  script.add("qXfer:features:read:target.xml:0,400");
+  script.add("qXfer:features:read:target.xml:0,400"); // else the stub serves no single registers
   script.add(fmt::format("Hg{:x}", vcpu.value() + 1));
+  // All registers, for the side effect: only this makes QEMU fetch them from KVM. Without it a P changes
+  // QEMU's stale copy, p confirms that, and the vCPU never hears of it (seen with 7.2).
+  script.add("g");
   for (const auto& [reg, value] : assignments) {
     const std::size_t bytes = reg->bits > 32 ? 8 : 4;
     script.add(fmt::format("P{:x}={}", reg->number, gdb_number(value, bytes)));
@@ -193,14 +195,19 @@ Result<void> judge_value(const Assignment& item, std::string_view set, std::stri
   return {};
 }
 
+constexpr std::size_t kShortestRegisterDump = 16; ///< digits; an error is "E" and two
+
 /// Replies in the order of write_script().
 Result<void> judge(std::span<const std::string> replies, std::span<const Assignment> assignments) {
-  constexpr std::size_t kPreamble = 2;
+  constexpr std::size_t kPreamble = 3;
   if (!replies[0].starts_with('l') && !replies[0].starts_with('m')) {
     return fail(ErrorKind::unsupported, kOrigin, "QEMU's gdbstub does not describe its registers");
   }
   if (replies[1] != "OK") {
     return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub does not know that vCPU");
+  }
+  if (replies[2].size() < kShortestRegisterDump) {
+    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub does not read that vCPU's registers");
   }
   for (std::size_t i = 0; i < assignments.size(); ++i) {
     const std::string& set = replies[kPreamble + i];

@@ -1,7 +1,7 @@
 // Sets registers of a vCPU through QEMU's gdbstub: the only way that QEMU has.
 //
 // Protocol: GDB's remote serial protocol; register numbers are those of QEMU's
-// gdb-xml/i386-64bit.xml, which all versions from 5.0 on share.
+// gdb-xml/i386-64bit.xml (checked with 7.2).
 //
 // How: one end of a socket pair goes to QEMU through the monitor, becomes a chardev, and the gdbstub is
 // put on it; no file system path and no port is involved. QEMU stops the VM when the stub gets its

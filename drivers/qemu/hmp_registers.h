@@ -1,8 +1,11 @@
 // Parser of QEMU's `info registers -a` for x86: the registers of all vCPUs.
 //
 // Format (QEMU target/i386/cpu-dump.c): a block "CPU#N" for each vCPU; `RAX=...` with 16 digits while
-// the vCPU runs 64-bit code (or has LMA set), else `EAX=...` with 8; segments as `CS =0010 BASE LIMIT
+// the vCPU runs 64-bit code, else `EAX=...` with 8 and no r8 to r15; segments as `CS =0010 BASE LIMIT
 // FLAGS ...`; `GDT=     BASE LIMIT`; `EFER=...`. FPU and SSE lines are skipped.
+//
+// What QEMU prints in 8 digits is cut. For general registers that is all that 32-bit code has; but the
+// bases of fs, gs, ldt and tr are absent where it happens in long mode (32-bit code on a 64-bit kernel).
 //
 // FLAGS is the upper half of the segment's descriptor as QEMU caches it, and becomes the attributes of
 // core/registers.h: bits 8 to 15 and 20 to 23 move down by 8, nothing is lost or made up. Bit 16

@@ -14,6 +14,7 @@
 #include "driver/driver.h"
 #include "drivers/qemu/chardev.h"
 #include "drivers/qemu/qmp_connection.h"
+#include "drivers/qemu/timed_lock.h"
 #include "util/hva.h"
 #include "util/unique_fd.h"
 
@@ -36,7 +37,7 @@ namespace vmemfs::qemu {
 /// Errors: see QmpConnection; source_failed too where an answer has not the shape it must have.
 class MonitorSession {
 public:
-  MonitorSession(std::unique_lock<std::timed_mutex> turn, std::shared_ptr<QmpConnection> connection,
+  MonitorSession(std::unique_lock<TimedLock> turn, std::shared_ptr<QmpConnection> connection,
                  std::chrono::milliseconds timeout)
       : turn_{std::move(turn)}, connection_{std::move(connection)}, timeout_{timeout} {}
 
@@ -87,7 +88,7 @@ private:
   [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
   [[nodiscard]] Result<void> change_state(std::string_view command, bool running);
 
-  std::unique_lock<std::timed_mutex> turn_;
+  std::unique_lock<TimedLock> turn_;
   std::shared_ptr<QmpConnection> connection_;
   std::chrono::milliseconds timeout_;
 };
@@ -132,8 +133,8 @@ private:
   const std::chrono::milliseconds timeout_;
   const bool keep_;
   const QmpEventHandler on_event_;
-  std::timed_mutex turn_; ///< held by the session; guards the use of connections
-  std::mutex mutex_;      ///< guards kept_ and events_; never held while waiting
+  TimedLock turn_;   ///< held by the session; guards the use of connections
+  std::mutex mutex_; ///< guards kept_ and events_; never held while waiting
   std::shared_ptr<QmpConnection> kept_;
   std::deque<QmpEvent> events_;
   UniqueFd wake_; ///< eventfd: events_ or kept_ changed, or the end

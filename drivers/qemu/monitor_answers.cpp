@@ -138,7 +138,7 @@ Result<std::string> name_of(const json& query_name) {
 }
 
 Result<std::string> uuid_of(const json& query_uuid) {
-  constexpr std::string_view kNone = "00000000-0000-0000-0000-000000000000";
+  static constexpr std::string_view kNone = "00000000-0000-0000-0000-000000000000";
   return only_text(query_uuid, "UUID", "query-uuid").map([](std::string&& uuid) {
     return uuid == kNone ? std::string{} : std::move(uuid);
   });

@@ -240,7 +240,10 @@ Result<json> QmpConnection::execute(std::string_view command, const json& argume
   if (auto sent = send(to_json_text(message) + "\n", deadline, pass_fd); !sent) {
     return tl::unexpected{std::move(sent.error())};
   }
-  return answer_to(id, command, deadline);
+  auto answer = answer_to(id, command, deadline);
+  // What came together with the answer must not wait for the next bytes from the socket.
+  static_cast<void>(take_buffered_events());
+  return answer;
 }
 
 Result<std::string> QmpConnection::human(std::string_view command_line, Clock::time_point deadline) {
@@ -256,12 +259,8 @@ Result<std::string> QmpConnection::human(std::string_view command_line, Clock::t
 
 Result<void> QmpConnection::drain_events() {
   for (unsigned round = 0; round < kMaxDrainRounds; ++round) {
-    while (const auto line = take_line()) {
-      const auto message = parse(*line);
-      if (!message) {
-        return tl::unexpected{message.error()};
-      }
-      deliver(*message); // what is no event is the late answer to a command that was given up
+    if (auto taken = take_buffered_events(); !taken) {
+      return taken;
     }
     const auto more = fill();
     if (!more) {
@@ -270,6 +269,17 @@ Result<void> QmpConnection::drain_events() {
     if (!*more) {
       break;
     }
+  }
+  return {};
+}
+
+Result<void> QmpConnection::take_buffered_events() {
+  while (const auto line = take_line()) {
+    const auto message = parse(*line);
+    if (!message) {
+      return tl::unexpected{message.error()};
+    }
+    deliver(*message); // what is no event is the late answer to a command that was given up
   }
   return {};
 }

@@ -78,6 +78,7 @@ private:
   Result<void> send(std::string_view line, Clock::time_point deadline, std::optional<int> pass_fd);
   Result<nlohmann::json> answer_to(std::uint64_t id, std::string_view command, Clock::time_point deadline);
   Result<nlohmann::json> receive(Clock::time_point deadline);
+  Result<void> take_buffered_events();
   Result<bool> fill();
   std::optional<std::string_view> take_line();
   Result<nlohmann::json> parse(std::string_view line);

@@ -103,7 +103,7 @@ private:
       const auto pages = static_cast<std::size_t>(std::ranges::find_if(entries, changes) - entries.begin());
       const std::uint64_t lead = (piece.hva + at) % kPageSize;
       const std::size_t size = std::min(end - at, pages * kPageSize - lead);
-      if (there) {
+      if (there || moved_huge_page(segment, piece.hva + at, size)) {
         batch_.add(index, piece.hva + at, piece.buffer.subspan(at, size));
       } else if (segment.file) {
         read_file(piece, segment, at, size);
@@ -114,6 +114,12 @@ private:
       entries = entries.subspan(pages);
     }
     return at;
+  }
+
+  /// Zeros in place of a page that is being moved would be wrong; ordinary pages are told right away.
+  [[nodiscard]] bool moved_huge_page(const HostSegment& segment, Hva hva, std::size_t size) const {
+    const bool huge = segment.file == nullptr || segment.file->is_hugetlb();
+    return huge && pagemap_.any_huge_page(hva, size);
   }
 
   static std::size_t pages_touched(Hva hva, std::size_t size) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <sys/types.h>
+#include <utility>
 
 namespace vmemfs {
 
@@ -27,6 +28,10 @@ public:
 
   /// In memory (bit 63) or swapped out (bit 62): reading it through the process allocates nothing new.
   [[nodiscard]] static constexpr bool is_there(std::uint64_t entry) { return (entry >> 62) != 0; }
+
+  /// Whether a page of [begin, begin + size) is there after all: read() takes a huge page that the
+  /// kernel is moving, or that is poisoned, for absent. Always false before Linux 6.7, which can't tell.
+  [[nodiscard]] bool any_huge_page(Hva begin, std::size_t size) const;
 
 private:
   explicit Pagemap(UniqueFd fd) : fd_{std::move(fd)} {}

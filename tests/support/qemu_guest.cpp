@@ -53,14 +53,14 @@ bool QemuGuest::wait_for_serial(std::string_view text, std::chrono::milliseconds
   return eventually([&] { return serial().find(text) != std::string::npos; }, limit);
 }
 
-std::string QemuGuest::pmemsave_file(std::uint64_t gpa, std::uint64_t size) {
-  const std::string path = dir_ / "pmemsave";
+void QemuGuest::pmemsave(std::uint64_t gpa, std::uint64_t size, const std::string& path) {
   monitor_->execute("pmemsave", {{"val", gpa}, {"size", size}, {"filename", path}});
-  return path;
 }
 
 std::vector<std::byte> QemuGuest::pmemsave(std::uint64_t gpa, std::uint64_t size) {
-  const std::string text = read_file(pmemsave_file(gpa, size));
+  const std::string path = dir_ / "pmemsave";
+  pmemsave(gpa, size, path);
+  const std::string text = read_file(path);
   std::vector<std::byte> bytes(text.size());
   std::memcpy(bytes.data(), text.data(), text.size());
   return bytes;

@@ -30,6 +30,7 @@ public:
   [[nodiscard]] ChildProcess& process() { return process_; }
   [[nodiscard]] TestMonitor& monitor() { return *monitor_; } ///< the tests' own socket
   [[nodiscard]] std::string driver_socket() const { return dir_ / "driver.qmp"; }
+  [[nodiscard]] std::string test_socket() const { return dir_ / "test.qmp"; } ///< held by monitor()
   [[nodiscard]] std::string serial() const { return read_file(dir_ / "serial"); }
   [[nodiscard]] bool wait_for_serial(std::string_view text,
                                      std::chrono::milliseconds limit = std::chrono::seconds{60}) const;
@@ -38,10 +39,9 @@ public:
   void resume() { monitor_->execute("cont"); }
   [[nodiscard]] bool running() { return monitor_->execute("query-status")["running"].get<bool>(); }
 
-  /// Guest physical memory as QEMU itself writes it out.
+  /// Guest physical memory as QEMU itself writes it out, in a file or as bytes.
+  void pmemsave(std::uint64_t gpa, std::uint64_t size, const std::string& path);
   [[nodiscard]] std::vector<std::byte> pmemsave(std::uint64_t gpa, std::uint64_t size);
-  /// The same in a file of `dir`, for large ranges.
-  [[nodiscard]] std::string pmemsave_file(std::uint64_t gpa, std::uint64_t size);
 
 private:
   TempDir dir_;

@@ -1,0 +1,293 @@
+// Mounting, unmounting, and what happens when a VM or its memory goes away under readers.
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+#include "util/unique_fd.h"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <thread>
+#include <unistd.h>
+
+namespace vmemfs::test {
+namespace {
+
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+GuestOptions shared_guest(const std::string& memory) {
+  GuestOptions options;
+  options.machine = "pc,memory-backend=m0";
+  options.memory = memory;
+  options.extra = {"-object", fmt::format("memory-backend-memfd,id=m0,size={},share=on", memory)};
+  return options;
+}
+
+class Killed : public testing::TestWithParam<bool> {};
+
+TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
+  GuestOptions options = GetParam() ? shared_guest("64M") : GuestOptions{};
+  QemuGuest guest{options};
+  Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
+  struct Reader {
+    std::atomic<int> error{0};
+    std::atomic<bool> bad{false}; ///< read zeros or an end of file, where there can be neither
+    std::atomic<std::chrono::steady_clock::time_point> ended{};
+  };
+  std::array<Reader, 8> readers;
+  std::chrono::steady_clock::time_point killed;
+  {
+    std::vector<std::jthread> threads;
+    std::atomic<int> started{0};
+    for (std::size_t i = 0; i < readers.size(); ++i) {
+      threads.emplace_back([&, i] {
+        const UniqueFd mem{::open((mount / (i % 2 == 0 ? "vm/mem" : "vm/mem_padded")).c_str(), O_RDONLY | O_CLOEXEC)};
+        ++started;
+        while (true) {
+          const auto read = pread_at(mem.get(), (16 + i) * kMiB, i < 4 ? 4096 : kMiB);
+          if (read.error != 0) {
+            readers[i].error = read.error;
+            break;
+          }
+          // The first word of each page is the guest's pattern there: never zero.
+          readers[i].bad = readers[i].bad || read.bytes.empty() ||
+                           std::all_of(read.bytes.begin(), read.bytes.begin() + 8, [](std::byte b) { return b == std::byte{0}; });
+        }
+        readers[i].ended = std::chrono::steady_clock::now();
+      });
+    }
+    ASSERT_TRUE(eventually([&] { return started == 8; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds{300});
+    guest.process().signal(SIGKILL);
+    killed = std::chrono::steady_clock::now();
+  }
+  for (const Reader& reader : readers) {
+    EXPECT_EQ(reader.error, ENODEV);
+    EXPECT_FALSE(reader.bad);
+    EXPECT_LT(reader.ended.load() - killed, seconds{1});
+  }
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(mount / "vm"); }, seconds{3}));
+  EXPECT_EQ(mount.daemon().wait({}), std::nullopt) << "the daemon lives";
+  EXPECT_EQ(mount.unmount(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Memory, Killed, testing::Bool(), [](const auto& subject) {
+  return subject.param ? "shared" : "private";
+});
+
+TEST(Gone, EveryOpenHandleAnswersEnodev) {
+  QemuGuest guest{{}};
+  Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
+  std::vector<UniqueFd> files;
+  for (const char* name : {"mem", "mem_padded", "control", "vcpus/0/regs"}) {
+    files.emplace_back(::open((mount / (std::string{"vm/"} + name)).c_str(), O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(files.back()) << name;
+  }
+  guest.process().signal(SIGKILL);
+  ASSERT_TRUE(eventually([&] { return !std::filesystem::exists(mount / "vm"); }));
+  for (const UniqueFd& file : files) {
+    for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1} << 40U}) {
+      const auto read = pread_at(file.get(), offset, 16);
+      EXPECT_TRUE(read.error == ENODEV || (offset != 0 && &file == &files[3])) << offset;
+    }
+  }
+}
+
+TEST(Truncated, BackingFileCutShortUnderLoadIsAnErrorAndTheDaemonLives) {
+  const std::string ram = fmt::format("/dev/shm/vmemfs-test-cut-{}", ::getpid());
+  GuestOptions options;
+  options.machine = "pc,memory-backend=m0";
+  options.extra = {"-object", fmt::format("memory-backend-file,id=m0,size=64M,mem-path={},share=on", ram)};
+  {
+    QemuGuest guest{options};
+    guest.pause();
+    Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
+    std::atomic<bool> stop{false};
+    std::atomic<int> errors{0};
+    std::atomic<int> good{0};
+    {
+      std::vector<std::jthread> readers;
+      for (int i = 0; i < 4; ++i) {
+        readers.emplace_back([&] {
+          const UniqueFd mem{::open((mount / "vm/mem_padded").c_str(), O_RDONLY | O_CLOEXEC)};
+          for (std::uint64_t at = 0; !stop; at = (at + kMiB) % (64 * kMiB)) {
+            const auto read = pread_at(mem.get(), at, kMiB);
+            (read.error != 0 || read.bytes.size() < kMiB ? errors : good)++;
+          }
+        });
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds{200});
+      EXPECT_EQ(errors, 0);
+      std::filesystem::resize_file(ram, 32 * kMiB);
+      EXPECT_TRUE(eventually([&] { return errors > 100; }));
+      stop = true;
+    }
+    EXPECT_GT(good, 0);
+    EXPECT_EQ(mount.daemon().wait({}), std::nullopt) << mount.log();
+    {
+      const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+      EXPECT_EQ(pread_at(mem.get(), 16 * kMiB, 4096).bytes.size(), 4096U);
+      EXPECT_EQ(pread_at(mem.get(), 48 * kMiB, 4096).error, EIO);
+    }
+    EXPECT_EQ(mount.unmount(), 0);
+    guest.process().signal(SIGKILL); // it can't go on without its memory
+  }
+  std::filesystem::remove(ram);
+}
+
+std::uint64_t host_memory_in_use() {
+  std::ifstream meminfo{"/proc/meminfo"};
+  std::uint64_t total = 0;
+  std::string key;
+  std::uint64_t value = 0;
+  for (std::string line; std::getline(meminfo, line);) {
+    std::istringstream fields{line};
+    fields >> key >> value;
+    if (key == "Shmem:") {
+      total += value * 1024;
+    }
+  }
+  return total;
+}
+
+/// Host memory of a process that only it has: its private pages.
+std::uint64_t rss_of(pid_t pid, const std::string& key) {
+  std::ifstream status{fmt::format("/proc/{}/status", pid)};
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key)) {
+      return std::stoull(line.substr(key.size())) * 1024;
+    }
+  }
+  return 0;
+}
+
+TEST(Sparse, ReadingA2GiBGuestThatTouched100MiBTakesNoHostMemory) {
+  for (const bool shared : {true, false}) {
+    SCOPED_TRACE(shared ? "memfd" : "private");
+    GuestOptions options = shared ? shared_guest("2G") : GuestOptions{};
+    options.memory = "2G";
+    options.fill = "100M";
+    QemuGuest guest{options};
+    guest.pause();
+    Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
+    const std::uint64_t shmem = host_memory_in_use();
+    const std::uint64_t rss = rss_of(guest.pid(), "RssAnon:") + rss_of(guest.pid(), "RssShmem:");
+    EXPECT_GT(rss, 100 * kMiB);
+    EXPECT_EQ(run({"sh", "-c", "cat " + mount / "vm/mem_padded" + " > /dev/null"}).code, 0);
+    constexpr std::uint64_t kNoise = 4 * kMiB; // other programs on the machine
+    EXPECT_LT(host_memory_in_use(), shmem + kNoise);
+    EXPECT_LT(rss_of(guest.pid(), "RssAnon:") + rss_of(guest.pid(), "RssShmem:"), rss + kNoise);
+    EXPECT_LT(rss_of(mount.daemon().pid(), "RssAnon:"), 64 * kMiB);
+  }
+}
+
+TEST(MountPoint, SignalsUnmountCleanlyAndLetAPausedGuestRun) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    QemuGuest guest{{}};
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+    EXPECT_FALSE(guest.running());
+    mount.daemon().signal(signal);
+    EXPECT_EQ(mount.daemon().wait(seconds{10}), 0);
+    EXPECT_FALSE(is_mountpoint(mount.path()));
+    EXPECT_TRUE(guest.running());
+  }
+}
+
+TEST(MountPoint, AForeignPauseOutlivesTheDaemon) {
+  QemuGuest guest{{}};
+  guest.pause();
+  Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+  EXPECT_EQ(mount.unmount(), 0);
+  EXPECT_FALSE(guest.running());
+}
+
+TEST(MountPoint, ADeadOneSaysWhatToDo) {
+  TempDir dir;
+  const std::string mountpoint = dir / "mnt";
+  std::filesystem::create_directory(mountpoint);
+  ChildProcess daemon{{VMEMFS_PROGRAM, "-f", "--vm", "a=fake", mountpoint}, dir / "log"};
+  ASSERT_TRUE(eventually([&] { return is_mountpoint(mountpoint); }));
+  daemon.signal(SIGKILL);
+  ASSERT_TRUE(daemon.wait(seconds{10}).has_value());
+  const auto again = run({VMEMFS_PROGRAM, "-f", "--vm", "a=fake", mountpoint});
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.text, HasSubstr("fusermount3 -u"));
+  EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
+}
+
+TEST(MountPoint, BackgroundReturnsWhenTheMountIsThere) {
+  TempDir dir;
+  const std::string mountpoint = dir / "mnt";
+  std::filesystem::create_directory(mountpoint);
+  const auto started = run({VMEMFS_PROGRAM, "--vm", "a=fake", mountpoint});
+  EXPECT_EQ(started.code, 0) << started.text;
+  EXPECT_EQ(started.text, "");
+  EXPECT_TRUE(std::filesystem::exists(mountpoint + "/a/mem"));
+  EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
+}
+
+TEST(MountPoint, SourceAndMountpointAsFstabHasThem) {
+  TempDir dir;
+  const std::string mountpoint = dir / "mnt";
+  std::filesystem::create_directory(mountpoint);
+  const auto started = run({VMEMFS_PROGRAM, "web01=fake:size=1M", mountpoint, "-o",
+                            "rw,nosuid,nodev,defaults,x-systemd.automount,writable", "-o", "fsname=web01"});
+  ASSERT_EQ(started.code, 0) << started.text;
+  EXPECT_EQ(try_write(mountpoint + "/web01/vcpus/0/regs", "rbx 1\n"), 0);
+  EXPECT_THAT(read_file("/proc/self/mounts"), HasSubstr("web01 " + mountpoint + " fuse.vmemfs rw"));
+  EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
+}
+
+struct BadCommand {
+  std::vector<std::string> args;
+  int code;
+  std::string complaint;
+};
+class BadCommandLine : public testing::TestWithParam<BadCommand> {};
+
+TEST_P(BadCommandLine, IsRefusedInWords) {
+  TempDir dir;
+  std::filesystem::create_directory(dir / "mnt");
+  std::vector<std::string> args{VMEMFS_PROGRAM};
+  for (const std::string& arg : GetParam().args) {
+    args.push_back(arg == "MNT" ? dir / "mnt" : arg);
+  }
+  const auto result = run(args);
+  EXPECT_EQ(result.code, GetParam().code);
+  EXPECT_THAT(result.text, HasSubstr(GetParam().complaint));
+  EXPECT_FALSE(is_mountpoint(dir / "mnt"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, BadCommandLine,
+    testing::Values(BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"MNT"}, 2, "no VM is named"},
+                    BadCommand{{"--bogus", "MNT"}, 2, "--bogus"}, BadCommand{{"--vm", "=x", "MNT"}, 2, "no name"},
+                    BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 1, "there is no driver 'nope'; there are qemu, dump, fake"},
+                    BadCommand{{"--vm", "a=qemu", "MNT"}, 1, "one of qmp, pid and name is needed"},
+                    BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "nobody listens on '/nonexistent'"},
+                    BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is no QEMU"},
+                    BadCommand{{"--vm", "a=qemu:pid=0", "MNT"}, 1, "0 is no process id"},
+                    BadCommand{{"--vm", "a=qemu:name=nobody-has-this", "MNT"}, 1, "no running QEMU has -name"},
+                    BadCommand{{"--vm", "a=dump:path=/nonexistent", "MNT"}, 1, "can't open '/nonexistent'"},
+                    BadCommand{{"--vm", "a=dump", "MNT"}, 1, "path is missing"},
+                    BadCommand{{"--vm", "a=fake:size=0", "MNT"}, 1, "size takes"},
+                    BadCommand{{"--vm", "a=fake:holes=5", "MNT"}, 1, "'5' is no range"},
+                    BadCommand{{"--vm", "a/b=fake", "MNT"}, 1, "can't be a VM's name"},
+                    BadCommand{{"--vm", "a=fake", "--vm", "a=fake", "MNT"}, 1, "there is a VM 'a' already"},
+                    BadCommand{{"--vm", "a=fake", "/nonexistent/dir"}, 1, "there is no directory"},
+                    BadCommand{{"--vm", "a=fake", "/dev/null"}, 1, "is no directory"},
+                    BadCommand{{"--vm", "a=fake", "-o", "nonsense_option", "MNT"}, 1, "refused the options"},
+                    BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,0 +1,138 @@
+// Registers through the mount, against QEMU's own print-out and the guest's own word.
+#include "guests/tiny/layout.h"
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <map>
+#include <regex>
+#include <sstream>
+
+namespace vmemfs::test {
+namespace {
+
+using Registers = std::map<std::string, std::uint64_t>;
+
+/// What `info registers` prints of one vCPU, read with regular expressions, sharing nothing with the
+/// driver's parser.
+Registers true_registers(const std::string& text, unsigned vcpu) {
+  const std::string head = fmt::format("CPU#{}", vcpu);
+  const std::size_t begin = text.find(head) + head.size();
+  const std::string block = text.substr(begin, text.find("CPU#", begin) - begin);
+  Registers found;
+  const auto all = [&](const char* pattern, const auto& take) {
+    const std::regex expression{pattern};
+    for (std::sregex_iterator it{block.begin(), block.end(), expression}, end; it != end; ++it) {
+      take(*it);
+    }
+  };
+  const auto hex = [](const std::string& digits) { return std::stoull(digits, nullptr, 16); };
+  static const std::map<std::string, std::string> kNames{
+      {"RFL", "rflags"}, {"EFL", "rflags"}, {"EFER", "efer"}, {"EIP", "rip"}, {"EAX", "rax"}, {"EBX", "rbx"},
+      {"ECX", "rcx"},    {"EDX", "rdx"},    {"ESI", "rsi"},   {"EDI", "rdi"}, {"EBP", "rbp"}, {"ESP", "rsp"}};
+  all(R"(\b(R[A-D]X|R[SD]I|R[BS]P|R8|R9|R1[0-5]|RIP|RFL|E[A-D]X|E[SD]I|E[BS]P|EIP|EFL|CR[0234]|DR[012367]|EFER) *=([0-9a-f]+))",
+      [&](const std::smatch& match) {
+        std::string name = match[1];
+        name = kNames.contains(name) ? kNames.at(name) : name;
+        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+        found[name] = hex(match[2]);
+      });
+  all(R"(\b(ES|CS|SS|DS|FS|GS|LDT|TR) *=([0-9a-f]{4}) ([0-9a-f]+) ([0-9a-f]{8}) ([0-9a-f]{8}))",
+      [&](const std::smatch& match) {
+        std::string name = match[1];
+        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+        const std::uint64_t flags = hex(match[5]);
+        found[name + ".selector"] = hex(match[2]);
+        found[name + ".base"] = hex(match[3]);
+        found[name + ".limit"] = hex(match[4]);
+        const bool present = (flags & 0x8000U) != 0;
+        found[name + ".attributes"] = ((flags >> 8U) & 0xf0ffU) | (present ? 0U : 0x10000U);
+      });
+  all(R"(\b(GDT|IDT)= +([0-9a-f]+) ([0-9a-f]{8}))", [&](const std::smatch& match) {
+    const std::string name = match[1] == "GDT" ? "gdt" : "idt";
+    found[name + ".base"] = hex(match[2]);
+    found[name + ".limit"] = hex(match[3]);
+  });
+  return found;
+}
+
+Registers registers_of(const std::string& path) {
+  Registers found;
+  std::istringstream lines{read_file(path)};
+  std::string name;
+  std::string value;
+  while (lines >> name >> value) {
+    EXPECT_EQ(value.size(), 18U) << value;
+    found[name] = std::stoull(value, nullptr, 16);
+  }
+  return found;
+}
+
+TEST(Registers, EqualInfoRegistersOfEachVcpu) {
+  for (const char* machine : {"pc", "microvm"}) {
+    GuestOptions options;
+    options.machine = machine;
+    options.extra = {"-smp", "2"}; // the second one was never started: its real-mode form is printed
+    QemuGuest guest{options};
+    guest.pause();
+    Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
+    const std::string text = guest.monitor().human("info registers -a");
+    for (unsigned vcpu = 0; vcpu < 2; ++vcpu) {
+      const auto expected = true_registers(text, vcpu);
+      EXPECT_GT(expected.size(), 55U) << text;
+      EXPECT_EQ(registers_of(mount / fmt::format("vm/vcpus/{}/regs", vcpu)), expected) << machine << " " << vcpu;
+    }
+    const auto first = registers_of(mount / "vm/vcpus/0/regs");
+    EXPECT_EQ(first.at("r12"), TG_R12);
+    EXPECT_EQ(first.at("fs.base"), TG_FS_BASE);
+    EXPECT_EQ(first.at("cr3"), TG_CR3);
+    EXPECT_EQ(first.at("dr0"), TG_DR0);
+  }
+}
+
+TEST(Registers, ASetRegisterIsSeenByTheGuest) {
+  GuestOptions options;
+  options.extra = {"-smp", "2"};
+  QemuGuest guest{options};
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  // Running: stopped for a moment, running again.
+  ASSERT_EQ(try_write(mount / "vm/vcpus/0/regs", "r12 0xabcdef0123456789\n"), 0) << mount.log();
+  EXPECT_TRUE(guest.wait_for_serial("r12 0xabcdef0123456789"));
+  EXPECT_TRUE(guest.running());
+  // Paused: stays paused, and the guest sees it later.
+  guest.pause();
+  ASSERT_EQ(try_write(mount / "vm/vcpus/0/regs", "r13 0x1\nr14 2\n"), 0) << mount.log();
+  EXPECT_FALSE(guest.running());
+  EXPECT_EQ(registers_of(mount / "vm/vcpus/0/regs").at("r14"), 2U);
+  guest.resume();
+  EXPECT_TRUE(guest.wait_for_serial("r13 0x0000000000000001"));
+  EXPECT_TRUE(guest.wait_for_serial("r14 0x0000000000000002"));
+}
+
+TEST(Registers, WhatCanNotBeSetIsRefusedBeforeAnythingChanges) {
+  QemuGuest guest{{}};
+  guest.pause();
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  const auto before = registers_of(mount / "vm/vcpus/0/regs");
+  EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 5\ngdt.base 0\n"), EOPNOTSUPP);
+  EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 5\nrbx\n"), EINVAL);
+  EXPECT_EQ(registers_of(mount / "vm/vcpus/0/regs"), before);
+  EXPECT_THAT(read_file(mount / "vm/control"), testing::HasSubstr("gdt.base"));
+}
+
+TEST(Registers, WithoutAMonitorTheyAreRefusedAndInfoSaysWhy) {
+  GuestOptions options;
+  options.monitor_for_driver = false;
+  QemuGuest guest{options};
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:pid={},timeout=200ms", guest.pid())}};
+  EXPECT_THROW(static_cast<void>(read_file(mount / "vm/vcpus/0/regs")), std::system_error);
+  EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 1\n"), EOPNOTSUPP);
+  EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EOPNOTSUPP);
+  EXPECT_THAT(read_file(mount / "vm/info"), testing::HasSubstr("somebody else"));
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -175,6 +175,14 @@ private:
   std::vector<Range> ranges_;
 };
 
+/// `mem` beside `mem_padded`, which has been compared whole. Of very long ranges a sixteenth is read.
+void expect_agreement(int mem, const Truth::Range& range) {
+  const bool is_long = range.end - range.begin > kGiB;
+  for (std::uint64_t at = range.begin; at < range.end; at += is_long ? 16 * kMiB : kMiB) {
+    expect_bytes(mem, at, std::min(at + kMiB, range.end), range.bytes->data() + (at - range.begin));
+  }
+}
+
 /// Everything that the files of one VM directory show, against QEMU's own word.
 void expect_equal_memory(const Truth& truth, const std::string& directory) {
   EXPECT_EQ(size_of(directory + "/mem"), truth.size());
@@ -189,7 +197,7 @@ void expect_equal_memory(const Truth& truth, const std::string& directory) {
       expect_hole(mem.get(), padded.get(), at, range.begin);
     }
     expect_bytes(padded.get(), range.begin, range.end, range.bytes->data());
-    expect_bytes(mem.get(), range.begin, range.end, range.bytes->data());
+    expect_agreement(mem.get(), range);
     data += range.end - range.begin;
     at = range.end;
   }

@@ -8,7 +8,8 @@ namespace vmemfs::test {
 namespace {
 
 std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& dir) {
-  std::vector<std::string> args{"qemu-system-x86_64", "-name", options.name, "-accel", "tcg", "-cpu", "max",
+  std::vector<std::string> args{"qemu-system-x86_64", "-name", options.name, "-accel", options.accel,
+                                "-cpu", options.accel == "kvm" ? "host" : "max",
                                 "-machine", options.machine, "-m", options.memory, "-nodefaults", "-no-user-config",
                                 "-display", "none", "-serial", "file:" + (dir / "serial")};
   // The driver tries monitors in the order of the command line; the tests' own is taken by the tests.

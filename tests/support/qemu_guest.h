@@ -12,6 +12,7 @@ namespace vmemfs::test {
 
 struct GuestOptions {
   std::string machine = "pc";
+  std::string accel = "tcg";
   std::string memory = "64M";
   std::string fill = "page";           ///< see guests/tiny: page, all, none, NM
   std::vector<std::string> extra = {}; ///< more arguments for QEMU

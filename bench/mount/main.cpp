@@ -1,0 +1,319 @@
+// Compares reading guest memory through the mount with what a user would do instead, in one run:
+// the targets take turns within each round, figures are medians over the rounds, and a ratio is the
+// median of the ratios within the rounds. Start it with bench/mount/run.
+#include "measure.h"
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+namespace vmemfs::bench {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+struct Settings {
+  int rounds = 7;
+  std::chrono::milliseconds sample{350};
+  std::string json;
+};
+
+struct NamedTarget {
+  std::string name;
+  MakeTarget make;
+  Area area;
+  std::chrono::milliseconds at_least{0}; ///< slow ones need longer samples
+};
+
+/// All samples of all rounds, by target and pattern.
+using Samples = std::map<std::string, std::map<std::string, std::vector<Sample>>>;
+
+/// Guest memory starts being plain RAM without holes there, and firmware uses the last of it.
+Area area_of(std::uint64_t megabytes, std::vector<pid_t> servers) {
+  return {16 * kMiB, (megabytes - 16) * kMiB, std::move(servers)};
+}
+
+std::uint64_t hva_of_ram(test::QemuGuest& guest) {
+  const std::string text = guest.monitor().human("gpa2hva 0x1000000");
+  std::smatch match;
+  if (!std::regex_search(text, match, std::regex{"is (0x[0-9a-f]+)"})) {
+    throw std::runtime_error{"gpa2hva: " + text};
+  }
+  return std::stoull(match[1], nullptr, 16) - 16 * kMiB;
+}
+
+test::GuestOptions guest_options(std::uint64_t megabytes) {
+  test::GuestOptions options;
+  options.memory = fmt::format("{}M", megabytes);
+  return options;
+}
+
+/// A guest whose RAM is a file on tmpfs.
+class SharedGuest {
+public:
+  explicit SharedGuest(std::uint64_t megabytes) : guest_{options(megabytes)} { guest_.pause(); }
+  ~SharedGuest() { std::filesystem::remove(path()); }
+  SharedGuest(const SharedGuest&) = delete;
+  SharedGuest& operator=(const SharedGuest&) = delete;
+  [[nodiscard]] test::QemuGuest& guest() { return guest_; }
+  [[nodiscard]] static std::string path() { return fmt::format("/dev/shm/vmemfs-bench-{}", ::getpid()); }
+
+private:
+  static test::GuestOptions options(std::uint64_t megabytes) {
+    auto options = guest_options(megabytes);
+    options.machine = "pc,memory-backend=m0";
+    options.extra = {"-object",
+                     fmt::format("memory-backend-file,id=m0,size={}M,mem-path={},share=on", megabytes, path())};
+    return options;
+  }
+  test::QemuGuest guest_;
+};
+
+/// A guest with QEMU's default RAM; without huge pages where `small_pages`.
+std::unique_ptr<test::QemuGuest> private_guest(std::uint64_t megabytes, bool small_pages) {
+  ::prctl(PR_SET_THP_DISABLE, small_pages ? 1 : 0, 0, 0, 0); // inherited by QEMU
+  auto guest = std::make_unique<test::QemuGuest>(guest_options(megabytes));
+  ::prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  guest->pause();
+  return guest;
+}
+
+Samples run_rounds(const std::vector<NamedTarget>& targets, const std::vector<Pattern>& wanted,
+                   const Settings& settings) {
+  Samples samples;
+  for (int round = -1; round < settings.rounds; ++round) { // the first one only warms up
+    for (const Pattern& pattern : wanted) {
+      for (const NamedTarget& target : targets) {
+        const Sample sample =
+            measure(target.make, pattern, target.area, std::max(settings.sample, target.at_least));
+        if (round >= 0) {
+          samples[target.name][pattern.name].push_back(sample);
+        }
+      }
+    }
+    std::fprintf(stderr, "%s", round < 0 ? "warm" : ".");
+  }
+  std::fprintf(stderr, "\n");
+  return samples;
+}
+
+double median_of(const std::vector<Sample>& samples, double Sample::*field) {
+  std::vector<double> values;
+  for (const Sample& sample : samples) {
+    values.push_back(sample.*field);
+  }
+  return median(std::move(values));
+}
+
+/// Median of the ratios a/b within the rounds.
+double ratio_of(const std::vector<Sample>& a, const std::vector<Sample>& b, double Sample::*field) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ratios.push_back(a[i].*field / (b[i].*field));
+  }
+  return median(std::move(ratios));
+}
+
+std::string cell(const Pattern& pattern, const std::vector<Sample>& samples) {
+  if (pattern.latency) {
+    return fmt::format("{:.1f} / {:.1f} us", median_of(samples, &Sample::p50_us), median_of(samples, &Sample::p99_us));
+  }
+  if (pattern.random) {
+    return fmt::format("{:.0f} k/s", median_of(samples, &Sample::reads_per_second) / 1e3);
+  }
+  const double rate = median_of(samples, &Sample::bytes_per_second);
+  return rate >= 1e9 ? fmt::format("{:.1f} GB/s", rate / 1e9) : fmt::format("{:.0f} MB/s", rate / 1e6);
+}
+
+void print_table(const std::vector<NamedTarget>& targets, const Samples& samples) {
+  std::string head = "| target |";
+  std::string rule = "|---|";
+  for (const Pattern& pattern : patterns()) {
+    head += fmt::format(" {} |", pattern.latency ? "8 bytes p50 / p99" : pattern.name);
+    rule += "---|";
+  }
+  fmt::print("{} CPU s/GB at 1M |\n{}---|\n", head, rule);
+  for (const NamedTarget& target : targets) {
+    std::string row = fmt::format("| {} |", target.name);
+    for (const Pattern& pattern : patterns()) {
+      row += fmt::format(" {} |", cell(pattern, samples.at(target.name).at(pattern.name)));
+    }
+    fmt::print("{} {:.2f} |\n", row,
+               median_of(samples.at(target.name).at("seq 1M"), &Sample::cpu_seconds_per_gb));
+  }
+}
+
+nlohmann::ordered_json to_json(const Samples& samples) {
+  nlohmann::ordered_json json;
+  for (const auto& [target, by_pattern] : samples) {
+    for (const auto& [pattern, list] : by_pattern) {
+      json[target][pattern] = {{"bytes_per_second", median_of(list, &Sample::bytes_per_second)},
+                               {"reads_per_second", median_of(list, &Sample::reads_per_second)},
+                               {"cpu_seconds_per_gb", median_of(list, &Sample::cpu_seconds_per_gb)},
+                               {"p50_us", median_of(list, &Sample::p50_us)},
+                               {"p99_us", median_of(list, &Sample::p99_us)}};
+    }
+  }
+  return json;
+}
+
+constexpr const char* kRamFile = "RAM file itself";
+constexpr const char* kReadv = "process_vm_readv, 4 KiB pages";
+constexpr const char* kReadvHuge = "process_vm_readv, huge pages";
+constexpr const char* kShared = "vmemfs, shared RAM";
+constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
+constexpr const char* kPrivateHuge = "vmemfs, private RAM, huge pages";
+constexpr const char* kNull = "vmemfs, null server (fake guest)";
+constexpr const char* kPmemsave = "QMP pmemsave";
+
+struct Ratio {
+  std::string what;
+  double value;
+  std::string goal;
+};
+
+std::vector<Ratio> ratios(const Samples& samples) {
+  const auto cpu = [&](const char* target) {
+    return median_of(samples.at(target).at("seq 1M"), &Sample::cpu_seconds_per_gb);
+  };
+  const auto speed = [&](const char* a, const char* b) {
+    return ratio_of(samples.at(a).at("seq 1M"), samples.at(b).at("seq 1M"), &Sample::bytes_per_second);
+  };
+  const auto latency = [&](const char* a) {
+    return ratio_of(samples.at(a).at("8 bytes"), samples.at(kNull).at("8 bytes"), &Sample::p50_us);
+  };
+  return {
+      {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ">= 0.45"},
+      {"private guest / process_vm_readv, 4 KiB pages, seq 1M", speed(kPrivate, kReadv), ">= 0.60"},
+      {"private guest / process_vm_readv, huge pages, seq 1M", speed(kPrivateHuge, kReadvHuge), ""},
+      {"shared guest / QMP pmemsave, seq 1M", speed(kShared, kPmemsave), ""},
+      {"private guest / QMP pmemsave, seq 1M", speed(kPrivate, kPmemsave), ""},
+      {"8 bytes p50, shared guest / null server", latency(kShared), "<= 1.6"},
+      {"8 bytes p50, private guest / null server", latency(kPrivate), "<= 1.6"},
+      {"CPU s/GB, shared guest, seq 1M", cpu(kShared), "<= 0.20"},
+      {"CPU s/GB, private guest, 4 KiB pages, seq 1M", cpu(kPrivate), "<= 0.32"},
+      {"CPU s/GB, private guest, huge pages, seq 1M", cpu(kPrivateHuge), ""},
+  };
+}
+
+/// The comparison of all ways, on guests of 2 GiB.
+nlohmann::ordered_json compare_ways(const Settings& settings) {
+  constexpr std::uint64_t kMegabytes = 2048;
+  SharedGuest shared{kMegabytes};
+  const auto small = private_guest(kMegabytes, true);
+  const auto huge = private_guest(kMegabytes, false);
+  test::Mount mount{{"--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
+                     fmt::format("small=qemu:pid={}", small->pid()), "--vm", fmt::format("huge=qemu:pid={}", huge->pid()),
+                     "--vm", fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)}};
+  const pid_t daemon = mount.daemon().pid();
+  const auto file = [](std::string path) -> MakeTarget {
+    return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };
+  };
+  const auto process = [](test::QemuGuest& guest) -> MakeTarget {
+    return [pid = guest.pid(), hva = hva_of_ram(guest)] { return std::make_unique<ProcessTarget>(pid, hva); };
+  };
+  const std::string saved = fmt::format("/dev/shm/vmemfs-bench-saved-{}", ::getpid());
+  const std::vector<NamedTarget> targets{
+      {kRamFile, file(SharedGuest::path()), area_of(kMegabytes, {})},
+      {kReadv, process(*small), area_of(kMegabytes, {})},
+      {kReadvHuge, process(*huge), area_of(kMegabytes, {})},
+      {kShared, file(mount / "shared/mem"), area_of(kMegabytes, {daemon})},
+      {kPrivate, file(mount / "small/mem"), area_of(kMegabytes, {daemon})},
+      {kPrivateHuge, file(mount / "huge/mem"), area_of(kMegabytes, {daemon})},
+      {kNull, file(mount / "null/mem"), area_of(kMegabytes, {daemon})},
+      {kPmemsave,
+       [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },
+       area_of(kMegabytes, {small->pid()})},
+  };
+  std::vector<Pattern> wanted = patterns();
+  const Samples samples = run_rounds(targets, wanted, settings);
+
+  fmt::print("\n2 GiB guests, all RAM touched, paused; medians of {} rounds\n\n", settings.rounds);
+  print_table(targets, samples);
+  fmt::print("\n| figure | value | goal |\n|---|---|---|\n");
+  nlohmann::ordered_json json{{"targets", to_json(samples)}};
+  for (const Ratio& ratio : ratios(samples)) {
+    fmt::print("| {} | {:.2f} | {} |\n", ratio.what, ratio.value, ratio.goal);
+    json["ratios"][ratio.what] = ratio.value;
+  }
+  return json;
+}
+
+/// Throughput as a function of the guest's size, with the RAM file as the measure.
+nlohmann::ordered_json compare_sizes(const Settings& settings) {
+  fmt::print("\n| guest | RAM file, seq 1M | shared, seq 1M | ratio | private, seq 1M | shared, rand 4K | private, rand 4K |\n"
+             "|---|---|---|---|---|---|---|\n");
+  std::vector<Pattern> wanted;
+  std::ranges::copy_if(patterns(), std::back_inserter(wanted),
+                       [](const Pattern& pattern) { return pattern.name == "seq 1M" || pattern.name == "rand 4K x1"; });
+  nlohmann::ordered_json json;
+  for (const std::uint64_t megabytes : {256U, 1024U, 3072U, 8192U}) {
+    SharedGuest shared{megabytes};
+    const auto own = private_guest(megabytes, true);
+    test::Mount mount{{"--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
+                       fmt::format("private=qemu:pid={}", own->pid())}};
+    // Above 3 GiB the RAM file and guest physical addresses part ways: stay below.
+    const std::uint64_t readable = std::min<std::uint64_t>(megabytes, 3072);
+    const auto file = [](std::string path) -> MakeTarget {
+      return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };
+    };
+    const std::vector<pid_t> daemon{mount.daemon().pid()};
+    const std::vector<NamedTarget> targets{{"file", file(SharedGuest::path()), area_of(readable, {})},
+                                           {"shared", file(mount / "shared/mem"), area_of(readable, daemon)},
+                                           {"private", file(mount / "private/mem"), area_of(readable, daemon)}};
+    const Samples samples = run_rounds(targets, wanted, settings);
+    const auto& seq = wanted.front();
+    const auto& random = wanted.back();
+    const double ratio =
+        ratio_of(samples.at("shared").at(seq.name), samples.at("file").at(seq.name), &Sample::bytes_per_second);
+    fmt::print("| {} MiB | {} | {} | {:.2f} | {} | {} | {} |\n", megabytes, cell(seq, samples.at("file").at(seq.name)),
+               cell(seq, samples.at("shared").at(seq.name)), ratio, cell(seq, samples.at("private").at(seq.name)),
+               cell(random, samples.at("shared").at(random.name)), cell(random, samples.at("private").at(random.name)));
+    std::fflush(stdout);
+    json[fmt::format("{}M", megabytes)] = to_json(samples);
+  }
+  return json;
+}
+
+Settings parse(int argc, char** argv) {
+  Settings settings;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg == "--quick") {
+      settings.rounds = 3;
+      settings.sample = std::chrono::milliseconds{150};
+    } else if (arg == "--json" && i + 1 < argc) {
+      settings.json = argv[++i];
+    } else {
+      throw std::runtime_error{"usage: mount_bench [--quick] [--json FILE]"};
+    }
+  }
+  return settings;
+}
+
+void run(const Settings& settings) {
+  nlohmann::ordered_json json{{"ways", compare_ways(settings)}, {"sizes", compare_sizes(settings)}};
+  if (!settings.json.empty()) {
+    constexpr int kIndent = 1;
+    std::ofstream{settings.json} << json.dump(kIndent) << '\n';
+  }
+}
+
+} // namespace
+} // namespace vmemfs::bench
+
+int main(int argc, char** argv) try {
+  vmemfs::bench::run(vmemfs::bench::parse(argc, argv));
+} catch (const std::exception& exception) {
+  std::fprintf(stderr, "mount_bench: %s\n", exception.what());
+  return 1;
+}

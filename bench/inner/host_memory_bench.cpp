@@ -1,5 +1,5 @@
 // Reading another process's memory: what our layer adds to the system call under it.
-#include "util/host_memory.h"
+#include "host/host_memory.h"
 
 #include <benchmark/benchmark.h>
 #include <csignal>

@@ -4,7 +4,7 @@
 #include "core/error.h"
 #include "driver/params.h"
 #include "drivers/qemu/command_line.h"
-#include "util/process.h"
+#include "host/process.h"
 
 #include <memory>
 #include <string>

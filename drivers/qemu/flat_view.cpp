@@ -2,7 +2,7 @@
 
 #include "drivers/qemu/flat_view_capture.h"
 #include "drivers/qemu/flat_view_resolver.h"
-#include "util/proc_maps.h"
+#include "host/proc_maps.h"
 
 #include <chrono>
 #include <fmt/format.h>

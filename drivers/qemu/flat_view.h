@@ -7,8 +7,8 @@
 #include "core/error.h"
 #include "core/gpa.h"
 #include "drivers/qemu/flat_view_layout.h"
-#include "util/hva.h"
-#include "util/process.h"
+#include "host/hva.h"
+#include "host/process.h"
 
 #include <cstdint>
 #include <memory>

@@ -1,6 +1,6 @@
 #include "drivers/qemu/flat_view_capture.h"
 
-#include "util/process_memory.h"
+#include "host/process_memory.h"
 
 #include <fmt/format.h>
 #include <span>

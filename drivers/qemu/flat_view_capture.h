@@ -3,8 +3,8 @@
 
 #include "core/error.h"
 #include "drivers/qemu/flat_view_layout.h"
-#include "util/hva.h"
-#include "util/process.h"
+#include "host/hva.h"
+#include "host/process.h"
 
 #include <array>
 #include <cstddef>

@@ -2,8 +2,8 @@
 
 #include "core/gpa.h"
 #include "drivers/qemu/elf_symbols.h"
-#include "util/proc_maps.h"
-#include "util/process_memory.h"
+#include "host/proc_maps.h"
+#include "host/process_memory.h"
 #include "util/unique_fd.h"
 
 #include <algorithm>

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/hva.h"
-#include "util/process.h"
+#include "host/hva.h"
+#include "host/process.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "drivers/qemu/flat_view_resolver.h"
 
-#include "util/process_memory.h"
+#include "host/process_memory.h"
 
 #include <cstddef>
 #include <cstdint>

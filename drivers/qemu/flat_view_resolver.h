@@ -5,7 +5,7 @@
 #include "drivers/qemu/flat_view.h"
 #include "drivers/qemu/flat_view_capture.h"
 #include "drivers/qemu/flat_view_layout.h"
-#include "util/process.h"
+#include "host/process.h"
 
 #include <vector>
 

@@ -1,7 +1,7 @@
 // The last resort for a QEMU that neither answers nor exports symbols: its machine type's usual layout.
 #include "drivers/qemu/layout.h"
 
-#include "util/proc_maps.h"
+#include "host/proc_maps.h"
 
 #include <algorithm>
 #include <fmt/format.h>

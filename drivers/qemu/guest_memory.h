@@ -4,7 +4,7 @@
 #include "core/memory_map.h"
 #include "driver/driver.h"
 #include "drivers/qemu/layout.h"
-#include "util/host_memory.h"
+#include "host/host_memory.h"
 
 #include <cstddef>
 #include <memory>

@@ -6,7 +6,7 @@
 #include "drivers/qemu/command_line.h"
 #include "drivers/qemu/flat_view.h"
 #include "drivers/qemu/monitor.h"
-#include "util/hva.h"
+#include "host/hva.h"
 
 #include <cstdint>
 #include <optional>

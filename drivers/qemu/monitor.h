@@ -15,7 +15,7 @@
 #include "drivers/qemu/chardev.h"
 #include "drivers/qemu/qmp_connection.h"
 #include "drivers/qemu/timed_lock.h"
-#include "util/hva.h"
+#include "host/hva.h"
 #include "util/unique_fd.h"
 
 #include <chrono>

@@ -8,7 +8,7 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "drivers/qemu/chardev.h"
-#include "util/hva.h"
+#include "host/hva.h"
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>

@@ -141,7 +141,7 @@ Result<void> QemuDriver::take_first_layout() {
     if (!layout) {
       return tl::unexpected{layout.error()};
     }
-    return publish(std::move(*layout));
+    return publish(std::move(*layout), Mappings::renew);
   } else if (flat_view_) {
     map_source_ = "QEMU's own flat view, followed";
   } else if (options_.map != MapSource::flat_view && monitor_ != nullptr) {
@@ -159,7 +159,7 @@ Result<void> QemuDriver::take_first_layout() {
   if (!layout) {
     return tl::unexpected{layout.error()};
   }
-  return publish(std::move(*layout));
+  return publish(std::move(*layout), Mappings::renew);
 }
 
 Result<Layout> QemuDriver::read_layout() {
@@ -170,9 +170,10 @@ Result<Layout> QemuDriver::read_layout() {
 }
 
 /// Called with layout_mutex_ held, or while attaching.
-Result<void> QemuDriver::publish(Layout layout) {
+Result<void> QemuDriver::publish(Layout layout, Mappings mappings) {
   const auto before = memory_.load();
-  auto memory = GuestMemory::open(std::move(layout), qemu_.process, before.get());
+  auto memory = GuestMemory::open(std::move(layout), qemu_.process,
+                                  mappings == Mappings::keep ? before.get() : nullptr);
   if (!memory) {
     return tl::unexpected{memory.error()};
   }
@@ -184,7 +185,9 @@ Result<void> QemuDriver::publish(Layout layout) {
   return {};
 }
 
-Result<void> QemuDriver::refresh() {
+Result<void> QemuDriver::refresh() { return refresh(Mappings::renew); }
+
+Result<void> QemuDriver::refresh(Mappings mappings) {
   const std::scoped_lock lock{layout_mutex_};
   if (gone()) {
     return fail(ErrorKind::vm_gone, "qemu", "the VM has ended");
@@ -193,7 +196,7 @@ Result<void> QemuDriver::refresh() {
   if (!layout) {
     return tl::unexpected{layout.error()};
   }
-  return publish(std::move(*layout));
+  return publish(std::move(*layout), mappings);
 }
 
 void QemuDriver::follow_layout(bool missed) {
@@ -208,7 +211,7 @@ void QemuDriver::follow_layout(bool missed) {
   if (memory == nullptr || !stamp || memory->layout().stamp == *stamp) {
     return;
   }
-  const auto refreshed = refresh();
+  const auto refreshed = refresh(Mappings::keep);
   if (!refreshed && !gone()) {
     log::debug("qemu {}: following the layout: {}", qemu_.process->pid(), refreshed.error().message());
   }
@@ -273,11 +276,21 @@ Result<RegisterSet> QemuDriver::read_registers(VcpuId vcpu) {
 }
 
 Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  if (auto settable = check_settable(values); !settable) {
-    return settable;
+  if (qemu_.command_line.gdbstub) {
+    return fail(ErrorKind::busy, "qemu",
+                "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers with that debugger");
   }
+  const auto now = read_registers(vcpu);
+  if (!now) {
+    return tl::unexpected{now.error()};
+  }
+  // A whole `regs` file may be written back after an edit: what has not changed need not be set.
+  std::vector<RegisterValue> changed;
+  std::ranges::copy_if(values, std::back_inserter(changed), [&](const RegisterValue& value) {
+    return now->get(value.reg) != value.value || check_settable({&value, 1}).has_value();
+  });
   auto session = monitor_->session();
-  return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, values); });
+  return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, changed); });
 }
 
 Result<RunStatus> QemuDriver::run_status() { return monitor_->run_status(); }

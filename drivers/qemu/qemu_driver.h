@@ -2,7 +2,7 @@
 //
 // Map: the monitor's `info mtree -f`, checked against QEMU's own flat view, which is then watched for
 // changes; without a monitor the flat view alone. Bytes: the backing file or process_vm_readv (see
-// util/host_memory.h). Registers and run control: the monitor.
+// host/host_memory.h). Registers and run control: the monitor.
 #pragma once
 
 #include "driver/driver.h"
@@ -80,7 +80,10 @@ private:
   Result<Layout> layout_by_monitor();
   Result<Layout> read_layout();
   Result<Layout> read_checked_layout();
-  Result<void> publish(Layout layout);
+  /// Whether memory of blocks that stay where they are is opened anew; kept mappings are warm.
+  enum class Mappings : unsigned char { keep, renew };
+  Result<void> publish(Layout layout, Mappings mappings);
+  Result<void> refresh(Mappings mappings);
   void refresh_later();
 
   void on_monitor_event(const QmpEvent& event);

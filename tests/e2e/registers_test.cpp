@@ -123,6 +123,28 @@ TEST(Registers, WhatCanNotBeSetIsRefusedBeforeAnythingChanges) {
   EXPECT_THAT(read_file(mount / "vm/control"), testing::HasSubstr("gdt.base"));
 }
 
+TEST(Registers, AWholeFileCanBeEditedAndWrittenBack) {
+  QemuGuest guest{{}};
+  guest.pause();
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  const std::string path = mount / "vm/vcpus/0/regs";
+  std::string text = read_file(path);
+  const std::size_t at = text.find("r15 0x");
+  text.replace(at, 22, "r15 0x0000000000abcdef");
+  ASSERT_EQ(try_write(path, text), 0) << mount.log();
+  EXPECT_EQ(read_file(path), text);
+}
+
+TEST(Registers, ADebuggerOfTheUsersKeepsItsGdbstub) {
+  GuestOptions options;
+  TempDir dir;
+  options.extra = {"-gdb", "unix:" + (dir / "gdb") + ",server=on,wait=off"};
+  QemuGuest guest{options};
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 1\n"), EBUSY);
+  EXPECT_TRUE(guest.running());
+}
+
 TEST(Registers, WithoutAMonitorTheyAreRefusedAndInfoSaysWhy) {
   GuestOptions options;
   options.monitor_for_driver = false;

@@ -1,4 +1,4 @@
-#include "child_process.h"
+#include "support/forked_child.h"
 #include "util/fd_watcher.h"
 
 #include <array>
@@ -7,6 +7,7 @@
 #include <future>
 #include <gtest/gtest.h>
 #include <memory>
+#include <mutex>
 #include <sys/eventfd.h>
 
 namespace vmemfs {
@@ -37,7 +38,7 @@ TEST(FdWatcher, CallsOnceWhenReadable) {
 
 TEST(FdWatcher, SeesTheEndOfAProcess) {
   FdWatcher watcher;
-  ChildProcess child{[] { return ChildValues{}; }};
+  ForkedChild child{[] { return ChildValues{}; }};
   const auto process = child.process();
   std::promise<void> ended;
   const auto watch = watcher.watch_once(process->pidfd(), [&] { ended.set_value(); });
@@ -81,18 +82,20 @@ TEST(FdWatcher, CallbackMayEndItsOwnAndBeginOtherWatches) {
   FdWatcher watcher;
   const UniqueFd first = make_event();
   const UniqueFd second = make_event(1);
+  std::mutex mutex; // guards the two watches, as their owner would
   FdWatcher::Watch mine;
   FdWatcher::Watch other;
   std::promise<void> done;
-  mine = std::move(*watcher.watch_once(first.get(), [&] {
-    mine.end();
-    other = std::move(*watcher.watch_once(second.get(), [&] { done.set_value(); }));
-  }));
+  {
+    const std::lock_guard lock{mutex};
+    mine = std::move(*watcher.watch_once(first.get(), [&] {
+      const std::lock_guard callback_lock{mutex};
+      mine.end();
+      other = std::move(*watcher.watch_once(second.get(), [&] { done.set_value(); }));
+    }));
+  }
   signal_event(first);
   EXPECT_EQ(done.get_future().wait_for(10s), std::future_status::ready);
-  // Not before the callback that assigned it has returned.
-  mine.end();
-  other.end();
 }
 
 TEST(FdWatcher, RefusesWhatCanNotBeWatched) {

@@ -1,7 +1,7 @@
 // A monitor that a test scripts: a thread that serves connections to a UNIX socket, one at a time.
 #pragma once
 
-#include "tests/drivers/qemu/temporary_directory.h"
+#include "support/files.h"
 #include "util/unique_fd.h"
 
 #include <functional>
@@ -44,7 +44,7 @@ public:
 private:
   void serve(const std::stop_token& stop);
 
-  TemporaryDirectory directory_;
+  test::TempDir directory_;
   std::function<void(FakePeer&)> script_;
   UniqueFd listener_;
   std::jthread thread_;

@@ -1,143 +1,47 @@
 // Against real QEMU guests (TCG, firmware only): what its own monitor says is the truth.
 #include "core/text.h"
 #include "drivers/qemu/flat_view.h"
-#include "util/host_memory.h"
+#include "support/qemu_guest.h"
+#include "host/host_memory.h"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-#include <regex>
-#include <spawn.h>
+#include <memory>
+#include <optional>
 #include <string>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
-
-extern char** environ; // NOLINT(readability-redundant-declaration)
 
 namespace vmemfs::qemu {
 namespace {
 
 using namespace std::chrono_literals;
 
-/// A QEMU with a QMP monitor, without a guest operating system; killed at the end.
-class Guest {
-public:
-  explicit Guest(std::vector<std::string> options) {
-    dir_ = "/tmp/vmemfs-flat-view-XXXXXX";
-    if (::mkdtemp(dir_.data()) == nullptr) {
-      throw std::runtime_error{"mkdtemp"};
-    }
-    const std::string socket = dir_ + "/qmp";
-    std::vector<std::string> arguments{"qemu-system-x86_64",
-                                       "-accel",
-                                       "tcg",
-                                       "-nodefaults",
-                                       "-display",
-                                       "none",
-                                       "-qmp",
-                                       "unix:" + socket + ",server=on,wait=off",
-                                       "-S"};
-    arguments.insert(arguments.end(), options.begin(), options.end());
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) {
-      argv.push_back(argument.data());
-    }
-    argv.push_back(nullptr);
-    if (::posix_spawnp(&pid_, argv.front(), nullptr, nullptr, argv.data(), environ) != 0) {
-      throw std::runtime_error{"can't start qemu-system-x86_64; apt-get install qemu-system-x86"};
-    }
-    connect(socket);
-    execute("qmp_capabilities");
-  }
-  Guest(const Guest&) = delete;
-  Guest& operator=(const Guest&) = delete;
-  ~Guest() {
-    kill();
-    ::close(socket_);
-    std::filesystem::remove_all(dir_);
-  }
+using test::GuestOptions;
+using test::QemuGuest;
 
-  void kill() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-      pid_ = 0;
-    }
-  }
+/// Firmware alone; stands still until it is told to go on.
+QemuGuest start(const std::string& machine, const std::string& memory, std::vector<std::string> extra = {}) {
+  GuestOptions options;
+  options.machine = machine;
+  options.memory = memory;
+  options.extra = std::move(extra);
+  options.extra.emplace_back("-S");
+  options.kernel = false;
+  options.monitor_for_driver = false;
+  return QemuGuest{options};
+}
 
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
-  nlohmann::json execute(const std::string& command, nlohmann::json arguments = nlohmann::json::object()) {
-    const std::string text =
-        nlohmann::json{{"execute", command}, {"arguments", std::move(arguments)}}.dump() + "\n";
-    if (::write(socket_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-      throw std::runtime_error{"write to QMP"};
-    }
-    while (true) {
-      auto answer = nlohmann::json::parse(read_line());
-      if (answer.contains("return")) {
-        return answer["return"];
-      }
-      if (answer.contains("error")) {
-        throw std::runtime_error{answer.dump()};
-      }
-    }
-  }
-
-  std::string hmp(const std::string& command) {
-    return execute("human-monitor-command", {{"command-line", command}}).get<std::string>();
-  }
-
-  [[nodiscard]] std::shared_ptr<const Process> process() const {
-    return std::make_shared<const Process>(Process::open(pid_).value());
-  }
-
-private:
-  void connect(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    for (int i = 0; i < 1000; ++i) {
-      if (::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-        return;
-      }
-      std::this_thread::sleep_for(10ms);
-    }
-    throw std::runtime_error{"QEMU did not start"};
-  }
-
-  std::string read_line() {
-    std::size_t end = 0;
-    while ((end = received_.find('\n')) == std::string::npos) {
-      std::array<char, 4096> chunk{};
-      const ssize_t got = ::read(socket_, chunk.data(), chunk.size());
-      if (got <= 0) {
-        throw std::runtime_error{"QMP closed"};
-      }
-      received_.append(chunk.data(), static_cast<std::size_t>(got));
-    }
-    std::string line = received_.substr(0, end);
-    received_.erase(0, end + 1);
-    return line;
-  }
-
-  pid_t pid_ = 0;
-  int socket_ = -1;
-  std::string dir_;
-  std::string received_;
-};
+std::shared_ptr<const Process> process_of(const QemuGuest& guest) {
+  return std::make_shared<const Process>(Process::open(guest.pid()).value());
+}
 
 struct MtreeLine {
   GpaRange range;
@@ -146,43 +50,55 @@ struct MtreeLine {
   std::uint64_t offset;
 };
 
+/// "  START-LAST (prio N, TYPE): NAME @OFFSET KVM", the last two where they apply.
+std::optional<MtreeLine> parse_mtree_line(std::string_view text) {
+  const std::string_view line = trim(text);
+  const std::size_t type = line.find(", ");
+  const std::size_t name = line.find("): ");
+  if (line.find(" (prio ") != 33 || type == std::string_view::npos || name == std::string_view::npos) {
+    return std::nullopt;
+  }
+  std::string_view rest = line.substr(name + 3);
+  rest = rest.substr(0, rest.ends_with(" KVM") ? rest.size() - 4 : rest.size());
+  std::uint64_t offset = 0;
+  if (const std::size_t at = rest.rfind(" @"); at != std::string_view::npos) {
+    offset = parse_hex(rest.substr(at + 2)).value();
+    rest = rest.substr(0, at);
+  }
+  const GpaRange range{Gpa{parse_hex(line.substr(0, 16)).value()},
+                       Gpa{parse_hex(line.substr(17, 16)).value() + 1}};
+  return MtreeLine{range, std::string{line.substr(type + 2, name - type - 2)}, std::string{rest}, offset};
+}
+
 /// The lines of the view that the address space "memory" has.
-std::vector<MtreeLine> mtree(Guest& guest) {
-  static const std::regex kLine{
-      R"(\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (\S+)\): (.*?)( @([0-9a-f]+))?( KVM)?\r?)"};
+std::vector<MtreeLine> mtree(QemuGuest& guest) {
   std::vector<MtreeLine> lines;
-  const std::string text = guest.hmp("info mtree -f");
-  bool header = true;
   bool wanted = false;
-  for (const std::string_view piece : split(text, '\n')) {
-    const std::string line{piece};
-    if (line.starts_with("FlatView #")) {
+  bool header = true;
+  const std::string answer = guest.monitor().human("info mtree -f");
+  for (const std::string_view text : split(answer, '\n')) {
+    if (text.starts_with("FlatView #")) {
       header = true;
       wanted = false;
     }
-    wanted = wanted || (header && line.starts_with(" AS \"memory\""));
-    std::smatch match;
-    if (!std::regex_match(line, match, kLine)) {
-      continue;
-    }
-    header = false;
-    if (wanted) {
-      const auto hex = [&](std::size_t i) {
-        return match[i].matched ? parse_hex(match[i].str()).value() : 0;
-      };
-      lines.push_back({{Gpa{hex(1)}, Gpa{hex(2) + 1}}, match[3], match[4], hex(6)});
+    wanted = wanted || (header && text.starts_with(" AS \"memory\""));
+    if (auto line = parse_mtree_line(text)) {
+      header = false;
+      if (wanted) {
+        lines.push_back(std::move(*line));
+      }
     }
   }
   return lines;
 }
 
-Hva gpa2hva(Guest& guest, Gpa gpa) {
-  const std::string answer = guest.hmp(fmt::format("gpa2hva {:#x}", gpa.value()));
+Hva gpa2hva(QemuGuest& guest, Gpa gpa) {
+  const std::string answer = guest.monitor().human(fmt::format("gpa2hva {:#x}", gpa.value()));
   const std::size_t at = answer.rfind("0x");
   return at == std::string::npos ? 0 : parse_u64(trim(std::string_view{answer}.substr(at))).value();
 }
 
-void expect_same_as_monitor(Guest& guest, const FlatView& view) {
+void expect_same_as_monitor(QemuGuest& guest, const FlatView& view) {
   std::vector<MtreeLine> expected = mtree(guest);
   ASSERT_FALSE(expected.empty());
   std::erase_if(expected, [](const MtreeLine& line) { return line.type == "i/o" || line.type == "ramd"; });
@@ -209,14 +125,22 @@ const FlatRangeInfo* find_named(const FlatView& view, std::string_view name) {
 
 struct Machine {
   std::string name;
-  std::vector<std::string> options;
+  std::string machine;
+  std::string memory;
+  std::vector<std::string> extra = {};
 };
 
-class FlatViewOfMachine : public testing::TestWithParam<Machine> {};
+/// Tests run side by side, each in a process of its own.
+std::string shared_file() { return fmt::format("/dev/shm/vmemfs-flat-view-{}", ::getpid()); }
+
+class FlatViewOfMachine : public testing::TestWithParam<Machine> {
+protected:
+  void TearDown() override { std::filesystem::remove(shared_file()); }
+};
 
 TEST_P(FlatViewOfMachine, EqualsMonitor) {
-  Guest guest{GetParam().options};
-  const auto reader = FlatViewReader::open(guest.process());
+  QemuGuest guest = start(GetParam().machine, GetParam().memory, GetParam().extra);
+  const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
   const auto before = reader->read();
   ASSERT_TRUE(before) << before.error().message();
@@ -224,7 +148,7 @@ TEST_P(FlatViewOfMachine, EqualsMonitor) {
   EXPECT_EQ(before->stamp, reader->stamp().value());
 
   // While the firmware runs views come and go many times a second.
-  guest.execute("cont");
+  guest.resume();
   int read = 0;
   const auto end = std::chrono::steady_clock::now() + 700ms;
   while (std::chrono::steady_clock::now() < end) {
@@ -233,7 +157,7 @@ TEST_P(FlatViewOfMachine, EqualsMonitor) {
     read += view ? 1 : 0;
   }
   EXPECT_GT(read, 0);
-  guest.execute("stop");
+  guest.pause();
   const auto after = reader->read();
   ASSERT_TRUE(after) << after.error().message();
   expect_same_as_monitor(guest, *after);
@@ -241,34 +165,36 @@ TEST_P(FlatViewOfMachine, EqualsMonitor) {
 }
 
 std::vector<Machine> machines() {
-  const std::string shm = "/dev/shm/vmemfs-flat-view-test";
+  const std::string shm = shared_file();
+  const auto backend = [](const std::string& kind) { return std::vector<std::string>{"-object", kind}; };
   return {
-      {"pc_512M", {"-M", "pc", "-m", "512M"}},
-      {"pc_3584M", {"-M", "pc", "-m", "3584M"}},
-      {"pc_5G", {"-M", "pc", "-m", "5G"}},
-      {"q35_5G", {"-M", "q35", "-m", "5G"}},
-      {"microvm", {"-M", "microvm", "-m", "256M"}},
+      {"pc_512M", "pc", "512M"},
+      {"pc_3584M", "pc", "3584M"},
+      {"pc_5G", "pc", "5G"},
+      {"q35_5G", "q35", "5G"},
+      {"q35_without_smm", "q35,smm=off", "1G"},
+      {"microvm", "microvm", "256M"},
       {"numa",
-       {"-M", "pc", "-m", "512M", "-smp", "2", "-object", "memory-backend-ram,id=n0,size=256M", "-object",
+       "pc",
+       "512M",
+       {"-smp", "2", "-object", "memory-backend-ram,id=n0,size=256M", "-object",
         "memory-backend-ram,id=n1,size=256M", "-numa", "node,memdev=n0", "-numa", "node,memdev=n1"}},
-      {"memfd_shared",
-       {"-M", "pc,memory-backend=m0", "-m", "256M", "-object",
-        "memory-backend-memfd,id=m0,size=256M,share=on"}},
-      {"memfd_private",
-       {"-M", "pc,memory-backend=m0", "-m", "256M", "-object",
-        "memory-backend-memfd,id=m0,size=256M,share=off"}},
-      {"file_shared",
-       {"-M", "pc,memory-backend=m0", "-m", "256M", "-object",
-        "memory-backend-file,id=m0,size=256M,share=on,mem-path=" + shm}},
+      {"memfd_shared", "pc,memory-backend=m0", "256M",
+       backend("memory-backend-memfd,id=m0,size=256M,share=on")},
+      {"memfd_private", "pc,memory-backend=m0", "256M",
+       backend("memory-backend-memfd,id=m0,size=256M,share=off")},
+      {"file_shared", "pc,memory-backend=m0", "256M",
+       backend("memory-backend-file,id=m0,size=256M,share=on,mem-path=" + shm)},
       {"ivshmem",
-       {"-M", "pc", "-m", "128M", "-object",
-        "memory-backend-file,id=s0,size=1M,share=on,mem-path=" + shm + "-iv", "-device",
+       "pc",
+       "128M",
+       {"-object", "memory-backend-file,id=s0,size=1M,share=on,mem-path=" + shm, "-device",
         "ivshmem-plain,memdev=s0"}},
-      {"vga", {"-M", "pc", "-m", "128M", "-vga", "std"}},
-      {"q35_without_smm", {"-M", "q35,smm=off", "-m", "1G"}},
+      {"vga", "pc", "128M", {"-vga", "std"}},
       {"ovmf",
-       {"-M", "q35", "-m", "256M", "-drive",
-        "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive",
+       "q35",
+       "256M",
+       {"-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive",
         "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd"}},
   };
 }
@@ -277,9 +203,9 @@ INSTANTIATE_TEST_SUITE_P(All, FlatViewOfMachine, testing::ValuesIn(machines()),
                          [](const auto& machine) { return machine.param.name; });
 
 TEST(FlatView, NamesBlocksOfDevicesByTheirPath) {
-  Guest guest{{"-M", "pc", "-m", "128M", "-vga", "std"}};
-  guest.execute("cont");
-  const auto reader = FlatViewReader::open(guest.process());
+  QemuGuest guest = start("pc", "128M", {"-vga", "std"});
+  guest.resume();
+  const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
   const auto end = std::chrono::steady_clock::now() + 10s;
   while (std::chrono::steady_clock::now() < end) {
@@ -295,15 +221,16 @@ TEST(FlatView, NamesBlocksOfDevicesByTheirPath) {
 }
 
 TEST(FlatView, StampChangesWithHotPlug) {
-  Guest guest{{"-M", "pc", "-m", "128M,slots=2,maxmem=1G"}};
-  const auto reader = FlatViewReader::open(guest.process());
+  QemuGuest guest = start("pc", "128M,slots=2,maxmem=1G");
+  const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
   const auto before = reader->stamp().value();
   EXPECT_EQ(reader->stamp().value(), before);
-  guest.execute("object-add", {{"qom-type", "memory-backend-memfd"}, {"id", "d0"}, {"size", 128 << 20}});
+  guest.monitor().execute("object-add",
+                          {{"qom-type", "memory-backend-memfd"}, {"id", "d0"}, {"size", 128 << 20}});
   const auto with_block = reader->stamp().value();
   EXPECT_NE(with_block, before);
-  guest.execute("device_add", {{"driver", "pc-dimm"}, {"id", "dimm0"}, {"memdev", "d0"}});
+  guest.monitor().execute("device_add", {{"driver", "pc-dimm"}, {"id", "dimm0"}, {"memdev", "d0"}});
   EXPECT_NE(reader->stamp().value(), with_block);
   const auto view = reader->read();
   ASSERT_TRUE(view) << view.error().message();
@@ -314,10 +241,10 @@ TEST(FlatView, StampChangesWithHotPlug) {
 
 /// A stamp that changes without need would cost a new map at every read.
 TEST(FlatView, StampStaysWhileTheGuestRuns) {
-  Guest guest{{"-M", "pc", "-m", "128M", "-vga", "std"}};
-  const auto reader = FlatViewReader::open(guest.process());
+  QemuGuest guest = start("pc", "128M", {"-vga", "std"});
+  const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
-  guest.execute("cont");
+  guest.resume();
   std::uint64_t stamp = 0;
   int same = 0;
   for (int i = 0; i < 10000 && same < 1000; ++i) {
@@ -331,14 +258,15 @@ TEST(FlatView, StampStaysWhileTheGuestRuns) {
 
 /// The same backend made again: same layout, often at the same addresses.
 TEST(FlatView, StampTellsReplacedBlockFromTheFirst) {
-  Guest guest{{"-M", "pc", "-m", "128M"}};
-  const auto reader = FlatViewReader::open(guest.process());
+  QemuGuest guest = start("pc", "128M");
+  const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
   std::vector<std::uint64_t> stamps{reader->stamp().value()};
   for (int round = 0; round < 5; ++round) {
-    guest.execute("object-add", {{"qom-type", "memory-backend-memfd"}, {"id", "d0"}, {"size", 16 << 20}});
+    guest.monitor().execute("object-add",
+                            {{"qom-type", "memory-backend-memfd"}, {"id", "d0"}, {"size", 16 << 20}});
     stamps.push_back(reader->stamp().value());
-    guest.execute("object-del", {{"id", "d0"}});
+    guest.monitor().execute("object-del", {{"id", "d0"}});
     stamps.push_back(reader->stamp().value());
   }
   std::ranges::sort(stamps);
@@ -346,8 +274,8 @@ TEST(FlatView, StampTellsReplacedBlockFromTheFirst) {
 }
 
 TEST(FlatView, MemoryIsReadThroughHostMemory) {
-  Guest guest{{"-M", "pc", "-m", "128M"}};
-  const auto process = guest.process();
+  QemuGuest guest = start("pc", "128M");
+  const auto process = process_of(guest);
   const auto reader = FlatViewReader::open(process);
   ASSERT_TRUE(reader) << reader.error().message();
   const auto view = reader->read();
@@ -366,7 +294,8 @@ TEST(FlatView, MemoryIsReadThroughHostMemory) {
   (*memory)->read({&piece, 1});
   EXPECT_FALSE(piece.failure);
   EXPECT_EQ(reset.front(), std::byte{0xea});
-  guest.kill();
+  guest.process().signal(SIGKILL);
+  ASSERT_TRUE(guest.process().wait(10s));
   (*memory)->read({&piece, 1});
   EXPECT_EQ(piece.failure, ErrorKind::vm_gone);
   EXPECT_EQ(reader->stamp().error().kind, ErrorKind::vm_gone);
@@ -379,8 +308,8 @@ TEST(FlatView, RefusesOtherPrograms) {
 }
 
 TEST(FlatView, StampIsCheap) {
-  Guest guest{{"-M", "pc", "-m", "128M"}};
-  const auto reader = FlatViewReader::open(guest.process());
+  QemuGuest guest = start("pc", "128M");
+  const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
   constexpr int kRounds = 20000;
   const auto start = std::chrono::steady_clock::now();

@@ -1,7 +1,8 @@
 #include "drivers/qemu/monitor_socket.h"
-#include "tests/drivers/qemu/temporary_directory.h"
+#include "support/files.h"
 #include "tests/drivers/qemu/unix_listener.h"
 
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <gmock/gmock.h>
@@ -19,7 +20,7 @@ protected:
     return find_monitor_path({path, std::nullopt}, ::getpid());
   }
 
-  TemporaryDirectory directory_;
+  test::TempDir directory_;
 };
 
 TEST_F(FindMonitorPath, AbsolutePathInOurNamespace) {
@@ -42,7 +43,7 @@ TEST_F(FindMonitorPath, DescriptorOfAListeningSocket) {
 }
 
 TEST_F(FindMonitorPath, DescriptorOfSomethingElse) {
-  const UniqueFd file{::open("/dev/null", 0)};
+  const UniqueFd file{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
   const UniqueFd unbound{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   for (const int fd : {file.get(), unbound.get(), 987654}) {
     const auto found = find_monitor_path({{}, fd}, ::getpid());
@@ -62,16 +63,16 @@ TEST_F(FindMonitorPath, MissingOrNoSocket) {
 }
 
 TEST_F(FindMonitorPath, OtherMountNamespace) {
-  std::filesystem::create_directories(directory_.path() / "proc/77/root/run");
+  std::filesystem::create_directories(directory_ / "proc/77/root/run");
   const UniqueFd socket = listen_at(directory_ / "proc/77/root/run/vmemfs-test-qmp");
   EXPECT_EQ(find_monitor_path({"/run/vmemfs-test-qmp", std::nullopt}, 77, directory_ / "proc"),
             directory_ / "proc/77/root/run/vmemfs-test-qmp");
 }
 
 TEST_F(FindMonitorPath, HostileSocketTable) {
-  std::filesystem::create_directories(directory_.path() / "proc/77/fd");
-  std::filesystem::create_directories(directory_.path() / "proc/77/net");
-  std::filesystem::create_symlink("socket:[4711]", directory_.path() / "proc/77/fd/5");
+  std::filesystem::create_directories(directory_ / "proc/77/fd");
+  std::filesystem::create_directories(directory_ / "proc/77/net");
+  std::filesystem::create_symlink("socket:[4711]", directory_ / "proc/77/fd/5");
   std::ofstream{directory_ / "proc/77/net/unix"}
       << "Num       RefCount Protocol Flags    Type St Inode Path\n\n   \nx\n"
       << "0: 2 0 00010000 0001 01 4711\n"

@@ -10,10 +10,10 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/host_segment.h"
-#include "util/hva.h"
-#include "util/pagemap.h"
-#include "util/process.h"
+#include "host/host_segment.h"
+#include "host/hva.h"
+#include "host/pagemap.h"
+#include "host/process.h"
 
 #include <cstddef>
 #include <memory>

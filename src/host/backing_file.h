@@ -2,8 +2,8 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/proc_maps.h"
-#include "util/process.h"
+#include "host/proc_maps.h"
+#include "host/process.h"
 #include "util/unique_fd.h"
 
 #include <cstddef>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/hva.h"
+#include "host/hva.h"
 #include "util/unique_fd.h"
 
 #include <cstddef>

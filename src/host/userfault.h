@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/hva.h"
-#include "util/process.h"
+#include "host/hva.h"
+#include "host/process.h"
 
 #include <string_view>
 #include <vector>

@@ -1,7 +1,7 @@
 // A forked child that prepares memory, tells where it is, and then waits to be told what to do next.
 #pragma once
 
-#include "util/process.h"
+#include "host/process.h"
 
 #include <array>
 #include <csignal>
@@ -21,10 +21,10 @@ namespace vmemfs {
 /// Values that the child hands to the test: addresses, file descriptor numbers.
 using ChildValues = std::array<std::uint64_t, 4>;
 
-class ChildProcess {
+class ForkedChild {
 public:
   /// `setup` runs in the child; `later`, if given, when the test calls proceed(). Neither may throw.
-  explicit ChildProcess(const std::function<ChildValues()>& setup, const std::function<void()>& later = {}) {
+  explicit ForkedChild(const std::function<ChildValues()>& setup, const std::function<void()>& later = {}) {
     std::array<int, 2> to_child{};
     std::array<int, 2> to_test{};
     if (::pipe(to_child.data()) != 0 || ::pipe(to_test.data()) != 0) {
@@ -48,9 +48,9 @@ public:
     read_ = UniqueFd{to_test[0]};
     receive();
   }
-  ChildProcess(const ChildProcess&) = delete;
-  ChildProcess& operator=(const ChildProcess&) = delete;
-  ~ChildProcess() { kill(); }
+  ForkedChild(const ForkedChild&) = delete;
+  ForkedChild& operator=(const ForkedChild&) = delete;
+  ~ForkedChild() { kill(); }
 
   /// Returns when `later` has run.
   void proceed() {

@@ -1,6 +1,6 @@
-#include "util/process_memory.h"
+#include "host/process_memory.h"
 
-#include "util/process.h"
+#include "host/process.h"
 
 #include <array>
 #include <cerrno>

@@ -1,8 +1,8 @@
-#include "util/host_memory.h"
+#include "host/host_memory.h"
 
 #include "core/gpa.h"
-#include "util/private_batch.h"
-#include "util/process_memory.h"
+#include "host/private_batch.h"
+#include "host/process_memory.h"
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // Reads of many stretches of another process's memory with as few process_vm_readv calls as possible.
 #pragma once
 
-#include "util/hva.h"
+#include "host/hva.h"
 
 #include <array>
 #include <cstddef>

@@ -1,6 +1,6 @@
-#include "child_process.h"
 #include "core/gpa.h"
-#include "util/process_memory.h"
+#include "support/forked_child.h"
+#include "host/process_memory.h"
 
 #include <array>
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ ChildValues lonely_page() {
 }
 
 TEST(ProcessMemory, ReadsExactly) {
-  const ChildProcess child{lonely_page};
+  const ForkedChild child{lonely_page};
   EXPECT_EQ(read_process_value<std::uint64_t>(child.pid(), child.value(0)).value(), 0x1122334455667788U);
   std::uint64_t first = 0;
   std::uint64_t last = 0;
@@ -34,7 +34,7 @@ TEST(ProcessMemory, ReadsExactly) {
 }
 
 TEST(ProcessMemory, FailsWhereNotAllIsMapped) {
-  const ChildProcess child{lonely_page};
+  const ForkedChild child{lonely_page};
   std::array<std::byte, 64> buffer{};
   EXPECT_EQ(read_process_memory(child.pid(), child.value(0) + kPageSize - 32, buffer).error().kind,
             ErrorKind::source_failed);
@@ -45,7 +45,7 @@ TEST(ProcessMemory, FailsWhereNotAllIsMapped) {
 }
 
 TEST(ProcessMemory, TellsAboutRightsAndEnd) {
-  ChildProcess child{lonely_page};
+  ForkedChild child{lonely_page};
   EXPECT_TRUE(check_process_memory_access(child.pid()));
   EXPECT_TRUE(unprivileged([] {
     const auto access = check_process_memory_access(1);

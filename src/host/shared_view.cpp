@@ -1,4 +1,4 @@
-#include "util/shared_view.h"
+#include "host/shared_view.h"
 
 #include "core/gpa.h"
 

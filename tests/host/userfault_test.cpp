@@ -1,6 +1,6 @@
-#include "child_process.h"
 #include "core/gpa.h"
-#include "util/userfault.h"
+#include "support/forked_child.h"
+#include "host/userfault.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ TEST(Userfault, FindsFlaggedAreas) {
 }
 
 TEST(Userfault, SeesARegisteredRange) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     const int fd = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
     void* const memory =
         ::mmap(nullptr, 4 * kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -1,7 +1,7 @@
-#include "util/pagemap.h"
+#include "host/pagemap.h"
 
 #include "core/gpa.h"
-#include "util/process.h"
+#include "host/process.h"
 
 #include <cerrno>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "util/process.h"
+#include "host/process.h"
 
 #include "core/text.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/hva.h"
+#include "host/hva.h"
 
 #include <cstdint>
 #include <string>

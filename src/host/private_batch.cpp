@@ -1,4 +1,4 @@
-#include "util/private_batch.h"
+#include "host/private_batch.h"
 
 #include <cerrno>
 

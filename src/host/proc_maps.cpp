@@ -1,7 +1,7 @@
-#include "util/proc_maps.h"
+#include "host/proc_maps.h"
 
 #include "core/text.h"
-#include "util/process.h"
+#include "host/process.h"
 
 #include <algorithm>
 #include <charconv>

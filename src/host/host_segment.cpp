@@ -1,9 +1,9 @@
-#include "util/host_segment.h"
+#include "host/host_segment.h"
 
 #include "core/gpa.h"
 #include "core/text.h"
-#include "util/proc_maps.h"
-#include "util/userfault.h"
+#include "host/proc_maps.h"
+#include "host/userfault.h"
 
 #include <algorithm>
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-#include "util/proc_maps.h"
+#include "host/proc_maps.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
-#include "child_process.h"
 #include "core/gpa.h"
-#include "util/backing_file.h"
+#include "support/forked_child.h"
+#include "host/backing_file.h"
 
 #include <array>
 #include <cstring>
@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 #include <optional>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 namespace vmemfs {
 namespace {
@@ -77,6 +79,22 @@ TEST(BackingFile, WithoutADescriptorThePathServes) {
                              : fail(ErrorKind::invalid, "test", "not mapped");
     return file && file->way() == "path";
   }));
+}
+
+/// As a mapping of a device would look in maps.
+TEST(BackingFile, DevicesAreNotOpened) {
+  struct stat info {};
+  ASSERT_EQ(::stat("/dev/null", &info), 0);
+  Vma vma;
+  vma.range = {0x10000, 0x20000};
+  vma.device_major = major(info.st_dev);
+  vma.device_minor = minor(info.st_dev);
+  vma.inode = info.st_ino;
+  vma.path = "/dev/null";
+  const auto file = BackingFile::open(Process::open(::getpid()).value(), vma);
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().kind, ErrorKind::unsupported);
+  EXPECT_EQ(file.error().text, "/dev/null is not a regular file");
 }
 
 /// Opening it again is forbidden by its mode; the open descriptor can be duplicated.

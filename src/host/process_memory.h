@@ -5,7 +5,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/hva.h"
+#include "host/hva.h"
 
 #include <cstddef>
 #include <span>

@@ -1,5 +1,5 @@
-#include "child_process.h"
-#include "util/process.h"
+#include "support/forked_child.h"
+#include "host/process.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -14,14 +14,14 @@ TEST(Process, DescribesItself) {
   EXPECT_TRUE(self->alive());
   EXPECT_EQ(self->pid(), ::getpid());
   EXPECT_GT(self->start_time(), 0U);
-  EXPECT_NE(exe_path(::getpid()).value().find("util_test"), std::string::npos);
+  EXPECT_NE(exe_path(::getpid()).value().find("host_test"), std::string::npos);
   EXPECT_FALSE(command_line(::getpid()).value().empty());
   EXPECT_EQ(comm(::getpid()).value().find('\n'), std::string::npos);
   EXPECT_NE(std::ranges::count(list_pids(), ::getpid()), 0);
 }
 
 TEST(Process, EndsAsAZombieAlready) {
-  ChildProcess child{[] { return ChildValues{}; }};
+  ForkedChild child{[] { return ChildValues{}; }};
   const auto process = child.process();
   EXPECT_TRUE(process->alive());
   ::kill(child.pid(), SIGKILL);

@@ -1,4 +1,4 @@
-#include "util/userfault.h"
+#include "host/userfault.h"
 
 #include "core/text.h"
 

@@ -1,4 +1,4 @@
-#include "util/backing_file.h"
+#include "host/backing_file.h"
 
 #include "core/gpa.h"
 #include "core/text.h"

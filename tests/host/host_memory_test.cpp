@@ -1,12 +1,11 @@
-#include "child_process.h"
 #include "core/gpa.h"
-#include "util/host_memory.h"
-#include "util/proc_maps.h"
+#include "support/forked_child.h"
+#include "host/host_memory.h"
+#include "host/proc_maps.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -60,13 +59,13 @@ int sparse_memfd(std::size_t size, unsigned flags = 0) {
 }
 
 /// Blocks that the file of a child's descriptor takes up.
-std::uint64_t blocks(const ChildProcess& child, std::uint64_t fd) {
+std::uint64_t blocks(const ForkedChild& child, std::uint64_t fd) {
   struct stat info {};
   EXPECT_EQ(::stat(fmt::format("/proc/{}/fd/{}", child.pid(), fd).c_str(), &info), 0);
   return static_cast<std::uint64_t>(info.st_blocks);
 }
 
-std::shared_ptr<HostMemory> open(const ChildProcess& child, Hva begin, std::size_t size) {
+std::shared_ptr<HostMemory> open(const ForkedChild& child, Hva begin, std::size_t size) {
   const HvaRange range{begin, begin + size};
   auto memory = HostMemory::open(child.process(), {&range, 1});
   EXPECT_TRUE(memory) << memory.error().message();
@@ -100,7 +99,7 @@ std::vector<std::byte> read_all(const HostMemory& memory, Hva hva, std::size_t s
 }
 
 TEST(HostMemory, ReadsPrivateMemoryUnalignedAndInManyPieces) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     std::byte* const memory = map(kMiB, MAP_PRIVATE | MAP_ANONYMOUS);
     fill(memory, 0, kMiB);
     return ChildValues{address(memory)};
@@ -125,7 +124,7 @@ class HolesOfPrivateMemory : public testing::TestWithParam<int> {};
 
 TEST_P(HolesOfPrivateMemory, AreZerosAndStayHoles) {
   constexpr std::size_t kSize = 64 * kMiB;
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     std::byte* const memory = map(kSize, MAP_PRIVATE | MAP_ANONYMOUS);
     ::madvise(memory, kSize, GetParam());
     return ChildValues{address(memory)};
@@ -140,12 +139,12 @@ INSTANTIATE_TEST_SUITE_P(All, HolesOfPrivateMemory, testing::Values(MADV_HUGEPAG
 
 TEST(HostMemory, UnmappedPageEndsItsPieceAndNoOther) {
   std::byte* shared_address = nullptr;
-  ChildProcess child{[&] {
-                       shared_address = map(16 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
-                       fill(shared_address, 0, 16 * kPageSize);
-                       return ChildValues{address(shared_address)};
-                     },
-                     [&] { ::munmap(shared_address + 3 * kPageSize, kPageSize); }};
+  ForkedChild child{[&] {
+                      shared_address = map(16 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
+                      fill(shared_address, 0, 16 * kPageSize);
+                      return ChildValues{address(shared_address)};
+                    },
+                    [&] { ::munmap(shared_address + 3 * kPageSize, kPageSize); }};
   const Hva base = child.value(0);
   const auto memory = open(child, base, 16 * kPageSize);
   child.proceed();
@@ -173,7 +172,7 @@ ChildValues shared_memfd() {
 }
 
 TEST(HostMemory, SharedMemfdIsReadAndBorrowedWithoutGrowing) {
-  const ChildProcess child{shared_memfd};
+  const ForkedChild child{shared_memfd};
   const auto memory = open(child, child.value(0), 16 * kMiB);
   EXPECT_THAT(memory->describe(), HasSubstr("shared file /memfd:guest-ram (deleted), mapped"));
   const auto before = blocks(child, child.value(1));
@@ -195,7 +194,7 @@ TEST(HostMemory, SharedMemfdIsReadAndBorrowedWithoutGrowing) {
 }
 
 TEST(HostMemory, BorrowsAWholeUnalignedRequest) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     const int fd = sparse_memfd(4 * kMiB);
     std::byte* const memory = map(4 * kMiB, MAP_SHARED, fd);
     fill(memory, 0, 4 * kMiB);
@@ -209,13 +208,13 @@ TEST(HostMemory, BorrowsAWholeUnalignedRequest) {
 
 TEST(HostMemory, TruncatedFileEndsReadsAndIsNotLent) {
   int fd = -1;
-  ChildProcess child{[&] {
-                       fd = sparse_memfd(8 * kPageSize);
-                       std::byte* const memory = map(8 * kPageSize, MAP_SHARED, fd);
-                       fill(memory, 0, 8 * kPageSize);
-                       return ChildValues{address(memory)};
-                     },
-                     [&] { static_cast<void>(::ftruncate(fd, 4 * kPageSize)); }};
+  ForkedChild child{[&] {
+                      fd = sparse_memfd(8 * kPageSize);
+                      std::byte* const memory = map(8 * kPageSize, MAP_SHARED, fd);
+                      fill(memory, 0, 8 * kPageSize);
+                      return ChildValues{address(memory)};
+                    },
+                    [&] { static_cast<void>(::ftruncate(fd, 4 * kPageSize)); }};
   const auto memory = open(child, child.value(0), 8 * kPageSize);
   EXPECT_EQ(memory->borrow(child.value(0) + 4 * kPageSize, kPageSize).size(), kPageSize);
   child.proceed();
@@ -228,7 +227,7 @@ TEST(HostMemory, TruncatedFileEndsReadsAndIsNotLent) {
 }
 
 TEST(HostMemory, PrivateMappingOfAFileGivesTheProcessesViewWithoutGrowing) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     const int fd = sparse_memfd(16 * kMiB);
     std::byte* const file = map(16 * kMiB, MAP_SHARED, fd);
     fill(file, kMiB, 2 * kMiB);
@@ -262,7 +261,7 @@ TEST(HostMemory, PrivateMappingOfAFileGivesTheProcessesViewWithoutGrowing) {
 }
 
 TEST(HostMemory, OneRangeOverSeveralKinds) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     std::byte* const memory = map(6 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
     const int fd = sparse_memfd(2 * kPageSize);
     map(2 * kPageSize, MAP_SHARED | MAP_FIXED, fd, memory + 2 * kPageSize);
@@ -276,7 +275,7 @@ TEST(HostMemory, OneRangeOverSeveralKinds) {
 }
 
 TEST(HostMemory, SharedAnonymousMemory) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     std::byte* const memory = map(8 * kPageSize, MAP_SHARED | MAP_ANONYMOUS);
     fill(memory, kPageSize, 2 * kPageSize);
     return ChildValues{address(memory)};
@@ -296,7 +295,7 @@ TEST(HostMemory, SharedAnonymousMemory) {
 }
 
 TEST(HostMemory, WhatIsNotMemoryIsRefused) {
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     std::byte* const memory = map(8 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
     ::munmap(memory + 2 * kPageSize, kPageSize);
     ::mprotect(memory + 4 * kPageSize, kPageSize, PROT_NONE);
@@ -327,25 +326,8 @@ TEST(HostMemory, WhatIsNotMemoryIsRefused) {
   EXPECT_EQ(refused.error().kind, ErrorKind::unsupported);
 }
 
-TEST(HostMemory, DeviceMappingIsRefusedUnopened) {
-  const ChildProcess child{[] {
-    // Any device whose memory can be mapped; /dev/zero shared is one, but the kernel makes a file of it.
-    const int fd = ::open("/dev/mem", O_RDONLY);
-    void* const memory = fd < 0 ? MAP_FAILED : ::mmap(nullptr, kPageSize, PROT_READ, MAP_SHARED, fd, 0xf0000);
-    return ChildValues{memory == MAP_FAILED ? 0 : address(memory)};
-  }};
-  if (child.value(0) == 0) {
-    GTEST_SKIP() << "/dev/mem can't be mapped here";
-  }
-  const HvaRange range{child.value(0), child.value(0) + kPageSize};
-  const auto memory = HostMemory::open(child.process(), {&range, 1});
-  ASSERT_FALSE(memory);
-  EXPECT_EQ(memory.error().kind, ErrorKind::unsupported);
-  EXPECT_THAT(memory.error().text, HasSubstr("/dev/mem is not a regular file"));
-}
-
 TEST(HostMemory, AllFailsOnceTheProcessHasEnded) {
-  ChildProcess child{shared_memfd};
+  ForkedChild child{shared_memfd};
   const auto memory = open(child, child.value(0), 16 * kMiB);
   const Hva data = child.value(0) + 2 * kPageSize;
   EXPECT_FALSE(memory->borrow(data, kPageSize).empty());
@@ -360,7 +342,7 @@ TEST(HostMemory, AllFailsOnceTheProcessHasEnded) {
 }
 
 TEST(HostMemory, ThreadsReadWhileTheProcessIsKilled) {
-  ChildProcess child{[] {
+  ForkedChild child{[] {
     std::byte* const memory = map(16 * kMiB, MAP_PRIVATE | MAP_ANONYMOUS);
     fill(memory, 0, 16 * kMiB);
     return ChildValues{address(memory)};
@@ -404,7 +386,7 @@ TEST(HostMemory, WithoutRightsTheRemedyIsNamed) {
 
 TEST(HostMemory, SharedHugePages) {
   constexpr std::size_t kSize = 4 * kMiB;
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     const int fd = sparse_memfd(kSize, MFD_HUGETLB);
     std::byte* const memory = fd < 0 ? nullptr : map(kSize, MAP_SHARED | MAP_NORESERVE, fd);
     const bool free = memory != nullptr && ::madvise(memory, 2 * kMiB, MADV_POPULATE_WRITE) == 0;
@@ -430,7 +412,7 @@ class PrivateHugePages : public testing::TestWithParam<bool> {};
 
 TEST_P(PrivateHugePages, AreReadWithoutTakingMore) {
   constexpr std::size_t kSize = 8 * kMiB;
-  const ChildProcess child{[] {
+  const ForkedChild child{[] {
     const int fd = GetParam() ? sparse_memfd(kSize, MFD_HUGETLB) : -1;
     std::byte* const memory =
         map(kSize, MAP_PRIVATE | MAP_NORESERVE | (GetParam() ? 0 : MAP_ANONYMOUS | MAP_HUGETLB), fd);

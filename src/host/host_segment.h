@@ -2,10 +2,10 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/backing_file.h"
-#include "util/hva.h"
-#include "util/process.h"
-#include "util/shared_view.h"
+#include "host/backing_file.h"
+#include "host/hva.h"
+#include "host/process.h"
+#include "host/shared_view.h"
 
 #include <cstdint>
 #include <memory>

@@ -1,0 +1,308 @@
+#include "drivers/qemu/hmp_registers.h"
+#include "drivers/qemu/monitor.h"
+#include "drivers/qemu/mtree.h"
+#include "tests/drivers/qemu/fake_monitor.h"
+#include "tests/drivers/qemu/qemu_child.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace vmemfs::qemu {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds kPlenty = 20s;
+
+/// Collects events and waits for them.
+class EventLog {
+public:
+  void add(const QmpEvent& event) {
+    const std::scoped_lock lock{mutex_};
+    names_.push_back(event.name);
+    changed_.notify_all();
+  }
+
+  [[nodiscard]] bool wait_for(const std::string& name) {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, kPlenty, [&] { return std::ranges::find(names_, name) != names_.end(); });
+  }
+
+  QmpEventHandler handler() {
+    return [this](const QmpEvent& event) { add(event); };
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> names_;
+};
+
+TEST(Monitor, ConnectsOnceAGroupAndLeaves) {
+  std::atomic<int> connections = 0;
+  const FakeMonitor fake{[&](FakePeer& peer) {
+    ++connections;
+    peer.greet();
+    for (int i = 0; i < 2; ++i) {
+      peer.answer(R"({"running": true, "status": "running"})");
+    }
+    peer.wait_for_end();
+  }};
+  Monitor monitor{fake.path(), kPlenty, false};
+  EXPECT_EQ(connections, 0);
+  {
+    auto session = monitor.session();
+    ASSERT_TRUE(session) << session.error().message();
+    EXPECT_TRUE(session->run_status());
+    EXPECT_TRUE(session->run_status());
+  }
+  EXPECT_EQ(connections, 1);
+  EXPECT_TRUE(monitor.run_status());
+  EXPECT_EQ(connections, 2);
+}
+
+TEST(Monitor, WaitingForOnesTurnHasATimeLimit) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.wait_for_end();
+  }};
+  Monitor monitor{fake.path(), 200ms, false};
+  const auto session = monitor.session();
+  ASSERT_TRUE(session) << session.error().message();
+  std::jthread other{[&] {
+    const auto second = monitor.session();
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().kind, ErrorKind::timed_out);
+    EXPECT_THAT(second.error().text, testing::HasSubstr("in use by others"));
+  }};
+}
+
+TEST(Monitor, StopThatChangesNothingTimesOut) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.answer(R"({"running": true, "status": "running"})");
+    peer.answer("{}");
+    for (int i = 0; i < 10000; ++i) {
+      peer.answer(R"({"running": true, "status": "running"})");
+    }
+  }};
+  Monitor monitor{fake.path(), 100ms, false};
+  const auto stopped = monitor.stop();
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().kind, ErrorKind::timed_out);
+}
+
+TEST(Monitor, StopAndContSendNothingWhereNothingIsToBeDone) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.answer(R"({"running": false, "status": "prelaunch"})");
+    EXPECT_EQ(peer.read_line(), "");
+  }};
+  Monitor monitor{fake.path(), kPlenty, false};
+  EXPECT_TRUE(monitor.stop());
+}
+
+TEST(Monitor, SleepingGuestIsNotWokenByCont) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.answer(R"({"running": false, "status": "suspended"})");
+    peer.answer("{}");
+    peer.answer(R"({"running": false, "status": "suspended"})");
+    peer.wait_for_end();
+  }};
+  Monitor monitor{fake.path(), kPlenty, false};
+  const auto running = monitor.cont();
+  ASSERT_FALSE(running);
+  EXPECT_EQ(running.error().kind, ErrorKind::unsupported);
+}
+
+TEST(Monitor, KeptConnectionIsRenewedAfterItBroke) {
+  std::atomic<int> connections = 0;
+  const FakeMonitor fake{[&](FakePeer& peer) {
+    const bool first = connections++ == 0;
+    peer.greet();
+    peer.answer(R"({"running": true, "status": "running"})");
+    if (!first) {
+      peer.wait_for_end();
+    }
+  }};
+  EventLog events;
+  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  EXPECT_TRUE(monitor.run_status());
+  EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
+  EXPECT_TRUE(monitor.run_status());
+  EXPECT_EQ(connections, 2);
+}
+
+TEST(Monitor, KeptConnectionSurvivesATimeOut) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    const std::string late = id_of(peer.read_line());
+    std::this_thread::sleep_for(1200ms);
+    peer.send(R"({"return": {"running": false, "status": "late"}, "id": )" + late + "}\n");
+    peer.answer(R"({"running": true, "status": "running"})");
+    peer.wait_for_end();
+  }};
+  Monitor monitor{fake.path(), 600ms, true};
+  EXPECT_EQ(monitor.run_status().error().kind, ErrorKind::timed_out);
+  std::this_thread::sleep_for(1000ms);
+  const auto status = monitor.run_status();
+  ASSERT_TRUE(status) << status.error().message();
+  EXPECT_EQ(status->detail, "running");
+}
+
+TEST(Monitor, GarbageBetweenSessionsBreaksTheKeptConnection) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.answer(R"({"running": true, "status": "running"})");
+    std::this_thread::sleep_for(100ms);
+    peer.send("garbage\n");
+    peer.wait_for_end();
+  }};
+  EventLog events;
+  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  EXPECT_TRUE(monitor.run_status());
+  EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
+}
+
+TEST(Monitor, NeverUsedKeptMonitorEnds) { const Monitor monitor{"/nonexistent", kPlenty, true}; }
+
+class RealMonitor : public testing::Test {
+protected:
+  void SetUp() override {
+    if (!have_qemu()) {
+      GTEST_SKIP() << "no qemu-system-x86_64";
+    }
+  }
+};
+
+TEST_F(RealMonitor, StopAndCont) {
+  QemuChild qemu;
+  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  auto status = monitor.run_status();
+  ASSERT_TRUE(status) << status.error().message();
+  EXPECT_TRUE(status->running);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(monitor.stop());
+    EXPECT_TRUE(qemu.paused());
+  }
+  status = monitor.run_status();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->detail, "paused");
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(monitor.cont());
+    EXPECT_FALSE(qemu.paused());
+  }
+}
+
+TEST_F(RealMonitor, IdentityAndProcess) {
+  QemuChild qemu{{"-S", "-name", "a b", "-uuid", "6c5f0b7e-0000-4000-8000-000000000001", "-smp", "3"}};
+  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  auto session = monitor.session();
+  ASSERT_TRUE(session) << session.error().message();
+  EXPECT_EQ(session->name(), "a b");
+  EXPECT_EQ(session->uuid(), "6c5f0b7e-0000-4000-8000-000000000001");
+  EXPECT_EQ(session->vcpu_count(), 3U);
+  EXPECT_EQ(session->peer_pid(), qemu.pid());
+  EXPECT_EQ(session->architecture(), "x86_64");
+  EXPECT_EQ(session->run_status()->detail, "prelaunch");
+  const auto backends = session->memory_backend_ids();
+  ASSERT_TRUE(backends);
+  EXPECT_THAT(*backends, testing::ElementsAre("pc.ram"));
+}
+
+TEST_F(RealMonitor, NoNameAndNoUuid) {
+  QemuChild qemu{{"-S"}};
+  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  auto session = monitor.session();
+  ASSERT_TRUE(session) << session.error().message();
+  EXPECT_EQ(session->name(), "");
+  EXPECT_EQ(session->uuid(), "");
+}
+
+TEST_F(RealMonitor, MemoryAndRegistersAreUnderstood) {
+  QemuChild qemu{{"-S", "-vga", "std", "-smp", "2"}};
+  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  auto session = monitor.session();
+  ASSERT_TRUE(session) << session.error().message();
+  const auto ranges = session->mtree().and_then(parse_mtree);
+  ASSERT_TRUE(ranges) << ranges.error().message();
+  const std::vector<Gpa> gpas{Gpa{0}, Gpa{0x1000}, Gpa{0xfee00000}, Gpa{std::uint64_t{1} << 40}};
+  const auto hvas = session->gpa2hva(gpas);
+  ASSERT_TRUE(hvas) << hvas.error().message();
+  ASSERT_EQ(hvas->size(), 4U);
+  ASSERT_TRUE((*hvas)[0] && (*hvas)[1]);
+  EXPECT_EQ(*(*hvas)[1], *(*hvas)[0] + 0x1000);
+  EXPECT_FALSE((*hvas)[2]);
+  EXPECT_FALSE((*hvas)[3]);
+  const auto registers = session->registers_text().and_then(parse_info_registers);
+  ASSERT_TRUE(registers) << registers.error().message();
+  EXPECT_EQ(registers->size(), 2U);
+  EXPECT_TRUE(session->pci_bars());
+}
+
+TEST_F(RealMonitor, MachineWithoutPci) {
+  QemuChild qemu{{"-S", "-M", "microvm"}};
+  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  auto session = monitor.session();
+  ASSERT_TRUE(session) << session.error().message();
+  const auto bars = session->pci_bars();
+  ASSERT_TRUE(bars) << bars.error().message();
+  EXPECT_TRUE(bars->empty());
+}
+
+TEST_F(RealMonitor, SocketIsFreeBetweenGroupsAndBusyWhileKept) {
+  QemuChild qemu;
+  Monitor passing{qemu.qmp_path(), 500ms, false};
+  ASSERT_TRUE(passing.run_status());
+  Monitor kept{qemu.qmp_path(), kPlenty, true};
+  ASSERT_TRUE(kept.run_status());
+  const auto refused = passing.run_status();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::busy);
+}
+
+TEST_F(RealMonitor, EventsWhoeverCausedThem) {
+  QemuChild qemu;
+  EventLog events;
+  Monitor monitor{qemu.qmp_path(), kPlenty, true, events.handler()};
+  ASSERT_TRUE(monitor.run_status());
+  qemu.ask("stop");
+  EXPECT_TRUE(events.wait_for("STOP"));
+  ASSERT_TRUE(monitor.cont());
+  EXPECT_TRUE(events.wait_for("RESUME"));
+  qemu.ask("system_reset");
+  EXPECT_TRUE(events.wait_for("RESET"));
+  const auto sent = qemu.pid();
+  ::kill(sent, SIGTERM);
+  EXPECT_TRUE(events.wait_for("SHUTDOWN"));
+  EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
+  EXPECT_FALSE(monitor.run_status());
+}
+
+TEST_F(RealMonitor, ManyThreads) {
+  QemuChild qemu;
+  Monitor monitor{qemu.qmp_path(), kPlenty, true, [](const QmpEvent&) {}};
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      for (int round = 0; round < 25; ++round) {
+        const auto done = i % 2 == 0 ? monitor.stop() : monitor.cont();
+        EXPECT_TRUE(done) << done.error().message();
+        EXPECT_TRUE(monitor.run_status());
+      }
+    });
+  }
+}
+
+} // namespace
+} // namespace vmemfs::qemu

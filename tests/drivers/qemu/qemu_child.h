@@ -1,0 +1,62 @@
+// A real QEMU as a child process, which ends with its owner, and a way to ask it for the truth that
+// shares no code with what is tested.
+#pragma once
+
+#include "support/files.h"
+#include "util/unique_fd.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+enum class Accelerator { tcg, kvm };
+
+/// True where tests with a real QEMU can run, with this accelerator.
+[[nodiscard]] bool have_qemu(Accelerator accelerator = Accelerator::tcg);
+
+class QemuChild {
+public:
+  /// Starts `-nodefaults -display none -m 64`, a QMP socket and `arguments`, and waits until the monitors
+  /// answer. "LONG_MODE" and "REAL_MODE" as an argument stand for files with that firmware.
+  explicit QemuChild(const std::vector<std::string>& arguments = {},
+                     Accelerator accelerator = Accelerator::tcg);
+  ~QemuChild();
+  QemuChild(const QemuChild&) = delete;
+  QemuChild& operator=(const QemuChild&) = delete;
+
+  [[nodiscard]] std::string qmp_path() const { return directory_ / "qmp"; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] const test::TempDir& directory() const { return directory_; }
+
+  /// What a command of the human monitor prints; over a connection of the test's own.
+  std::string ask(const std::string& command);
+
+  /// Value after "NAME=" in `info registers -a`.
+  std::optional<std::uint64_t> register_of(unsigned vcpu, const std::string& name);
+
+  [[nodiscard]] bool paused() { return ask("info status").find("paused") != std::string::npos; }
+  /// Number of QEMU's open files, once it stays the same for a moment: it closes the connection of a
+  /// client some time after the client has left.
+  [[nodiscard]] std::size_t settled_open_files() const;
+
+private:
+  [[nodiscard]] std::size_t open_files() const;
+  std::string read_to_prompt();
+
+  test::TempDir directory_;
+  pid_t pid_ = -1;
+  UniqueFd human_;
+};
+
+/// A QEMU (TCG) that runs long_mode_firmware() with two vCPUs, once it has reached 64-bit mode.
+class LongModeQemu : public QemuChild {
+public:
+  LongModeQemu();
+};
+
+} // namespace vmemfs::qemu

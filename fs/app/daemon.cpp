@@ -25,14 +25,20 @@ std::string directory_name(const VmSpec& spec, const Driver& driver) {
   return check_vm_name(own) ? own : spec.driver;
 }
 
+Result<std::shared_ptr<Vm>> attach(const VmSpec& spec, VmRegistry& vms, const DriverContext& context) {
+  auto driver = open_driver(spec, context);
+  if (!driver) {
+    return tl::unexpected{driver.error()};
+  }
+  std::string name = directory_name(spec, **driver);
+  return vms.add(std::move(name), std::move(*driver));
+}
+
 /// Attaches every VM; what fails is said, and then nothing is mounted.
 bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContext& context) {
   bool good = true;
   for (const VmSpec& spec : options.vms) {
-    auto driver = open_driver(spec, context);
-    const auto vm = driver ? vms.add(directory_name(spec, **driver), std::move(*driver))
-                           : Result<std::shared_ptr<Vm>>{tl::unexpected{driver.error()}};
-    if (vm) {
+    if (const auto vm = attach(spec, vms, context)) {
       log::debug("{}: attached by driver {}", (*vm)->name(), spec.driver);
     } else {
       log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());

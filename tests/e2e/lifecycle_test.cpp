@@ -248,6 +248,14 @@ TEST(MountPoint, SourceAndMountpointAsFstabHasThem) {
   EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
 }
 
+TEST(MountPoint, WithoutANameTheDirectoryHasTheVmsOwn) {
+  GuestOptions options;
+  options.name = "web 01";
+  QemuGuest guest{options};
+  Mount mount{{"--vm", fmt::format("qemu:pid={}", guest.pid())}};
+  EXPECT_TRUE(std::filesystem::exists(mount / "web 01/mem"));
+}
+
 struct BadCommand {
   std::vector<std::string> args;
   int code;

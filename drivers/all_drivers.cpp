@@ -25,8 +25,9 @@ Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverCont
   if (type == drivers.end()) {
     std::vector<std::string_view> names;
     std::ranges::transform(drivers, std::back_inserter(names), &DriverType::name);
-    return fail(ErrorKind::invalid, "vm",
-                fmt::format("there is no driver '{}'; there are {}", printable(spec.driver), fmt::join(names, ", ")));
+    return fail(
+        ErrorKind::invalid, "vm",
+        fmt::format("there is no driver '{}'; there are {}", printable(spec.driver), fmt::join(names, ", ")));
   }
   const auto params = Params::parse(spec.params, (*type)->params());
   if (!params) {

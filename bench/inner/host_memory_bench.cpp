@@ -3,8 +3,8 @@
 
 #include <benchmark/benchmark.h>
 #include <csignal>
-#include <fcntl.h>
 #include <cstring>
+#include <fcntl.h>
 #include <stdexcept>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -20,8 +20,8 @@ constexpr std::size_t kSize = std::size_t{64} << 20;
 class Holder {
 public:
   explicit Holder(bool shared)
-      : memory_{::mmap(nullptr, kSize, PROT_READ | PROT_WRITE,
-                       shared ? MAP_SHARED : MAP_PRIVATE, file_of(shared), 0)} {
+      : memory_{::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE,
+                       file_of(shared), 0)} {
     std::memset(memory_, 1, kSize);
     pid_ = ::fork();
     if (pid_ == 0) {

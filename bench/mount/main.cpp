@@ -71,8 +71,8 @@ private:
   static test::GuestOptions options(std::uint64_t megabytes) {
     auto options = guest_options(megabytes);
     options.machine = "pc,memory-backend=m0";
-    options.extra = {"-object",
-                     fmt::format("memory-backend-file,id=m0,size={}M,mem-path={},share=on", megabytes, path())};
+    options.extra = {
+        "-object", fmt::format("memory-backend-file,id=m0,size={}M,mem-path={},share=on", megabytes, path())};
     return options;
   }
   test::QemuGuest guest_;
@@ -125,7 +125,8 @@ double ratio_of(const std::vector<Sample>& a, const std::vector<Sample>& b, doub
 
 std::string cell(const Pattern& pattern, const std::vector<Sample>& samples) {
   if (pattern.latency) {
-    return fmt::format("{:.1f} / {:.1f} us", median_of(samples, &Sample::p50_us), median_of(samples, &Sample::p99_us));
+    return fmt::format("{:.1f} / {:.1f} us", median_of(samples, &Sample::p50_us),
+                       median_of(samples, &Sample::p99_us));
   }
   if (pattern.random) {
     return fmt::format("{:.0f} k/s", median_of(samples, &Sample::reads_per_second) / 1e3);
@@ -212,8 +213,9 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
   const auto small = private_guest(kMegabytes, true);
   const auto huge = private_guest(kMegabytes, false);
   test::Mount mount{{"--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
-                     fmt::format("small=qemu:pid={}", small->pid()), "--vm", fmt::format("huge=qemu:pid={}", huge->pid()),
-                     "--vm", fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)}};
+                     fmt::format("small=qemu:pid={}", small->pid()), "--vm",
+                     fmt::format("huge=qemu:pid={}", huge->pid()), "--vm",
+                     fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)}};
   const pid_t daemon = mount.daemon().pid();
   const auto file = [](std::string path) -> MakeTarget {
     return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };
@@ -230,8 +232,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
       {kPrivate, file(mount / "small/mem"), area_of(kMegabytes, {daemon})},
       {kPrivateHuge, file(mount / "huge/mem"), area_of(kMegabytes, {daemon})},
       {kNull, file(mount / "null/mem"), area_of(kMegabytes, {daemon})},
-      {kPmemsave,
-       [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },
+      {kPmemsave, [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },
        area_of(kMegabytes, {small->pid()})},
   };
   std::vector<Pattern> wanted = patterns();
@@ -250,11 +251,13 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
 
 /// Throughput as a function of the guest's size, with the RAM file as the measure.
 nlohmann::ordered_json compare_sizes(const Settings& settings) {
-  fmt::print("\n| guest | RAM file, seq 1M | shared, seq 1M | ratio | private, seq 1M | shared, rand 4K | private, rand 4K |\n"
+  fmt::print("\n| guest | RAM file, seq 1M | shared, seq 1M | ratio | private, seq 1M | shared, rand 4K | "
+             "private, rand 4K |\n"
              "|---|---|---|---|---|---|---|\n");
   std::vector<Pattern> wanted;
-  std::ranges::copy_if(patterns(), std::back_inserter(wanted),
-                       [](const Pattern& pattern) { return pattern.name == "seq 1M" || pattern.name == "rand 4K x1"; });
+  std::ranges::copy_if(patterns(), std::back_inserter(wanted), [](const Pattern& pattern) {
+    return pattern.name == "seq 1M" || pattern.name == "rand 4K x1";
+  });
   nlohmann::ordered_json json;
   for (const std::uint64_t megabytes : {256U, 1024U, 3072U, 8192U}) {
     SharedGuest shared{megabytes};
@@ -267,17 +270,20 @@ nlohmann::ordered_json compare_sizes(const Settings& settings) {
       return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };
     };
     const std::vector<pid_t> daemon{mount.daemon().pid()};
-    const std::vector<NamedTarget> targets{{"file", file(SharedGuest::path()), area_of(readable, {})},
-                                           {"shared", file(mount / "shared/mem"), area_of(readable, daemon)},
-                                           {"private", file(mount / "private/mem"), area_of(readable, daemon)}};
+    const std::vector<NamedTarget> targets{
+        {"file", file(SharedGuest::path()), area_of(readable, {})},
+        {"shared", file(mount / "shared/mem"), area_of(readable, daemon)},
+        {"private", file(mount / "private/mem"), area_of(readable, daemon)}};
     const Samples samples = run_rounds(targets, wanted, settings);
     const auto& seq = wanted.front();
     const auto& random = wanted.back();
-    const double ratio =
-        ratio_of(samples.at("shared").at(seq.name), samples.at("file").at(seq.name), &Sample::bytes_per_second);
-    fmt::print("| {} MiB | {} | {} | {:.2f} | {} | {} | {} |\n", megabytes, cell(seq, samples.at("file").at(seq.name)),
-               cell(seq, samples.at("shared").at(seq.name)), ratio, cell(seq, samples.at("private").at(seq.name)),
-               cell(random, samples.at("shared").at(random.name)), cell(random, samples.at("private").at(random.name)));
+    const double ratio = ratio_of(samples.at("shared").at(seq.name), samples.at("file").at(seq.name),
+                                  &Sample::bytes_per_second);
+    fmt::print("| {} MiB | {} | {} | {:.2f} | {} | {} | {} |\n", megabytes,
+               cell(seq, samples.at("file").at(seq.name)), cell(seq, samples.at("shared").at(seq.name)),
+               ratio, cell(seq, samples.at("private").at(seq.name)),
+               cell(random, samples.at("shared").at(random.name)),
+               cell(random, samples.at("private").at(random.name)));
     std::fflush(stdout);
     json[fmt::format("{}M", megabytes)] = to_json(samples);
   }

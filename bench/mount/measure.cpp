@@ -35,11 +35,12 @@ struct ReaderResult {
 };
 
 /// Reads until told to stop. The buffer is reused and page-aligned, as a good client's is.
-ReaderResult read_until(const std::atomic<bool>& stop, Target& target, const Pattern& pattern, const Area& area,
-                        unsigned seed) {
+ReaderResult read_until(const std::atomic<bool>& stop, Target& target, const Pattern& pattern,
+                        const Area& area, unsigned seed) {
   constexpr std::size_t kAlignment = 4096;
   const std::unique_ptr<std::byte, decltype(&std::free)> buffer{
-      static_cast<std::byte*>(std::aligned_alloc(kAlignment, std::max(pattern.size, kAlignment))), &std::free};
+      static_cast<std::byte*>(std::aligned_alloc(kAlignment, std::max(pattern.size, kAlignment))),
+      &std::free};
   const std::uint64_t slots = (area.end - area.begin) / pattern.size;
   std::mt19937_64 random{seed};
   ReaderResult result;
@@ -69,14 +70,15 @@ double quantile(std::vector<double>& values, double q) {
 
 const std::vector<Pattern>& patterns() {
   static const std::vector<Pattern> kPatterns{
-      {"seq 4K", 4096, false, 1, false},      {"seq 128K", 128 << 10, false, 1, false},
-      {"seq 1M", 1 << 20, false, 1, false},   {"rand 4K x1", 4096, true, 1, false},
-      {"rand 4K x2", 4096, true, 2, false},   {"8 bytes", 8, true, 1, true},
+      {"seq 4K", 4096, false, 1, false},    {"seq 128K", 128 << 10, false, 1, false},
+      {"seq 1M", 1 << 20, false, 1, false}, {"rand 4K x1", 4096, true, 1, false},
+      {"rand 4K x2", 4096, true, 2, false}, {"8 bytes", 8, true, 1, true},
   };
   return kPatterns;
 }
 
-Sample measure(const MakeTarget& make, const Pattern& pattern, const Area& area, std::chrono::milliseconds length) {
+Sample measure(const MakeTarget& make, const Pattern& pattern, const Area& area,
+               std::chrono::milliseconds length) {
   std::vector<std::unique_ptr<Target>> targets;
   for (unsigned i = 0; i < pattern.readers; ++i) {
     targets.push_back(make());

@@ -13,11 +13,11 @@
 namespace vmemfs::bench {
 
 struct Pattern {
-  std::string name;    ///< "seq 1M", "rand 4K x2", "8 bytes"
-  std::size_t size;    ///< of one read, in bytes
+  std::string name; ///< "seq 1M", "rand 4K x2", "8 bytes"
+  std::size_t size; ///< of one read, in bytes
   bool random;
   unsigned readers;
-  bool latency;        ///< times each read by itself
+  bool latency; ///< times each read by itself
 };
 
 /// The patterns of the comparison, in the order of its table.

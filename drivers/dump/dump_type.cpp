@@ -21,7 +21,8 @@ public:
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "dump:path=/var/dumps/web01.raw"; }
 
-  Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& /*context*/) const override {
+  Result<std::unique_ptr<Driver>> open(const Params& params,
+                                       const DriverContext& /*context*/) const override {
     auto driver = RawImageDriver::open(params.text("path"));
     if (!driver) {
       return tl::unexpected{driver.error()};

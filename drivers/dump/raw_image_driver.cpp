@@ -29,8 +29,8 @@ Result<std::unique_ptr<RawImageDriver>> RawImageDriver::open(const std::string& 
                             S_ISREG(status.st_mode) ? "empty" : "no regular file"));
   }
   const std::string name = std::filesystem::path{path}.filename();
-  auto map = MemoryMap::build({{{Gpa{0}, Gpa{static_cast<std::uint64_t>(status.st_size)}}, RegionKind::ram, false, 0, 0}},
-                              {name});
+  auto map = MemoryMap::build(
+      {{{Gpa{0}, Gpa{static_cast<std::uint64_t>(status.st_size)}}, RegionKind::ram, false, 0, 0}}, {name});
   if (!map) {
     return tl::unexpected{map.error()};
   }
@@ -49,8 +49,8 @@ void RawImageDriver::read(std::span<ReadPiece> pieces) {
         piece.failure = ErrorKind::hole;
         break;
       }
-      const ssize_t count = ::pread(file_.get(), piece.buffer.data() + piece.done, piece.buffer.size() - piece.done,
-                                    static_cast<off_t>(here.value()));
+      const ssize_t count = ::pread(file_.get(), piece.buffer.data() + piece.done,
+                                    piece.buffer.size() - piece.done, static_cast<off_t>(here.value()));
       if (count > 0) {
         piece.done += static_cast<std::size_t>(count);
       } else if (count == 0 || errno != EINTR) { // an image cut short under us has lost its data

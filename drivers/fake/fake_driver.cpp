@@ -11,13 +11,13 @@ namespace vmemfs {
 namespace {
 
 bool touches(const GpaRange& range, std::span<const GpaRange> others) {
-  return std::ranges::any_of(others, [&](const GpaRange& other) {
-    return range.begin < other.end && other.begin < range.end;
-  });
+  return std::ranges::any_of(
+      others, [&](const GpaRange& other) { return range.begin < other.end && other.begin < range.end; });
 }
 
 /// [0, size) cut at every border of holes and roms, holes left out.
-Result<MemoryMap> make_map(std::uint64_t size, std::span<const GpaRange> holes, std::span<const GpaRange> roms) {
+Result<MemoryMap> make_map(std::uint64_t size, std::span<const GpaRange> holes,
+                           std::span<const GpaRange> roms) {
   std::vector<Gpa> cuts{Gpa{0}, Gpa{size}};
   for (const auto ranges : {holes, roms}) {
     for (const GpaRange& range : ranges) {
@@ -34,7 +34,8 @@ Result<MemoryMap> make_map(std::uint64_t size, std::span<const GpaRange> holes, 
     const GpaRange range{cuts[i - 1], cuts[i]};
     if (!touches(range, holes)) {
       const bool rom = touches(range, roms);
-      regions.push_back({range, rom ? RegionKind::rom : RegionKind::ram, !rom, rom ? 1U : 0U, range.begin.value()});
+      regions.push_back(
+          {range, rom ? RegionKind::rom : RegionKind::ram, !rom, rom ? 1U : 0U, range.begin.value()});
     }
   }
   return MemoryMap::build(std::move(regions), {"fake.ram", "fake.rom"});

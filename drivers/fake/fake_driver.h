@@ -53,9 +53,9 @@ public:
   RunControl* run_control() override { return this; }
 
   // What a test does to the guest.
-  void die();                                       ///< the VM ends
-  void change_layout(std::vector<GpaRange> holes);  ///< takes effect at once, as a hotplug does
-  void set_running(bool running);                   ///< somebody else's pause or resume
+  void die();                                           ///< the VM ends
+  void change_layout(std::vector<GpaRange> holes);      ///< takes effect at once, as a hotplug does
+  void set_running(bool running);                       ///< somebody else's pause or resume
   [[nodiscard]] std::vector<std::string> calls() const; ///< names of the calls so far, reads left out
 
 private:

@@ -13,9 +13,11 @@ const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
       {"size", ParamType::size, false, "64M", "bytes of guest physical memory", "1G"},
       {"vcpus", ParamType::number, false, "1", "number of vCPUs", "4"},
-      {"holes", ParamType::text, false, "", "ranges without memory, joined by +", "0xa0000-0xc0000+0x1000000-0x2000000"},
+      {"holes", ParamType::text, false, "", "ranges without memory, joined by +",
+       "0xa0000-0xc0000+0x1000000-0x2000000"},
       {"roms", ParamType::text, false, "", "ranges of ROM, joined by +", "0xf0000-0x100000"},
-      {"bad", ParamType::text, false, "", "ranges that the guest's host refuses to read, joined by +", "0x5000-0x6000"},
+      {"bad", ParamType::text, false, "", "ranges that the guest's host refuses to read, joined by +",
+       "0x5000-0x6000"},
       {"pattern", ParamType::choice, false, "address", "what the memory holds", "zero", {"address", "zero"}},
   };
   return kSpecs;
@@ -41,11 +43,14 @@ Result<std::vector<GpaRange>> parse_ranges(std::string_view name, std::string_vi
 class FakeType : public DriverType {
 public:
   std::string_view name() const override { return "fake"; }
-  std::string_view summary() const override { return "a guest made of patterns, for tests and for trying things out"; }
+  std::string_view summary() const override {
+    return "a guest made of patterns, for tests and for trying things out";
+  }
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "fake:size=128M,holes=0xa0000-0xc0000,vcpus=2"; }
 
-  Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& /*context*/) const override {
+  Result<std::unique_ptr<Driver>> open(const Params& params,
+                                       const DriverContext& /*context*/) const override {
     constexpr std::uint64_t kMostVcpus = 4096;
     FakeOptions options;
     options.size = params.number("size");

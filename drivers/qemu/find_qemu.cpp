@@ -101,14 +101,14 @@ Result<pid_t> the_pid(const Params& params) {
     pids.emplace_back("pid", static_cast<pid_t>(pid));
   }
   if (params.has("name")) {
-    const auto pid = pid_by_name(params.text("name"));
+    auto pid = pid_by_name(params.text("name"));
     if (!pid) {
       return pid;
     }
     pids.emplace_back("name", *pid);
   }
   if (params.has("qmp")) {
-    const auto pid = listener_of(params.text("qmp"));
+    auto pid = listener_of(params.text("qmp"));
     if (!pid && pids.empty()) {
       return pid;
     }

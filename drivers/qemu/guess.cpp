@@ -1,6 +1,5 @@
 // The last resort for a QEMU that neither answers nor exports symbols: its machine type's usual layout.
 #include "drivers/qemu/layout.h"
-
 #include "host/proc_maps.h"
 
 #include <algorithm>
@@ -49,8 +48,7 @@ Result<Layout> layout_by_guess(const QemuCommandLine& command_line, pid_t pid) {
   }
   const std::uint64_t low = size <= split->all_low ? size : split->low;
   Layout layout;
-  layout.ranges.push_back(
-      {{Gpa{0}, Gpa{low}}, RegionKind::ram, true, "guessed.ram", 0, ram->range.begin});
+  layout.ranges.push_back({{Gpa{0}, Gpa{low}}, RegionKind::ram, true, "guessed.ram", 0, ram->range.begin});
   if (low < size) {
     layout.ranges.push_back({{Gpa{4 * kGiB}, Gpa{4 * kGiB + size - low}},
                              RegionKind::ram,

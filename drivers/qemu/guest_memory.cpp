@@ -47,10 +47,11 @@ private:
 
 GuestMemory::GuestMemory(Layout layout, MemoryMap map, std::vector<HvaRange> extents,
                          std::shared_ptr<const HostMemory> host)
-    : layout_{std::move(layout)}, map_{std::move(map)}, extents_{std::move(extents)}, host_{std::move(host)} {}
+    : layout_{std::move(layout)}, map_{std::move(map)}, extents_{std::move(extents)}, host_{std::move(host)} {
+}
 
-Result<std::shared_ptr<const GuestMemory>> GuestMemory::open(Layout layout, std::shared_ptr<const Process> process,
-                                                             const GuestMemory* before) {
+Result<std::shared_ptr<const GuestMemory>>
+GuestMemory::open(Layout layout, std::shared_ptr<const Process> process, const GuestMemory* before) {
   auto map = to_memory_map(layout);
   if (!map) {
     return tl::unexpected{map.error()};
@@ -87,8 +88,10 @@ void GuestMemory::read(std::span<ReadPiece> pieces) const {
       const auto stretch = map_.at(here);
       hole = stretch.region == nullptr;
       if (!hole) {
-        const std::size_t count = std::min<std::uint64_t>(stretch.range.size(), piece.buffer.size() - planned);
-        batch.add(piece, {hva_of(*stretch.region, here), piece.buffer.subspan(planned, count), 0, std::nullopt});
+        const std::size_t count =
+            std::min<std::uint64_t>(stretch.range.size(), piece.buffer.size() - planned);
+        batch.add(piece,
+                  {hva_of(*stretch.region, here), piece.buffer.subspan(planned, count), 0, std::nullopt});
         planned += count;
       }
     }

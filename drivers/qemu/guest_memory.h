@@ -19,8 +19,8 @@ class GuestMemory {
 public:
   /// Takes over the host memory of `before` (may be null) where the blocks are still the same, as its
   /// mappings are then warm.
-  static Result<std::shared_ptr<const GuestMemory>> open(Layout layout, std::shared_ptr<const Process> process,
-                                                         const GuestMemory* before);
+  static Result<std::shared_ptr<const GuestMemory>>
+  open(Layout layout, std::shared_ptr<const Process> process, const GuestMemory* before);
 
   [[nodiscard]] const MemoryMap& map() const { return map_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
@@ -33,7 +33,8 @@ public:
   [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size) const;
 
 private:
-  GuestMemory(Layout layout, MemoryMap map, std::vector<HvaRange> extents, std::shared_ptr<const HostMemory> host);
+  GuestMemory(Layout layout, MemoryMap map, std::vector<HvaRange> extents,
+              std::shared_ptr<const HostMemory> host);
 
   [[nodiscard]] Hva hva_of(const Region& region, Gpa gpa) const;
 

@@ -96,7 +96,8 @@ Result<Layout> layout_of(const std::string& mtree, MonitorSession& session) {
     return tl::unexpected{bars.error()};
   }
   std::vector<Gpa> starts;
-  std::ranges::transform(*parsed, std::back_inserter(starts), [](const MtreeRange& r) { return r.range.begin; });
+  std::ranges::transform(*parsed, std::back_inserter(starts),
+                         [](const MtreeRange& r) { return r.range.begin; });
   const auto hvas = session.gpa2hva(starts);
   if (!hvas) {
     return tl::unexpected{hvas.error()};

@@ -30,7 +30,7 @@ struct LayoutRange {
 };
 
 struct Layout {
-  std::vector<LayoutRange> ranges; ///< sorted, no overlap; neighbours of one kind and block are joined
+  std::vector<LayoutRange> ranges;    ///< sorted, no overlap; neighbours of one kind and block are joined
   std::optional<std::uint64_t> stamp; ///< FlatViewReader::stamp(), where it was read from there
 };
 

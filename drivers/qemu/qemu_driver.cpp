@@ -277,8 +277,9 @@ Result<RegisterSet> QemuDriver::read_registers(VcpuId vcpu) {
 
 Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
   if (qemu_.command_line.gdbstub) {
-    return fail(ErrorKind::busy, "qemu",
-                "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers with that debugger");
+    return fail(
+        ErrorKind::busy, "qemu",
+        "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers with that debugger");
   }
   const auto now = read_registers(vcpu);
   if (!now) {

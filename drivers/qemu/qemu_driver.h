@@ -37,10 +37,12 @@ struct QemuOptions {
   std::chrono::milliseconds timeout{2000};
 };
 
-class QemuDriver : public Driver, DirectMemory, RegisterReader, RegisterWriter, RunControl {
+class QemuDriver final : public Driver, DirectMemory, RegisterReader, RegisterWriter, RunControl {
 public:
   static Result<std::unique_ptr<QemuDriver>> attach(FoundQemu qemu, const QemuOptions& options,
                                                     const DriverContext& context);
+  QemuDriver(const QemuDriver&) = delete;
+  QemuDriver& operator=(const QemuDriver&) = delete;
   ~QemuDriver() override;
 
   const VmIdentity& identity() const override { return identity_; }

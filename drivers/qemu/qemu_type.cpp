@@ -13,8 +13,12 @@ const std::vector<ParamSpec>& specs() {
       {"qmp", ParamType::text, false, "", "path of a QMP socket of the VM", "/run/web01.qmp"},
       {"pid", ParamType::number, false, "", "process id of QEMU", "4711"},
       {"name", ParamType::text, false, "", "the VM's name, as after QEMU's -name", "web01"},
-      {"map", ParamType::choice, false, "auto",
-       "how the memory map is found: monitor and flat view, one of them, or a guess by machine type", "flatview",
+      {"map",
+       ParamType::choice,
+       false,
+       "auto",
+       "how the memory map is found: monitor and flat view, one of them, or a guess by machine type",
+       "flatview",
        {"auto", "monitor", "flatview", "guess"}},
       {"keep", ParamType::flag, false, "off",
        "keep the monitor connected, for events; only for a socket that nobody else needs", "on"},
@@ -47,7 +51,8 @@ public:
     if (!found) {
       return tl::unexpected{found.error()};
     }
-    const qemu::QemuOptions options{map_source(params.text("map")), params.flag("keep"), params.duration("timeout")};
+    const qemu::QemuOptions options{map_source(params.text("map")), params.flag("keep"),
+                                    params.duration("timeout")};
     auto driver = qemu::QemuDriver::attach(std::move(*found), options, context);
     if (!driver) {
       return tl::unexpected{driver.error()};

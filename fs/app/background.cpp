@@ -3,9 +3,9 @@
 #include "util/log.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/wait.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace vmemfs {
@@ -36,14 +36,14 @@ int wait_for(pid_t child, int from_child) {
 std::optional<int> Background::fork_and_wait() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
-    log::error("can't make a pipe: {}", std::strerror(errno));
+    log::error("can't make a pipe: {}", std::generic_category().message(errno));
     return kFailed;
   }
   UniqueFd from_child{ends[0]};
   to_parent_.reset(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) {
-    log::error("can't fork: {}", std::strerror(errno));
+    log::error("can't fork: {}", std::generic_category().message(errno));
     return kFailed;
   }
   if (child > 0) {

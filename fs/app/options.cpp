@@ -21,7 +21,8 @@ constexpr std::string_view kFooter =
     "  vmemfs --vm web01=qemu:pid=4711 /mnt/vms               the same, found by its process\n"
     "  vmemfs web01=qemu:name=web01 /mnt/vms -o allow_other   SOURCE MOUNTPOINT form, as for fstab\n"
     "  fusermount3 -u /mnt/vms                                unmount\n"
-    "  vmemfs drivers qemu                                    what a driver is and which parameters it takes\n";
+    "  vmemfs drivers qemu                                    what a driver is and which parameters it "
+    "takes\n";
 
 struct RawOptions {
   std::vector<std::string> positionals;
@@ -75,7 +76,8 @@ std::vector<std::string> finish(RawOptions& raw) {
     raw.mount.mountpoint = std::filesystem::absolute(raw.positionals.back()).lexically_normal();
   }
   if (raw.vms.empty()) {
-    problems.emplace_back("no VM is named; add --vm NAME=DRIVER:KEY=VALUE,... as --vm web01=qemu:qmp=/run/web01.qmp");
+    problems.emplace_back(
+        "no VM is named; add --vm NAME=DRIVER:KEY=VALUE,... as --vm web01=qemu:qmp=/run/web01.qmp");
   }
   take_fuse_options(raw.fuse, raw.mount);
   return problems;

@@ -35,7 +35,9 @@ constexpr std::array kCommands{
               return "ok\n";
             }},
     Command{"status", false,
-            [](Vm& vm, const ControlContext& context) -> Result<std::string> { return status_text(vm, context); }},
+            [](Vm& vm, const ControlContext& context) -> Result<std::string> {
+              return status_text(vm, context);
+            }},
 };
 
 std::string command_names(Vm& vm) {
@@ -52,11 +54,12 @@ std::string status_text(Vm& vm, const ControlContext& context) {
   const bool can_control = vm.driver().run_control() != nullptr;
   const auto status = can_control ? vm.run_status() : Result<RunStatus>{RunStatus{true, "unknown"}};
   const std::string last_error = vm.last_error();
-  return fmt::format("state {}\npaused_by {}\ndriver {}\nepoch {}\ncache off\nwrite {}\nholds 0\nlast_error {}\n"
-                     "commands{}\n",
-                     status ? status->detail : fmt::format("unknown ({})", status.error().message()),
-                     to_string(vm.paused_by()), vm.driver().identity().driver, vm.epoch(),
-                     context.writable ? "on" : "off", last_error.empty() ? "none" : last_error, command_names(vm));
+  return fmt::format(
+      "state {}\npaused_by {}\ndriver {}\nepoch {}\ncache off\nwrite {}\nholds 0\nlast_error {}\n"
+      "commands{}\n",
+      status ? status->detail : fmt::format("unknown ({})", status.error().message()),
+      to_string(vm.paused_by()), vm.driver().identity().driver, vm.epoch(), context.writable ? "on" : "off",
+      last_error.empty() ? "none" : last_error, command_names(vm));
 }
 
 } // namespace

@@ -20,13 +20,14 @@ std::string state_word(Vm& vm) {
 }
 
 Json memory_json(const MemoryMap& map) {
-  return {{"size", map.ram_end().value()},
-          {"ram", map.ram_bytes()},
-          {"regions", map.regions().size()}};
+  return {{"size", map.ram_end().value()}, {"ram", map.ram_bytes()}, {"regions", map.regions().size()}};
 }
 
 Json access_json(const AccessReport& access) {
-  return {{"map", access.map}, {"ram", access.ram}, {"registers", access.registers}, {"run_control", access.run_control}};
+  return {{"map", access.map},
+          {"ram", access.ram},
+          {"registers", access.registers},
+          {"run_control", access.run_control}};
 }
 
 Json probe_json(const std::vector<ProbeResult>& results) {

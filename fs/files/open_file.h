@@ -6,12 +6,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 namespace vmemfs {
 
-/// One per open(2). The kernel may call several methods of one at once.
-class OpenFile {
+/// One per open(2). The kernel may call several methods of one at once, and may release it as soon as
+/// the last reply is on its way: whoever calls a method holds a reference until that has returned.
+class OpenFile : public std::enable_shared_from_this<OpenFile> {
 public:
   OpenFile() = default;
   OpenFile(const OpenFile&) = delete;

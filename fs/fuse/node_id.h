@@ -10,7 +10,18 @@
 
 namespace vmemfs {
 
-enum class NodeKind : std::uint8_t { root, vm_dir, mem, mem_padded, maps, info, control, vcpus_dir, vcpu_dir, regs };
+enum class NodeKind : std::uint8_t {
+  root,
+  vm_dir,
+  mem,
+  mem_padded,
+  maps,
+  info,
+  control,
+  vcpus_dir,
+  vcpu_dir,
+  regs
+};
 inline constexpr unsigned kNodeKindCount = 10;
 
 /// What a node of the tree is: 31 bits of VM, 8 bits of kind, 24 bits of vCPU in an inode number.

@@ -19,8 +19,11 @@ constexpr double kAttributesValidSeconds = 0.0;
 
 FileSystem& file_system(fuse_req_t request) { return *static_cast<FileSystem*>(fuse_req_userdata(request)); }
 
-/// The handle is the file's address: no look-up on the way of a read.
-OpenFile& open_file(const fuse_file_info* info) { return *reinterpret_cast<OpenFile*>(info->fh); }
+/// The handle is the file's address: no look-up on the way of a read. The kernel does not release it
+/// while a request is unanswered; the reference covers what is done after the answer.
+std::shared_ptr<OpenFile> open_file(const fuse_file_info* info) {
+  return reinterpret_cast<OpenFile*>(info->fh)->shared_from_this();
+}
 
 Result<NodeId> node_of(fuse_ino_t ino) {
   const auto node = NodeId::from_ino(ino);
@@ -30,7 +33,8 @@ Result<NodeId> node_of(fuse_ino_t ino) {
 void op_init(void* /*userdata*/, fuse_conn_info* connection) {
   // Splicing replies costs more than it saves here: a 1 MiB reply with its header does not fit a
   // pipe, and libfuse then allocates and copies.
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   // Truncation comes with open, where it can be told from truncate(2).
   connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
 }
@@ -65,18 +69,20 @@ void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
   });
 }
 
-void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what, fuse_file_info* /*info*/) {
+void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what,
+                fuse_file_info* /*info*/) {
   answer(request, "setattr", [&](Reply& reply) {
     const auto node = node_of(ino);
-    const auto attributes = node.and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
+    const auto attributes =
+        node.and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
     if (!attributes) {
       reply.error(attributes.error().kind);
       return;
     }
     // `echo pause > control` truncates first: files that take commands let it pass without effect.
     const bool takes_commands = node->kind == NodeKind::control || node->kind == NodeKind::regs;
-    const int harmless = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_ATIME |
-                         FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_CTIME;
+    const int harmless = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW |
+                         FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_CTIME;
     if (takes_commands && (what & ~harmless) == 0) {
       reply.attributes(*attributes, kAttributesValidSeconds);
     } else {
@@ -129,7 +135,8 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offs
         room = add(i == 0 ? "." : "..", ino, S_IFDIR, i + 1);
       } else {
         const DirectoryEntry& entry = entries[static_cast<std::size_t>(i - kDots)];
-        room = add(entry.name.c_str(), entry.node.ino(), is_directory(entry.node.kind) ? S_IFDIR : S_IFREG, i + 1);
+        room = add(entry.name.c_str(), entry.node.ino(), is_directory(entry.node.kind) ? S_IFDIR : S_IFREG,
+                   i + 1);
       }
     }
     reply.text({buffer.data(), used});
@@ -165,14 +172,15 @@ void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
 }
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
-  answer(request, "read",
-         [&](Reply& reply) { open_file(info).read(reply, size, static_cast<std::uint64_t>(offset)); });
+  const auto file = open_file(info);
+  answer(request, "read", [&](Reply& reply) { file->read(reply, size, static_cast<std::uint64_t>(offset)); });
 }
 
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
+  const auto file = open_file(info);
   answer(request, "write", [&](Reply& reply) {
-    const auto written = open_file(info).write({bytes, size}, static_cast<std::uint64_t>(offset));
+    const auto written = file->write({bytes, size}, static_cast<std::uint64_t>(offset));
     if (written) {
       reply.written(size);
     } else {
@@ -182,18 +190,19 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
 }
 
 void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
+  const auto file = open_file(info);
   answer(request, "lseek", [&](Reply& reply) {
     if (offset < 0) {
       reply.error(ErrorKind::past_end);
     } else {
-      open_file(info).seek(reply, static_cast<std::uint64_t>(offset), whence);
+      file->seek(reply, static_cast<std::uint64_t>(offset), whence);
     }
   });
 }
 
 } // namespace
 
-std::uint64_t FileSystem::keep(std::unique_ptr<OpenFile> file) {
+std::uint64_t FileSystem::keep(std::shared_ptr<OpenFile> file) {
   const auto handle = reinterpret_cast<std::uint64_t>(file.get());
   const std::scoped_lock lock{mutex_};
   open_files_.emplace(handle, std::move(file));
@@ -201,7 +210,7 @@ std::uint64_t FileSystem::keep(std::unique_ptr<OpenFile> file) {
 }
 
 void FileSystem::close(std::uint64_t handle) {
-  std::unique_ptr<OpenFile> file; // ends after the lock is let go: closing may take long
+  std::shared_ptr<OpenFile> file; // ends after the lock is let go: closing may take long
   const std::scoped_lock lock{mutex_};
   const auto found = open_files_.find(handle);
   if (found != open_files_.end()) {

@@ -19,13 +19,13 @@ public:
   [[nodiscard]] const Tree& tree() const { return tree_; }
 
   /// The handle under which the kernel knows the file; valid until close().
-  [[nodiscard]] std::uint64_t keep(std::unique_ptr<OpenFile> file);
+  [[nodiscard]] std::uint64_t keep(std::shared_ptr<OpenFile> file);
   void close(std::uint64_t handle);
 
 private:
   const Tree& tree_;
   std::mutex mutex_;
-  std::map<std::uint64_t, std::unique_ptr<OpenFile>> open_files_;
+  std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_;
 };
 
 /// libfuse's table; the userdata must be a FileSystem.

@@ -30,8 +30,8 @@ Result<void> check_mountpoint(const std::string& mountpoint) {
   if (::stat(mountpoint.c_str(), &status) != 0) {
     if (errno == ENOTCONN) {
       return fail(ErrorKind::busy, "mount",
-                  fmt::format("'{}' is a dead mount whose daemon has ended; run: fusermount3 -u '{}'", mountpoint,
-                              mountpoint));
+                  fmt::format("'{}' is a dead mount whose daemon has ended; run: fusermount3 -u '{}'",
+                              mountpoint, mountpoint));
     }
     if (errno == ENOENT) {
       return fail(ErrorKind::not_found, "mount",
@@ -57,7 +57,8 @@ Result<std::unique_ptr<Session>> Session::mount(FileSystem& file_system, const s
   for (const std::string& option : options) {
     args.add("-o" + option);
   }
-  fuse_session* const session = fuse_session_new(&args.args, &operations(), sizeof(fuse_lowlevel_ops), &file_system);
+  fuse_session* const session =
+      fuse_session_new(&args.args, &operations(), sizeof(fuse_lowlevel_ops), &file_system);
   if (session == nullptr) {
     return fail(ErrorKind::invalid, "mount",
                 fmt::format("libfuse refused the options (-o {}); its own message stands above",
@@ -108,8 +109,8 @@ void Session::forget_pages(NodeId node) {
 }
 
 void Session::forget_name(const std::string& name_in_root) {
-  static_cast<void>(
-      fuse_lowlevel_notify_inval_entry(session_.get(), FUSE_ROOT_ID, name_in_root.c_str(), name_in_root.size()));
+  static_cast<void>(fuse_lowlevel_notify_inval_entry(session_.get(), FUSE_ROOT_ID, name_in_root.c_str(),
+                                                     name_in_root.size()));
 }
 
 } // namespace vmemfs

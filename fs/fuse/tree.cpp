@@ -120,7 +120,8 @@ Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
 
 void Tree::describe_file(NodeId node, Vm& vm, struct stat& attributes) const {
   const bool is_memory = node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded;
-  const bool takes_writes = node.kind == NodeKind::control || (node.kind == NodeKind::regs && options_.writable);
+  const bool takes_writes =
+      node.kind == NodeKind::control || (node.kind == NodeKind::regs && options_.writable);
   attributes.st_mode = S_IFREG | (takes_writes ? 0600U : 0400U);
   attributes.st_nlink = 1;
   if (is_memory) {

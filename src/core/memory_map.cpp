@@ -58,8 +58,8 @@ Result<MemoryMap> MemoryMap::build(std::vector<Region> regions, std::vector<std:
 }
 
 MemoryMap::Stretch MemoryMap::at(Gpa gpa) const {
-  const auto next = std::ranges::upper_bound(
-      regions_, gpa, {}, [](const Region& region) { return region.range.begin; });
+  const auto next =
+      std::ranges::upper_bound(regions_, gpa, {}, [](const Region& region) { return region.range.begin; });
   if (next != regions_.begin()) {
     const Region& before = *std::prev(next);
     if (gpa < before.range.end) {

@@ -115,8 +115,8 @@ Result<Params> Params::parse(std::string_view text, std::span<const ParamSpec> s
       problems.push_back(fmt::format("there is no parameter '{}' (known: {})", printable(key),
                                      fmt::join(names_of(specs), ", ")));
     } else if (!fits(*spec, value)) {
-      problems.push_back(fmt::format("{}: '{}' is not allowed; it takes {}", key, printable(value),
-                                     describe_type(*spec)));
+      problems.push_back(
+          fmt::format("{}: '{}' is not allowed; it takes {}", key, printable(value), describe_type(*spec)));
     } else if (!params.values_.emplace(key, value).second) {
       problems.push_back(fmt::format("{} is given twice", key));
     }
@@ -173,8 +173,7 @@ Result<VmSpec> parse_vm_spec(std::string_view text) {
   if (equals != std::string_view::npos) {
     spec.name = head.substr(0, equals);
     if (spec.name.empty()) {
-      return fail(ErrorKind::invalid, "vm",
-                  fmt::format("'{}' has no name before the '='", printable(text)));
+      return fail(ErrorKind::invalid, "vm", fmt::format("'{}' has no name before the '='", printable(text)));
     }
   }
   spec.driver = head.substr(equals == std::string_view::npos ? 0 : equals + 1);

@@ -229,6 +229,7 @@ std::string HostMemory::describe() const {
     }
   }
   std::vector<std::pair<std::uint64_t, std::string_view>> kinds;
+  kinds.reserve(bytes_by_kind.size());
   for (const auto& [detail, bytes] : bytes_by_kind) {
     kinds.emplace_back(bytes, detail);
   }
@@ -243,6 +244,7 @@ std::string HostMemory::describe() const {
 
 std::vector<HostStretch> HostMemory::stretches() const {
   std::vector<HostStretch> stretches;
+  stretches.reserve(segments_.size());
   for (const HostSegment& segment : segments_) {
     stretches.push_back({segment.range, segment.access != Access::refused, segment.detail});
   }

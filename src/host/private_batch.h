@@ -17,6 +17,10 @@ public:
   /// Told of a stretch that could not be read in full.
   class Sink {
   public:
+    Sink() = default;
+    Sink(const Sink&) = delete;
+    Sink& operator=(const Sink&) = delete;
+
     /// `tag` as given to add(); `unread` is the first byte of its buffer that was not read.
     virtual void stretch_failed(std::size_t tag, const std::byte* unread, int os_errno) = 0;
 

@@ -37,6 +37,7 @@ template <typename T> Result<std::vector<T>> list_numbers(const std::string& pat
     return fail_errno(errno, kOrigin, fmt::format("can't list {}", path));
   }
   std::vector<T> numbers;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe, as no other thread has this directory stream
   while (const dirent* const entry = ::readdir(dir.get())) {
     const std::string_view name{entry->d_name};
     T number = 0;

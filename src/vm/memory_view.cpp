@@ -43,8 +43,8 @@ void ReadScratch::clear() {
   pins_.clear();
 }
 
-tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
-                                                      ReadScratch& scratch) {
+tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std::size_t size,
+                                                      HolePolicy policy, ReadScratch& scratch) {
   auto map = driver_.memory_map();
   for (bool retried = false;; retried = true) {
     const std::uint64_t end = map->ram_end().value();
@@ -88,7 +88,8 @@ std::optional<ErrorKind> MemoryView::plan(const MemoryMap& map, GpaRange range, 
       scratch.data_.push_back(to_iovec(zeros().first(count)));
     } else {
       MemoryPin pin;
-      const auto borrowed = direct != nullptr ? direct->borrow(here, count, pin) : std::span<const std::byte>{};
+      const auto borrowed =
+          direct != nullptr ? direct->borrow(here, count, pin) : std::span<const std::byte>{};
       if (!borrowed.empty()) {
         scratch.data_.push_back(to_iovec(borrowed));
         scratch.pins_.push_back(std::move(pin));

@@ -56,8 +56,8 @@ public:
   /// Bytes at [offset, offset + size), in scratch.data(). Fewer than asked for where the space ends
   /// or, in honest mode, where a hole begins; none past the end. Never a byte that was not read from
   /// the guest or is not a documented zero.
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size, HolePolicy policy,
-                                                          ReadScratch& scratch);
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
+                                                          HolePolicy policy, ReadScratch& scratch);
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
 
@@ -71,7 +71,8 @@ private:
     std::optional<ErrorKind> failure; ///< what ended the read early
   };
   Attempt attempt(const MemoryMap& map, GpaRange range, HolePolicy policy, ReadScratch& scratch);
-  std::optional<ErrorKind> plan(const MemoryMap& map, GpaRange range, HolePolicy policy, ReadScratch& scratch);
+  std::optional<ErrorKind> plan(const MemoryMap& map, GpaRange range, HolePolicy policy,
+                                ReadScratch& scratch);
   void read_past_bad_pages(ReadPiece& piece);
 
   Driver& driver_;

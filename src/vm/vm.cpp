@@ -11,9 +11,13 @@ namespace {
 /// How old a look at the guest's memory layout may be while it is being read.
 constexpr std::chrono::milliseconds kLayoutLookEvery{10};
 
-std::int64_t monotonic_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1}; }
+std::int64_t monotonic_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
 
-std::int64_t wall_ns() { return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1}; }
+std::int64_t wall_ns() {
+  return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
 
 } // namespace
 
@@ -32,9 +36,7 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, std::function<
   driver_->set_listener(this);
 }
 
-Vm::~Vm() {
-  driver_->set_listener(nullptr);
-}
+Vm::~Vm() { driver_->set_listener(nullptr); }
 
 tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
                                               ReadScratch& scratch) {

@@ -39,8 +39,8 @@ public:
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
 
   // Memory. See MemoryView.
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size, HolePolicy policy,
-                                                          ReadScratch& scratch);
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
+                                                          HolePolicy policy, ReadScratch& scratch);
   [[nodiscard]] const MemoryView& memory() const { return view_; }
   /// Takes over a changed memory map where that is cheap. Before answering for size or shape.
   void follow_layout();

@@ -10,9 +10,8 @@ namespace vmemfs {
 
 Result<void> check_vm_name(std::string_view name) {
   constexpr std::size_t kLongest = 255; // NAME_MAX
-  const bool has_bad_character = std::ranges::any_of(name, [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == '/' || c == 0x7f;
-  });
+  const bool has_bad_character = std::ranges::any_of(
+      name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '/' || c == 0x7f; });
   if (name.empty() || name.size() > kLongest || name.front() == '.' || has_bad_character) {
     return fail(ErrorKind::invalid, "vm",
                 fmt::format("'{}' can't be a VM's name here: 1 to {} bytes, no '/', no control characters, "
@@ -76,7 +75,8 @@ std::shared_ptr<Vm> VmRegistry::find(VmId id) const {
 
 std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
   const std::scoped_lock lock{mutex_};
-  const auto found = std::ranges::find_if(vms_, [&](const auto& entry) { return entry.second->name() == name; });
+  const auto found =
+      std::ranges::find_if(vms_, [&](const auto& entry) { return entry.second->name() == name; });
   return found == vms_.end() ? nullptr : found->second;
 }
 

@@ -1,5 +1,4 @@
 #include "contract/driver_contract.h"
-
 #include "support/files.h"
 
 #include <atomic>
@@ -227,9 +226,9 @@ INSTANTIATE_TEST_SUITE_P(Drivers, DriverContract, testing::ValuesIn(subject_kind
 } // namespace
 
 const std::vector<SubjectKind>& subject_kinds() {
-  static const std::vector<SubjectKind> kKinds{fake_subject(),         decorated_subject(),
-                                               dump_subject(),         qemu_private_subject(),
-                                               qemu_shared_subject(),  qemu_without_monitor_subject()};
+  static const std::vector<SubjectKind> kKinds{fake_subject(),        decorated_subject(),
+                                               dump_subject(),        qemu_private_subject(),
+                                               qemu_shared_subject(), qemu_without_monitor_subject()};
   return kKinds;
 }
 

@@ -1,6 +1,5 @@
 // Subjects that are real QEMU guests, paused by the test's own monitor.
 #include "contract/driver_contract.h"
-
 #include "drivers/all_drivers.h"
 #include "support/qemu_guest.h"
 
@@ -22,7 +21,9 @@ public:
     driver_ = std::move(*driver);
   }
   Driver& driver() override { return *driver_; }
-  std::vector<std::byte> truth(Gpa gpa, std::size_t size) override { return guest_.pmemsave(gpa.value(), size); }
+  std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
+    return guest_.pmemsave(gpa.value(), size);
+  }
   bool end_vm() override {
     guest_.process().signal(SIGKILL);
     return true;
@@ -48,7 +49,8 @@ SubjectKind qemu_shared_subject() {
   return {"qemu_shared", [] {
             GuestOptions options = two_vcpus();
             options.machine = "q35,memory-backend=m0";
-            options.extra.insert(options.extra.end(), {"-object", "memory-backend-memfd,id=m0,size=64M,share=on"});
+            options.extra.insert(options.extra.end(),
+                                 {"-object", "memory-backend-memfd,id=m0,size=64M,share=on"});
             return std::make_unique<QemuSubject>(options, "");
           }};
 }

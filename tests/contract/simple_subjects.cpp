@@ -1,6 +1,5 @@
 // Subjects that need no hypervisor: fake, fake under all decorators, dump.
 #include "contract/driver_contract.h"
-
 #include "driver/decorators/delay_driver.h"
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"

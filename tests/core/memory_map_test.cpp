@@ -5,7 +5,8 @@
 namespace vmemfs {
 namespace {
 
-Region region(std::uint64_t begin, std::uint64_t end, RegionKind kind = RegionKind::ram, std::uint32_t block = 0) {
+Region region(std::uint64_t begin, std::uint64_t end, RegionKind kind = RegionKind::ram,
+              std::uint32_t block = 0) {
   return {{Gpa{begin}, Gpa{end}}, kind, kind == RegionKind::ram, block, 0};
 }
 
@@ -72,8 +73,9 @@ TEST_P(MemoryMapOverlap, IsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MemoryMapOverlap,
-                         testing::Values(Overlap{0x2000, 0x4000}, Overlap{0x1000, 0x2001}, Overlap{0x3fff, 0x5000},
-                                         Overlap{0x2800, 0x3000}, Overlap{0x1000, 0x5000}, Overlap{0x2000, 0x3000},
+                         testing::Values(Overlap{0x2000, 0x4000}, Overlap{0x1000, 0x2001},
+                                         Overlap{0x3fff, 0x5000}, Overlap{0x2800, 0x3000},
+                                         Overlap{0x1000, 0x5000}, Overlap{0x2000, 0x3000},
                                          Overlap{0x3000, 0x4000}));
 
 TEST(MemoryMap, RefusesWhatCanNotBe) {

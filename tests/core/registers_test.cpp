@@ -10,16 +10,18 @@ using testing::HasSubstr;
 
 // The order that scripts rely on, spelled out once more, independently of the table in the code.
 TEST(Registers, OrderIsThatOfTheContract) {
-  std::vector<std::string> expected{"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
-                                    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
+  std::vector<std::string> expected{"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",
+                                    "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags"};
   for (const std::string segment : {"cs", "ss", "ds", "es", "fs", "gs", "ldt", "tr"}) {
     for (const std::string part : {"selector", "base", "limit", "attributes"}) {
       expected.push_back(segment + "." + part);
     }
   }
-  for (const char* name : {"gdt.base", "gdt.limit", "idt.base", "idt.limit", "cr0", "cr2", "cr3", "cr4", "cr8",
-                           "dr0", "dr1", "dr2", "dr3", "dr6", "dr7", "efer", "star", "lstar", "cstar", "sfmask",
-                           "kernel_gs_base", "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat"}) {
+  for (const char* name :
+       {"gdt.base",    "gdt.limit",    "idt.base",     "idt.limit", "cr0",   "cr2",    "cr3",
+        "cr4",         "cr8",          "dr0",          "dr1",       "dr2",   "dr3",    "dr6",
+        "dr7",         "efer",         "star",         "lstar",     "cstar", "sfmask", "kernel_gs_base",
+        "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat"}) {
     expected.emplace_back(name);
   }
   const auto names = register_names();
@@ -79,13 +81,15 @@ TEST_P(RegistersBadText, IsRefusedWithTheLine) {
   EXPECT_THAT(parsed.error().text, HasSubstr(GetParam().complaint));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Lines, RegistersBadText,
-    testing::Values(BadText{"", "no register"}, BadText{"\n\n", "no register"}, BadText{"rax", "line 1: 'rax' has no value"},
-                    BadText{"rax 1\nrxx 2", "line 2: there is no register 'rxx'"},
-                    BadText{"rax 0x", "no 64-bit number"}, BadText{"rax 0x10000000000000000", "no 64-bit number"},
-                    BadText{"rax -1", "no 64-bit number"}, BadText{"rax 1 2", "no 64-bit number"},
-                    BadText{"\x01\xff 1", "\\x01\\xff"}));
+INSTANTIATE_TEST_SUITE_P(Lines, RegistersBadText,
+                         testing::Values(BadText{"", "no register"}, BadText{"\n\n", "no register"},
+                                         BadText{"rax", "line 1: 'rax' has no value"},
+                                         BadText{"rax 1\nrxx 2", "line 2: there is no register 'rxx'"},
+                                         BadText{"rax 0x", "no 64-bit number"},
+                                         BadText{"rax 0x10000000000000000", "no 64-bit number"},
+                                         BadText{"rax -1", "no 64-bit number"},
+                                         BadText{"rax 1 2", "no 64-bit number"},
+                                         BadText{"\x01\xff 1", "\\x01\\xff"}));
 
 } // namespace
 } // namespace vmemfs

@@ -1,5 +1,4 @@
 #include "driver/params.h"
-
 #include "drivers/all_drivers.h"
 
 #include <gmock/gmock.h>
@@ -39,8 +38,8 @@ TEST(Params, QuotesKeepCommasEqualsSignsSpacesAndQuotes) {
 TEST(Params, ReportsEveryProblemAtOnce) {
   const auto params = Params::parse("pth=x,size=big,keep=maybe,map=two,limit=5h", kSpecs);
   ASSERT_FALSE(params.has_value());
-  for (const char* part : {"no parameter 'pth'", "known: path, size", "size: 'big'", "keep: 'maybe'", "on or off",
-                           "map: 'two'", "auto, one", "limit: '5h'"}) {
+  for (const char* part : {"no parameter 'pth'", "known: path, size", "size: 'big'", "keep: 'maybe'",
+                           "on or off", "map: 'two'", "auto, one", "limit: '5h'"}) {
     EXPECT_THAT(params.error().text, HasSubstr(part));
   }
 }
@@ -58,12 +57,12 @@ TEST_P(ParamsBad, IsRefused) {
   EXPECT_THAT(params.error().text, HasSubstr(GetParam().complaint));
 }
 
-INSTANTIATE_TEST_SUITE_P(Texts, ParamsBad,
-                         testing::Values(BadParams{"", "path is missing"}, BadParams{"size=1M", "path is missing"},
-                                         BadParams{"path", "not KEY=VALUE"}, BadParams{"path=a,,", "not KEY=VALUE"},
-                                         BadParams{"path=\"a", "quote is not closed"},
-                                         BadParams{"path=a,path=b", "given twice"}, BadParams{"path=", "not allowed"},
-                                         BadParams{"=a", "no parameter ''"}));
+INSTANTIATE_TEST_SUITE_P(
+    Texts, ParamsBad,
+    testing::Values(BadParams{"", "path is missing"}, BadParams{"size=1M", "path is missing"},
+                    BadParams{"path", "not KEY=VALUE"}, BadParams{"path=a,,", "not KEY=VALUE"},
+                    BadParams{"path=\"a", "quote is not closed"}, BadParams{"path=a,path=b", "given twice"},
+                    BadParams{"path=", "not allowed"}, BadParams{"=a", "no parameter ''"}));
 
 TEST(VmSpec, Parses) {
   const auto full = parse_vm_spec("web01=qemu:qmp=/run/a=b.sock");
@@ -86,7 +85,8 @@ TEST(AllDrivers, EveryDocumentedExampleParses) {
     const auto params = Params::parse(spec->params, type->params());
     EXPECT_TRUE(params.has_value()) << params.error().message();
     for (const ParamSpec& param : type->params()) {
-      const auto example = Params::parse(std::string{param.name} + "=" + std::string{param.example}, type->params());
+      const auto example =
+          Params::parse(std::string{param.name} + "=" + std::string{param.example}, type->params());
       EXPECT_TRUE(example.has_value() || example.error().text.find("is missing") != std::string::npos)
           << type->name() << ": " << example.error().message();
       EXPECT_THAT(describe(type->params()), HasSubstr(std::string{param.name}));

@@ -54,10 +54,12 @@ protected:
 
 TEST_F(FakeMount, TreeHasTheFilesOfTheContract) {
   EXPECT_THAT(names(mount_.path()), UnorderedElementsAre("vm"));
-  EXPECT_THAT(names(mount_ / "vm"), UnorderedElementsAre("mem", "mem_padded", "maps", "info", "control", "vcpus"));
+  EXPECT_THAT(names(mount_ / "vm"),
+              UnorderedElementsAre("mem", "mem_padded", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names(mount_ / "vm/vcpus"), UnorderedElementsAre("0", "1"));
   EXPECT_THAT(names(mount_ / "vm/vcpus/1"), UnorderedElementsAre("regs"));
-  for (const char* missing : {"nothing", "vm/nothing", "vm/vcpus/2", "vm/vcpus/00", "vm/vcpus/-1", "vm/vcpus/0/x"}) {
+  for (const char* missing :
+       {"nothing", "vm/nothing", "vm/vcpus/2", "vm/vcpus/00", "vm/vcpus/-1", "vm/vcpus/0/x"}) {
     EXPECT_FALSE(std::filesystem::exists(mount_ / missing)) << missing;
   }
 }
@@ -120,7 +122,8 @@ TEST_F(FakeMount, PaddedFileIsWholeAndItsPaddingIsListed) {
   const std::string text = read_file(mount_ / "vm/mem_padded");
   ASSERT_EQ(text.size(), 4 * kMiB);
   for (std::uint64_t i = 0; i < text.size(); ++i) {
-    const bool zero = (i >= 0x5000 && i < 0x6000) || (i >= 0xa0000 && i < 0xc0000) || (i >= 0x200000 && i < 0x300000);
+    const bool zero =
+        (i >= 0x5000 && i < 0x6000) || (i >= 0xa0000 && i < 0xc0000) || (i >= 0x200000 && i < 0x300000);
     ASSERT_EQ(static_cast<std::byte>(text[i]), zero ? std::byte{0} : fake_byte(i)) << std::hex << i;
   }
   const auto info = nlohmann::json::parse(read_file(mount_ / "vm/info"));
@@ -263,9 +266,11 @@ TEST(ParityWithAPlainFile, ReadsSeeksAndStat) {
   for (const char* name : {"vm/mem", "vm/mem_padded"}) {
     const UniqueFd ours{::open((mount / name).c_str(), O_RDONLY | O_CLOEXEC)};
     const UniqueFd theirs{::open(plain.c_str(), O_RDONLY | O_CLOEXEC)};
-    for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{4095}, kMiB - 1, 3 * kMiB,
-                                       3 * kMiB + 122, 3 * kMiB + 123, 3 * kMiB + 124, 100 * kMiB}) {
-      for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{4097}, std::size_t{3 << 20}}) {
+    for (const std::uint64_t offset :
+         {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{4095}, kMiB - 1, 3 * kMiB, 3 * kMiB + 122,
+          3 * kMiB + 123, 3 * kMiB + 124, 100 * kMiB}) {
+      for (const std::size_t size :
+           {std::size_t{0}, std::size_t{1}, std::size_t{4097}, std::size_t{3 << 20}}) {
         const auto a = pread_at(ours.get(), offset, size);
         const auto b = pread_at(theirs.get(), offset, size);
         EXPECT_EQ(a.error, b.error) << offset << " " << size;

@@ -11,7 +11,8 @@ namespace vmemfs::test {
 std::vector<TrueRange> true_ranges(const std::string& mtree) {
   static const std::regex kView{R"(^FlatView #\d+)"};
   static const std::regex kSpace{R"re(^ AS "memory",.*)re"};
-  static const std::regex kRange{R"(^\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom|romd|nv-ram)\): (\S+).*)"};
+  static const std::regex kRange{
+      R"(^\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom|romd|nv-ram)\): (\S+).*)"};
   std::vector<TrueRange> ranges;
   bool wanted = false;
   std::istringstream lines{mtree};
@@ -25,7 +26,8 @@ std::vector<TrueRange> true_ranges(const std::string& mtree) {
     } else if (std::regex_match(line, kSpace)) {
       wanted = true;
     } else if (wanted && std::regex_match(line, match, kRange)) {
-      ranges.push_back({std::stoull(match[1], nullptr, 16), std::stoull(match[2], nullptr, 16) + 1, match[3], match[4]});
+      ranges.push_back(
+          {std::stoull(match[1], nullptr, 16), std::stoull(match[2], nullptr, 16) + 1, match[3], match[4]});
     }
   }
   if (ranges.empty()) {

@@ -24,8 +24,8 @@ constexpr std::uint64_t kFourGiB = 4 * kGiB;
 struct Shape {
   std::string name;
   std::string machine;
-  std::string memory;      ///< as QEMU takes it
-  std::uint64_t size;      ///< what st_size must be
+  std::string memory; ///< as QEMU takes it
+  std::uint64_t size; ///< what st_size must be
   std::vector<std::string> extra = {};
   std::vector<std::string> backend = {}; ///< id:size of memory backends that the shape needs by itself
 };
@@ -45,7 +45,10 @@ std::vector<Shape> shapes() {
       {"pc_3584M_vga", "pc", "3584M", kFourGiB + 512 * kMiB, {"-vga", "std"}},
       {"q35_3584M", "q35", "3584M", kFourGiB + 1536 * kMiB},
       {"pc_5G", "pc", "5G", kFourGiB + 2 * kGiB},
-      {"q35_5G_ivshmem", "q35", "5G", kFourGiB + 3 * kGiB,
+      {"q35_5G_ivshmem",
+       "q35",
+       "5G",
+       kFourGiB + 3 * kGiB,
        {"-object", "memory-backend-ram,id=shm0,size=64M", "-device", "ivshmem-plain,memdev=shm0"}},
       {"microvm_512M", "microvm", "512M", 512 * kMiB},
   };
@@ -75,7 +78,8 @@ std::vector<std::string> backend_args(Backing backing, const std::string& id, co
                                       const std::string& file) {
   switch (backing) {
   case Backing::private_ram: return {"-object", fmt::format("memory-backend-ram,id={},size={}", id, size)};
-  case Backing::memfd: return {"-object", fmt::format("memory-backend-memfd,id={},size={},share=on", id, size)};
+  case Backing::memfd:
+    return {"-object", fmt::format("memory-backend-memfd,id={},size={},share=on", id, size)};
   case Backing::shared_file:
     return {"-object", fmt::format("memory-backend-file,id={},size={},mem-path={},share=on", id, size, file)};
   }
@@ -131,7 +135,8 @@ void expect_bytes(int fd, std::uint64_t begin, std::uint64_t end, const std::byt
     const ssize_t count = ::pread(fd, buffer.data(), want, static_cast<off_t>(at));
     ASSERT_GT(count, 0) << std::hex << at << ": " << std::strerror(errno);
     const auto size = static_cast<std::size_t>(count);
-    ASSERT_EQ(std::memcmp(buffer.data(), expected != nullptr ? expected + (at - begin) : zeros.data(), size), 0)
+    ASSERT_EQ(std::memcmp(buffer.data(), expected != nullptr ? expected + (at - begin) : zeros.data(), size),
+              0)
         << "between " << std::hex << at << " and " << at + size;
     at += size;
   }
@@ -288,7 +293,8 @@ TEST_P(MoreLayouts, TwoNumaNodes) {
   for (int node = 0; node < 2; ++node) {
     const auto args = backend_args(GetParam(), fmt::format("n{}", node), "256M", files[node].path());
     options.extra.insert(options.extra.end(), args.begin(), args.end());
-    options.extra.insert(options.extra.end(), {"-numa", fmt::format("node,nodeid={0},cpus={0},memdev=n{0}", node)});
+    options.extra.insert(options.extra.end(),
+                         {"-numa", fmt::format("node,nodeid={0},cpus={0},memdev=n{0}", node)});
   }
   check_guest(options, 512 * kMiB);
 }

@@ -50,7 +50,8 @@ TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
     std::atomic<int> started{0};
     for (std::size_t i = 0; i < readers.size(); ++i) {
       threads.emplace_back([&, i] {
-        const UniqueFd mem{::open((mount / (i % 2 == 0 ? "vm/mem" : "vm/mem_padded")).c_str(), O_RDONLY | O_CLOEXEC)};
+        const UniqueFd mem{
+            ::open((mount / (i % 2 == 0 ? "vm/mem" : "vm/mem_padded")).c_str(), O_RDONLY | O_CLOEXEC)};
         ++started;
         while (true) {
           const auto read = pread_at(mem.get(), (16 + i) * kMiB, i < 4 ? 4096 : kMiB);
@@ -60,7 +61,8 @@ TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
           }
           // The first word of each page is the guest's pattern there: never zero.
           readers[i].bad = readers[i].bad || read.bytes.empty() ||
-                           std::all_of(read.bytes.begin(), read.bytes.begin() + 8, [](std::byte b) { return b == std::byte{0}; });
+                           std::all_of(read.bytes.begin(), read.bytes.begin() + 8,
+                                       [](std::byte b) { return b == std::byte{0}; });
         }
         readers[i].ended = std::chrono::steady_clock::now();
       });
@@ -75,14 +77,13 @@ TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
     EXPECT_FALSE(reader.bad);
     EXPECT_LT(reader.ended.load() - killed, seconds{1});
   }
-  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(mount / "vm"); }, seconds{3}));
+  EXPECT_TRUE(eventually([&] { return !exists(mount / "vm"); }, seconds{3}));
   EXPECT_EQ(mount.daemon().wait({}), std::nullopt) << "the daemon lives";
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Memory, Killed, testing::Bool(), [](const auto& subject) {
-  return subject.param ? "shared" : "private";
-});
+INSTANTIATE_TEST_SUITE_P(Memory, Killed, testing::Bool(),
+                         [](const auto& subject) { return subject.param ? "shared" : "private"; });
 
 TEST(Gone, EveryOpenHandleAnswersEnodev) {
   QemuGuest guest{{}};
@@ -93,7 +94,7 @@ TEST(Gone, EveryOpenHandleAnswersEnodev) {
     ASSERT_TRUE(files.back()) << name;
   }
   guest.process().signal(SIGKILL);
-  ASSERT_TRUE(eventually([&] { return !std::filesystem::exists(mount / "vm"); }));
+  ASSERT_TRUE(eventually([&] { return !exists(mount / "vm"); }));
   for (const UniqueFd& file : files) {
     for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1} << 40U}) {
       const auto read = pread_at(file.get(), offset, 16);
@@ -181,11 +182,14 @@ TEST(Sparse, ReadingA2GiBGuestThatTouched100MiBTakesNoHostMemory) {
     EXPECT_EQ(memfd > 100 * kMiB, shared);
     const std::uint64_t rss = rss_of(guest.pid(), "RssAnon:") + rss_of(guest.pid(), "RssShmem:");
     EXPECT_GT(rss, 100 * kMiB);
+    const std::uint64_t daemon = rss_of(mount.daemon().pid(), "RssAnon:");
     EXPECT_EQ(run({"sh", "-c", "cat " + mount / "vm/mem_padded" + " > /dev/null"}).code, 0);
     constexpr std::uint64_t kNoise = 4 * kMiB; // QEMU's own doing meanwhile
     EXPECT_EQ(memfd_memory(guest.pid()), memfd);
     EXPECT_LT(rss_of(guest.pid(), "RssAnon:") + rss_of(guest.pid(), "RssShmem:"), rss + kNoise);
-    EXPECT_LT(rss_of(mount.daemon().pid(), "RssAnon:"), 64 * kMiB);
+#ifndef __SANITIZE_THREAD__ // which keeps a record of every byte that was touched
+    EXPECT_LT(rss_of(mount.daemon().pid(), "RssAnon:"), daemon + 32 * kMiB);
+#endif
   }
 }
 
@@ -278,24 +282,25 @@ TEST_P(BadCommandLine, IsRefusedInWords) {
 
 INSTANTIATE_TEST_SUITE_P(
     Lines, BadCommandLine,
-    testing::Values(BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"MNT"}, 2, "no VM is named"},
-                    BadCommand{{"--bogus", "MNT"}, 2, "--bogus"}, BadCommand{{"--vm", "=x", "MNT"}, 2, "no name"},
-                    BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 1, "there is no driver 'nope'; there are qemu, dump, fake"},
-                    BadCommand{{"--vm", "a=qemu", "MNT"}, 1, "one of qmp, pid and name is needed"},
-                    BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "nobody listens on '/nonexistent'"},
-                    BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is no QEMU"},
-                    BadCommand{{"--vm", "a=qemu:pid=0", "MNT"}, 1, "0 is no process id"},
-                    BadCommand{{"--vm", "a=qemu:name=nobody-has-this", "MNT"}, 1, "no running QEMU has -name"},
-                    BadCommand{{"--vm", "a=dump:path=/nonexistent", "MNT"}, 1, "can't open '/nonexistent'"},
-                    BadCommand{{"--vm", "a=dump", "MNT"}, 1, "path is missing"},
-                    BadCommand{{"--vm", "a=fake:size=0", "MNT"}, 1, "size takes"},
-                    BadCommand{{"--vm", "a=fake:holes=5", "MNT"}, 1, "'5' is no range"},
-                    BadCommand{{"--vm", "a/b=fake", "MNT"}, 1, "can't be a VM's name"},
-                    BadCommand{{"--vm", "a=fake", "--vm", "a=fake", "MNT"}, 1, "there is a VM 'a' already"},
-                    BadCommand{{"--vm", "a=fake", "/nonexistent/dir"}, 1, "there is no directory"},
-                    BadCommand{{"--vm", "a=fake", "/dev/null"}, 1, "is no directory"},
-                    BadCommand{{"--vm", "a=fake", "-o", "nonsense_option", "MNT"}, 1, "refused the options"},
-                    BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));
+    testing::Values(
+        BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"MNT"}, 2, "no VM is named"},
+        BadCommand{{"--bogus", "MNT"}, 2, "--bogus"}, BadCommand{{"--vm", "=x", "MNT"}, 2, "no name"},
+        BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 1, "there is no driver 'nope'; there are qemu, dump, fake"},
+        BadCommand{{"--vm", "a=qemu", "MNT"}, 1, "one of qmp, pid and name is needed"},
+        BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "nobody listens on '/nonexistent'"},
+        BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is no QEMU"},
+        BadCommand{{"--vm", "a=qemu:pid=0", "MNT"}, 1, "0 is no process id"},
+        BadCommand{{"--vm", "a=qemu:name=nobody-has-this", "MNT"}, 1, "no running QEMU has -name"},
+        BadCommand{{"--vm", "a=dump:path=/nonexistent", "MNT"}, 1, "can't open '/nonexistent'"},
+        BadCommand{{"--vm", "a=dump", "MNT"}, 1, "path is missing"},
+        BadCommand{{"--vm", "a=fake:size=0", "MNT"}, 1, "size takes"},
+        BadCommand{{"--vm", "a=fake:holes=5", "MNT"}, 1, "'5' is no range"},
+        BadCommand{{"--vm", "a/b=fake", "MNT"}, 1, "can't be a VM's name"},
+        BadCommand{{"--vm", "a=fake", "--vm", "a=fake", "MNT"}, 1, "there is a VM 'a' already"},
+        BadCommand{{"--vm", "a=fake", "/nonexistent/dir"}, 1, "there is no directory"},
+        BadCommand{{"--vm", "a=fake", "/dev/null"}, 1, "is no directory"},
+        BadCommand{{"--vm", "a=fake", "-o", "nonsense_option", "MNT"}, 1, "refused the options"},
+        BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));
 
 } // namespace
 } // namespace vmemfs::test

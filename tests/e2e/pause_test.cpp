@@ -44,14 +44,14 @@ TEST_P(Pause, TheCounterStandsAndGoesOn) {
   EXPECT_TRUE(eventually([&] { return counter(mount) != paused; }));
 
   guest.pause();
-  EXPECT_TRUE(eventually(
-      [&] { return read_file(mount / "vm/control").find("state paused\npaused_by other\n") != std::string::npos; }));
+  EXPECT_TRUE(eventually([&] {
+    return read_file(mount / "vm/control").find("state paused\npaused_by other\n") != std::string::npos;
+  }));
   guest.resume();
 }
 
-INSTANTIATE_TEST_SUITE_P(Monitor, Pause, testing::Bool(), [](const auto& subject) {
-  return subject.param ? "kept" : "per_command";
-});
+INSTANTIATE_TEST_SUITE_P(Monitor, Pause, testing::Bool(),
+                         [](const auto& subject) { return subject.param ? "kept" : "per_command"; });
 
 TEST(Monitor, IsFreeForOthersBetweenCommands) {
   QemuGuest guest{{}};

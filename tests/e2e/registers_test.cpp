@@ -37,13 +37,15 @@ Registers true_registers(const std::string& text, unsigned vcpu) {
       [&](const std::smatch& match) {
         std::string name = match[1];
         name = kNames.contains(name) ? kNames.at(name) : name;
-        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return std::tolower(c); });
         found[name] = hex(match[2]);
       });
   all(R"(\b(ES|CS|SS|DS|FS|GS|LDT|TR) *=([0-9a-f]{4}) ([0-9a-f]+) ([0-9a-f]{8}) ([0-9a-f]{8}))",
       [&](const std::smatch& match) {
         std::string name = match[1];
-        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return std::tolower(c); });
         const std::uint64_t flags = hex(match[5]);
         found[name + ".selector"] = hex(match[2]);
         found[name + ".base"] = hex(match[3]);
@@ -83,7 +85,8 @@ TEST(Registers, EqualInfoRegistersOfEachVcpu) {
     for (unsigned vcpu = 0; vcpu < 2; ++vcpu) {
       const auto expected = true_registers(text, vcpu);
       EXPECT_GT(expected.size(), 55U) << text;
-      EXPECT_EQ(registers_of(mount / fmt::format("vm/vcpus/{}/regs", vcpu)), expected) << machine << " " << vcpu;
+      EXPECT_EQ(registers_of(mount / fmt::format("vm/vcpus/{}/regs", vcpu)), expected)
+          << machine << " " << vcpu;
     }
     const auto first = registers_of(mount / "vm/vcpus/0/regs");
     EXPECT_EQ(first.at("r12"), TG_R12);

@@ -24,7 +24,8 @@ TEST(NodeId, EveryNodeHasANumberOfItsOwnAndComesBack) {
 TEST(NodeId, RootAndNonsense) {
   EXPECT_EQ(NodeId{}.ino(), FUSE_ROOT_ID);
   EXPECT_EQ(NodeId::from_ino(FUSE_ROOT_ID), NodeId{});
-  for (const fuse_ino_t bad : {fuse_ino_t{0}, fuse_ino_t{2}, fuse_ino_t{1} << 32U, (fuse_ino_t{1} << 32U) | 0xff000000U}) {
+  for (const fuse_ino_t bad :
+       {fuse_ino_t{0}, fuse_ino_t{2}, fuse_ino_t{1} << 32U, (fuse_ino_t{1} << 32U) | 0xff000000U}) {
     EXPECT_EQ(NodeId::from_ino(bad), std::nullopt) << bad;
   }
 }

@@ -1,6 +1,6 @@
 #include "core/gpa.h"
-#include "support/forked_child.h"
 #include "host/backing_file.h"
+#include "support/forked_child.h"
 
 #include <array>
 #include <cstring>

@@ -1,7 +1,7 @@
 #include "core/gpa.h"
-#include "support/forked_child.h"
 #include "host/host_memory.h"
 #include "host/proc_maps.h"
+#include "support/forked_child.h"
 
 #include <algorithm>
 #include <atomic>

@@ -1,6 +1,6 @@
 #include "core/gpa.h"
-#include "support/forked_child.h"
 #include "host/process_memory.h"
+#include "support/forked_child.h"
 
 #include <array>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-#include "support/forked_child.h"
 #include "host/process.h"
+#include "support/forked_child.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>

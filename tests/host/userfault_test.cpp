@@ -1,6 +1,6 @@
 #include "core/gpa.h"
-#include "support/forked_child.h"
 #include "host/userfault.h"
+#include "support/forked_child.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

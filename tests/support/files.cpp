@@ -39,6 +39,11 @@ std::string read_file(const std::string& path) {
   return text;
 }
 
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
 int try_write(const std::string& path, std::string_view text) {
   const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_TRUNC)};
   if (!file) {

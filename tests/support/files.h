@@ -30,6 +30,9 @@ private:
 [[nodiscard]] std::string read_file(const std::string& path);
 void write_file(const std::string& path, std::string_view text);
 
+/// True where stat succeeds; unlike std::filesystem's it does not throw while a VM is on its way out.
+[[nodiscard]] bool exists(const std::string& path);
+
 /// One open, one write, one close: 0 or the errno.
 [[nodiscard]] int try_write(const std::string& path, std::string_view text);
 

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <gtest/gtest.h>
 #include <stdexcept>
 #include <sys/stat.h>
 
@@ -28,10 +29,16 @@ Mount::Mount(const std::vector<std::string>& args) {
 
 Mount::~Mount() {
   daemon_->signal(SIGTERM);
-  if (!daemon_->wait(std::chrono::seconds{20})) {
+  const auto code = daemon_->wait(std::chrono::seconds{20});
+  if (!code) {
     daemon_->signal(SIGKILL);
   }
-  if (is_mountpoint(path()) || !std::filesystem::is_directory(path())) {
+  // Whatever a test looks at: a daemon that did not end well (a sanitizer's report, a crash) fails it.
+  if (code != 0) {
+    ADD_FAILURE() << "the daemon ended with " << code.value_or(-1) << ":\n" << log();
+  }
+  std::error_code ignored;
+  if (is_mountpoint(path()) || !std::filesystem::is_directory(path(), ignored)) {
     static_cast<void>(run({"fusermount3", "-u", "-z", path()}));
   }
 }

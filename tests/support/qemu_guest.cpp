@@ -8,10 +8,23 @@ namespace vmemfs::test {
 namespace {
 
 std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& dir) {
-  std::vector<std::string> args{"qemu-system-x86_64", "-name", options.name, "-accel", options.accel,
-                                "-cpu", options.accel == "kvm" ? "host" : "max",
-                                "-machine", options.machine, "-m", options.memory, "-nodefaults", "-no-user-config",
-                                "-display", "none", "-serial", "file:" + (dir / "serial")};
+  std::vector<std::string> args{"qemu-system-x86_64",
+                                "-name",
+                                options.name,
+                                "-accel",
+                                options.accel,
+                                "-cpu",
+                                options.accel == "kvm" ? "host" : "max",
+                                "-machine",
+                                options.machine,
+                                "-m",
+                                options.memory,
+                                "-nodefaults",
+                                "-no-user-config",
+                                "-display",
+                                "none",
+                                "-serial",
+                                "file:" + (dir / "serial")};
   // The driver tries monitors in the order of the command line; the tests' own is taken by the tests.
   if (options.monitor_for_driver) {
     args.insert(args.end(), {"-qmp", "unix:" + (dir / "driver.qmp") + ",server=on,wait=off"});
@@ -29,7 +42,8 @@ std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& d
 
 QemuGuest::QemuGuest(const GuestOptions& options) : process_{qemu_args(options, dir_), dir_ / "output"} {
   const std::string socket = dir_ / "test.qmp";
-  const bool up = eventually([&] { return std::filesystem::exists(socket) || process_.wait({}).has_value(); });
+  const bool up =
+      eventually([&] { return std::filesystem::exists(socket) || process_.wait({}).has_value(); });
   if (!up || process_.wait({})) {
     throw std::runtime_error{"QEMU does not start: " + read_file(dir_ / "output")};
   }

@@ -7,7 +7,8 @@
 
 namespace vmemfs::test {
 
-TestMonitor::TestMonitor(const std::string& socket_path) : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+TestMonitor::TestMonitor(const std::string& socket_path)
+    : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   socket_path.copy(address.sun_path, sizeof(address.sun_path) - 1);

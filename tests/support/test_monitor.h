@@ -13,7 +13,8 @@ class TestMonitor {
 public:
   explicit TestMonitor(const std::string& socket_path);
 
-  nlohmann::json execute(const std::string& command, const nlohmann::json& arguments = nlohmann::json::object());
+  nlohmann::json execute(const std::string& command,
+                         const nlohmann::json& arguments = nlohmann::json::object());
   std::string human(const std::string& command_line);
 
 private:

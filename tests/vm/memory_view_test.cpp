@@ -1,8 +1,7 @@
-#include "vm/memory_view.h"
-
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
 #include "drivers/fake/fake_driver.h"
+#include "vm/memory_view.h"
 
 #include <cstring>
 #include <gtest/gtest.h>
@@ -46,8 +45,9 @@ protected:
   }
 
   /// Reads and checks each byte against the pattern, zero where `zero` says so.
-  void expect_read(std::uint64_t offset, std::size_t size, HolePolicy policy, std::size_t expected_size,
-                   const std::function<bool(std::uint64_t)>& zero = [](std::uint64_t) { return false; }) {
+  void expect_read(
+      std::uint64_t offset, std::size_t size, HolePolicy policy, std::size_t expected_size,
+      const std::function<bool(std::uint64_t)>& zero = [](std::uint64_t) { return false; }) {
     const auto read = view_.read(offset, size, policy, scratch_);
     ASSERT_TRUE(read.has_value()) << to_string(read.error());
     EXPECT_EQ(*read, expected_size);
@@ -155,7 +155,8 @@ TEST_F(MemoryViewTest, SeeksAsLseekDoes) {
 /// A driver that notices a new layout only when it is told of a miss, as QEMU's does.
 class SlowToNotice : public ForwardingDriver {
 public:
-  SlowToNotice(std::unique_ptr<Driver> inner, FakeDriver* fake) : ForwardingDriver{std::move(inner)}, fake_{fake} {}
+  SlowToNotice(std::unique_ptr<Driver> inner, FakeDriver* fake)
+      : ForwardingDriver{std::move(inner)}, fake_{fake} {}
   void follow_layout(bool missed) override {
     if (missed) {
       fake_->change_layout({});

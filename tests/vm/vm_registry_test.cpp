@@ -1,8 +1,7 @@
-#include "vm/vm_registry.h"
-
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 #include "util/worker.h"
+#include "vm/vm_registry.h"
 
 #include <atomic>
 #include <gtest/gtest.h>

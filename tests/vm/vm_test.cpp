@@ -1,7 +1,6 @@
-#include "vm/vm.h"
-
 #include "driver/decorators/fault_driver.h"
 #include "drivers/fake/fake_driver.h"
+#include "vm/vm.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

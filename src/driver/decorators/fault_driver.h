@@ -9,7 +9,15 @@
 
 namespace vmemfs {
 
-enum class FaultPoint : unsigned char { read, refresh, read_registers, write_registers, run_status, pause, resume };
+enum class FaultPoint : unsigned char {
+  read,
+  refresh,
+  read_registers,
+  write_registers,
+  run_status,
+  pause,
+  resume
+};
 inline constexpr std::size_t kFaultPointCount = 7;
 
 class FaultDriver : public ForwardingDriver, RegisterReader, RegisterWriter, RunControl {

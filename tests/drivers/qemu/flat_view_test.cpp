@@ -1,8 +1,8 @@
 // Against real QEMU guests (TCG, firmware only): what its own monitor says is the truth.
 #include "core/text.h"
 #include "drivers/qemu/flat_view.h"
-#include "support/qemu_guest.h"
 #include "host/host_memory.h"
+#include "support/qemu_guest.h"
 
 #include <algorithm>
 #include <array>

@@ -24,6 +24,7 @@ constexpr std::uint64_t kMiB = 1 << 20;
 struct Settings {
   int rounds = 7;
   std::chrono::milliseconds sample{350};
+  bool sizes = true;
   std::string json;
 };
 
@@ -297,17 +298,22 @@ Settings parse(int argc, char** argv) {
     if (arg == "--quick") {
       settings.rounds = 3;
       settings.sample = std::chrono::milliseconds{150};
+    } else if (arg == "--no-sizes") {
+      settings.sizes = false;
     } else if (arg == "--json" && i + 1 < argc) {
       settings.json = argv[++i];
     } else {
-      throw std::runtime_error{"usage: mount_bench [--quick] [--json FILE]"};
+      throw std::runtime_error{"usage: mount_bench [--quick] [--no-sizes] [--json FILE]"};
     }
   }
   return settings;
 }
 
 void run(const Settings& settings) {
-  nlohmann::ordered_json json{{"ways", compare_ways(settings)}, {"sizes", compare_sizes(settings)}};
+  nlohmann::ordered_json json{{"ways", compare_ways(settings)}};
+  if (settings.sizes) {
+    json["sizes"] = compare_sizes(settings);
+  }
   if (!settings.json.empty()) {
     constexpr int kIndent = 1;
     std::ofstream{settings.json} << json.dump(kIndent) << '\n';

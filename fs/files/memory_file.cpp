@@ -1,5 +1,7 @@
 #include "fs/files/memory_file.h"
 
+#include "vm/scratch_pool.h"
+
 #include <unistd.h>
 #include <utility>
 
@@ -10,14 +12,14 @@ MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::mov
 }
 
 void MemoryFile::read(Reply& reply, std::size_t size, std::uint64_t offset) {
-  thread_local ReadScratch scratch;
-  const auto bytes = vm_->read(offset, size, policy_, scratch);
+  static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
+  ScratchPool::Lease scratch{pool};
+  const auto bytes = vm_->read(offset, size, policy_, *scratch);
   if (bytes) {
-    reply.data(scratch.data());
+    reply.data((*scratch).data());
   } else {
     reply.error(bytes.error());
   }
-  scratch.release();
 }
 
 void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -23,7 +23,7 @@ enum class HolePolicy : unsigned char {
   padded, ///< holes and bad pages read as zeros
 };
 
-/// What one reading thread reuses from read to read, so that a read allocates nothing.
+/// What one read needs and the next one reuses, so that a read allocates nothing. For one thread at a time.
 class ReadScratch {
 public:
   ReadScratch();
@@ -45,7 +45,7 @@ private:
   std::vector<MemoryPin> pins_;
 };
 
-/// Thread-safe; each thread brings its own scratch. References must outlive the view.
+/// Thread-safe; each read brings its own scratch. References must outlive the view.
 class MemoryView {
 public:
   MemoryView(Driver& driver, BadPages& bad_pages) : driver_{driver}, bad_pages_{bad_pages} {}

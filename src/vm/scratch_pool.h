@@ -1,0 +1,40 @@
+// Buffers for reads, handed out again last in, first out.
+//
+// The kernel wakes waiting threads in turn, so a buffer of each thread's own would always be the one
+// that has been out of the CPU's caches the longest.
+#pragma once
+
+#include "vm/memory_view.h"
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace vmemfs {
+
+/// Thread-safe. Holds as many buffers as there ever were reads at once.
+class ScratchPool {
+public:
+  /// A scratch for one read; goes back when this ends, with what it had borrowed let go.
+  class Lease {
+  public:
+    explicit Lease(ScratchPool& pool) : pool_{pool}, scratch_{pool.take()} {}
+    ~Lease() { pool_.give_back(std::move(scratch_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    [[nodiscard]] ReadScratch& operator*() { return *scratch_; }
+
+  private:
+    ScratchPool& pool_;
+    std::unique_ptr<ReadScratch> scratch_;
+  };
+
+private:
+  std::unique_ptr<ReadScratch> take();
+  void give_back(std::unique_ptr<ReadScratch> scratch);
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<ReadScratch>> free_;
+};
+
+} // namespace vmemfs

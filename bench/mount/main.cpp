@@ -183,6 +183,20 @@ struct Ratio {
   std::string goal;
 };
 
+/// How near the mount comes to its two parts one after the other: the system call that fetches the
+/// bytes, and a FUSE reply for which none have to be fetched. Median over the rounds.
+double share_of_parts(const Samples& samples, const char* mount, const char* fetch) {
+  const auto& whole = samples.at(mount).at("seq 1M");
+  const auto& fetches = samples.at(fetch).at("seq 1M");
+  const auto& replies = samples.at(kNull).at("seq 1M");
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    shares.push_back(whole[i].bytes_per_second *
+                     (1 / fetches[i].bytes_per_second + 1 / replies[i].bytes_per_second));
+  }
+  return median(std::move(shares));
+}
+
 std::vector<Ratio> ratios(const Samples& samples) {
   const auto cpu = [&](const char* target) {
     return median_of(samples.at(target).at("seq 1M"), &Sample::cpu_seconds_per_gb);
@@ -197,6 +211,8 @@ std::vector<Ratio> ratios(const Samples& samples) {
       {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ">= 0.45"},
       {"private guest / process_vm_readv, 4 KiB pages, seq 1M", speed(kPrivate, kReadv), ">= 0.60"},
       {"private guest / process_vm_readv, huge pages, seq 1M", speed(kPrivateHuge, kReadvHuge), ""},
+      {"private guest / process_vm_readv and null server in turn, 4 KiB pages, seq 1M",
+       share_of_parts(samples, kPrivate, kReadv), ""},
       {"shared guest / QMP pmemsave, seq 1M", speed(kShared, kPmemsave), ""},
       {"private guest / QMP pmemsave, seq 1M", speed(kPrivate, kPmemsave), ""},
       {"8 bytes p50, shared guest / null server", latency(kShared), "<= 1.6"},

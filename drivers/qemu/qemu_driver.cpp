@@ -185,7 +185,21 @@ Result<void> QemuDriver::publish(Layout layout, Mappings mappings) {
   return {};
 }
 
-Result<void> QemuDriver::refresh() { return refresh(Mappings::renew); }
+Result<void> QemuDriver::refresh() {
+  count_vcpus();
+  return refresh(Mappings::renew);
+}
+
+/// vCPUs come and go as DIMMs do. Without a monitor the number on the command line stays.
+void QemuDriver::count_vcpus() {
+  if (monitor_ == nullptr) {
+    return;
+  }
+  auto session = monitor_->session();
+  if (const auto count = session.and_then([](MonitorSession& open) { return open.vcpu_count(); })) {
+    vcpus_ = *count;
+  }
+}
 
 Result<void> QemuDriver::refresh(Mappings mappings) {
   const std::scoped_lock lock{layout_mutex_};

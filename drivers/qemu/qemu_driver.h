@@ -87,6 +87,7 @@ private:
   Result<void> publish(Layout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings);
   void refresh_later();
+  void count_vcpus();
 
   void on_monitor_event(const QmpEvent& event);
   void emit(VmEvent event);

@@ -31,6 +31,7 @@ public:
   PrivateBatch(pid_t pid, Sink& sink) : pid_{pid}, sink_{sink} {}
   PrivateBatch(const PrivateBatch&) = delete;
   PrivateBatch& operator=(const PrivateBatch&) = delete;
+  ~PrivateBatch() = default;
 
   /// Queues a read; reads what is queued when there is no more room.
   void add(std::size_t tag, Hva hva, std::span<std::byte> buffer);

@@ -126,6 +126,26 @@ TEST(Registers, WhatCanNotBeSetIsRefusedBeforeAnythingChanges) {
   EXPECT_THAT(read_file(mount / "vm/control"), testing::HasSubstr("gdt.base"));
 }
 
+TEST(Registers, AHotPluggedVcpuIsThereAfterARefresh) {
+  GuestOptions options;
+  options.machine = "q35";
+  options.extra = {"-smp", "1,maxcpus=2"};
+  QemuGuest guest{options};
+  Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  EXPECT_FALSE(exists(mount / "vm/vcpus/1"));
+  const auto slots = guest.monitor().execute("query-hotpluggable-cpus");
+  for (const auto& slot : slots) {
+    if (!slot.contains("qom-path")) {
+      auto arguments = slot["props"];
+      arguments["driver"] = slot["type"];
+      arguments["id"] = "cpu1";
+      guest.monitor().execute("device_add", arguments);
+    }
+  }
+  ASSERT_EQ(try_write(mount / "vm/control", "refresh\n"), 0);
+  EXPECT_FALSE(registers_of(mount / "vm/vcpus/1/regs").empty());
+}
+
 TEST(Registers, AWholeFileCanBeEditedAndWrittenBack) {
   QemuGuest guest{{}};
   guest.pause();

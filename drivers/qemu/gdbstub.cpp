@@ -223,20 +223,19 @@ Result<void> judge(std::span<const std::string> replies, std::span<const Assignm
 Result<void> put_back(MonitorSession& session, const RunStatus& before) {
   const auto ended = session.human("gdbserver none");
   const auto now = session.run_status();
+  Result<void> state; // first of all the guest, whatever became of the stub
+  if (!now) {
+    state = tl::unexpected{now.error()};
+  } else if (before.running && !now->running && now->detail == "paused") {
+    // Another word than "paused" means that the VM stopped for a reason of its own.
+    state = session.cont();
+  } else if (!before.running && now->running) {
+    state = session.stop();
+  }
   if (!ended) {
     return tl::unexpected{ended.error()};
   }
-  if (!now) {
-    return tl::unexpected{now.error()};
-  }
-  // Another word than "paused" means that the VM stopped for a reason of its own.
-  if (before.running && !now->running && now->detail == "paused") {
-    return session.cont();
-  }
-  if (!before.running && now->running) {
-    return session.stop();
-  }
-  return {};
+  return state;
 }
 
 /// What must hold before anything is changed: a guest whose registers are known, and this vCPU.

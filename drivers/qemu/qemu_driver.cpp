@@ -48,6 +48,7 @@ Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const Qem
   if (auto watched = driver->watch_end(); !watched) {
     return tl::unexpected{watched.error()};
   }
+  driver->attached_ = true;
   return driver;
 }
 
@@ -179,6 +180,9 @@ Result<void> QemuDriver::publish(Layout layout, Mappings mappings) {
   }
   const bool changed = before != nullptr && !same_memory(before->layout(), (*memory)->layout());
   memory_.store(std::move(*memory));
+  if (gone()) { // it ended meanwhile: nothing of it stays mapped
+    memory_.store(nullptr);
+  }
   if (changed) {
     emit(VmEvent::layout_changed);
   }
@@ -215,7 +219,7 @@ Result<void> QemuDriver::refresh(Mappings mappings) {
 
 void QemuDriver::follow_layout(bool missed) {
   if (!flat_view_) {
-    if (missed) {
+    if (missed && miss_limit_.allows()) {
       refresh_later();
     }
     return;
@@ -376,6 +380,9 @@ void QemuDriver::emit(VmEvent event) {
 }
 
 void QemuDriver::on_monitor_event(const QmpEvent& event) {
+  if (!attached_) {
+    return; // what came before is in the first layout
+  }
   if (event.name == "STOP") {
     emit(VmEvent::paused);
   } else if (event.name == "RESUME") {

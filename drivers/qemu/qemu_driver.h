@@ -12,6 +12,7 @@
 #include "drivers/qemu/monitor.h"
 #include "util/fd_watcher.h"
 #include "util/published.h"
+#include "util/rate_limit.h"
 
 #include <atomic>
 #include <chrono>
@@ -103,6 +104,8 @@ private:
   Published<GuestMemory> memory_;
   std::mutex layout_mutex_; ///< one change of memory_ at a time
   std::atomic<bool> refresh_pending_{false};
+  RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking the monitor because somebody read a hole
+  std::atomic<bool> attached_{false};
 
   mutable std::mutex probe_mutex_;
   std::vector<ProbeResult> probe_;

@@ -48,12 +48,25 @@ bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContex
   return good;
 }
 
+/// Jobs use the registry and the session: none may run once these begin to end.
+class StopAtEnd {
+public:
+  explicit StopAtEnd(Worker& worker) : worker_{worker} {}
+  StopAtEnd(const StopAtEnd&) = delete;
+  StopAtEnd& operator=(const StopAtEnd&) = delete;
+  ~StopAtEnd() { worker_.stop(); }
+
+private:
+  Worker& worker_;
+};
+
 int serve(const MountOptions& options, Background& background) {
   FdWatcher watcher;
   Worker worker;
   VmRegistry vms{worker};
   Tree tree{vms, {::getuid(), ::getgid(), options.writable}};
   FileSystem file_system{tree};
+  const StopAtEnd stop_at_end{worker};
   if (!attach_all(options, vms, {watcher, worker})) {
     return kFailed;
   }

@@ -96,19 +96,19 @@ Result<void> ControlFile::write(std::string_view bytes, std::uint64_t offset) {
   return {};
 }
 
-void ControlFile::read(Reply& reply, std::size_t size, std::uint64_t offset) {
+void ControlFile::read(Reply& reply, const ReadRequest& request) {
   const std::scoped_lock lock{mutex_};
   if (vm_->driver().gone()) {
     reply.error(ErrorKind::vm_gone);
     return;
   }
-  if (fresh_ && offset == 0) {
+  if (fresh_ && (request.offset == 0 || answer_.empty())) {
     answer_ = status_text(*vm_, context_);
   }
-  if (offset < answer_begin_) { // the reader went back to the start of the file
-    answer_begin_ = offset;
+  if (request.offset < answer_begin_) { // the reader went back to the start of the file
+    answer_begin_ = request.offset;
   }
-  reply_with_part(reply, answer_, size, offset - answer_begin_);
+  reply_with_part(reply, answer_, request.size, request.offset - answer_begin_);
 }
 
 } // namespace vmemfs

@@ -20,7 +20,7 @@ public:
   ControlFile(std::shared_ptr<Vm> vm, ControlContext context) : vm_{std::move(vm)}, context_{context} {}
 
   /// What the last command through this handle had to say; without one, the VM's status.
-  void read(Reply& reply, std::size_t size, std::uint64_t offset) override;
+  void read(Reply& reply, const ReadRequest& request) override;
 
   /// One command a line, carried out in turn; the first that fails ends it.
   Result<void> write(std::string_view bytes, std::uint64_t offset) override;

@@ -11,14 +11,17 @@ MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::mov
   vm_->follow_layout();
 }
 
-void MemoryFile::read(Reply& reply, std::size_t size, std::uint64_t offset) {
+void MemoryFile::read(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
   ScratchPool::Lease scratch{pool};
-  const auto bytes = vm_->read(offset, size, policy_, *scratch);
-  if (bytes) {
-    reply.data((*scratch).data());
+  const auto bytes = vm_->read(request.offset, request.size, policy_, *scratch);
+  if (!bytes) {
+    // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
+    reply.error(bytes.error() == ErrorKind::vm_gone ? ErrorKind::vm_gone : ErrorKind::source_failed);
+  } else if (request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size()) {
+    reply.error(ErrorKind::source_failed); // the kernel then asks for each page by itself
   } else {
-    reply.error(bytes.error());
+    reply.data((*scratch).data());
   }
 }
 

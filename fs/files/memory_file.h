@@ -12,7 +12,7 @@ class MemoryFile : public OpenFile {
 public:
   MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy);
 
-  void read(Reply& reply, std::size_t size, std::uint64_t offset) override;
+  void read(Reply& reply, const ReadRequest& request) override;
   void seek(Reply& reply, std::uint64_t offset, int whence) override;
 
 private:

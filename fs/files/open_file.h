@@ -11,6 +11,13 @@
 
 namespace vmemfs {
 
+struct ReadRequest {
+  std::size_t size;
+  std::uint64_t offset;
+  /// The kernel fills pages of a private mapping: what a short answer lacks it would take for zeros.
+  bool for_mapping;
+};
+
 /// One per open(2). The kernel may call several methods of one at once, and may release it as soon as
 /// the last reply is on its way: whoever calls a method holds a reference until that has returned.
 class OpenFile : public std::enable_shared_from_this<OpenFile> {
@@ -20,8 +27,8 @@ public:
   OpenFile& operator=(const OpenFile&) = delete;
   virtual ~OpenFile() = default;
 
-  /// Answers with up to `size` bytes from `offset` on; nothing at the end.
-  virtual void read(Reply& reply, std::size_t size, std::uint64_t offset) = 0;
+  /// Answers with up to request.size bytes from request.offset on; nothing at the end.
+  virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
   /// Takes all of `bytes` or none.
   virtual Result<void> write(std::string_view bytes, std::uint64_t offset) {

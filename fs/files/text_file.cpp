@@ -6,17 +6,18 @@ void reply_with_part(Reply& reply, std::string_view text, std::size_t size, std:
   reply.text(offset < text.size() ? text.substr(static_cast<std::size_t>(offset), size) : std::string_view{});
 }
 
-void TextFile::read(Reply& reply, std::size_t size, std::uint64_t offset) {
+void TextFile::read(Reply& reply, const ReadRequest& request) {
   const std::scoped_lock lock{mutex_};
-  if (offset == 0) {
+  if (request.offset == 0 || !made_) {
     auto text = source_();
     if (!text) {
       reply.error(text.error().kind);
       return;
     }
     text_ = std::move(*text);
+    made_ = true;
   }
-  reply_with_part(reply, text_, size, offset);
+  reply_with_part(reply, text_, request.size, request.offset);
 }
 
 } // namespace vmemfs

@@ -19,12 +19,13 @@ public:
 
   /// A read at 0 makes the text anew; reads further on are from that same text, so that what one
   /// reader puts together is one state.
-  void read(Reply& reply, std::size_t size, std::uint64_t offset) override;
+  void read(Reply& reply, const ReadRequest& request) override;
 
 private:
   const Source source_;
   std::mutex mutex_;
   std::string text_;
+  bool made_ = false;
 };
 
 } // namespace vmemfs

@@ -173,7 +173,10 @@ void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "read", [&](Reply& reply) { file->read(reply, size, static_cast<std::uint64_t>(offset)); });
+  answer(request, "read", [&](Reply& reply) {
+    // read(2) names its caller, the filling of pages does not.
+    file->read(reply, {size, static_cast<std::uint64_t>(offset), info->lock_owner == 0});
+  });
 }
 
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,

@@ -59,7 +59,7 @@ Tree::Tree(VmRegistry& vms, TreeOptions options) : vms_{vms}, options_{options},
 
 Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
   auto vm = vms_.find(node.vm);
-  if (vm == nullptr) {
+  if (vm == nullptr || vm->driver().gone()) {
     return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
   }
   return vm;
@@ -180,6 +180,9 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
   case NodeKind::mem_padded: return std::make_unique<MemoryFile>(vm, HolePolicy::padded);
   case NodeKind::maps:
     return std::make_unique<TextFile>([vm]() -> Result<std::string> {
+      if (vm->driver().gone()) {
+        return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+      }
       vm->follow_layout();
       return maps_text(*vm->driver().memory_map());
     });

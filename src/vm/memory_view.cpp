@@ -22,11 +22,6 @@ void truncate(std::vector<iovec>& data, std::size_t keep) {
   data.resize(i);
 }
 
-/// Where another look at the map may help: it says hole, or the memory went away under the map.
-bool may_be_old_map(ErrorKind failure) {
-  return failure == ErrorKind::hole || failure == ErrorKind::source_failed;
-}
-
 } // namespace
 
 ReadScratch::ReadScratch() : staging_{std::make_unique_for_overwrite<std::byte[]>(MemoryView::kMaxRead)} {
@@ -49,12 +44,14 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
   for (bool retried = false;; retried = true) {
     const std::uint64_t end = map->ram_end().value();
     Attempt result;
+    result.outside = offset >= end;
     scratch.clear();
     if (offset < end) {
       const std::uint64_t count = std::min<std::uint64_t>({size, kMaxRead, end - offset});
       result = attempt(*map, {Gpa{offset}, Gpa{offset + count}}, policy, scratch);
     }
-    if (result.failure && may_be_old_map(*result.failure) && !retried) {
+    // The map may be old: it has nothing there, or the memory went away under it.
+    if ((result.outside || result.failure == ErrorKind::source_failed) && !retried) {
       driver_.follow_layout(true);
       if (auto now = driver_.memory_map(); now != map) {
         map = std::move(now);
@@ -73,17 +70,19 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
   }
 }
 
-/// Cuts [begin, end) at the borders of regions and lays the pieces out in scratch. Returns what ends
-/// the read early, if anything does.
-std::optional<ErrorKind> MemoryView::plan(const MemoryMap& map, GpaRange range, HolePolicy policy,
-                                          ReadScratch& scratch) {
+/// Cuts [begin, end) at the borders of regions and lays the pieces out in scratch.
+MemoryView::Attempt MemoryView::plan(const MemoryMap& map, GpaRange range, HolePolicy policy,
+                                     ReadScratch& scratch) {
+  Attempt attempt;
   DirectMemory* const direct = driver_.direct_memory();
   for (Gpa here = range.begin; here < range.end;) {
     const MemoryMap::Stretch stretch = map.at(here);
     const std::size_t count = std::min(stretch.range.end, range.end) - here;
     if (stretch.region == nullptr) {
+      attempt.outside = true;
       if (policy == HolePolicy::honest) {
-        return ErrorKind::hole;
+        attempt.failure = ErrorKind::hole;
+        return attempt;
       }
       scratch.data_.push_back(to_iovec(zeros().first(count)));
     } else {
@@ -102,7 +101,7 @@ std::optional<ErrorKind> MemoryView::plan(const MemoryMap& map, GpaRange range, 
     }
     here = here + count;
   }
-  return std::nullopt;
+  return attempt;
 }
 
 /// Goes on behind each bad page of a piece; what could not be read is zeros.
@@ -126,8 +125,7 @@ void MemoryView::read_past_bad_pages(ReadPiece& piece) {
 
 MemoryView::Attempt MemoryView::attempt(const MemoryMap& map, GpaRange range, HolePolicy policy,
                                         ReadScratch& scratch) {
-  Attempt result;
-  result.failure = plan(map, range, policy, scratch);
+  Attempt result = plan(map, range, policy, scratch);
   if (!scratch.pieces_.empty()) {
     driver_.read(scratch.pieces_);
   }
@@ -137,11 +135,12 @@ MemoryView::Attempt MemoryView::attempt(const MemoryMap& map, GpaRange range, Ho
       read_past_bad_pages(piece);
     }
     if (piece.failure == ErrorKind::vm_gone) {
-      return {0, ErrorKind::vm_gone};
+      return {0, ErrorKind::vm_gone, false};
     }
     if (piece.failure && !cut) {
       cut = piece.gpa + piece.done;
       result.failure = piece.failure;
+      result.outside = result.outside || piece.failure == ErrorKind::hole;
     }
   }
   if (cut) {

@@ -68,11 +68,11 @@ public:
 private:
   struct Attempt {
     std::size_t bytes = 0;
-    std::optional<ErrorKind> failure; ///< what ended the read early
+    std::optional<ErrorKind> failure{}; ///< what ended the read early
+    bool outside = false;               ///< some of it lies where the map has nothing
   };
   Attempt attempt(const MemoryMap& map, GpaRange range, HolePolicy policy, ReadScratch& scratch);
-  std::optional<ErrorKind> plan(const MemoryMap& map, GpaRange range, HolePolicy policy,
-                                ReadScratch& scratch);
+  Attempt plan(const MemoryMap& map, GpaRange range, HolePolicy policy, ReadScratch& scratch);
   void read_past_bad_pages(ReadPiece& piece);
 
   Driver& driver_;

@@ -65,7 +65,7 @@ void Vm::note_state(bool running, PausedBy by) {
   }
   // A pause that was known keeps its owner and its time.
   std::int64_t runs = 0;
-  if (stands_since_ns_.compare_exchange_strong(runs, wall_ns())) {
+  if (stands_since_ns_.compare_exchange_strong(runs, wall_ns()) && paused_by_ != PausedBy::us) {
     paused_by_ = by;
   }
 }
@@ -137,6 +137,8 @@ Result<void> Vm::pause() {
     note_state(false, PausedBy::us);
     new_epoch();
     log::info("{}: paused", name_);
+  } else if (paused.error().kind == ErrorKind::timed_out || paused.error().kind == ErrorKind::source_failed) {
+    paused_by_ = PausedBy::us; // it may still come to a stand, and then it was us
   }
   return noted(std::move(paused));
 }

@@ -14,6 +14,7 @@
 #include <set>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <thread>
 #include <unistd.h>
 
@@ -152,6 +153,36 @@ TEST_F(FakeMount, PrivateMappingsWork) {
     ASSERT_EQ(static_cast<const std::byte*>(bytes)[i], fake_byte(0x100000 + i));
   }
   ::munmap(bytes, kMiB);
+}
+
+TEST_F(FakeMount, AMappingOfAHoleFaultsAndIsNeverZeros) {
+  const UniqueFd file = open("mem");
+  void* const mapping = ::mmap(nullptr, 0x200000, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  ASSERT_NE(mapping, MAP_FAILED);
+  const auto* const bytes = static_cast<const std::byte*>(mapping);
+  // A system call reports as EFAULT what would be SIGBUS to a load.
+  const auto fetch = [&](std::uint64_t at) -> std::optional<std::byte> {
+    std::byte byte{};
+    const iovec local{&byte, 1};
+    const iovec remote{const_cast<std::byte*>(bytes + at), 1};
+    return ::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0) == 1 ? std::optional{byte} : std::nullopt;
+  };
+  EXPECT_EQ(fetch(0x9f123), fake_byte(0x9f123)); // reading around it runs into the hole
+  EXPECT_EQ(fetch(0xa0000), std::nullopt);
+  EXPECT_EQ(fetch(0x5800), std::nullopt);
+  EXPECT_EQ(fetch(0x4800), fake_byte(0x4800));
+  EXPECT_EQ(fetch(0xc0001), fake_byte(0xc0001));
+  ::munmap(mapping, 0x200000);
+}
+
+TEST_F(FakeMount, TextCanBeReadFromTheMiddle) {
+  for (const char* name : {"maps", "info", "control", "vcpus/0/regs"}) {
+    const std::string whole = read_file(mount_ / ("vm/" + std::string{name}));
+    const UniqueFd file = open(name);
+    const auto read = pread_at(file.get(), 10, 5);
+    ASSERT_EQ(read.bytes.size(), 5U) << name;
+    EXPECT_EQ(std::memcmp(read.bytes.data(), whole.data() + 10, 5), 0) << name;
+  }
 }
 
 TEST_F(FakeMount, MemoryTakesNoWriteNoTruncationNoAppend) {

@@ -182,7 +182,7 @@ TEST(Sparse, ReadingA2GiBGuestThatTouched100MiBTakesNoHostMemory) {
     EXPECT_EQ(memfd > 100 * kMiB, shared);
     const std::uint64_t rss = rss_of(guest.pid(), "RssAnon:") + rss_of(guest.pid(), "RssShmem:");
     EXPECT_GT(rss, 100 * kMiB);
-    const std::uint64_t daemon = rss_of(mount.daemon().pid(), "RssAnon:");
+    [[maybe_unused]] const std::uint64_t daemon = rss_of(mount.daemon().pid(), "RssAnon:");
     EXPECT_EQ(run({"sh", "-c", "cat " + mount / "vm/mem_padded" + " > /dev/null"}).code, 0);
     constexpr std::uint64_t kNoise = 4 * kMiB; // QEMU's own doing meanwhile
     EXPECT_EQ(memfd_memory(guest.pid()), memfd);

@@ -73,6 +73,7 @@ TEST_F(VmTest, FailuresAreKeptInWords) {
     const auto paused = vm_->pause();
     ASSERT_FALSE(paused.has_value());
     EXPECT_EQ(paused.error().kind, ErrorKind::timed_out);
+    EXPECT_TRUE(vm_->run_status()->running);
     EXPECT_EQ(vm_->paused_by(), PausedBy::nobody);
   }
   EXPECT_THAT(vm_->last_error(), HasSubstr("injected failure"));
@@ -80,6 +81,15 @@ TEST_F(VmTest, FailuresAreKeptInWords) {
   EXPECT_FALSE(vm_->refresh().has_value());
   fault_->fail_nth(FaultPoint::resume, 1);
   EXPECT_FALSE(vm_->resume().has_value());
+}
+
+TEST_F(VmTest, APauseThatCameTooLateIsStillOurs) {
+  fault_->fail_nth(FaultPoint::pause, 1, ErrorKind::timed_out);
+  EXPECT_FALSE(vm_->pause().has_value());
+  fake_->set_running(false); // QEMU did it after all
+  EXPECT_EQ(vm_->paused_by(), PausedBy::us);
+  vm_->let_go();
+  EXPECT_TRUE(vm_->run_status()->running);
 }
 
 TEST_F(VmTest, AnEndedVmSaysSo) {

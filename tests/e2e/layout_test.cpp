@@ -300,11 +300,11 @@ TEST_P(MoreLayouts, TwoNumaNodes) {
 }
 
 TEST_P(MoreLayouts, AHotPluggedDimmAppearsInFilesThatAreOpen) {
-  const RamFile files[2];
+  const RamFile file;
   GuestOptions options;
   options.machine = "q35";
   options.memory = "256M,slots=4,maxmem=4G";
-  const auto dimm = backend_args(GetParam(), "d0", "128M", files[1].path());
+  const auto dimm = backend_args(GetParam(), "d0", "128M", file.path());
   QemuGuest guest{options};
   guest.pause();
   Mount mount{three_ways(guest, guest.test_socket())};

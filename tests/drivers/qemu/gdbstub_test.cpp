@@ -35,11 +35,7 @@ TEST(Gdbstub, UnsettableRegistersAreNamed) {
 
 class SetRegisters : public testing::Test {
 protected:
-  void SetUp() override {
-    if (!have_qemu()) {
-      GTEST_SKIP() << "no qemu-system-x86_64";
-    }
-  }
+  void SetUp() override { ASSERT_TRUE(have_qemu()) << "no qemu-system-x86_64; run scripts/bootstrap --test"; }
 
   static Result<void> set(QemuChild& qemu, std::uint32_t vcpu, std::vector<RegisterValue> values) {
     Monitor monitor{qemu.qmp_path(), kPlenty, false};

@@ -178,11 +178,7 @@ TEST(Monitor, NeverUsedKeptMonitorEnds) { const Monitor monitor{"/nonexistent", 
 
 class RealMonitor : public testing::Test {
 protected:
-  void SetUp() override {
-    if (!have_qemu()) {
-      GTEST_SKIP() << "no qemu-system-x86_64";
-    }
-  }
+  void SetUp() override { ASSERT_TRUE(have_qemu()) << "no qemu-system-x86_64; run scripts/bootstrap --test"; }
 };
 
 TEST_F(RealMonitor, StopAndCont) {

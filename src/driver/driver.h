@@ -12,6 +12,7 @@
 #include "core/memory_map.h"
 #include "core/registers.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,6 +32,18 @@ struct ReadPiece {
   std::optional<ErrorKind> failure; ///< why done < buffer.size(); never set on a complete piece
 };
 
+/// What reading costs, roughly: what it takes to decide whether a page cache pays.
+struct ReadCost {
+  std::chrono::nanoseconds call{0}; ///< of a batch, whatever its size
+  std::chrono::nanoseconds page{0}; ///< of each 4 KiB in it
+};
+
+/// What became of a write.
+struct WriteOutcome {
+  std::size_t done = 0;         ///< bytes from the start that are in guest memory now
+  std::optional<Error> failure; ///< why done is less than all; never set where all was written
+};
+
 /// What the user is told about a VM; fixed for the life of the driver instance.
 struct VmIdentity {
   std::string name;   ///< as the hypervisor has it, not trusted, may be empty
@@ -44,6 +57,7 @@ struct AccessReport {
   std::string ram;
   std::string registers;
   std::string run_control;
+  std::string writes; ///< how guest memory is written, or why it can't be
 };
 
 /// One thing that was tried while attaching, for `info`.
@@ -66,6 +80,17 @@ public:
   /// be truncated at any time, which is EFAULT to a system call but SIGBUS to a load. They stay
   /// mapped while `pin` lives. Borrowing allocates no guest memory.
   [[nodiscard]] virtual std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) = 0;
+};
+
+class MemoryWriter {
+public:
+  virtual ~MemoryWriter() = default;
+
+  /// Writes all of `bytes` or as much of them from the start as it can. The caller has seen to it that
+  /// all of it lies in writable regions of the map, but the map may have changed since: what is no
+  /// memory any more is refused. When this returns, what was written holds for the guest's reads and for
+  /// its instruction fetches alike.
+  [[nodiscard]] virtual WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) = 0;
 };
 
 class RegisterReader {
@@ -94,14 +119,27 @@ public:
   [[nodiscard]] virtual Result<RunStatus> run_status() = 0;
   [[nodiscard]] virtual Result<void> pause() = 0;
   [[nodiscard]] virtual Result<void> resume() = 0;
+
+  /// What another process needs to let this VM run again should this one die: for
+  /// DriverType::resume_orphan(), and for nobody else. Empty: there is no way.
+  [[nodiscard]] virtual std::string resume_ticket() const { return {}; }
 };
 
-enum class VmEvent : unsigned char { paused, resumed, reset, layout_changed, gone };
+enum class VmEvent : unsigned char {
+  paused,
+  resumed,
+  reset,
+  layout_changed,
+  state_unclear, ///< the guest may have run since it was last known to stand
+  gone,
+};
 
 class VmListener {
 public:
   virtual ~VmListener() = default;
-  /// Called on a thread of the driver; must return soon and must not call back into the driver.
+  /// Called on any thread, also from inside a call into the driver; must return soon and must not call
+  /// back into the driver. An event may be told twice, or late, but what it tells of happened before
+  /// anything that a later call of run_status() finds.
   virtual void on_vm_event(VmEvent event) = 0;
 };
 
@@ -130,6 +168,19 @@ public:
   /// nothing. `missed` says that somebody has just read where the map has a hole. For the read path.
   virtual void follow_layout(bool missed) { static_cast<void>(missed); }
 
+  /// Looks whether a VM that run_status() last found standing may have run since, where that is cheap
+  /// (microseconds, no monitor), and tells the listener. For the read path.
+  virtual void follow_state() {}
+
+  /// How long it may take at most until the listener has heard that somebody else let the VM run, if
+  /// follow_state() is called before every read. Nothing: it may never hear of it.
+  [[nodiscard]] virtual std::optional<std::chrono::milliseconds> state_delay() const { return std::nullopt; }
+
+  /// The memory can't change at all, as that of a dump.
+  [[nodiscard]] virtual bool frozen() const { return false; }
+
+  [[nodiscard]] virtual ReadCost read_cost() const { return {}; }
+
   /// True once the VM has ended; stays true.
   [[nodiscard]] virtual bool gone() const = 0;
 
@@ -141,6 +192,7 @@ public:
 
   // The rest by asking. Pointers stay valid as long as the driver.
   [[nodiscard]] virtual DirectMemory* direct_memory() { return nullptr; }
+  [[nodiscard]] virtual MemoryWriter* memory_writer() { return nullptr; }
   [[nodiscard]] virtual RegisterReader* register_reader() { return nullptr; }
   [[nodiscard]] virtual RegisterWriter* register_writer() { return nullptr; }
   [[nodiscard]] virtual RunControl* run_control() { return nullptr; }

@@ -1,9 +1,11 @@
 // A kind of driver: its name, its parameters, and how to open one.
 #pragma once
 
+#include "core/text.h"
 #include "driver/driver.h"
 #include "driver/params.h"
 
+#include <fmt/format.h>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,7 +19,7 @@ class Worker;
 /// What drivers share. Outlives every driver.
 struct DriverContext {
   FdWatcher& watcher; ///< one thread that waits for all descriptors
-  Worker& worker;     ///< one thread for work that a read must not wait for
+  Worker& worker;     ///< for work that a read must not wait for
 };
 
 class DriverType {
@@ -32,6 +34,14 @@ public:
 
   [[nodiscard]] virtual Result<std::unique_ptr<Driver>> open(const Params& params,
                                                              const DriverContext& context) const = 0;
+
+  /// Lets a VM run again that an earlier process paused, by the ticket that its driver gave out
+  /// (RunControl::resume_ticket), where that is still the same VM and still stands. No error where there is
+  /// nothing to do any more. Called in the guardian, a process without drivers and threads.
+  [[nodiscard]] virtual Result<void> resume_orphan(std::string_view ticket) const {
+    return fail(ErrorKind::unsupported, name(),
+                fmt::format("can't resume by ticket '{}'", printable(ticket)));
+  }
 };
 
 } // namespace vmemfs

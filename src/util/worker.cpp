@@ -2,44 +2,63 @@
 
 #include "util/signals.h"
 
-#include <utility>
-
 namespace vmemfs {
 
-Worker::Worker() {
+Worker::Worker(unsigned threads) {
   const SignalsBlocked blocked;
-  thread_ = std::jthread{[this](const std::stop_token& stop) { run(stop); }};
+  for (unsigned i = 0; i < threads; ++i) {
+    threads_.emplace_back([this](const std::stop_token& stop) { run(stop); });
+  }
 }
 
 Worker::~Worker() { stop(); }
 
 void Worker::stop() {
-  thread_.request_stop();
-  if (thread_.joinable()) {
-    thread_.join();
+  {
+    const std::scoped_lock lock{mutex_};
+    stopped_ = true;
+    jobs_.clear();
+  }
+  for (std::jthread& thread : threads_) {
+    thread.request_stop();
+  }
+  for (std::jthread& thread : threads_) {
+    if (thread.joinable()) {
+      thread.join();
+    }
   }
 }
 
-void Worker::post(std::function<void()> job) {
+void Worker::post_at(Clock::time_point due, std::function<void()> job) {
   {
-    const std::lock_guard lock{mutex_};
-    jobs_.push_back(std::move(job));
+    const std::scoped_lock lock{mutex_};
+    if (stopped_) {
+      return;
+    }
+    jobs_.emplace(Due{due, next_order_++}, std::move(job));
   }
-  ready_.notify_one();
+  changed_.notify_all(); // also those that wait for a later job
 }
 
 void Worker::run(const std::stop_token& stop) {
-  while (true) {
-    std::function<void()> job;
-    {
-      std::unique_lock lock{mutex_};
-      if (!ready_.wait(lock, stop, [this] { return !jobs_.empty(); }) || stop.stop_requested()) {
-        return;
-      }
-      job = std::move(jobs_.front());
-      jobs_.pop_front();
+  std::unique_lock lock{mutex_};
+  while (!stop.stop_requested()) {
+    if (jobs_.empty()) {
+      changed_.wait(lock, stop, [this] { return !jobs_.empty(); });
+      continue;
     }
+    const Due first = jobs_.begin()->first;
+    if (first.first > Clock::now()) {
+      changed_.wait_until(lock, stop, first.first,
+                          [&] { return jobs_.empty() || jobs_.begin()->first < first; });
+      continue;
+    }
+    auto job = std::move(jobs_.begin()->second);
+    jobs_.erase(jobs_.begin());
+    lock.unlock();
     job();
+    job = nullptr; // what it holds ends outside of the lock
+    lock.lock();
   }
 }
 

@@ -1,36 +1,51 @@
-// One thread that runs small jobs in turn: for work that a reader must not wait for.
+// Threads that run small jobs, at once or later: for work that a reader must not wait for.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
-#include <deque>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <stop_token>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace vmemfs {
 
+/// Thread-safe. With one thread, jobs that are due run in the order in which they were posted.
 class Worker {
 public:
+  using Clock = std::chrono::steady_clock;
+
   /// Throws std::system_error where no thread can be started.
-  Worker();
+  explicit Worker(unsigned threads = 1);
   ~Worker(); ///< as stop()
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Finishes the running job and drops the rest; later ones are dropped as well. Not to be run by a job.
+  /// Finishes the running jobs and drops the rest; later ones are dropped as well. Not to be run by a job.
   void stop();
 
   /// `job` must not throw; what it refers to must be kept alive by itself (capture a weak_ptr).
-  void post(std::function<void()> job);
+  void post(std::function<void()> job) { post_at(Clock::time_point::min(), std::move(job)); }
+  void post_after(Clock::duration delay, std::function<void()> job) {
+    post_at(Clock::now() + delay, std::move(job));
+  }
 
 private:
+  using Due = std::pair<Clock::time_point, std::uint64_t>; ///< when, and in which order
+
+  void post_at(Clock::time_point due, std::function<void()> job);
   void run(const std::stop_token& stop);
 
-  std::mutex mutex_;
-  std::condition_variable_any ready_;
-  std::deque<std::function<void()>> jobs_;
-  std::jthread thread_;
+  std::mutex mutex_; ///< guards what follows, up to the threads
+  std::condition_variable_any changed_;
+  std::map<Due, std::function<void()>> jobs_;
+  std::uint64_t next_order_ = 0;
+  bool stopped_ = false;
+  std::vector<std::jthread> threads_;
 };
 
 } // namespace vmemfs

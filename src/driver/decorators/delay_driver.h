@@ -17,6 +17,11 @@ public:
     std::this_thread::sleep_for(delay_);
     ForwardingDriver::read(pieces);
   }
+  ReadCost read_cost() const override {
+    ReadCost cost = ForwardingDriver::read_cost();
+    cost.call += delay_;
+    return cost;
+  }
   /// Memory behind a delay is not at hand, so it can't be named.
   DirectMemory* direct_memory() override { return nullptr; }
 

@@ -18,11 +18,16 @@ public:
   void read(std::span<ReadPiece> pieces) override { inner_->read(pieces); }
   Result<void> refresh() override { return inner_->refresh(); }
   void follow_layout(bool missed) override { inner_->follow_layout(missed); }
+  void follow_state() override { inner_->follow_state(); }
+  std::optional<std::chrono::milliseconds> state_delay() const override { return inner_->state_delay(); }
+  bool frozen() const override { return inner_->frozen(); }
+  ReadCost read_cost() const override { return inner_->read_cost(); }
   bool gone() const override { return inner_->gone(); }
   AccessReport access() const override { return inner_->access(); }
   std::vector<ProbeResult> probe() const override { return inner_->probe(); }
   void set_listener(VmListener* listener) override { inner_->set_listener(listener); }
   DirectMemory* direct_memory() override { return inner_->direct_memory(); }
+  MemoryWriter* memory_writer() override { return inner_->memory_writer(); }
   RegisterReader* register_reader() override { return inner_->register_reader(); }
   RegisterWriter* register_writer() override { return inner_->register_writer(); }
   RunControl* run_control() override { return inner_->run_control(); }

@@ -1,4 +1,5 @@
 #include "fs/app/daemon.h"
+#include "fs/app/guardian_process.h"
 #include "fs/app/list_drivers.h"
 #include "fs/app/options.h"
 
@@ -12,6 +13,9 @@ int main(int argc, char** argv) try {
   }
   if (command_line.drivers) {
     return vmemfs::list_drivers(command_line.drivers->name);
+  }
+  if (command_line.guardian) {
+    return vmemfs::run_guardian();
   }
   return command_line.exit_code;
 } catch (const std::exception& exception) {

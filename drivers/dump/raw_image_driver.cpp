@@ -63,7 +63,7 @@ void RawImageDriver::read(std::span<ReadPiece> pieces) {
 
 AccessReport RawImageDriver::access() const {
   return {"the whole file is one range", "pread of the file", "none: a raw image has no registers",
-          "none: an image does not run"};
+          "none: an image does not run", "none: an image is read only"};
 }
 
 } // namespace vmemfs

@@ -17,6 +17,7 @@ public:
   std::shared_ptr<const MemoryMap> memory_map() const override { return map_; }
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override { return {}; } ///< an image does not change its shape
+  bool frozen() const override { return true; }
   bool gone() const override { return false; }
   AccessReport access() const override;
   void set_listener(VmListener* /*listener*/) override {} ///< nothing ever happens to an image

@@ -68,6 +68,7 @@ void fill_pattern(Gpa gpa, std::span<std::byte> buffer) {
 
 FakeDriver::FakeDriver(FakeOptions options)
     : options_{std::move(options)}, identity_{options_.name, "00000000-0000-4000-8000-00000000fa4e", "fake"} {
+  bad_ = options_.bad;
   for (std::uint32_t vcpu = 0; vcpu < options_.vcpus; ++vcpu) {
     registers_.push_back(scripted_registers(vcpu));
   }
@@ -103,7 +104,7 @@ void FakeDriver::read_piece(const MemoryMap& map, ReadPiece& piece) const {
       return;
     }
     std::size_t count = std::min<std::uint64_t>(stretch.range.size(), piece.buffer.size() - piece.done);
-    for (const GpaRange& bad : options_.bad) {
+    for (const GpaRange& bad : bad_) {
       if (bad.contains(here)) {
         piece.failure = ErrorKind::bad_page;
         return;
@@ -117,13 +118,91 @@ void FakeDriver::read_piece(const MemoryMap& map, ReadPiece& piece) const {
       std::ranges::fill(target, std::byte{0});
     } else {
       fill_pattern(here, target);
+      lay_over(here, target);
     }
     piece.done += count;
   }
 }
 
+/// Puts in what was written.
+void FakeDriver::lay_over(Gpa gpa, std::span<std::byte> target) const {
+  for (auto page = written_.lower_bound(Gfn{gpa}); page != written_.end(); ++page) {
+    const Gpa begin = std::max(page->first.gpa(), gpa);
+    const Gpa end = std::min(page->first.gpa() + kPageSize, gpa + target.size());
+    if (begin >= end) {
+      return;
+    }
+    std::memcpy(target.data() + (begin - gpa), page->second.data() + begin.page_offset(), end - begin);
+  }
+}
+
+/// Needs memory_mutex_.
+void FakeDriver::store(Gpa gpa, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto [page, is_new] = written_.try_emplace(Gfn{gpa});
+    if (is_new) {
+      fill_pattern(page->first.gpa(), page->second);
+    }
+    const std::size_t count = std::min<std::size_t>(bytes.size(), kPageSize - gpa.page_offset());
+    std::memcpy(page->second.data() + gpa.page_offset(), bytes.data(), count);
+    gpa = gpa + count;
+    bytes = bytes.subspan(count);
+  }
+}
+
+WriteOutcome FakeDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
+  log_call("write");
+  if (gone_) {
+    return {0, Error{ErrorKind::vm_gone, "fake", "the VM has ended"}};
+  }
+  const auto map = memory_map();
+  std::size_t fits = 0;
+  while (fits < bytes.size()) {
+    const auto stretch = map->at(gpa + fits);
+    if (stretch.region == nullptr || !stretch.region->writable) {
+      break;
+    }
+    fits = std::min<std::uint64_t>(bytes.size(), stretch.range.end - gpa);
+  }
+  const std::scoped_lock lock{memory_mutex_};
+  for (const GpaRange& bad : bad_) {
+    if (gpa < bad.end && bad.begin < gpa + fits) {
+      fits = bad.begin > gpa ? bad.begin - gpa : 0;
+    }
+  }
+  store(gpa, bytes.first(fits));
+  if (fits < bytes.size()) {
+    return {fits, Error{ErrorKind::source_failed, "fake", "this memory takes no write"}};
+  }
+  return {fits, std::nullopt};
+}
+
+bool FakeDriver::guest_writes(Gpa gpa, std::span<const std::byte> bytes) {
+  const std::scoped_lock lock{mutex_};
+  if (!running_) {
+    return false;
+  }
+  const std::scoped_lock memory{memory_mutex_};
+  store(gpa, bytes);
+  return true;
+}
+
+void FakeDriver::reset() {
+  {
+    const std::scoped_lock lock{memory_mutex_};
+    written_.clear();
+  }
+  emit(VmEvent::reset);
+}
+
+void FakeDriver::set_bad(std::vector<GpaRange> bad) {
+  const std::scoped_lock lock{memory_mutex_};
+  bad_ = std::move(bad);
+}
+
 void FakeDriver::read(std::span<ReadPiece> pieces) {
   const auto map = memory_map();
+  const std::shared_lock lock{memory_mutex_};
   for (ReadPiece& piece : pieces) {
     read_piece(*map, piece);
   }
@@ -147,7 +226,8 @@ Result<void> FakeDriver::refresh() {
 }
 
 AccessReport FakeDriver::access() const {
-  return {"made up from the parameters", "made up: a function of the address", "scripted", "a flag"};
+  return {"made up from the parameters", "made up: a function of the address", "scripted", "a flag",
+          "kept in this process"};
 }
 
 Result<void> FakeDriver::check_vcpu(VcpuId vcpu) const {
@@ -200,7 +280,7 @@ Result<void> FakeDriver::pause() {
   if (gone_) {
     return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
   }
-  set_running(false);
+  change_state(false, options_.events_of_own_commands);
   return {};
 }
 
@@ -209,7 +289,7 @@ Result<void> FakeDriver::resume() {
   if (gone_) {
     return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
   }
-  set_running(true);
+  change_state(true, options_.events_of_own_commands);
   return {};
 }
 
@@ -234,16 +314,15 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
   }
 }
 
-void FakeDriver::set_running(bool running) {
-  bool changed = false;
-  {
-    const std::scoped_lock lock{mutex_};
-    changed = std::exchange(running_, running) != running;
-  }
-  if (changed) {
-    emit(running ? VmEvent::resumed : VmEvent::paused);
+/// The event is told under the lock of the state, so that whoever finds the new state finds it told.
+void FakeDriver::change_state(bool running, bool tell) {
+  const std::scoped_lock lock{listener_mutex_, mutex_};
+  if (std::exchange(running_, running) != running && listener_ != nullptr && tell) {
+    listener_->on_vm_event(running ? VmEvent::resumed : VmEvent::paused);
   }
 }
+
+void FakeDriver::set_running(bool running) { change_state(running, true); }
 
 std::vector<std::string> FakeDriver::calls() const {
   const std::scoped_lock lock{mutex_};

@@ -1,14 +1,20 @@
 // A guest made of patterns: for tests, benchmarks and for trying the filesystem without a hypervisor.
 //
-// Every 8-byte word of memory is a function of its address, so that any reader can check any byte.
+// Every 8-byte word of memory is a function of its address, so that any reader can check any byte, until
+// somebody writes there.
 #pragma once
 
 #include "driver/driver.h"
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +33,9 @@ struct FakeOptions {
   std::vector<GpaRange> roms;
   std::vector<GpaRange> bad; ///< in the map, but every read there fails with bad_page
   FakePattern pattern = FakePattern::address;
+  bool events_of_own_commands =
+      true;                       ///< also pause() and resume() are told, as QMP does on a kept connection
+  std::string resume_ticket = {}; ///< none: this guest ends with its process
 };
 
 /// The aligned 8-byte word (little endian) at `gpa` under FakePattern::address.
@@ -34,7 +43,7 @@ struct FakeOptions {
   return (gpa.value() >> 3U) * 0x9e3779b97f4a7c15U ^ 0x766d656d66735f31U;
 }
 
-class FakeDriver : public Driver, DirectMemory, RegisterReader, RegisterWriter, RunControl {
+class FakeDriver : public Driver, DirectMemory, MemoryWriter, RegisterReader, RegisterWriter, RunControl {
 public:
   static Result<std::unique_ptr<FakeDriver>> create(FakeOptions options);
 
@@ -48,14 +57,23 @@ public:
   AccessReport access() const override;
   void set_listener(VmListener* listener) override;
   DirectMemory* direct_memory() override { return options_.pattern == FakePattern::zero ? this : nullptr; }
+  MemoryWriter* memory_writer() override { return options_.pattern == FakePattern::address ? this : nullptr; }
+  /// Its events come with what they tell of.
+  std::optional<std::chrono::milliseconds> state_delay() const override {
+    return std::chrono::milliseconds{0};
+  }
   RegisterReader* register_reader() override { return this; }
   RegisterWriter* register_writer() override { return this; }
   RunControl* run_control() override { return this; }
 
   // What a test does to the guest.
-  void die();                                           ///< the VM ends
-  void change_layout(std::vector<GpaRange> holes);      ///< takes effect at once, as a hotplug does
-  void set_running(bool running);                       ///< somebody else's pause or resume
+  void die();                                      ///< the VM ends
+  void change_layout(std::vector<GpaRange> holes); ///< takes effect at once, as a hotplug does
+  void set_running(bool running);                  ///< somebody else's pause or resume
+  void reset();                                    ///< the guest is reset: all that was written is gone
+  /// The guest writes to its memory; false, and nothing is written, while it stands.
+  bool guest_writes(Gpa gpa, std::span<const std::byte> bytes);
+  void set_bad(std::vector<GpaRange> bad);              ///< which pages are refused from now on
   [[nodiscard]] std::vector<std::string> calls() const; ///< names of the calls so far, reads left out
 
 private:
@@ -67,8 +85,13 @@ private:
   Result<RunStatus> run_status() override;
   Result<void> pause() override;
   Result<void> resume() override;
+  std::string resume_ticket() const override { return options_.resume_ticket; }
 
+  WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
+  void change_state(bool running, bool tell);
   void read_piece(const MemoryMap& map, ReadPiece& piece) const;
+  void lay_over(Gpa gpa, std::span<std::byte> target) const;
+  void store(Gpa gpa, std::span<const std::byte> bytes);
   Result<void> check_vcpu(VcpuId vcpu) const;
   void log_call(std::string_view call);
   void emit(VmEvent event);
@@ -81,7 +104,10 @@ private:
   std::vector<RegisterSet> registers_;
   bool running_ = true;
   std::vector<std::string> calls_;
-  std::mutex listener_mutex_; ///< held while the listener is called
+  mutable std::shared_mutex memory_mutex_; ///< guards what follows; where both are held, mutex_ was first
+  std::map<Gfn, std::array<std::byte, kPageSize>> written_; ///< pages that differ from the pattern
+  std::vector<GpaRange> bad_;
+  std::mutex listener_mutex_; ///< held while the listener is called; before mutex_ where both are held
   VmListener* listener_ = nullptr;
 };
 

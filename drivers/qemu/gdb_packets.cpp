@@ -33,6 +33,17 @@ std::string gdb_number(std::uint64_t value, std::size_t bytes) {
   return text;
 }
 
+std::string gdb_bytes(std::span<const std::byte> bytes) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const std::byte byte : bytes) {
+    text += kDigits[std::to_integer<std::size_t>(byte >> 4)];
+    text += kDigits[std::to_integer<std::size_t>(byte & std::byte{0xf})];
+  }
+  return text;
+}
+
 std::optional<std::uint64_t> parse_gdb_number(std::string_view text) {
   if (text.empty() || text.size() > 16 || text.size() % 2 != 0) {
     return std::nullopt;

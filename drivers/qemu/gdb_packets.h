@@ -1,4 +1,4 @@
-// Packets of GDB's remote serial protocol, as far as setting registers needs them.
+// Packets of GDB's remote serial protocol, as far as setting registers and memory needs them.
 //
 // Format: "$PAYLOAD#CC", CC the sum of the payload's bytes modulo 256 in hex; each packet is answered
 // by "+" (or "-": send again). Numbers of registers travel in the byte order of the target.
@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,7 +23,10 @@ namespace vmemfs::qemu {
 /// The lowest `bytes` bytes of `value` in hex, lowest byte first.
 [[nodiscard]] std::string gdb_number(std::uint64_t value, std::size_t bytes);
 
-/// The reverse; nullopt unless `text` is the hex form of 1 to 8 bytes.
+/// Bytes in hex, in their order.
+[[nodiscard]] std::string gdb_bytes(std::span<const std::byte> bytes);
+
+/// The reverse of gdb_number(); nullopt unless `text` is the hex form of 1 to 8 bytes.
 [[nodiscard]] std::optional<std::uint64_t> parse_gdb_number(std::string_view text);
 
 /// Finds packets in a stream of bytes. Not thread-safe.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -42,6 +43,11 @@ private:
   std::array<HostPiece, kMost> pieces_;
   std::size_t count_ = 0;
 };
+
+Error refused(Gpa gpa, bool is_memory) {
+  return is_memory ? Error{ErrorKind::read_only, "qemu", fmt::format("a ROM is at {:#x}", gpa.value())}
+                   : Error{ErrorKind::hole, "qemu", fmt::format("no memory is at {:#x}", gpa.value())};
+}
 
 } // namespace
 
@@ -102,6 +108,38 @@ void GuestMemory::read(std::span<ReadPiece> pieces) const {
       piece.failure = ErrorKind::hole;
     }
   }
+}
+
+GuestMemory::Writable GuestMemory::writable(Gpa gpa, std::size_t size) const {
+  Writable result;
+  while (result.size < size) {
+    const Gpa here = gpa + result.size;
+    const auto stretch = map_.at(here);
+    if (stretch.region == nullptr || !stretch.region->writable) {
+      result.failure = refused(here, stretch.region != nullptr);
+      break;
+    }
+    result.size += std::min<std::uint64_t>(stretch.range.size(), size - result.size);
+  }
+  return result;
+}
+
+WriteOutcome GuestMemory::write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const {
+  Writable allowed = writable(gpa, bytes.size());
+  WriteOutcome outcome;
+  while (outcome.done < allowed.size) {
+    const Gpa here = gpa + outcome.done;
+    const auto stretch = map_.at(here);
+    const std::size_t count = std::min<std::uint64_t>(stretch.range.size(), allowed.size - outcome.done);
+    auto written = writer.write(hva_of(*stretch.region, here), bytes.subspan(outcome.done, count));
+    outcome.done += written.done;
+    if (written.failure) {
+      outcome.failure = std::move(written.failure);
+      return outcome;
+    }
+  }
+  outcome.failure = std::move(allowed.failure);
+  return outcome;
 }
 
 std::span<const std::byte> GuestMemory::borrow(Gpa gpa, std::size_t size) const {

@@ -5,9 +5,11 @@
 #include "driver/driver.h"
 #include "drivers/qemu/layout.h"
 #include "host/host_memory.h"
+#include "host/process_writer.h"
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -28,6 +30,15 @@ public:
 
   /// See Driver::read().
   void read(std::span<ReadPiece> pieces) const;
+
+  struct Writable {
+    std::size_t size = 0;         ///< bytes from the start that can be written
+    std::optional<Error> failure; ///< why not all (hole, read_only)
+  };
+  [[nodiscard]] Writable writable(Gpa gpa, std::size_t size) const;
+
+  /// Writes what can be written from the start on.
+  [[nodiscard]] WriteOutcome write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const;
 
   /// See DirectMemory::borrow(); the pin is this object.
   [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size) const;

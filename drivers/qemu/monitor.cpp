@@ -4,7 +4,6 @@
 #include "util/log.h"
 #include "util/signals.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fmt/format.h>
@@ -82,13 +81,8 @@ Result<std::vector<std::string>> MonitorSession::memory_backend_ids() {
 
 Result<std::string> MonitorSession::registers_text() { return human("info registers -a"); }
 
-Result<std::vector<VcpuId>> MonitorSession::vcpus() {
+Result<std::vector<QemuVcpu>> MonitorSession::vcpus() {
   return connection_->execute("query-cpus-fast", nullptr, deadline()).and_then(vcpus_of);
-}
-
-Result<std::uint32_t> MonitorSession::vcpu_count() {
-  return vcpus().map(
-      [](const std::vector<VcpuId>& ids) { return ids.empty() ? 0 : std::ranges::max(ids).value() + 1; });
 }
 
 Result<std::string> MonitorSession::name() {
@@ -199,7 +193,7 @@ Result<std::shared_ptr<QmpConnection>> Monitor::kept_connection(Clock::time_poin
   if (!fresh) {
     return fresh;
   }
-  (*fresh)->set_event_handler([this](const QmpEvent& event) { post(event); });
+  (*fresh)->set_event_handler([this](const QmpEvent& event) { hand_out(event); });
   {
     const std::scoped_lock lock{mutex_};
     kept_ = *fresh;
@@ -217,7 +211,7 @@ void Monitor::drop(const std::shared_ptr<QmpConnection>& connection) {
     }
     kept_.reset();
   }
-  post(QmpEvent{std::string{kConnectionLost}, {}});
+  hand_out(QmpEvent{std::string{kConnectionLost}, {}});
 }
 
 void Monitor::take_events_of(QmpConnection& connection) {
@@ -226,11 +220,9 @@ void Monitor::take_events_of(QmpConnection& connection) {
   }
 }
 
-/// The thread of a kept monitor. While a session is open, events reach it through post(); in between it
-/// takes them from the connection itself.
+/// The thread of a kept monitor, for the time when no session is open.
 void Monitor::watch_events(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    hand_out_events();
     std::shared_ptr<QmpConnection> connection;
     {
       const std::scoped_lock lock{mutex_};
@@ -256,29 +248,11 @@ void Monitor::watch_events(const std::stop_token& stop) {
   }
 }
 
-void Monitor::hand_out_events() {
-  for (;;) {
-    QmpEvent event;
-    {
-      const std::scoped_lock lock{mutex_};
-      if (events_.empty()) {
-        return;
-      }
-      event = std::move(events_.front());
-      events_.pop_front();
-    }
-    if (on_event_) {
-      on_event_(event);
-    }
+/// Needs the turn, which keeps the events in their order.
+void Monitor::hand_out(const QmpEvent& event) {
+  if (on_event_) {
+    on_event_(event);
   }
-}
-
-void Monitor::post(QmpEvent event) {
-  {
-    const std::scoped_lock lock{mutex_};
-    events_.push_back(std::move(event));
-  }
-  wake();
 }
 
 void Monitor::wake() const {

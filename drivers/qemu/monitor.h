@@ -2,17 +2,23 @@
 //
 // A monitor socket serves one client at a time, so by default each group of commands connects, runs and
 // disconnects: the user's own monitor is never held. With keep, the socket is ours alone; then it stays
-// connected and a thread hands out QEMU's events.
+// connected, and QEMU's events are handed out.
 //
 // Monitor is thread-safe: sessions are serialised, and waiting for one's turn has the same time limit
 // as waiting for QEMU. A MonitorSession belongs to one thread and holds the turn while it lives: use it
 // and let it go. A thread must not open a second session while it has one.
+//
+// Events are handed out one after the other, in QEMU's order, by whoever has the turn and finds them on
+// the connection: the session that is open, or a thread of the monitor's own in between. All that arrived
+// before a command is sent has been handed out by then, and all that QEMU sent before its answer has been
+// when the command returns.
 #pragma once
 
 #include "core/error.h"
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "drivers/qemu/chardev.h"
+#include "drivers/qemu/qemu_vcpu.h"
 #include "drivers/qemu/qmp_connection.h"
 #include "drivers/qemu/timed_lock.h"
 #include "host/hva.h"
@@ -20,7 +26,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -62,11 +67,9 @@ public:
   /// Text of `info registers -a`, for parse_info_registers(). Does not stop the VM.
   [[nodiscard]] Result<std::string> registers_text();
 
-  [[nodiscard]] Result<std::vector<VcpuId>> vcpus();
-  /// One more than the highest number; the numbers have gaps where vCPUs were unplugged.
-  [[nodiscard]] Result<std::uint32_t> vcpu_count();
-  [[nodiscard]] Result<std::string> name(); ///< empty if QEMU was given none
-  [[nodiscard]] Result<std::string> uuid(); ///< empty if QEMU was given none
+  [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus(); ///< the numbers have gaps where some were unplugged
+  [[nodiscard]] Result<std::string> name();            ///< empty if QEMU was given none
+  [[nodiscard]] Result<std::string> uuid();            ///< empty if QEMU was given none
   [[nodiscard]] pid_t peer_pid() const { return connection_->peer_pid(); }
   [[nodiscard]] const std::string& qemu_version() const { return connection_->qemu_version(); }
 
@@ -100,7 +103,8 @@ public:
   static constexpr std::string_view kConnectionLost = "(connection lost)";
 
   /// Connects to nothing yet; a kept connection starts with the first session. `on_event` is only used
-  /// with `keep`; it runs on the monitor's own thread, without any lock held, and must return soon.
+  /// with `keep`; it runs on any thread that uses the monitor, or on the monitor's own, while the turn is
+  /// taken: it must return soon and not open a session.
   Monitor(std::string path, std::chrono::milliseconds timeout, bool keep, QmpEventHandler on_event = {});
   ~Monitor(); ///< no session may be left
   Monitor(const Monitor&) = delete;
@@ -125,8 +129,7 @@ private:
   void watch_events(const std::stop_token& stop);
   void drop(const std::shared_ptr<QmpConnection>& connection);
   void take_events_of(QmpConnection& connection);
-  void hand_out_events();
-  void post(QmpEvent event);
+  void hand_out(const QmpEvent& event);
   void wake() const;
 
   const std::string path_;
@@ -134,10 +137,9 @@ private:
   const bool keep_;
   const QmpEventHandler on_event_;
   TimedLock turn_;   ///< held by the session; guards the use of connections
-  std::mutex mutex_; ///< guards kept_ and events_; never held while waiting
+  std::mutex mutex_; ///< guards kept_; never held while waiting
   std::shared_ptr<QmpConnection> kept_;
-  std::deque<QmpEvent> events_;
-  UniqueFd wake_; ///< eventfd: events_ or kept_ changed, or the end
+  UniqueFd wake_; ///< eventfd: kept_ changed, or the end
   std::jthread thread_;
 };
 

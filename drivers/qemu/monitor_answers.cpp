@@ -15,6 +15,7 @@ using nlohmann::json;
 
 constexpr std::string_view kOrigin = "qmp";
 constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type takes
+constexpr std::uint64_t kMaxPid = std::uint64_t{1} << 22U;
 
 tl::unexpected<Error> bad_answer(std::string_view command) {
   return fail(ErrorKind::source_failed, kOrigin,
@@ -115,19 +116,21 @@ Result<std::vector<std::string>> memory_backend_ids_of(const json& query_memdev)
   return ids;
 }
 
-Result<std::vector<VcpuId>> vcpus_of(const json& query_cpus_fast) {
+Result<std::vector<QemuVcpu>> vcpus_of(const json& query_cpus_fast) {
   if (!query_cpus_fast.is_array()) {
     return bad_answer("query-cpus-fast");
   }
-  std::vector<VcpuId> ids;
+  std::vector<QemuVcpu> vcpus;
   for (const json& cpu : query_cpus_fast) {
     const auto index = number(cpu, "cpu-index");
     if (!index || *index >= kMaxVcpus) {
       return bad_answer("query-cpus-fast");
     }
-    ids.emplace_back(static_cast<std::uint32_t>(*index));
+    const auto thread = number(cpu, "thread-id").value_or(0);
+    vcpus.push_back(
+        {VcpuId{static_cast<std::uint32_t>(*index)}, thread <= kMaxPid ? static_cast<pid_t>(thread) : 0});
   }
-  return ids;
+  return vcpus;
 }
 
 Result<std::string> name_of(const json& query_name) {

@@ -8,6 +8,7 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "drivers/qemu/chardev.h"
+#include "drivers/qemu/qemu_vcpu.h"
 #include "host/hva.h"
 
 #include <nlohmann/json_fwd.hpp>
@@ -21,7 +22,7 @@ namespace vmemfs::qemu {
 [[nodiscard]] Result<RunStatus> run_status_of(const nlohmann::json& query_status);
 [[nodiscard]] Result<std::vector<GpaRange>> pci_bars_of(const nlohmann::json& query_pci);
 [[nodiscard]] Result<std::vector<std::string>> memory_backend_ids_of(const nlohmann::json& query_memdev);
-[[nodiscard]] Result<std::vector<VcpuId>> vcpus_of(const nlohmann::json& query_cpus_fast);
+[[nodiscard]] Result<std::vector<QemuVcpu>> vcpus_of(const nlohmann::json& query_cpus_fast);
 [[nodiscard]] Result<std::string> name_of(const nlohmann::json& query_name);
 [[nodiscard]] Result<std::string> uuid_of(const nlohmann::json& query_uuid);
 [[nodiscard]] Result<std::string> architecture_of(const nlohmann::json& query_target);

@@ -1,12 +1,17 @@
 #include "drivers/qemu/qemu_driver.h"
 
-#include "drivers/qemu/gdbstub.h"
+#include "drivers/qemu/gdb_memory.h"
+#include "drivers/qemu/gdb_registers.h"
 #include "drivers/qemu/hmp_registers.h"
+#include "drivers/qemu/resume_ticket.h"
+#include "drivers/qemu/vcpu_activity.h"
 #include "util/log.h"
 #include "util/worker.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fmt/format.h>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -23,12 +28,16 @@ ReadPiece& all_gone(ReadPiece& piece) {
   return piece;
 }
 
+WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
+
+Error gone_error() { return {ErrorKind::vm_gone, "qemu", "the VM has ended"}; }
+
 } // namespace
 
 QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context)
     : qemu_{std::move(qemu)}, options_{options}, context_{context},
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu"}, vcpus_{qemu_.command_line.vcpus},
-      lease_{std::make_shared<Lease>()} {
+      writer_{qemu_.process}, lease_{std::make_shared<Lease>()} {
   lease_->driver = this;
 }
 
@@ -40,6 +49,7 @@ QemuDriver::~QemuDriver() {
 Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const QemuOptions& options,
                                                        const DriverContext& context) {
   std::unique_ptr<QemuDriver> driver{new QemuDriver{std::move(qemu), options, context}};
+  driver->probe_kvm();
   driver->probe_monitors();
   driver->probe_flat_view();
   if (auto taken = driver->take_first_layout(); !taken) {
@@ -76,8 +86,8 @@ void QemuDriver::probe_monitors() {
       note(fmt::format("monitor {}", path), false, session.error().message());
       continue;
     }
-    if (const auto count = session->vcpu_count()) {
-      vcpus_ = *count;
+    if (const auto vcpus = session->vcpus()) {
+      take_vcpus(*vcpus);
     }
     if (identity_.name.empty()) {
       identity_.name = session->name().value_or("");
@@ -92,6 +102,17 @@ void QemuDriver::probe_monitors() {
     monitor_ = std::move(monitor);
     return;
   }
+}
+
+void QemuDriver::probe_kvm() {
+  const pid_t pid = qemu_.process->pid();
+  const auto fds = list_fds(pid);
+  if (!fds) {
+    note("kvm", false, fds.error().message());
+    return;
+  }
+  kvm_ = std::ranges::any_of(*fds, [&](int fd) { return fd_target(pid, fd) == "anon_inode:kvm-vm"; });
+  note("kvm", kvm_, kvm_ ? "QEMU has a VM of KVM open" : "QEMU has no VM of KVM open: it emulates (TCG)");
 }
 
 void QemuDriver::probe_flat_view() {
@@ -200,8 +221,27 @@ void QemuDriver::count_vcpus() {
     return;
   }
   auto session = monitor_->session();
-  if (const auto count = session.and_then([](MonitorSession& open) { return open.vcpu_count(); })) {
-    vcpus_ = *count;
+  if (const auto vcpus = session.and_then([](MonitorSession& open) { return open.vcpus(); })) {
+    take_vcpus(*vcpus);
+  }
+}
+
+void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
+  std::uint32_t count = 0;
+  std::vector<pid_t> threads;
+  for (const QemuVcpu& vcpu : vcpus) {
+    count = std::max(count, vcpu.id.value() + 1);
+    threads.push_back(vcpu.thread);
+  }
+  vcpus_ = count;
+  auto activity = VcpuActivity::open(*qemu_.process, threads);
+  if (!activity) {
+    note("vCPU activity", false, activity.error().message());
+    return;
+  }
+  note("vCPU activity", true, fmt::format("seen in the CPU time of {} threads", activity->threads().size()));
+  if (standstill_.watch(std::move(*activity))) {
+    emit(VmEvent::state_unclear);
   }
 }
 
@@ -233,6 +273,20 @@ void QemuDriver::follow_layout(bool missed) {
   if (!refreshed && !gone()) {
     log::debug("qemu {}: following the layout: {}", qemu_.process->pid(), refreshed.error().message());
   }
+}
+
+void QemuDriver::follow_state() {
+  if (standstill_.look()) {
+    emit(VmEvent::state_unclear);
+  }
+}
+
+std::optional<std::chrono::milliseconds> QemuDriver::state_delay() const {
+  return monitor_ != nullptr && standstill_.watching() ? std::optional{Standstill::kDelay} : std::nullopt;
+}
+
+ReadCost QemuDriver::read_cost() const {
+  return {std::chrono::microseconds{2}, std::chrono::nanoseconds{150}};
 }
 
 /// For the monitor's way, which a reader must not wait for.
@@ -294,10 +348,8 @@ Result<RegisterSet> QemuDriver::read_registers(VcpuId vcpu) {
 }
 
 Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  if (qemu_.command_line.gdbstub) {
-    return fail(
-        ErrorKind::busy, "qemu",
-        "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers with that debugger");
+  if (auto free = check_stub_is_free(); !free) {
+    return free;
   }
   const auto now = read_registers(vcpu);
   if (!now) {
@@ -312,16 +364,114 @@ Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, changed); });
 }
 
-Result<RunStatus> QemuDriver::run_status() { return monitor_->run_status(); }
+Result<void> QemuDriver::check_stub_is_free() const {
+  if (qemu_.command_line.gdbstub) {
+    return fail(ErrorKind::busy, "qemu",
+                "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers and memory "
+                "with that debugger");
+  }
+  return {};
+}
+
+WriteOutcome QemuDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
+  const std::scoped_lock lock{write_mutex_};
+  WriteOutcome outcome = kvm_ ? write_from_outside(gpa, bytes) : write_by_stub(gpa, bytes);
+  return gone() ? nothing_written(gone_error()) : std::move(outcome);
+}
+
+WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> bytes) {
+  follow_layout(false);
+  const auto memory = memory_.load();
+  return memory != nullptr ? memory->write(writer_, gpa, bytes) : nothing_written(gone_error());
+}
+
+/// Each visit takes a look at the layout first: the stub would write to the registers of a device.
+WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes) {
+  if (monitor_ == nullptr) {
+    return nothing_written({ErrorKind::unsupported, "qemu", describe_writes()});
+  }
+  if (const auto free = check_stub_is_free(); !free) {
+    return nothing_written(free.error());
+  }
+  if (const auto fresh = flat_view_ ? Result<void>{} : refresh(Mappings::keep); !fresh) {
+    return nothing_written(fresh.error());
+  }
+  auto session = monitor_->session();
+  if (!session) {
+    return nothing_written(session.error());
+  }
+  WriteOutcome outcome;
+  while (outcome.done < bytes.size() && !outcome.failure) {
+    follow_layout(false);
+    const auto memory = memory_.load();
+    if (memory == nullptr) {
+      return nothing_written(gone_error());
+    }
+    const Gpa here = gpa + outcome.done;
+    const auto part = bytes.subspan(outcome.done, std::min(kMostOfAVisit, bytes.size() - outcome.done));
+    auto allowed = memory->writable(here, part.size());
+    if (allowed.size > 0) {
+      auto written = write_by_gdbstub(*session, here, part.first(allowed.size));
+      outcome.done += written.done;
+      outcome.failure = std::move(written.failure);
+    }
+    if (!outcome.failure) {
+      outcome.failure = std::move(allowed.failure);
+    }
+  }
+  return outcome;
+}
+
+std::string QemuDriver::describe_writes() const {
+  if (kvm_) {
+    return "from outside, through /proc/PID/mem of QEMU";
+  }
+  if (monitor_ == nullptr) {
+    return "none: without KVM only QEMU's gdbstub reaches code that QEMU has translated already, and there "
+           "is "
+           "no monitor to switch it on: " +
+           why_no_monitor();
+  }
+  if (const auto free = check_stub_is_free(); !free) {
+    return "none: " + free.error().text;
+  }
+  return fmt::format("QEMU's gdbstub, switched on for it; a running guest is stopped for a few "
+                     "milliseconds for each {} KiB",
+                     kMostOfAVisit >> 10U);
+}
+
+Result<RunStatus> QemuDriver::run_status() {
+  auto session = monitor_->session();
+  if (!session) {
+    return tl::unexpected{session.error()};
+  }
+  if (!standstill_.watching()) { // a vCPU was unplugged
+    if (const auto vcpus = session->vcpus()) {
+      take_vcpus(*vcpus);
+    }
+  }
+  auto answer = standstill_.ask([&] { return session->run_status(); });
+  if (answer.has_run) {
+    emit(VmEvent::state_unclear);
+  }
+  return std::move(answer.status);
+}
 
 Result<void> QemuDriver::pause() { return monitor_->stop(); }
 
 Result<void> QemuDriver::resume() {
+  standstill_.forget();
   auto resumed = monitor_->cont();
   if (resumed && !flat_view_) {
     refresh_later();
   }
   return resumed;
+}
+
+std::string QemuDriver::resume_ticket() const {
+  std::error_code error; // the path may be relative, and the other process works elsewhere
+  return to_text(ResumeTicket{qemu_.process->pid(), qemu_.process->start_time(), options_.timeout,
+                              std::filesystem::absolute(monitor_->path(), error)});
 }
 
 std::string QemuDriver::why_no_monitor() const {
@@ -338,6 +488,7 @@ std::string QemuDriver::why_no_monitor() const {
 AccessReport QemuDriver::access() const {
   AccessReport report;
   report.map = map_source_;
+  report.writes = describe_writes();
   const auto memory = memory_.load();
   report.ram = memory != nullptr ? memory->host().describe() : "none: the VM has ended";
   if (monitor_ != nullptr) {
@@ -388,7 +539,8 @@ void QemuDriver::on_monitor_event(const QmpEvent& event) {
   } else if (event.name == "RESUME") {
     emit(VmEvent::resumed);
   } else if (event.name == "RESET" || event.name == Monitor::kConnectionLost) {
-    emit(VmEvent::reset); // after a lost connection anything may have happened
+    // After a lost connection anything may have happened.
+    emit(event.name == "RESET" ? VmEvent::reset : VmEvent::state_unclear);
     if (!flat_view_) {
       refresh_later();
     }

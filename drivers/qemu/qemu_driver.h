@@ -2,7 +2,9 @@
 //
 // Map: the monitor's `info mtree -f`, checked against QEMU's own flat view, which is then watched for
 // changes; without a monitor the flat view alone. Bytes: the backing file or process_vm_readv (see
-// host/host_memory.h). Registers and run control: the monitor.
+// host/host_memory.h). Registers and run control: the monitor. Writes: from outside under KVM, else
+// through QEMU's gdbstub, as TCG goes on running code that it translated before a change from outside.
+// Whether somebody else has let a paused guest run shows in the CPU time of its vCPU threads.
 #pragma once
 
 #include "driver/driver.h"
@@ -10,6 +12,9 @@
 #include "drivers/qemu/find_qemu.h"
 #include "drivers/qemu/guest_memory.h"
 #include "drivers/qemu/monitor.h"
+#include "drivers/qemu/qemu_vcpu.h"
+#include "drivers/qemu/standstill.h"
+#include "host/process_writer.h"
 #include "util/fd_watcher.h"
 #include "util/published.h"
 #include "util/rate_limit.h"
@@ -38,7 +43,12 @@ struct QemuOptions {
   std::chrono::milliseconds timeout{2000};
 };
 
-class QemuDriver final : public Driver, DirectMemory, RegisterReader, RegisterWriter, RunControl {
+class QemuDriver final : public Driver,
+                         DirectMemory,
+                         MemoryWriter,
+                         RegisterReader,
+                         RegisterWriter,
+                         RunControl {
 public:
   static Result<std::unique_ptr<QemuDriver>> attach(FoundQemu qemu, const QemuOptions& options,
                                                     const DriverContext& context);
@@ -52,11 +62,15 @@ public:
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
   void follow_layout(bool missed) override;
+  void follow_state() override;
+  std::optional<std::chrono::milliseconds> state_delay() const override;
+  ReadCost read_cost() const override;
   bool gone() const override { return !qemu_.process->alive(); }
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
   void set_listener(VmListener* listener) override;
   DirectMemory* direct_memory() override { return this; }
+  MemoryWriter* memory_writer() override { return this; }
   RegisterReader* register_reader() override { return monitor_ != nullptr ? this : nullptr; }
   RegisterWriter* register_writer() override { return monitor_ != nullptr ? this : nullptr; }
   RunControl* run_control() override { return monitor_ != nullptr ? this : nullptr; }
@@ -65,16 +79,19 @@ private:
   QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context);
 
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
+  WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   Result<RegisterSet> read_registers(VcpuId vcpu) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<void> pause() override;
   Result<void> resume() override;
+  std::string resume_ticket() const override;
 
   // Attaching.
   Result<void> take_first_layout();
   void probe_monitors();
   void probe_flat_view();
+  void probe_kvm();
   [[nodiscard]] std::string why_no_monitor() const;
   void note(std::string what, bool ok, std::string detail);
   Result<void> watch_end();
@@ -89,6 +106,13 @@ private:
   Result<void> refresh(Mappings mappings);
   void refresh_later();
   void count_vcpus();
+  void take_vcpus(const std::vector<QemuVcpu>& vcpus);
+
+  // Writing.
+  WriteOutcome write_from_outside(Gpa gpa, std::span<const std::byte> bytes);
+  WriteOutcome write_by_stub(Gpa gpa, std::span<const std::byte> bytes);
+  [[nodiscard]] Result<void> check_stub_is_free() const;
+  [[nodiscard]] std::string describe_writes() const;
 
   void on_monitor_event(const QmpEvent& event);
   void emit(VmEvent event);
@@ -101,11 +125,17 @@ private:
   std::optional<FlatViewReader> flat_view_; ///< set while attaching only
   std::string map_source_;                  ///< in words; set while attaching only
 
+  bool kvm_ = false; ///< set while attaching only
+
   Published<GuestMemory> memory_;
   std::mutex layout_mutex_; ///< one change of memory_ at a time
   std::atomic<bool> refresh_pending_{false};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking the monitor because somebody read a hole
   std::atomic<bool> attached_{false};
+  Standstill standstill_;
+
+  std::mutex write_mutex_; ///< one write at a time
+  ProcessWriter writer_;
 
   mutable std::mutex probe_mutex_;
   std::vector<ProbeResult> probe_;

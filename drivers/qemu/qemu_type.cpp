@@ -2,6 +2,7 @@
 
 #include "drivers/qemu/find_qemu.h"
 #include "drivers/qemu/qemu_driver.h"
+#include "drivers/qemu/resume_ticket.h"
 
 #include <utility>
 
@@ -58,6 +59,10 @@ public:
       return tl::unexpected{driver.error()};
     }
     return std::unique_ptr<Driver>{std::move(*driver)};
+  }
+
+  Result<void> resume_orphan(std::string_view ticket) const override {
+    return qemu::parse_resume_ticket(ticket).and_then(qemu::resume_orphan);
   }
 };
 

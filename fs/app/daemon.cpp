@@ -2,10 +2,12 @@
 
 #include "drivers/all_drivers.h"
 #include "fs/app/background.h"
+#include "fs/app/guardian.h"
 #include "fs/fuse/session.h"
 #include "util/fd_watcher.h"
 #include "util/log.h"
 #include "util/worker.h"
+#include "vm/cache_budget.h"
 #include "vm/vm_registry.h"
 
 #include <fmt/format.h>
@@ -15,6 +17,8 @@ namespace vmemfs {
 namespace {
 
 constexpr int kFailed = 1;
+/// For work that waits for drivers: so many may hang before it stands still.
+constexpr unsigned kJobThreads = 4;
 
 /// The name of the VM's directory: what the user said, else the VM's own name, else the driver's.
 std::string directory_name(const VmSpec& spec, const Driver& driver) {
@@ -25,20 +29,22 @@ std::string directory_name(const VmSpec& spec, const Driver& driver) {
   return check_vm_name(own) ? own : spec.driver;
 }
 
-Result<std::shared_ptr<Vm>> attach(const VmSpec& spec, VmRegistry& vms, const DriverContext& context) {
+Result<std::shared_ptr<Vm>> attach(const VmSpec& spec, const VmOptions& vm_options, VmRegistry& vms,
+                                   const DriverContext& context) {
   auto driver = open_driver(spec, context);
   if (!driver) {
     return tl::unexpected{driver.error()};
   }
   std::string name = directory_name(spec, **driver);
-  return vms.add(std::move(name), std::move(*driver));
+  return vms.add(std::move(name), std::move(*driver), vm_options);
 }
 
 /// Attaches every VM; what fails is said, and then nothing is mounted.
 bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContext& context) {
+  const VmOptions vm_options{.writable = options.writable, .cache_ttl = options.cache_ttl};
   bool good = true;
   for (const VmSpec& spec : options.vms) {
-    if (const auto vm = attach(spec, vms, context)) {
+    if (const auto vm = attach(spec, vm_options, vms, context)) {
       log::debug("{}: attached by driver {}", (*vm)->name(), spec.driver);
     } else {
       log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
@@ -62,12 +68,16 @@ private:
 
 int serve(const MountOptions& options, Background& background) {
   FdWatcher watcher;
-  Worker worker;
-  VmRegistry vms{worker};
-  Tree tree{vms, {::getuid(), ::getgid(), options.writable}};
+  Worker notifier;
+  Worker jobs{kJobThreads};
+  Guardian guardian{watcher};
+  CacheBudget cache_budget{options.cache_size};
+  VmRegistry vms{{.notifier = notifier, .jobs = jobs, .cache_budget = cache_budget, .guard = &guardian}};
+  Tree tree{vms, {::getuid(), ::getgid()}};
   FileSystem file_system{tree};
-  const StopAtEnd stop_at_end{worker};
-  if (!attach_all(options, vms, {watcher, worker})) {
+  const StopAtEnd stop_jobs{jobs};
+  const StopAtEnd stop_notifier{notifier};
+  if (!attach_all(options, vms, {watcher, jobs})) {
     return kFailed;
   }
   const auto session = Session::mount(file_system, options.mountpoint, options.fuse_options, options.debug);
@@ -75,7 +85,7 @@ int serve(const MountOptions& options, Background& background) {
     log::error("{}", session.error().message());
     return kFailed;
   }
-  worker.post([&vms, mount = session->get()] {
+  notifier.post([&vms, mount = session->get()] {
     vms.set_callbacks({.changed =
                            [mount](const Vm& vm) {
                              mount->forget_pages({NodeKind::mem, vm.id(), {}});
@@ -89,7 +99,8 @@ int serve(const MountOptions& options, Background& background) {
   for (const auto& vm : vms.all()) {
     vm->let_go();
   }
-  worker.stop(); // it may be telling the session things
+  jobs.stop();
+  notifier.stop(); // it may be telling the session things
   if (!served) {
     log::error("{}", served.error().message());
     return kFailed;

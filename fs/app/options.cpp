@@ -1,6 +1,7 @@
 #include "fs/app/options.h"
 
 #include "core/text.h"
+#include "fs/app/guardian.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -28,6 +29,8 @@ struct RawOptions {
   std::vector<std::string> positionals;
   std::vector<std::string> vms;
   std::vector<std::string> fuse;
+  std::string cache_size = "64M";
+  std::string cache_ttl = "0ms";
   MountOptions mount;
   ListDrivers drivers;
 };
@@ -44,15 +47,37 @@ public:
 };
 
 /// Splits "-o a,b" and takes out what is ours or for mount(8).
-void take_fuse_options(const std::vector<std::string>& given, MountOptions& options) {
-  for (const std::string& list : given) {
+void take_fuse_options(RawOptions& raw, MountOptions& options) {
+  constexpr std::string_view kCacheSize = "cache_size=";
+  constexpr std::string_view kCacheTtl = "cache_ttl=";
+  for (const std::string& list : raw.fuse) {
     for (const std::string_view option : split(list, ',')) {
       if (option == "writable") {
         options.writable = true;
+      } else if (option.starts_with(kCacheSize)) {
+        raw.cache_size = option.substr(kCacheSize.size());
+      } else if (option.starts_with(kCacheTtl)) {
+        raw.cache_ttl = option.substr(kCacheTtl.size());
       } else if (!option.empty() && !option.starts_with("x-") && option != "defaults" && option != "nofail") {
         options.fuse_options.emplace_back(option);
       }
     }
+  }
+}
+
+void take_cache_options(const RawOptions& raw, MountOptions& options, std::vector<std::string>& problems) {
+  constexpr std::chrono::hours kLongestTtl{24};
+  if (const auto size = parse_size(raw.cache_size)) {
+    options.cache_size = *size;
+  } else {
+    problems.push_back(fmt::format("--cache-size: '{}' is no size as 64M", printable(raw.cache_size)));
+  }
+  const auto ttl = parse_duration(raw.cache_ttl);
+  if (ttl && *ttl <= kLongestTtl) {
+    options.cache_ttl = *ttl;
+  } else {
+    problems.push_back(fmt::format("--cache-ttl: '{}' is no duration up to 1440m, as 100ms or 2s",
+                                   printable(raw.cache_ttl)));
   }
 }
 
@@ -79,7 +104,8 @@ std::vector<std::string> finish(RawOptions& raw) {
     problems.emplace_back(
         "no VM is named; add --vm NAME=DRIVER:KEY=VALUE,... as --vm web01=qemu:qmp=/run/web01.qmp");
   }
-  take_fuse_options(raw.fuse, raw.mount);
+  take_fuse_options(raw, raw.mount);
+  take_cache_options(raw, raw.mount, problems);
   return problems;
 }
 
@@ -97,14 +123,24 @@ CommandLine parse_command_line(int argc, char** argv) {
   app.add_option("--vm", raw.vms, "mount this VM; repeatable")
       ->option_text("[NAME=]DRIVER[:KEY=VALUE,...]")
       ->allow_extra_args(false);
-  app.add_option("-o", raw.fuse, "FUSE mount options (ro, allow_other, ...), and writable")
+  app.add_option("-o", raw.fuse,
+                 "FUSE mount options (ro, allow_other, ...), and writable, cache_size=, cache_ttl=")
       ->option_text("OPTIONS")
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", raw.mount.foreground, "stay in the foreground, log to standard error");
   app.add_flag("-d,--debug", raw.mount.debug, "log every decision and request; implies -f");
-  app.add_flag("--writable", raw.mount.writable, "let registers be set (default: nothing is ever written)");
+  app.add_flag("--writable", raw.mount.writable,
+               "let guest memory and registers be written (default: nothing is ever written)");
+  app.add_option("--cache-size", raw.cache_size, "memory for caching pages of paused VMs, for all together")
+      ->option_text("BYTES")
+      ->default_str("64M");
+  app.add_option("--cache-ttl", raw.cache_ttl, "how old pages of running VMs may be")
+      ->option_text("DURATION")
+      ->default_str("0ms");
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");
+  const CLI::App* const guardian =
+      app.add_subcommand(std::string{Guardian::kSubcommand})->group(""); // hidden
 
   CommandLine result;
   try {
@@ -116,6 +152,10 @@ CommandLine parse_command_line(int argc, char** argv) {
   }
   if (drivers->parsed()) {
     result.drivers = raw.drivers;
+    return result;
+  }
+  if (guardian->parsed()) {
+    result.guardian = true;
     return result;
   }
   if (const auto problems = finish(raw); !problems.empty()) {

@@ -4,6 +4,8 @@
 #include "core/error.h"
 #include "driver/params.h"
 
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,17 +19,20 @@ struct MountOptions {
   bool foreground = false;
   bool debug = false;
   bool writable = false;
+  std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together
+  std::chrono::milliseconds cache_ttl{0};
 };
 
 struct ListDrivers {
   std::string name; ///< empty: all
 };
 
-/// What the user asked for; at most one is set. Neither: everything was said already (--help).
+/// What the user asked for; at most one is set. None: everything was said already (--help).
 struct CommandLine {
   std::optional<MountOptions> mount;
   std::optional<ListDrivers> drivers;
-  int exit_code = 0; ///< where neither is set
+  bool guardian = false; ///< not the user but vmemfs itself: see fs/app/guardian_process.h
+  int exit_code = 0;     ///< where none is set
 };
 
 /// Prints help, version and complaints by itself.

@@ -1,99 +1,114 @@
 #include "fs/files/control_file.h"
 
-#include "core/text.h"
+#include "fs/files/status_text.h"
 #include "fs/files/text_file.h"
 
-#include <array>
-#include <fmt/format.h>
-#include <functional>
+#include <utility>
 
 namespace vmemfs {
 namespace {
 
-std::string status_text(Vm& vm, const ControlContext& context);
-
-struct Command {
-  std::string_view name;
-  bool needs_run_control;
-  Result<std::string> (*run)(Vm& vm, const ControlContext& context);
+template <typename... Handlers> struct Overloaded : Handlers... {
+  using Handlers::operator()...;
 };
 
 Result<std::string> done(const Result<void>& result) {
-  if (!result) {
-    return tl::unexpected{result.error()};
-  }
-  return "ok\n";
+  return result ? Result<std::string>{"ok\n"} : tl::unexpected{result.error()};
 }
 
-constexpr std::array kCommands{
-    Command{"pause", true, [](Vm& vm, const ControlContext&) { return done(vm.pause()); }},
-    Command{"resume", true, [](Vm& vm, const ControlContext&) { return done(vm.resume()); }},
-    Command{"refresh", false, [](Vm& vm, const ControlContext&) { return done(vm.refresh()); }},
-    Command{"flush", false,
-            [](Vm& vm, const ControlContext&) -> Result<std::string> {
-              vm.flush();
-              return "ok\n";
-            }},
-    Command{"status", false,
-            [](Vm& vm, const ControlContext& context) -> Result<std::string> {
-              return status_text(vm, context);
-            }},
-};
-
-std::string command_names(Vm& vm) {
-  std::string names;
-  for (const Command& command : kCommands) {
-    if (!command.needs_run_control || vm.driver().run_control() != nullptr) {
-      names += fmt::format(" {}", command.name);
-    }
-  }
-  return names;
+std::string say(Paused paused) {
+  return paused == Paused::by_us ? "ok\n"
+                                 : "ok, but somebody else had paused it, and only `resume` ends that\n";
 }
 
-std::string status_text(Vm& vm, const ControlContext& context) {
-  const bool can_control = vm.driver().run_control() != nullptr;
-  const auto status = can_control ? vm.run_status() : Result<RunStatus>{RunStatus{true, "unknown"}};
-  const std::string last_error = vm.last_error();
-  return fmt::format(
-      "state {}\npaused_by {}\ndriver {}\nepoch {}\ncache off\nwrite {}\nholds 0\nlast_error {}\n"
-      "commands{}\n",
-      status ? status->detail : fmt::format("unknown ({})", status.error().message()),
-      to_string(vm.paused_by()), vm.driver().identity().driver, vm.epoch(), context.writable ? "on" : "off",
-      last_error.empty() ? "none" : last_error, command_names(vm));
+CacheSettings changed(CacheSettings settings, const CacheCommand& command) {
+  settings.mode = command.mode.value_or(settings.mode);
+  settings.ttl = command.ttl.value_or(settings.ttl);
+  if (command.size) {
+    settings.size = command.size;
+  } else if (command.fair_share) {
+    settings.size.reset();
+  }
+  return settings;
 }
 
 } // namespace
 
-Result<std::string> ControlFile::run(std::string_view command) {
-  for (const Command& known : kCommands) {
-    if (command == known.name) {
-      return known.run(*vm_, context_);
-    }
+ControlFile::~ControlFile() {
+  if (hold_) {
+    vm_->end_hold(*hold_);
   }
-  return fail(ErrorKind::invalid, "control",
-              fmt::format("there is no command '{}'; there are:{}", printable(command), command_names(*vm_)));
 }
 
-Result<void> ControlFile::write(std::string_view bytes, std::uint64_t offset) {
-  const std::scoped_lock lock{mutex_};
-  fresh_ = false;
-  answer_.clear();
-  answer_begin_ = offset + bytes.size();
-  for (const std::string_view line : split(bytes, '\n')) {
-    const std::string_view command = trim(line);
-    if (command.empty()) {
-      continue;
+Result<std::string> ControlFile::hold() {
+  if (hold_ && !vm_->is_held(*hold_)) { // somebody resumed the VM since
+    hold_.reset();
+  }
+  if (!hold_) {
+    const auto hold = vm_->hold();
+    if (!hold) {
+      return tl::unexpected{hold.error()};
     }
+    hold_ = *hold;
+  }
+  return say(vm_->pause_info().by == PausedBy::us ? Paused::by_us : Paused::already);
+}
+
+Result<std::string> ControlFile::run(const ControlCommand& command) {
+  return std::visit(
+      Overloaded{
+          [&](const PauseCommand& pause) { return vm_->pause(pause.kind, pause.for_how_long).map(say); },
+          [&](const HoldCommand&) { return hold(); },
+          [&](const ResumeCommand&) {
+            auto resumed = done(vm_->resume(hold_));
+            if (resumed) {
+              hold_.reset();
+            }
+            return resumed;
+          },
+          [&](const RefreshCommand&) { return done(vm_->refresh()); },
+          [&](const FlushCommand&) -> Result<std::string> {
+            vm_->flush();
+            return "ok\n";
+          },
+          [&](const StatusCommand&) -> Result<std::string> { return status_text(*vm_); },
+          [&](const WriteCommand& write) { return done(vm_->set_writable(write.on)); },
+          [&](const CacheCommand& cache) {
+            return done(vm_->set_cache(changed(vm_->cache_settings(), cache)));
+          },
+      },
+      command);
+}
+
+Result<std::size_t> ControlFile::run_all(std::string_view bytes) {
+  const auto lines = parse_control_text(bytes);
+  if (!lines) {
+    return tl::unexpected{lines.error()};
+  }
+  for (const auto& [command, begin] : *lines) {
     auto said = run(command);
+    if (!said && begin > 0) {
+      return begin; // what failed is tried, and told, when the writer goes on from here
+    }
     if (!said) {
-      answer_ = said.error().message() + '\n';
-      // The writer's file offset stays where it was, as nothing was written.
-      answer_begin_ = offset;
-      return tl::unexpected{said.error()};
+      return tl::unexpected{std::move(said.error())};
     }
     answer_ = std::move(*said);
   }
-  return {};
+  return bytes.size();
+}
+
+Result<std::size_t> ControlFile::write(std::string_view bytes, std::uint64_t offset) {
+  const std::scoped_lock lock{mutex_};
+  fresh_ = false;
+  answer_.clear();
+  auto taken = run_all(bytes);
+  if (!taken) {
+    answer_ = taken.error().message() + '\n';
+  }
+  // Where nothing was taken the writer's file offset stays where it was.
+  answer_begin_ = offset + taken.value_or(0);
+  return taken;
 }
 
 void ControlFile::read(Reply& reply, const ReadRequest& request) {
@@ -103,7 +118,7 @@ void ControlFile::read(Reply& reply, const ReadRequest& request) {
     return;
   }
   if (fresh_ && (request.offset == 0 || answer_.empty())) {
-    answer_ = status_text(*vm_, context_);
+    answer_ = status_text(*vm_);
   }
   if (request.offset < answer_begin_) { // the reader went back to the start of the file
     answer_begin_ = request.offset;

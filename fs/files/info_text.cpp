@@ -27,7 +27,27 @@ Json access_json(const AccessReport& access) {
   return {{"map", access.map},
           {"ram", access.ram},
           {"registers", access.registers},
-          {"run_control", access.run_control}};
+          {"run_control", access.run_control},
+          {"writes", access.writes}};
+}
+
+Json cache_json(Vm& vm) {
+  const CacheSettings settings = vm.cache_settings();
+  const PageCacheStats stats = vm.cache_stats();
+  const CacheCounts counts = vm.memory().cache_counts();
+  const auto delay = vm.driver().state_delay();
+  return {{"policy", to_string(settings.mode)},
+          {"in_use", vm.cache_in_use()},
+          {"ttl_ms", settings.ttl.count()},
+          {"used", stats.used_bytes},
+          {"limit", stats.limit_bytes},
+          {"hits", counts.hits},
+          {"misses", counts.misses},
+          {"merged", counts.merged},
+          {"read_ahead", counts.ahead},
+          {"evictions", stats.evictions},
+          // How long pages of a paused VM may outlive that somebody else resumes it; null: none are kept.
+          {"state_delay_ms", delay ? Json(delay->count()) : Json(nullptr)}};
 }
 
 Json probe_json(const std::vector<ProbeResult>& results) {
@@ -61,7 +81,8 @@ std::string info_text(Vm& vm) {
       {"memory", memory_json(*driver.memory_map())},
       {"access", access_json(driver.access())},
       {"probe", probe_json(driver.probe())},
-      {"cache", {{"policy", "off"}}},
+      {"cache", cache_json(vm)},
+      {"writable", vm.writable()},
       {"bad_pages", bad_pages_json(vm.bad_pages())},
       {"bad_page_reads", vm.bad_pages().times_padded()},
   };

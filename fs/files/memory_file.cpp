@@ -2,6 +2,7 @@
 
 #include "vm/scratch_pool.h"
 
+#include <span>
 #include <unistd.h>
 #include <utility>
 
@@ -14,7 +15,7 @@ MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::mov
 void MemoryFile::read(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
   ScratchPool::Lease scratch{pool};
-  const auto bytes = vm_->read(request.offset, request.size, policy_, *scratch);
+  const auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
   if (!bytes) {
     // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
     reply.error(bytes.error() == ErrorKind::vm_gone ? ErrorKind::vm_gone : ErrorKind::source_failed);
@@ -23,6 +24,10 @@ void MemoryFile::read(Reply& reply, const ReadRequest& request) {
   } else {
     reply.data((*scratch).data());
   }
+}
+
+Result<std::size_t> MemoryFile::write(std::string_view bytes, std::uint64_t offset) {
+  return vm_->write(offset, std::as_bytes(std::span{bytes}));
 }
 
 void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -13,11 +13,14 @@ public:
   MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy);
 
   void read(Reply& reply, const ReadRequest& request) override;
+  /// Guest memory at once, or what the first part of it that failed left: see Vm::write().
+  Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
   void seek(Reply& reply, std::uint64_t offset, int whence) override;
 
 private:
   const std::shared_ptr<Vm> vm_;
   const HolePolicy policy_;
+  ReadAhead ahead_;
 };
 
 } // namespace vmemfs

@@ -30,8 +30,8 @@ public:
   /// Answers with up to request.size bytes from request.offset on; nothing at the end.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
-  /// Takes all of `bytes` or none.
-  virtual Result<void> write(std::string_view bytes, std::uint64_t offset) {
+  /// How many of `bytes` were taken, from the start: at least one, unless there were none.
+  virtual Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) {
     static_cast<void>(bytes);
     static_cast<void>(offset);
     return fail(ErrorKind::read_only, "fs", "this file takes no writes");

@@ -15,13 +15,13 @@ RegistersFile::RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu)
       }},
       vm_{vm}, vcpu_{vcpu} {}
 
-Result<void> RegistersFile::write(std::string_view bytes, std::uint64_t /*offset*/) {
+Result<std::size_t> RegistersFile::write(std::string_view bytes, std::uint64_t /*offset*/) {
   const auto values = parse_registers(bytes);
   if (!values) {
     log::warning("{}: vcpu {}: {}", vm_->name(), vcpu_.value(), values.error().message());
     return tl::unexpected{values.error()};
   }
-  return vm_->write_registers(vcpu_, *values);
+  return vm_->write_registers(vcpu_, *values).map([&] { return bytes.size(); });
 }
 
 } // namespace vmemfs

@@ -13,7 +13,7 @@ public:
   RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu);
 
   /// Lines `name 0xvalue`; every write is one change of its own.
-  Result<void> write(std::string_view bytes, std::uint64_t offset) override;
+  Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
 
 private:
   const std::shared_ptr<Vm> vm_;

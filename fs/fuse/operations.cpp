@@ -185,7 +185,7 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
   answer(request, "write", [&](Reply& reply) {
     const auto written = file->write({bytes, size}, static_cast<std::uint64_t>(offset));
     if (written) {
-      reply.written(size);
+      reply.written(*written);
     } else {
       reply.error(written.error().kind);
     }

@@ -121,7 +121,7 @@ Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
 void Tree::describe_file(NodeId node, Vm& vm, struct stat& attributes) const {
   const bool is_memory = node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded;
   const bool takes_writes =
-      node.kind == NodeKind::control || (node.kind == NodeKind::regs && options_.writable);
+      node.kind == NodeKind::control || ((is_memory || node.kind == NodeKind::regs) && vm.writable());
   attributes.st_mode = S_IFREG | (takes_writes ? 0600U : 0400U);
   attributes.st_nlink = 1;
   if (is_memory) {
@@ -165,15 +165,14 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
   }
   const std::shared_ptr<Vm> vm = std::move(*found);
   const bool for_writing = (flags & O_ACCMODE) != O_RDONLY;
-  const bool takes_writes = node.kind == NodeKind::control || node.kind == NodeKind::regs;
-  if (node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded) {
-    if ((flags & (O_TRUNC | O_APPEND)) != 0) {
-      return fail(ErrorKind::not_permitted, "fs", "guest memory can't be truncated or appended to");
-    }
+  const bool is_memory = node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded;
+  if (is_memory && (flags & (O_TRUNC | O_APPEND)) != 0) {
+    return fail(ErrorKind::not_permitted, "fs", "guest memory can't be truncated or appended to");
   }
-  if (for_writing && (!takes_writes || (node.kind == NodeKind::regs && !options_.writable))) {
-    return fail(ErrorKind::read_only, "fs",
-                fmt::format("{}: this mount takes no writes to this file", vm->name()));
+  const bool takes_writes =
+      node.kind == NodeKind::control || ((is_memory || node.kind == NodeKind::regs) && vm->writable());
+  if (for_writing && !takes_writes) {
+    return fail(ErrorKind::read_only, "fs", fmt::format("{}: this file takes no writes now", vm->name()));
   }
   switch (node.kind) {
   case NodeKind::mem: return std::make_unique<MemoryFile>(vm, HolePolicy::honest);
@@ -188,7 +187,7 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
     });
   case NodeKind::info:
     return std::make_unique<TextFile>([vm]() -> Result<std::string> { return info_text(*vm); });
-  case NodeKind::control: return std::make_unique<ControlFile>(vm, ControlContext{options_.writable});
+  case NodeKind::control: return std::make_unique<ControlFile>(vm);
   case NodeKind::regs: return std::make_unique<RegistersFile>(vm, node.vcpu);
   case NodeKind::root:
   case NodeKind::vm_dir:

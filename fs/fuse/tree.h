@@ -17,7 +17,6 @@ namespace vmemfs {
 struct TreeOptions {
   uid_t uid;
   gid_t gid;
-  bool writable; ///< registers may be set
 };
 
 struct DirectoryEntry {

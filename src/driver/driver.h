@@ -57,7 +57,7 @@ struct AccessReport {
   std::string ram;
   std::string registers;
   std::string run_control;
-  std::string writes; ///< how guest memory is written, or why it can't be
+  std::string writes = "not by this driver"; ///< how guest memory is written, or why it can't be
 };
 
 /// One thing that was tried while attaching, for `info`.

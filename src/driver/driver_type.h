@@ -37,7 +37,7 @@ public:
 
   /// Lets a VM run again that an earlier process paused, by the ticket that its driver gave out
   /// (RunControl::resume_ticket), where that is still the same VM and still stands. No error where there is
-  /// nothing to do any more. Called in the guardian, a process without drivers and threads.
+  /// nothing to do any more. Called in the guardian, a process without drivers, for several VMs at a time.
   [[nodiscard]] virtual Result<void> resume_orphan(std::string_view ticket) const {
     return fail(ErrorKind::unsupported, name(),
                 fmt::format("can't resume by ticket '{}'", printable(ticket)));

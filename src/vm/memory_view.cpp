@@ -5,50 +5,20 @@
 #include <algorithm>
 
 namespace vmemfs {
-namespace {
-
-iovec to_iovec(std::span<const std::byte> bytes) {
-  // An iovec has no const; whoever gets it only reads.
-  return {const_cast<std::byte*>(bytes.data()), bytes.size()};
-}
-
-/// Cuts the list of bytes after `keep` bytes.
-void truncate(std::vector<iovec>& data, std::size_t keep) {
-  std::size_t i = 0;
-  for (; i < data.size() && keep > 0; ++i) {
-    data[i].iov_len = std::min(data[i].iov_len, keep);
-    keep -= data[i].iov_len;
-  }
-  data.resize(i);
-}
-
-} // namespace
-
-ReadScratch::ReadScratch() : staging_{std::make_unique_for_overwrite<std::byte[]>(MemoryView::kMaxRead)} {
-  constexpr std::size_t kUsual = 16;
-  data_.reserve(kUsual);
-  pieces_.reserve(kUsual);
-  pins_.reserve(kUsual);
-}
-
-void ReadScratch::clear() {
-  staged_ = 0;
-  data_.clear();
-  pieces_.clear();
-  pins_.clear();
-}
 
 tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std::size_t size,
-                                                      HolePolicy policy, ReadScratch& scratch) {
+                                                      HolePolicy policy, ReadScratch& scratch,
+                                                      const CacheUse& use) {
   auto map = driver_.memory_map();
   for (bool retried = false;; retried = true) {
     const std::uint64_t end = map->ram_end().value();
     Attempt result;
     result.outside = offset >= end;
     scratch.clear();
+    CachedPages cached{use, scratch};
     if (offset < end) {
       const std::uint64_t count = std::min<std::uint64_t>({size, kMaxRead, end - offset});
-      result = attempt(*map, {Gpa{offset}, Gpa{offset + count}}, policy, scratch);
+      result = attempt({*map, {Gpa{offset}, Gpa{offset + count}}, policy, scratch, cached});
     }
     // The map may be old: it has nothing there, or the memory went away under it.
     if ((result.outside || result.failure == ErrorKind::source_failed) && !retried) {
@@ -58,9 +28,9 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
         continue;
       }
     }
-    // Where no byte had to come from the driver (holes, the end), nobody has looked whether it lives.
-    const bool asked = !scratch.pieces_.empty() || !scratch.pins_.empty();
-    if (result.failure == ErrorKind::vm_gone || (!asked && driver_.gone())) {
+    // Where no byte had to come from the driver (holes, cached pages, the end), nobody has looked
+    // whether it lives.
+    if (result.failure == ErrorKind::vm_gone || (!result.asked && driver_.gone())) {
       return tl::unexpected{ErrorKind::vm_gone};
     }
     if (result.failure && result.bytes == 0) {
@@ -70,9 +40,9 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
   }
 }
 
-/// Cuts [begin, end) at the borders of regions and lays the pieces out in scratch.
-MemoryView::Attempt MemoryView::plan(const MemoryMap& map, GpaRange range, HolePolicy policy,
-                                     ReadScratch& scratch) {
+/// Cuts the range at the borders of regions and lays the answer out in scratch.
+MemoryView::Attempt MemoryView::plan(const Request& request) {
+  const auto& [map, range, policy, scratch, cached] = request;
   Attempt attempt;
   DirectMemory* const direct = driver_.direct_memory();
   for (Gpa here = range.begin; here < range.end;) {
@@ -82,31 +52,35 @@ MemoryView::Attempt MemoryView::plan(const MemoryMap& map, GpaRange range, HoleP
       attempt.outside = true;
       if (policy == HolePolicy::honest) {
         attempt.failure = ErrorKind::hole;
-        return attempt;
+        attempt.cut = here;
+        break;
       }
-      scratch.data_.push_back(to_iovec(zeros().first(count)));
+      scratch.add(zeros().first(count));
     } else {
       MemoryPin pin;
       const auto borrowed =
           direct != nullptr ? direct->borrow(here, count, pin) : std::span<const std::byte>{};
       if (!borrowed.empty()) {
-        scratch.data_.push_back(to_iovec(borrowed));
+        scratch.add(borrowed);
         scratch.pins_.push_back(std::move(pin));
+      } else if (cached.used()) {
+        cached.plan(*stretch.region, {here, here + count});
       } else {
-        const std::span buffer{scratch.staging_.get() + scratch.staged_, count};
-        scratch.staged_ += count;
-        scratch.data_.push_back(to_iovec(buffer));
-        scratch.pieces_.push_back({here, buffer, 0, std::nullopt});
+        scratch.stage({here, here + count});
       }
     }
     here = here + count;
   }
+  scratch.asked_pieces_ = scratch.pieces_.size();
+  attempt.asked = !scratch.pieces_.empty() || !scratch.pins_.empty();
   return attempt;
 }
 
-/// Goes on behind each bad page of a piece; what could not be read is zeros.
-void MemoryView::read_past_bad_pages(ReadPiece& piece) {
+/// Goes on behind each bad page of a piece; what could not be read is zeros. True if there was one.
+bool MemoryView::read_past_bad_pages(ReadPiece& piece) {
+  bool any = false;
   while (piece.failure == ErrorKind::bad_page) {
+    any = true;
     const Gpa bad = piece.gpa + piece.done;
     bad_pages_.add(Gfn{bad});
     const std::size_t skip =
@@ -121,30 +95,51 @@ void MemoryView::read_past_bad_pages(ReadPiece& piece) {
       piece.failure = rest.failure;
     }
   }
+  return any;
 }
 
-MemoryView::Attempt MemoryView::attempt(const MemoryMap& map, GpaRange range, HolePolicy policy,
-                                        ReadScratch& scratch) {
-  Attempt result = plan(map, range, policy, scratch);
-  if (!scratch.pieces_.empty()) {
-    driver_.read(scratch.pieces_);
-  }
-  std::optional<Gpa> cut;
-  for (ReadPiece& piece : scratch.pieces_) {
-    if (policy == HolePolicy::padded) {
-      read_past_bad_pages(piece);
+/// Has the driver read all pieces, and notes the lowest failure among those that were asked for.
+void MemoryView::fetch(const Request& request, Attempt& result) {
+  ReadScratch& scratch = request.scratch;
+  driver_.read(scratch.pieces_);
+  for (std::size_t i = 0; i < scratch.pieces_.size(); ++i) {
+    ReadPiece& piece = scratch.pieces_[i];
+    const bool asked = i < scratch.asked_pieces_;
+    const bool padded = asked && request.policy == HolePolicy::padded && read_past_bad_pages(piece);
+    request.cached.settle(i, !piece.failure && !padded);
+    // Of a cached page the read may want a part only.
+    const Gpa cut = std::max(piece.gpa + piece.done, request.range.begin);
+    if (!asked || !piece.failure || cut >= request.range.end) {
+      continue;
     }
-    if (piece.failure == ErrorKind::vm_gone) {
-      return {0, ErrorKind::vm_gone, false};
-    }
-    if (piece.failure && !cut) {
-      cut = piece.gpa + piece.done;
+    if (piece.failure == ErrorKind::vm_gone || (cut < result.cut && result.failure != ErrorKind::vm_gone)) {
+      result.cut = cut;
       result.failure = piece.failure;
       result.outside = result.outside || piece.failure == ErrorKind::hole;
     }
   }
-  if (cut) {
-    truncate(scratch.data_, *cut - range.begin);
+}
+
+MemoryView::Attempt MemoryView::attempt(const Request& request) {
+  ReadScratch& scratch = request.scratch;
+  Attempt result = plan(request);
+  if (request.cached.used()) {
+    request.cached.plan_ahead(request.map, request.range.end);
+  }
+  if (!scratch.pieces_.empty()) {
+    fetch(request, result);
+  }
+  if (!scratch.waiting_.empty()) {
+    request.cached.wait();
+    if (!scratch.pieces_.empty()) {
+      fetch(request, result);
+    }
+  }
+  if (request.cached.used()) {
+    cache_counters_.add(request.cached.counts());
+  }
+  if (result.cut < request.range.end) {
+    scratch.truncate(result.cut - request.range.begin);
   }
   for (const iovec& bytes : scratch.data_) {
     result.bytes += bytes.iov_len;

@@ -7,14 +7,12 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "vm/bad_pages.h"
+#include "vm/cached_pages.h"
+#include "vm/read_scratch.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <span>
-#include <sys/uio.h>
-#include <vector>
 
 namespace vmemfs {
 
@@ -23,41 +21,20 @@ enum class HolePolicy : unsigned char {
   padded, ///< holes and bad pages read as zeros
 };
 
-/// What one read needs and the next one reuses, so that a read allocates nothing. For one thread at a time.
-class ReadScratch {
-public:
-  ReadScratch();
-
-  /// The bytes of the last read, in order. Valid until the next read with this scratch or release().
-  [[nodiscard]] std::span<const iovec> data() const { return data_; }
-
-  /// Lets borrowed memory go; call it once the bytes are delivered.
-  void release() { pins_.clear(); }
-
-private:
-  friend class MemoryView;
-  void clear();
-
-  std::unique_ptr<std::byte[]> staging_;
-  std::size_t staged_ = 0;
-  std::vector<iovec> data_;
-  std::vector<ReadPiece> pieces_;
-  std::vector<MemoryPin> pins_;
-};
-
 /// Thread-safe; each read brings its own scratch. References must outlive the view.
 class MemoryView {
 public:
   MemoryView(Driver& driver, BadPages& bad_pages) : driver_{driver}, bad_pages_{bad_pages} {}
 
   /// The longest read; longer ones are cut.
-  static constexpr std::size_t kMaxRead = std::size_t{1} << 20U;
+  static constexpr std::size_t kMaxRead = ReadScratch::kStaging;
 
   /// Bytes at [offset, offset + size), in scratch.data(). Fewer than asked for where the space ends
   /// or, in honest mode, where a hole begins; none past the end. Never a byte that was not read from
   /// the guest or is not a documented zero.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
-                                                          HolePolicy policy, ReadScratch& scratch);
+                                                          HolePolicy policy, ReadScratch& scratch,
+                                                          const CacheUse& use = {});
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
 
@@ -65,18 +42,32 @@ public:
   [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(std::uint64_t offset) const;
   [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(std::uint64_t offset) const;
 
+  [[nodiscard]] CacheCounts cache_counts() const { return cache_counters_.load(); }
+
 private:
   struct Attempt {
     std::size_t bytes = 0;
     std::optional<ErrorKind> failure{}; ///< what ended the read early
     bool outside = false;               ///< some of it lies where the map has nothing
+    bool asked = false;                 ///< the driver was asked for some of it, so it knows if the VM lives
+    Gpa cut{kGpaLimit};                 ///< where the bytes end
   };
-  Attempt attempt(const MemoryMap& map, GpaRange range, HolePolicy policy, ReadScratch& scratch);
-  Attempt plan(const MemoryMap& map, GpaRange range, HolePolicy policy, ReadScratch& scratch);
-  void read_past_bad_pages(ReadPiece& piece);
+  /// One read on its way.
+  struct Request {
+    const MemoryMap& map;
+    GpaRange range;
+    HolePolicy policy;
+    ReadScratch& scratch;
+    CachedPages& cached;
+  };
+  Attempt attempt(const Request& request);
+  Attempt plan(const Request& request);
+  void fetch(const Request& request, Attempt& result);
+  bool read_past_bad_pages(ReadPiece& piece);
 
   Driver& driver_;
   BadPages& bad_pages_;
+  CacheCounters cache_counters_;
 };
 
 } // namespace vmemfs

@@ -11,11 +11,14 @@
 
 #include "core/gpa.h"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <vector>
 
 namespace vmemfs {
 
@@ -33,9 +36,9 @@ struct PageWish {
 };
 
 struct PageCacheStats {
-  std::uint64_t used_bytes;
+  std::uint64_t used_bytes; ///< of frames that hold a page, are claimed or pinned
   std::uint64_t limit_bytes;
-  std::uint64_t evictions;
+  std::uint64_t evictions; ///< pages that went for others
 };
 
 /// Thread-safe.
@@ -81,11 +84,31 @@ public:
 
   /// Forgets all pages and gives their memory back; what is pinned or claimed follows when it is let go.
   void clear();
-  /// Pages beyond the new limit go, those used longest ago first. The size of a frame's metadata is not
-  /// counted.
+  /// Pages beyond the new limit go, in each shard those used longest ago first. So do those whose place is in
+  /// another shard from now on: half of them where the number of shards doubles. What is pinned or claimed
+  /// follows when it is let go. The size of the frames' metadata is not counted.
   void set_limit(std::size_t limit_bytes);
 
   [[nodiscard]] PageCacheStats stats() const;
+
+private:
+  class Shard;
+  /// Row 0 has shard 0, row r those from 2^(r-1) to 2^r - 1; null until the shard is first needed.
+  using Row = std::unique_ptr<std::atomic<Shard*>[]>;
+  static constexpr std::size_t kRows = 19;
+  static constexpr std::size_t kMaxPages = kShardPages << (kRows - 1); ///< 1 TiB; higher limits count as this
+
+  [[nodiscard]] std::atomic<Shard*>& slot(std::uint32_t number) const;
+  [[nodiscard]] Shard* make_shard(std::uint32_t number, std::uint32_t count);
+  [[nodiscard]] std::uint32_t share_of(std::uint32_t number) const;
+
+  // A row is there before count_ says so, and stays. Pages find their shard by their number and count_.
+  std::array<Row, kRows> rows_;
+  std::atomic<std::uint32_t> count_{1}; ///< of shards; a power of two
+
+  mutable std::mutex mutex_; ///< guards what follows, and changes of what precedes; taken before a shard's
+  std::vector<std::unique_ptr<Shard>> shards_; ///< all that there are, also those beyond count_
+  std::size_t limit_bytes_ = 0;
 };
 
 } // namespace vmemfs

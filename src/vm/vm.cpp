@@ -2,7 +2,9 @@
 
 #include "util/log.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 #include <utility>
 
 namespace vmemfs {
@@ -10,40 +12,95 @@ namespace {
 
 /// How old a look at the guest's memory layout may be while it is being read.
 constexpr std::chrono::milliseconds kLayoutLookEvery{10};
+/// About what an answer through FUSE costs: a page that is cheaper than that is not worth keeping.
+constexpr std::chrono::microseconds kWorthCaching{20};
+/// A batch is cheap where this many pages cost as much as the call.
+constexpr int kCheapBatch = 16;
 
 std::int64_t monotonic_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
 }
 
-std::int64_t wall_ns() {
-  return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+tl::unexpected<Error> gone_error() { return fail(ErrorKind::vm_gone, "vm", "the VM has ended"); }
+
+/// How many bytes to read ahead at most where that costs little more than the call itself.
+std::size_t cheap_batch(const ReadCost& cost) {
+  if (cost.call.count() == 0 || cost.page * kCheapBatch > cost.call) {
+    return 0;
+  }
+  const auto pages = cost.page.count() > 0 ? cost.call / cost.page : std::numeric_limits<std::int64_t>::max();
+  return std::min(static_cast<std::size_t>(pages), ReadAhead::kLargest / kPageSize) * kPageSize;
 }
 
 } // namespace
 
-std::string_view to_string(PausedBy who) {
-  switch (who) {
-  case PausedBy::nobody: return "nobody";
-  case PausedBy::us: return "vmemfs";
-  case PausedBy::somebody_else: return "other";
+Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options)
+    : id_{id}, name_{std::move(name)}, driver_{std::move(driver)}, services_{std::move(services)},
+      coherence_{[this] { services_.changed(id_, driver_->gone()); },
+                 [this] { services_.drop_outer_caches(id_); }},
+      cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
+      pauses_{*driver_,
+              coherence_,
+              services_.guard,
+              id_,
+              name_,
+              [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); }},
+      writable_{options.writable} {
+  cache_settings_.ttl = options.cache_ttl;
+  tell_cache_its_use();
+  if (driver_->frozen()) {
+    static_cast<void>(coherence_.stands_since(coherence_.epoch().load()));
   }
-  return "unknown";
 }
 
-Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, std::function<void(Vm&)> changed)
-    : id_{id}, name_{std::move(name)}, driver_{std::move(driver)}, changed_{std::move(changed)},
-      view_{*driver_, bad_pages_} {
-  driver_->set_listener(this);
+std::shared_ptr<Vm> Vm::create(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services,
+                               VmOptions options) {
+  std::shared_ptr<Vm> vm{new Vm{id, std::move(name), std::move(driver), std::move(services), options}};
+  vm->driver_->set_listener(vm.get());
+  vm->pauses_.look_soon();
+  return vm;
 }
 
 Vm::~Vm() { driver_->set_listener(nullptr); }
 
+void Vm::call_later(Pauses::Clock::duration delay, void (Pauses::*what)()) {
+  services_.jobs.post_after(delay, [weak = weak_from_this(), what] {
+    if (const auto vm = weak.lock()) {
+      (vm->pauses_.*what)();
+    }
+  });
+}
+
+// ---- memory
+
 tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
-                                              ReadScratch& scratch) {
-  if (monotonic_ns() >= next_layout_look_ns_.load(std::memory_order_relaxed)) {
+                                              ReadScratch& scratch, ReadAhead* ahead) {
+  const std::int64_t now = monotonic_ns();
+  if (now >= next_layout_look_ns_.load(std::memory_order_relaxed)) {
     follow_layout();
   }
-  return view_.read(offset, size, policy, scratch);
+  if (!cache_in_use_.load(std::memory_order_relaxed)) {
+    return view_.read(offset, size, policy, scratch);
+  }
+  if (ahead != nullptr) {
+    ahead->note(offset, size);
+  }
+  return view_.read(offset, size, policy, scratch, cache_use(now, ahead));
+}
+
+/// What a read that begins now may take from the cache, and may put there.
+CacheUse Vm::cache_use(std::int64_t now_ns, ReadAhead* ahead) {
+  driver_->follow_state();
+  const Epoch::Value epoch = coherence_.epoch().load();
+  std::int64_t oldest = std::numeric_limits<std::int64_t>::min();
+  if (!epoch.stands) {
+    const std::int64_t ttl = cache_ttl_ns_.load(std::memory_order_relaxed);
+    if (ttl == 0) {
+      return {};
+    }
+    oldest = now_ns - ttl;
+  }
+  return {&cache_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), ahead, most_ahead_};
 }
 
 void Vm::follow_layout() {
@@ -52,142 +109,155 @@ void Vm::follow_layout() {
   driver_->follow_layout(false);
 }
 
-void Vm::new_epoch() {
-  epoch_.fetch_add(1);
-  changed_(*this);
+Result<void> Vm::check_writable(GpaRange range) const {
+  const auto map = driver_->memory_map();
+  for (Gpa here = range.begin; here < range.end;) {
+    const auto stretch = map->at(here);
+    if (stretch.region == nullptr || here >= map->ram_end()) {
+      return fail(ErrorKind::hole, "vm",
+                  fmt::format("no memory at {:#x}, so nothing was written", here.value()));
+    }
+    if (!stretch.region->writable) {
+      return fail(ErrorKind::read_only, "vm",
+                  fmt::format("the {} at {:#x} can't be written, so nothing was written",
+                              to_string(stretch.region->kind), here.value()));
+    }
+    here = stretch.range.end;
+  }
+  return {};
 }
 
-void Vm::note_state(bool running, PausedBy by) {
-  if (running) {
-    paused_by_ = PausedBy::nobody;
-    stands_since_ns_ = 0;
-    return;
+Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const auto turn = pauses_.turn();
+  if (driver_->gone()) {
+    return gone_error();
   }
-  // A pause that was known keeps its owner and its time.
-  std::int64_t runs = 0;
-  if (stands_since_ns_.compare_exchange_strong(runs, wall_ns()) && paused_by_ != PausedBy::us) {
-    paused_by_ = by;
+  if (!writable_) {
+    return noted<std::size_t>(
+        fail(ErrorKind::read_only, "vm",
+             "writes are off; `echo write on > control` or the option --writable lets them through"));
   }
+  MemoryWriter* const writer = driver_->memory_writer();
+  if (writer == nullptr) {
+    return noted<std::size_t>(
+        fail(ErrorKind::unsupported, driver_->identity().driver, "this driver can't write guest memory"));
+  }
+  if (bytes.empty()) {
+    return 0;
+  }
+  follow_layout();
+  if (offset >= kGpaLimit || bytes.size() > kGpaLimit - offset) {
+    return noted<std::size_t>(fail(ErrorKind::hole, "vm", "there is no memory that high"));
+  }
+  const Gpa gpa{offset};
+  if (auto checked = check_writable({gpa, gpa + bytes.size()}); !checked) {
+    return noted<std::size_t>(tl::unexpected{std::move(checked.error())});
+  }
+  auto outcome = writer->write(gpa, bytes);
+  // Whatever became of it: what was read before must not be served any more.
+  pauses_.note_write();
+  coherence_.changed();
+  if (outcome.done > 0) {
+    log::info("{}: wrote {} bytes at {:#x}", name_, outcome.done, offset);
+  }
+  if (outcome.failure) {
+    auto failed = noted<std::size_t>(tl::unexpected{std::move(*outcome.failure)});
+    return outcome.done > 0 ? Result<std::size_t>{outcome.done} : failed;
+  }
+  return outcome.done;
 }
 
+Result<void> Vm::set_writable(bool on) {
+  if (on && driver_->memory_writer() == nullptr && driver_->register_writer() == nullptr) {
+    return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,
+                            "this driver can write neither memory nor registers"));
+  }
+  if (writable_.exchange(on) != on) {
+    log::info("{}: writes are {}", name_, on ? "on" : "off");
+  }
+  return {};
+}
+
+// ---- events and pauses
+
+/// Only what makes caches hold less is done at once. Who has paused the VM, and that pages may be kept, is
+/// decided by asking, as an event may be old when it gets here.
 void Vm::on_vm_event(VmEvent event) {
   switch (event) {
-  case VmEvent::paused: note_state(false, own_command_ ? PausedBy::us : PausedBy::somebody_else); break;
-  case VmEvent::resumed: note_state(true, PausedBy::nobody); break;
+  case VmEvent::layout_changed: coherence_.changed(); break;
+  case VmEvent::paused: pauses_.look_soon(); break;
+  case VmEvent::resumed:
   case VmEvent::reset:
-  case VmEvent::layout_changed:
-  case VmEvent::gone: break;
+  case VmEvent::state_unclear:
+    coherence_.may_change();
+    pauses_.look_soon();
+    break;
+  case VmEvent::gone: coherence_.may_change(); break;
   }
-  new_epoch();
 }
 
-template <typename T> Result<T> Vm::noted(Result<T> result) {
-  if (!result) {
-    log::warning("{}: {}", name_, result.error().message());
-    const std::scoped_lock lock{error_mutex_};
-    last_error_ = result.error().message();
-  }
-  return result;
+Result<RunStatus> Vm::run_status() { return pauses_.status(); }
+
+Result<Paused> Vm::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  return noted(pauses_.pause(kind, for_how_long));
 }
 
-Result<RunControl*> Vm::run_control_or_why_not() {
-  if (driver_->gone()) {
-    return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
+Result<HoldId> Vm::hold() { return noted(pauses_.hold()); }
+
+Result<void> Vm::resume(std::optional<HoldId> own) { return noted(pauses_.resume(own)); }
+
+// ---- the cache
+
+Result<void> Vm::set_cache(const CacheSettings& settings) {
+  if (auto sized = cache_share_.set_own_size(settings.size); !sized) {
+    return noted(std::move(sized));
   }
-  RunControl* const control = driver_->run_control();
-  if (control == nullptr) {
-    return fail(ErrorKind::unsupported, driver_->identity().driver,
-                fmt::format("this VM can't be paused or resumed: {}", driver_->access().run_control));
+  {
+    const std::scoped_lock lock{settings_mutex_};
+    cache_settings_ = settings;
   }
-  return control;
+  tell_cache_its_use();
+  return {};
 }
 
-Result<RunStatus> Vm::run_status() {
-  const std::scoped_lock lock{control_};
-  const auto control = run_control_or_why_not();
-  if (!control) {
-    return tl::unexpected{control.error()};
-  }
-  auto status = (*control)->run_status();
-  if (status) {
-    note_state(status->running, PausedBy::somebody_else);
-  }
-  return status;
+CacheSettings Vm::cache_settings() const {
+  const std::scoped_lock lock{settings_mutex_};
+  return cache_settings_;
 }
 
-Result<void> Vm::pause() {
-  const std::scoped_lock lock{control_};
-  const auto control = run_control_or_why_not();
-  if (!control) {
-    return noted<void>(tl::unexpected{control.error()});
-  }
-  const auto before = (*control)->run_status();
-  if (!before) {
-    return noted<void>(tl::unexpected{before.error()});
-  }
-  if (!before->running) {
-    note_state(false, PausedBy::somebody_else);
-    return {};
-  }
-  note_state(true, PausedBy::nobody);
-  own_command_ = true;
-  auto paused = (*control)->pause();
-  own_command_ = false;
-  if (paused) {
-    note_state(false, PausedBy::us);
-    new_epoch();
-    log::info("{}: paused", name_);
-  } else if (paused.error().kind == ErrorKind::timed_out || paused.error().kind == ErrorKind::source_failed) {
-    paused_by_ = PausedBy::us; // it may still come to a stand, and then it was us
-  }
-  return noted(std::move(paused));
+void Vm::tell_cache_its_use() {
+  const CacheSettings settings = cache_settings();
+  const ReadCost cost = driver_->read_cost();
+  const bool worth_it = settings.mode == CacheMode::on ||
+                        (settings.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
+  cache_share_.set_active(worth_it);
+  constexpr std::size_t kAheadShare =
+      4; // of the cache, so that reading ahead never drives out what is in use
+  most_ahead_ = std::min(cheap_batch(cost), cache_share_.limit() / kAheadShare);
+  cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
+  cache_in_use_ = worth_it;
 }
 
-Result<void> Vm::resume() {
-  const std::scoped_lock lock{control_};
-  const auto control = run_control_or_why_not();
-  if (!control) {
-    return noted<void>(tl::unexpected{control.error()});
-  }
-  new_epoch(); // before the guest runs, so that nothing it changes can be hidden
-  auto resumed = (*control)->resume();
-  if (resumed) {
-    note_state(true, PausedBy::nobody);
-    new_epoch();
-    log::info("{}: resumed", name_);
-  }
-  return noted(std::move(resumed));
+void Vm::flush() {
+  coherence_.changed();
+  cache_.clear();
 }
 
-void Vm::let_go() {
-  if (paused_by_ == PausedBy::us && !driver_->gone()) {
-    log::info("{}: was paused by us, so it is resumed", name_);
-    static_cast<void>(resume()); // a failure is logged there
-  }
-}
+// ---- the rest
 
 Result<void> Vm::refresh() {
-  const std::scoped_lock lock{control_};
+  const auto turn = pauses_.turn();
   auto refreshed = driver_->refresh();
   if (refreshed) {
-    new_epoch();
+    coherence_.changed();
   }
   return noted(std::move(refreshed));
-}
-
-void Vm::flush() { new_epoch(); }
-
-std::chrono::system_clock::time_point Vm::last_change() const {
-  const std::int64_t since = stands_since_ns_;
-  return std::chrono::system_clock::time_point{
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(
-          std::chrono::nanoseconds{since != 0 ? since : wall_ns()})};
 }
 
 Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
   RegisterReader* const reader = driver_->register_reader();
   if (driver_->gone()) {
-    return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
+    return gone_error();
   }
   if (reader == nullptr) {
     return noted<RegisterSet>(fail(ErrorKind::unsupported, driver_->identity().driver,
@@ -197,18 +267,21 @@ Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
 }
 
 Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  const std::scoped_lock lock{control_};
+  const auto turn = pauses_.turn();
   RegisterWriter* const writer = driver_->register_writer();
   if (driver_->gone()) {
-    return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
+    return gone_error();
+  }
+  if (!writable_) {
+    return noted<void>(
+        fail(ErrorKind::read_only, "vm",
+             "writes are off; `echo write on > control` or the option --writable lets them through"));
   }
   if (writer == nullptr) {
     return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,
                             fmt::format("registers can't be set: {}", driver_->access().registers)));
   }
-  own_command_ = true;
   auto written = writer->write_registers(vcpu, values);
-  own_command_ = false;
   if (written) {
     for (const RegisterValue& value : values) {
       log::info("{}: vcpu {}: {} set to {:#x}", name_, vcpu.value(), to_string(value.reg), value.value);
@@ -217,8 +290,17 @@ Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> val
   return noted(std::move(written));
 }
 
+template <typename T> Result<T> Vm::noted(Result<T> result) {
+  if (!result) {
+    log::warning("{}: {}", name_, result.error().message());
+    const std::scoped_lock lock{settings_mutex_};
+    last_error_ = result.error().message();
+  }
+  return result;
+}
+
 std::string Vm::last_error() const {
-  const std::scoped_lock lock{error_mutex_};
+  const std::scoped_lock lock{settings_mutex_};
   return last_error_;
 }
 

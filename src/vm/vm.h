@@ -1,9 +1,17 @@
-// One VM as the filesystem sees it: a driver, the view of its memory, and what is known of its state.
+// One VM as the filesystem sees it: a driver, the view of its memory, what is known of its state; the
+// place where all of it meets: reads and writes, the page cache, pauses, events.
 #pragma once
 
 #include "driver/driver.h"
+#include "util/worker.h"
 #include "vm/bad_pages.h"
+#include "vm/cache_budget.h"
+#include "vm/cache_settings.h"
+#include "vm/coherence.h"
 #include "vm/memory_view.h"
+#include "vm/page_cache.h"
+#include "vm/pause_guard.h"
+#include "vm/pauses.h"
 
 #include <atomic>
 #include <chrono>
@@ -11,6 +19,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 
 namespace vmemfs {
@@ -18,17 +28,31 @@ namespace vmemfs {
 /// Number of a VM in this mount; never used twice.
 using VmId = std::uint32_t;
 
-/// Who stopped the VM, as far as can be told.
-enum class PausedBy : unsigned char { nobody, us, somebody_else };
+/// What a VM needs of its surroundings. All outlive it.
+struct VmServices {
+  Worker& jobs;              ///< for what may have to wait for the driver
+  CacheBudget& cache_budget; ///< shared by all VMs of the mount
+  PauseGuard* guard;         ///< null: nobody sees to paused VMs when this process is killed
+  /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
+  /// (driver().gone()); on any thread; returns soon.
+  std::function<void(VmId, bool gone)> changed;
+  /// Returns when no cache outside of this library, as the kernel's, holds memory of the VM any more, or
+  /// after a while. Not called on a thread of `changed`.
+  std::function<void(VmId)> drop_outer_caches;
+};
 
-[[nodiscard]] std::string_view to_string(PausedBy who);
+struct VmOptions {
+  bool writable = false;
+  std::chrono::milliseconds cache_ttl{0};
+};
 
-/// Thread-safe. Control operations take turns; reads don't wait for them.
-class Vm : VmListener {
+/// Thread-safe. Control operations and writes take turns; reads don't wait for them. Held by shared_ptr, as
+/// what comes later (the end of a timed pause) holds on to it.
+class Vm : VmListener, public std::enable_shared_from_this<Vm> {
 public:
-  /// `changed` is called after guest memory may have changed in a way that a cache could hide, or
-  /// the VM has ended (driver().gone()); on any thread; it must return soon.
-  Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, std::function<void(Vm&)> changed);
+  /// Begins to listen to the driver, and asks for the VM's state on another thread.
+  static std::shared_ptr<Vm> create(VmId id, std::string name, std::unique_ptr<Driver> driver,
+                                    VmServices services, VmOptions options = {});
   ~Vm() override;
   Vm(const Vm&) = delete;
   Vm& operator=(const Vm&) = delete;
@@ -38,27 +62,42 @@ public:
   [[nodiscard]] Driver& driver() { return *driver_; }
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
 
-  // Memory. See MemoryView.
+  // Memory. See MemoryView. `ahead` is the open file's, and may be null.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
-                                                          HolePolicy policy, ReadScratch& scratch);
+                                                          HolePolicy policy, ReadScratch& scratch,
+                                                          ReadAhead* ahead = nullptr);
   [[nodiscard]] const MemoryView& memory() const { return view_; }
   /// Takes over a changed memory map where that is cheap. Before answering for size or shape.
   void follow_layout();
 
-  // State and control.
+  /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
+  /// How many bytes were written, from the start: fewer than all where the driver failed on the way.
+  [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] bool writable() const { return writable_; }
+  [[nodiscard]] Result<void> set_writable(bool on);
+
+  // State and control. See Pauses.
   [[nodiscard]] Result<RunStatus> run_status();
-  [[nodiscard]] Result<void> pause();
-  [[nodiscard]] Result<void> resume();
+  [[nodiscard]] Result<Paused> pause(PauseKind kind = PauseKind::plain,
+                                     std::chrono::milliseconds for_how_long = {});
+  [[nodiscard]] Result<HoldId> hold();
+  void end_hold(HoldId hold) { pauses_.end_hold(hold); }
+  [[nodiscard]] bool is_held(HoldId hold) const { return pauses_.is_held(hold); }
+  [[nodiscard]] Result<void> resume(std::optional<HoldId> own = std::nullopt);
+  void let_go() { pauses_.let_go(); }
+  [[nodiscard]] Pauses::Info pause_info() const { return pauses_.info(); }
+  [[nodiscard]] std::chrono::system_clock::time_point last_change() const { return pauses_.last_change(); }
+  [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
+  /// Reads the memory map anew.
   [[nodiscard]] Result<void> refresh();
   /// Drops what caches hold.
   void flush();
-  /// Lets the VM run again if it was us who stopped it. For the end of the daemon.
-  void let_go();
 
-  [[nodiscard]] PausedBy paused_by() const { return paused_by_; }
-  [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
-  /// When guest memory last may have changed: now, unless the VM is known to stand.
-  [[nodiscard]] std::chrono::system_clock::time_point last_change() const;
+  // The page cache. Where there is none in use, every read goes to the driver.
+  [[nodiscard]] Result<void> set_cache(const CacheSettings& settings);
+  [[nodiscard]] CacheSettings cache_settings() const;
+  [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
+  [[nodiscard]] PageCacheStats cache_stats() const { return cache_.stats(); }
 
   [[nodiscard]] Result<RegisterSet> read_registers(VcpuId vcpu);
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
@@ -67,26 +106,33 @@ public:
   [[nodiscard]] std::string last_error() const;
 
 private:
+  Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options);
+
   void on_vm_event(VmEvent event) override;
-  void new_epoch();
-  void note_state(bool running, PausedBy by);
-  Result<RunControl*> run_control_or_why_not();
+  void call_later(Pauses::Clock::duration delay, void (Pauses::*what)());
+  [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* ahead);
+  void tell_cache_its_use();
+  [[nodiscard]] Result<void> check_writable(GpaRange range) const;
   template <typename T> Result<T> noted(Result<T> result);
 
   const VmId id_;
   const std::string name_;
   const std::unique_ptr<Driver> driver_;
-  const std::function<void(Vm&)> changed_;
+  const VmServices services_;
   BadPages bad_pages_;
+  Coherence coherence_;
+  PageCache cache_{0};
+  CacheBudget::Share cache_share_;
   MemoryView view_;
+  Pauses pauses_;
 
-  std::mutex control_; ///< one control operation at a time
-  std::atomic<PausedBy> paused_by_{PausedBy::nobody};
-  std::atomic<bool> own_command_{false}; ///< events that come meanwhile are our own doing
-  std::atomic<std::uint64_t> epoch_{1};
-  std::atomic<std::int64_t> stands_since_ns_{0}; ///< since the Unix epoch; 0: runs, or not known
+  std::atomic<bool> writable_;
+  std::atomic<bool> cache_in_use_{false};
+  std::atomic<std::int64_t> cache_ttl_ns_{0};
+  std::atomic<std::size_t> most_ahead_{0};
   std::atomic<std::int64_t> next_layout_look_ns_{0};
-  mutable std::mutex error_mutex_;
+  mutable std::mutex settings_mutex_; ///< guards what follows
+  CacheSettings cache_settings_;
   std::string last_error_;
 };
 

@@ -4,7 +4,9 @@
 #include "util/worker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fmt/format.h>
+#include <future>
 
 namespace vmemfs {
 
@@ -21,7 +23,8 @@ Result<void> check_vm_name(std::string_view name) {
   return {};
 }
 
-Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Driver> driver) {
+Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Driver> driver,
+                                            VmOptions options) {
   if (auto checked = check_vm_name(name); !checked) {
     return tl::unexpected{checked.error()};
   }
@@ -30,8 +33,13 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
     return fail(ErrorKind::busy, "vm", fmt::format("there is a VM '{}' already; give another NAME", name));
   }
   const VmId id = next_id_++;
-  auto vm = std::make_shared<Vm>(id, std::move(name), std::move(driver),
-                                 [this, id](Vm& changed) { on_changed(id, changed.driver().gone()); });
+  auto vm = Vm::create(id, std::move(name), std::move(driver),
+                       VmServices{.jobs = services_.jobs,
+                                  .cache_budget = services_.cache_budget,
+                                  .guard = services_.guard,
+                                  .changed = [this](VmId which, bool gone) { on_changed(which, gone); },
+                                  .drop_outer_caches = [this](VmId which) { drop_caches(which); }},
+                       options);
   vms_.emplace(id, vm);
   if (vm->driver().gone()) { // it ended before anybody listened
     on_changed(id, true);
@@ -40,7 +48,7 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
 }
 
 void VmRegistry::on_changed(VmId id, bool gone) {
-  worker_.post([this, id, gone] {
+  services_.notifier.post([this, id, gone] {
     if (gone) {
       remove(id);
       return;
@@ -49,6 +57,22 @@ void VmRegistry::on_changed(VmId id, bool gone) {
       callbacks_.changed(*vm);
     }
   });
+}
+
+/// Has the filesystem tell the kernel, and waits for that: a page that the kernel keeps must not outlive the
+/// standstill under which it was read. The wait has an end, as the kernel may itself wait for a read that is
+/// stuck in a driver; such a page goes when the notifier gets to it.
+void VmRegistry::drop_caches(VmId id) {
+  constexpr std::chrono::seconds kLongest{1};
+  auto dropped = std::make_shared<std::promise<void>>();
+  auto future = dropped->get_future();
+  services_.notifier.post([this, id, dropped] {
+    if (const auto vm = find(id); vm != nullptr && callbacks_.changed) {
+      callbacks_.changed(*vm);
+    }
+    dropped->set_value();
+  });
+  static_cast<void>(future.wait_for(kLongest));
 }
 
 void VmRegistry::remove(VmId id) {

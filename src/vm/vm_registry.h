@@ -16,22 +16,31 @@ namespace vmemfs {
 
 class Worker;
 
-/// Thread-safe. VMs that ended leave by themselves, on the worker's thread.
+/// What all VMs of a mount share. All outlive the registry.
+struct RegistryServices {
+  Worker& notifier; ///< one thread, for telling the filesystem; never waits for a driver
+  Worker& jobs;     ///< for what may have to wait for a driver
+  CacheBudget& cache_budget;
+  PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
+};
+
+/// Thread-safe. VMs that ended leave by themselves, on the notifier's thread.
 class VmRegistry {
 public:
-  /// What the filesystem wants to hear; called on the worker's thread, never on one that answers reads.
+  /// What the filesystem wants to hear; called on the notifier's thread, never on one that answers reads.
   struct Callbacks {
     std::function<void(const Vm&)> changed; ///< what caches hold of its memory is old
     std::function<void(const Vm&)> removed; ///< it has left the registry
   };
 
-  explicit VmRegistry(Worker& worker) : worker_{worker} {}
+  explicit VmRegistry(RegistryServices services) : services_{services} {}
 
   /// Set once, before the first add().
   void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
   /// `name` becomes the directory's name; refused if it is no file name or taken.
-  [[nodiscard]] Result<std::shared_ptr<Vm>> add(std::string name, std::unique_ptr<Driver> driver);
+  [[nodiscard]] Result<std::shared_ptr<Vm>> add(std::string name, std::unique_ptr<Driver> driver,
+                                                VmOptions options = {});
   void remove(VmId id);
 
   [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const;
@@ -40,8 +49,9 @@ public:
 
 private:
   void on_changed(VmId id, bool gone);
+  void drop_caches(VmId id);
 
-  Worker& worker_;
+  const RegistryServices services_;
   Callbacks callbacks_;
   mutable std::mutex mutex_;
   std::map<VmId, std::shared_ptr<Vm>> vms_;

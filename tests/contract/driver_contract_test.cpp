@@ -1,6 +1,7 @@
 #include "contract/driver_contract.h"
 #include "support/files.h"
 
+#include <algorithm>
 #include <atomic>
 #include <gtest/gtest.h>
 #include <thread>
@@ -161,6 +162,58 @@ TEST_P(DriverContract, AWrittenRegisterReadsBackAndIsTheOnlyOneChanged) {
   EXPECT_EQ(to_text(*reader->read_registers(VcpuId{0})), to_text(*expected));
 }
 
+TEST_P(DriverContract, WhatIsWrittenReadsBackAndIsAllThatChanged) {
+  MemoryWriter* const writer = driver().memory_writer();
+  if (writer == nullptr) {
+    return;
+  }
+  const Gpa area = first_ram().range.begin + 0x10000;
+  auto expected = subject_->truth(area, 32 << 10);
+  for (const std::size_t size : {std::size_t{1}, std::size_t{8}, std::size_t{4096}, std::size_t{9000}}) {
+    const std::vector<std::byte> bytes(size, static_cast<std::byte>(size % 251 + 1));
+    const auto outcome = writer->write(area + 4093, bytes);
+    if (outcome.failure && outcome.failure->kind == ErrorKind::unsupported) {
+      EXPECT_EQ(outcome.done, 0U);
+      return;
+    }
+    ASSERT_FALSE(outcome.failure) << outcome.failure->message();
+    EXPECT_EQ(outcome.done, size);
+    std::ranges::copy(bytes, expected.begin() + 4093);
+    std::vector<std::byte> buffer(expected.size());
+    EXPECT_FALSE(read(area, buffer).failure);
+    EXPECT_EQ(buffer, expected) << size;
+  }
+}
+
+TEST_P(DriverContract, NothingIsWrittenWhereNothingCanBe) {
+  MemoryWriter* const writer = driver().memory_writer();
+  if (writer == nullptr) {
+    return;
+  }
+  EXPECT_FALSE(driver().access().writes.empty());
+  const std::vector<std::byte> bytes(64, std::byte{0x5a});
+  const auto expect_refused = [&](Gpa gpa, ErrorKind kind) {
+    const auto outcome = writer->write(gpa, bytes);
+    EXPECT_EQ(outcome.done, 0U);
+    ASSERT_TRUE(outcome.failure) << std::hex << gpa.value();
+    EXPECT_TRUE(outcome.failure->kind == kind || outcome.failure->kind == ErrorKind::unsupported)
+        << outcome.failure->message();
+    EXPECT_FALSE(outcome.failure->text.empty());
+  };
+  expect_refused(Gpa{kGpaLimit - kPageSize}, ErrorKind::hole);
+  const auto map = driver().memory_map();
+  for (const Region& region : map->regions()) {
+    if (region.writable) {
+      continue;
+    }
+    const auto before = subject_->truth(region.range.begin, bytes.size());
+    expect_refused(region.range.begin, ErrorKind::read_only);
+    std::vector<std::byte> buffer(bytes.size());
+    EXPECT_FALSE(read(region.range.begin, buffer).failure);
+    EXPECT_EQ(buffer, before);
+  }
+}
+
 TEST_P(DriverContract, PauseAndResumeAreIdempotent) {
   RunControl* const control = driver().run_control();
   if (control == nullptr) {
@@ -215,6 +268,12 @@ TEST_P(DriverContract, AfterTheEndNothingReads) {
   if (driver().direct_memory() != nullptr) {
     MemoryPin pin;
     EXPECT_TRUE(driver().direct_memory()->borrow(ram.range.begin, 4096, pin).empty());
+  }
+  if (driver().memory_writer() != nullptr) {
+    const auto outcome = driver().memory_writer()->write(ram.range.begin, buffer);
+    EXPECT_EQ(outcome.done, 0U);
+    ASSERT_TRUE(outcome.failure);
+    EXPECT_EQ(outcome.failure->kind, ErrorKind::vm_gone);
   }
   EXPECT_NE(driver().memory_map(), nullptr);
   driver().set_listener(nullptr);

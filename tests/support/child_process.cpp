@@ -2,10 +2,14 @@
 
 #include "support/files.h"
 
+#include <cctype>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -79,6 +83,50 @@ std::optional<int> ChildProcess::wait(std::chrono::milliseconds limit) {
     }
   }
   return status_;
+}
+
+namespace {
+
+/// The fields of /proc/PID/stat: name, state, parent. Nothing where there is no such process.
+struct Stat {
+  std::string name;
+  char state;
+  pid_t parent;
+};
+
+std::optional<Stat> stat_of(const std::string& pid) {
+  std::ifstream file{"/proc/" + pid + "/stat"};
+  std::string line;
+  std::getline(file, line);
+  const std::size_t name = line.find('(');
+  const std::size_t end = line.rfind(')');
+  Stat stat{};
+  if (end == std::string::npos ||
+      std::sscanf(line.c_str() + end + 1, " %c %d", &stat.state, &stat.parent) != 2) {
+    return std::nullopt;
+  }
+  stat.name = line.substr(name + 1, end - name - 1);
+  return stat;
+}
+
+} // namespace
+
+std::vector<pid_t> children_of(pid_t parent, const std::string& name) {
+  std::vector<pid_t> children;
+  for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
+    const std::string pid = entry.path().filename();
+    const auto stat =
+        std::isdigit(static_cast<unsigned char>(pid.front())) != 0 ? stat_of(pid) : std::nullopt;
+    if (stat && stat->parent == parent && stat->name == name && stat->state != 'Z') {
+      children.push_back(std::stoi(pid));
+    }
+  }
+  return children;
+}
+
+bool has_ended(pid_t pid) {
+  const auto stat = stat_of(std::to_string(pid));
+  return !stat || stat->state == 'Z' || stat->state == 'X';
 }
 
 RunResult run(const std::vector<std::string>& args) {

@@ -28,6 +28,12 @@ private:
   std::optional<int> status_;
 };
 
+/// Children of a process that have this short name (comm) and have not ended.
+[[nodiscard]] std::vector<pid_t> children_of(pid_t parent, const std::string& name);
+
+/// True where there is no such process, or only what is left of it until it is reaped.
+[[nodiscard]] bool has_ended(pid_t pid);
+
 /// Runs to the end: exit code, or 128 + signal; output (both streams) in `text`.
 struct RunResult {
   int code;

@@ -22,12 +22,16 @@ public:
   [[nodiscard]] ChildProcess& daemon() { return *daemon_; }
   [[nodiscard]] std::string log() const { return read_file(dir_ / "log"); }
 
+  /// SIGKILL to the daemon, which leaves a dead mount.
+  void kill_daemon();
+
   /// fusermount3 -u, and the daemon's exit code.
   [[nodiscard]] int unmount();
 
 private:
   TempDir dir_;
   std::unique_ptr<ChildProcess> daemon_;
+  bool killed_ = false;
 };
 
 /// True where `path` is the root of a mount.

@@ -13,7 +13,8 @@ std::unique_ptr<FakeDriver> fake() { return std::move(*FakeDriver::create({})); 
 
 TEST(VmRegistry, NamesAreUniqueAndFound) {
   Worker worker;
-  VmRegistry vms{worker};
+  CacheBudget budget{0};
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
   const auto vm = vms.add("a", fake());
   ASSERT_TRUE(vm.has_value());
   EXPECT_EQ(vms.find("a"), *vm);
@@ -31,7 +32,8 @@ TEST(VmRegistry, NamesAreUniqueAndFound) {
 
 TEST(VmRegistry, RefusesWhatIsNoFileName) {
   Worker worker;
-  VmRegistry vms{worker};
+  CacheBudget budget{0};
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
   for (const std::string& name :
        {std::string{}, std::string{"."}, std::string{".."}, std::string{".vmemfs"}, std::string{"a/b"},
         std::string{"a\nb"}, std::string{"a\0b", 3}, std::string(256, 'x')}) {
@@ -42,7 +44,8 @@ TEST(VmRegistry, RefusesWhatIsNoFileName) {
 
 TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {
   Worker worker;
-  VmRegistry vms{worker};
+  CacheBudget budget{0};
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
   std::atomic<int> removed{0};
   vms.set_callbacks({.changed = {}, .removed = [&](const Vm&) { ++removed; }});
   auto driver = fake();

@@ -1,104 +1,290 @@
-#include "driver/decorators/fault_driver.h"
-#include "drivers/fake/fake_driver.h"
 #include "vm/vm.h"
+#include "vm_fixture.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace vmemfs {
+namespace vmemfs::test {
 namespace {
 
+using std::chrono::milliseconds;
 using testing::HasSubstr;
 
-class VmTest : public testing::Test {
+class VmTest : public testing::Test, protected VmFixture {
 protected:
-  VmTest() {
-    auto fake = std::move(*FakeDriver::create({}));
-    fake_ = fake.get();
-    auto fault = std::make_unique<FaultDriver>(std::move(fake));
-    fault_ = fault.get();
-    vm_ = std::make_unique<Vm>(1, "vm", std::move(fault), [this](Vm&) { ++changes_; });
-  }
-
-  FakeDriver* fake_;
-  FaultDriver* fault_;
-  int changes_ = 0;
-  std::unique_ptr<Vm> vm_;
+  [[nodiscard]] bool runs() const { return vm->run_status()->running; }
 };
 
 TEST_F(VmTest, PauseAndResumeAreIdempotentAndNewEpochs) {
-  const auto epoch = vm_->epoch();
-  ASSERT_TRUE(vm_->pause().has_value());
-  EXPECT_EQ(vm_->paused_by(), PausedBy::us);
-  const auto paused = vm_->epoch();
+  const auto epoch = vm->epoch();
+  ASSERT_EQ(vm->pause(), Paused::by_us);
+  EXPECT_EQ(vm->pause_info().by, PausedBy::us);
+  const auto paused = vm->epoch();
   EXPECT_GT(paused, epoch);
-  ASSERT_TRUE(vm_->pause().has_value());
-  EXPECT_EQ(vm_->epoch(), paused);
-  EXPECT_FALSE(vm_->run_status()->running);
-  ASSERT_TRUE(vm_->resume().has_value());
-  ASSERT_TRUE(vm_->resume().has_value());
-  EXPECT_GT(vm_->epoch(), paused);
-  EXPECT_TRUE(vm_->run_status()->running);
-  EXPECT_EQ(vm_->paused_by(), PausedBy::nobody);
-  EXPECT_GT(changes_, 0);
+  ASSERT_EQ(vm->pause(), Paused::by_us);
+  EXPECT_EQ(vm->epoch(), paused);
+  EXPECT_FALSE(runs());
+  drops = 0;
+  ASSERT_TRUE(vm->resume().has_value());
+  EXPECT_EQ(drops, 1);
+  ASSERT_TRUE(vm->resume().has_value());
+  EXPECT_GT(vm->epoch(), paused);
+  EXPECT_TRUE(runs());
+  EXPECT_EQ(vm->pause_info().by, PausedBy::nobody);
+  EXPECT_GT(changes, 0);
 }
 
-TEST_F(VmTest, AForeignPauseIsSeenAndNotTakenForOurs) {
-  fake_->set_running(false);
-  EXPECT_EQ(vm_->paused_by(), PausedBy::somebody_else);
-  ASSERT_TRUE(vm_->pause().has_value());
-  EXPECT_EQ(vm_->paused_by(), PausedBy::somebody_else);
-  vm_->let_go();
-  EXPECT_FALSE(vm_->run_status()->running);
+TEST_F(VmTest, AForeignPauseIsSeenAndEndedByAResumeAlone) {
+  fake->set_running(false);
+  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::somebody_else; }));
+  EXPECT_EQ(vm->pause(), Paused::already);
+  EXPECT_EQ(vm->pause(PauseKind::timed, milliseconds{1}), Paused::already);
+  const auto hold = vm->hold();
+  ASSERT_TRUE(hold.has_value());
+  vm->end_hold(*hold);
+  vm->let_go();
+  EXPECT_EQ(vm->pause_info().by, PausedBy::somebody_else);
+  EXPECT_FALSE(runs());
+  ASSERT_TRUE(vm->resume().has_value());
+  EXPECT_TRUE(runs());
 }
 
-TEST_F(VmTest, LetGoEndsOurOwnPause) {
-  ASSERT_TRUE(vm_->pause().has_value());
-  vm_->let_go();
-  EXPECT_TRUE(vm_->run_status()->running);
+TEST_F(VmTest, AForeignResumeEndsOurPause) {
+  ASSERT_TRUE(vm->pause().has_value());
+  fake->set_running(true);
+  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::nobody; }));
+  fake->set_running(false);
+  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::somebody_else; }));
+  vm->let_go();
+  EXPECT_FALSE(runs());
+}
+
+TEST_F(VmTest, LetGoEndsOurOwnPauseButNotOneToKeep) {
+  ASSERT_TRUE(vm->pause().has_value());
+  vm->let_go();
+  EXPECT_TRUE(runs());
+  ASSERT_TRUE(vm->pause(PauseKind::keep).has_value());
+  vm->let_go();
+  EXPECT_FALSE(runs());
+  EXPECT_TRUE(vm->pause_info().keep);
+}
+
+TEST_F(VmTest, HoldsAreCounted) {
+  const auto first = vm->hold();
+  const auto second = vm->hold();
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(vm->pause_info().holds, 2U);
+  const auto refused = vm->resume();
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().kind, ErrorKind::busy);
+  EXPECT_THAT(refused.error().text, HasSubstr("2 open control file(s)"));
+  vm->end_hold(*first);
+  EXPECT_FALSE(vm->is_held(*first));
+  EXPECT_FALSE(runs());
+  vm->end_hold(*second);
+  EXPECT_TRUE(runs());
+  const auto own = vm->hold();
+  ASSERT_TRUE(own.has_value());
+  EXPECT_TRUE(vm->resume(*own).has_value());
+  EXPECT_TRUE(runs());
+  vm->end_hold(*own); // what has ended already
+  EXPECT_TRUE(runs());
+}
+
+TEST_F(VmTest, AHoldLeavesOtherPausesAlone) {
+  ASSERT_TRUE(vm->pause().has_value());
+  const auto hold = vm->hold();
+  ASSERT_TRUE(hold.has_value());
+  vm->end_hold(*hold);
+  EXPECT_FALSE(runs());
+  EXPECT_EQ(vm->pause_info().by, PausedBy::us);
+}
+
+TEST_F(VmTest, ATimedPauseEndsByItselfUnlessOthersWantIt) {
+  ASSERT_EQ(vm->pause(PauseKind::timed, milliseconds{30}), Paused::by_us);
+  EXPECT_TRUE(vm->pause_info().ends_in.has_value());
+  EXPECT_TRUE(eventually([&] { return runs(); }));
+
+  ASSERT_EQ(vm->pause(PauseKind::timed, milliseconds{30}), Paused::by_us);
+  ASSERT_EQ(vm->pause(PauseKind::timed, milliseconds{120'000}), Paused::by_us);
+  ASSERT_EQ(vm->pause(PauseKind::timed, milliseconds{10}), Paused::by_us);
+  std::this_thread::sleep_for(milliseconds{150});
+  EXPECT_FALSE(runs());
 }
 
 TEST_F(VmTest, LastChangeStandsWhilePaused) {
-  ASSERT_TRUE(vm_->pause().has_value());
-  const auto since = vm_->last_change();
-  EXPECT_EQ(vm_->last_change(), since);
-  ASSERT_TRUE(vm_->resume().has_value());
-  EXPECT_GT(vm_->last_change(), since);
+  ASSERT_TRUE(vm->pause().has_value());
+  const auto since = vm->last_change();
+  EXPECT_EQ(vm->last_change(), since);
+  ASSERT_TRUE(vm->resume().has_value());
+  EXPECT_GT(vm->last_change(), since);
 }
 
 TEST_F(VmTest, FailuresAreKeptInWords) {
-  EXPECT_EQ(vm_->last_error(), "");
-  for (const FaultPoint point : {FaultPoint::run_status, FaultPoint::pause}) {
-    fault_->fail_nth(point, 1, ErrorKind::timed_out);
-    const auto paused = vm_->pause();
-    ASSERT_FALSE(paused.has_value());
-    EXPECT_EQ(paused.error().kind, ErrorKind::timed_out);
-    EXPECT_TRUE(vm_->run_status()->running);
-    EXPECT_EQ(vm_->paused_by(), PausedBy::nobody);
-  }
-  EXPECT_THAT(vm_->last_error(), HasSubstr("injected failure"));
-  fault_->fail_nth(FaultPoint::refresh, 1);
-  EXPECT_FALSE(vm_->refresh().has_value());
-  fault_->fail_nth(FaultPoint::resume, 1);
-  EXPECT_FALSE(vm_->resume().has_value());
+  EXPECT_EQ(vm->last_error(), "");
+  fault->fail_nth(FaultPoint::run_status, 1, ErrorKind::timed_out);
+  EXPECT_EQ(vm->pause().error().kind, ErrorKind::timed_out);
+  EXPECT_THAT(vm->last_error(), HasSubstr("injected failure"));
+  fault->fail_nth(FaultPoint::refresh, 1);
+  EXPECT_FALSE(vm->refresh().has_value());
+  fault->fail_nth(FaultPoint::resume, 1);
+  EXPECT_FALSE(vm->resume().has_value());
 }
 
-TEST_F(VmTest, APauseThatCameTooLateIsStillOurs) {
-  fault_->fail_nth(FaultPoint::pause, 1, ErrorKind::timed_out);
-  EXPECT_FALSE(vm_->pause().has_value());
-  fake_->set_running(false); // QEMU did it after all
-  EXPECT_EQ(vm_->paused_by(), PausedBy::us);
-  vm_->let_go();
-  EXPECT_TRUE(vm_->run_status()->running);
+TEST_F(VmTest, APauseThatFailedAndCameAboutAllTheSameIsUndone) {
+  fault->fail_nth(FaultPoint::pause, 1, ErrorKind::timed_out);
+  EXPECT_FALSE(vm->pause().has_value());
+  fake->set_running(false); // the hypervisor did it after all
+  EXPECT_TRUE(eventually([&] { return runs(); }));
+}
+
+TEST_F(VmTest, AHoldThatCanNotBeEndedAtOnceIsEndedLater) {
+  const auto hold = vm->hold();
+  ASSERT_TRUE(hold.has_value());
+  fault->fail_nth(FaultPoint::resume, 1, ErrorKind::timed_out);
+  vm->end_hold(*hold);
+  EXPECT_FALSE(runs());
+  EXPECT_TRUE(eventually([&] { return runs(); }));
 }
 
 TEST_F(VmTest, AnEndedVmSaysSo) {
-  fake_->die();
-  EXPECT_EQ(vm_->pause().error().kind, ErrorKind::vm_gone);
-  EXPECT_EQ(vm_->resume().error().kind, ErrorKind::vm_gone);
-  EXPECT_EQ(vm_->read_registers(VcpuId{0}).error().kind, ErrorKind::vm_gone);
-  EXPECT_GT(changes_, 0);
+  fake->die();
+  EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
+  EXPECT_EQ(vm->hold().error().kind, ErrorKind::vm_gone);
+  EXPECT_EQ(vm->resume().error().kind, ErrorKind::vm_gone);
+  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().kind, ErrorKind::vm_gone);
+  EXPECT_EQ(vm->write(0, {}).error().kind, ErrorKind::vm_gone);
+  EXPECT_GT(changes, 0);
+}
+
+// ---- the guard: armed exactly while the VM must not stand without us
+
+TEST_F(VmTest, TheGuardIsArmedWhileWePause) {
+  ASSERT_TRUE(vm->pause().has_value());
+  EXPECT_EQ(guard.armed(), 1U);
+  ASSERT_TRUE(vm->resume().has_value());
+  EXPECT_EQ(guard.armed(), 0U);
+  const auto hold = vm->hold();
+  ASSERT_TRUE(hold.has_value());
+  EXPECT_EQ(guard.armed(), 1U);
+  vm->end_hold(*hold);
+  EXPECT_EQ(guard.armed(), 0U);
+  ASSERT_TRUE(vm->pause(PauseKind::keep).has_value());
+  EXPECT_EQ(guard.armed(), 0U);
+}
+
+TEST_F(VmTest, TheGuardLeavesForeignPausesAlone) {
+  fake->set_running(false);
+  ASSERT_EQ(vm->pause(), Paused::already);
+  ASSERT_TRUE(vm->hold().has_value());
+  EXPECT_EQ(guard.armed(), 0U);
+}
+
+TEST_F(VmTest, AForeignResumeDisarmsTheGuard) {
+  ASSERT_TRUE(vm->pause().has_value());
+  fake->set_running(true);
+  EXPECT_TRUE(eventually([&] { return guard.armed() == 0; }));
+}
+
+TEST_F(VmTest, WithoutAGuardNothingIsPaused) {
+  guard.refuse = true;
+  EXPECT_EQ(vm->pause().error().kind, ErrorKind::source_failed);
+  EXPECT_TRUE(runs());
+  EXPECT_EQ(vm->pause_info().by, PausedBy::nobody);
+  EXPECT_TRUE(vm->pause(PauseKind::keep).has_value()) << "which needs none";
+}
+
+// ---- writes
+
+std::vector<std::byte> some_bytes(std::size_t size) {
+  std::vector<std::byte> bytes(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<std::byte>(i * 7 + 1);
+  }
+  return bytes;
+}
+
+class VmWriteTest : public testing::Test, protected VmFixture {
+protected:
+  // RAM 0-0x10000, ROM to 0x14000, RAM to 0x20000, hole to 0x30000, RAM to 0x40000.
+  static FakeOptions options() {
+    FakeOptions options;
+    options.size = 0x40000;
+    options.roms = {{Gpa{0x10000}, Gpa{0x14000}}};
+    options.holes = {{Gpa{0x20000}, Gpa{0x30000}}};
+    return options;
+  }
+  VmWriteTest() : VmFixture{options()} {}
+};
+
+TEST_F(VmWriteTest, IsOffUntilAskedFor) {
+  const auto bytes = some_bytes(16);
+  const auto before = read(0x1000, 16);
+  const auto refused = vm->write(0x1000, bytes);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().kind, ErrorKind::read_only);
+  EXPECT_THAT(refused.error().text, HasSubstr("write on"));
+  EXPECT_EQ(read(0x1000, 16), before);
+  ASSERT_TRUE(vm->set_writable(true).has_value());
+  EXPECT_EQ(vm->write(0x1000, bytes), 16U);
+  EXPECT_EQ(read(0x1000, 16), bytes);
+  ASSERT_TRUE(vm->set_writable(false).has_value());
+  EXPECT_FALSE(vm->write(0x1000, bytes).has_value());
+  const std::vector<RegisterValue> values{{Register::rax, 1}};
+  EXPECT_EQ(vm->write_registers(VcpuId{0}, values).error().kind, ErrorKind::read_only);
+}
+
+TEST_F(VmWriteTest, WhatCanNotBeWrittenWhollyIsNotWrittenAtAll) {
+  ASSERT_TRUE(vm->set_writable(true).has_value());
+  const auto bytes = some_bytes(0x3000);
+  const struct {
+    std::uint64_t offset;
+    ErrorKind kind;
+  } cases[] = {
+      {0x10000, ErrorKind::read_only}, // in ROM
+      {0xf000, ErrorKind::read_only},  // into ROM
+      {0x1f000, ErrorKind::hole},      // into a hole
+      {0x20000, ErrorKind::hole},      // in a hole
+      {0x3f000, ErrorKind::hole},      // over the end
+      {0x40000, ErrorKind::hole},      // behind the end
+      {~std::uint64_t{0} - 5, ErrorKind::hole},
+  };
+  const auto before = read(0, 0x40000, HolePolicy::padded);
+  for (const auto& [offset, kind] : cases) {
+    const auto written = vm->write(offset, bytes);
+    ASSERT_FALSE(written.has_value()) << offset;
+    EXPECT_EQ(written.error().kind, kind) << offset;
+    EXPECT_THAT(written.error().text,
+                testing::AnyOf(HasSubstr("nothing was written"), HasSubstr("no memory")));
+  }
+  EXPECT_EQ(read(0, 0x40000, HolePolicy::padded), before);
+}
+
+TEST_F(VmWriteTest, APartialWriteIsToldExactly) {
+  ASSERT_TRUE(vm->set_writable(true).has_value());
+  fake->set_bad({{Gpa{0x3000}, Gpa{0x4000}}});
+  const auto bytes = some_bytes(0x3000);
+  EXPECT_EQ(vm->write(0x1800, bytes), 0x1800U);
+  EXPECT_EQ(vm->write(0x3000, bytes).error().kind, ErrorKind::source_failed);
+  fake->set_bad({});
+  const auto now = read(0x1800, 0x1800);
+  EXPECT_TRUE(std::equal(now.begin(), now.end(), bytes.begin()));
+  EXPECT_EQ(word(0x3000), fake_word(Gpa{0x3000}));
+}
+
+TEST_F(VmWriteTest, IsSeenAtOnceAlsoWhileCached) {
+  ASSERT_TRUE(vm->set_writable(true).has_value());
+  ASSERT_TRUE(vm->set_cache({.mode = CacheMode::on}).has_value());
+  ASSERT_TRUE(vm->pause().has_value());
+  static_cast<void>(read(0, 0x8000));
+  const auto epoch = vm->epoch();
+  const auto time = vm->last_change();
+  const auto bytes = some_bytes(5000);
+  ASSERT_EQ(vm->write(0x1234, bytes), 5000U);
+  EXPECT_EQ(read(0x1234, 5000), bytes);
+  EXPECT_GT(vm->epoch(), epoch);
+  EXPECT_GT(vm->last_change(), time);
 }
 
 } // namespace
-} // namespace vmemfs
+} // namespace vmemfs::test

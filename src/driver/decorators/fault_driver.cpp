@@ -32,6 +32,13 @@ void FaultDriver::read(std::span<ReadPiece> pieces) {
   inner().read(pieces);
 }
 
+WriteOutcome FaultDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
+  if (const auto kind = strike(FaultPoint::write)) {
+    return {0, injected(*kind).value()};
+  }
+  return inner().memory_writer()->write(gpa, bytes);
+}
+
 Result<void> FaultDriver::refresh() {
   if (const auto kind = strike(FaultPoint::refresh)) {
     return injected(*kind);

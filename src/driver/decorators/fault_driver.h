@@ -11,6 +11,7 @@ namespace vmemfs {
 
 enum class FaultPoint : unsigned char {
   read,
+  write,
   refresh,
   read_registers,
   write_registers,
@@ -18,9 +19,9 @@ enum class FaultPoint : unsigned char {
   pause,
   resume
 };
-inline constexpr std::size_t kFaultPointCount = 7;
+inline constexpr std::size_t kFaultPointCount = 8;
 
-class FaultDriver : public ForwardingDriver, RegisterReader, RegisterWriter, RunControl {
+class FaultDriver : public ForwardingDriver, MemoryWriter, RegisterReader, RegisterWriter, RunControl {
 public:
   explicit FaultDriver(std::unique_ptr<Driver> inner) : ForwardingDriver{std::move(inner)} {}
 
@@ -30,16 +31,19 @@ public:
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
   DirectMemory* direct_memory() override { return nullptr; } // so that every read can be made to fail
+  MemoryWriter* memory_writer() override { return inner().memory_writer() != nullptr ? this : nullptr; }
   RegisterReader* register_reader() override { return inner().register_reader() != nullptr ? this : nullptr; }
   RegisterWriter* register_writer() override { return inner().register_writer() != nullptr ? this : nullptr; }
   RunControl* run_control() override { return inner().run_control() != nullptr ? this : nullptr; }
 
 private:
+  WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   Result<RegisterSet> read_registers(VcpuId vcpu) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<void> pause() override;
   Result<void> resume() override;
+  std::string resume_ticket() const override { return inner().run_control()->resume_ticket(); }
 
   struct Fault {
     std::atomic<std::uint32_t> countdown{0};

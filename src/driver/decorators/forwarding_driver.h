@@ -33,7 +33,7 @@ public:
   RunControl* run_control() override { return inner_->run_control(); }
 
 protected:
-  [[nodiscard]] Driver& inner() { return *inner_; }
+  [[nodiscard]] Driver& inner() const { return *inner_; }
 
 private:
   std::unique_ptr<Driver> inner_;

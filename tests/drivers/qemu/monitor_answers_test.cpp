@@ -62,9 +62,13 @@ TEST(MonitorAnswers, NameAndUuid) {
 }
 
 TEST(MonitorAnswers, Vcpus) {
-  const auto vcpus = vcpus_of(json::parse(R"([{"cpu-index":0},{"cpu-index":2}])"));
+  const auto vcpus = vcpus_of(json::parse(R"([{"cpu-index":0,"thread-id":77},{"cpu-index":2}])"));
   ASSERT_TRUE(vcpus);
-  EXPECT_THAT(*vcpus, testing::ElementsAre(VcpuId{0}, VcpuId{2}));
+  ASSERT_EQ(vcpus->size(), 2U);
+  EXPECT_EQ((*vcpus)[0].id, VcpuId{0});
+  EXPECT_EQ((*vcpus)[0].thread, 77);
+  EXPECT_EQ((*vcpus)[1].id, VcpuId{2});
+  EXPECT_EQ((*vcpus)[1].thread, 0);
   EXPECT_FALSE(vcpus_of(json::parse(R"([{"cpu-index":4294967296}])")));
 }
 

@@ -37,6 +37,11 @@ public:
     return changed_.wait_for(lock, kPlenty, [&] { return std::ranges::find(names_, name) != names_.end(); });
   }
 
+  [[nodiscard]] std::vector<std::string> names() {
+    const std::scoped_lock lock{mutex_};
+    return names_;
+  }
+
   QmpEventHandler handler() {
     return [this](const QmpEvent& event) { add(event); };
   }
@@ -174,6 +179,54 @@ TEST(Monitor, GarbageBetweenSessionsBreaksTheKeptConnection) {
   EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
 }
 
+/// The order of all that happens, told by QEMU and done by us.
+TEST(Monitor, EventsAreHandedOutInTheirPlace) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.answer(R"({"running": true, "status": "running"})");
+    peer.send(R"({"event": "STOP"})"
+              "\n"
+              R"({"event": "RESUME"})"
+              "\n");
+    peer.answer(R"({"running": true, "status": "running"})");
+    const std::string command = peer.read_line();
+    peer.send(R"({"event": "RESET"})"
+              "\n"
+              R"({"return": {"running": true, "status": "running"}, "id": )" +
+              id_of(command) + "}\n");
+    peer.wait_for_end();
+  }};
+  EventLog events;
+  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  EXPECT_TRUE(monitor.run_status());
+  auto session = monitor.session();
+  ASSERT_TRUE(session) << session.error().message();
+  EXPECT_TRUE(session->run_status());
+  EXPECT_EQ(events.names(), (std::vector<std::string>{"STOP", "RESUME"}));
+  EXPECT_TRUE(session->run_status());
+  EXPECT_EQ(events.names().back(), "RESET") << "sent before the answer";
+}
+
+TEST(Monitor, EventsThatHaveArrivedAreHandedOutBeforeTheSession) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    for (int i = 0; i < 200; ++i) {
+      peer.answer(R"({"running": true, "status": "running"})");
+      peer.send(R"({"event": "STOP"})"
+                "\n");
+      peer.answer(R"({"running": true, "status": "running"})");
+    }
+    peer.wait_for_end();
+  }};
+  EventLog events;
+  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  for (std::size_t i = 0; i < 200; ++i) {
+    ASSERT_TRUE(monitor.run_status());
+    ASSERT_TRUE(monitor.run_status());
+    ASSERT_EQ(events.names().size(), i + 1);
+  }
+}
+
 TEST(Monitor, NeverUsedKeptMonitorEnds) { const Monitor monitor{"/nonexistent", kPlenty, true}; }
 
 class RealMonitor : public testing::Test {
@@ -207,7 +260,7 @@ TEST_F(RealMonitor, IdentityAndProcess) {
   ASSERT_TRUE(session) << session.error().message();
   EXPECT_EQ(session->name(), "a b");
   EXPECT_EQ(session->uuid(), "6c5f0b7e-0000-4000-8000-000000000001");
-  EXPECT_EQ(session->vcpu_count(), 3U);
+  EXPECT_EQ(session->vcpus().value().size(), 3U);
   EXPECT_EQ(session->peer_pid(), qemu.pid());
   EXPECT_EQ(session->architecture(), "x86_64");
   EXPECT_EQ(session->run_status()->detail, "prelaunch");

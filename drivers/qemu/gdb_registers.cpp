@@ -1,30 +1,21 @@
-#include "drivers/qemu/gdbstub.h"
+#include "drivers/qemu/gdb_registers.h"
 
 #include "core/text.h"
-#include "drivers/qemu/fd_wait.h"
 #include "drivers/qemu/gdb_packets.h"
-#include "util/unique_fd.h"
+#include "drivers/qemu/gdb_visit.h"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <fmt/format.h>
-#include <optional>
-#include <poll.h>
 #include <string>
 #include <string_view>
-#include <sys/socket.h>
-#include <utility>
 #include <vector>
 
 namespace vmemfs::qemu {
 namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
-constexpr std::string_view kChardev = "vmemfs-gdb";
-constexpr std::string_view kUserChardev = "gdb"; ///< what QEMU calls that of -s, -gdb and `gdbserver DEVICE`
 
 /// How the stub knows a register.
 struct StubRegister {
@@ -73,19 +64,8 @@ Result<std::vector<Assignment>> plan(std::span<const RegisterValue> values) {
   return assignments;
 }
 
-/// All packets of one visit, and how many replies they get.
-struct Script {
-  std::string bytes;
-  std::size_t replies = 0;
-
-  void add(std::string_view payload) {
-    bytes += gdb_packet(payload);
-    ++replies;
-  }
-};
-
-Script write_script(VcpuId vcpu, std::span<const Assignment> assignments, bool resume) {
-  Script script;
+GdbScript write_script(VcpuId vcpu, std::span<const Assignment> assignments) {
+  GdbScript script;
   script.add("qXfer:features:read:target.xml:0,400"); // else the stub serves no single registers
   script.add(fmt::format("Hg{:x}", vcpu.value() + 1));
   // All registers, for the side effect: only this makes QEMU fetch them from KVM. Without it a P changes
@@ -98,84 +78,7 @@ Script write_script(VcpuId vcpu, std::span<const Assignment> assignments, bool r
   for (const auto& item : assignments) {
     script.add(fmt::format("p{:x}", item.reg->number));
   }
-  if (resume) {
-    script.add("D;1"); // lets the VM run; any byte after this would stop it again, an ack too
-  }
   return script;
-}
-
-/// Refuses where somebody else uses the gdbstub; clears away what an earlier process of ours left.
-Result<void> claim_stub(MonitorSession& session) {
-  const auto chardevs = session.chardevs();
-  if (!chardevs) {
-    return tl::unexpected{chardevs.error()};
-  }
-  if (std::ranges::find(*chardevs, kUserChardev, &Chardev::id) != chardevs->end()) {
-    return fail(ErrorKind::busy, kOrigin,
-                "the gdbstub of this QEMU is in use (-s, -gdb or the monitor command gdbserver); registers "
-                "can be set once the monitor command 'gdbserver none' has ended that");
-  }
-  const auto ours = std::ranges::find(*chardevs, kChardev, &Chardev::id);
-  if (ours == chardevs->end()) {
-    return {};
-  }
-  if (!ours->filename.starts_with("disconnected:")) {
-    return fail(ErrorKind::busy, kOrigin, "another vmemfs is setting registers of this VM; try again");
-  }
-  if (session.remove_chardev(ours->id)) {
-    return {};
-  }
-  return session.human("gdbserver none").map([](const std::string&) {}); // it was the stub's already
-}
-
-/// Puts the stub on our chardev. If that succeeds QEMU works off what lies in the socket; if it fails,
-/// `refused` tells whether QEMU said so (and nothing happened) or nobody knows.
-Result<void> start_stub(MonitorSession& session, bool& refused) {
-  const auto answer = session.human(fmt::format("gdbserver chardev:{}", kChardev));
-  if (!answer) {
-    return tl::unexpected{answer.error()};
-  }
-  if (answer->starts_with("Waiting for gdb connection")) {
-    return {};
-  }
-  refused = true;
-  return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("QEMU did not start its gdbstub: {}", printable(trim(*answer), 200)));
-}
-
-/// A report of the stub that the VM stopped, which nobody asked for.
-bool is_stop_report(std::string_view payload) {
-  return payload.starts_with('T') || payload.starts_with('S') || payload.starts_with('W');
-}
-
-Result<std::vector<std::string>> read_replies(int socket, std::size_t count,
-                                              std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::vector<std::string> replies;
-  GdbPacketReader reader;
-  while (replies.size() < count) {
-    auto packet = reader.next();
-    if (!packet) {
-      return tl::unexpected{std::move(packet.error())};
-    }
-    if (*packet) {
-      if (!is_stop_report(**packet)) {
-        replies.push_back(std::move(**packet));
-      }
-      continue;
-    }
-    const auto ready = wait_for_fd(socket, POLLIN, deadline);
-    if (!ready || !*ready) {
-      return fail(ErrorKind::timed_out, kOrigin, "QEMU's gdbstub did not answer within the time limit");
-    }
-    std::array<char, 4096> bytes{};
-    const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-      return fail(ErrorKind::source_failed, kOrigin, "QEMU closed the connection of its gdbstub");
-    }
-    reader.feed({bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
-  }
-  return replies;
 }
 
 Result<void> judge_value(const Assignment& item, std::string_view set, std::string_view read_back) {
@@ -219,25 +122,6 @@ Result<void> judge(std::span<const std::string> replies, std::span<const Assignm
   return {};
 }
 
-/// Removes the stub and sees to it that the VM is in the state it was in. Does as much as it can.
-Result<void> put_back(MonitorSession& session, const RunStatus& before) {
-  const auto ended = session.human("gdbserver none");
-  const auto now = session.run_status();
-  Result<void> state; // first of all the guest, whatever became of the stub
-  if (!now) {
-    state = tl::unexpected{now.error()};
-  } else if (before.running && !now->running && now->detail == "paused") {
-    // Another word than "paused" means that the VM stopped for a reason of its own.
-    state = session.cont();
-  } else if (!before.running && now->running) {
-    state = session.stop();
-  }
-  if (!ended) {
-    return tl::unexpected{ended.error()};
-  }
-  return state;
-}
-
 /// What must hold before anything is changed: a guest whose registers are known, and this vCPU.
 Result<void> check_target(MonitorSession& session, VcpuId vcpu) {
   const auto architecture = session.architecture();
@@ -252,55 +136,21 @@ Result<void> check_target(MonitorSession& session, VcpuId vcpu) {
   if (!vcpus) {
     return tl::unexpected{vcpus.error()};
   }
-  if (std::ranges::find(*vcpus, vcpu) == vcpus->end()) {
+  if (std::ranges::find(*vcpus, vcpu, &QemuVcpu::id) == vcpus->end()) {
     return fail(ErrorKind::invalid, kOrigin, fmt::format("the VM has no vCPU {}", vcpu.value()));
   }
-  return claim_stub(session);
+  return {};
 }
 
-/// A socket that holds the script, its other end given to QEMU as chardev.
-Result<UniqueFd> offer_script(MonitorSession& session, const Script& script) {
-  std::array<int, 2> fds{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno(errno, kOrigin, "can't make a socket pair");
+Result<void> visit_and_judge(MonitorSession& session, VcpuId vcpu, std::span<const Assignment> assignments) {
+  const GdbScript script = write_script(vcpu, assignments);
+  const GdbVisit visit = visit_gdbstub(session, script);
+  if (visit.replies.size() == script.packets()) {
+    if (auto judged = judge(visit.replies, assignments); !judged) {
+      return judged;
+    }
   }
-  UniqueFd ours{fds[0]};
-  const UniqueFd qemus{fds[1]};
-  // A few kilobytes at most, which a fresh socket takes at once.
-  const ssize_t sent =
-      ::send(ours.get(), script.bytes.data(), script.bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent != static_cast<ssize_t>(script.bytes.size())) {
-    return fail(ErrorKind::source_failed, kOrigin, "a new socket pair did not take the packets");
-  }
-  return session.add_socket_chardev(std::string{kChardev}, qemus.get()).map([&] { return std::move(ours); });
-}
-
-Result<void> run_script(MonitorSession& session, VcpuId vcpu, std::span<const Assignment> assignments) {
-  const auto before = session.run_status();
-  if (!before) {
-    return tl::unexpected{before.error()};
-  }
-  const Script script = write_script(vcpu, assignments, before->running);
-  const auto socket = offer_script(session, script);
-  if (!socket) {
-    return tl::unexpected{socket.error()};
-  }
-  bool refused = false;
-  const auto replies = start_stub(session, refused).and_then([&] {
-    return read_replies(socket->get(), script.replies, session.timeout());
-  });
-  if (refused) {
-    static_cast<void>(session.remove_chardev(std::string{kChardev}));
-    return tl::unexpected{replies.error()};
-  }
-  auto restored = put_back(session, *before);
-  if (!replies) {
-    return tl::unexpected{replies.error()};
-  }
-  if (auto judged = judge(*replies, assignments); !judged) {
-    return judged;
-  }
-  return restored;
+  return visit.failure ? tl::unexpected{*visit.failure} : Result<void>{};
 }
 
 } // namespace
@@ -334,7 +184,7 @@ Result<void> set_registers(MonitorSession& session, VcpuId vcpu, std::span<const
   if (assignments->empty()) {
     return {};
   }
-  return check_target(session, vcpu).and_then([&] { return run_script(session, vcpu, *assignments); });
+  return check_target(session, vcpu).and_then([&] { return visit_and_judge(session, vcpu, *assignments); });
 }
 
 } // namespace vmemfs::qemu

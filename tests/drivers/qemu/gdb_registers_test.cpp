@@ -1,4 +1,4 @@
-#include "drivers/qemu/gdbstub.h"
+#include "drivers/qemu/gdb_registers.h"
 #include "tests/drivers/qemu/firmware.h"
 #include "tests/drivers/qemu/qemu_child.h"
 
@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kPlenty = 20s;
 
-TEST(Gdbstub, UnsettableRegistersAreNamed) {
+TEST(GdbRegisters, UnsettableRegistersAreNamed) {
   const std::vector<RegisterValue> values{
       {Register::rax, 1}, {Register::lstar, 1}, {Register::cs_base, 0}, {Register::dr7, 0}};
   const auto settable = check_settable(values);

@@ -1,0 +1,78 @@
+#include "drivers/qemu/gdb_memory.h"
+
+#include "core/text.h"
+#include "drivers/qemu/gdb_packets.h"
+#include "drivers/qemu/gdb_visit.h"
+#include "util/log.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <string>
+#include <string_view>
+
+namespace vmemfs::qemu {
+namespace {
+
+constexpr std::string_view kOrigin = "gdbstub";
+constexpr std::size_t kMostOfAPacket = 1984; ///< two digits each, in packets of at most 4096 (QEMU 7.2)
+
+// Whether addresses are physical is one setting of the whole QEMU, which outlives our connection.
+constexpr std::string_view kPhysical = "Qqemu.PhyMemMode:1";
+constexpr std::string_view kVirtual = "Qqemu.PhyMemMode:0";
+
+GdbScript write_script(Gpa gpa, std::span<const std::byte> bytes) {
+  GdbScript script;
+  script.add(kPhysical);
+  for (std::size_t at = 0; at < bytes.size(); at += kMostOfAPacket) {
+    const auto part = bytes.subspan(at, std::min(kMostOfAPacket, bytes.size() - at));
+    script.add(fmt::format("M{:x},{:x}:{}", (gpa + at).value(), part.size(), gdb_bytes(part)));
+  }
+  script.add(kVirtual);
+  return script;
+}
+
+/// How much the replies confirm; `refusal` is the first that does not.
+std::size_t confirmed(std::span<const std::string> replies, std::size_t size, std::string& refusal) {
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (replies[i] != "OK") {
+      refusal = replies[i].empty() ? "(not known)" : replies[i];
+      return done;
+    }
+    done = std::min(size, i * kMostOfAPacket); // the first switched the mode
+  }
+  return done;
+}
+
+/// QEMU may have stopped in the middle of the packets.
+void end_physical_mode(MonitorSession& session) {
+  GdbScript script;
+  script.add(kVirtual);
+  if (const auto visit = visit_gdbstub(session, script); visit.failure) {
+    log::warning("the gdbstub of QEMU may still take addresses for physical ones: {}",
+                 visit.failure->message());
+  }
+}
+
+} // namespace
+
+WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const std::byte> bytes) {
+  const GdbScript script = write_script(gpa, bytes);
+  const GdbVisit visit = visit_gdbstub(session, script);
+  std::string refusal;
+  WriteOutcome outcome{confirmed(visit.replies, bytes.size(), refusal), visit.failure};
+  if (!refusal.empty()) {
+    outcome.failure = Error{ErrorKind::source_failed, std::string{kOrigin},
+                            fmt::format("QEMU's gdbstub refused to write memory: '{}'", printable(refusal))};
+  }
+  if (visit.started && visit.replies.size() < script.packets()) {
+    end_physical_mode(session);
+  }
+  if (outcome.done == bytes.size() && outcome.failure) {
+    log::warning("after a write by the gdbstub of QEMU: {}", outcome.failure->message());
+    outcome.failure.reset();
+  }
+  return outcome;
+}
+
+} // namespace vmemfs::qemu

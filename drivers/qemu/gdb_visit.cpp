@@ -1,0 +1,180 @@
+#include "drivers/qemu/gdb_visit.h"
+
+#include "core/text.h"
+#include "drivers/qemu/fd_wait.h"
+#include "drivers/qemu/gdb_packets.h"
+#include "util/unique_fd.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+constexpr std::string_view kOrigin = "gdbstub";
+constexpr std::string_view kChardev = "vmemfs-gdb";
+constexpr std::string_view kUserChardev = "gdb"; ///< what QEMU calls that of -s, -gdb and `gdbserver DEVICE`
+
+/// Refuses where somebody else uses the gdbstub; clears away what an earlier process of ours left.
+Result<void> claim_stub(MonitorSession& session) {
+  const auto chardevs = session.chardevs();
+  if (!chardevs) {
+    return tl::unexpected{chardevs.error()};
+  }
+  if (std::ranges::find(*chardevs, kUserChardev, &Chardev::id) != chardevs->end()) {
+    return fail(ErrorKind::busy, kOrigin,
+                "the gdbstub of this QEMU is in use (-s, -gdb or the monitor command gdbserver); it is free "
+                "once the monitor command 'gdbserver none' has ended that");
+  }
+  const auto ours = std::ranges::find(*chardevs, kChardev, &Chardev::id);
+  if (ours == chardevs->end()) {
+    return {};
+  }
+  if (!ours->filename.starts_with("disconnected:")) {
+    return fail(ErrorKind::busy, kOrigin, "another vmemfs is using the gdbstub of this VM; try again");
+  }
+  if (session.remove_chardev(ours->id)) {
+    return {};
+  }
+  return session.human("gdbserver none").map([](const std::string&) {}); // it was the stub's already
+}
+
+/// A socket that holds the script, its other end given to QEMU as chardev.
+Result<UniqueFd> offer_script(MonitorSession& session, const GdbScript& script) {
+  if (script.bytes().size() > GdbScript::kMostBytes) {
+    return fail(ErrorKind::invalid, kOrigin, "too much for one visit to the gdbstub");
+  }
+  std::array<int, 2> fds{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
+    return fail_errno(errno, kOrigin, "can't make a socket pair");
+  }
+  UniqueFd ours{fds[0]};
+  const UniqueFd qemus{fds[1]};
+  const ssize_t sent =
+      ::send(ours.get(), script.bytes().data(), script.bytes().size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent != static_cast<ssize_t>(script.bytes().size())) {
+    return fail(ErrorKind::source_failed, kOrigin, "a new socket pair did not take the packets");
+  }
+  return session.add_socket_chardev(std::string{kChardev}, qemus.get()).map([&] { return std::move(ours); });
+}
+
+/// Puts the stub on our chardev. If that succeeds QEMU works off what lies in the socket; if it fails,
+/// `refused` tells whether QEMU said so (and nothing happened) or nobody knows.
+Result<void> start_stub(MonitorSession& session, bool& refused) {
+  const auto answer = session.human(fmt::format("gdbserver chardev:{}", kChardev));
+  if (!answer) {
+    return tl::unexpected{answer.error()};
+  }
+  if (answer->starts_with("Waiting for gdb connection")) {
+    return {};
+  }
+  refused = true;
+  return fail(ErrorKind::source_failed, kOrigin,
+              fmt::format("QEMU did not start its gdbstub: {}", printable(trim(*answer), 200)));
+}
+
+/// A report of the stub that the VM stopped, which nobody asked for.
+bool is_stop_report(std::string_view payload) {
+  return payload.starts_with('T') || payload.starts_with('S') || payload.starts_with('W');
+}
+
+/// Appends to `replies` until there are `count`.
+Result<void> read_replies(int socket, std::size_t count, std::chrono::milliseconds timeout,
+                          std::vector<std::string>& replies) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  GdbPacketReader reader;
+  while (replies.size() < count) {
+    auto packet = reader.next();
+    if (!packet) {
+      return tl::unexpected{std::move(packet.error())};
+    }
+    if (*packet) {
+      if (!is_stop_report(**packet)) {
+        replies.push_back(std::move(**packet));
+      }
+      continue;
+    }
+    const auto ready = wait_for_fd(socket, POLLIN, deadline);
+    if (!ready || !*ready) {
+      return fail(ErrorKind::timed_out, kOrigin, "QEMU's gdbstub did not answer within the time limit");
+    }
+    std::array<char, 4096> bytes{};
+    const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+      return fail(ErrorKind::source_failed, kOrigin, "QEMU closed the connection of its gdbstub");
+    }
+    reader.feed({bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
+  }
+  return {};
+}
+
+/// Removes the stub and sees to it that the VM is in the state it was in. Does as much as it can.
+Result<void> put_back(MonitorSession& session, const RunStatus& before) {
+  const auto ended = session.human("gdbserver none");
+  const auto now = session.run_status();
+  Result<void> state; // first of all the guest, whatever became of the stub
+  if (!now) {
+    state = tl::unexpected{now.error()};
+  } else if (before.running && !now->running && now->detail == "paused") {
+    // Another word than "paused" means that the VM stopped for a reason of its own.
+    state = session.cont();
+  } else if (!before.running && now->running) {
+    state = session.stop();
+  }
+  if (!ended) {
+    return tl::unexpected{ended.error()};
+  }
+  return state;
+}
+
+Result<void> run_script(MonitorSession& session, GdbScript script, GdbVisit& visit) {
+  const auto before = session.run_status();
+  if (!before) {
+    return tl::unexpected{before.error()};
+  }
+  if (before->running) {
+    script.add("D;1"); // lets the VM run; any byte after this would stop it again, an ack too
+  }
+  const auto socket = offer_script(session, script);
+  if (!socket) {
+    return tl::unexpected{socket.error()};
+  }
+  bool refused = false;
+  auto done = start_stub(session, refused).and_then([&] {
+    return read_replies(socket->get(), script.packets(), session.timeout(), visit.replies);
+  });
+  visit.started = !refused;
+  if (refused) {
+    static_cast<void>(session.remove_chardev(std::string{kChardev}));
+    return done;
+  }
+  auto restored = put_back(session, *before);
+  return done ? restored : done;
+}
+
+} // namespace
+
+void GdbScript::add(std::string_view payload) {
+  bytes_ += gdb_packet(payload);
+  ++packets_;
+}
+
+GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script) {
+  const std::size_t packets = script.packets();
+  GdbVisit visit;
+  const auto done =
+      claim_stub(session).and_then([&] { return run_script(session, std::move(script), visit); });
+  visit.replies.resize(std::min(visit.replies.size(), packets)); // without that of our own packet
+  if (!done) {
+    visit.failure = done.error();
+  }
+  return visit;
+}
+
+} // namespace vmemfs::qemu

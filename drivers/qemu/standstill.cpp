@@ -1,0 +1,104 @@
+#include "drivers/qemu/standstill.h"
+
+#include <thread>
+#include <utility>
+
+namespace vmemfs::qemu {
+
+bool Standstill::watch(VcpuActivity activity) {
+  const std::scoped_lock lock{mutex_};
+  if (watching_ && activity_->threads() == activity.threads()) {
+    return false;
+  }
+  activity_ = std::move(activity);
+  watching_ = true;
+  last_sample_.reset();
+  return std::exchange(standing_, std::nullopt).has_value();
+}
+
+Standstill::Answer Standstill::ask(const std::function<Result<RunStatus>()>& query) {
+  // QEMU says that the VM stands a moment before its last thread has gone to sleep.
+  constexpr int kTries = 3;
+  bool has_run = false;
+  for (int i = 1;; ++i) {
+    std::optional<std::uint64_t> before;
+    {
+      const std::scoped_lock lock{mutex_};
+      before = sample();
+      has_run |= changed(before);
+    }
+    auto status = query();
+    if (!status) { // what was known before still holds
+      return {std::move(status), has_run};
+    }
+    const std::scoped_lock lock{mutex_};
+    if (status->running) {
+      has_run |= std::exchange(standing_, std::nullopt).has_value();
+      return {std::move(status), has_run};
+    }
+    if (i == kTries || (fall_asleep() && sample() == before)) {
+      standing_ = before;
+      return {std::move(status), has_run};
+    }
+  }
+}
+
+void Standstill::forget() {
+  const std::scoped_lock lock{mutex_};
+  standing_.reset();
+}
+
+bool Standstill::look() {
+  if (!watching_ || !look_limit_.allows()) {
+    return false;
+  }
+  const std::unique_lock lock{mutex_, std::try_to_lock};
+  if (!lock) { // whoever has it takes a look as well
+    return false;
+  }
+  if (standing_) {
+    return changed(sample());
+  }
+  return guess_limit_.allows() && seems_to_stand(sample());
+}
+
+/// Called with mutex_ held, as all that follow.
+std::optional<std::uint64_t> Standstill::sample() {
+  if (!watching_) {
+    return std::nullopt;
+  }
+  const auto now = activity_->sample();
+  watching_ = now.has_value();
+  return now;
+}
+
+/// Waits for the threads, but not for long; false if one had not been asleep right away.
+bool Standstill::fall_asleep() {
+  constexpr int kPolls = 25;
+  constexpr std::chrono::microseconds kBetweenPolls{200};
+  for (int i = 0; i < kPolls; ++i) {
+    if (!watching_ || activity_->all_asleep()) {
+      return i == 0;
+    }
+    std::this_thread::sleep_for(kBetweenPolls);
+  }
+  return false;
+}
+
+bool Standstill::changed(const std::optional<std::uint64_t>& now) {
+  if (!standing_ || now == standing_) {
+    return false;
+  }
+  standing_.reset();
+  guessed_ = false;
+  last_sample_.reset();
+  return true;
+}
+
+bool Standstill::seems_to_stand(const std::optional<std::uint64_t>& now) {
+  const bool stands = now && now == last_sample_;
+  last_sample_ = now;
+  return stands ? !std::exchange(guessed_, true) : (guessed_ = false);
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,65 @@
+// Notices that a VM which stood has run since, without asking QEMU.
+#pragma once
+
+#include "core/error.h"
+#include "driver/driver.h"
+#include "drivers/qemu/vcpu_activity.h"
+#include "util/rate_limit.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+
+namespace vmemfs::qemu {
+
+/// Thread-safe. What it tells errs to one side only: the guest may have stood all the time, but a guest
+/// that has run is told.
+class Standstill {
+public:
+  /// How long it takes at most until look() has told, if it is called all the time.
+  static constexpr std::chrono::milliseconds kDelay{50};
+
+  /// Watches these threads from now on. True if what was known of a standing VM is void by that.
+  [[nodiscard]] bool watch(VcpuActivity activity);
+
+  /// False before watch(), and once one of the threads has ended.
+  [[nodiscard]] bool watching() const { return watching_; }
+
+  struct Answer {
+    Result<RunStatus> status;
+    bool has_run; ///< since it was last known to stand
+  };
+
+  /// Calls `query`, which asks the monitor. If the VM stands, it is known to stand from before that on.
+  [[nodiscard]] Answer ask(const std::function<Result<RunStatus>()>& query);
+
+  /// The VM is about to be let run by us.
+  void forget();
+
+  /// True, once, where a VM that was known to stand may have run since; also where one of which nothing
+  /// is known looks as if it stood now. Without a lock unless it is time for a look, which is every 20 ms.
+  [[nodiscard]] bool look();
+
+private:
+  static constexpr std::chrono::milliseconds kBetweenLooks{20};
+  static constexpr std::chrono::seconds kBetweenGuesses{1};
+
+  std::optional<std::uint64_t> sample();
+  [[nodiscard]] bool fall_asleep();
+  bool changed(const std::optional<std::uint64_t>& now);
+  bool seems_to_stand(const std::optional<std::uint64_t>& now);
+
+  std::atomic<bool> watching_{false};
+  RateLimit look_limit_{kBetweenLooks};
+  RateLimit guess_limit_{kBetweenGuesses};
+  std::mutex mutex_; ///< guards what follows; never held while QEMU is asked
+  std::optional<VcpuActivity> activity_;
+  std::optional<std::uint64_t> standing_;    ///< sample since which the VM is known to stand
+  std::optional<std::uint64_t> last_sample_; ///< at the last guess
+  bool guessed_ = false;                     ///< that it stands, since it was last seen to run
+};
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,44 @@
+#include "fs/app/guardian_message.h"
+
+#include "core/text.h"
+
+#include <fmt/format.h>
+#include <limits>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+std::optional<std::uint32_t> parse_vm(std::string_view text) {
+  const auto number = parse_u64(text);
+  if (!number || *number > std::numeric_limits<std::uint32_t>::max()) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(*number);
+}
+
+} // namespace
+
+std::string to_text(const GuardianMessage& message) {
+  if (!message.armed) {
+    return fmt::format("disarm {}", message.vm);
+  }
+  return fmt::format("arm {} {}\n{}", message.vm, message.armed->driver, message.armed->ticket);
+}
+
+Result<GuardianMessage> parse_guardian_message(std::string_view text) {
+  const std::size_t head_end = text.find('\n');
+  const auto words = split(text.substr(0, head_end), ' ');
+  const auto vm = words.size() > 1 ? parse_vm(words[1]) : std::nullopt;
+  const bool has_ticket = head_end != std::string_view::npos && head_end + 1 < text.size();
+  if (vm && !has_ticket && head_end == std::string_view::npos && words.size() == 2 && words[0] == "disarm") {
+    return GuardianMessage{*vm, std::nullopt};
+  }
+  if (vm && has_ticket && words.size() == 3 && words[0] == "arm" && !words[2].empty()) {
+    return GuardianMessage{*vm, GuardTicket{std::string{words[2]}, std::string{text.substr(head_end + 1)}}};
+  }
+  return fail(ErrorKind::invalid, "guardian",
+              fmt::format("a message that is none of ours: '{}'", printable(text)));
+}
+
+} // namespace vmemfs

@@ -1,0 +1,184 @@
+#include "fs/files/control_command.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <span>
+
+namespace vmemfs {
+namespace {
+
+/// More than any sensible number of commands; a file copied there by mistake is larger.
+constexpr std::size_t kLongestText = 4096;
+constexpr std::chrono::hours kLongestPause{24};
+
+using Words = std::span<const std::string_view>;
+
+struct Verb {
+  std::string_view name;
+  std::string_view arguments; ///< as shown to users
+  Result<ControlCommand> (*parse)(const Verb& verb, Words arguments);
+  bool ControlAbilities::*needs = nullptr;
+};
+
+tl::unexpected<Error> wrong(const Verb& verb, std::string_view what) {
+  return fail(ErrorKind::invalid, "control",
+              fmt::format("{}: {}; it is: {}{}{}", verb.name, what, verb.name,
+                          verb.arguments.empty() ? "" : " ", verb.arguments));
+}
+
+tl::unexpected<Error> unknown_word(const Verb& verb, std::string_view word) {
+  return wrong(verb, fmt::format("'{}' is not understood", printable(word)));
+}
+
+template <typename Command> Result<ControlCommand> plain(const Verb& verb, Words arguments) {
+  if (!arguments.empty()) {
+    return wrong(verb, fmt::format("'{}' is too much", printable(arguments.front())));
+  }
+  return Command{};
+}
+
+Result<ControlCommand> parse_pause(const Verb& verb, Words arguments) {
+  if (arguments.empty()) {
+    return PauseCommand{};
+  }
+  if (arguments.size() > 1) {
+    return wrong(verb, "only one of these at a time");
+  }
+  const std::string_view word = arguments.front();
+  if (word == "hold") {
+    return HoldCommand{};
+  }
+  if (word == "keep") {
+    return PauseCommand{PauseKind::keep, {}};
+  }
+  constexpr std::string_view kTtl = "ttl=";
+  if (!word.starts_with(kTtl)) {
+    return unknown_word(verb, word);
+  }
+  const auto duration = parse_duration(word.substr(kTtl.size()));
+  if (!duration || duration->count() <= 0 || *duration > kLongestPause) {
+    return wrong(verb, fmt::format("'{}' is no duration from 1ms to 1440m, as 500ms, 5s or 2m",
+                                   printable(word.substr(kTtl.size()))));
+  }
+  return PauseCommand{PauseKind::timed, *duration};
+}
+
+Result<ControlCommand> parse_write(const Verb& verb, Words arguments) {
+  if (arguments.size() == 1 && (arguments.front() == "on" || arguments.front() == "off")) {
+    return WriteCommand{arguments.front() == "on"};
+  }
+  return wrong(verb, arguments.empty() ? "on or off is missing" : "on or off, nothing else");
+}
+
+Result<void> add_cache_word(const Verb& verb, std::string_view word, CacheCommand& command) {
+  constexpr std::string_view kSize = "size=";
+  constexpr std::string_view kTtl = "ttl=";
+  for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
+    if (word == to_string(mode)) {
+      command.mode = mode;
+      return {};
+    }
+  }
+  if (word == "size=share") {
+    command.fair_share = true;
+    command.size.reset();
+  } else if (word.starts_with(kSize)) {
+    command.size = parse_size(word.substr(kSize.size()));
+    command.fair_share = false;
+    if (!command.size) {
+      return wrong(verb, fmt::format("'{}' is no size as 64M", printable(word.substr(kSize.size()))));
+    }
+  } else if (word.starts_with(kTtl)) {
+    command.ttl = parse_duration(word.substr(kTtl.size()));
+    if (!command.ttl || *command.ttl > kLongestPause) {
+      return wrong(verb, fmt::format("'{}' is no duration up to 1440m, as 100ms or 2s",
+                                     printable(word.substr(kTtl.size()))));
+    }
+  } else {
+    return unknown_word(verb, word);
+  }
+  return {};
+}
+
+Result<ControlCommand> parse_cache(const Verb& verb, Words arguments) {
+  if (arguments.empty()) {
+    return wrong(verb, "what about it is missing");
+  }
+  CacheCommand command;
+  for (const std::string_view word : arguments) {
+    if (auto added = add_cache_word(verb, word, command); !added) {
+      return tl::unexpected{std::move(added.error())};
+    }
+  }
+  return command;
+}
+
+constexpr std::array kVerbs{
+    Verb{"pause", "[hold|ttl=DURATION|keep]", parse_pause, &ControlAbilities::run_control},
+    Verb{"resume", "", plain<ResumeCommand>, &ControlAbilities::run_control},
+    Verb{"write", "on|off", parse_write, &ControlAbilities::writes},
+    Verb{"cache", "[auto|on|off] [size=BYTES|size=share] [ttl=DURATION]", parse_cache},
+    Verb{"refresh", "", plain<RefreshCommand>},
+    Verb{"flush", "", plain<FlushCommand>},
+    Verb{"status", "", plain<StatusCommand>},
+};
+
+std::vector<std::string_view> words_of(std::string_view line) {
+  std::vector<std::string_view> words = split(line, ' ');
+  std::erase_if(words, [](std::string_view word) { return word.empty(); });
+  return words;
+}
+
+} // namespace
+
+Result<ControlCommand> parse_control_command(std::string_view line) {
+  const auto words = words_of(line);
+  const std::string_view name = words.empty() ? std::string_view{} : words.front();
+  const auto verb = std::ranges::find(kVerbs, name, &Verb::name);
+  if (verb == kVerbs.end()) {
+    std::string names;
+    for (const Verb& known : kVerbs) {
+      names += fmt::format(" {}", known.name);
+    }
+    return fail(ErrorKind::invalid, "control",
+                fmt::format("there is no command '{}'; there are:{}", printable(name), names));
+  }
+  return verb->parse(*verb, Words{words}.subspan(1));
+}
+
+Result<std::vector<ControlLine>> parse_control_text(std::string_view text) {
+  if (text.size() > kLongestText) {
+    return fail(
+        ErrorKind::invalid, "control",
+        fmt::format("{} bytes at once are no commands; a write takes at most {}", text.size(), kLongestText));
+  }
+  std::vector<ControlLine> lines;
+  for (const std::string_view line : split(text, '\n')) {
+    const std::string_view command = trim(line);
+    if (command.empty()) {
+      continue;
+    }
+    auto parsed = parse_control_command(command);
+    if (!parsed) {
+      return tl::unexpected{std::move(parsed.error())};
+    }
+    lines.push_back({std::move(*parsed), static_cast<std::size_t>(line.data() - text.data())});
+  }
+  return lines;
+}
+
+std::string control_usage(ControlAbilities abilities) {
+  std::string usage;
+  for (const Verb& verb : kVerbs) {
+    if (verb.needs != nullptr && !(abilities.*verb.needs)) {
+      continue;
+    }
+    usage += fmt::format("command {}{}{}\n", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments);
+  }
+  return usage;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,13 @@
+// The text that `control` gives without a command, and to `status`.
+#pragma once
+
+#include "vm/vm.h"
+
+#include <string>
+
+namespace vmemfs {
+
+/// `key value` lines, then one line a command. Asks the driver for the state.
+[[nodiscard]] std::string status_text(Vm& vm);
+
+} // namespace vmemfs

@@ -1,0 +1,134 @@
+#include "vm/cached_pages.h"
+
+#include <algorithm>
+
+namespace vmemfs {
+namespace {
+
+GpaRange whole_page(Gfn gfn) { return {gfn.gpa(), gfn.gpa() + kPageSize}; }
+
+std::span<std::byte> part_of(PageCache::Frame* frame, GpaRange part) {
+  return PageCache::bytes(frame).subspan(part.begin.page_offset(), part.size());
+}
+
+} // namespace
+
+void CacheCounters::add(const CacheCounts& counts) {
+  const auto add_to = [](std::atomic<std::uint64_t>& counter, std::uint64_t count) {
+    if (count != 0) { // so that readers fight for as few counters as can be
+      counter.fetch_add(count, std::memory_order_relaxed);
+    }
+  };
+  add_to(hits_, counts.hits);
+  add_to(misses_, counts.misses);
+  add_to(merged_, counts.merged);
+  add_to(ahead_, counts.ahead);
+}
+
+void CachedPages::plan(const Region& region, GpaRange range) {
+  for (Gpa here = range.begin; here < range.end;) {
+    const Gfn gfn{here};
+    const GpaRange page = whole_page(gfn);
+    const GpaRange part{here, std::min(page.end, range.end)};
+    if (region.range.begin <= page.begin && page.end <= region.range.end) {
+      plan_page(gfn, part);
+    } else {
+      scratch_.stage(part);
+    }
+    here = part.end;
+  }
+}
+
+void CachedPages::plan_page(Gfn gfn, GpaRange part) {
+  PageCache::Claimed page{PageCache::Claim::hit, use_.cache->find(gfn, use_.wish)};
+  if (page.frame == nullptr) {
+    page = use_.cache->claim(gfn, use_.wish);
+  }
+  switch (page.what) {
+  case PageCache::Claim::hit:
+    scratch_.pinned_.push_back(page.frame);
+    scratch_.add(part_of(page.frame, part));
+    ++counts_.hits;
+    break;
+  case PageCache::Claim::claimed:
+    scratch_.frames_.push_back(page.frame);
+    scratch_.pieces_.push_back({gfn.gpa(), PageCache::bytes(page.frame), 0, std::nullopt});
+    scratch_.add(part_of(page.frame, part));
+    ++counts_.misses;
+    break;
+  case PageCache::Claim::loading:
+    scratch_.waiting_.push_back({part, scratch_.data_.size()});
+    scratch_.add({});
+    scratch_.data_.back().iov_len = part.size(); // where from, is not known yet
+    ++counts_.merged;
+    break;
+  case PageCache::Claim::full:
+    scratch_.stage(part);
+    ++counts_.misses;
+    break;
+  }
+}
+
+void CachedPages::plan_ahead(const MemoryMap& map, Gpa from) {
+  if (use_.ahead == nullptr || use_.most_ahead == 0 || scratch_.pieces_.empty()) {
+    return;
+  }
+  const auto stretch = map.at(from);
+  const std::size_t window = std::min(use_.ahead->take_window(), use_.most_ahead);
+  if (stretch.region == nullptr) {
+    return;
+  }
+  const Gpa end = std::min(from + window, stretch.range.end);
+  for (Gpa page{(from.value() + kPageSize - 1) & ~(kPageSize - 1)}; page + kPageSize <= end;
+       page = page + kPageSize) {
+    const auto [claim, frame] = use_.cache->claim(Gfn{page}, use_.wish);
+    if (claim == PageCache::Claim::hit) {
+      use_.cache->unpin(frame);
+    }
+    if (claim != PageCache::Claim::claimed) { // from here on somebody has read, or is reading
+      return;
+    }
+    scratch_.frames_.push_back(frame);
+    scratch_.pieces_.push_back({page, PageCache::bytes(frame), 0, std::nullopt});
+    ++counts_.ahead;
+  }
+}
+
+void CachedPages::settle(std::size_t index, bool whole) {
+  PageCache::Frame* const frame = scratch_.frames_[index];
+  if (frame == nullptr) {
+    return;
+  }
+  const bool pin = index < scratch_.asked_pieces_;
+  if (pin) {
+    scratch_.pinned_.push_back(frame);
+  }
+  scratch_.frames_[index] = nullptr;
+  if (whole && use_.epoch->load().number == use_.wish.epoch) {
+    use_.cache->publish(frame, {use_.wish.epoch, use_.wish.now_ns}, pin);
+  } else {
+    use_.cache->abandon(frame, pin);
+  }
+}
+
+void CachedPages::wait() {
+  scratch_.pieces_.clear();
+  scratch_.frames_.clear();
+  for (const auto& [part, index] : scratch_.waiting_) {
+    PageCache::Frame* const frame = use_.cache->wait_for(Gfn{part.begin}, use_.wish);
+    if (frame != nullptr) {
+      scratch_.pinned_.push_back(frame);
+      scratch_.data_[index].iov_base = part_of(frame, part).data();
+    } else {
+      const std::span buffer{scratch_.staging_.get() + scratch_.staged_, part.size()};
+      scratch_.staged_ += buffer.size();
+      scratch_.data_[index].iov_base = buffer.data();
+      scratch_.pieces_.push_back({part.begin, buffer, 0, std::nullopt});
+      scratch_.frames_.push_back(nullptr);
+    }
+  }
+  scratch_.waiting_.clear();
+  scratch_.asked_pieces_ = scratch_.pieces_.size();
+}
+
+} // namespace vmemfs

@@ -1,0 +1,200 @@
+// One shard of a page cache: its frames, their memory, and who gets them.
+//
+// What keeps a reader without a lock right: a frame's page, epoch and times change only while its `pins` has
+// kBusy, and kBusy can be set only where nobody pins the frame. So a reader pins first; if the frame was not
+// busy then, it stays what it is until the reader lets go.
+#pragma once
+
+#include "vm/page_cache.h"
+#include "vm/page_index.h"
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+
+/// A cache line, so that readers of different pages don't disturb each other.
+struct alignas(64) PageCache::Frame {
+  enum class State : unsigned char {
+    free,      ///< busy
+    claimed,   ///< busy, and in the index for those who want to wait
+    condemned, ///< busy: claimed, but forgotten meanwhile
+    published, ///< in the index
+    doomed,    ///< free as soon as nobody pins it
+  };
+
+  static constexpr std::uint32_t kBusy = 1U << 31U;   ///< in `pins`: free or claimed
+  static constexpr std::uint32_t kDoomed = 1U << 30U; ///< in `pins`: whoever lets go last frees it
+
+  std::atomic<std::uint32_t> pins{kBusy};
+  State state = State::free; ///< these three: only under the shard's lock
+  bool gives_back = false;   ///< its memory goes back to the kernel when it becomes free
+  std::uint32_t claims = 0;  ///< how often it was claimed
+  std::atomic<std::uint64_t> gfn{0};
+  std::atomic<std::uint64_t> epoch{0};
+  std::atomic<std::int64_t> fetched_ns{0}; ///< while claimed: when that was
+  std::atomic<std::int64_t> last_used_ns{0};
+  Shard* shard = nullptr;
+  std::byte* bytes = nullptr;
+
+  [[nodiscard]] bool holds(Gfn wanted) const { return gfn.load(std::memory_order_relaxed) == wanted.value(); }
+  [[nodiscard]] bool fits(const PageWish& wish) const {
+    return epoch.load(std::memory_order_relaxed) == wish.epoch &&
+           fetched_ns.load(std::memory_order_relaxed) >= wish.oldest_ns;
+  }
+  /// Counted as one more reader; false: it was busy or doomed, and nothing has happened.
+  [[nodiscard]] bool pin();
+  void unpin();
+  /// Counted as one more reader; it is published, and the shard's lock is held.
+  void use(const PageWish& wish);
+  /// Made busy: it was published and nobody pinned it.
+  [[nodiscard]] bool take();
+
+  [[nodiscard]] bool linked() const { return state == State::claimed || state == State::published; }
+};
+
+static_assert(sizeof(PageCache::Frame) == 64);
+
+class PageCache::Shard {
+public:
+  /// nullptr where the kernel has no room for its memory.
+  static std::unique_ptr<Shard> create(std::uint32_t number, std::uint32_t limit);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  /// Which of `count` shards has a page; `count` is a power of two. Eight pages in a row share one, and any
+  /// aligned run of pages is spread evenly. With half as many shards, the pages of two come together.
+  static std::uint32_t home(Gfn gfn, std::uint32_t count) {
+    std::uint64_t group = gfn.value() >> 3U;
+    group ^= group >> 7U;
+    group ^= group >> 14U;
+    group ^= group >> 28U;
+    return static_cast<std::uint32_t>(group) & (count - 1);
+  }
+
+  [[nodiscard]] std::uint32_t number() const { return number_; }
+  [[nodiscard]] Frame* find(Gfn gfn, const PageWish& wish);
+
+  /// Nothing where, with the lock held, is_home() says that the page belongs elsewhere by now.
+  template <typename IsHome>
+  [[nodiscard]] std::optional<Claimed> claim(Gfn gfn, const PageWish& wish, const IsHome& is_home) {
+    const std::scoped_lock lock{mutex_};
+    return is_home() ? std::optional{claim_locked(gfn, wish)} : std::nullopt;
+  }
+  [[nodiscard]] Frame* wait_for(Gfn gfn, const PageWish& wish);
+  void publish(Frame& frame, PageStamp stamp, bool pin);
+  void abandon(Frame& frame, bool pin);
+  void clear();
+
+  /// Pages whose home is elsewhere among `count` shards go, and then those beyond the limit.
+  void resize(std::uint32_t limit, std::uint32_t count);
+  [[nodiscard]] std::uint32_t limit() const;
+
+  struct Stats {
+    std::uint32_t used;
+    std::uint64_t evictions;
+  };
+  [[nodiscard]] Stats stats() const;
+
+private:
+  friend struct PageCache::Frame;
+
+  /// Which page goes first for another one: those of other epochs, then by last use.
+  using Rank = std::pair<bool, std::int64_t>;
+  struct Victim {
+    Rank rank;
+    Frame* frame;
+  };
+
+  Shard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
+  void last_let_go(Frame& frame);
+
+  // All below: under the lock.
+  [[nodiscard]] std::uint32_t number_of(const Frame& frame) const;
+  [[nodiscard]] Frame* in_index(Gfn gfn);
+  [[nodiscard]] Claimed claim_locked(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Frame* take_frame(std::uint64_t epoch);
+  [[nodiscard]] Frame* next_victim();
+  [[nodiscard]] static Rank rank_of(const Frame& frame, std::uint64_t epoch);
+  void gather_victims(std::uint64_t epoch);
+  void add_victim(Frame& frame);
+  void unlink(Frame& frame);
+  void drop(Frame& frame);
+  void leave(Frame& frame, bool pin);
+  void free_if_let_go(Frame& frame);
+  void free(Frame& frame);
+  void free_and_give_back(Frame& frame);
+  void give_back_free();
+  void wake();
+
+  const std::uint32_t number_;
+  std::byte* const memory_;
+  PageIndex index_;
+  std::array<Frame, kShardPages> frames_;
+
+  mutable std::mutex mutex_; ///< guards what follows, and changes of the index
+  std::condition_variable loaded_;
+  std::uint32_t waiting_ = 0;
+  std::uint32_t limit_;
+  std::uint32_t used_ = 0; ///< frames that are not free
+  std::uint64_t evictions_ = 0;
+  std::vector<std::uint32_t> free_; ///< numbers; the last one goes out first
+  /// The next to go, the last one first. No other published frame ranks before the first one.
+  std::vector<Victim> victims_;
+  std::uint64_t victims_epoch_ = 0;
+};
+
+inline bool PageCache::Frame::pin() {
+  // Whoever was the last to clear kBusy had written all that the reader is going to look at.
+  if ((pins.fetch_add(1, std::memory_order_acquire) & (kBusy | kDoomed)) == 0) {
+    return true;
+  }
+  unpin();
+  return false;
+}
+
+inline void PageCache::Frame::unpin() {
+  // Whoever makes the frame busy next must not be overtaken by this reader's looking at it.
+  if (pins.fetch_sub(1, std::memory_order_release) == (kDoomed | 1U)) {
+    shard->last_let_go(*this);
+  }
+}
+
+inline void PageCache::Frame::use(const PageWish& wish) {
+  pins.fetch_add(1, std::memory_order_acquire);
+  last_used_ns.store(wish.now_ns, std::memory_order_relaxed);
+}
+
+inline bool PageCache::Frame::take() {
+  std::uint32_t nobody = 0;
+  return pins.compare_exchange_strong(nobody, kBusy, std::memory_order_acquire, std::memory_order_relaxed);
+}
+
+inline PageCache::Frame* PageCache::Shard::find(Gfn gfn, const PageWish& wish) {
+  Frame* found = nullptr;
+  static_cast<void>(index_.find(gfn, [&](std::uint32_t number) {
+    Frame& frame = frames_[number];
+    if (!frame.pin()) {
+      return false;
+    }
+    if (frame.holds(gfn) && frame.fits(wish)) {
+      frame.last_used_ns.store(wish.now_ns, std::memory_order_relaxed);
+      found = &frame;
+      return true;
+    }
+    frame.unpin();
+    return false;
+  }));
+  return found;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,67 @@
+// Who wants a VM to stand, of those who asked us. Pure bookkeeping.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <set>
+
+namespace vmemfs {
+
+/// Number of a hold; never used twice for one VM.
+using HoldId = std::uint64_t;
+
+enum class PauseKind : unsigned char {
+  plain, ///< until somebody resumes, or this mount ends
+  keep,  ///< until somebody resumes
+  timed, ///< for a while
+};
+
+/// Not thread-safe.
+class PauseLedger {
+public:
+  using Clock = std::chrono::steady_clock;
+
+  /// It was us who stopped the VM. Holds may be entered while somebody else's pause stands; they end nothing.
+  void set_ours() { ours_ = true; }
+  [[nodiscard]] bool ours() const { return ours_; }
+
+  void add(PauseKind kind, Clock::time_point until = {}) {
+    plain_ = plain_ || kind == PauseKind::plain || kind == PauseKind::keep;
+    keep_ = keep_ || kind == PauseKind::keep;
+    if (kind == PauseKind::timed && (!until_ || *until_ < until)) {
+      until_ = until;
+    }
+  }
+  [[nodiscard]] HoldId add_hold() { return *holds_.insert(next_hold_++).first; }
+  void end_hold(HoldId hold) { holds_.erase(hold); }
+
+  /// Forgets a timed pause whose time is up.
+  void expire(Clock::time_point now) {
+    if (until_ && *until_ <= now) {
+      until_.reset();
+    }
+  }
+  /// The VM runs: nothing of all this is true any more.
+  void clear() {
+    ours_ = plain_ = keep_ = false;
+    until_.reset();
+    holds_.clear();
+  }
+
+  [[nodiscard]] bool any() const { return plain_ || until_ || !holds_.empty(); }
+  [[nodiscard]] bool keep() const { return keep_; }
+  [[nodiscard]] std::size_t holds() const { return holds_.size(); }
+  [[nodiscard]] bool has_hold(HoldId hold) const { return holds_.contains(hold); }
+  [[nodiscard]] std::optional<Clock::time_point> until() const { return until_; }
+
+private:
+  bool ours_ = false;
+  bool plain_ = false;
+  bool keep_ = false;
+  std::optional<Clock::time_point> until_; ///< of the timed pause that lasts longest
+  std::set<HoldId> holds_;
+  HoldId next_hold_ = 1;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,340 @@
+#include "vm/pauses.h"
+
+#include "util/log.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// How often a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
+constexpr std::chrono::milliseconds kLookEvery{100};
+/// After which time something is tried again that must come about in the end.
+constexpr std::chrono::milliseconds kTryAgainAfter{500};
+
+std::int64_t wall_ns() {
+  return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
+
+} // namespace
+
+std::string_view to_string(PausedBy who) {
+  switch (who) {
+  case PausedBy::nobody: return "nobody";
+  case PausedBy::us: return "vmemfs";
+  case PausedBy::somebody_else: return "other";
+  }
+  return "unknown";
+}
+
+Pauses::Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
+               const std::string& name, Later later)
+    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name}, later_{std::move(later)},
+      state_delay_{driver.state_delay()} {}
+
+void Pauses::look_soon() {
+  if (!look_pending_.exchange(true)) {
+    later_({}, &Pauses::look);
+  }
+}
+
+void Pauses::look() {
+  look_pending_ = false; // what comes from here on takes another look
+  const std::scoped_lock lock{turn_};
+  const auto control = run_control_or_why_not();
+  if (!control) {
+    return;
+  }
+  if (const auto status = ask_state(**control); !status) {
+    log::debug("{}: asking for the state: {}", name_, status.error().message());
+  }
+}
+
+/// Follows the state of a VM that stands, as long as it does: mapped pages must go when somebody else lets it
+/// run, also if nobody reads.
+void Pauses::watch_while_it_stands() {
+  if (state_delay_ && !watched_.exchange(true)) {
+    later_(kLookEvery, &Pauses::watch);
+  }
+}
+
+void Pauses::watch() {
+  watched_ = false;
+  if (paused_since_ns_ != 0 && !driver_.gone()) {
+    driver_.follow_state();
+    watch_while_it_stands();
+  }
+}
+
+Result<RunStatus> Pauses::ask_state(RunControl& control) {
+  const Epoch::Value before = coherence_.epoch().load();
+  auto status = control.run_status();
+  if (!status) {
+    return status;
+  }
+  if (status->running) {
+    if (before.stands) { // nobody has told us yet
+      coherence_.may_change();
+    }
+    paused_since_ns_ = 0;
+    in_doubt_ = false;
+    clear_ledger();
+    end_guard();
+  } else {
+    took_stand(before);
+  }
+  return status;
+}
+
+/// The VM was found standing after `before` had been loaded.
+void Pauses::took_stand(Epoch::Value before) {
+  std::int64_t runs = 0;
+  paused_since_ns_.compare_exchange_strong(runs, wall_ns());
+  watch_while_it_stands();
+  // Where nobody would tell us that it runs again, nothing may be kept.
+  if (before.stands || !state_delay_) {
+    return;
+  }
+  if (!coherence_.stands_since(before)) {
+    look_soon();
+  }
+}
+
+Result<RunControl*> Pauses::run_control_or_why_not() {
+  if (driver_.gone()) {
+    return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
+  }
+  RunControl* const control = driver_.run_control();
+  if (control == nullptr) {
+    return fail(ErrorKind::unsupported, driver_.identity().driver,
+                fmt::format("this VM can't be paused or resumed: {}", driver_.access().run_control));
+  }
+  return control;
+}
+
+Result<RunStatus> Pauses::status() {
+  const std::scoped_lock lock{turn_};
+  return run_control_or_why_not().and_then([this](RunControl* control) { return ask_state(*control); });
+}
+
+Result<Paused> Pauses::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  const std::scoped_lock lock{turn_};
+  const auto until = Clock::now() + for_how_long;
+  auto paused = run_control_or_why_not().and_then([&](RunControl* control) {
+    return stop(*control, [&](PauseLedger& ledger) {
+      if (ledger.ours()) { // a command ends nobody else's pause, so it is not entered for one
+        ledger.add(kind, until);
+      }
+    });
+  });
+  if (paused == Paused::by_us && kind == PauseKind::timed) {
+    later_(until - Clock::now(), &Pauses::settle_in_turn);
+  }
+  return paused;
+}
+
+Result<HoldId> Pauses::hold() {
+  const std::scoped_lock lock{turn_};
+  HoldId hold = 0;
+  auto paused = run_control_or_why_not().and_then([&](RunControl* control) {
+    return stop(*control, [&](PauseLedger& ledger) { hold = ledger.add_hold(); });
+  });
+  return paused.map([&](Paused) { return hold; });
+}
+
+/// Sees to it that the VM stands; `enter` notes who wants it.
+Result<Paused> Pauses::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
+  const auto status = ask_state(control);
+  if (!status) {
+    return tl::unexpected{status.error()};
+  }
+  bool ours = false;
+  bool keep = false;
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    if (status->running || in_doubt_) {
+      ledger_.set_ours();
+    }
+    enter(ledger_);
+    ours = ledger_.ours();
+    keep = ledger_.keep();
+  }
+  in_doubt_ = false;
+  if (keep) {
+    end_guard();
+  } else if (status->running) {
+    if (auto guarded = arm_guard(control); !guarded) {
+      clear_ledger();
+      return tl::unexpected{std::move(guarded.error())};
+    }
+  }
+  if (!status->running) {
+    return ours ? Paused::by_us : Paused::already;
+  }
+  return stop_running(control);
+}
+
+Result<Paused> Pauses::stop_running(RunControl& control) {
+  const auto paused = control.pause();
+  const auto now = paused ? ask_state(control) : Result<RunStatus>{tl::unexpected{paused.error()}};
+  if (now && !now->running) {
+    log::info("{}: paused", name_);
+    return Paused::by_us;
+  }
+  if (now) {
+    return fail(ErrorKind::busy, "vm", "it was paused, but somebody else let it run again at once");
+  }
+  // It may still come to a stand, and nobody who was told of a failure would expect that.
+  clear_ledger();
+  in_doubt_ = true;
+  later_(kTryAgainAfter, &Pauses::settle_in_turn);
+  return tl::unexpected{now.error()};
+}
+
+Result<void> Pauses::run(RunControl& control) {
+  coherence_.about_to_run(); // so that nothing the guest changes can be hidden
+  auto resumed = control.resume();
+  if (!resumed) {
+    return resumed;
+  }
+  clear_ledger();
+  in_doubt_ = false;
+  paused_since_ns_ = 0;
+  end_guard();
+  coherence_.may_change(); // what was read between the drop and the resume
+  log::info("{}: resumed", name_);
+  return {};
+}
+
+Result<void> Pauses::resume(std::optional<HoldId> own) {
+  const std::scoped_lock lock{turn_};
+  const auto control = run_control_or_why_not();
+  if (!control) {
+    return tl::unexpected{control.error()};
+  }
+  const auto others = [&] {
+    const std::scoped_lock ledger{ledger_mutex_};
+    return ledger_.holds() - (own && ledger_.has_hold(*own) ? 1 : 0);
+  };
+  if (others() > 0) { // unless the VM has been let run meanwhile
+    static_cast<void>(ask_state(**control));
+  }
+  if (const std::size_t holds = others(); holds > 0) {
+    return fail(ErrorKind::busy, "vm",
+                fmt::format("{} open control file(s) hold the VM paused (pause hold); it runs when they are "
+                            "closed",
+                            holds));
+  }
+  return run(**control);
+}
+
+bool Pauses::is_held(HoldId hold) const {
+  const std::scoped_lock lock{ledger_mutex_};
+  return ledger_.has_hold(hold);
+}
+
+void Pauses::end_hold(HoldId hold) {
+  const std::scoped_lock lock{turn_};
+  {
+    const std::scoped_lock ledger{ledger_mutex_};
+    ledger_.end_hold(hold);
+  }
+  settle();
+}
+
+/// Lets the VM run if it was us who stopped it and nobody wants that any more. Tries until it is done.
+void Pauses::settle() {
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    ledger_.expire(Clock::now());
+    const bool ours = ledger_.ours() || in_doubt_;
+    if (!ours || ledger_.any()) {
+      return;
+    }
+  }
+  const auto control = run_control_or_why_not();
+  if (!control) {
+    return; // it has ended
+  }
+  const auto status = ask_state(**control);
+  if (status && status->running) {
+    return;
+  }
+  const auto resumed = status ? run(**control) : Result<void>{tl::unexpected{status.error()}};
+  if (!resumed) {
+    log::warning("{}: could not be resumed, will be tried again: {}", name_, resumed.error().message());
+    later_(kTryAgainAfter, &Pauses::settle_in_turn);
+  }
+}
+
+void Pauses::settle_in_turn() {
+  const std::scoped_lock lock{turn_};
+  settle();
+}
+
+void Pauses::let_go() {
+  const std::scoped_lock lock{turn_};
+  {
+    const std::scoped_lock ledger{ledger_mutex_};
+    if (!(ledger_.ours() || in_doubt_) || ledger_.keep()) {
+      return;
+    }
+  }
+  const auto control = run_control_or_why_not();
+  if (!control) {
+    return;
+  }
+  log::info("{}: was paused by us, so it is resumed", name_);
+  if (const auto resumed = run(**control); !resumed) { // then the guard goes on trying
+    log::error("{}: could not be resumed: {}", name_, resumed.error().message());
+  }
+}
+
+Result<void> Pauses::arm_guard(RunControl& control) {
+  const std::string ticket = control.resume_ticket();
+  if (guard_ == nullptr || ticket.empty()) {
+    return {};
+  }
+  auto armed = guard_->arm(id_, driver_.identity().driver, ticket);
+  guarded_ = guarded_ || armed.has_value();
+  return armed;
+}
+
+void Pauses::end_guard() {
+  if (std::exchange(guarded_, false)) {
+    guard_->disarm(id_);
+  }
+}
+
+Pauses::Info Pauses::info() const {
+  const std::scoped_lock lock{ledger_mutex_};
+  Info info{PausedBy::nobody, ledger_.holds(), ledger_.keep(), std::nullopt};
+  if (paused_since_ns_ != 0) {
+    info.by = ledger_.ours() ? PausedBy::us : PausedBy::somebody_else;
+  }
+  if (ledger_.until()) {
+    info.ends_in = std::chrono::duration_cast<std::chrono::milliseconds>(*ledger_.until() - Clock::now());
+  }
+  return info;
+}
+
+std::chrono::system_clock::time_point Pauses::last_change() const {
+  const std::int64_t since = paused_since_ns_;
+  return std::chrono::system_clock::time_point{
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(
+          std::chrono::nanoseconds{since != 0 ? since : wall_ns()})};
+}
+
+void Pauses::note_write() {
+  if (paused_since_ns_ != 0) {
+    paused_since_ns_ = wall_ns();
+  }
+}
+
+void Pauses::clear_ledger() {
+  const std::scoped_lock lock{ledger_mutex_};
+  ledger_.clear();
+}
+
+} // namespace vmemfs

@@ -1,0 +1,39 @@
+// Notices that a file is being read from front to back, and says how far ahead to read.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace vmemfs {
+
+/// One per open file. Thread-safe: readers that mix on one file only make it guess worse.
+class ReadAhead {
+public:
+  static constexpr std::size_t kSmallest = std::size_t{128} << 10U;
+  static constexpr std::size_t kLargest = std::size_t{2} << 20U;
+
+  /// Notes a read of `size` bytes at `offset`.
+  void note(std::uint64_t offset, std::size_t size) {
+    const bool goes_on = next_.exchange(offset + size, std::memory_order_relaxed) == offset;
+    if (!goes_on) {
+      window_.store(0, std::memory_order_relaxed);
+    } else if (window_.load(std::memory_order_relaxed) == 0) {
+      window_.store(kSmallest, std::memory_order_relaxed);
+    }
+  }
+
+  /// How many bytes behind the read that was noted last are worth fetching with it; more each time.
+  [[nodiscard]] std::size_t take_window() {
+    const std::size_t window = window_.load(std::memory_order_relaxed);
+    window_.store(std::min(2 * window, kLargest), std::memory_order_relaxed);
+    return window;
+  }
+
+private:
+  std::atomic<std::uint64_t> next_{~std::uint64_t{0}};
+  std::atomic<std::size_t> window_{0};
+};
+
+} // namespace vmemfs

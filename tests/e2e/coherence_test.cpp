@@ -1,0 +1,168 @@
+// A real guest whose counter moves, read with the page cache on: running it is live, paused it stands, and
+// what others do to it is noticed in time. The truth is what QEMU's own monitor prints.
+#include "guests/tiny/layout.h"
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+#include "util/unique_fd.h"
+
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sys/mman.h>
+#include <thread>
+
+namespace vmemfs::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kCounter = TG_INFO_GPA + TG_INFO_OFF_COUNTER;
+
+struct Setup {
+  const char* name;
+  bool shared; ///< guest RAM
+  bool keep;   ///< the monitor
+};
+
+class Coherence : public testing::TestWithParam<Setup> {
+protected:
+  static GuestOptions options() {
+    GuestOptions options;
+    options.idle = false;
+    if (GetParam().shared) {
+      options.extra = {"-object", "memory-backend-memfd,id=ram,size=64M,share=on", "-machine",
+                       "memory-backend=ram"};
+    }
+    return options;
+  }
+
+  Coherence() { EXPECT_EQ(try_write(mount_ / "vm/control", "cache on\n"), 0); }
+
+  [[nodiscard]] std::uint64_t seen() const {
+    const auto read = pread_at(mem_.get(), kCounter, 8);
+    std::uint64_t value = 0;
+    EXPECT_EQ(read.bytes.size(), sizeof(value));
+    std::memcpy(&value, read.bytes.data(), std::min(sizeof(value), read.bytes.size()));
+    return value;
+  }
+
+  /// "0000000000200008: 0x0000000000000c3a"
+  std::uint64_t truth() {
+    const std::string text = guest_.monitor().human(fmt::format("xp /1gx {:#x}", kCounter));
+    return std::stoull(text.substr(text.find(": ") + 2), nullptr, 16);
+  }
+
+  [[nodiscard]] nlohmann::json cache() const {
+    return nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
+  }
+
+  /// In which a change by somebody else must have been noticed.
+  [[nodiscard]] milliseconds stated_delay() const {
+    return milliseconds{cache()["state_delay_ms"].get<int>()};
+  }
+
+  QemuGuest guest_{options()};
+  Mount mount_{
+      {"--vm", fmt::format("vm=qemu:qmp={}{}", guest_.driver_socket(), GetParam().keep ? ",keep=on" : "")}};
+  UniqueFd mem_{::open((mount_ / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+};
+
+TEST_P(Coherence, RunningIsLive) {
+  for (int i = 0; i < 100; ++i) {
+    const std::uint64_t least = truth();
+    ASSERT_GE(seen(), least);
+  }
+}
+
+TEST_P(Coherence, PausedStandsAndIsCached) {
+  ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
+  const std::uint64_t value = truth();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(seen(), value);
+  }
+  if (!GetParam().shared) { // shared memory is answered from its mapping, which is faster than any cache
+    EXPECT_GE(cache()["hits"].get<int>(), 99);
+  }
+  ASSERT_EQ(try_write(mount_ / "vm/control", "resume\n"), 0);
+  for (int i = 0; i < 20; ++i) {
+    const std::uint64_t least = truth();
+    ASSERT_GE(seen(), least);
+  }
+}
+
+TEST_P(Coherence, AForeignContIsNoticedInTime) {
+  const milliseconds delay = stated_delay();
+  ASSERT_LE(delay, milliseconds{100});
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
+    ASSERT_EQ(seen(), seen());
+    guest_.resume();
+    const std::uint64_t least = truth();
+    std::this_thread::sleep_for(delay);
+    ASSERT_GE(seen(), least);
+  }
+}
+
+TEST_P(Coherence, AForeignContAndStopIsNoticedInTime) {
+  const milliseconds delay = stated_delay();
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
+    const std::uint64_t before = seen();
+    guest_.resume();
+    EXPECT_TRUE(eventually([&] { return truth() > before; }));
+    guest_.pause();
+    std::this_thread::sleep_for(delay);
+    ASSERT_EQ(seen(), truth());
+    guest_.resume();
+  }
+}
+
+TEST_P(Coherence, AForeignPauseIsNoticedAndThenCached) {
+  guest_.pause();
+  EXPECT_TRUE(eventually([&] {
+    static_cast<void>(seen());
+    return GetParam().shared || cache()["hits"].get<int>() > 0;
+  }));
+  EXPECT_EQ(seen(), truth());
+}
+
+TEST_P(Coherence, MappedPagesGoWhenTheGuestRunsAgain) {
+  for (const bool foreign : {false, true}) {
+    ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
+    void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, mem_.get(), TG_INFO_GPA);
+    ASSERT_NE(mapped, MAP_FAILED);
+    const auto* const counter =
+        static_cast<const volatile std::uint64_t*>(mapped) + TG_INFO_OFF_COUNTER / sizeof(std::uint64_t);
+    const std::uint64_t before = *counter;
+    EXPECT_EQ(before, truth());
+    if (foreign) {
+      guest_.resume();
+    } else {
+      ASSERT_EQ(try_write(mount_ / "vm/control", "resume\n"), 0);
+    }
+    EXPECT_TRUE(eventually([&] { return *counter > before; }, milliseconds{2000}));
+    ::munmap(mapped, 4096);
+  }
+}
+
+TEST_P(Coherence, AResetIsNoticed) {
+  ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
+  static_cast<void>(seen());
+  guest_.monitor().execute("system_reset"); // takes effect when it runs
+  guest_.resume();
+  std::this_thread::sleep_for(stated_delay());
+  const std::uint64_t least = truth();
+  const std::uint64_t now = seen();
+  EXPECT_TRUE(now >= least || now <= truth()) << now << " " << least;
+}
+
+INSTANTIATE_TEST_SUITE_P(, Coherence,
+                         testing::Values(Setup{"PrivateVisits", false, false},
+                                         Setup{"PrivateKeeps", false, true},
+                                         Setup{"SharedVisits", true, false}),
+                         [](const auto& setup) { return setup.param.name; });
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,0 +1,195 @@
+// Whoever has paused a guest is killed: the guest runs again.
+#include "support/qemu_guest.h"
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdexcept>
+#include <thread>
+
+namespace vmemfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kPromise = 2s;
+
+/// See tests/support/pausing_daemon.cpp. The guest stands when this is constructed.
+class PausingDaemon {
+public:
+  explicit PausingDaemon(const QemuGuest& guest, const std::string& options = "",
+                         const std::string& last = "stay")
+      : process_{{VMEMFS_PAUSING_DAEMON, VMEMFS_PROGRAM,
+                  fmt::format("vm=qemu:qmp={}{}", guest.driver_socket(), options), last},
+                 dir_ / "output"} {
+    if (!eventually([&] { return output().ends_with("\n") || process_.wait({}); }) ||
+        output() != "paused\n") {
+      throw std::runtime_error{"nothing was paused: " + output()};
+    }
+    guardian_ = the_guardian();
+  }
+
+  /// Waits for it, as a new one has its name only when it is up.
+  pid_t the_guardian() {
+    std::vector<pid_t> found;
+    static_cast<void>(eventually([&] {
+      found = children_of(process_.pid(), "vmemfs-guardian");
+      return found.size() == 1 && found.front() != guardian_;
+    }));
+    if (found.size() != 1) {
+      throw std::runtime_error{fmt::format("{} guardians", found.size())};
+    }
+    return found.front();
+  }
+
+  void kill() {
+    process_.signal(SIGKILL);
+    killed_at_ = Clock::now();
+    static_cast<void>(process_.wait(10s));
+  }
+
+  [[nodiscard]] Clock::time_point killed_at() const { return killed_at_; }
+  [[nodiscard]] pid_t pid() const { return process_.pid(); }
+  [[nodiscard]] pid_t guardian() const { return guardian_; }
+
+private:
+  [[nodiscard]] std::string output() const {
+    return exists(dir_ / "output") ? read_file(dir_ / "output") : std::string{};
+  }
+
+  TempDir dir_;
+  ChildProcess process_;
+  pid_t guardian_ = 0;
+  Clock::time_point killed_at_;
+};
+
+/// How long it took from `begin` until the guest ran.
+Clock::duration time_to_run(QemuGuest& guest, Clock::time_point begin) {
+  EXPECT_TRUE(eventually([&] { return guest.running(); }));
+  return Clock::now() - begin;
+}
+
+std::int64_t in_ms(Clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
+std::vector<std::string> list_tasks(pid_t pid) {
+  std::vector<std::string> tasks;
+  for (const auto& entry : std::filesystem::directory_iterator{fmt::format("/proc/{}/task", pid)}) {
+    tasks.push_back(entry.path().filename());
+  }
+  return tasks;
+}
+
+class Guardian : public testing::TestWithParam<std::string> {};
+
+TEST_P(Guardian, LetsTheGuestRunWhenTheDaemonIsKilled) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest, GetParam()};
+  ASSERT_FALSE(guest.running());
+  std::this_thread::sleep_for(200ms);
+  ASSERT_FALSE(guest.running()); // not before
+
+  daemon.kill();
+  const auto took = time_to_run(guest, daemon.killed_at());
+  EXPECT_LT(took, kPromise);
+  RecordProperty("kill_to_run_ms", std::to_string(in_ms(took)));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+}
+
+INSTANTIATE_TEST_SUITE_P(Monitor, Guardian, testing::Values("", ",keep=on"),
+                         [](const auto& subject) { return subject.param.empty() ? "per_command" : "kept"; });
+
+TEST(GuardianOfADaemonThatDiesSlowly, DoesNotWaitForItsLastFile) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest};
+  const auto begin = Clock::now();
+  ::kill(daemon.pid(), SIGTERM);
+  EXPECT_LT(time_to_run(guest, begin), kPromise);
+  EXPECT_THAT(list_tasks(daemon.pid()), testing::SizeIs(testing::Gt(1U))); // it is still there
+}
+
+TEST(GuardianOfADisarmedGuest, LeavesItAsItIs) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest, "", "disarm"};
+  ASSERT_FALSE(guest.running());
+  daemon.kill();
+  // It is gone before the guest could have been touched by it: nothing is left that could.
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_FALSE(guest.running());
+}
+
+TEST(GuardianOfAGuestThatRuns, HasNothingToDo) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest};
+  guest.resume();
+  daemon.kill();
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(guest.running());
+}
+
+TEST(GuardianOfAHeldMonitor, GoesOnWhenItIsFree) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest, ",timeout=300ms"};
+  Clock::time_point freed;
+  {
+    const TestMonitor other{guest.driver_socket()};
+    daemon.kill();
+    std::this_thread::sleep_for(1s);
+    EXPECT_FALSE(guest.running());
+    EXPECT_FALSE(has_ended(daemon.guardian()));
+    freed = Clock::now();
+  }
+  EXPECT_LT(time_to_run(guest, freed), kPromise);
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+}
+
+TEST(GuardianThatIsKilled, IsReplacedByOneThatKnowsTheGuest) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest};
+  ::kill(daemon.guardian(), SIGKILL);
+  const pid_t second = daemon.the_guardian();
+  ASSERT_NE(second, daemon.guardian());
+  EXPECT_FALSE(guest.running());
+
+  daemon.kill();
+  EXPECT_LT(time_to_run(guest, daemon.killed_at()), kPromise);
+  EXPECT_TRUE(eventually([&] { return has_ended(second); }, 5s));
+}
+
+TEST(GuardianThatIsToldToEnd, StaysAndDoesItsWork) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest};
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
+    ::kill(daemon.guardian(), signal);
+  }
+  daemon.kill();
+  EXPECT_LT(time_to_run(guest, daemon.killed_at()), kPromise);
+}
+
+TEST(GuardianOfAGuestThatEnds, EndsToo) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest};
+  guest.process().signal(SIGKILL);
+  ASSERT_TRUE(guest.process().wait(10s));
+  daemon.kill();
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+}
+
+TEST(GuardianOfAHeldMonitor, EndsWithTheGuest) {
+  QemuGuest guest{{}};
+  PausingDaemon daemon{guest};
+  const TestMonitor other{guest.driver_socket()};
+  daemon.kill();
+  std::this_thread::sleep_for(100ms);
+  EXPECT_FALSE(has_ended(daemon.guardian())); // it waits for the monitor
+  guest.process().signal(SIGKILL);
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,0 +1,65 @@
+// The daemon killed while it has paused a guest: the guest must run again, whatever happens to us.
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+
+#include <algorithm>
+#include <csignal>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <thread>
+#include <vector>
+
+namespace vmemfs::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+std::vector<pid_t> guardians(Mount& mount) { return children_of(mount.daemon().pid(), "vmemfs-guardian"); }
+
+bool all_ended(const std::vector<pid_t>& pids) {
+  return eventually([&] { return std::ranges::all_of(pids, has_ended); }, milliseconds{5000});
+}
+
+class KilledDaemon : public testing::TestWithParam<const char*> {};
+
+TEST_P(KilledDaemon, LeavesNoGuestPaused) {
+  QemuGuest guest{{}};
+  for (int i = 0; i < 50; ++i) {
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}{}", guest.driver_socket(), GetParam())}};
+    ASSERT_EQ(try_write(mount / "vm/control", i % 2 == 0 ? "pause\n" : "pause ttl=100s\n"), 0) << mount.log();
+    ASSERT_FALSE(guest.running());
+    const auto left = guardians(mount);
+    ASSERT_EQ(left.size(), 1U);
+    mount.kill_daemon();
+    ASSERT_TRUE(eventually([&] { return guest.running(); }, milliseconds{2000})) << i;
+    EXPECT_TRUE(all_ended(left));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, KilledDaemon, testing::Values("", ",keep=on"),
+                         [](const auto& monitor) { return monitor.param[0] == '\0' ? "Visits" : "Keeps"; });
+
+TEST(KilledDaemonWithKeep, LeavesTheGuestPaused) {
+  QemuGuest guest{{}};
+  Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause keep\n"), 0);
+  mount.kill_daemon();
+  std::this_thread::sleep_for(milliseconds{1500});
+  EXPECT_FALSE(guest.running());
+}
+
+TEST(EndedDaemon, LetsGuestsRunUnlessToldToKeepThem) {
+  QemuGuest guest{{}};
+  for (const bool keep : {false, true}) {
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+    ASSERT_EQ(try_write(mount / "vm/control", keep ? "pause keep\n" : "pause\n"), 0);
+    EXPECT_FALSE(guest.running());
+    const auto left = guardians(mount);
+    EXPECT_EQ(mount.unmount(), 0);
+    EXPECT_EQ(guest.running(), !keep);
+    EXPECT_TRUE(all_ended(left));
+  }
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,0 +1,88 @@
+#include "fs/files/control_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vmemfs {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+
+template <typename Command> Command parsed(std::string_view line) {
+  const auto command = parse_control_command(line);
+  EXPECT_TRUE(command.has_value()) << line << ": " << (command ? "" : command.error().text);
+  return std::get<Command>(command.value());
+}
+
+TEST(ControlCommand, Pauses) {
+  EXPECT_EQ(parsed<PauseCommand>("pause").kind, PauseKind::plain);
+  EXPECT_EQ(parsed<PauseCommand>("pause keep").kind, PauseKind::keep);
+  EXPECT_EQ(parsed<PauseCommand>("pause   ttl=5s").for_how_long, milliseconds{5000});
+  EXPECT_EQ(parsed<PauseCommand>("pause ttl=250ms").kind, PauseKind::timed);
+  static_cast<void>(parsed<HoldCommand>("pause hold"));
+  static_cast<void>(parsed<ResumeCommand>("resume"));
+}
+
+TEST(ControlCommand, Settings) {
+  EXPECT_TRUE(parsed<WriteCommand>("write on").on);
+  EXPECT_FALSE(parsed<WriteCommand>("write off").on);
+  const auto cache = parsed<CacheCommand>("cache on size=64M ttl=100ms");
+  EXPECT_EQ(cache.mode, CacheMode::on);
+  EXPECT_EQ(cache.size, std::uint64_t{64} << 20U);
+  EXPECT_EQ(cache.ttl, milliseconds{100});
+  EXPECT_FALSE(parsed<CacheCommand>("cache ttl=0").mode.has_value());
+  EXPECT_TRUE(parsed<CacheCommand>("cache size=share").fair_share);
+  EXPECT_EQ(parsed<CacheCommand>("cache auto").mode, CacheMode::automatic);
+}
+
+TEST(ControlCommand, WhatIsWrongIsNamedAndWhatThereIsIsTold) {
+  const struct {
+    std::string_view line;
+    std::string_view says;
+  } cases[] = {
+      {"puase", "there is no command 'puase'; there are: pause resume"},
+      {"PAUSE", "there is no command 'PAUSE'"},
+      {"pause now", "'now' is not understood"},
+      {"pause hold keep", "only one of these"},
+      {"pause ttl=", "'' is no duration"},
+      {"pause ttl=0", "no duration from 1ms"},
+      {"pause ttl=-5s", "'-5s' is no duration"},
+      {"pause ttl=99999999999999999999s", "is no duration"},
+      {"pause ttl=1441m", "is no duration from 1ms to 1440m"},
+      {"resume now", "resume: 'now' is too much"},
+      {"write", "on or off is missing"},
+      {"write maybe", "on or off, nothing else"},
+      {"write on off", "on or off, nothing else"},
+      {"cache", "what about it is missing"},
+      {"cache size=much", "'much' is no size"},
+      {"cache ttl=soon", "'soon' is no duration"},
+      {"cache faster", "'faster' is not understood; it is: cache [auto|on|off]"},
+      {"flush all", "'all' is too much"},
+      {std::string_view{"pa\0use", 6}, "'pa\\x00use'"},
+      {"\xff\xfe\x01", "'\\xff\\xfe\\x01'"},
+  };
+  for (const auto& [line, says] : cases) {
+    const auto command = parse_control_command(line);
+    ASSERT_FALSE(command.has_value()) << line;
+    EXPECT_EQ(command.error().kind, ErrorKind::invalid);
+    EXPECT_THAT(command.error().text, HasSubstr(std::string{says}));
+  }
+}
+
+TEST(ControlCommand, ATextIsAllOrNothing) {
+  const auto lines = parse_control_text("pause\n\n  flush \nresume");
+  ASSERT_TRUE(lines.has_value());
+  ASSERT_EQ(lines->size(), 3U);
+  EXPECT_EQ((*lines)[0].begin, 0U);
+  EXPECT_EQ((*lines)[1].begin, 7U);
+  EXPECT_EQ((*lines)[2].begin, 16U);
+  EXPECT_FALSE(parse_control_text("pause\nbogus\n").has_value());
+  EXPECT_TRUE(parse_control_text("").value().empty());
+  const auto large = parse_control_text(std::string(5000, '\n'));
+  ASSERT_FALSE(large.has_value());
+  EXPECT_THAT(large.error().text, HasSubstr("5000 bytes"));
+}
+
+} // namespace
+} // namespace vmemfs

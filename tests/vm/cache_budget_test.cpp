@@ -1,0 +1,156 @@
+#include "vm/cache_budget.h"
+
+#include <algorithm>
+#include <atomic>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <limits>
+#include <thread>
+
+namespace vmemfs {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
+constexpr std::uint64_t kTotal = 12 * kMiB;
+
+struct Member {
+  explicit Member(CacheBudget& budget, bool active = true) : share{budget, cache} {
+    share.set_active(active);
+  }
+
+  [[nodiscard]] std::uint64_t limit() const {
+    EXPECT_EQ(cache.stats().limit_bytes, share.limit());
+    return share.limit();
+  }
+
+  PageCache cache{0};
+  CacheBudget::Share share;
+};
+
+TEST(CacheBudget, ActiveVmsHaveEvenShares) {
+  CacheBudget budget{kTotal};
+  Member first{budget, false};
+  EXPECT_EQ(first.limit(), 0);
+  first.share.set_active(true);
+  EXPECT_EQ(first.limit(), kTotal);
+  {
+    const Member second{budget};
+    EXPECT_EQ(first.limit(), kTotal / 2);
+    const Member third{budget};
+    const Member idle{budget, false};
+    EXPECT_EQ(first.limit(), kTotal / 3);
+    EXPECT_EQ(second.limit(), kTotal / 3);
+    EXPECT_EQ(third.limit(), kTotal / 3);
+    EXPECT_EQ(idle.limit(), 0);
+    first.share.set_active(false);
+    EXPECT_EQ(first.limit(), 0);
+    EXPECT_EQ(second.limit(), kTotal / 2);
+    first.share.set_active(true);
+  }
+  EXPECT_EQ(first.limit(), kTotal);
+}
+
+TEST(CacheBudget, SharesAreWholePages) {
+  CacheBudget budget{8 * kPageSize};
+  const Member a{budget};
+  const Member b{budget};
+  const Member c{budget};
+  EXPECT_EQ(a.limit(), 2 * kPageSize);
+  EXPECT_EQ(b.limit(), 2 * kPageSize);
+  EXPECT_EQ(c.limit(), 2 * kPageSize);
+}
+
+TEST(CacheBudget, OwnSizesComeFirstWhileTheirVmIsActive) {
+  CacheBudget budget{kTotal};
+  Member own{budget};
+  const Member even{budget};
+  ASSERT_TRUE(own.share.set_own_size(8 * kMiB).has_value());
+  EXPECT_EQ(own.limit(), 8 * kMiB);
+  EXPECT_EQ(even.limit(), 4 * kMiB);
+  own.share.set_active(false);
+  EXPECT_EQ(own.limit(), 0);
+  EXPECT_EQ(even.limit(), kTotal);
+  own.share.set_active(true);
+  EXPECT_EQ(own.limit(), 8 * kMiB);
+  ASSERT_TRUE(own.share.set_own_size(kTotal).has_value());
+  EXPECT_EQ(even.limit(), 0);
+  ASSERT_TRUE(own.share.set_own_size(0).has_value());
+  EXPECT_EQ(own.limit(), 0);
+  EXPECT_EQ(even.limit(), kTotal);
+  ASSERT_TRUE(own.share.set_own_size(std::nullopt).has_value());
+  EXPECT_EQ(own.limit(), kTotal / 2);
+  EXPECT_EQ(even.limit(), kTotal / 2);
+}
+
+TEST(CacheBudget, OwnSizesBeyondTheTotalAreRefused) {
+  CacheBudget budget{kTotal};
+  Member first{budget, false};
+  Member second{budget};
+  ASSERT_TRUE(first.share.set_own_size(5 * kMiB).has_value()); // counts although inactive
+  const auto refused = second.share.set_own_size(7 * kMiB + 1);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().kind, ErrorKind::invalid);
+  EXPECT_THAT(refused.error().text, HasSubstr("12 MiB"));
+  EXPECT_THAT(refused.error().text, HasSubstr("5 MiB"));
+  EXPECT_THAT(refused.error().text, HasSubstr("--cache-size"));
+  EXPECT_EQ(second.limit(), kTotal); // as before
+  EXPECT_FALSE(second.share.set_own_size(std::numeric_limits<std::uint64_t>::max()).has_value());
+  EXPECT_TRUE(second.share.set_own_size(7 * kMiB).has_value());
+  EXPECT_TRUE(second.share.set_own_size(7 * kMiB).has_value()); // does not count twice
+  first.share.set_active(true);
+  EXPECT_EQ(first.limit(), 5 * kMiB);
+}
+
+TEST(CacheBudget, PagesOfAnInactiveVmGo) {
+  CacheBudget budget{kTotal};
+  Member member{budget};
+  const PageWish wish{1, 0, 1};
+  const auto claimed = member.cache.claim(Gfn{7}, wish);
+  ASSERT_EQ(claimed.what, PageCache::Claim::claimed);
+  member.cache.publish(claimed.frame, {1, 1}, false);
+  EXPECT_EQ(member.cache.stats().used_bytes, kPageSize);
+  member.share.set_active(false);
+  EXPECT_EQ(member.cache.stats().used_bytes, 0);
+  member.share.set_active(true);
+  EXPECT_EQ(member.cache.find(Gfn{7}, wish), nullptr);
+}
+
+TEST(CacheBudget, GivesOnlyWhatWasTakenBefore) {
+  CacheBudget budget{kTotal};
+  Member taker{budget}; // before the other one: the order of joining is not what counts
+  Member giver{budget};
+  std::atomic<bool> moving{false};
+  std::atomic<bool> stop{false};
+  std::uint64_t most = 0;
+  std::jthread watcher{[&] {
+    while (!stop.load()) {
+      // The taker first: what it has by then must have left the giver before.
+      const std::uint64_t taken = taker.cache.stats().limit_bytes;
+      const std::uint64_t left = giver.cache.stats().limit_bytes;
+      if (moving.load()) {
+        most = std::max(most, taken + left);
+      }
+    }
+  }};
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_TRUE(taker.share.set_own_size(0).has_value());
+    for (std::uint64_t page = 0; page < kTotal / kPageSize; ++page) { // so that taking takes its time
+      const auto claimed = giver.cache.claim(Gfn{page}, {1, 0, 1});
+      ASSERT_EQ(claimed.what, PageCache::Claim::claimed);
+      giver.cache.publish(claimed.frame, {1, 1}, false);
+    }
+    moving = true;
+    ASSERT_TRUE(taker.share.set_own_size(kTotal).has_value());
+    EXPECT_EQ(taker.limit(), kTotal);
+    EXPECT_EQ(giver.limit(), 0);
+    moving = false;
+  }
+  stop = true;
+  watcher.join();
+  EXPECT_LE(most, kTotal);
+}
+
+} // namespace
+} // namespace vmemfs

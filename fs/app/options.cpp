@@ -131,12 +131,11 @@ CommandLine parse_command_line(int argc, char** argv) {
   app.add_flag("-d,--debug", raw.mount.debug, "log every decision and request; implies -f");
   app.add_flag("--writable", raw.mount.writable,
                "let guest memory and registers be written (default: nothing is ever written)");
-  app.add_option("--cache-size", raw.cache_size, "memory for caching pages of paused VMs, for all together")
-      ->option_text("BYTES")
-      ->default_str("64M");
-  app.add_option("--cache-ttl", raw.cache_ttl, "how old pages of running VMs may be")
-      ->option_text("DURATION")
-      ->default_str("0ms");
+  app.add_option("--cache-size", raw.cache_size,
+                 "memory for caching pages of paused VMs, for all together (default: 64M)")
+      ->option_text("BYTES");
+  app.add_option("--cache-ttl", raw.cache_ttl, "how old pages of running VMs may be (default: 0ms, live)")
+      ->option_text("DURATION");
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");
   const CLI::App* const guardian =

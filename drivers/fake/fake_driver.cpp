@@ -157,9 +157,11 @@ WriteOutcome FakeDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
   }
   const auto map = memory_map();
   std::size_t fits = 0;
+  ErrorKind kind = ErrorKind::bad_page;
   while (fits < bytes.size()) {
     const auto stretch = map->at(gpa + fits);
     if (stretch.region == nullptr || !stretch.region->writable) {
+      kind = stretch.region == nullptr ? ErrorKind::hole : ErrorKind::read_only;
       break;
     }
     fits = std::min<std::uint64_t>(bytes.size(), stretch.range.end - gpa);
@@ -168,11 +170,12 @@ WriteOutcome FakeDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
   for (const GpaRange& bad : bad_) {
     if (gpa < bad.end && bad.begin < gpa + fits) {
       fits = bad.begin > gpa ? bad.begin - gpa : 0;
+      kind = ErrorKind::bad_page;
     }
   }
   store(gpa, bytes.first(fits));
   if (fits < bytes.size()) {
-    return {fits, Error{ErrorKind::source_failed, "fake", "this memory takes no write"}};
+    return {fits, Error{kind, "fake", "this memory takes no write"}};
   }
   return {fits, std::nullopt};
 }

@@ -74,7 +74,8 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
     return status;
   }
   if (status->running) {
-    if (before.stands) { // nobody has told us yet
+    // Either nobody has told us yet, or too early: QEMU tells of a resume just before the vCPUs run.
+    if (before.stands || paused_since_ns_ != 0) {
       coherence_.may_change();
     }
     paused_since_ns_ = 0;

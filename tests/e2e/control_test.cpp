@@ -197,7 +197,7 @@ TEST(ControlOfQemu, AHoldEndsWhenItsHolderIsKilled) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   TempDir dir;
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 50; ++i) {
     ChildProcess holder{{"sh", "-c",
                          fmt::format("exec 3<>{}; echo pause hold >&3; echo held > {}; exec sleep 1000",
                                      mount / "vm/control", dir / "said")},

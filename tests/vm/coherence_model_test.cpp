@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kPages = 64;
 constexpr std::size_t kCachedPages = 24; // fewer than there are, so that pages are evicted all the time
 constexpr int kThreads = 4;
-#ifdef __SANITIZE_THREAD__
-constexpr int kSteps = 150'000;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int kSteps = 100'000;
 #else
 constexpr int kSteps = 500'000;
 #endif

@@ -161,7 +161,7 @@ TEST(VmCache, AnEndedVmGivesNothingOutOfTheCache) {
   EXPECT_EQ(slow.error, ErrorKind::vm_gone);
 }
 
-TEST(VmCache, ReadersOfTheSamePagesShareOneCall) {
+TEST(VmCache, APageThatSeveralReadersWantIsReadOnce) {
   VmFixture slow{of_size(4 * kMiB), {}, std::chrono::milliseconds{100}};
   ASSERT_TRUE(slow.vm->pause().has_value());
   constexpr int kReaders = 4;
@@ -181,7 +181,8 @@ TEST(VmCache, ReadersOfTheSamePagesShareOneCall) {
     });
   }
   readers.clear();
-  EXPECT_EQ(slow.metrics->metrics().reads, 1U);
+  EXPECT_EQ(slow.metrics->metrics().bytes, kMiB); // though each may have begun with another page
+  EXPECT_GT(slow.vm->memory().cache_counts().merged, 0U);
 }
 
 TEST(VmCache, SmallReadsInsideAPageAndOverItsBordersAreRight) {

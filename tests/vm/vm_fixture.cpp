@@ -27,6 +27,8 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
                    .changed = [this](VmId, bool) { ++changes; },
                    .drop_outer_caches = [this](VmId) { ++drops; }},
                   vm_options);
+  // The first look at the state is over, so that it can't mix with what a test does.
+  static_cast<void>(eventually([&] { return !fake->calls().empty(); }));
   static_cast<void>(vm->run_status());
 }
 

@@ -265,7 +265,7 @@ TEST_F(VmWriteTest, APartialWriteIsToldExactly) {
   fake->set_bad({{Gpa{0x3000}, Gpa{0x4000}}});
   const auto bytes = some_bytes(0x3000);
   EXPECT_EQ(vm->write(0x1800, bytes), 0x1800U);
-  EXPECT_EQ(vm->write(0x3000, bytes).error().kind, ErrorKind::source_failed);
+  EXPECT_EQ(vm->write(0x3000, bytes).error().kind, ErrorKind::bad_page);
   fake->set_bad({});
   const auto now = read(0x1800, 0x1800);
   EXPECT_TRUE(std::equal(now.begin(), now.end(), bytes.begin()));

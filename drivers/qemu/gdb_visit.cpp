@@ -11,7 +11,9 @@
 #include <chrono>
 #include <fmt/format.h>
 #include <poll.h>
+#include <string>
 #include <sys/socket.h>
+#include <thread>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -19,10 +21,16 @@ namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
 constexpr std::string_view kChardev = "vmemfs-gdb";
+constexpr const char* kOurEnd =
+    "vmemfs-gdb-end"; ///< what QEMU calls its duplicate of our end of the socket pair
 constexpr std::string_view kUserChardev = "gdb"; ///< what QEMU calls that of -s, -gdb and `gdbserver DEVICE`
 
-/// Refuses where somebody else uses the gdbstub; clears away what an earlier process of ours left.
-Result<void> claim_stub(MonitorSession& session) {
+/// Time for a visit whose process has died to end, and for QEMU to notice that.
+constexpr std::chrono::milliseconds kVisitTime{100};
+
+enum class Stub : unsigned char { free, left_behind, in_use };
+
+Result<Stub> look_at_stub(MonitorSession& session) {
   const auto chardevs = session.chardevs();
   if (!chardevs) {
     return tl::unexpected{chardevs.error()};
@@ -34,12 +42,37 @@ Result<void> claim_stub(MonitorSession& session) {
   }
   const auto ours = std::ranges::find(*chardevs, kChardev, &Chardev::id);
   if (ours == chardevs->end()) {
-    return {};
+    return Stub::free;
   }
-  if (!ours->filename.starts_with("disconnected:")) {
-    return fail(ErrorKind::busy, kOrigin, "another vmemfs is using the gdbstub of this VM; try again");
+  return ours->filename.starts_with("disconnected:") ? Stub::left_behind : Stub::in_use;
+}
+
+/// Another process of ours is at it, or has died over it: then only QEMU itself has the other end still.
+Result<Stub> wait_for_stub(MonitorSession& session) {
+  std::this_thread::sleep_for(kVisitTime);
+  auto stub = look_at_stub(session);
+  if (stub != Stub::in_use || !session.close_fd(kOurEnd)) {
+    return stub;
   }
-  if (session.remove_chardev(ours->id)) {
+  std::this_thread::sleep_for(kVisitTime);
+  return look_at_stub(session);
+}
+
+/// Refuses where somebody else uses the gdbstub; clears away what an earlier process of ours left.
+Result<void> claim_stub(MonitorSession& session) {
+  auto stub = look_at_stub(session);
+  if (stub == Stub::in_use) {
+    stub = wait_for_stub(session);
+  }
+  if (!stub) {
+    return tl::unexpected{stub.error()};
+  }
+  if (stub == Stub::in_use) {
+    return fail(ErrorKind::busy, kOrigin,
+                "another vmemfs is using the gdbstub of this VM; try again (if there is none, one has died: "
+                "the monitor commands 'gdbserver none' and 'chardev-remove vmemfs-gdb' put that right)");
+  }
+  if (stub == Stub::free || session.remove_chardev(std::string{kChardev})) {
     return {};
   }
   return session.human("gdbserver none").map([](const std::string&) {}); // it was the stub's already
@@ -61,7 +94,14 @@ Result<UniqueFd> offer_script(MonitorSession& session, const GdbScript& script) 
   if (sent != static_cast<ssize_t>(script.bytes().size())) {
     return fail(ErrorKind::source_failed, kOrigin, "a new socket pair did not take the packets");
   }
-  return session.add_socket_chardev(std::string{kChardev}, qemus.get()).map([&] { return std::move(ours); });
+  if (auto kept = session.keep_fd(kOurEnd, ours.get()); !kept) {
+    return tl::unexpected{std::move(kept.error())};
+  }
+  if (auto added = session.add_socket_chardev(std::string{kChardev}, qemus.get()); !added) {
+    static_cast<void>(session.close_fd(kOurEnd));
+    return tl::unexpected{std::move(added.error())};
+  }
+  return ours;
 }
 
 /// Puts the stub on our chardev. If that succeeds QEMU works off what lies in the socket; if it fails,
@@ -117,6 +157,7 @@ Result<void> read_replies(int socket, std::size_t count, std::chrono::millisecon
 /// Removes the stub and sees to it that the VM is in the state it was in. Does as much as it can.
 Result<void> put_back(MonitorSession& session, const RunStatus& before) {
   const auto ended = session.human("gdbserver none");
+  const auto closed = session.close_fd(kOurEnd);
   const auto now = session.run_status();
   Result<void> state; // first of all the guest, whatever became of the stub
   if (!now) {
@@ -130,7 +171,7 @@ Result<void> put_back(MonitorSession& session, const RunStatus& before) {
   if (!ended) {
     return tl::unexpected{ended.error()};
   }
-  return state;
+  return closed ? state : closed;
 }
 
 Result<void> run_script(MonitorSession& session, GdbScript script, GdbVisit& visit) {
@@ -152,6 +193,7 @@ Result<void> run_script(MonitorSession& session, GdbScript script, GdbVisit& vis
   visit.started = !refused;
   if (refused) {
     static_cast<void>(session.remove_chardev(std::string{kChardev}));
+    static_cast<void>(session.close_fd(kOurEnd));
     return done;
   }
   auto restored = put_back(session, *before);

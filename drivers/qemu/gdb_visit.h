@@ -6,7 +6,8 @@
 // put on it; no file system path and no port is involved. QEMU stops the VM when the stub gets its
 // connection. All packets, with the one that lets the VM run again (only if it ran before) at their
 // end, lie in the socket before that: from then on the rest happens inside QEMU, even if this process
-// dies. Afterwards stub and chardev are removed.
+// dies. QEMU keeps a duplicate of our end too: where it sees the other side leave, it drops what it has
+// not read (7.2). Afterwards stub, chardev and duplicate are removed.
 #pragma once
 
 #include "core/error.h"

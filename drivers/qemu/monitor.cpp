@@ -121,6 +121,14 @@ Result<void> MonitorSession::remove_chardev(const std::string& id) {
   return connection_->execute("chardev-remove", json{{"id", id}}, deadline()).map([](const json&) {});
 }
 
+Result<void> MonitorSession::keep_fd(const std::string& name, int fd) {
+  return connection_->execute("getfd", json{{"fdname", name}}, deadline(), fd).map([](const json&) {});
+}
+
+Result<void> MonitorSession::close_fd(const std::string& name) {
+  return connection_->execute("closefd", json{{"fdname", name}}, deadline()).map([](const json&) {});
+}
+
 Result<std::string> MonitorSession::human(std::string_view command_line) {
   return connection_->human(command_line, deadline());
 }
@@ -211,6 +219,7 @@ void Monitor::drop(const std::shared_ptr<QmpConnection>& connection) {
     }
     kept_.reset();
   }
+  wake(); // or else the thread would keep the socket open
   hand_out(QmpEvent{std::string{kConnectionLost}, {}});
 }
 

@@ -79,6 +79,10 @@ public:
   [[nodiscard]] Result<void> add_socket_chardev(const std::string& id, int fd);
   [[nodiscard]] Result<void> remove_chardev(const std::string& id);
 
+  /// Lets QEMU keep a duplicate of `fd`, even after this process has ended; replaces that of the same name.
+  [[nodiscard]] Result<void> keep_fd(const std::string& name, int fd);
+  [[nodiscard]] Result<void> close_fd(const std::string& name);
+
   /// Any command of the human monitor: what it prints.
   [[nodiscard]] Result<std::string> human(std::string_view command_line);
 

@@ -315,7 +315,7 @@ TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
       vm.guest().pause();
     }
     const std::string socket = vm.guest().driver_socket();
-    for (int round = 0; round < 20; ++round) {
+    for (int round = 0; round < 30; ++round) {
       const pid_t child = ::fork();
       if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -326,7 +326,7 @@ TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
               [&](MonitorSession&& session) { return write_by_gdbstub(session, Gpa{kFree}, bytes).done; }));
         }
       }
-      std::this_thread::sleep_for(std::chrono::microseconds{9000 + 731 * round});
+      std::this_thread::sleep_for(std::chrono::microseconds{3000 + 1013 * round});
       ::kill(child, SIGKILL);
       ::waitpid(child, nullptr, 0);
       EXPECT_TRUE(test::eventually([&] { return vm.guest().running() == !paused; })) << round;

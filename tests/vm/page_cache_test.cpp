@@ -1,0 +1,959 @@
+#include "vm/page_cache.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <map>
+#include <random>
+#include <string>
+#include <sys/mman.h>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+using Claim = PageCache::Claim;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr std::uint64_t kEpoch = 5;
+
+using Words = std::array<std::uint64_t, kPageSize / 8>;
+
+/// What a page holds: follows from its number and the epoch, and no two have a word in common.
+Words words_of(Gfn gfn, std::uint64_t epoch) {
+  Words words;
+  std::uint64_t word = (gfn.value() << 40U) + (epoch << 10U);
+  for (std::uint64_t& each : words) {
+    each = word++;
+  }
+  return words;
+}
+
+void fill(PageCache::Frame* frame, Gfn gfn, std::uint64_t epoch) {
+  const Words words = words_of(gfn, epoch);
+  std::memcpy(PageCache::bytes(frame).data(), words.data(), kPageSize);
+}
+
+bool is_filled(PageCache::Frame* frame, Gfn gfn, std::uint64_t epoch) {
+  const Words words = words_of(gfn, epoch);
+  return std::memcmp(PageCache::bytes(frame).data(), words.data(), kPageSize) == 0;
+}
+
+/// Whether the frame's memory takes room.
+bool is_resident(PageCache::Frame* frame) {
+  unsigned char there = 0;
+  EXPECT_EQ(::mincore(PageCache::bytes(frame).data(), kPageSize, &there), 0);
+  return (there & 1U) != 0;
+}
+
+/// A cache with a clock of its own, which goes on by one with each step.
+class PageCacheTest : public testing::Test {
+protected:
+  [[nodiscard]] PageWish wish(std::uint64_t epoch = kEpoch) { return {epoch, 0, ++now_}; }
+
+  /// Claims the page, which must be possible, and publishes it.
+  void load(std::uint64_t page, std::uint64_t epoch = kEpoch) {
+    if (PageCache::Frame* const frame = load_pinned(page, epoch)) {
+      cache_.unpin(frame);
+    }
+  }
+  void load_all(std::uint64_t begin, std::uint64_t end) {
+    for (std::uint64_t page = begin; page < end; ++page) {
+      load(page);
+    }
+  }
+  PageCache::Frame* load_pinned(std::uint64_t page, std::uint64_t epoch = kEpoch) {
+    PageCache::Frame* const frame = claim_new(page, epoch);
+    if (frame != nullptr) {
+      cache_.publish(frame, {epoch, now_}, true);
+    }
+    return frame;
+  }
+  /// Claimed and filled, but not published yet.
+  PageCache::Frame* claim_new(std::uint64_t page, std::uint64_t epoch = kEpoch) {
+    const auto claimed = cache_.claim(Gfn{page}, wish(epoch));
+    EXPECT_EQ(claimed.what, Claim::claimed) << page;
+    if (claimed.what != Claim::claimed) {
+      return nullptr;
+    }
+    last_used_[page] = now_;
+    fill(claimed.frame, Gfn{page}, epoch);
+    return claimed.frame;
+  }
+
+  /// Makes it the page used last.
+  void touch(std::uint64_t page) {
+    EXPECT_TRUE(hit(page, wish())) << page;
+    last_used_[page] = now_;
+  }
+  /// Whether there is such a page. Looks without making it the one used last.
+  [[nodiscard]] bool has(std::uint64_t page, std::uint64_t epoch = kEpoch) {
+    return hit(page, {epoch, 0, last_used_[page]});
+  }
+  [[nodiscard]] bool hit(std::uint64_t page, const PageWish& how) {
+    PageCache::Frame* const frame = cache_.find(Gfn{page}, how);
+    if (frame == nullptr) {
+      return false;
+    }
+    EXPECT_TRUE(is_filled(frame, Gfn{page}, how.epoch)) << page;
+    cache_.unpin(frame);
+    return true;
+  }
+  [[nodiscard]] std::vector<std::uint64_t> missing(std::uint64_t begin, std::uint64_t end) {
+    std::vector<std::uint64_t> pages;
+    for (std::uint64_t page = begin; page < end; ++page) {
+      if (!has(page)) {
+        pages.push_back(page);
+      }
+    }
+    return pages;
+  }
+
+  [[nodiscard]] Claim claim_and_abandon(std::uint64_t page) {
+    const auto claimed = cache_.claim(Gfn{page}, wish());
+    if (claimed.what == Claim::claimed) {
+      cache_.abandon(claimed.frame, false);
+    } else if (claimed.what == Claim::hit) {
+      cache_.unpin(claimed.frame);
+    }
+    return claimed.what;
+  }
+
+  [[nodiscard]] std::uint64_t used_pages() const { return cache_.stats().used_bytes / kPageSize; }
+
+  static constexpr std::uint64_t kPages = 16;
+  PageCache cache_{kPages * kPageSize};
+  std::int64_t now_ = 100;
+  std::map<std::uint64_t, std::int64_t> last_used_;
+};
+
+TEST_F(PageCacheTest, IsEmptyAtFirst) {
+  EXPECT_EQ(cache_.find(Gfn{7}, wish()), nullptr);
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, wish()), nullptr);
+  EXPECT_EQ(used_pages(), 0U);
+  EXPECT_EQ(cache_.stats().limit_bytes, kPages * kPageSize);
+}
+
+TEST_F(PageCacheTest, HasWhatWasPublished) {
+  load(7);
+  EXPECT_TRUE(has(7));
+  EXPECT_FALSE(has(8));
+  const auto claimed = cache_.claim(Gfn{7}, wish());
+  ASSERT_EQ(claimed.what, Claim::hit);
+  EXPECT_TRUE(is_filled(claimed.frame, Gfn{7}, kEpoch));
+  cache_.unpin(claimed.frame);
+  EXPECT_EQ(used_pages(), 1U);
+}
+
+TEST_F(PageCacheTest, PublishesWithoutPin) {
+  cache_.publish(claim_new(7), {kEpoch, now_}, false);
+  EXPECT_TRUE(has(7));
+  load_all(100, 100 + kPages); // nothing pins it
+  EXPECT_FALSE(has(7));
+}
+
+TEST_F(PageCacheTest, TakesPagesOfTheSameEpochOnly) {
+  load(7);
+  EXPECT_FALSE(has(7, kEpoch - 1));
+  EXPECT_FALSE(has(7, kEpoch + 1));
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, wish(kEpoch + 1)), nullptr);
+  EXPECT_TRUE(has(7));
+}
+
+TEST_F(PageCacheTest, TakesPagesThatAreNotTooOld) {
+  cache_.publish(claim_new(7), {kEpoch, 1000}, false);
+  EXPECT_TRUE(hit(7, {kEpoch, 1000, 2000}));
+  EXPECT_FALSE(hit(7, {kEpoch, 1001, 2000}));
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, {kEpoch, 1001, 2000}), nullptr);
+  const auto claimed = cache_.claim(Gfn{7}, {kEpoch, 1001, 2000});
+  EXPECT_EQ(claimed.what, Claim::claimed);
+  cache_.publish(claimed.frame, {kEpoch, 2000}, false);
+}
+
+TEST_F(PageCacheTest, TheStampOfThePublisherCounts) {
+  cache_.publish(claim_new(7, kEpoch + 1), {kEpoch, 50}, false); // began under the epoch before, and long ago
+  EXPECT_EQ(cache_.find(Gfn{7}, {kEpoch + 1, 0, ++now_}), nullptr);
+  EXPECT_EQ(cache_.find(Gfn{7}, {kEpoch, 51, ++now_}), nullptr);
+  PageCache::Frame* const frame = cache_.find(Gfn{7}, {kEpoch, 50, ++now_});
+  ASSERT_NE(frame, nullptr);
+  cache_.unpin(frame);
+}
+
+TEST_F(PageCacheTest, ANewerPageTakesTheFrameOfTheOldOne) {
+  load(7);
+  load(7, kEpoch + 1);
+  EXPECT_FALSE(has(7));
+  EXPECT_TRUE(has(7, kEpoch + 1));
+  EXPECT_EQ(used_pages(), 1U);
+  EXPECT_EQ(cache_.stats().evictions, 0U);
+}
+
+TEST_F(PageCacheTest, ReadersKeepThePageThatANewerOneReplaced) {
+  PageCache::Frame* const old = load_pinned(7);
+  load(7, kEpoch + 1);
+  EXPECT_FALSE(has(7));
+  EXPECT_TRUE(has(7, kEpoch + 1));
+  EXPECT_TRUE(is_filled(old, Gfn{7}, kEpoch));
+  EXPECT_EQ(used_pages(), 2U);
+  cache_.unpin(old);
+  EXPECT_EQ(used_pages(), 1U);
+  EXPECT_TRUE(has(7, kEpoch + 1));
+}
+
+TEST_F(PageCacheTest, IsNotFoundWhileItIsBeingRead) {
+  PageCache::Frame* const frame = claim_new(7);
+  EXPECT_FALSE(has(7));
+  EXPECT_EQ(cache_.claim(Gfn{7}, wish()).what, Claim::loading);
+  // What is being read is of no use to those who want it newer or of another epoch.
+  EXPECT_EQ(cache_.claim(Gfn{7}, wish(kEpoch + 1)).what, Claim::full);
+  EXPECT_EQ(cache_.claim(Gfn{7}, {kEpoch, now_ + 1, now_ + 2}).what, Claim::full);
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, wish(kEpoch + 1)), nullptr);
+  cache_.publish(frame, {kEpoch, now_}, false);
+  EXPECT_TRUE(has(7));
+}
+
+// Which go for others.
+
+TEST_F(PageCacheTest, ThePageUsedLongestAgoGoes) {
+  load_all(0, kPages);
+  EXPECT_THAT(missing(0, kPages), IsEmpty());
+  touch(0);
+  touch(2);
+  touch(5);
+  load(100);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(1));
+  load(101);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(1, 3));
+  touch(4);
+  load(102);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(1, 3, 6));
+  load_all(103, 112);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(1, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+  load(112);
+  EXPECT_THAT(missing(0, 6), ElementsAre(0, 1, 3));
+  load_all(113, 115);
+  EXPECT_THAT(missing(0, 6), ElementsAre(0, 1, 2, 3, 5));
+  EXPECT_THAT(missing(100, 115), IsEmpty());
+  load(115);
+  load(116);
+  EXPECT_THAT(missing(100, 117), ElementsAre(100, 101));
+  EXPECT_TRUE(has(4)); // touched between 101 and 102
+  load(117);
+  EXPECT_FALSE(has(4));
+  EXPECT_THAT(missing(100, 118), ElementsAre(100, 101));
+  EXPECT_EQ(used_pages(), kPages);
+  EXPECT_EQ(cache_.stats().evictions, 18U);
+}
+
+TEST_F(PageCacheTest, AHitByClaimIsAUse) {
+  load_all(0, kPages);
+  EXPECT_EQ(claim_and_abandon(0), Claim::hit);
+  last_used_[0] = now_;
+  load(100);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(1));
+}
+
+TEST_F(PageCacheTest, WhatIsPublishedLateHasThePlaceOfItsClaim) {
+  load(0);
+  PageCache::Frame* const first = claim_new(1);
+  load(2);
+  load(3);
+  PageCache::Frame* const second = claim_new(4);
+  load_all(5, kPages);
+  load(100); // for 0; that 2, 3 and 5 are next is found out already
+  cache_.publish(second, {kEpoch, now_}, false);
+  cache_.publish(first, {kEpoch, now_}, false);
+  load(101);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(0, 1));
+  load(102);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(0, 1, 2));
+  load_all(103, 105);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(0, 1, 2, 3, 4));
+  load(105);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
+TEST_F(PageCacheTest, PagesOfAnotherEpochGoFirst) {
+  load_all(0, 8);
+  for (std::uint64_t page = 8; page < kPages; ++page) {
+    load(page, kEpoch - 1); // these are the newer ones
+  }
+  load_all(100, 103);
+  EXPECT_THAT(missing(0, 8), IsEmpty());
+  for (std::uint64_t page = 8; page < kPages; ++page) {
+    EXPECT_EQ(has(page, kEpoch - 1), page >= 11) << page;
+  }
+  load_all(103, 108);
+  EXPECT_THAT(missing(0, 8), IsEmpty());
+  load(108);
+  EXPECT_THAT(missing(0, 8), ElementsAre(0));
+  load(200, kEpoch + 1); // now all of them are of another
+  EXPECT_THAT(missing(0, 8), ElementsAre(0, 1));
+}
+
+/// Against a model that looks through all pages each time.
+TEST_F(PageCacheTest, TheOrderIsExactAlsoWithManyPages) {
+  constexpr std::uint64_t kMany = 300;
+  struct Page {
+    std::uint64_t epoch;
+    std::int64_t last_used;
+    std::vector<PageCache::Frame*> pins;
+  };
+  std::map<std::uint64_t, Page> model;
+  std::vector<PageCache::Frame*> replaced; // but pinned
+  std::uint64_t epoch = kEpoch;
+  std::mt19937_64 random{1};
+  cache_.set_limit(kMany * kPageSize);
+
+  for (int step = 0; step < 30'000; ++step) {
+    const std::uint64_t number = random() % 450;
+    const auto page = model.find(number);
+    const bool there = page != model.end() && page->second.epoch == epoch;
+    if (random() % 3000 == 0) {
+      ++epoch;
+    } else if (random() % 20 == 0) {
+      if (page != model.end() && !page->second.pins.empty()) {
+        cache_.unpin(page->second.pins.back());
+        page->second.pins.pop_back();
+      } else if (!replaced.empty()) {
+        cache_.unpin(replaced.back());
+        replaced.pop_back();
+      }
+    } else if (random() % 4 != 0) {
+      PageCache::Frame* const frame = cache_.find(Gfn{number}, wish(epoch));
+      ASSERT_EQ(frame != nullptr, there) << number << " in step " << step;
+      if (there) {
+        ASSERT_TRUE(is_filled(frame, Gfn{number}, epoch));
+        page->second.last_used = now_;
+        if (random() % 30 == 0) {
+          page->second.pins.push_back(frame);
+        } else {
+          cache_.unpin(frame);
+        }
+      }
+    } else if (!there) {
+      if (page != model.end()) {
+        replaced.insert(replaced.end(), page->second.pins.begin(), page->second.pins.end());
+      }
+      const bool in_place = page != model.end() && page->second.pins.empty();
+      if (page != model.end()) {
+        model.erase(page);
+      }
+      std::vector<PageCache::Frame*> doomed = replaced;
+      std::ranges::sort(doomed);
+      const auto same = std::ranges::unique(doomed);
+      doomed.erase(same.begin(), same.end());
+      if (!in_place && model.size() + doomed.size() == kMany) {
+        const auto goes = std::ranges::min_element(model, {}, [&](const auto& entry) {
+          const Page& each = entry.second;
+          return std::tuple{!each.pins.empty(), each.epoch == epoch, each.last_used};
+        });
+        ASSERT_TRUE(goes != model.end() && goes->second.pins.empty()) << "make the test pin less";
+        model.erase(goes);
+      }
+      load(number, epoch);
+      model[number] = {epoch, now_, {}};
+      ASSERT_EQ(used_pages(), model.size() + doomed.size());
+    }
+  }
+  EXPECT_GT(cache_.stats().evictions, 1000U);
+  for (auto& [number, page] : model) {
+    std::ranges::for_each(page.pins, [&](auto* frame) { cache_.unpin(frame); });
+  }
+  std::ranges::for_each(replaced, [&](auto* frame) { cache_.unpin(frame); });
+  EXPECT_EQ(used_pages(), model.size());
+}
+
+TEST_F(PageCacheTest, ALargeOneHasExactlyItsLimitOfPagesInARow) {
+  constexpr std::uint64_t kMany = 4 * PageCache::kShardPages;
+  cache_.set_limit(kMany * kPageSize);
+  load_all(0, kMany);
+  EXPECT_THAT(missing(0, kMany), IsEmpty());
+  EXPECT_EQ(used_pages(), kMany);
+  EXPECT_EQ(cache_.stats().evictions, 0U);
+  load_all(kMany, kMany + 100);
+  EXPECT_EQ(missing(0, kMany + 100).size(), 100U);
+  EXPECT_THAT(missing(kMany, kMany + 100), IsEmpty());
+  EXPECT_EQ(used_pages(), kMany);
+}
+
+/// Enough for the index to name the wrong frame now and then.
+TEST_F(PageCacheTest, PagesAreNotMistakenForOthers) {
+  constexpr std::uint64_t kMany = PageCache::kShardPages;
+  cache_.set_limit(kMany * kPageSize);
+  std::mt19937_64 random{1};
+  const auto any_page = [&] { return random() >> 14U; };
+  std::vector<std::uint64_t> pages(4 * kMany);
+  std::ranges::generate(pages, any_page);
+  std::ranges::for_each(pages, [&](std::uint64_t page) { load(page); });
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    ASSERT_EQ(has(pages[i]), i >= 3 * kMany) << pages[i];
+  }
+  for (int i = 0; i < 50'000; ++i) {
+    const std::uint64_t page = any_page();
+    ASSERT_EQ(cache_.find(Gfn{page}, wish()), nullptr) << page;
+  }
+}
+
+// Pins.
+
+TEST_F(PageCacheTest, PinnedPagesStay) {
+  std::map<std::uint64_t, PageCache::Frame*> pinned;
+  for (std::uint64_t page = 0; page < 10; ++page) {
+    pinned[page] = load_pinned(page);
+  }
+  for (std::uint64_t page = 100; page < 200; ++page) {
+    PageCache::Frame* const frame = load_pinned(page);
+    for (const auto& [number, other] : pinned) {
+      ASSERT_NE(frame, other) << number;
+    }
+    cache_.unpin(frame);
+  }
+  for (const auto& [page, frame] : pinned) {
+    EXPECT_TRUE(is_filled(frame, Gfn{page}, kEpoch)) << page;
+    EXPECT_TRUE(has(page)) << page;
+    cache_.unpin(frame);
+  }
+  load(200); // 0 to 9 are those used longest ago now
+  EXPECT_THAT(missing(0, 10), ElementsAre(0));
+}
+
+TEST_F(PageCacheTest, ManyPinnedPagesUsedLongAgoAreNotInTheWay) {
+  cache_.set_limit(300 * kPageSize);
+  std::vector<PageCache::Frame*> pinned;
+  for (std::uint64_t page = 0; page < 200; ++page) {
+    pinned.push_back(load_pinned(page));
+  }
+  load_all(200, 300);
+  load_all(1000, 1080);
+  EXPECT_EQ(missing(0, 300).size(), 80U);
+  EXPECT_THAT(missing(0, 200), IsEmpty());
+  EXPECT_THAT(missing(280, 300), IsEmpty());
+  std::ranges::for_each(pinned, [&](auto* frame) { cache_.unpin(frame); });
+  load_all(1080, 1090); // their turn, now that they can go
+  EXPECT_THAT(missing(0, 200), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+}
+
+TEST_F(PageCacheTest, EachPinCounts) {
+  PageCache::Frame* const first = load_pinned(7);
+  ASSERT_EQ(cache_.find(Gfn{7}, wish()), first);
+  cache_.unpin(first);
+  load_all(100, 200);
+  EXPECT_TRUE(is_filled(first, Gfn{7}, kEpoch));
+  cache_.unpin(first);
+  load_all(200, 200 + kPages);
+  EXPECT_FALSE(has(7));
+}
+
+TEST_F(PageCacheTest, IsFullWhenAllArePinnedOrClaimed) {
+  std::vector<PageCache::Frame*> pinned;
+  for (std::uint64_t page = 0; page < kPages - 1; ++page) {
+    pinned.push_back(load_pinned(page));
+  }
+  PageCache::Frame* const claimed = claim_new(50);
+  EXPECT_EQ(claim_and_abandon(100), Claim::full);
+  EXPECT_EQ(claim_and_abandon(3), Claim::hit);
+  EXPECT_EQ(claim_and_abandon(50), Claim::loading);
+  EXPECT_EQ(cache_.claim(Gfn{3}, wish(kEpoch + 1)).what, Claim::full); // and gone
+  EXPECT_FALSE(has(3));
+  EXPECT_TRUE(is_filled(pinned[3], Gfn{3}, kEpoch));
+
+  cache_.unpin(pinned[5]);
+  load(100);
+  EXPECT_FALSE(has(5));
+  for (std::uint64_t page = 0; page < kPages - 1; ++page) {
+    if (page != 5) {
+      EXPECT_TRUE(is_filled(pinned[page], Gfn{page}, kEpoch)) << page;
+      cache_.unpin(pinned[page]);
+    }
+  }
+  cache_.publish(claimed, {kEpoch, now_}, false);
+  EXPECT_TRUE(has(50));
+}
+
+// Pages that could not be had.
+
+TEST_F(PageCacheTest, AbandonedPagesAreNotFound) {
+  cache_.abandon(claim_new(7), false);
+  EXPECT_FALSE(has(7));
+  EXPECT_EQ(used_pages(), 0U);
+  load(7);
+  EXPECT_TRUE(has(7));
+}
+
+TEST_F(PageCacheTest, AbandonedPagesMayBePinned) {
+  PageCache::Frame* const frame = claim_new(7);
+  cache_.abandon(frame, true);
+  EXPECT_FALSE(has(7));
+  EXPECT_EQ(used_pages(), 1U);
+  load_all(0, 100); // 7 too
+  EXPECT_TRUE(is_filled(frame, Gfn{7}, kEpoch));
+  EXPECT_EQ(used_pages(), kPages);
+  cache_.unpin(frame);
+  EXPECT_EQ(used_pages(), kPages - 1);
+  load(200);
+  EXPECT_EQ(used_pages(), kPages);
+  EXPECT_THAT(missing(100 - (kPages - 1), 100), IsEmpty()); // it went into the free one
+}
+
+TEST_F(PageCacheTest, IsFullOfAbandonedPages) {
+  std::vector<PageCache::Frame*> abandoned;
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    abandoned.push_back(claim_new(page));
+    cache_.abandon(abandoned.back(), true);
+  }
+  EXPECT_EQ(claim_and_abandon(0), Claim::full);
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    EXPECT_TRUE(is_filled(abandoned[page], Gfn{page}, kEpoch));
+    cache_.unpin(abandoned[page]);
+  }
+  EXPECT_EQ(used_pages(), 0U);
+  load_all(0, kPages);
+  EXPECT_THAT(missing(0, kPages), IsEmpty());
+}
+
+// Readers of one page at the same time.
+
+class OnePageManyReaders : public PageCacheTest {
+protected:
+  static constexpr std::size_t kReaders = 8;
+  struct Seen {
+    std::array<Claim, kReaders> claims;
+    std::array<PageCache::Frame*, kReaders> frames;
+  };
+
+  /// All claim the page at once. Who gets it waits a little and then calls `finish`, the others wait for it.
+  Seen claim_together(const std::function<void(PageCache::Frame*)>& finish) {
+    Seen seen{};
+    std::barrier start{kReaders};
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < kReaders; ++i) {
+      threads.emplace_back([&, i] {
+        const PageWish wish{kEpoch, 0, 200};
+        start.arrive_and_wait();
+        const auto claimed = cache_.claim(Gfn{7}, wish);
+        seen.claims[i] = claimed.what;
+        start.arrive_and_wait();
+        if (claimed.what == Claim::claimed) {
+          std::this_thread::sleep_for(std::chrono::milliseconds{20});
+          finish(claimed.frame);
+        } else if (claimed.what == Claim::loading) {
+          seen.frames[i] = cache_.wait_for(Gfn{7}, wish);
+        }
+      });
+    }
+    std::ranges::for_each(threads, [](std::thread& each) { each.join(); });
+    EXPECT_EQ(std::ranges::count(seen.claims, Claim::claimed), 1);
+    EXPECT_EQ(std::ranges::count(seen.claims, Claim::loading), kReaders - 1);
+    return seen;
+  }
+};
+
+TEST_F(OnePageManyReaders, OneReadsAndAllGetIt) {
+  for (int round = 0; round < 10; ++round) {
+    const Seen seen = claim_together([&](PageCache::Frame* frame) {
+      fill(frame, Gfn{7}, kEpoch);
+      cache_.publish(frame, {kEpoch, 150}, false);
+    });
+    for (std::size_t i = 0; i < kReaders; ++i) {
+      if (seen.claims[i] == Claim::loading) {
+        ASSERT_NE(seen.frames[i], nullptr);
+        EXPECT_TRUE(is_filled(seen.frames[i], Gfn{7}, kEpoch));
+        cache_.unpin(seen.frames[i]);
+      }
+    }
+    EXPECT_EQ(used_pages(), 1U);
+    cache_.clear();
+    EXPECT_EQ(used_pages(), 0U);
+  }
+}
+
+TEST_F(OnePageManyReaders, NobodyGetsWhatWasAbandoned) {
+  for (const bool pin : {false, true}) {
+    PageCache::Frame* abandoned = nullptr;
+    const Seen seen = claim_together([&](PageCache::Frame* frame) {
+      cache_.abandon(frame, pin);
+      abandoned = frame;
+    });
+    EXPECT_THAT(seen.frames, testing::Each(nullptr));
+    EXPECT_EQ(used_pages(), pin ? 1U : 0U);
+    if (pin) {
+      cache_.unpin(abandoned);
+    }
+  }
+}
+
+TEST_F(OnePageManyReaders, NobodyGetsWhatIsTooOldOnceItIsThere) {
+  const Seen seen = claim_together([&](PageCache::Frame* frame) {
+    cache_.publish(frame, {kEpoch - 1, 150}, false);
+  });
+  EXPECT_THAT(seen.frames, testing::Each(nullptr));
+}
+
+TEST_F(OnePageManyReaders, ThoseWhoWaitLearnThatAllIsForgotten) {
+  PageCache::Frame* forgotten = nullptr;
+  const Seen seen = claim_together([&](PageCache::Frame* frame) {
+    forgotten = frame;
+    cache_.clear(); // this alone ends their waiting
+  });
+  EXPECT_THAT(seen.frames, testing::Each(nullptr));
+  cache_.publish(forgotten, {kEpoch, 150}, false);
+  EXPECT_FALSE(has(7));
+  EXPECT_EQ(used_pages(), 0U);
+}
+
+// Forgetting all.
+
+TEST_F(PageCacheTest, ClearForgetsAll) {
+  load_all(0, kPages);
+  cache_.clear();
+  EXPECT_EQ(missing(0, kPages).size(), kPages);
+  EXPECT_EQ(used_pages(), 0U);
+  EXPECT_EQ(cache_.stats().evictions, 0U);
+  load_all(0, kPages);
+  EXPECT_THAT(missing(0, kPages), IsEmpty());
+}
+
+TEST_F(PageCacheTest, WhatIsPinnedOutlivesClear) {
+  load_all(0, 8);
+  PageCache::Frame* const pinned = load_pinned(8);
+  cache_.clear();
+  EXPECT_FALSE(has(8));
+  EXPECT_EQ(used_pages(), 1U);
+  load_all(0, 100); // 8 too
+  EXPECT_TRUE(is_filled(pinned, Gfn{8}, kEpoch));
+  cache_.clear();
+  EXPECT_TRUE(is_filled(pinned, Gfn{8}, kEpoch));
+  EXPECT_EQ(used_pages(), 1U);
+  cache_.unpin(pinned);
+  EXPECT_EQ(used_pages(), 0U);
+}
+
+TEST_F(PageCacheTest, WhatIsClaimedDuringClearIsNotFoundLater) {
+  PageCache::Frame* const published = claim_new(1);
+  PageCache::Frame* const pinned = claim_new(2);
+  PageCache::Frame* const abandoned = claim_new(3);
+  PageCache::Frame* const abandoned_pinned = claim_new(4);
+  cache_.clear();
+  EXPECT_EQ(used_pages(), 4U);
+  PageCache::Frame* const again = claim_new(1); // one more reading, in another frame
+  EXPECT_NE(again, published);
+  cache_.publish(published, {kEpoch, now_}, false);
+  EXPECT_FALSE(has(1));
+  cache_.publish(again, {kEpoch, now_}, false);
+  EXPECT_TRUE(has(1));
+
+  cache_.publish(pinned, {kEpoch, now_}, true);
+  cache_.abandon(abandoned, false);
+  cache_.abandon(abandoned_pinned, true);
+  EXPECT_EQ(missing(2, 5).size(), 3U);
+  EXPECT_TRUE(is_filled(pinned, Gfn{2}, kEpoch));
+  EXPECT_TRUE(is_filled(abandoned_pinned, Gfn{4}, kEpoch));
+  EXPECT_EQ(used_pages(), 3U);
+  cache_.unpin(pinned);
+  cache_.unpin(abandoned_pinned);
+  EXPECT_EQ(used_pages(), 1U);
+}
+
+TEST_F(PageCacheTest, ClearGivesTheMemoryBack) {
+  std::vector<PageCache::Frame*> frames;
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    frames.push_back(load_pinned(page));
+  }
+  for (std::size_t i = 3; i < kPages; ++i) {
+    cache_.unpin(frames[i]);
+  }
+  PageCache::Frame* const claimed = frames[3]; // page 3 anew
+  ASSERT_EQ(cache_.claim(Gfn{3}, wish(kEpoch + 1)).frame, claimed);
+  EXPECT_TRUE(std::ranges::all_of(frames, is_resident));
+  cache_.clear();
+  EXPECT_EQ(std::ranges::count_if(frames, is_resident), 4);
+  for (std::size_t i = 0; i < 3; ++i) {
+    cache_.unpin(frames[i]);
+    EXPECT_FALSE(is_resident(frames[i])) << i;
+  }
+  cache_.publish(claimed, {kEpoch + 1, now_}, true);
+  EXPECT_TRUE(is_resident(claimed));
+  cache_.unpin(claimed);
+  EXPECT_TRUE(std::ranges::none_of(frames, is_resident));
+}
+
+TEST_F(PageCacheTest, MemoryThatOnlyReadersHaveFollowsWhenTheyLetGo) {
+  for (const bool clears : {true, false}) {
+    PageCache::Frame* const abandoned = claim_new(1);
+    cache_.abandon(abandoned, true);
+    if (clears) {
+      cache_.clear();
+    } else {
+      cache_.set_limit(0);
+    }
+    EXPECT_TRUE(is_filled(abandoned, Gfn{1}, kEpoch));
+    cache_.unpin(abandoned);
+    EXPECT_FALSE(is_resident(abandoned)) << clears;
+  }
+}
+
+// Other limits.
+
+TEST_F(PageCacheTest, ASmallerLimitKeepsThePagesUsedLast) {
+  load_all(0, kPages);
+  touch(0);
+  touch(9);
+  cache_.set_limit(5 * kPageSize);
+  EXPECT_EQ(used_pages(), 5U);
+  EXPECT_EQ(cache_.stats().limit_bytes, 5 * kPageSize);
+  EXPECT_THAT(missing(0, kPages), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12));
+  load(100);
+  EXPECT_EQ(used_pages(), 5U);
+  EXPECT_FALSE(has(13));
+  EXPECT_TRUE(has(14));
+}
+
+TEST_F(PageCacheTest, ALargerLimitKeepsAll) {
+  load_all(0, kPages);
+  cache_.set_limit(2 * kPages * kPageSize);
+  EXPECT_THAT(missing(0, kPages), IsEmpty());
+  load_all(kPages, 2 * kPages);
+  EXPECT_THAT(missing(0, 2 * kPages), IsEmpty());
+  load(100);
+  EXPECT_THAT(missing(0, 2 * kPages), ElementsAre(0));
+}
+
+TEST_F(PageCacheTest, ALimitIsRoundedDownToPages) {
+  cache_.set_limit(2 * kPageSize - 1);
+  load_all(0, 2);
+  EXPECT_THAT(missing(0, 2), ElementsAre(0));
+}
+
+TEST_F(PageCacheTest, ALimitOf0IsAlwaysFull) {
+  PageCache none{0};
+  EXPECT_EQ(none.claim(Gfn{1}, wish()).what, Claim::full);
+  EXPECT_EQ(none.find(Gfn{1}, wish()), nullptr);
+  EXPECT_EQ(none.stats().used_bytes, 0U);
+
+  load_all(0, kPages);
+  cache_.set_limit(0);
+  EXPECT_EQ(missing(0, kPages).size(), kPages);
+  EXPECT_EQ(used_pages(), 0U);
+  EXPECT_EQ(claim_and_abandon(1), Claim::full);
+  cache_.set_limit(kPages * kPageSize);
+  load_all(0, kPages);
+  EXPECT_THAT(missing(0, kPages), IsEmpty());
+}
+
+TEST_F(PageCacheTest, ASmallerLimitGivesTheMemoryBack) {
+  std::vector<PageCache::Frame*> frames;
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    frames.push_back(load_pinned(page));
+  }
+  std::ranges::for_each(frames, [&](auto* frame) { cache_.unpin(frame); });
+  cache_.set_limit(5 * kPageSize);
+  EXPECT_EQ(std::ranges::count_if(frames, is_resident), 5);
+  cache_.set_limit(0);
+  EXPECT_TRUE(std::ranges::none_of(frames, is_resident));
+}
+
+TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesASmallerLimit) {
+  std::vector<PageCache::Frame*> pinned;
+  for (std::uint64_t page = 0; page < 6; ++page) {
+    pinned.push_back(load_pinned(page));
+  }
+  load_all(6, 12);
+  PageCache::Frame* const claimed = claim_new(12);
+  cache_.set_limit(3 * kPageSize);
+  // Those that nobody has go first; then, of 0 to 5 and 12, the four used longest ago.
+  EXPECT_THAT(missing(0, 12), ElementsAre(0, 1, 2, 3, 6, 7, 8, 9, 10, 11));
+  EXPECT_EQ(used_pages(), 7U);
+  EXPECT_EQ(claim_and_abandon(100), Claim::full);
+  for (std::uint64_t page = 0; page < 6; ++page) {
+    EXPECT_TRUE(is_filled(pinned[page], Gfn{page}, kEpoch)) << page;
+    cache_.unpin(pinned[page]);
+    EXPECT_EQ(is_resident(pinned[page]), page > 3) << page;
+  }
+  EXPECT_EQ(used_pages(), 3U);
+  cache_.publish(claimed, {kEpoch, now_}, false);
+  EXPECT_TRUE(has(12));
+  load(100);
+  EXPECT_EQ(used_pages(), 3U);
+  EXPECT_THAT(missing(4, 6), ElementsAre(4));
+}
+
+TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesALimitOf0) {
+  PageCache::Frame* const pinned = load_pinned(1);
+  PageCache::Frame* const claimed = claim_new(2);
+  cache_.set_limit(0);
+  EXPECT_FALSE(has(1));
+  EXPECT_EQ(used_pages(), 2U);
+  EXPECT_TRUE(is_filled(pinned, Gfn{1}, kEpoch));
+  cache_.publish(claimed, {kEpoch, now_}, true);
+  EXPECT_FALSE(has(2));
+  EXPECT_TRUE(is_filled(claimed, Gfn{2}, kEpoch));
+  cache_.unpin(pinned);
+  cache_.unpin(claimed);
+  EXPECT_EQ(used_pages(), 0U);
+  EXPECT_FALSE(is_resident(pinned));
+  EXPECT_FALSE(is_resident(claimed));
+}
+
+TEST_F(PageCacheTest, OtherNumbersOfShards) {
+  constexpr std::uint64_t kMany = 2 * PageCache::kShardPages;
+  load_all(0, kPages);
+  PageCache::Frame* const pinned = load_pinned(9999);
+  PageCache::Frame* const claimed = claim_new(8888);
+  for (const std::uint64_t shards : {2, 4, 1, 3, 8, 1}) {
+    cache_.set_limit(shards * PageCache::kShardPages * kPageSize);
+    EXPECT_TRUE(is_filled(pinned, Gfn{9999}, kEpoch));
+    for (std::uint64_t page = 0; page < kMany; ++page) {
+      if (!has(page)) {
+        load(page);
+      }
+    }
+    const std::uint64_t outlived = 2;
+    EXPECT_LE(used_pages(), shards * PageCache::kShardPages + outlived);
+    if (shards > 2) {
+      EXPECT_THAT(missing(0, kMany), IsEmpty());
+    } else {
+      EXPECT_LE(missing(0, kMany).size(), kMany - shards * PageCache::kShardPages + outlived);
+    }
+  }
+  cache_.unpin(pinned);
+  cache_.publish(claimed, {kEpoch, now_}, false);
+  EXPECT_FALSE(has(8888)); // it was forgotten
+  cache_.clear();
+  EXPECT_EQ(used_pages(), 0U);
+}
+
+// All at once.
+
+class PageCacheStress : public testing::Test {
+protected:
+  static constexpr std::size_t kThreads = 4;
+  static constexpr int kSteps = 25'000; ///< each
+  static constexpr std::size_t kHeld = 3;
+
+  /// A pinned frame, and what it must go on to have in it.
+  struct Held {
+    PageCache::Frame* frame;
+    Gfn gfn;
+    std::uint64_t epoch;
+  };
+
+  void run(unsigned seed) {
+    std::mt19937 random{seed};
+    std::vector<Held> held;
+    for (int step = 0; step < kSteps && wrong_ == 0; ++step) {
+      if (random() % 300 == 0) {
+        ++epoch_;
+      }
+      if (seed == 0 && random() % 500 == 0) {
+        constexpr std::array<std::size_t, 7> kLimits{0, 8, 16, 64, 300, 1500, 3000};
+        cache_.set_limit(kLimits[random() % kLimits.size()] * kPageSize);
+      } else if (seed == 1 && random() % 1000 == 0) {
+        cache_.clear();
+      }
+      const Held got = get(random);
+      if (got.frame != nullptr) {
+        check(got);
+        held.push_back(got);
+      }
+      while (held.size() > random() % (kHeld + 1)) {
+        check(held.front()); // still what it was
+        cache_.unpin(held.front().frame);
+        held.erase(held.begin());
+      }
+    }
+    std::ranges::for_each(held, [&](const Held& each) { cache_.unpin(each.frame); });
+  }
+
+  /// A page, pinned. Mostly one of few, so that threads meet; sometimes one of many, so that others go.
+  Held get(std::mt19937& random) {
+    const Gfn gfn{random() % 4 != 0 ? random() % 40 : random() % 2000};
+    const std::uint64_t epoch = epoch_;
+    const std::int64_t now = ++now_;
+    const PageWish wish{epoch, now - 500, now};
+    if (PageCache::Frame* const frame = cache_.find(gfn, wish)) {
+      ++hits_;
+      return {frame, gfn, epoch};
+    }
+    const auto [what, frame] = cache_.claim(gfn, wish);
+    switch (what) {
+    case Claim::hit: return {frame, gfn, epoch};
+    case Claim::claimed: return load(random, {frame, gfn, epoch}, now);
+    case Claim::loading: ++merged_; return {cache_.wait_for(gfn, wish), gfn, epoch};
+    case Claim::full: ++full_; break;
+    }
+    return {nullptr, gfn, epoch};
+  }
+
+  Held load(std::mt19937& random, const Held& claimed, std::int64_t now) {
+    std::memset(PageCache::bytes(claimed.frame).data(), 0xEE, kPageSize); // nobody may see this
+    if (random() % 4 == 0) {
+      std::this_thread::yield();
+    }
+    fill(claimed.frame, claimed.gfn, claimed.epoch);
+    const bool pin = random() % 2 == 0;
+    if (random() % 8 == 0) {
+      cache_.abandon(claimed.frame, pin);
+    } else {
+      cache_.publish(claimed.frame, {claimed.epoch, now}, pin);
+    }
+    return pin ? claimed : Held{nullptr, claimed.gfn, claimed.epoch};
+  }
+
+  void check(const Held& held) {
+    if (!is_filled(held.frame, held.gfn, held.epoch)) {
+      ++wrong_;
+      ADD_FAILURE() << "page " << held.gfn.value() << " of epoch " << held.epoch;
+    }
+  }
+
+  PageCache cache_{64 * kPageSize};
+  std::atomic<std::uint64_t> epoch_{kEpoch};
+  std::atomic<std::int64_t> now_{1000};
+  std::atomic<std::uint64_t> hits_{0};
+  std::atomic<std::uint64_t> merged_{0};
+  std::atomic<std::uint64_t> full_{0};
+  std::atomic<int> wrong_{0};
+};
+
+TEST_F(PageCacheStress, NobodySeesAWrongPage) {
+  std::vector<std::thread> threads;
+  for (unsigned seed = 0; seed < kThreads; ++seed) {
+    threads.emplace_back([&, seed] { run(seed); });
+  }
+  std::ranges::for_each(threads, [](std::thread& each) { each.join(); });
+  EXPECT_GT(hits_, 1000U);
+  EXPECT_GT(cache_.stats().evictions, 100U);
+  RecordProperty("hits", std::to_string(hits_));
+  RecordProperty("merged", std::to_string(merged_));
+  RecordProperty("full", std::to_string(full_));
+
+  // No frame was lost: all are free, and each can be had once.
+  cache_.clear();
+  EXPECT_EQ(cache_.stats().used_bytes, 0U);
+  constexpr std::uint64_t kAll = 4 * PageCache::kShardPages;
+  cache_.set_limit(kAll * kPageSize);
+  const PageWish wish{epoch_, 0, now_};
+  std::vector<PageCache::Frame*> frames;
+  for (std::uint64_t page = 0; page < kAll; ++page) {
+    const auto claimed = cache_.claim(Gfn{page}, wish);
+    ASSERT_EQ(claimed.what, Claim::claimed) << page;
+    frames.push_back(claimed.frame);
+  }
+  EXPECT_EQ(cache_.claim(Gfn{kAll}, wish).what, Claim::full);
+  std::ranges::sort(frames);
+  EXPECT_EQ(std::ranges::adjacent_find(frames), frames.end());
+  std::ranges::for_each(frames, [&](auto* frame) { cache_.abandon(frame, false); });
+}
+
+} // namespace
+} // namespace vmemfs

@@ -1,6 +1,7 @@
 #include "drivers/fake/fake_type.h"
 
 #include "core/text.h"
+#include "driver/decorators/delay_driver.h"
 #include "drivers/fake/fake_driver.h"
 
 #include <chrono>
@@ -18,6 +19,8 @@ const std::vector<ParamSpec>& specs() {
       {"roms", ParamType::text, false, "", "ranges of ROM, joined by +", "0xf0000-0x100000"},
       {"bad", ParamType::text, false, "", "ranges that the guest's host refuses to read, joined by +",
        "0x5000-0x6000"},
+      {"delay", ParamType::duration, false, "0ms", "how long every batch read takes, as if from far away",
+       "1ms"},
       {"pattern", ParamType::choice, false, "address", "what the memory holds", "zero", {"address", "zero"}},
   };
   return kSpecs;
@@ -72,7 +75,11 @@ public:
     if (!driver) {
       return tl::unexpected{driver.error()};
     }
-    return std::unique_ptr<Driver>{std::move(*driver)};
+    const std::chrono::milliseconds delay = params.duration("delay");
+    if (delay.count() == 0) {
+      return std::unique_ptr<Driver>{std::move(*driver)};
+    }
+    return std::make_unique<DelayDriver>(std::move(*driver), delay);
   }
 };
 

@@ -12,10 +12,10 @@ namespace vmemfs {
 /// Thread-safe.
 class Coherence {
 public:
-  /// `tell` is called after each change, on any thread, and returns soon; `drop_outer` returns when no cache
-  /// outside of this library (the kernel's) holds memory of the VM any more, or after a while.
-  Coherence(std::function<void()> tell, std::function<void()> drop_outer)
-      : tell_{std::move(tell)}, drop_outer_{std::move(drop_outer)} {}
+  /// `tell` is called after each change, on any thread, and returns soon; `drop` returns when no cache holds
+  /// memory of the VM any more, ours or the kernel's, or after a while.
+  Coherence(std::function<void()> tell, std::function<void()> drop)
+      : tell_{std::move(tell)}, drop_{std::move(drop)} {}
 
   [[nodiscard]] const Epoch& epoch() const { return epoch_; }
 
@@ -41,17 +41,17 @@ public:
     return stands;
   }
 
-  /// Before the guest is let run. Not to be called on a thread that answers reads which the kernel may wait
-  /// for.
-  void about_to_run() {
+  /// The guest is about to run, or does: nothing that was read holds, and the memory that it takes is given
+  /// back. May take a while.
+  void drop_all() {
     may_change();
-    drop_outer_();
+    drop_();
   }
 
 private:
   Epoch epoch_;
   const std::function<void()> tell_;
-  const std::function<void()> drop_outer_;
+  const std::function<void()> drop_;
 };
 
 } // namespace vmemfs

@@ -76,7 +76,7 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
   if (status->running) {
     // Either nobody has told us yet, or too early: QEMU tells of a resume just before the vCPUs run.
     if (before.stands || paused_since_ns_ != 0) {
-      coherence_.may_change();
+      coherence_.drop_all();
     }
     paused_since_ns_ = 0;
     in_doubt_ = false;
@@ -194,7 +194,7 @@ Result<Paused> Pauses::stop_running(RunControl& control) {
 }
 
 Result<void> Pauses::run(RunControl& control) {
-  coherence_.about_to_run(); // so that nothing the guest changes can be hidden
+  coherence_.drop_all(); // so that nothing the guest changes can be hidden
   auto resumed = control.resume();
   if (!resumed) {
     return resumed;

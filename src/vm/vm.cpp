@@ -36,8 +36,7 @@ std::size_t cheap_batch(const ReadCost& cost) {
 
 Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options)
     : id_{id}, name_{std::move(name)}, driver_{std::move(driver)}, services_{std::move(services)},
-      coherence_{[this] { services_.changed(id_, driver_->gone()); },
-                 [this] { services_.drop_outer_caches(id_); }},
+      coherence_{[this] { services_.changed(id_, driver_->gone()); }, [this] { drop_caches(); }},
       cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
       pauses_{*driver_,
               coherence_,
@@ -236,6 +235,11 @@ void Vm::tell_cache_its_use() {
   most_ahead_ = std::min(cheap_batch(cost), cache_share_.limit() / kAheadShare);
   cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
   cache_in_use_ = worth_it;
+}
+
+void Vm::drop_caches() {
+  cache_.clear();
+  services_.drop_outer_caches(id_);
 }
 
 void Vm::flush() {

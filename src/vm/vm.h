@@ -112,6 +112,7 @@ private:
   void call_later(Pauses::Clock::duration delay, void (Pauses::*what)());
   [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* ahead);
   void tell_cache_its_use();
+  void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
   template <typename T> Result<T> noted(Result<T> result);
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
@@ -116,6 +117,31 @@ TEST_F(ControlOfFake, CacheSettings) {
   EXPECT_THAT(status(), HasSubstr("--cache-size"));
   ASSERT_EQ(try_write(control, "cache size=share ttl=0 off\n"), 0);
   EXPECT_THAT(status(), HasSubstr("cache off in_use=no"));
+}
+
+TEST(CacheOfASlowDriver, IsUsedByItselfWhileTheVmIsPaused) {
+  constexpr std::uint64_t kPages = (std::uint64_t{16} << 20U) / 4096;
+  Mount mount{{"--vm", "vm=fake:size=16M,delay=1ms"}};
+  const auto cache = [&] { return nlohmann::json::parse(read_file(mount / "vm/info"))["cache"]; };
+  const auto read_all = [&] {
+    const auto done = run({"sh", "-c", fmt::format("cat {} | sha256sum", mount / "vm/mem")});
+    EXPECT_EQ(done.code, 0);
+    return done.text;
+  };
+  const std::string live = read_all();
+  EXPECT_TRUE(cache()["in_use"].get<bool>());
+  EXPECT_EQ(cache()["used"].get<std::uint64_t>(), 0U);
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+  EXPECT_EQ(read_all(), live);
+  const auto cold = cache();
+  EXPECT_EQ(cold["misses"].get<std::uint64_t>() + cold["read_ahead"].get<std::uint64_t>(), kPages);
+  EXPECT_EQ(cold["used"].get<std::uint64_t>(), kPages * 4096);
+  EXPECT_EQ(read_all(), live);
+  const auto warm = cache();
+  EXPECT_EQ(warm["misses"], cold["misses"]);
+  EXPECT_EQ(warm["hits"].get<std::uint64_t>(), cold["hits"].get<std::uint64_t>() + kPages);
+  ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0);
+  EXPECT_TRUE(eventually([&] { return cache()["used"].get<std::uint64_t>() == 0; }));
 }
 
 /// Ten threads with all kinds of commands, and readers beside them.

@@ -31,6 +31,14 @@ GdbScript write_script(Gpa gpa, std::span<const std::byte> bytes) {
   return script;
 }
 
+/// "7.2.22 (Debian ...)"
+bool knows_physical_mode(std::string_view version) {
+  const auto numbers = split(version.substr(0, version.find_first_not_of("0123456789.")), '.');
+  const auto major = numbers.empty() ? std::nullopt : parse_u64(numbers[0]);
+  const auto minor = numbers.size() < 2 ? std::nullopt : parse_u64(numbers[1]);
+  return major && minor && (*major > 4 || (*major == 4 && *minor >= 2));
+}
+
 /// How much the replies confirm; `refusal` is the first that does not.
 std::size_t confirmed(std::span<const std::string> replies, std::size_t size, std::string& refusal) {
   std::size_t done = 0;
@@ -57,6 +65,13 @@ void end_physical_mode(MonitorSession& session) {
 } // namespace
 
 WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const std::byte> bytes) {
+  // All packets are on their way before the first is answered, and an older stub would take the addresses for
+  // virtual ones.
+  if (!knows_physical_mode(session.qemu_version())) {
+    return {0, Error{ErrorKind::unsupported, std::string{kOrigin},
+                     fmt::format("the gdbstub of QEMU {} can't write physical memory; it takes 4.2 or newer",
+                                 printable(session.qemu_version()))}};
+  }
   const GdbScript script = write_script(gpa, bytes);
   const GdbVisit visit = visit_gdbstub(session, script);
   std::string refusal;

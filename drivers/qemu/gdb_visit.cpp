@@ -141,7 +141,8 @@ Result<void> read_replies(int socket, std::size_t count, std::chrono::millisecon
       continue;
     }
     const auto ready = wait_for_fd(socket, POLLIN, deadline);
-    if (!ready || !*ready) {
+    // Also where there is always something to read, but never what is waited for.
+    if (!ready || !*ready || std::chrono::steady_clock::now() >= deadline) {
       return fail(ErrorKind::timed_out, kOrigin, "QEMU's gdbstub did not answer within the time limit");
     }
     std::array<char, 4096> bytes{};
@@ -165,9 +166,7 @@ Result<void> put_back(MonitorSession& session, const RunStatus& before) {
   } else if (before.running && !now->running && now->detail == "paused") {
     // Another word than "paused" means that the VM stopped for a reason of its own.
     state = session.cont();
-  } else if (!before.running && now->running) {
-    state = session.stop();
-  }
+  } // A VM that stood and runs now was let run by somebody else: nothing of ours does that.
   if (!ended) {
     return tl::unexpected{ended.error()};
   }

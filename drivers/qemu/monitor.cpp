@@ -154,7 +154,7 @@ Result<MonitorSession> Monitor::session() {
   const auto limit = Clock::now() + timeout_;
   std::unique_lock turn{turn_, limit};
   if (!turn.owns_lock()) {
-    return fail(ErrorKind::timed_out, kOrigin,
+    return fail(ErrorKind::busy, kOrigin,
                 fmt::format("the monitor {} was in use by others for all of the {} ms that were allowed",
                             path_, timeout_.count()));
   }

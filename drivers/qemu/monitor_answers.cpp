@@ -86,7 +86,11 @@ Result<RunStatus> run_status_of(const json& query_status) {
   if (running == nullptr || !running->is_boolean() || !status) {
     return bad_answer("query-status");
   }
-  return RunStatus{running->get<bool>(), std::move(*status)};
+  // A VM that was paused is "prelaunch" after a reset, and passes through the others on its way.
+  static constexpr std::array<std::string_view, 5> kByCommand{"paused", "prelaunch", "save-vm", "restore-vm",
+                                                              "finish-migrate"};
+  const bool by_command = std::ranges::find(kByCommand, *status) != kByCommand.end();
+  return RunStatus{running->get<bool>(), std::move(*status), by_command};
 }
 
 Result<std::vector<GpaRange>> pci_bars_of(const json& query_pci) {

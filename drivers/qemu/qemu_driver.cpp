@@ -380,9 +380,20 @@ WriteOutcome QemuDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
 }
 
 WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> bytes) {
-  follow_layout(false);
+  if (const auto fresh = take_newest_layout(); !fresh) {
+    return nothing_written(fresh.error());
+  }
   const auto memory = memory_.load();
   return memory != nullptr ? memory->write(writer_, gpa, bytes) : nothing_written(gone_error());
+}
+
+/// Before a write: an old layout would have it go to what is something else by now.
+Result<void> QemuDriver::take_newest_layout() {
+  if (!flat_view_ && options_.map != MapSource::guess) {
+    return refresh(Mappings::keep);
+  }
+  follow_layout(false);
+  return {};
 }
 
 /// Each visit takes a look at the layout first: the stub would write to the registers of a device.
@@ -393,7 +404,7 @@ WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes
   if (const auto free = check_stub_is_free(); !free) {
     return nothing_written(free.error());
   }
-  if (const auto fresh = flat_view_ ? Result<void>{} : refresh(Mappings::keep); !fresh) {
+  if (const auto fresh = take_newest_layout(); !fresh) {
     return nothing_written(fresh.error());
   }
   auto session = monitor_->session();

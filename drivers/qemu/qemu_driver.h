@@ -109,6 +109,7 @@ private:
   void take_vcpus(const std::vector<QemuVcpu>& vcpus);
 
   // Writing.
+  Result<void> take_newest_layout();
   WriteOutcome write_from_outside(Gpa gpa, std::span<const std::byte> bytes);
   WriteOutcome write_by_stub(Gpa gpa, std::span<const std::byte> bytes);
   [[nodiscard]] Result<void> check_stub_is_free() const;

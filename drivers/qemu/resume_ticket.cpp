@@ -49,7 +49,7 @@ Result<void> resume_over(MonitorSession& session, pid_t pid) {
   if (std::ranges::find(kPassing, status->detail) != kPassing.end()) {
     return fail(ErrorKind::busy, kOrigin, fmt::format("QEMU (pid {}) is in state {}", pid, status->detail));
   }
-  if (status->running || status->detail != "paused") {
+  if (status->running || !status->by_command) {
     log::info("qemu {}: nothing to resume, it is in state '{}'", pid, printable(status->detail));
     return {};
   }

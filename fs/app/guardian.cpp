@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -185,7 +186,8 @@ public:
   }
 
   void kill() const {
-    ::kill(pid(), SIGKILL); // can't be another's: the pid is in use until reap()
+    // By the pidfd: the number may be another's once the process was reaped.
+    ::syscall(SYS_pidfd_send_signal, process_.pidfd(), SIGKILL, nullptr, 0U);
     wait_for_end(kKillLimit);
   }
 

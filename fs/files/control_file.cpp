@@ -21,7 +21,7 @@ std::string say(Paused paused) {
                                  : "ok, but somebody else had paused it, and only `resume` ends that\n";
 }
 
-CacheSettings changed(CacheSettings settings, const CacheCommand& command) {
+void apply(const CacheCommand& command, CacheSettings& settings) {
   settings.mode = command.mode.value_or(settings.mode);
   settings.ttl = command.ttl.value_or(settings.ttl);
   if (command.size) {
@@ -29,7 +29,6 @@ CacheSettings changed(CacheSettings settings, const CacheCommand& command) {
   } else if (command.fair_share) {
     settings.size.reset();
   }
-  return settings;
 }
 
 } // namespace
@@ -41,8 +40,13 @@ ControlFile::~ControlFile() {
 }
 
 Result<std::string> ControlFile::hold() {
-  if (hold_ && !vm_->is_held(*hold_)) { // somebody resumed the VM since
-    hold_.reset();
+  if (hold_) { // unless somebody has resumed the VM since
+    if (const auto status = vm_->run_status(); !status) {
+      return tl::unexpected{status.error()};
+    }
+    if (!vm_->is_held(*hold_)) {
+      hold_.reset();
+    }
   }
   if (!hold_) {
     const auto hold = vm_->hold();
@@ -74,7 +78,7 @@ Result<std::string> ControlFile::run(const ControlCommand& command) {
           [&](const StatusCommand&) -> Result<std::string> { return status_text(*vm_); },
           [&](const WriteCommand& write) { return done(vm_->set_writable(write.on)); },
           [&](const CacheCommand& cache) {
-            return done(vm_->set_cache(changed(vm_->cache_settings(), cache)));
+            return done(vm_->change_cache([&](CacheSettings& settings) { apply(cache, settings); }));
           },
       },
       command);

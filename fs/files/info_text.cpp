@@ -1,5 +1,7 @@
 #include "fs/files/info_text.h"
 
+#include "fs/files/status_text.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -7,17 +9,6 @@ namespace vmemfs {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string state_word(Vm& vm) {
-  if (vm.driver().gone()) {
-    return "gone";
-  }
-  if (vm.driver().run_control() == nullptr) {
-    return "unknown";
-  }
-  const auto status = vm.run_status();
-  return status ? status->detail : "unknown";
-}
 
 Json memory_json(const MemoryMap& map) {
   return {{"size", map.ram_end().value()}, {"ram", map.ram_bytes()}, {"regions", map.regions().size()}};

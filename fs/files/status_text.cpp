@@ -1,22 +1,23 @@
 #include "fs/files/status_text.h"
 
+#include "core/text.h"
 #include "fs/files/control_command.h"
 
 #include <fmt/format.h>
 #include <iterator>
 
 namespace vmemfs {
-namespace {
 
 std::string state_word(Vm& vm) {
+  if (vm.driver().gone()) {
+    return "gone";
+  }
   if (vm.driver().run_control() == nullptr) {
     return "unknown";
   }
   const auto status = vm.run_status();
-  return status ? status->detail : fmt::format("unknown ({})", status.error().message());
+  return status ? printable(status->detail) : fmt::format("unknown ({})", status.error().message());
 }
-
-} // namespace
 
 std::string status_text(Vm& vm) {
   std::string text = fmt::format("state {}\n", state_word(vm));

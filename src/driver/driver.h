@@ -110,6 +110,9 @@ public:
 struct RunStatus {
   bool running;
   std::string detail; ///< the hypervisor's own word: "running", "paused", "prelaunch", ...
+  /// Where it does not run: false if it stands for a reason of its own (migrated away, crashed, shut down),
+  /// so that whoever paused it must not let it run any more.
+  bool by_command = true;
 };
 
 /// Both commands are idempotent and return when the VM is in the state that was asked for.

@@ -30,8 +30,13 @@ std::string_view to_string(PausedBy who) {
 
 Pauses::Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
                const std::string& name, Later later)
-    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name}, later_{std::move(later)},
-      state_delay_{driver.state_delay()} {}
+    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name}, later_{std::move(later)} {}
+
+Pauses::~Pauses() {
+  if (driver_.gone() || !(ledger_.ours() || in_doubt_)) {
+    end_guard();
+  }
+}
 
 void Pauses::look_soon() {
   if (!look_pending_.exchange(true)) {
@@ -54,7 +59,7 @@ void Pauses::look() {
 /// Follows the state of a VM that stands, as long as it does: mapped pages must go when somebody else lets it
 /// run, also if nobody reads.
 void Pauses::watch_while_it_stands() {
-  if (state_delay_ && !watched_.exchange(true)) {
+  if (driver_.state_delay() && !watched_.exchange(true)) {
     later_(kLookEvery, &Pauses::watch);
   }
 }
@@ -83,6 +88,12 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
     clear_ledger();
     end_guard();
   } else {
+    if (!status->by_command) { // it stands for a reason of its own: nobody's pause keeps it, and none may end
+                               // it
+      in_doubt_ = false;
+      clear_ledger();
+      end_guard();
+    }
     took_stand(before);
   }
   return status;
@@ -90,11 +101,14 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
 
 /// The VM was found standing after `before` had been loaded.
 void Pauses::took_stand(Epoch::Value before) {
-  std::int64_t runs = 0;
-  paused_since_ns_.compare_exchange_strong(runs, wall_ns());
+  const bool is_followed = driver_.state_delay().has_value();
+  // Where it is followed, memory that was not known to stand may have changed until now.
+  if (paused_since_ns_ == 0 || (is_followed && !before.stands)) {
+    paused_since_ns_ = wall_ns();
+  }
   watch_while_it_stands();
   // Where nobody would tell us that it runs again, nothing may be kept.
-  if (before.stands || !state_delay_) {
+  if (before.stands || !is_followed) {
     return;
   }
   if (!coherence_.stands_since(before)) {
@@ -186,10 +200,14 @@ Result<Paused> Pauses::stop_running(RunControl& control) {
   if (now) {
     return fail(ErrorKind::busy, "vm", "it was paused, but somebody else let it run again at once");
   }
-  // It may still come to a stand, and nobody who was told of a failure would expect that.
   clear_ledger();
-  in_doubt_ = true;
-  later_(kTryAgainAfter, &Pauses::settle_in_turn);
+  if (now.error().kind == ErrorKind::timed_out || now.error().kind == ErrorKind::source_failed) {
+    // It may still come to a stand, and nobody who was told of a failure would expect that.
+    in_doubt_ = true;
+    later_(kTryAgainAfter, &Pauses::settle_in_turn);
+  } else {
+    end_guard();
+  }
   return tl::unexpected{now.error()};
 }
 
@@ -258,15 +276,28 @@ void Pauses::settle() {
   if (!control) {
     return; // it has ended
   }
-  const auto status = ask_state(**control);
-  if (status && status->running) {
-    return;
-  }
-  const auto resumed = status ? run(**control) : Result<void>{tl::unexpected{status.error()}};
-  if (!resumed) {
-    log::warning("{}: could not be resumed, will be tried again: {}", name_, resumed.error().message());
+  if (const auto done = run_if_ours(**control); !done) {
+    if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
+      log::warning("{}: could not be resumed, will be tried again: {}", name_, settle_error_);
+    }
     later_(kTryAgainAfter, &Pauses::settle_in_turn);
+  } else {
+    settle_error_.clear();
   }
+}
+
+/// Lets the VM run, unless it has come out meanwhile that it is not for us to do so.
+Result<void> Pauses::run_if_ours(RunControl& control) {
+  if (const auto status = ask_state(control); !status) {
+    return tl::unexpected{status.error()};
+  }
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    if (!ledger_.ours() && !in_doubt_) {
+      return {};
+    }
+  }
+  return run(control);
 }
 
 void Pauses::settle_in_turn() {
@@ -287,7 +318,7 @@ void Pauses::let_go() {
     return;
   }
   log::info("{}: was paused by us, so it is resumed", name_);
-  if (const auto resumed = run(**control); !resumed) { // then the guard goes on trying
+  if (const auto resumed = run_if_ours(**control); !resumed) { // then the guard goes on trying
     log::error("{}: could not be resumed: {}", name_, resumed.error().message());
   }
 }

@@ -43,7 +43,8 @@ public:
   /// `guard` may be null; `id` is the VM's number there. Everything outlives this object.
   Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id, const std::string& name,
          Later later);
-  ~Pauses() { end_guard(); }
+  /// A guard that is still needed, as the VM could not be let run, stays.
+  ~Pauses();
   Pauses(const Pauses&) = delete;
   Pauses& operator=(const Pauses&) = delete;
 
@@ -92,6 +93,7 @@ private:
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter);
   Result<Paused> stop_running(RunControl& control);
   Result<void> run(RunControl& control);
+  Result<void> run_if_ours(RunControl& control);
   void settle();
   Result<void> arm_guard(RunControl& control);
   void end_guard();
@@ -103,11 +105,11 @@ private:
   const std::uint32_t id_;
   const std::string& name_;
   const Later later_;
-  const std::optional<std::chrono::milliseconds> state_delay_; ///< see Driver::state_delay()
 
   std::mutex turn_;
   bool guarded_ = false;            ///< the guard is armed; needs turn_
   bool in_doubt_ = false;           ///< a pause of ours failed, but may still come about; needs turn_
+  std::string settle_error_;        ///< why the VM could not be let run the last time; needs turn_
   mutable std::mutex ledger_mutex_; ///< never held while waiting
   PauseLedger ledger_;              ///< changed only with turn_ held as well
 

@@ -21,6 +21,11 @@ std::int64_t monotonic_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
 }
 
+tl::unexpected<Error> writes_are_off() {
+  return fail(ErrorKind::read_only, "vm",
+              "writes are off; `echo write on > control` or the option --writable lets them through");
+}
+
 tl::unexpected<Error> gone_error() { return fail(ErrorKind::vm_gone, "vm", "the VM has ended"); }
 
 /// How many bytes to read ahead at most where that costs little more than the call itself.
@@ -132,9 +137,7 @@ Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> b
     return gone_error();
   }
   if (!writable_) {
-    return noted<std::size_t>(
-        fail(ErrorKind::read_only, "vm",
-             "writes are off; `echo write on > control` or the option --writable lets them through"));
+    return noted<std::size_t>(writes_are_off());
   }
   MemoryWriter* const writer = driver_->memory_writer();
   if (writer == nullptr) {
@@ -155,7 +158,12 @@ Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> b
   auto outcome = writer->write(gpa, bytes);
   // Whatever became of it: what was read before must not be served any more.
   pauses_.note_write();
-  coherence_.changed();
+  if (outcome.failure) { // it may go on behind our back, as a monitor that answered too late
+    coherence_.may_change();
+    pauses_.look_soon();
+  } else {
+    coherence_.changed();
+  }
   if (outcome.done > 0) {
     log::info("{}: wrote {} bytes at {:#x}", name_, outcome.done, offset);
   }
@@ -167,6 +175,7 @@ Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> b
 }
 
 Result<void> Vm::set_writable(bool on) {
+  const auto turn = pauses_.turn(); // when writes are off, none is under way any more
   if (on && driver_->memory_writer() == nullptr && driver_->register_writer() == nullptr) {
     return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,
                             "this driver can write neither memory nor registers"));
@@ -207,7 +216,10 @@ Result<void> Vm::resume(std::optional<HoldId> own) { return noted(pauses_.resume
 
 // ---- the cache
 
-Result<void> Vm::set_cache(const CacheSettings& settings) {
+Result<void> Vm::change_cache(const std::function<void(CacheSettings&)>& change) {
+  const std::scoped_lock one{cache_change_mutex_};
+  CacheSettings settings = cache_settings();
+  change(settings);
   if (auto sized = cache_share_.set_own_size(settings.size); !sized) {
     return noted(std::move(sized));
   }
@@ -277,9 +289,7 @@ Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> val
     return gone_error();
   }
   if (!writable_) {
-    return noted<void>(
-        fail(ErrorKind::read_only, "vm",
-             "writes are off; `echo write on > control` or the option --writable lets them through"));
+    return noted<void>(writes_are_off());
   }
   if (writer == nullptr) {
     return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,

@@ -94,7 +94,7 @@ public:
   void flush();
 
   // The page cache. Where there is none in use, every read goes to the driver.
-  [[nodiscard]] Result<void> set_cache(const CacheSettings& settings);
+  [[nodiscard]] Result<void> change_cache(const std::function<void(CacheSettings&)>& change);
   [[nodiscard]] CacheSettings cache_settings() const;
   [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
   [[nodiscard]] PageCacheStats cache_stats() const { return cache_.stats(); }
@@ -132,6 +132,7 @@ private:
   std::atomic<std::int64_t> cache_ttl_ns_{0};
   std::atomic<std::size_t> most_ahead_{0};
   std::atomic<std::int64_t> next_layout_look_ns_{0};
+  std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
   mutable std::mutex settings_mutex_; ///< guards what follows
   CacheSettings cache_settings_;
   std::string last_error_;

@@ -61,5 +61,29 @@ TEST(EndedDaemon, LetsGuestsRunUnlessToldToKeepThem) {
   }
 }
 
+TEST(EndedDaemon, LeavesTheRestToTheGuardianWhereTheMonitorIsTaken) {
+  QemuGuest guest{{}};
+  std::vector<pid_t> left;
+  {
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=300ms", guest.driver_socket())}};
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+    left = guardians(mount);
+    const TestMonitor taken{guest.driver_socket()};
+    EXPECT_EQ(mount.unmount(), 0);
+    EXPECT_FALSE(guest.running());
+  }
+  EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{5000}));
+  EXPECT_TRUE(all_ended(left));
+}
+
+TEST(KilledDaemonAfterAReset, LeavesNoGuestPaused) {
+  QemuGuest guest{{}};
+  Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+  guest.monitor().execute("system_reset"); // a paused guest is "prelaunch" then
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{2000}));
+}
+
 } // namespace
 } // namespace vmemfs::test

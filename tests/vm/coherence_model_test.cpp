@@ -180,8 +180,8 @@ void random_steps(VmFixture& fixture, Model& model, unsigned seed, int steps) {
       break;
     }
     case 10:
-      static_cast<void>(fixture.vm->set_cache(
-          {.mode = CacheMode::on, .ttl = {}, .size = (1 + random() % kCachedPages) * kPageSize}));
+      static_cast<void>(fixture.vm->change_cache(
+          [&](CacheSettings& settings) { settings.size = (1 + random() % kCachedPages) * kPageSize; }));
       break;
     case 11:
       if (random() % 16 == 0) {
@@ -209,7 +209,9 @@ TEST_P(CoherenceModel, NoReadIsOlderThanItsBeginning) {
   VmFixture fixture{options, {.writable = true}, {}, [](std::unique_ptr<Driver> inner) {
                       return std::make_unique<Dawdling>(std::move(inner));
                     }};
-  ASSERT_TRUE(fixture.vm->set_cache({.mode = CacheMode::on, .ttl = {}, .size = kCachedPages * kPageSize}));
+  ASSERT_TRUE(fixture.vm->change_cache([](CacheSettings& settings) {
+    settings = {.mode = CacheMode::on, .ttl = {}, .size = kCachedPages * kPageSize};
+  }));
   Model model{fixture};
   std::jthread guest{[&](const std::stop_token& stop) {
     std::mt19937 random{4711};

@@ -69,10 +69,12 @@ TEST(VmCache, AFastDriverIsNotCachedUnlessAskedFor) {
   EXPECT_FALSE(fast.vm->cache_in_use());
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
-  ASSERT_TRUE(fast.vm->set_cache({.mode = CacheMode::on}).has_value());
+  ASSERT_TRUE(fast.vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::on}; })
+                  .has_value());
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U); // no reading ahead: a batch is not cheaper here
   EXPECT_EQ(read_all(fast, kMiB, 4096), 0U);
-  ASSERT_TRUE(fast.vm->set_cache({.mode = CacheMode::off}).has_value());
+  ASSERT_TRUE(fast.vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::off}; })
+                  .has_value());
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
   EXPECT_EQ(fast.vm->cache_stats().limit_bytes, 0U);
 }

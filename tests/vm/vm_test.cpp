@@ -274,7 +274,8 @@ TEST_F(VmWriteTest, APartialWriteIsToldExactly) {
 
 TEST_F(VmWriteTest, IsSeenAtOnceAlsoWhileCached) {
   ASSERT_TRUE(vm->set_writable(true).has_value());
-  ASSERT_TRUE(vm->set_cache({.mode = CacheMode::on}).has_value());
+  ASSERT_TRUE(
+      vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::on}; }).has_value());
   ASSERT_TRUE(vm->pause().has_value());
   static_cast<void>(read(0, 0x8000));
   const auto epoch = vm->epoch();

@@ -86,7 +86,7 @@ TEST(Monitor, WaitingForOnesTurnHasATimeLimit) {
   std::jthread other{[&] {
     const auto second = monitor.session();
     ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().kind, ErrorKind::timed_out);
+    EXPECT_EQ(second.error().kind, ErrorKind::busy);
     EXPECT_THAT(second.error().text, testing::HasSubstr("in use by others"));
   }};
 }

@@ -65,7 +65,7 @@ TEST(ResumeOrphan, LetsAPausedVmRun) {
 
 TEST(ResumeOrphan, LeavesEveryOtherStateAlone) {
   for (const std::string word :
-       {"running", "prelaunch", "postmigrate", "io-error", "suspended", "shutdown"}) {
+       {"running", "postmigrate", "guest-panicked", "io-error", "suspended", "shutdown"}) {
     std::atomic<bool> asked_more = false;
     const FakeMonitor monitor{[&](FakePeer& peer) {
       peer.greet();

@@ -165,7 +165,7 @@ Result<std::vector<ControlLine>> parse_control_text(std::string_view text) {
     if (!parsed) {
       return tl::unexpected{std::move(parsed.error())};
     }
-    lines.push_back({std::move(*parsed), static_cast<std::size_t>(line.data() - text.data())});
+    lines.push_back({*parsed, static_cast<std::size_t>(line.data() - text.data())});
   }
   return lines;
 }

@@ -12,6 +12,8 @@ template <typename... Handlers> struct Overloaded : Handlers... {
   using Handlers::operator()...;
 };
 
+template <typename... Handlers> Overloaded(Handlers...) -> Overloaded<Handlers...>;
+
 Result<std::string> done(const Result<void>& result) {
   return result ? Result<std::string>{"ok\n"} : tl::unexpected{result.error()};
 }

@@ -74,7 +74,7 @@ private:
   static constexpr unsigned kTagBits = 32 - kNumberBits;
   static constexpr unsigned kPlaceBits = 11;
   static constexpr std::size_t kPlaces = std::size_t{1} << kPlaceBits;
-  static_assert(kMaxFrames < (1U << kNumberBits) && kMaxFrames * 2 <= kPlaces);
+  static_assert(kMaxFrames < (1U << kNumberBits) && kMaxFrames <= kPlaces / 2);
 
   static std::uint32_t tag_of(Gfn gfn) {
     constexpr std::uint64_t kGoldenRatio = 0x9E37'79B9'7F4A'7C15;

@@ -241,10 +241,11 @@ void PageCache::Shard::gather_victims(std::uint64_t epoch) {
   const auto earlier = [](const Victim& a, const Victim& b) { return a.rank < b.rank; };
   const auto pinned = std::partition(victims_.begin(), victims_.end(), let_go);
   if (pinned - victims_.begin() > kAtOnce) {
-    const auto last = victims_.begin() + kAtOnce - 1;
-    std::nth_element(victims_.begin(), last, pinned, earlier);
-    const auto later = [rank = last->rank](const Victim& victim) { return victim.rank >= rank; };
-    victims_.erase(std::remove_if(last + 1, victims_.end(), later), victims_.end());
+    const auto nth = victims_.begin() + kAtOnce - 1;
+    std::nth_element(victims_.begin(), nth, pinned, earlier);
+    // Pinned ones that rank before these stay, too: they may be let go.
+    const auto later = [rank = nth->rank](const Victim& victim) { return victim.rank >= rank; };
+    victims_.erase(std::remove_if(nth + 1, victims_.end(), later), victims_.end());
   }
   std::sort(victims_.rbegin(), victims_.rend(), earlier);
 }

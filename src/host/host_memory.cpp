@@ -1,7 +1,6 @@
 #include "host/host_memory.h"
 
 #include "core/gpa.h"
-#include "host/paired_read.h"
 #include "host/private_batch.h"
 #include "host/process_memory.h"
 
@@ -31,7 +30,7 @@ class ReadCall final : private PrivateBatch::Sink {
 public:
   ReadCall(pid_t pid, const std::vector<HostSegment>& segments, const Pagemap& pagemap,
            std::span<HostPiece> pieces)
-      : pid_{pid}, segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{pid, *this} {}
+      : segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{pid, *this} {}
 
   void run() {
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
@@ -62,17 +61,9 @@ private:
     HostPiece& piece = pieces_[index];
     switch (segment.access) {
     case Access::file: read_file(piece, segment, at, size); break;
-    case Access::process: read_process(index, at, size); break;
+    case Access::process: batch_.add(index, piece.hva + at, piece.buffer.subspan(at, size)); break;
     case Access::process_guard: read_guarded(index, segment, at, size); break;
     case Access::refused: fail_from(piece, at, ErrorKind::unsupported); break;
-    }
-  }
-
-  void read_process(std::size_t index, std::size_t at, std::size_t size) {
-    const HostPiece& piece = pieces_[index];
-    const auto buffer = piece.buffer.subspan(at, size);
-    if (size < PairedReader::kWorthIt || !PairedReader::shared().read(pid_, piece.hva + at, buffer)) {
-      batch_.add(index, piece.hva + at, buffer);
     }
   }
 
@@ -148,7 +139,6 @@ private:
     fail_from(piece, static_cast<std::size_t>(unread - piece.buffer.data()), kind_of_errno(os_errno));
   }
 
-  const pid_t pid_;
   const std::vector<HostSegment>& segments_;
   const Pagemap& pagemap_;
   std::span<HostPiece> pieces_;

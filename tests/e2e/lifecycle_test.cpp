@@ -150,7 +150,8 @@ std::uint64_t memfd_memory(pid_t pid) {
   std::uint64_t total = 0;
   for (const auto& entry : std::filesystem::directory_iterator{fmt::format("/proc/{}/fd", pid)}) {
     struct stat status {};
-    if (std::filesystem::read_symlink(entry).string().starts_with("/memfd:") &&
+    std::error_code closed; // meanwhile, as a monitor's connection may be
+    if (std::filesystem::read_symlink(entry, closed).string().starts_with("/memfd:") &&
         ::stat(entry.path().c_str(), &status) == 0) {
       total += static_cast<std::uint64_t>(status.st_blocks) * 512;
     }

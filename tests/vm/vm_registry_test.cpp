@@ -12,8 +12,8 @@ namespace {
 std::unique_ptr<FakeDriver> fake() { return std::move(*FakeDriver::create({})); }
 
 TEST(VmRegistry, NamesAreUniqueAndFound) {
-  Worker worker;
   CacheBudget budget{0};
+  Worker worker; // goes first, as its last job may be what ends a VM
   VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
   const auto vm = vms.add("a", fake());
   ASSERT_TRUE(vm.has_value());
@@ -31,8 +31,8 @@ TEST(VmRegistry, NamesAreUniqueAndFound) {
 }
 
 TEST(VmRegistry, RefusesWhatIsNoFileName) {
-  Worker worker;
   CacheBudget budget{0};
+  Worker worker; // goes first, as its last job may be what ends a VM
   VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
   for (const std::string& name :
        {std::string{}, std::string{"."}, std::string{".."}, std::string{".vmemfs"}, std::string{"a/b"},
@@ -43,8 +43,8 @@ TEST(VmRegistry, RefusesWhatIsNoFileName) {
 }
 
 TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {
-  Worker worker;
   CacheBudget budget{0};
+  Worker worker; // goes first, as its last job may be what ends a VM
   VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
   std::atomic<int> removed{0};
   vms.set_callbacks({.changed = {}, .removed = [&](const Vm&) { ++removed; }});

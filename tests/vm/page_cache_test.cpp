@@ -809,7 +809,7 @@ TEST_F(PageCacheTest, OtherNumbersOfShards) {
   load_all(0, kPages);
   PageCache::Frame* const pinned = load_pinned(9999);
   PageCache::Frame* const claimed = claim_new(8888);
-  for (const std::uint64_t shards : {2, 4, 1, 3, 8, 1}) {
+  for (const std::uint64_t shards : {2U, 4U, 1U, 3U, 8U, 1U}) {
     cache_.set_limit(shards * PageCache::kShardPages * kPageSize);
     EXPECT_TRUE(is_filled(pinned, Gfn{9999}, kEpoch));
     for (std::uint64_t page = 0; page < kMany; ++page) {

@@ -88,8 +88,8 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
     clear_ledger();
     end_guard();
   } else {
-    if (!status->by_command) { // it stands for a reason of its own: nobody's pause keeps it, and none may end
-                               // it
+    // It stands for a reason of its own: nobody's pause keeps it, and none may end it.
+    if (!status->by_command) {
       in_doubt_ = false;
       clear_ledger();
       end_guard();
@@ -191,24 +191,32 @@ Result<Paused> Pauses::stop(RunControl& control, const std::function<void(PauseL
 }
 
 Result<Paused> Pauses::stop_running(RunControl& control) {
-  const auto paused = control.pause();
-  const auto now = paused ? ask_state(control) : Result<RunStatus>{tl::unexpected{paused.error()}};
-  if (now && !now->running) {
-    log::info("{}: paused", name_);
-    return Paused::by_us;
+  if (auto paused = control.pause(); !paused) {
+    return not_stopped(std::move(paused.error()));
   }
-  if (now) {
+  const auto now = ask_state(control);
+  if (now && now->running) {
     return fail(ErrorKind::busy, "vm", "it was paused, but somebody else let it run again at once");
   }
+  if (!now) { // it stands by the command's own word; pages are kept once that was asked
+    paused_since_ns_ = wall_ns();
+    look_soon();
+  }
+  log::info("{}: paused", name_);
+  return Paused::by_us;
+}
+
+/// A pause of ours failed. Where the command may have got through, the VM may still come to a stand, and
+/// nobody who was told of a failure would expect that.
+tl::unexpected<Error> Pauses::not_stopped(Error why) {
   clear_ledger();
-  if (now.error().kind == ErrorKind::timed_out || now.error().kind == ErrorKind::source_failed) {
-    // It may still come to a stand, and nobody who was told of a failure would expect that.
+  if (why.kind == ErrorKind::timed_out || why.kind == ErrorKind::source_failed) {
     in_doubt_ = true;
     later_(kTryAgainAfter, &Pauses::settle_in_turn);
   } else {
     end_guard();
   }
-  return tl::unexpected{now.error()};
+  return tl::unexpected{std::move(why)};
 }
 
 Result<void> Pauses::run(RunControl& control) {

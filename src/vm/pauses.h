@@ -92,6 +92,7 @@ private:
   void took_stand(Epoch::Value before);
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter);
   Result<Paused> stop_running(RunControl& control);
+  tl::unexpected<Error> not_stopped(Error why);
   Result<void> run(RunControl& control);
   Result<void> run_if_ours(RunControl& control);
   void settle();

@@ -242,8 +242,8 @@ void Vm::tell_cache_its_use() {
   const bool worth_it = settings.mode == CacheMode::on ||
                         (settings.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
   cache_share_.set_active(worth_it);
-  constexpr std::size_t kAheadShare =
-      4; // of the cache, so that reading ahead never drives out what is in use
+  // Of the cache, so that reading ahead never drives out what is in use.
+  constexpr std::size_t kAheadShare = 4;
   most_ahead_ = std::min(cheap_batch(cost), cache_share_.limit() / kAheadShare);
   cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
   cache_in_use_ = worth_it;

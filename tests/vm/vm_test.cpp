@@ -138,6 +138,15 @@ TEST_F(VmTest, APauseThatFailedAndCameAboutAllTheSameIsUndone) {
   EXPECT_TRUE(eventually([&] { return runs(); }));
 }
 
+TEST_F(VmTest, APauseWhoseOutcomeCanNotBeAskedIsOursAllTheSame) {
+  fault->fail_nth(FaultPoint::run_status, 2, ErrorKind::busy); // the look after the command
+  ASSERT_EQ(vm->pause(), Paused::by_us);
+  EXPECT_EQ(vm->pause_info().by, PausedBy::us);
+  EXPECT_EQ(guard.armed(), 1U);
+  vm->let_go();
+  EXPECT_TRUE(runs());
+}
+
 TEST_F(VmTest, AHoldThatCanNotBeEndedAtOnceIsEndedLater) {
   const auto hold = vm->hold();
   ASSERT_TRUE(hold.has_value());

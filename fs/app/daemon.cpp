@@ -3,6 +3,7 @@
 #include "drivers/all_drivers.h"
 #include "fs/app/background.h"
 #include "fs/app/guardian.h"
+#include "fs/fuse/own_dir.h"
 #include "fs/fuse/session.h"
 #include "util/fd_watcher.h"
 #include "util/log.h"
@@ -29,22 +30,22 @@ std::string directory_name(const VmSpec& spec, const Driver& driver) {
   return check_vm_name(own) ? own : spec.driver;
 }
 
-Result<std::shared_ptr<Vm>> attach(const VmSpec& spec, const VmOptions& vm_options, VmRegistry& vms,
+Result<std::shared_ptr<Vm>> attach(const VmSpec& spec, const VmOptionsTable& vm_options, VmRegistry& vms,
                                    const DriverContext& context) {
   auto driver = open_driver(spec, context);
   if (!driver) {
     return tl::unexpected{driver.error()};
   }
   std::string name = directory_name(spec, **driver);
-  return vms.add(std::move(name), std::move(*driver), vm_options);
+  const VmOptions& options = vm_options.of(name);
+  return vms.add(std::move(name), std::move(*driver), options);
 }
 
 /// Attaches every VM; what fails is said, and then nothing is mounted.
 bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContext& context) {
-  const VmOptions vm_options{.writable = options.writable, .cache_ttl = options.cache_ttl};
   bool good = true;
   for (const VmSpec& spec : options.vms) {
-    if (const auto vm = attach(spec, vm_options, vms, context)) {
+    if (const auto vm = attach(spec, options.vm_options, vms, context)) {
       log::debug("{}: attached by driver {}", (*vm)->name(), spec.driver);
     } else {
       log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
@@ -73,7 +74,8 @@ int serve(const MountOptions& options, Background& background) {
   Guardian guardian{watcher};
   CacheBudget cache_budget{options.cache_size};
   VmRegistry vms{{.notifier = notifier, .jobs = jobs, .cache_budget = cache_budget, .guard = &guardian}};
-  Tree tree{vms, {::getuid(), ::getgid()}};
+  const OwnDir own_dir{{.drivers = all_drivers()}};
+  Tree tree{vms, own_dir, {::getuid(), ::getgid()}};
   FileSystem file_system{tree};
   const StopAtEnd stop_jobs{jobs};
   const StopAtEnd stop_notifier{notifier};

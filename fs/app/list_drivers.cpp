@@ -1,6 +1,7 @@
 #include "fs/app/list_drivers.h"
 
 #include "drivers/all_drivers.h"
+#include "fs/files/driver_text.h"
 
 #include <fmt/format.h>
 #include <iostream>
@@ -12,8 +13,7 @@ int list_drivers(std::string_view name) {
   for (const DriverType* const type : all_drivers()) {
     if (name.empty() || type->name() == name) {
       found = true;
-      std::cout << fmt::format("{}: {}\n  example: --vm NAME={}\n{}\n", type->name(), type->summary(),
-                               type->example(), describe(type->params()));
+      std::cout << driver_text(*type) << '\n';
     }
   }
   if (!found) {

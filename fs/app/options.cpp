@@ -29,6 +29,7 @@ struct RawOptions {
   std::vector<std::string> positionals;
   std::vector<std::string> vms;
   std::vector<std::string> fuse;
+  bool no_discover = false;
   std::string cache_size = "64M";
   std::string cache_ttl = "0ms";
   MountOptions mount;
@@ -53,7 +54,7 @@ void take_fuse_options(RawOptions& raw, MountOptions& options) {
   for (const std::string& list : raw.fuse) {
     for (const std::string_view option : split(list, ',')) {
       if (option == "writable") {
-        options.writable = true;
+        options.vm_options.general.writable = true;
       } else if (option.starts_with(kCacheSize)) {
         raw.cache_size = option.substr(kCacheSize.size());
       } else if (option.starts_with(kCacheTtl)) {
@@ -74,7 +75,7 @@ void take_cache_options(const RawOptions& raw, MountOptions& options, std::vecto
   }
   const auto ttl = parse_duration(raw.cache_ttl);
   if (ttl && *ttl <= kLongestTtl) {
-    options.cache_ttl = *ttl;
+    options.vm_options.general.cache_ttl = *ttl;
   } else {
     problems.push_back(fmt::format("--cache-ttl: '{}' is no duration up to 1440m, as 100ms or 2s",
                                    printable(raw.cache_ttl)));
@@ -100,9 +101,10 @@ std::vector<std::string> finish(RawOptions& raw) {
   } else {
     raw.mount.mountpoint = std::filesystem::absolute(raw.positionals.back()).lexically_normal();
   }
-  if (raw.vms.empty()) {
-    problems.emplace_back(
-        "no VM is named; add --vm NAME=DRIVER:KEY=VALUE,... as --vm web01=qemu:qmp=/run/web01.qmp");
+  raw.mount.discover = !raw.no_discover;
+  if (raw.vms.empty() && !raw.mount.discover) {
+    problems.emplace_back("no VM is named; leave out --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... as "
+                          "--vm web01=qemu:qmp=/run/web01.qmp");
   }
   take_fuse_options(raw, raw.mount);
   take_cache_options(raw, raw.mount, problems);
@@ -129,7 +131,8 @@ CommandLine parse_command_line(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", raw.mount.foreground, "stay in the foreground, log to standard error");
   app.add_flag("-d,--debug", raw.mount.debug, "log every decision and request; implies -f");
-  app.add_flag("--writable", raw.mount.writable,
+  app.add_flag("--no-discover", raw.no_discover, "only the VMs that are named, none that is found");
+  app.add_flag("--writable", raw.mount.vm_options.general.writable,
                "let guest memory and registers be written (default: nothing is ever written)");
   app.add_option("--cache-size", raw.cache_size,
                  "memory for caching pages of paused VMs, for all together (default: 64M)")

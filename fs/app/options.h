@@ -3,8 +3,8 @@
 
 #include "core/error.h"
 #include "driver/params.h"
+#include "vm/vm_options.h"
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,14 +13,15 @@
 namespace vmemfs {
 
 struct MountOptions {
-  std::vector<VmSpec> vms;
+  std::vector<VmSpec> vms;               ///< must be there, else nothing is mounted
+  std::vector<VmSpec> wanted;            ///< are attached whenever they are there
+  bool discover = true;                  ///< VMs of this host are found and attached by themselves
   std::string mountpoint;                ///< absolute
   std::vector<std::string> fuse_options; ///< each one mount option
   bool foreground = false;
   bool debug = false;
-  bool writable = false;
   std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together
-  std::chrono::milliseconds cache_ttl{0};
+  VmOptionsTable vm_options;
 };
 
 struct ListDrivers {

@@ -20,15 +20,25 @@ enum class NodeKind : std::uint8_t {
   control,
   vcpus_dir,
   vcpu_dir,
-  regs
+  regs,
+  // Of the mount itself, of no VM:
+  own_dir,
+  own_control,
+  drivers_dir,
+  driver_file,
+  events,
+  stats
 };
-inline constexpr unsigned kNodeKindCount = 10;
+inline constexpr unsigned kNodeKindCount = 16;
+
+/// Lies under `.vmemfs/`, and belongs to no VM.
+[[nodiscard]] constexpr bool is_own(NodeKind kind) { return kind >= NodeKind::own_dir; }
 
 /// What a node of the tree is: 31 bits of VM, 8 bits of kind, 24 bits of vCPU in an inode number.
 struct NodeId {
   NodeKind kind = NodeKind::root;
-  VmId vm = 0;
-  VcpuId vcpu{};
+  VmId vm = 0;   ///< 0 for what is_own()
+  VcpuId vcpu{}; ///< for driver_file the number of the driver
 
   [[nodiscard]] constexpr fuse_ino_t ino() const {
     if (kind == NodeKind::root) {
@@ -43,7 +53,7 @@ struct NodeId {
       return NodeId{};
     }
     const auto kind = static_cast<unsigned>((ino >> 24U) & 0xffU);
-    if (kind == 0 || kind >= kNodeKindCount || (ino >> 32U) == 0) {
+    if (kind == 0 || kind >= kNodeKindCount || is_own(static_cast<NodeKind>(kind)) != ((ino >> 32U) == 0)) {
       return std::nullopt;
     }
     return NodeId{static_cast<NodeKind>(kind), static_cast<VmId>(ino >> 32U),
@@ -55,7 +65,7 @@ struct NodeId {
 
 [[nodiscard]] constexpr bool is_directory(NodeKind kind) {
   return kind == NodeKind::root || kind == NodeKind::vm_dir || kind == NodeKind::vcpus_dir ||
-         kind == NodeKind::vcpu_dir;
+         kind == NodeKind::vcpu_dir || kind == NodeKind::own_dir || kind == NodeKind::drivers_dir;
 }
 
 } // namespace vmemfs

@@ -55,7 +55,8 @@ std::optional<VcpuId> vcpu_by_name(std::string_view name, std::uint32_t vcpu_cou
 
 } // namespace
 
-Tree::Tree(VmRegistry& vms, TreeOptions options) : vms_{vms}, options_{options}, mounted_at_{now()} {}
+Tree::Tree(VmRegistry& vms, const OwnDir& own, TreeOptions options)
+    : vms_{vms}, own_{own}, options_{options}, mounted_at_{now()} {}
 
 Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
   auto vm = vms_.find(node.vm);
@@ -66,7 +67,13 @@ Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
 }
 
 Result<NodeId> Tree::look_up(NodeId directory, std::string_view name) const {
+  if (is_own(directory.kind)) {
+    return own_.look_up(directory, name);
+  }
   if (directory.kind == NodeKind::root) {
+    if (name == OwnDir::kName) {
+      return NodeId{NodeKind::own_dir, 0, {}};
+    }
     const auto vm = vms_.find(name);
     return vm != nullptr ? Result<NodeId>{NodeId{NodeKind::vm_dir, vm->id(), {}}} : no_such_file();
   }
@@ -91,8 +98,12 @@ Result<NodeId> Tree::look_up(NodeId directory, std::string_view name) const {
 }
 
 Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
+  if (is_own(directory.kind)) {
+    return own_.list(directory);
+  }
   std::vector<DirectoryEntry> entries;
   if (directory.kind == NodeKind::root) {
+    entries.push_back({std::string{OwnDir::kName}, {NodeKind::own_dir, 0, {}}});
     for (const auto& vm : vms_.all()) {
       entries.push_back({vm->name(), {NodeKind::vm_dir, vm->id(), {}}});
     }
@@ -142,7 +153,7 @@ Result<struct stat> Tree::attributes(NodeId node) const {
   attributes.st_gid = options_.gid;
   attributes.st_atim = attributes.st_mtim = attributes.st_ctim = mounted_at_;
   std::shared_ptr<Vm> vm;
-  if (node.kind != NodeKind::root) {
+  if (node.kind != NodeKind::root && !is_own(node.kind)) {
     auto found = vm_of(node);
     if (!found) {
       return tl::unexpected{found.error()};
@@ -152,6 +163,9 @@ Result<struct stat> Tree::attributes(NodeId node) const {
   if (is_directory(node.kind)) {
     attributes.st_mode = S_IFDIR | 0500U;
     attributes.st_nlink = 2;
+  } else if (is_own(node.kind)) {
+    attributes.st_mode = S_IFREG | (node.kind == NodeKind::own_control ? 0600U : 0400U);
+    attributes.st_nlink = 1;
   } else {
     describe_file(node, *vm, attributes);
   }
@@ -159,6 +173,9 @@ Result<struct stat> Tree::attributes(NodeId node) const {
 }
 
 Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
+  if (is_own(node.kind)) {
+    return own_.open(node, flags);
+  }
   auto found = vm_of(node);
   if (!found) {
     return tl::unexpected{found.error()};
@@ -192,7 +209,13 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
   case NodeKind::root:
   case NodeKind::vm_dir:
   case NodeKind::vcpus_dir:
-  case NodeKind::vcpu_dir: break;
+  case NodeKind::vcpu_dir:
+  case NodeKind::own_dir:
+  case NodeKind::own_control:
+  case NodeKind::drivers_dir:
+  case NodeKind::driver_file:
+  case NodeKind::events:
+  case NodeKind::stats: break;
   }
   return fail(ErrorKind::invalid, "fs", "a directory can't be opened as a file");
 }

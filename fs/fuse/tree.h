@@ -3,7 +3,9 @@
 
 #include "core/error.h"
 #include "fs/files/open_file.h"
+#include "fs/fuse/directory_entry.h"
 #include "fs/fuse/node_id.h"
+#include "fs/fuse/own_dir.h"
 #include "vm/vm_registry.h"
 
 #include <memory>
@@ -19,15 +21,10 @@ struct TreeOptions {
   gid_t gid;
 };
 
-struct DirectoryEntry {
-  std::string name;
-  NodeId node;
-};
-
-/// Thread-safe. Knows the VMs through the registry alone, which must outlive it.
+/// Thread-safe. Knows the VMs through the registry alone; that and `own` must outlive it.
 class Tree {
 public:
-  Tree(VmRegistry& vms, TreeOptions options);
+  Tree(VmRegistry& vms, const OwnDir& own, TreeOptions options);
 
   [[nodiscard]] Result<NodeId> look_up(NodeId directory, std::string_view name) const;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list(NodeId directory) const;
@@ -40,6 +37,7 @@ private:
   void describe_file(NodeId node, Vm& vm, struct stat& attributes) const;
 
   VmRegistry& vms_;
+  const OwnDir& own_;
   const TreeOptions options_;
   const timespec mounted_at_;
 };

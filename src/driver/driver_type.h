@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/text.h"
+#include "driver/discovery.h"
 #include "driver/driver.h"
 #include "driver/params.h"
 
@@ -31,6 +32,12 @@ public:
   [[nodiscard]] virtual std::span<const ParamSpec> params() const = 0;
   /// A complete example of `DRIVER:PARAMS`.
   [[nodiscard]] virtual std::string_view example() const = 0;
+
+  /// Whether it works on this host at all; the error says why not and what helps.
+  [[nodiscard]] virtual Result<void> available() const { return {}; }
+
+  /// Finds the VMs of this host by itself; null where the user has to name them.
+  [[nodiscard]] virtual std::unique_ptr<Discovery> discovery() const { return nullptr; }
 
   [[nodiscard]] virtual Result<std::unique_ptr<Driver>> open(const Params& params,
                                                              const DriverContext& context) const = 0;

@@ -12,6 +12,7 @@
 #include "vm/page_cache.h"
 #include "vm/pause_guard.h"
 #include "vm/pauses.h"
+#include "vm/vm_options.h"
 
 #include <atomic>
 #include <chrono>
@@ -39,11 +40,6 @@ struct VmServices {
   /// Returns when no cache outside of this library, as the kernel's, holds memory of the VM any more, or
   /// after a while. Not called on a thread of `changed`.
   std::function<void(VmId)> drop_outer_caches;
-};
-
-struct VmOptions {
-  bool writable = false;
-  std::chrono::milliseconds cache_ttl{0};
 };
 
 /// Thread-safe. Control operations and writes take turns; reads don't wait for them. Held by shared_ptr, as

@@ -15,9 +15,12 @@ bool is_mountpoint(const std::string& path) {
          here.st_dev != above.st_dev;
 }
 
-Mount::Mount(const std::vector<std::string>& args) {
+Mount::Mount(const std::vector<std::string>& args, Discover discover) {
   std::filesystem::create_directory(path());
   std::vector<std::string> command{VMEMFS_PROGRAM, "-f"};
+  if (discover == Discover::off) {
+    command.emplace_back("--no-discover");
+  }
   command.insert(command.end(), args.begin(), args.end());
   command.push_back(path());
   daemon_ = std::make_unique<ChildProcess>(command, dir_ / "log");

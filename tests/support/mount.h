@@ -10,11 +10,14 @@
 
 namespace vmemfs::test {
 
+/// Whether the mount shows VMs that nobody named. Guests of other tests run beside, so most want none.
+enum class Discover : unsigned char { off, on };
+
 class Mount {
 public:
   /// `args` are options of vmemfs, without the mountpoint. Throws, with what the daemon said, where
   /// the mount does not appear.
-  explicit Mount(const std::vector<std::string>& args);
+  explicit Mount(const std::vector<std::string>& args, Discover discover = Discover::off);
   ~Mount(); ///< unmounts
 
   [[nodiscard]] std::string path() const { return dir_ / "mnt"; }

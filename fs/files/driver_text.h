@@ -1,0 +1,12 @@
+// What a driver is and takes, in words: `vmemfs drivers` and `.vmemfs/drivers/NAME`.
+#pragma once
+
+#include "driver/driver_type.h"
+
+#include <string>
+
+namespace vmemfs {
+
+[[nodiscard]] std::string driver_text(const DriverType& type);
+
+} // namespace vmemfs

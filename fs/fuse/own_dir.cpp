@@ -1,0 +1,52 @@
+#include "fs/fuse/own_dir.h"
+
+#include "fs/files/driver_text.h"
+#include "fs/files/text_file.h"
+
+#include <algorithm>
+#include <fcntl.h>
+
+namespace vmemfs {
+namespace {
+
+tl::unexpected<Error> no_such_file() { return fail(ErrorKind::not_found, "fs", "no such file"); }
+
+} // namespace
+
+Result<NodeId> OwnDir::look_up(NodeId directory, std::string_view name) const {
+  const auto entries = list(directory);
+  if (!entries) {
+    return tl::unexpected{entries.error()};
+  }
+  const auto found = std::ranges::find(*entries, name, &DirectoryEntry::name);
+  return found != entries->end() ? Result<NodeId>{found->node} : no_such_file();
+}
+
+Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
+  if (directory.kind == NodeKind::own_dir) {
+    return std::vector<DirectoryEntry>{
+        {"drivers", {NodeKind::drivers_dir, 0, {}}},
+    };
+  }
+  if (directory.kind != NodeKind::drivers_dir) {
+    return fail(ErrorKind::invalid, "fs", "not a directory");
+  }
+  std::vector<DirectoryEntry> entries;
+  for (std::uint32_t i = 0; i < services_.drivers.size(); ++i) {
+    entries.push_back({std::string{services_.drivers[i]->name()}, {NodeKind::driver_file, 0, VcpuId{i}}});
+  }
+  return entries;
+}
+
+Result<std::unique_ptr<OpenFile>> OwnDir::open(NodeId node, int flags) const {
+  if ((flags & O_ACCMODE) != O_RDONLY) {
+    return fail(ErrorKind::read_only, "fs", "this file takes no writes");
+  }
+  if (node.kind == NodeKind::driver_file && node.vcpu.value() < services_.drivers.size()) {
+    const DriverType& type = *services_.drivers[node.vcpu.value()];
+    return std::make_unique<TextFile>([&type]() -> Result<std::string> { return driver_text(type); });
+  }
+  return no_such_file();
+}
+
+} // namespace vmemfs

@@ -1,0 +1,37 @@
+// `.vmemfs/`: what belongs to the mount and to no VM. A part of the tree; see there.
+#pragma once
+
+#include "core/error.h"
+#include "driver/driver_type.h"
+#include "fs/files/open_file.h"
+#include "fs/fuse/directory_entry.h"
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs {
+
+/// What the files here show and steer. All outlive the directory.
+struct OwnDirServices {
+  std::span<const DriverType* const> drivers;
+};
+
+/// Thread-safe. Its nodes are those of which is_own() is true.
+class OwnDir {
+public:
+  static constexpr std::string_view kName = ".vmemfs";
+
+  explicit OwnDir(OwnDirServices services) : services_{services} {}
+
+  [[nodiscard]] Result<NodeId> look_up(NodeId directory, std::string_view name) const;
+  [[nodiscard]] Result<std::vector<DirectoryEntry>> list(NodeId directory) const;
+  /// `flags` as of open(2).
+  [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(NodeId node, int flags) const;
+
+private:
+  const OwnDirServices services_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,33 @@
+// How a kind of driver finds VMs by itself.
+#pragma once
+
+#include "core/error.h"
+
+#include <string>
+#include <vector>
+
+namespace vmemfs {
+
+/// A VM that runs, and what it takes to open it. Nothing here is trusted: names are the VM owner's choice.
+struct FoundVm {
+  std::string key;    ///< names this very VM among all that the driver ever finds; as VmIdentity::key
+  std::string name;   ///< as the hypervisor has it; may be empty
+  std::string uuid;   ///< may be empty
+  std::string number; ///< what tells VMs of one name apart, fit for a file name: pid, domain id
+  std::string params; ///< as after `DRIVER:`
+};
+
+class Discovery {
+public:
+  Discovery() = default;
+  Discovery(const Discovery&) = delete;
+  Discovery& operator=(const Discovery&) = delete;
+  virtual ~Discovery() = default;
+
+  /// All VMs that there are now, the oldest first. Called about twice a second, by one thread at a time, so
+  /// it has to be cheap, and it asks no VM and no monitor: a driver that hears of changes keeps the list and
+  /// answers from it. A VM may be listed before it can be opened.
+  [[nodiscard]] virtual Result<std::vector<FoundVm>> look() = 0;
+};
+
+} // namespace vmemfs

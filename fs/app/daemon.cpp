@@ -3,6 +3,10 @@
 #include "drivers/all_drivers.h"
 #include "fs/app/background.h"
 #include "fs/app/guardian.h"
+#include "fs/app/mounter.h"
+#include "fs/app/privileges.h"
+#include "fs/app/service_notify.h"
+#include "fs/fuse/fuse_mount.h"
 #include "fs/fuse/own_dir.h"
 #include "fs/fuse/session.h"
 #include "util/fd_watcher.h"
@@ -67,7 +71,15 @@ private:
   Worker& worker_;
 };
 
-int serve(const MountOptions& options, Background& background) {
+void log_privileges(const PrivilegeReport& report) {
+  log::info("{}", report.summary);
+  for (const std::string& problem : report.problems) {
+    log::warning("{}", problem);
+  }
+}
+
+int serve(const MountOptions& options, Background& background, Mounter& mounter,
+          const PrivilegeReport& privileges, const ServiceNotify& service) {
   FdWatcher watcher;
   Worker notifier;
   Worker jobs{kJobThreads};
@@ -82,9 +94,12 @@ int serve(const MountOptions& options, Background& background) {
   if (!attach_all(options, vms, {watcher, jobs})) {
     return kFailed;
   }
-  const auto session = Session::mount(file_system, options.mountpoint, options.fuse_options, options.debug);
-  if (!session) {
-    log::error("{}", session.error().message());
+  const auto session = Session::create(file_system, options.fuse_options, options.debug);
+  const auto mounted = session.and_then([&](const std::unique_ptr<Session>& created) {
+    return mounter.mount().and_then([&](UniqueFd device) { return created->connect(std::move(device)); });
+  });
+  if (!mounted) {
+    log::error("{}", mounted.error().message());
     return kFailed;
   }
   notifier.post([&vms, mount = session->get()] {
@@ -96,13 +111,20 @@ int serve(const MountOptions& options, Background& background) {
                        .removed = [mount](const Vm& vm) { mount->forget_name(vm.name()); }});
   });
   background.ready();
+  log_privileges(privileges);
+  service.ready();
 
   const auto served = (*session)->serve();
+  service.stopping();
+  if ((*session)->unmounted()) {
+    mounter.forget(); // somebody else may be mounting there already
+  }
   for (const auto& vm : vms.all()) {
     vm->let_go();
   }
   jobs.stop();
   notifier.stop(); // it may be telling the session things
+  mounter.unmount();
   if (!served) {
     log::error("{}", served.error().message());
     return kFailed;
@@ -126,7 +148,14 @@ int run_daemon(const MountOptions& options) {
       return *exit_code;
     }
   }
-  return serve(options, background);
+  auto mounter = Mounter::start({options.mountpoint, options.fuse_options});
+  if (!mounter) {
+    log::error("{}", mounter.error().message());
+    return kFailed;
+  }
+  const auto service = ServiceNotify::from_environment();
+  const PrivilegeReport privileges = give_up_privileges();
+  return serve(options, background, *mounter, privileges, service);
 }
 
 } // namespace vmemfs

@@ -1,9 +1,10 @@
 #include "fs/fuse/session.h"
 
-#include <cerrno>
+#include "fs/fuse/fuse_args.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
+#include <poll.h>
 
 namespace vmemfs {
 namespace {
@@ -13,79 +14,47 @@ namespace {
 constexpr unsigned kMostThreads = 64;
 constexpr unsigned kIdleThreads = 4;
 
-struct FuseArgs {
-  FuseArgs() = default;
-  FuseArgs(const FuseArgs&) = delete;
-  FuseArgs& operator=(const FuseArgs&) = delete;
-  ~FuseArgs() { fuse_opt_free_args(&args); }
-  void add(const std::string& arg) { fuse_opt_add_arg(&args, arg.c_str()); }
-
-  fuse_args args{0, nullptr, 0};
-};
-
 } // namespace
 
-Result<void> check_mountpoint(const std::string& mountpoint) {
-  struct stat status {};
-  if (::stat(mountpoint.c_str(), &status) != 0) {
-    if (errno == ENOTCONN) {
-      return fail(ErrorKind::busy, "mount",
-                  fmt::format("'{}' is a dead mount whose daemon has ended; run: fusermount3 -u '{}'",
-                              mountpoint, mountpoint));
-    }
-    if (errno == ENOENT) {
-      return fail(ErrorKind::not_found, "mount",
-                  fmt::format("there is no directory '{}'; run: mkdir '{}'", mountpoint, mountpoint));
-    }
-    return fail_errno(errno, "mount", fmt::format("can't look at '{}'", mountpoint));
-  }
-  if (!S_ISDIR(status.st_mode)) {
-    return fail(ErrorKind::invalid, "mount", fmt::format("'{}' is no directory", mountpoint));
-  }
-  return {};
-}
-
-Result<std::unique_ptr<Session>> Session::mount(FileSystem& file_system, const std::string& mountpoint,
-                                                const std::vector<std::string>& options, bool debug) {
-  FuseArgs args;
-  args.add("vmemfs");
+Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
+                                                 const std::vector<std::string>& options, bool debug) {
+  FuseArgs args{options};
   if (debug) {
     args.add("-d");
   }
-  // With default_permissions the kernel holds everybody to owner and mode, also under allow_other.
-  args.add("-ofsname=vmemfs,subtype=vmemfs,default_permissions");
-  for (const std::string& option : options) {
-    args.add("-o" + option);
-  }
   fuse_session* const session =
-      fuse_session_new(&args.args, &operations(), sizeof(fuse_lowlevel_ops), &file_system);
+      fuse_session_new(args.get(), &operations(), sizeof(fuse_lowlevel_ops), &file_system);
   if (session == nullptr) {
     return fail(ErrorKind::invalid, "mount",
                 fmt::format("libfuse refused the options (-o {}); its own message stands above",
                             fmt::join(options, ",")));
   }
-  std::unique_ptr<Session> mounted{new Session{session}};
+  std::unique_ptr<Session> created{new Session{session}};
   if (fuse_set_signal_handlers(session) != 0) {
     return fail(ErrorKind::source_failed, "mount", "can't set signal handlers");
   }
-  mounted->handlers_set_ = true;
-  if (fuse_session_mount(session, mountpoint.c_str()) != 0) {
-    return fail(ErrorKind::permission, "mount",
-                fmt::format("can't mount on '{}' (libfuse's own message stands above); it takes /dev/fuse, "
-                            "the package fuse3, and a directory that is yours",
-                            mountpoint));
-  }
-  mounted->mounted_ = true;
-  return mounted;
+  created->handlers_set_ = true;
+  return created;
 }
 
 Session::~Session() {
-  if (mounted_) {
-    fuse_session_unmount(session_.get());
-  }
   if (handlers_set_) {
     fuse_remove_signal_handlers(session_.get());
   }
+}
+
+// By this name libfuse takes a device that somebody else has mounted, and then leaves unmounting to them.
+Result<void> Session::connect(UniqueFd device) {
+  if (fuse_session_mount(session_.get(), fmt::format("/dev/fd/{}", device.get()).c_str()) != 0) {
+    return fail(ErrorKind::source_failed, "mount", "libfuse does not take the mounted /dev/fuse");
+  }
+  static_cast<void>(device.release()); // closed with the session
+  return {};
+}
+
+bool Session::unmounted() const {
+  pollfd device{fuse_session_fd(session_.get()), 0, 0};
+  return ::poll(&device, 1, 0) == 1 && (device.revents & POLLERR) != 0;
 }
 
 Result<void> Session::serve() {

@@ -1,9 +1,10 @@
-// One mount: libfuse's session, from mounting to unmounting.
+// Serving a mount: libfuse's session. Mounting and unmounting: fs/fuse/fuse_mount.h, fs/app/mounter.h.
 #pragma once
 
 #include "core/error.h"
 #include "fs/fuse/node_id.h"
 #include "fs/fuse/operations.h"
+#include "util/unique_fd.h"
 
 #include <fuse_lowlevel.h>
 #include <memory>
@@ -14,16 +15,21 @@ namespace vmemfs {
 
 class Session {
 public:
-  /// Mounts. `options` are FUSE mount options, one each, as "allow_other". `file_system` must outlive
-  /// the session.
-  static Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const std::string& mountpoint,
-                                                const std::vector<std::string>& options, bool debug);
-  ~Session(); ///< unmounts
+  /// Not mounted yet. `options` as for FuseArgs. `file_system` must outlive the session.
+  static Result<std::unique_ptr<Session>> create(FileSystem& file_system,
+                                                 const std::vector<std::string>& options, bool debug);
+  ~Session(); ///< lets go of the device: what is still open of the mount fails from then on
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  /// The mount to serve, by its device: see mount_fuse(). Who mounted it unmounts it. Once.
+  [[nodiscard]] Result<void> connect(UniqueFd device);
+
   /// Answers the kernel until somebody unmounts or SIGTERM, SIGINT or SIGHUP comes.
   [[nodiscard]] Result<void> serve();
+
+  /// There is no mount any more, nor an open file of it.
+  [[nodiscard]] bool unmounted() const;
 
   // Tell the kernel to forget. Never call these on a thread that answers requests: they may wait for
   // reads in flight.
@@ -38,10 +44,6 @@ private:
   };
   std::unique_ptr<fuse_session, Destroy> session_;
   bool handlers_set_ = false;
-  bool mounted_ = false;
 };
-
-/// Why the directory can't be mounted on, if it can't, and what helps.
-[[nodiscard]] Result<void> check_mountpoint(const std::string& mountpoint);
 
 } // namespace vmemfs

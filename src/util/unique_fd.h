@@ -22,6 +22,9 @@ public:
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
+  /// Whose it is then must close it.
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+
   void reset(int fd = -1) {
     if (fd_ >= 0) {
       ::close(fd_);

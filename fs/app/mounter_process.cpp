@@ -1,0 +1,189 @@
+#include "fs/app/mounter_process.h"
+
+#include "fs/app/capabilities.h"
+#include "fs/app/mount_table.h"
+#include "fs/app/mounter_message.h"
+#include "fs/fuse/fuse_mount.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <memory>
+#include <spawn.h>
+#include <string_view>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kFirstOther = STDERR_FILENO + 1;
+
+/// A mount of ours, by the path that the table of mounts has.
+struct OwnMount {
+  MountTable table;
+  std::string path;
+  MountIdentity identity;
+};
+
+/// What ends a process that does not mind: from its terminal, its service manager or its peer.
+void ignore_signals() {
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM}) {
+    ::signal(signal, SIG_IGN);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+}
+
+void close_all_but(int fd) {
+  if (fd > kFirstOther) {
+    ::close_range(kFirstOther, static_cast<unsigned>(fd) - 1, 0);
+  }
+  ::close_range(static_cast<unsigned>(fd) + 1, ~0U, 0);
+}
+
+/// libfuse has said what it had to say.
+void leave_standard_streams() {
+  const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (!null || ::dup2(null.get(), standard) < 0) {
+      ::close(standard);
+    }
+  }
+}
+
+/// Symbolic links resolved; before mounting, as afterwards the path may lead into the mount.
+std::string real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real{::realpath(path.c_str(), nullptr), &std::free};
+  return real ? real.get() : path;
+}
+
+/// With the right to unmount none of the others is needed any more; without, it takes fusermount3, which gets
+/// its rights by being executed.
+void keep_what_unmounting_takes() {
+  constexpr std::array kNeeded{CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH};
+  if (may(CAP_SYS_ADMIN) && keep_capabilities(kNeeded)) {
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  }
+}
+
+void send_device(int socket, int device) {
+  char done = kMounterDone;
+  iovec part{&done, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &device, sizeof(device));
+  static_cast<void>(::sendmsg(socket, &message, MSG_NOSIGNAL)); // fails if the daemon has ended: seen next
+}
+
+void send_error(int socket, const Error& error) {
+  const std::string text = static_cast<char>(error.kind) + error.text;
+  static_cast<void>(::send(socket, text.data(), text.size(), MSG_NOSIGNAL));
+}
+
+void run_fusermount(std::string path) {
+  std::string program{"fusermount3"};
+  std::string options{"-uqz"};
+  std::string end{"--"};
+  std::array<char*, 5> arguments{program.data(), options.data(), end.data(), path.data(), nullptr};
+  pid_t pid = 0;
+  if (::posix_spawnp(&pid, program.c_str(), nullptr, nullptr, arguments.data(), environ) == 0) {
+    ::waitpid(pid, nullptr, 0);
+  }
+}
+
+void force_unmount(const std::string& path) {
+  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+    run_fusermount(path);
+  }
+}
+
+void unmount(const OwnMount& own) {
+  // Somebody else may have unmounted it, and mounted there again.
+  if (own.table.mounted_on(own.path) == own.identity) {
+    force_unmount(own.path);
+  }
+}
+
+tl::unexpected<Error> not_in_table(const std::string& path) {
+  return fail(
+      ErrorKind::source_failed, "mount",
+      fmt::format("what was mounted on '{}' is not in /proc/self/mountinfo, so it was unmounted again",
+                  path));
+}
+
+/// Mounts, and hands the device to the daemon: it must not be open here, or else the mount would not be dead
+/// when the daemon is.
+Result<OwnMount> mount(int socket, const MountWish& wish) {
+  std::string path = real_path(wish.mountpoint);
+  auto table = MountTable::open();
+  if (!table) {
+    return tl::unexpected{std::move(table.error())};
+  }
+  const auto device = mount_fuse(wish.mountpoint, wish.options);
+  if (!device) {
+    return tl::unexpected{device.error()};
+  }
+  auto identity = table->mounted_on(path);
+  if (!identity) {
+    force_unmount(path); // it was mounted just now: ours
+    return not_in_table(path);
+  }
+  leave_standard_streams();
+  keep_what_unmounting_takes();
+  send_device(socket, device->get());
+  return OwnMount{std::move(*table), std::move(path), std::move(*identity)};
+}
+
+/// The next request; an ended daemon wants to be unmounted.
+MounterRequest hear(int socket) {
+  char request = 0;
+  ssize_t size = 0;
+  do {
+    size = ::recv(socket, &request, 1, 0);
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+  return size == 1 ? static_cast<MounterRequest>(request) : MounterRequest::unmount;
+}
+
+} // namespace
+
+int run_mounter(UniqueFd socket, const MountWish& wish) {
+  ignore_signals();
+  ::setsid();
+  close_all_but(socket.get());
+  static_cast<void>(!::chdir("/"));
+  ::prctl(PR_SET_NAME, kMounterProcessName.data());
+  if (hear(socket.get()) != MounterRequest::mount) {
+    return 0;
+  }
+  const auto own = mount(socket.get(), wish);
+  if (!own) {
+    send_error(socket.get(), own.error());
+    return kFailed;
+  }
+  if (hear(socket.get()) != MounterRequest::forget) {
+    unmount(*own);
+  }
+  return 0;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,84 @@
+#include "fs/app/privileges.h"
+
+#include "fs/app/capabilities.h"
+#include "fs/app/system_call_filter.h"
+
+#include <array>
+#include <cerrno>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <system_error>
+
+namespace vmemfs {
+namespace {
+
+/// packaging/vmemfs.service has the same, and CAP_SYS_ADMIN for mounting.
+constexpr std::array kNeededCapabilities{
+    CAP_SYS_PTRACE,         // process_vm_readv, pidfd_getfd, /proc/PID/{fd,mem,pagemap,smaps} of other users
+    CAP_DAC_OVERRIDE,       // their monitors, memory files and dumps
+    CAP_CHECKPOINT_RESTORE, // /proc/PID/map_files: memory files that the VMM has closed
+};
+
+std::string last_error() { return std::generic_category().message(errno); }
+
+void raise_file_limit(PrivilegeReport& report) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return;
+  }
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    report.problems.push_back(fmt::format("can't raise the limit on open files: {}", last_error()));
+  }
+}
+
+void keep_memory_to_ourselves(PrivilegeReport& report) {
+  const rlimit none{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    report.problems.push_back(
+        fmt::format("a core dump or a tracer may get at guest memory in our buffers: {}", last_error()));
+  }
+}
+
+void gain_nothing(PrivilegeReport& report) {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    report.problems.push_back(
+        fmt::format("programs may still be executed with more rights: {}", last_error()));
+  }
+}
+
+std::string drop_capabilities(PrivilegeReport& report) {
+  auto kept = keep_capabilities(kNeededCapabilities);
+  if (!kept) {
+    report.problems.push_back(kept.error().text);
+    return "more capabilities than needed";
+  }
+  return kept->empty() ? "no capabilities" : fmt::format("capabilities {}", *kept);
+}
+
+std::string filter_system_calls(PrivilegeReport& report) {
+  const auto refused = refuse_unused_system_calls();
+  if (!refused) {
+    report.problems.push_back(refused.error().text);
+    return {};
+  }
+  return fmt::format(", {} system calls refused", *refused);
+}
+
+} // namespace
+
+PrivilegeReport give_up_privileges() {
+  PrivilegeReport report;
+  raise_file_limit(report);
+  const std::string capabilities = drop_capabilities(report);
+  keep_memory_to_ourselves(report);
+  gain_nothing(report);
+  const std::string calls = filter_system_calls(report);
+  report.summary = fmt::format("runs with {}{}", capabilities, calls);
+  return report;
+}
+
+} // namespace vmemfs

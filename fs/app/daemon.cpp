@@ -15,6 +15,7 @@
 #include "vm/cache_budget.h"
 #include "vm/vm_registry.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -71,6 +72,13 @@ private:
   Worker& worker_;
 };
 
+/// Whoever may use a file of a VM has to come through the root directory.
+mode_t root_mode(const MountOptions& options) {
+  const bool for_others =
+      std::ranges::find(options.fuse_options, "allow_other") != options.fuse_options.end();
+  return for_others ? TreeOptions::kRootForAll : TreeOptions::kRootForMounter;
+}
+
 void log_privileges(const PrivilegeReport& report) {
   log::info("{}", report.summary);
   for (const std::string& problem : report.problems) {
@@ -87,7 +95,7 @@ int serve(const MountOptions& options, Background& background, Mounter& mounter,
   CacheBudget cache_budget{options.cache_size};
   VmRegistry vms{{.notifier = notifier, .jobs = jobs, .cache_budget = cache_budget, .guard = &guardian}};
   const OwnDir own_dir{{.drivers = all_drivers()}};
-  Tree tree{vms, own_dir, {::getuid(), ::getgid()}};
+  Tree tree{vms, own_dir, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree};
   const StopAtEnd stop_jobs{jobs};
   const StopAtEnd stop_notifier{notifier};
@@ -116,9 +124,6 @@ int serve(const MountOptions& options, Background& background, Mounter& mounter,
 
   const auto served = (*session)->serve();
   service.stopping();
-  if ((*session)->unmounted()) {
-    mounter.forget(); // somebody else may be mounting there already
-  }
   for (const auto& vm : vms.all()) {
     vm->let_go();
   }

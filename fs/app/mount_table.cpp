@@ -50,6 +50,16 @@ std::optional<Entry> parse_entry(std::string_view line, std::string_view path) {
   return Entry{{static_cast<int>(*id), std::string{fields[2]}}, static_cast<int>(*parent)};
 }
 
+std::vector<Entry> entries_on(std::string_view mountinfo, std::string_view path) {
+  std::vector<Entry> there;
+  for (const std::string_view line : split(mountinfo, '\n')) {
+    if (auto entry = parse_entry(line, path)) {
+      there.push_back(std::move(*entry));
+    }
+  }
+  return there;
+}
+
 /// From its start on: the kernel then makes it anew. As far as it can be read.
 std::string whole_text(int fd) {
   constexpr std::size_t kChunk = 64 << 10;
@@ -67,17 +77,17 @@ std::string whole_text(int fd) {
 } // namespace
 
 std::optional<MountIdentity> find_mount(std::string_view mountinfo, std::string_view path) {
-  std::vector<Entry> there;
-  for (const std::string_view line : split(mountinfo, '\n')) {
-    if (auto entry = parse_entry(line, path)) {
-      there.push_back(std::move(*entry));
-    }
-  }
+  const auto there = entries_on(mountinfo, path);
   // The order of the lines tells nothing; a mount on top of another has that one for its parent.
   const auto top = std::ranges::find_if(there, [&](const Entry& entry) {
     return std::ranges::find(there, entry.mount.id, &Entry::parent) == there.end();
   });
   return top == there.end() ? std::nullopt : std::optional{top->mount};
+}
+
+bool has_mount(std::string_view mountinfo, const MountIdentity& mount, std::string_view path) {
+  const auto there = entries_on(mountinfo, path);
+  return std::ranges::find(there, mount, &Entry::mount) != there.end();
 }
 
 Result<MountTable> MountTable::open() {
@@ -90,6 +100,10 @@ Result<MountTable> MountTable::open() {
 
 std::optional<MountIdentity> MountTable::mounted_on(std::string_view path) const {
   return find_mount(whole_text(file_.get()), path);
+}
+
+bool MountTable::has(const MountIdentity& mount, std::string_view path) const {
+  return has_mount(whole_text(file_.get()), mount, path);
 }
 
 } // namespace vmemfs

@@ -11,7 +11,8 @@
 
 namespace vmemfs {
 
-/// One mount of this mount namespace. As long as it is there, no other has the same device.
+/// One mount of this mount namespace. As long as it is there, no other has the same numbers;
+/// afterwards the next one may.
 struct MountIdentity {
   int id = 0;
   std::string device; ///< "0:52"
@@ -24,12 +25,18 @@ struct MountIdentity {
 /// nothing.
 [[nodiscard]] std::optional<MountIdentity> find_mount(std::string_view mountinfo, std::string_view path);
 
+/// Is this mount on `path`, uppermost or not?
+[[nodiscard]] bool has_mount(std::string_view mountinfo, const MountIdentity& mount, std::string_view path);
+
 /// The mounts that there are now. The file is kept open: what was mounted meanwhile may lie over its path.
 class MountTable {
 public:
   static Result<MountTable> open();
 
   [[nodiscard]] std::optional<MountIdentity> mounted_on(std::string_view path) const;
+  [[nodiscard]] bool has(const MountIdentity& mount, std::string_view path) const;
+  /// POLLPRI and POLLERR tell once of every change.
+  [[nodiscard]] int fd() const { return file_.get(); }
 
 private:
   explicit MountTable(UniqueFd file) : file_{std::move(file)} {}

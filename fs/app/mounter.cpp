@@ -61,11 +61,6 @@ Answer receive(int socket) {
   return {std::move(text), size > 0 ? descriptor_in(message) : UniqueFd{}};
 }
 
-bool send(int socket, MounterRequest request) {
-  const auto byte = static_cast<char>(request);
-  return ::send(socket, &byte, 1, MSG_NOSIGNAL) == 1;
-}
-
 } // namespace
 
 Result<Mounter> Mounter::start(const MountWish& wish) {
@@ -93,7 +88,7 @@ Mounter::Mounter(Mounter&& other) noexcept
 Mounter::~Mounter() { unmount(); }
 
 Result<UniqueFd> Mounter::mount() {
-  if (!send(socket_.get(), MounterRequest::mount)) {
+  if (::send(socket_.get(), &kMounterRequest, 1, MSG_NOSIGNAL) != 1) {
     return no_answer();
   }
   Answer answer = receive(socket_.get());
@@ -108,15 +103,11 @@ Result<UniqueFd> Mounter::mount() {
                               "no room for one more open file; raise the limit (ulimit -n)");
 }
 
-void Mounter::forget() { finish(MounterRequest::forget); }
-void Mounter::unmount() { finish(MounterRequest::unmount); }
-
-/// Its answer is that it closes the socket.
-void Mounter::finish(MounterRequest request) {
+void Mounter::unmount() {
   if (!socket_) {
     return;
   }
-  static_cast<void>(send(socket_.get(), request)); // fails if it has been killed
+  ::shutdown(socket_.get(), SHUT_WR);
   pollfd end{socket_.get(), POLLIN, 0};
   if (::poll(&end, 1, kEndLimitMs) == 1) {
     ::waitpid(pid_, nullptr, 0);

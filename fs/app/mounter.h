@@ -15,8 +15,6 @@
 
 namespace vmemfs {
 
-enum class MounterRequest : char;
-
 /// What is to be mounted where.
 struct MountWish {
   std::string mountpoint;           ///< absolute
@@ -35,15 +33,12 @@ public:
   /// The /dev/fuse of the fresh mount.
   [[nodiscard]] Result<UniqueFd> mount();
 
-  /// What mount() made is not there any more: from now on nothing is to be unmounted. The process ends.
-  void forget();
   /// Unmounts what mount() made, if it is still there, without waiting for those who use it. The process
   /// ends.
   void unmount();
 
 private:
   Mounter(pid_t pid, UniqueFd socket) : pid_{pid}, socket_{std::move(socket)} {}
-  void finish(MounterRequest request);
 
   pid_t pid_;
   UniqueFd socket_; ///< empty: the process was told to end

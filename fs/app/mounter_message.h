@@ -8,11 +8,11 @@ namespace vmemfs {
 /// What the process calls itself (comm).
 inline constexpr std::string_view kMounterProcessName = "vmemfs-mount";
 
-/// From the daemon, one character each. An end without any of the last two counts as kUnmount.
-enum class MounterRequest : char { mount = 'm', unmount = 'u', forget = 'f' };
+/// From the daemon: to mount. To unmount it closes its end, or has ended.
+inline constexpr char kMounterRequest = 'm';
 
 /// To the daemon: this, with the device where it was mounted; or else the ErrorKind as one character and then
-/// the text of the error.
+/// the text of the error. When all is done the process ends.
 inline constexpr char kMounterDone = '\x7f';
 
 } // namespace vmemfs

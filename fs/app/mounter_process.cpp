@@ -15,6 +15,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <memory>
+#include <poll.h>
 #include <spawn.h>
 #include <string_view>
 #include <sys/mount.h>
@@ -118,7 +119,7 @@ void force_unmount(const std::string& path) {
 }
 
 void unmount(const OwnMount& own) {
-  // Somebody else may have unmounted it, and mounted there again.
+  // Somebody else may have mounted something over it.
   if (own.table.mounted_on(own.path) == own.identity) {
     force_unmount(own.path);
   }
@@ -154,14 +155,32 @@ Result<OwnMount> mount(int socket, const MountWish& wish) {
   return OwnMount{std::move(*table), std::move(path), std::move(*identity)};
 }
 
-/// The next request; an ended daemon wants to be unmounted.
-MounterRequest hear(int socket) {
+/// False: the daemon has no wish, it has ended.
+bool wait_for_request(int socket) {
   char request = 0;
   ssize_t size = 0;
   do {
     size = ::recv(socket, &request, 1, 0);
-  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
-  return size == 1 ? static_cast<MounterRequest>(request) : MounterRequest::unmount;
+  } while (size < 0 && errno == EINTR);
+  return size == 1 && request == kMounterRequest;
+}
+
+/// Until the daemon has closed its end or has ended: true. False as soon as the mount is gone: what is
+/// mounted there next may well be given the same numbers.
+bool wait_for_end(int socket, const OwnMount& own) {
+  for (;;) {
+    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {own.table.fd(), POLLPRI, 0}}};
+    const int ready = ::poll(entries.data(), entries.size(), -1);
+    if (ready < 0 && errno != EINTR) {
+      return true;
+    }
+    if (ready > 0 && entries[1].revents != 0 && !own.table.has(own.identity, own.path)) {
+      return false;
+    }
+    if (ready > 0 && entries[0].revents != 0) {
+      return true;
+    }
+  }
 }
 
 } // namespace
@@ -172,7 +191,7 @@ int run_mounter(UniqueFd socket, const MountWish& wish) {
   close_all_but(socket.get());
   static_cast<void>(!::chdir("/"));
   ::prctl(PR_SET_NAME, kMounterProcessName.data());
-  if (hear(socket.get()) != MounterRequest::mount) {
+  if (!wait_for_request(socket.get())) {
     return 0;
   }
   const auto own = mount(socket.get(), wish);
@@ -180,7 +199,7 @@ int run_mounter(UniqueFd socket, const MountWish& wish) {
     send_error(socket.get(), own.error());
     return kFailed;
   }
-  if (hear(socket.get()) != MounterRequest::forget) {
+  if (wait_for_end(socket.get(), *own)) {
     unmount(*own);
   }
   return 0;

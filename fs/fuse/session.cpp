@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <poll.h>
 
 namespace vmemfs {
 namespace {
@@ -50,11 +49,6 @@ Result<void> Session::connect(UniqueFd device) {
   }
   static_cast<void>(device.release()); // closed with the session
   return {};
-}
-
-bool Session::unmounted() const {
-  pollfd device{fuse_session_fd(session_.get()), 0, 0};
-  return ::poll(&device, 1, 0) == 1 && (device.revents & POLLERR) != 0;
 }
 
 Result<void> Session::serve() {

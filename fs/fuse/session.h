@@ -28,9 +28,6 @@ public:
   /// Answers the kernel until somebody unmounts or SIGTERM, SIGINT or SIGHUP comes.
   [[nodiscard]] Result<void> serve();
 
-  /// There is no mount any more, nor an open file of it.
-  [[nodiscard]] bool unmounted() const;
-
   // Tell the kernel to forget. Never call these on a thread that answers requests: they may wait for
   // reads in flight.
   void forget_pages(NodeId node);

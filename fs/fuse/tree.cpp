@@ -6,6 +6,7 @@
 #include "fs/files/memory_file.h"
 #include "fs/files/registers_file.h"
 #include "fs/files/text_file.h"
+#include "fs/fuse/file_modes.h"
 
 #include <array>
 #include <charconv>
@@ -51,6 +52,12 @@ std::optional<VcpuId> vcpu_by_name(std::string_view name, std::uint32_t vcpu_cou
     return std::nullopt;
   }
   return VcpuId{number};
+}
+
+bool is_memory(NodeKind kind) { return kind == NodeKind::mem || kind == NodeKind::mem_padded; }
+
+bool takes_writes(NodeKind kind, const Vm& vm) {
+  return kind == NodeKind::control || ((is_memory(kind) || kind == NodeKind::regs) && vm.writable());
 }
 
 } // namespace
@@ -129,13 +136,33 @@ Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
   return entries;
 }
 
-void Tree::describe_file(NodeId node, Vm& vm, struct stat& attributes) const {
-  const bool is_memory = node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded;
-  const bool takes_writes =
-      node.kind == NodeKind::control || ((is_memory || node.kind == NodeKind::regs) && vm.writable());
-  attributes.st_mode = S_IFREG | (takes_writes ? 0600U : 0400U);
-  attributes.st_nlink = 1;
-  if (is_memory) {
+/// The root, and what lies in `.vmemfs/`: the mounter's.
+void Tree::describe_own(NodeKind kind, struct stat& attributes) const {
+  attributes.st_uid = options_.uid;
+  attributes.st_gid = options_.gid;
+  attributes.st_mtim = attributes.st_ctim = mounted_at_;
+  if (kind == NodeKind::root) {
+    attributes.st_mode = S_IFDIR | options_.root_mode;
+  } else if (is_directory(kind)) {
+    attributes.st_mode = S_IFDIR | 0500U;
+  } else {
+    attributes.st_mode = S_IFREG | (kind == NodeKind::own_control ? 0600U : 0400U);
+  }
+}
+
+/// Of a VM.
+void Tree::describe(NodeId node, Vm& vm, struct stat& attributes) const {
+  const FileRights& rights = vm.rights();
+  attributes.st_uid = rights.owner.value_or(options_.uid);
+  attributes.st_gid = rights.group.value_or(options_.gid);
+  if (is_directory(node.kind)) {
+    attributes.st_mode = S_IFDIR | directory_mode(rights);
+    attributes.st_mtim = attributes.st_ctim = mounted_at_;
+    return;
+  }
+  attributes.st_mode =
+      S_IFREG | (takes_writes(node.kind, vm) ? writable_file_mode(rights) : read_only_file_mode(rights));
+  if (is_memory(node.kind)) {
     constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
     vm.follow_layout();
     const auto map = vm.driver().memory_map();
@@ -149,26 +176,17 @@ void Tree::describe_file(NodeId node, Vm& vm, struct stat& attributes) const {
 Result<struct stat> Tree::attributes(NodeId node) const {
   struct stat attributes {};
   attributes.st_ino = node.ino();
-  attributes.st_uid = options_.uid;
-  attributes.st_gid = options_.gid;
-  attributes.st_atim = attributes.st_mtim = attributes.st_ctim = mounted_at_;
-  std::shared_ptr<Vm> vm;
-  if (node.kind != NodeKind::root && !is_own(node.kind)) {
-    auto found = vm_of(node);
-    if (!found) {
-      return tl::unexpected{found.error()};
-    }
-    vm = std::move(*found);
+  attributes.st_nlink = is_directory(node.kind) ? 2 : 1;
+  attributes.st_atim = mounted_at_;
+  if (node.kind == NodeKind::root || is_own(node.kind)) {
+    describe_own(node.kind, attributes);
+    return attributes;
   }
-  if (is_directory(node.kind)) {
-    attributes.st_mode = S_IFDIR | 0500U;
-    attributes.st_nlink = 2;
-  } else if (is_own(node.kind)) {
-    attributes.st_mode = S_IFREG | (node.kind == NodeKind::own_control ? 0600U : 0400U);
-    attributes.st_nlink = 1;
-  } else {
-    describe_file(node, *vm, attributes);
+  const auto vm = vm_of(node);
+  if (!vm) {
+    return tl::unexpected{vm.error()};
   }
+  describe(node, **vm, attributes);
   return attributes;
 }
 
@@ -182,13 +200,10 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
   }
   const std::shared_ptr<Vm> vm = std::move(*found);
   const bool for_writing = (flags & O_ACCMODE) != O_RDONLY;
-  const bool is_memory = node.kind == NodeKind::mem || node.kind == NodeKind::mem_padded;
-  if (is_memory && (flags & (O_TRUNC | O_APPEND)) != 0) {
+  if (is_memory(node.kind) && (flags & (O_TRUNC | O_APPEND)) != 0) {
     return fail(ErrorKind::not_permitted, "fs", "guest memory can't be truncated or appended to");
   }
-  const bool takes_writes =
-      node.kind == NodeKind::control || ((is_memory || node.kind == NodeKind::regs) && vm->writable());
-  if (for_writing && !takes_writes) {
+  if (for_writing && !takes_writes(node.kind, *vm)) {
     return fail(ErrorKind::read_only, "fs", fmt::format("{}: this file takes no writes now", vm->name()));
   }
   switch (node.kind) {

@@ -16,9 +16,15 @@
 
 namespace vmemfs {
 
+/// Who mounted, whose files are those of which nobody said otherwise.
 struct TreeOptions {
+  /// Everybody must get through the root directory where VMs are to be read by others.
+  static constexpr mode_t kRootForMounter = 0500;
+  static constexpr mode_t kRootForAll = 0555;
+
   uid_t uid;
   gid_t gid;
+  mode_t root_mode = kRootForMounter;
 };
 
 /// Thread-safe. Knows the VMs through the registry alone; that and `own` must outlive it.
@@ -34,7 +40,8 @@ public:
 
 private:
   [[nodiscard]] Result<std::shared_ptr<Vm>> vm_of(NodeId node) const;
-  void describe_file(NodeId node, Vm& vm, struct stat& attributes) const;
+  void describe_own(NodeKind kind, struct stat& attributes) const;
+  void describe(NodeId node, Vm& vm, struct stat& attributes) const;
 
   VmRegistry& vms_;
   const OwnDir& own_;

@@ -40,7 +40,8 @@ std::size_t cheap_batch(const ReadCost& cost) {
 } // namespace
 
 Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options)
-    : id_{id}, name_{std::move(name)}, driver_{std::move(driver)}, services_{std::move(services)},
+    : id_{id}, name_{std::move(name)}, rights_{options.rights}, driver_{std::move(driver)},
+      services_{std::move(services)},
       coherence_{[this] { services_.changed(id_, driver_->gone()); }, [this] { drop_caches(); }},
       cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
       pauses_{*driver_,

@@ -56,6 +56,7 @@ public:
   [[nodiscard]] VmId id() const { return id_; }
   [[nodiscard]] const std::string& name() const { return name_; } ///< of its directory
   [[nodiscard]] Driver& driver() { return *driver_; }
+  [[nodiscard]] const FileRights& rights() const { return rights_; } ///< to its files
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
 
   // Memory. See MemoryView. `ahead` is the open file's, and may be null.
@@ -114,6 +115,7 @@ private:
 
   const VmId id_;
   const std::string name_;
+  const FileRights rights_;
   const std::unique_ptr<Driver> driver_;
   const VmServices services_;
   BadPages bad_pages_;

@@ -220,8 +220,12 @@ TEST(MountPoint, ADeadOneSaysWhatToDo) {
   TempDir dir;
   const std::string mountpoint = dir / "mnt";
   std::filesystem::create_directory(mountpoint);
-  ChildProcess daemon{{VMEMFS_PROGRAM, "-f", "--vm", "a=fake", mountpoint}, dir / "log"};
+  ChildProcess daemon{{VMEMFS_PROGRAM, "-f", "--no-discover", "--vm", "a=fake", mountpoint}, dir / "log"};
   ASSERT_TRUE(eventually([&] { return is_mountpoint(mountpoint); }));
+  const auto mounters = children_of(daemon.pid(), "vmemfs-mount");
+  ASSERT_EQ(mounters.size(), 1U);
+  ::kill(mounters.front(), SIGKILL); // or else it would not stay
+  ASSERT_TRUE(eventually([&] { return has_ended(mounters.front()); }));
   daemon.signal(SIGKILL);
   ASSERT_TRUE(daemon.wait(seconds{10}).has_value());
   const auto again = run({VMEMFS_PROGRAM, "-f", "--vm", "a=fake", mountpoint});

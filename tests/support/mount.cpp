@@ -1,23 +1,46 @@
 #include "support/mount.h"
 
+#include "support/users.h"
+
 #include <csignal>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <stdexcept>
-#include <sys/stat.h>
 
 namespace vmemfs::test {
 
-bool is_mountpoint(const std::string& path) {
-  struct stat here {};
-  struct stat above {};
-  return ::stat(path.c_str(), &here) == 0 && ::stat((path + "/..").c_str(), &above) == 0 &&
-         here.st_dev != above.st_dev;
+namespace {
+
+/// As in /proc/self/mountinfo.
+std::string escaped(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    text += c == ' ' ? "\\040" : c == '\\' ? "\\134" : std::string{c};
+  }
+  return text;
 }
 
-Mount::Mount(const std::vector<std::string>& args, Discover discover) {
+} // namespace
+
+bool is_mountpoint(const std::string& path) {
+  const std::filesystem::path given{path};
+  const std::string real = std::filesystem::canonical(given.parent_path()) / given.filename();
+  return read_file("/proc/self/mountinfo").find(" " + escaped(real) + " ") != std::string::npos;
+}
+
+bool is_plain_directory(const std::string& path) {
+  std::error_code ignored;
+  return !is_mountpoint(path) && std::filesystem::is_directory(path, ignored);
+}
+
+Mount::Mount(const std::vector<std::string>& args, Discover discover, const std::optional<RunAs>& run_as) {
   std::filesystem::create_directory(path());
-  std::vector<std::string> command{VMEMFS_PROGRAM, "-f"};
+  if (run_as) {
+    as_ = run_as->command;
+    give(dir_.path(), run_as->user);
+    give(path(), run_as->user);
+  }
+  std::vector<std::string> command = joined(as_, {VMEMFS_PROGRAM, "-f"});
   if (discover == Discover::off) {
     command.emplace_back("--no-discover");
   }
@@ -28,6 +51,7 @@ Mount::Mount(const std::vector<std::string>& args, Discover discover) {
   if (!is_mountpoint(path())) {
     throw std::runtime_error{"no mount: " + log()};
   }
+  static_cast<void>(exists(path())); // answered when it is served
 }
 
 Mount::~Mount() {
@@ -40,10 +64,18 @@ Mount::~Mount() {
   if (code != 0 && !killed_) {
     ADD_FAILURE() << "the daemon ended with " << code.value_or(-1) << ":\n" << log();
   }
-  std::error_code ignored;
-  if (is_mountpoint(path()) || !std::filesystem::is_directory(path(), ignored)) {
+  if (!eventually([&] { return is_plain_directory(path()); }, std::chrono::seconds{5})) {
+    ADD_FAILURE() << "the mount is still there";
     static_cast<void>(run({"fusermount3", "-u", "-z", path()}));
   }
+}
+
+pid_t Mount::mounter() const {
+  const auto found = children_of(daemon_->pid(), "vmemfs-mount");
+  if (found.size() != 1) {
+    throw std::runtime_error{"no process that unmounts"};
+  }
+  return found.front();
 }
 
 void Mount::kill_daemon() {
@@ -52,7 +84,7 @@ void Mount::kill_daemon() {
 }
 
 int Mount::unmount() {
-  if (const auto result = run({"fusermount3", "-u", path()}); result.code != 0) {
+  if (const auto result = run(joined(as_, {"fusermount3", "-u", path()})); result.code != 0) {
     throw std::runtime_error{"fusermount3: " + result.text};
   }
   const auto code = daemon_->wait(std::chrono::seconds{20});

@@ -5,7 +5,9 @@
 #include "support/files.h"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace vmemfs::test {
@@ -13,11 +15,18 @@ namespace vmemfs::test {
 /// Whether the mount shows VMs that nobody named. Guests of other tests run beside, so most want none.
 enum class Discover : unsigned char { off, on };
 
+/// As whom the daemon runs: a command that stands before it, and whose the mountpoint is.
+struct RunAs {
+  std::vector<std::string> command;
+  uid_t user;
+};
+
 class Mount {
 public:
   /// `args` are options of vmemfs, without the mountpoint. Throws, with what the daemon said, where
   /// the mount does not appear.
-  explicit Mount(const std::vector<std::string>& args, Discover discover = Discover::off);
+  explicit Mount(const std::vector<std::string>& args, Discover discover = Discover::off,
+                 const std::optional<RunAs>& run_as = std::nullopt);
   ~Mount(); ///< unmounts
 
   [[nodiscard]] std::string path() const { return dir_ / "mnt"; }
@@ -25,7 +34,10 @@ public:
   [[nodiscard]] ChildProcess& daemon() { return *daemon_; }
   [[nodiscard]] std::string log() const { return read_file(dir_ / "log"); }
 
-  /// SIGKILL to the daemon, which leaves a dead mount.
+  /// The process that unmounts when the daemon has ended.
+  [[nodiscard]] pid_t mounter() const;
+
+  /// SIGKILL to the daemon. The mount goes soon after.
   void kill_daemon();
 
   /// fusermount3 -u, and the daemon's exit code.
@@ -33,11 +45,15 @@ public:
 
 private:
   TempDir dir_;
+  std::vector<std::string> as_; ///< before what is to be done as the daemon's user
   std::unique_ptr<ChildProcess> daemon_;
   bool killed_ = false;
 };
 
-/// True where `path` is the root of a mount.
+/// True where something is mounted on `path`, dead or not. Does not touch it.
 [[nodiscard]] bool is_mountpoint(const std::string& path);
+
+/// No mount, neither a working nor a dead one.
+[[nodiscard]] bool is_plain_directory(const std::string& path);
 
 } // namespace vmemfs::test

@@ -1,5 +1,7 @@
 #include "support/qemu_guest.h"
 
+#include "support/users.h"
+
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
@@ -8,23 +10,15 @@ namespace vmemfs::test {
 namespace {
 
 std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& dir) {
-  std::vector<std::string> args{"qemu-system-x86_64",
-                                "-name",
-                                options.name,
-                                "-accel",
-                                options.accel,
-                                "-cpu",
-                                options.accel == "kvm" ? "host" : "max",
-                                "-machine",
-                                options.machine,
-                                "-m",
-                                options.memory,
-                                "-nodefaults",
-                                "-no-user-config",
-                                "-display",
-                                "none",
-                                "-serial",
-                                "file:" + (dir / "serial")};
+  std::vector<std::string> args;
+  if (options.user) {
+    args = as_user(*options.user);
+    give(dir.path(), *options.user);
+  }
+  args.insert(args.end(),
+              {"qemu-system-x86_64", "-name", options.name, "-accel", options.accel, "-cpu",
+               options.accel == "kvm" ? "host" : "max", "-machine", options.machine, "-m", options.memory,
+               "-nodefaults", "-no-user-config", "-display", "none", "-serial", "file:" + (dir / "serial")});
   // The driver tries monitors in the order of the command line; the tests' own is taken by the tests.
   if (options.monitor_for_driver) {
     args.insert(args.end(), {"-qmp", "unix:" + (dir / "driver.qmp") + ",server=on,wait=off"});

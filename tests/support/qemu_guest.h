@@ -5,7 +5,9 @@
 #include "support/files.h"
 #include "support/test_monitor.h"
 
+#include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace vmemfs::test {
@@ -20,6 +22,8 @@ struct GuestOptions {
   bool idle = true;                    ///< the guest's counter ticks instead of racing
   bool monitor_for_driver = true;      ///< a second QMP socket, for vmemfs
   std::string name = "guest";
+  std::optional<uid_t> user =
+      {}; ///< who runs QEMU and owns its files, where we are root; nobody else gets at them
 };
 
 /// Runs when constructed: the guest has filled its memory and counts. Throws where it does not come up.
@@ -28,6 +32,7 @@ public:
   explicit QemuGuest(const GuestOptions& options);
 
   [[nodiscard]] pid_t pid() const { return process_.pid(); }
+  [[nodiscard]] const TempDir& dir() const { return dir_; } ///< of its sockets and files
   [[nodiscard]] ChildProcess& process() { return process_; }
   [[nodiscard]] TestMonitor& monitor() { return *monitor_; } ///< the tests' own socket
   [[nodiscard]] std::string driver_socket() const { return dir_ / "driver.qmp"; }

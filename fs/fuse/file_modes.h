@@ -1,0 +1,28 @@
+// Permission bits of the files and directories of a VM, from the rights that were set for it.
+#pragma once
+
+#include "vm/vm_options.h"
+
+#include <sys/types.h>
+
+namespace vmemfs {
+
+inline constexpr mode_t kReadBits = 0444;
+inline constexpr mode_t kWriteBits = 0222;
+
+/// Of a file that takes writes.
+[[nodiscard]] constexpr mode_t writable_file_mode(const FileRights& rights) {
+  return rights.mode & (kReadBits | kWriteBits);
+}
+
+[[nodiscard]] constexpr mode_t read_only_file_mode(const FileRights& rights) {
+  return rights.mode & kReadBits;
+}
+
+/// Whoever may read the files may list and enter their directory.
+[[nodiscard]] constexpr mode_t directory_mode(const FileRights& rights) {
+  const mode_t readers = rights.mode & kReadBits;
+  return readers | (readers >> 2U);
+}
+
+} // namespace vmemfs

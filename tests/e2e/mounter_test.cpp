@@ -1,0 +1,166 @@
+// The process that mounts and unmounts for the daemon, whatever becomes of that.
+#include "support/mount.h"
+#include "util/unique_fd.h"
+
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+namespace vmemfs::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kPromise{2000};
+
+std::vector<std::string> entries(const std::string& directory) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator{directory}) {
+    names.push_back(entry.path().filename());
+  }
+  return names;
+}
+
+TEST(Mounter, UnmountsWhenTheDaemonIsKilled) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_EQ(pread_at(mem.get(), 0, 16).error, 0);
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
+  EXPECT_THAT(entries(mount.path()), testing::IsEmpty());
+  EXPECT_THAT(read_file("/proc/self/mountinfo"), testing::Not(testing::HasSubstr(mount.path())));
+  EXPECT_TRUE(eventually([&] { return has_ended(mounter); }, kPromise));
+  EXPECT_EQ(pread_at(mem.get(), 0, 16).error, ENOTCONN);
+}
+
+TEST(Mounter, TheMountpointCanBeUsedAgainAtOnce) {
+  const TempDir dir;
+  const std::string mountpoint = dir / "with blank and \\";
+  std::filesystem::create_directory(mountpoint);
+  for (int i = 0; i < 5; ++i) {
+    ChildProcess daemon{{VMEMFS_PROGRAM, "-f", "--no-discover", "--vm", "a=fake", mountpoint}, dir / "log"};
+    ASSERT_TRUE(eventually([&] { return exists(mountpoint + "/a/mem"); })) << read_file(dir / "log");
+    daemon.signal(SIGKILL);
+    ASSERT_TRUE(eventually([&] { return is_plain_directory(mountpoint); }, kPromise)) << i;
+  }
+}
+
+TEST(Mounter, EndsWithACleanEndOfTheDaemonAndLeavesNothing) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, 0}) {
+    Mount mount{{"--vm", "vm=fake"}};
+    const pid_t mounter = mount.mounter();
+    const UniqueFd mem{signal != 0 ? ::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC) : -1};
+    if (signal == 0) {
+      EXPECT_EQ(mount.unmount(), 0);
+    } else {
+      mount.daemon().signal(signal);
+      EXPECT_EQ(mount.daemon().wait(seconds{10}), 0) << mount.log();
+    }
+    EXPECT_TRUE(is_plain_directory(mount.path()));
+    EXPECT_TRUE(has_ended(mounter));
+    EXPECT_THAT(mount.log(), testing::Not(testing::ContainsRegex("fail|can't|warning|error")));
+  }
+}
+
+TEST(Mounter, EndsWithTheLastOpenFileOfALazyUnmount) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_EQ(run({"fusermount3", "-u", "-z", mount.path()}).code, 0);
+  EXPECT_EQ(pread_at(mem.get(), 0, 16).error, 0); // still served
+  mem.reset();
+  EXPECT_EQ(mount.daemon().wait(seconds{10}), 0);
+  EXPECT_TRUE(has_ended(mounter));
+}
+
+TEST(Mounter, LeavesWhatSomebodyElseMountedThere) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "mounting a tmpfs takes root";
+  }
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  mount.daemon().signal(SIGSTOP); // it can't tell anybody that the mount is gone
+  ASSERT_EQ(::umount2(mount.path().c_str(), MNT_DETACH), 0);
+  ASSERT_EQ(::mount("tmpfs", mount.path().c_str(), "tmpfs", 0, nullptr), 0);
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return has_ended(mounter); }, kPromise));
+  EXPECT_TRUE(is_mountpoint(mount.path()));
+  EXPECT_EQ(::umount(mount.path().c_str()), 0);
+}
+
+TEST(Mounter, LeavesWhatSomebodyElseMountedOverIt) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "mounting a tmpfs takes root";
+  }
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  ASSERT_EQ(::mount("tmpfs", mount.path().c_str(), "tmpfs", 0, nullptr), 0);
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return has_ended(mounter); }, kPromise));
+  EXPECT_TRUE(is_mountpoint(mount.path()));
+  EXPECT_EQ(::umount(mount.path().c_str()), 0);
+  EXPECT_EQ(run({"fusermount3", "-u", mount.path()}).code, 0);
+}
+
+TEST(Mounter, IgnoresWhatEndsOthers) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE}) {
+    ::kill(mounter, signal);
+  }
+  EXPECT_NE(::getsid(mounter), ::getsid(mount.daemon().pid()));
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
+}
+
+TEST(Mounter, HoldsNothingOfTheDaemons) {
+  const Mount mount{{"--vm", "vm=fake"}};
+  const std::string fds = fmt::format("/proc/{}/fd", mount.mounter());
+  std::vector<std::string> targets;
+  for (const std::string& name : entries(fds)) {
+    targets.push_back(std::filesystem::read_symlink(std::filesystem::path{fds} / name));
+  }
+  using testing::EndsWith;
+  using testing::StartsWith;
+  EXPECT_THAT(targets, testing::UnorderedElementsAre("/dev/null", "/dev/null", "/dev/null",
+                                                     StartsWith("socket:"), EndsWith("/mountinfo")));
+}
+
+TEST(Mounter, ThatIsKilledLeavesTheDaemonServing) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  ::kill(mounter, SIGKILL);
+  ASSERT_TRUE(eventually([&] { return has_ended(mounter); }));
+  EXPECT_TRUE(exists(mount / "vm/mem"));
+  EXPECT_EQ(mount.unmount(), 0); // by hand, as nobody else would
+}
+
+TEST(Mounter, WorksForADaemonInTheBackground) {
+  const TempDir dir;
+  const std::string mountpoint = dir / "mnt";
+  std::filesystem::create_directory(mountpoint);
+  ASSERT_EQ(run({VMEMFS_PROGRAM, "--no-discover", "--vm", "a=fake", mountpoint}).code, 0);
+  // It is nobody's child any more: known by what is mounted where.
+  pid_t daemon = 0;
+  for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
+    const std::string line = exists(entry.path() / "cmdline") ? entry.path() / "cmdline" : "";
+    if (!line.empty() && read_file(line).ends_with(mountpoint + '\0') &&
+        read_file(entry.path() / "comm") == "vmemfs\n") {
+      daemon = std::stoi(entry.path().filename());
+    }
+  }
+  ASSERT_NE(daemon, 0);
+  ::kill(daemon, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mountpoint); }, kPromise));
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,0 +1,119 @@
+#include "fs/app/capabilities.h"
+#include "fs/app/privileges.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <functional>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace vmemfs {
+namespace {
+
+/// The exit code of a child that runs this: what it gives up it must not give up for the other tests.
+int in_child(const std::function<int()>& what) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::_exit(what());
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int errno_of(long result) { return result < 0 ? errno : 0; }
+
+/// What `call` fails with once privileges are given up.
+int refusal(const std::function<long()>& call) {
+  return in_child([&] {
+    const PrivilegeReport report = give_up_privileges();
+    return report.problems.empty() ? errno_of(call()) : 200;
+  });
+}
+
+TEST(Privileges, WhatIsGivenUpFails) {
+  EXPECT_EQ(refusal([] { return ::mount("none", "/proc/self", "tmpfs", 0, nullptr); }), EPERM);
+  EXPECT_EQ(refusal([] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }), EPERM);
+  EXPECT_EQ(refusal([] { return ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0); }), EPERM);
+  EXPECT_EQ(refusal([] { return ::syscall(SYS_clone3, nullptr, 0); }), ENOSYS);
+  EXPECT_EQ(refusal([] { return ::syscall(SYS_setresuid, ::getuid(), ::getuid(), ::getuid()); }), EPERM);
+  EXPECT_EQ(refusal([] { return ::syscall(SYS_process_vm_writev, ::getpid(), nullptr, 0, nullptr, 0, 0); }),
+            EPERM);
+  for (const int family : {AF_INET, AF_INET6, AF_NETLINK, AF_PACKET}) {
+    EXPECT_EQ(refusal([&] { return ::socket(family, SOCK_DGRAM, 0); }), EAFNOSUPPORT);
+  }
+}
+
+TEST(Privileges, WhatIsNeededWorks) {
+  EXPECT_EQ(refusal([] { return ::socket(AF_UNIX, SOCK_STREAM, 0); }), 0);
+  EXPECT_EQ(refusal([] { return ::fork() == 0 ? (::_exit(0), 0) : 0; }), 0);
+  EXPECT_EQ(refusal([] {
+              std::string program{"/bin/true"};
+              char* arguments[] = {program.data(), nullptr};
+              pid_t pid = 0;
+              int status = 0;
+              errno = ::posix_spawn(&pid, program.c_str(), nullptr, nullptr, arguments, nullptr);
+              return errno == 0 && ::waitpid(pid, &status, 0) == pid && status == 0 ? 0L : -1L;
+            }),
+            0);
+}
+
+TEST(Privileges, MemoryIsKeptFromTracersAndCores) {
+  EXPECT_EQ(in_child([] {
+              static_cast<void>(give_up_privileges());
+              rlimit core{};
+              ::getrlimit(RLIMIT_CORE, &core);
+              return core.rlim_max == 0 && ::prctl(PR_GET_DUMPABLE) == 0 && ::prctl(PR_GET_NO_NEW_PRIVS) == 1
+                         ? 0
+                         : 1;
+            }),
+            0);
+}
+
+TEST(Privileges, AllOpenFilesThatTheHostGrantsAreUsed) {
+  EXPECT_EQ(in_child([] {
+              rlimit files{};
+              ::getrlimit(RLIMIT_NOFILE, &files);
+              files.rlim_cur = 64;
+              ::setrlimit(RLIMIT_NOFILE, &files);
+              static_cast<void>(give_up_privileges());
+              ::getrlimit(RLIMIT_NOFILE, &files);
+              return files.rlim_cur == files.rlim_max && files.rlim_cur > 64 ? 0 : 1;
+            }),
+            0);
+}
+
+TEST(Privileges, AReportSaysWhatIsLeft) {
+  EXPECT_EQ(in_child([] {
+              const PrivilegeReport report = give_up_privileges();
+              return report.summary.starts_with("runs with ") &&
+                             report.summary.ends_with(" system calls refused")
+                         ? 0
+                         : 1;
+            }),
+            0);
+}
+
+TEST(Capabilities, AreNeverGained) {
+  EXPECT_EQ(in_child([] {
+              constexpr int kOne[] = {CAP_SYS_PTRACE};
+              constexpr int kTwo[] = {CAP_SYS_PTRACE, CAP_SYS_ADMIN};
+              if (!keep_capabilities(kOne) || !keep_capabilities(kTwo)) {
+                return 1;
+              }
+              return may(CAP_SYS_ADMIN) ? 2 : may(CAP_SYS_PTRACE) != (::geteuid() == 0) ? 3 : 0;
+            }),
+            0);
+}
+
+} // namespace
+} // namespace vmemfs

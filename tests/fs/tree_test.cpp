@@ -1,0 +1,114 @@
+#include "drivers/fake/fake_driver.h"
+#include "fs/fuse/tree.h"
+#include "util/worker.h"
+#include "vm/cache_budget.h"
+
+#include <gtest/gtest.h>
+
+namespace vmemfs {
+namespace {
+
+constexpr uid_t kMounter = 1000;
+constexpr gid_t kMountersGroup = 1001;
+
+/// A tree of one VM.
+class TreeTest : public testing::Test {
+protected:
+  // None may run on what ends.
+  ~TreeTest() override {
+    jobs_.stop();
+    notifier_.stop();
+  }
+
+  void add(VmOptions options) { vm_ = *vms_.add("vm", std::move(*FakeDriver::create({})), options); }
+  [[nodiscard]] struct stat stat_of(NodeKind kind) const {
+    const VmId vm = kind == NodeKind::root || is_own(kind) ? 0 : vm_->id();
+    return tree_.attributes({kind, vm, {}}).value();
+  }
+  [[nodiscard]] mode_t mode_of(NodeKind kind) const { return stat_of(kind).st_mode; }
+
+  Worker notifier_;
+  Worker jobs_;
+  CacheBudget budget_{1U << 20U};
+  VmRegistry vms_{{.notifier = notifier_, .jobs = jobs_, .cache_budget = budget_}};
+  OwnDir own_{{.drivers = {}}};
+  Tree tree_{vms_, own_, {kMounter, kMountersGroup}};
+  Tree open_tree_{vms_, own_, {kMounter, kMountersGroup, TreeOptions::kRootForAll}};
+  std::shared_ptr<Vm> vm_;
+};
+
+constexpr NodeKind kVmFiles[] = {NodeKind::mem,  NodeKind::mem_padded, NodeKind::maps,
+                                 NodeKind::info, NodeKind::control,    NodeKind::regs};
+constexpr NodeKind kVmDirectories[] = {NodeKind::vm_dir, NodeKind::vcpus_dir, NodeKind::vcpu_dir};
+
+TEST_F(TreeTest, WithoutRightsAllIsTheMountersAlone) {
+  add({});
+  for (const NodeKind kind : kVmFiles) {
+    EXPECT_EQ(mode_of(kind), S_IFREG | (kind == NodeKind::control ? 0600U : 0400U));
+    EXPECT_EQ(stat_of(kind).st_uid, kMounter);
+    EXPECT_EQ(stat_of(kind).st_gid, kMountersGroup);
+  }
+  for (const NodeKind kind : kVmDirectories) {
+    EXPECT_EQ(mode_of(kind), S_IFDIR | 0500U);
+    EXPECT_EQ(stat_of(kind).st_uid, kMounter);
+  }
+}
+
+TEST_F(TreeTest, AVmsFilesAndDirectoriesHaveItsOwner) {
+  add({.rights = {.owner = 7, .group = 8, .mode = 0640}});
+  for (const NodeKind kind : kVmFiles) {
+    EXPECT_EQ(mode_of(kind), S_IFREG | (kind == NodeKind::control ? 0640U : 0440U));
+    EXPECT_EQ(stat_of(kind).st_uid, 7U);
+    EXPECT_EQ(stat_of(kind).st_gid, 8U);
+  }
+  for (const NodeKind kind : kVmDirectories) {
+    EXPECT_EQ(mode_of(kind), S_IFDIR | 0550U);
+    EXPECT_EQ(stat_of(kind).st_uid, 7U);
+    EXPECT_EQ(stat_of(kind).st_gid, 8U);
+  }
+}
+
+TEST_F(TreeTest, OwnerAndGroupAreSetEachByItself) {
+  add({.rights = {.owner = {}, .group = 8, .mode = 0660}});
+  EXPECT_EQ(stat_of(NodeKind::mem).st_uid, kMounter);
+  EXPECT_EQ(stat_of(NodeKind::mem).st_gid, 8U);
+}
+
+TEST_F(TreeTest, WriteBitsComeAndGoWithTheFilesTakingWrites) {
+  add({.writable = true, .rights = {.owner = {}, .group = {}, .mode = 0664}});
+  for (const NodeKind kind : {NodeKind::mem, NodeKind::mem_padded, NodeKind::regs, NodeKind::control}) {
+    EXPECT_EQ(mode_of(kind), S_IFREG | 0664U);
+  }
+  EXPECT_EQ(mode_of(NodeKind::maps), S_IFREG | 0444U);
+  EXPECT_EQ(mode_of(NodeKind::info), S_IFREG | 0444U);
+  EXPECT_EQ(mode_of(NodeKind::vm_dir), S_IFDIR | 0555U);
+  ASSERT_TRUE(vm_->set_writable(false));
+  EXPECT_EQ(mode_of(NodeKind::mem), S_IFREG | 0444U);
+  EXPECT_EQ(mode_of(NodeKind::control), S_IFREG | 0664U);
+}
+
+TEST_F(TreeTest, WhoMayWriteOnlyMayNotEnter) {
+  add({.writable = true, .rights = {.owner = {}, .group = {}, .mode = 0620}});
+  EXPECT_EQ(mode_of(NodeKind::mem), S_IFREG | 0620U);
+  EXPECT_EQ(mode_of(NodeKind::vm_dir), S_IFDIR | 0500U);
+}
+
+TEST_F(TreeTest, BitsThatAreNoFilesRightsCountForNothing) {
+  add({.writable = true, .rights = {.owner = {}, .group = {}, .mode = 07777}});
+  EXPECT_EQ(mode_of(NodeKind::mem), S_IFREG | 0666U);
+}
+
+TEST_F(TreeTest, RootAndOwnDirectoryStayTheMountersWhateverTheVmsAre) {
+  add({.rights = {.owner = 7, .group = 8, .mode = 0666}});
+  for (const NodeKind kind : {NodeKind::root, NodeKind::own_dir, NodeKind::drivers_dir}) {
+    EXPECT_EQ(mode_of(kind), S_IFDIR | 0500U);
+    EXPECT_EQ(stat_of(kind).st_uid, kMounter);
+  }
+  EXPECT_EQ(mode_of(NodeKind::own_control), S_IFREG | 0600U);
+  EXPECT_EQ(mode_of(NodeKind::driver_file), S_IFREG | 0400U);
+  EXPECT_EQ(open_tree_.attributes({NodeKind::root, 0, {}})->st_mode, S_IFDIR | 0555U);
+  EXPECT_EQ(open_tree_.attributes({NodeKind::own_dir, 0, {}})->st_mode, S_IFDIR | 0500U);
+}
+
+} // namespace
+} // namespace vmemfs

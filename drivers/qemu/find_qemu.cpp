@@ -38,6 +38,12 @@ Result<pid_t> listener_of(const std::string& path) {
                               "-qmp unix:{},server=on,wait=off?",
                               path, path));
     }
+    if (errno == EACCES || errno == EPERM) {
+      return fail(ErrorKind::permission, "qemu",
+                  fmt::format("no right to connect to '{}': run vmemfs as the user that QEMU runs as, or as "
+                              "root, or with CAP_DAC_OVERRIDE",
+                              path));
+    }
     return fail_errno(errno, "qemu", fmt::format("can't connect to '{}'", path));
   }
   ucred peer{};

@@ -139,7 +139,7 @@ tl::unexpected<Error> connect_error(int os_errno, const std::string& path) {
   case EPERM:
     return fail(ErrorKind::permission, kOrigin,
                 fmt::format("no right to connect to the monitor {}: run vmemfs as the user that QEMU runs "
-                            "as, or as root",
+                            "as, or as root, or with CAP_DAC_OVERRIDE",
                             path));
   default: return fail_errno(os_errno, kOrigin, fmt::format("can't connect to the monitor {}", path));
   }

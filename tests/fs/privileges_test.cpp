@@ -72,7 +72,8 @@ TEST(Privileges, MemoryIsKeptFromTracersAndCores) {
               static_cast<void>(give_up_privileges());
               rlimit core{};
               ::getrlimit(RLIMIT_CORE, &core);
-              return core.rlim_max == 0 && ::prctl(PR_GET_DUMPABLE) == 0 && ::prctl(PR_GET_NO_NEW_PRIVS) == 1
+              return core.rlim_max == 0 && ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 &&
+                             ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
                          ? 0
                          : 1;
             }),

@@ -28,6 +28,7 @@ public:
   Mounter(Mounter&& other) noexcept;
   Mounter(const Mounter&) = delete;
   Mounter& operator=(const Mounter&) = delete;
+  Mounter& operator=(Mounter&&) = delete;
   ~Mounter(); ///< as unmount()
 
   /// The /dev/fuse of the fresh mount.

@@ -10,7 +10,10 @@ namespace vmemfs {
 
 MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::move(vm)}, policy_{policy} {
   vm_->follow_layout();
+  vm_->begin_view();
 }
+
+MemoryFile::~MemoryFile() { vm_->end_view(); }
 
 void MemoryFile::read(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
@@ -31,7 +34,7 @@ Result<std::size_t> MemoryFile::write(std::string_view bytes, std::uint64_t offs
 }
 
 void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {
-  if (vm_->driver().gone()) {
+  if (vm_->gone()) {
     reply.error(ErrorKind::vm_gone);
     return;
   }

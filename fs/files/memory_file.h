@@ -11,6 +11,9 @@ namespace vmemfs {
 class MemoryFile : public OpenFile {
 public:
   MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy);
+  ~MemoryFile() override;
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
 
   void read(Reply& reply, const ReadRequest& request) override;
   /// Guest memory at once, or what the first part of it that failed left: see Vm::write().

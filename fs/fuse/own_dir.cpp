@@ -1,6 +1,7 @@
 #include "fs/fuse/own_dir.h"
 
 #include "fs/files/driver_text.h"
+#include "fs/files/own_control_file.h"
 #include "fs/files/text_file.h"
 
 #include <algorithm>
@@ -25,6 +26,7 @@ Result<NodeId> OwnDir::look_up(NodeId directory, std::string_view name) const {
 Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
   if (directory.kind == NodeKind::own_dir) {
     return std::vector<DirectoryEntry>{
+        {"control", {NodeKind::own_control, 0, {}}},
         {"drivers", {NodeKind::drivers_dir, 0, {}}},
     };
   }
@@ -39,6 +41,9 @@ Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
 }
 
 Result<std::unique_ptr<OpenFile>> OwnDir::open(NodeId node, int flags) const {
+  if (node.kind == NodeKind::own_control) {
+    return std::make_unique<OwnControlFile>(services_.vms, services_.attacher, services_.lookout);
+  }
   if ((flags & O_ACCMODE) != O_RDONLY) {
     return fail(ErrorKind::read_only, "fs", "this file takes no writes");
   }

@@ -5,6 +5,8 @@
 #include "driver/driver_type.h"
 #include "fs/files/open_file.h"
 #include "fs/fuse/directory_entry.h"
+#include "vm/attacher.h"
+#include "vm/lookout.h"
 
 #include <memory>
 #include <span>
@@ -16,6 +18,9 @@ namespace vmemfs {
 /// What the files here show and steer. All outlive the directory.
 struct OwnDirServices {
   std::span<const DriverType* const> drivers;
+  const VmRegistry& vms;
+  Attacher& attacher;
+  const Lookout& lookout;
 };
 
 /// Thread-safe. Its nodes are those of which is_own() is true.

@@ -10,6 +10,8 @@ namespace {
 
 /// How often a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
 constexpr std::chrono::milliseconds kLookEvery{100};
+/// The same where nobody has the memory open.
+constexpr std::chrono::milliseconds kLookRarely{1000};
 /// After which time something is tried again that must come about in the end.
 constexpr std::chrono::milliseconds kTryAgainAfter{500};
 
@@ -57,16 +59,33 @@ void Pauses::look() {
 }
 
 /// Follows the state of a VM that stands, as long as it does: mapped pages must go when somebody else lets it
-/// run, also if nobody reads.
+/// run, also if nobody reads. Where nothing can be mapped it is only for telling of it.
 void Pauses::watch_while_it_stands() {
-  if (driver_.state_delay() && !watched_.exchange(true)) {
-    later_(kLookEvery, &Pauses::watch);
+  if (!driver_.state_delay()) {
+    return;
+  }
+  const auto delay = viewers_ > 0 ? kLookEvery : kLookRarely;
+  const std::int64_t due = (Clock::now() + delay).time_since_epoch().count();
+  const std::int64_t planned = next_watch_;
+  if (planned == 0 || planned > due) {
+    next_watch_ = due;
+    later_(delay, &Pauses::watch);
   }
 }
 
 void Pauses::watch() {
-  watched_ = false;
+  if (Clock::now().time_since_epoch().count() < next_watch_) {
+    return; // an earlier one was planned meanwhile, and that goes on
+  }
+  next_watch_ = 0;
   if (paused_since_ns_ != 0 && !driver_.gone()) {
+    driver_.follow_state();
+    watch_while_it_stands();
+  }
+}
+
+void Pauses::begin_view() {
+  if (viewers_++ == 0 && paused_since_ns_ != 0) {
     driver_.follow_state();
     watch_while_it_stands();
   }

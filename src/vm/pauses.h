@@ -64,6 +64,11 @@ public:
   /// The state may have changed: asks for it, on another thread.
   void look_soon();
 
+  /// Somebody may keep pages of the VM's memory where we don't see it (a mapping), and so the end of a
+  /// standstill has to be noticed soon, until end_view(). Views count.
+  void begin_view();
+  void end_view() { --viewers_; }
+
   /// Held, it keeps the VM's state from being changed by us.
   [[nodiscard]] std::unique_lock<std::mutex> turn() { return std::unique_lock{turn_}; }
 
@@ -116,7 +121,8 @@ private:
 
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: runs, or not known
   std::atomic<bool> look_pending_{false};
-  std::atomic<bool> watched_{false}; ///< watch() is to come
+  std::atomic<int> viewers_{0};
+  std::atomic<std::int64_t> next_watch_{0}; ///< when watch() is to come, on Clock; 0: it is not
 };
 
 } // namespace vmemfs

@@ -41,7 +41,7 @@ std::size_t cheap_batch(const ReadCost& cost) {
 
 Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options)
     : id_{id}, name_{std::move(name)}, driver_{std::move(driver)}, services_{std::move(services)},
-      coherence_{[this] { services_.changed(id_, driver_->gone()); }, [this] { drop_caches(); }},
+      coherence_{[this] { services_.changed(id_, gone()); }, [this] { drop_caches(); }},
       cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
       pauses_{*driver_,
               coherence_,
@@ -79,6 +79,9 @@ void Vm::call_later(Pauses::Clock::duration delay, void (Pauses::*what)()) {
 
 tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
                                               ReadScratch& scratch, ReadAhead* ahead) {
+  if (detached_.load(std::memory_order_relaxed)) {
+    return tl::unexpected{ErrorKind::vm_gone};
+  }
   const std::int64_t now = monotonic_ns();
   if (now >= next_layout_look_ns_.load(std::memory_order_relaxed)) {
     follow_layout();
@@ -133,7 +136,7 @@ Result<void> Vm::check_writable(GpaRange range) const {
 
 Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> bytes) {
   const auto turn = pauses_.turn();
-  if (driver_->gone()) {
+  if (gone()) {
     return gone_error();
   }
   if (!writable_) {
@@ -204,15 +207,49 @@ void Vm::on_vm_event(VmEvent event) {
   }
 }
 
-Result<RunStatus> Vm::run_status() { return pauses_.status(); }
-
-Result<Paused> Vm::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
-  return noted(pauses_.pause(kind, for_how_long));
+Result<RunStatus> Vm::run_status() {
+  if (gone()) {
+    return gone_error();
+  }
+  return pauses_.status();
 }
 
-Result<HoldId> Vm::hold() { return noted(pauses_.hold()); }
+/// Detaching may have come between the question whether the VM is gone and the pause; then nobody else would
+/// end it.
+template <typename T> Result<T> Vm::unless_detached(Result<T> paused) {
+  if (gone()) {
+    pauses_.let_go();
+    return gone_error();
+  }
+  return noted(std::move(paused));
+}
 
-Result<void> Vm::resume(std::optional<HoldId> own) { return noted(pauses_.resume(own)); }
+Result<Paused> Vm::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  if (gone()) {
+    return gone_error();
+  }
+  return unless_detached(pauses_.pause(kind, for_how_long));
+}
+
+Result<HoldId> Vm::hold() {
+  if (gone()) {
+    return gone_error();
+  }
+  return unless_detached(pauses_.hold());
+}
+
+Result<void> Vm::resume(std::optional<HoldId> own) {
+  if (gone()) {
+    return gone_error();
+  }
+  return noted(pauses_.resume(own));
+}
+
+void Vm::detach() {
+  detached_ = true;
+  pauses_.let_go();
+  coherence_.changed(); // tells the registry
+}
 
 // ---- the cache
 
@@ -263,6 +300,9 @@ void Vm::flush() {
 
 Result<void> Vm::refresh() {
   const auto turn = pauses_.turn();
+  if (gone()) {
+    return gone_error();
+  }
   auto refreshed = driver_->refresh();
   if (refreshed) {
     coherence_.changed();
@@ -272,7 +312,7 @@ Result<void> Vm::refresh() {
 
 Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
   RegisterReader* const reader = driver_->register_reader();
-  if (driver_->gone()) {
+  if (gone()) {
     return gone_error();
   }
   if (reader == nullptr) {
@@ -285,7 +325,7 @@ Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
 Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
   const auto turn = pauses_.turn();
   RegisterWriter* const writer = driver_->register_writer();
-  if (driver_->gone()) {
+  if (gone()) {
     return gone_error();
   }
   if (!writable_) {

@@ -35,7 +35,7 @@ struct VmServices {
   CacheBudget& cache_budget; ///< shared by all VMs of the mount
   PauseGuard* guard;         ///< null: nobody sees to paused VMs when this process is killed
   /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
-  /// (driver().gone()); on any thread; returns soon.
+  /// (gone()); on any thread; returns soon.
   std::function<void(VmId, bool gone)> changed;
   /// Returns when no cache outside of this library, as the kernel's, holds memory of the VM any more, or
   /// after a while. Not called on a thread of `changed`.
@@ -56,6 +56,12 @@ public:
   [[nodiscard]] VmId id() const { return id_; }
   [[nodiscard]] const std::string& name() const { return name_; } ///< of its directory
   [[nodiscard]] Driver& driver() { return *driver_; }
+  [[nodiscard]] const Driver& driver() const { return *driver_; }
+  /// It has ended, or was detached; stays true. Everything then fails with vm_gone.
+  [[nodiscard]] bool gone() const { return detached_.load(std::memory_order_relaxed) || driver_->gone(); }
+  /// Lets go of it for good, as if it had ended: a guest that we paused runs again. May wait for the driver.
+  void detach();
+  [[nodiscard]] bool detached() const { return detached_.load(std::memory_order_relaxed); }
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
 
   // Memory. See MemoryView. `ahead` is the open file's, and may be null.
@@ -65,6 +71,10 @@ public:
   [[nodiscard]] const MemoryView& memory() const { return view_; }
   /// Takes over a changed memory map where that is cheap. Before answering for size or shape.
   void follow_layout();
+
+  /// A file of the VM's memory is open, until end_view(). See Pauses.
+  void begin_view() { pauses_.begin_view(); }
+  void end_view() { pauses_.end_view(); }
 
   /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
   /// How many bytes were written, from the start: fewer than all where the driver failed on the way.
@@ -111,6 +121,7 @@ private:
   void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
   template <typename T> Result<T> noted(Result<T> result);
+  template <typename T> Result<T> unless_detached(Result<T> paused);
 
   const VmId id_;
   const std::string name_;
@@ -123,6 +134,7 @@ private:
   MemoryView view_;
   Pauses pauses_;
 
+  std::atomic<bool> detached_{false};
   std::atomic<bool> writable_;
   std::atomic<bool> cache_in_use_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};

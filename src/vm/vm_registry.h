@@ -54,7 +54,7 @@ public:
                                                 const VmOptions& options = {});
   /// For a VM that was found: takes the first free name of vm_name_candidate(). Where that very VM (see
   /// VmIdentity::key) is here already nothing is added, and it is what is returned.
-  [[nodiscard]] std::shared_ptr<Vm> add_found(const FoundName& name, std::unique_ptr<Driver> driver,
+  [[nodiscard]] std::shared_ptr<Vm> add_found(const FoundName& wish, std::unique_ptr<Driver> driver,
                                               const VmOptionsTable& options);
   void remove(VmId id);
 

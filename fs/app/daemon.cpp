@@ -3,12 +3,16 @@
 #include "drivers/all_drivers.h"
 #include "fs/app/background.h"
 #include "fs/app/guardian.h"
+#include "fs/files/event_readers.h"
+#include "fs/files/stats_text.h"
+#include "fs/fuse/mount_watch.h"
 #include "fs/fuse/own_dir.h"
 #include "fs/fuse/session.h"
 #include "util/fd_watcher.h"
 #include "util/log.h"
 #include "util/worker.h"
 #include "vm/cache_budget.h"
+#include "vm/event_log.h"
 #include "vm/vm_registry.h"
 
 #include <fmt/format.h>
@@ -67,14 +71,32 @@ private:
   Worker& worker_;
 };
 
+/// Who waits for an event must not keep a mount alive that nobody can get to any more.
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
+  auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
+  if (!watch) {
+    log::warning("reads of events will not end by an unmount with -z: {}", watch.error().message());
+    return nullptr;
+  }
+  return std::move(*watch);
+}
+
 int serve(const MountOptions& options, Background& background) {
   FdWatcher watcher;
   Worker notifier;
   Worker jobs{kJobThreads};
   Guardian guardian{watcher};
   CacheBudget cache_budget{options.cache_size};
-  VmRegistry vms{{.notifier = notifier, .jobs = jobs, .cache_budget = cache_budget, .guard = &guardian}};
-  const OwnDir own_dir{{.drivers = all_drivers()}};
+  EventLog events;
+  const auto event_readers = EventReaders::create(events);
+  VmRegistry vms{{.notifier = notifier,
+                  .jobs = jobs,
+                  .cache_budget = cache_budget,
+                  .guard = &guardian,
+                  .events = &events}};
+  const OwnDir own_dir{{.drivers = all_drivers(), .events = *event_readers, .stats = [&] {
+                          return stats_text(vms, events, *event_readers);
+                        }}};
   Tree tree{vms, own_dir, {::getuid(), ::getgid()}};
   FileSystem file_system{tree};
   const StopAtEnd stop_jobs{jobs};
@@ -97,7 +119,10 @@ int serve(const MountOptions& options, Background& background) {
   });
   background.ready();
 
+  auto watch = watch_mount(options.mountpoint, *event_readers);
   const auto served = (*session)->serve();
+  watch.reset();
+  event_readers->end();
   for (const auto& vm : vms.all()) {
     vm->let_go();
   }

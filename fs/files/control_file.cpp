@@ -92,7 +92,7 @@ Result<std::size_t> ControlFile::run_all(std::string_view bytes) {
     return tl::unexpected{lines.error()};
   }
   for (const auto& [command, begin] : *lines) {
-    auto said = run(command);
+    auto said = vm_->counters().control_commands.counted(run(command));
     if (!said && begin > 0) {
       return begin; // what failed is tried, and told, when the writer goes on from here
     }

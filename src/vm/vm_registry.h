@@ -22,6 +22,7 @@ struct RegistryServices {
   Worker& jobs;     ///< for what may have to wait for a driver
   CacheBudget& cache_budget;
   PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
+  EventLog* events = nullptr;  ///< null: nobody wants to know
 };
 
 /// Thread-safe. VMs that ended leave by themselves, on the notifier's thread.
@@ -48,6 +49,7 @@ public:
   [[nodiscard]] std::vector<std::shared_ptr<Vm>> all() const; ///< in the order of their ids
 
 private:
+  void tell(EventKind kind, const std::string& vm, std::string detail) const;
   void on_changed(VmId id, bool gone);
   void drop_caches(VmId id);
 

@@ -4,6 +4,9 @@
 #include "drivers/all_drivers.h"
 #include "fs/app/background.h"
 #include "fs/app/guardian.h"
+#include "fs/files/event_readers.h"
+#include "fs/files/stats_text.h"
+#include "fs/fuse/mount_watch.h"
 #include "fs/fuse/own_dir.h"
 #include "fs/fuse/session.h"
 #include "util/fd_watcher.h"
@@ -11,6 +14,7 @@
 #include "util/worker.h"
 #include "vm/attacher.h"
 #include "vm/cache_budget.h"
+#include "vm/event_log.h"
 #include "vm/lookout.h"
 #include "vm/vm_registry.h"
 
@@ -51,7 +55,8 @@ std::vector<Lookout::Source> discoveries(const MountOptions& options) {
   return sources;
 }
 
-void tell_refusal(const Refusal& refusal) {
+void tell_refusal(const Refusal& refusal, EventLog& events) {
+  events.append(EventKind::error, refusal.name, refusal.reason);
   log::warning("can't attach {} {} ({}): {}", refusal.driver, refusal.number, printable(refusal.name),
                refusal.reason);
 }
@@ -68,18 +73,43 @@ private:
   Worker& worker_;
 };
 
+/// Who waits for an event must not keep a mount alive that nobody can get to any more.
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
+  auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
+  if (!watch) {
+    log::warning("reads of events will not end by an unmount with -z: {}", watch.error().message());
+    return nullptr;
+  }
+  return std::move(*watch);
+}
+
 int serve(const MountOptions& options, Background& background) {
   FdWatcher watcher;
   Worker notifier;
   Worker jobs{kJobThreads};
   Guardian guardian{watcher};
   CacheBudget cache_budget{options.cache_size};
-  VmRegistry vms{{.notifier = notifier, .jobs = jobs, .cache_budget = cache_budget, .guard = &guardian}};
+  EventLog events;
+  const auto event_readers = EventReaders::create(events);
+  VmRegistry vms{{.notifier = notifier,
+                  .jobs = jobs,
+                  .cache_budget = cache_budget,
+                  .guard = &guardian,
+                  .events = &events}};
   const DriverContext context{watcher, jobs};
   Attacher attacher{[&context](const VmSpec& spec) { return open_driver(spec, context); }, vms,
                     options.vm_options};
-  Lookout lookout{discoveries(options), options.wanted, attacher, tell_refusal, {}};
-  const OwnDir own_dir{{.drivers = all_drivers(), .vms = vms, .attacher = attacher, .lookout = lookout}};
+  Lookout lookout{discoveries(options),
+                  options.wanted,
+                  attacher,
+                  [&events](const Refusal& refusal) { tell_refusal(refusal, events); },
+                  {}};
+  const OwnDir own_dir{{.drivers = all_drivers(),
+                        .vms = vms,
+                        .attacher = attacher,
+                        .lookout = lookout,
+                        .events = *event_readers,
+                        .stats = [&] { return stats_text(vms, events, *event_readers); }}};
   Tree tree{vms, own_dir, {::getuid(), ::getgid()}};
   FileSystem file_system{tree};
   const StopAtEnd stop_jobs{jobs};
@@ -104,8 +134,11 @@ int serve(const MountOptions& options, Background& background) {
   });
   background.ready();
 
+  auto watch = watch_mount(options.mountpoint, *event_readers);
   const auto served = (*session)->serve();
   lookout.stop();
+  watch.reset();
+  event_readers->end();
   for (const auto& vm : vms.all()) {
     vm->let_go();
   }

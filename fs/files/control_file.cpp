@@ -91,8 +91,9 @@ Result<std::string> ControlFile::run(const ControlCommand& command) {
 }
 
 Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
-  return parse_control_command(command).map(
-      [this](const ControlCommand& parsed) -> Action { return [this, parsed] { return run(parsed); }; });
+  return parse_control_command(command).map([this](const ControlCommand& parsed) -> Action {
+    return [this, parsed] { return vm_->counters().control_commands.counted(run(parsed)); };
+  });
 }
 
 Result<std::string> ControlFile::status() { return status_text(*vm_); }

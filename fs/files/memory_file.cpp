@@ -2,6 +2,7 @@
 
 #include "vm/scratch_pool.h"
 
+#include <chrono>
 #include <span>
 #include <unistd.h>
 #include <utility>
@@ -16,16 +17,29 @@ MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::mov
 MemoryFile::~MemoryFile() { vm_->end_view(); }
 
 void MemoryFile::read(Reply& reply, const ReadRequest& request) {
+  const auto begin = std::chrono::steady_clock::now();
+  answer(reply, request);
+  vm_->counters().read_duration.note(std::chrono::steady_clock::now() - begin);
+}
+
+void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
   ScratchPool::Lease scratch{pool};
-  const auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
-  if (!bytes) {
+  auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
+  if (!bytes && bytes.error() != ErrorKind::vm_gone) {
     // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
-    reply.error(bytes.error() == ErrorKind::vm_gone ? ErrorKind::vm_gone : ErrorKind::source_failed);
-  } else if (request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size()) {
-    reply.error(ErrorKind::source_failed); // the kernel then asks for each page by itself
-  } else {
+    bytes = tl::unexpected{ErrorKind::source_failed};
+  } else if (bytes && request.for_mapping && *bytes < request.size &&
+             request.offset + *bytes < vm_->memory().size()) {
+    bytes = tl::unexpected{ErrorKind::source_failed}; // the kernel then asks for each page by itself
+  }
+  VmCounters& counters = vm_->counters();
+  bytes = counters.reads.counted(bytes);
+  if (bytes) {
+    counters.read_bytes.add(*bytes);
     reply.data((*scratch).data());
+  } else {
+    reply.error(bytes.error());
   }
 }
 

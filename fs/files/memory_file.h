@@ -21,6 +21,9 @@ public:
   void seek(Reply& reply, std::uint64_t offset, int whence) override;
 
 private:
+  /// Counts what came of it, and then answers.
+  void answer(Reply& reply, const ReadRequest& request);
+
   const std::shared_ptr<Vm> vm_;
   const HolePolicy policy_;
   ReadAhead ahead_;

@@ -1,6 +1,7 @@
 #include "fs/fuse/own_dir.h"
 
 #include "fs/files/driver_text.h"
+#include "fs/files/events_file.h"
 #include "fs/files/own_control_file.h"
 #include "fs/files/text_file.h"
 
@@ -28,6 +29,8 @@ Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
     return std::vector<DirectoryEntry>{
         {"control", {NodeKind::own_control, 0, {}}},
         {"drivers", {NodeKind::drivers_dir, 0, {}}},
+        {"events", {NodeKind::events, 0, {}}},
+        {"stats", {NodeKind::stats, 0, {}}},
     };
   }
   if (directory.kind != NodeKind::drivers_dir) {
@@ -50,6 +53,12 @@ Result<std::unique_ptr<OpenFile>> OwnDir::open(NodeId node, int flags) const {
   if (node.kind == NodeKind::driver_file && node.vcpu.value() < services_.drivers.size()) {
     const DriverType& type = *services_.drivers[node.vcpu.value()];
     return std::make_unique<TextFile>([&type]() -> Result<std::string> { return driver_text(type); });
+  }
+  if (node.kind == NodeKind::events) {
+    return std::make_unique<EventsFile>(services_.events);
+  }
+  if (node.kind == NodeKind::stats) {
+    return std::make_unique<TextFile>([this]() -> Result<std::string> { return services_.stats(); });
   }
   return no_such_file();
 }

@@ -48,7 +48,8 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
               services_.guard,
               id_,
               name_,
-              [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); }},
+              [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); },
+              [this](EventKind kind, std::string detail) { tell(kind, std::move(detail)); }},
       writable_{options.writable} {
   cache_settings_.ttl = options.cache_ttl;
   tell_cache_its_use();
@@ -135,6 +136,12 @@ Result<void> Vm::check_writable(GpaRange range) const {
 }
 
 Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  auto written = counters_.writes.counted(try_write(offset, bytes));
+  counters_.written_bytes.add(written.value_or(0));
+  return written;
+}
+
+Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byte> bytes) {
   const auto turn = pauses_.turn();
   if (gone()) {
     return gone_error();
@@ -195,10 +202,13 @@ Result<void> Vm::set_writable(bool on) {
 /// decided by asking, as an event may be old when it gets here.
 void Vm::on_vm_event(VmEvent event) {
   switch (event) {
-  case VmEvent::layout_changed: coherence_.changed(); break;
+  case VmEvent::layout_changed:
+    coherence_.changed();
+    tell(EventKind::layout, "the memory map changed");
+    break;
   case VmEvent::paused: pauses_.look_soon(); break;
+  case VmEvent::reset: tell(EventKind::reset, "the guest was reset"); [[fallthrough]];
   case VmEvent::resumed:
-  case VmEvent::reset:
   case VmEvent::state_unclear:
     coherence_.may_change();
     pauses_.look_soon();
@@ -311,6 +321,10 @@ Result<void> Vm::refresh() {
 }
 
 Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
+  return counters_.register_reads.counted(try_read_registers(vcpu));
+}
+
+Result<RegisterSet> Vm::try_read_registers(VcpuId vcpu) {
   RegisterReader* const reader = driver_->register_reader();
   if (gone()) {
     return gone_error();
@@ -323,6 +337,10 @@ Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
 }
 
 Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  return counters_.register_writes.counted(try_write_registers(vcpu, values));
+}
+
+Result<void> Vm::try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
   const auto turn = pauses_.turn();
   RegisterWriter* const writer = driver_->register_writer();
   if (gone()) {
@@ -347,10 +365,19 @@ Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> val
 template <typename T> Result<T> Vm::noted(Result<T> result) {
   if (!result) {
     log::warning("{}: {}", name_, result.error().message());
-    const std::scoped_lock lock{settings_mutex_};
-    last_error_ = result.error().message();
+    {
+      const std::scoped_lock lock{settings_mutex_};
+      last_error_ = result.error().message();
+    }
+    tell(EventKind::error, result.error().message());
   }
   return result;
+}
+
+void Vm::tell(EventKind kind, std::string detail) const {
+  if (services_.events != nullptr) {
+    services_.events->append(kind, name_, std::move(detail));
+  }
 }
 
 std::string Vm::last_error() const {

@@ -8,10 +8,12 @@
 #include "vm/cache_budget.h"
 #include "vm/cache_settings.h"
 #include "vm/coherence.h"
+#include "vm/event_log.h"
 #include "vm/memory_view.h"
 #include "vm/page_cache.h"
 #include "vm/pause_guard.h"
 #include "vm/pauses.h"
+#include "vm/vm_counters.h"
 #include "vm/vm_options.h"
 
 #include <atomic>
@@ -40,6 +42,7 @@ struct VmServices {
   /// Returns when no cache outside of this library, as the kernel's, holds memory of the VM any more, or
   /// after a while. Not called on a thread of `changed`.
   std::function<void(VmId)> drop_outer_caches;
+  EventLog* events = nullptr; ///< null: nobody wants to know
 };
 
 /// Thread-safe. Control operations and writes take turns; reads don't wait for them. Held by shared_ptr, as
@@ -63,6 +66,8 @@ public:
   void detach();
   [[nodiscard]] bool detached() const { return detached_.load(std::memory_order_relaxed); }
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
+  /// Whoever uses the VM counts what no method here does: reads of memory files and control commands.
+  [[nodiscard]] VmCounters& counters() { return counters_; }
 
   // Memory. See MemoryView. `ahead` is the open file's, and may be null.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
@@ -120,6 +125,11 @@ private:
   void tell_cache_its_use();
   void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
+  void tell(EventKind kind, std::string detail) const;
+  // What the methods without try_ count.
+  [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] Result<RegisterSet> try_read_registers(VcpuId vcpu);
+  [[nodiscard]] Result<void> try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
   template <typename T> Result<T> noted(Result<T> result);
   template <typename T> Result<T> unless_detached(Result<T> paused);
 
@@ -127,6 +137,7 @@ private:
   const std::string name_;
   const std::unique_ptr<Driver> driver_;
   const VmServices services_;
+  VmCounters counters_;
   BadPages bad_pages_;
   Coherence coherence_;
   PageCache cache_{0};

@@ -53,12 +53,15 @@ std::shared_ptr<Vm> VmRegistry::with_key(std::string_view driver, std::string_vi
 std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver> driver,
                                        const VmOptions& options) {
   const VmId id = next_id_++;
+  // First of its events, and before it is listed: who hears of it and looks for it waits for this.
+  tell(EventKind::added, name, driver->identity().driver);
   auto vm = Vm::create(id, std::move(name), std::move(driver),
                        VmServices{.jobs = services_.jobs,
                                   .cache_budget = services_.cache_budget,
                                   .guard = services_.guard,
                                   .changed = [this](VmId which, bool gone) { on_changed(which, gone); },
-                                  .drop_outer_caches = [this](VmId which) { drop_caches(which); }},
+                                  .drop_outer_caches = [this](VmId which) { drop_caches(which); },
+                                  .events = services_.events},
                        options);
   vms_.emplace(id, vm);
   if (vm->gone()) { // it ended before anybody listened
@@ -108,6 +111,13 @@ void VmRegistry::remove(VmId id) {
   }
   if (callbacks_.removed) {
     callbacks_.removed(*vm);
+  }
+  tell(EventKind::removed, vm->name(), vm->driver().gone() ? "the VM has ended" : "detached");
+}
+
+void VmRegistry::tell(EventKind kind, const std::string& vm, std::string detail) const {
+  if (services_.events != nullptr) {
+    services_.events->append(kind, vm, std::move(detail));
   }
 }
 

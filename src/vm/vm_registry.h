@@ -22,6 +22,7 @@ struct RegistryServices {
   Worker& jobs;     ///< for what may have to wait for a driver
   CacheBudget& cache_budget;
   PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
+  EventLog* events = nullptr;  ///< null: nobody wants to know
 };
 
 /// Whether a VM that was found may have its bare name: not if an older one has the same, be it attached or
@@ -70,6 +71,7 @@ private:
   [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view driver, std::string_view key) const;
   std::shared_ptr<Vm> insert(std::string name, std::unique_ptr<Driver> driver, const VmOptions& options);
 
+  void tell(EventKind kind, const std::string& vm, std::string detail) const;
   void on_changed(VmId id, bool gone);
   void drop_caches(VmId id);
 

@@ -26,12 +26,13 @@ void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
   ScratchPool::Lease scratch{pool};
   auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
-  if (!bytes && bytes.error() != ErrorKind::vm_gone) {
-    // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
+  // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
+  const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
+  // After an error the kernel asks for each page by itself.
+  const bool too_short_to_map = bytes && request.for_mapping && *bytes < request.size &&
+                                request.offset + *bytes < vm_->memory().size();
+  if (failed || too_short_to_map) {
     bytes = tl::unexpected{ErrorKind::source_failed};
-  } else if (bytes && request.for_mapping && *bytes < request.size &&
-             request.offset + *bytes < vm_->memory().size()) {
-    bytes = tl::unexpected{ErrorKind::source_failed}; // the kernel then asks for each page by itself
   }
   VmCounters& counters = vm_->counters();
   bytes = counters.reads.counted(bytes);

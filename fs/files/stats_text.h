@@ -11,7 +11,7 @@ namespace vmemfs {
 
 /// Counters of all VMs, of the events and of the process, in Prometheus' text format. From what is known
 /// here alone: no driver and no monitor is asked for anything that waits.
-[[nodiscard]] std::string stats_text(const VmRegistry& vms, const EventLog& events,
+[[nodiscard]] std::string stats_text(const VmRegistry& registry, const EventLog& events,
                                      const EventReaders& readers);
 
 } // namespace vmemfs

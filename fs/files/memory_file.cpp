@@ -29,8 +29,8 @@ void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
   const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
   // After an error the kernel asks for each page by itself.
-  const bool too_short_to_map = bytes && request.for_mapping && *bytes < request.size &&
-                                request.offset + *bytes < vm_->memory().size();
+  const bool too_short_to_map =
+      bytes && request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size();
   if (failed || too_short_to_map) {
     bytes = tl::unexpected{ErrorKind::source_failed};
   }

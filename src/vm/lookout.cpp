@@ -27,6 +27,11 @@ Lookout::Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attach
 Lookout::~Lookout() { stop(); }
 
 void Lookout::start() {
+  first_look_jobs_ = Afterwards{nullptr, [this](void*) {
+                                  const std::scoped_lock lock{mutex_};
+                                  first_look_done_ = true;
+                                  first_look_.notify_all();
+                                }};
   looker_.post([this] { look(); });
 }
 
@@ -118,11 +123,8 @@ void Lookout::try_due(Clock::time_point now) {
       }
     }
   }
-  const Afterwards all_done{nullptr, [this](void*) {
-                              const std::scoped_lock lock{mutex_};
-                              first_look_done_ = true;
-                              first_look_.notify_all();
-                            }};
+  // The next look comes while this one's jobs may still run, and has done nothing to be waited for.
+  const Afterwards all_done = std::exchange(first_look_jobs_, nullptr);
   const Afterwards then_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
                                 for (const Key& key : due_found) {
                                   attachers_.post([this, key, all_done] { try_found(key); });

@@ -93,7 +93,7 @@ private:
     std::string told{};
   };
   using Key = std::pair<std::string, std::string>; ///< driver, FoundVm::key
-  /// Does something when the last copy goes: when all jobs of a look are done.
+  /// Does something when the last copy goes: when all jobs that hold one are done.
   using Afterwards = std::shared_ptr<void>;
 
   void look();
@@ -119,6 +119,7 @@ private:
   bool first_look_done_ = false;
   std::condition_variable first_look_;
 
+  Afterwards first_look_jobs_; ///< the looker's; taken by the first look
   Worker attachers_;
   Worker looker_; ///< last: its job uses the rest
 };

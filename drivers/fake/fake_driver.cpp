@@ -67,7 +67,8 @@ void fill_pattern(Gpa gpa, std::span<std::byte> buffer) {
 } // namespace
 
 FakeDriver::FakeDriver(FakeOptions options)
-    : options_{std::move(options)}, identity_{options_.name, "00000000-0000-4000-8000-00000000fa4e", "fake"},
+    : options_{std::move(options)},
+      identity_{options_.name, "00000000-0000-4000-8000-00000000fa4e", "fake", options_.key},
       bad_{options_.bad} {
   for (std::uint32_t vcpu = 0; vcpu < options_.vcpus; ++vcpu) {
     registers_.push_back(scripted_registers(vcpu));

@@ -27,6 +27,7 @@ enum class FakePattern : unsigned char {
 
 struct FakeOptions {
   std::string name = "fake";
+  std::string key{};                             ///< of VmIdentity
   std::uint64_t size = std::uint64_t{64} << 20U; ///< RAM is [0, size) less holes and roms
   std::uint32_t vcpus = 1;
   std::vector<GpaRange> holes;

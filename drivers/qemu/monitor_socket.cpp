@@ -33,21 +33,30 @@ std::string_view take_word(std::string_view& text) {
   return word;
 }
 
-/// Path in a line of net/unix, "Num: RefCount Protocol Flags Type St Inode Path", if that is the
-/// listening socket with this inode number.
-std::optional<std::string> listening_path(std::string_view line, std::string_view inode) {
-  constexpr std::uint64_t kAcceptsConnections = 0x10000; // SO_ACCEPTCON of the kernel
+/// A line of net/unix: "Num: RefCount Protocol Flags Type St Inode Path".
+struct SocketLine {
+  std::uint64_t flags = 0;
+  std::uint64_t state = 0;
+  std::string_view inode;
+  std::string_view path; ///< views into the line
+};
+
+std::optional<SocketLine> parse_socket_line(std::string_view line) {
   for (unsigned skipped = 0; skipped < 3; ++skipped) {
     take_word(line);
   }
   const auto flags = parse_hex(take_word(line));
   take_word(line);
-  take_word(line);
-  if (!flags || (*flags & kAcceptsConnections) == 0 || take_word(line) != inode || line.size() < 2) {
+  const auto state = parse_hex(take_word(line));
+  const std::string_view inode = take_word(line);
+  if (!flags || !state || inode.empty() || line.size() < 2) {
     return std::nullopt;
   }
-  return std::string{line.substr(1)};
+  return SocketLine{*flags, *state, inode, line.substr(1)};
 }
+
+constexpr std::uint64_t kAcceptsConnections = 0x10000; // SO_ACCEPTCON of the kernel
+constexpr std::uint64_t kConnected = 3;                // SS_CONNECTED: accepted, not just waiting for it
 
 /// Path that the listening socket `fd` of the process is bound to.
 Result<std::string> path_of_fd(int fd, const std::string& process) {
@@ -62,13 +71,14 @@ Result<std::string> path_of_fd(int fd, const std::string& process) {
   const std::string inode = link->substr(kPrefix.size(), link->size() - kPrefix.size() - 1);
   std::ifstream table{process + "/net/unix"};
   for (std::string line; std::getline(table, line);) {
-    auto path = listening_path(line, inode);
-    if (path && path->starts_with('@')) {
+    const auto socket = parse_socket_line(line);
+    if (!socket || (socket->flags & kAcceptsConnections) == 0 || socket->inode != inode) {
+      continue;
+    }
+    if (socket->path.starts_with('@')) {
       break; // an abstract name
     }
-    if (path) {
-      return std::move(*path);
-    }
+    return std::string{socket->path};
   }
   return fail(ErrorKind::not_found, kOrigin,
               fmt::format("the monitor on descriptor {} of that QEMU has no path to connect to", fd));
@@ -114,6 +124,23 @@ Result<std::string> find_monitor_path(const MonitorSocket& socket, pid_t qemu, c
   }
   const auto directory = read_link(process + "/cwd");
   return choose(directory.value_or("") + "/" + path, process + "/cwd/" + path);
+}
+
+bool has_client(const std::string& path, pid_t qemu, const std::string& proc) {
+  std::ifstream table{fmt::format("{}/{}/net/unix", proc, qemu)};
+  for (std::string line; std::getline(table, line);) {
+    const auto socket = parse_socket_line(line);
+    if (!socket || socket->state != kConnected) {
+      continue;
+    }
+    // What is accepted has the name that the listener was bound to: perhaps a relative one.
+    const bool whole = socket->path.starts_with('/') ? path.ends_with(socket->path)
+                                                     : path.ends_with(fmt::format("/{}", socket->path));
+    if (whole) {
+      return true;
+    }
+  }
+  return false;
 }
 
 } // namespace vmemfs::qemu

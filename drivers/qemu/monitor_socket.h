@@ -24,4 +24,8 @@ struct MonitorSocket {
 [[nodiscard]] Result<std::string> find_monitor_path(const MonitorSocket& socket, pid_t qemu,
                                                     const std::string& proc = "/proc");
 
+/// Whether somebody is connected to the listening socket at `path` in the network namespace of `qemu`; false
+/// also where that can't be told. A QEMU's monitor serves one client at a time.
+[[nodiscard]] bool has_client(const std::string& path, pid_t qemu, const std::string& proc = "/proc");
+
 } // namespace vmemfs::qemu

@@ -3,6 +3,7 @@
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/gdb_registers.h"
 #include "drivers/qemu/hmp_registers.h"
+#include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/resume_ticket.h"
 #include "drivers/qemu/vcpu_activity.h"
 #include "util/log.h"
@@ -21,6 +22,8 @@ namespace {
 /// While firmware runs, the layout may change between two looks at it; then another pair is taken.
 constexpr int kLayoutTries = 20;
 constexpr std::chrono::milliseconds kBetweenTries{20};
+/// Who talks to a monitor now and then is done within this; who keeps it is not waited for.
+constexpr std::chrono::milliseconds kForOtherClient{300};
 
 ReadPiece& all_gone(ReadPiece& piece) {
   piece.done = 0;
@@ -36,8 +39,8 @@ Error gone_error() { return {ErrorKind::vm_gone, "qemu", "the VM has ended"}; }
 
 QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context)
     : qemu_{std::move(qemu)}, options_{options}, context_{context},
-      identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu"}, vcpus_{qemu_.command_line.vcpus},
-      writer_{qemu_.process}, lease_{std::make_shared<Lease>()} {
+      identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", key_of(*qemu_.process)},
+      vcpus_{qemu_.command_line.vcpus}, writer_{qemu_.process}, lease_{std::make_shared<Lease>()} {
   lease_->driver = this;
 }
 
@@ -50,8 +53,10 @@ Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const Qem
                                                        const DriverContext& context) {
   std::unique_ptr<QemuDriver> driver{new QemuDriver{std::move(qemu), options, context}};
   driver->probe_kvm();
+  if (auto started = driver->probe_flat_view(); !started) {
+    return tl::unexpected{started.error()};
+  }
   driver->probe_monitors();
-  driver->probe_flat_view();
   if (auto taken = driver->take_first_layout(); !taken) {
     return tl::unexpected{taken.error()};
   }
@@ -79,6 +84,12 @@ void QemuDriver::probe_monitors() {
     note("monitor", false, qemu_.no_monitor);
   }
   for (const std::string& path : qemu_.monitor_paths) {
+    if (!is_free(path)) {
+      note(fmt::format("monitor {}", path), false,
+           "somebody else is connected to it, and a monitor serves one client at a time; give QEMU one more "
+           "QMP socket, or attach again when it is free");
+      continue;
+    }
     auto monitor = std::make_unique<Monitor>(path, options_.timeout, options_.keep_monitor,
                                              [this](const QmpEvent& event) { on_monitor_event(event); });
     auto session = monitor->session();
@@ -115,17 +126,41 @@ void QemuDriver::probe_kvm() {
   note("kvm", kvm_, kvm_ ? "QEMU has a VM of KVM open" : "QEMU has no VM of KVM open: it emulates (TCG)");
 }
 
-void QemuDriver::probe_flat_view() {
-  if (options_.map == MapSource::monitor || options_.map == MapSource::guess) {
-    return;
+bool QemuDriver::is_free(const std::string& monitor_path) const {
+  const auto limit = std::chrono::steady_clock::now() + std::min(kForOtherClient, options_.timeout);
+  while (has_client(monitor_path, qemu_.process->pid())) {
+    if (std::chrono::steady_clock::now() >= limit) {
+      return false;
+    }
+    std::this_thread::sleep_for(kBetweenTries);
   }
+  return true;
+}
+
+/// Before the monitor: a QEMU that is just starting is not to be disturbed, and one that waits for the first
+/// client of its monitor (wait=on) must not take us for that.
+Result<void> QemuDriver::probe_flat_view() {
+  if (options_.map == MapSource::monitor || options_.map == MapSource::guess) {
+    return {};
+  }
+  const auto limit = std::chrono::steady_clock::now() + options_.timeout;
   auto reader = FlatViewReader::open(qemu_.process);
+  while (!reader && reader.error().kind == ErrorKind::busy) {
+    if (std::chrono::steady_clock::now() >= limit) {
+      return fail(ErrorKind::busy, "qemu",
+                  fmt::format("QEMU (pid {}) has no memory yet: it is starting up, or waits for something",
+                              qemu_.process->pid()));
+    }
+    std::this_thread::sleep_for(kBetweenTries);
+    reader = FlatViewReader::open(qemu_.process);
+  }
   if (!reader) {
     note("flat view", false, reader.error().message());
-    return;
+    return {};
   }
   flat_view_ = std::move(*reader);
   note("flat view", true, "read from QEMU's memory by its exported symbol, all self-checks passed");
+  return {};
 }
 
 Result<Layout> QemuDriver::layout_by_monitor() {

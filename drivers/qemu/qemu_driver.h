@@ -90,7 +90,8 @@ private:
   // Attaching.
   Result<void> take_first_layout();
   void probe_monitors();
-  void probe_flat_view();
+  Result<void> probe_flat_view();
+  [[nodiscard]] bool is_free(const std::string& monitor_path) const;
   void probe_kvm();
   [[nodiscard]] std::string why_no_monitor() const;
   void note(std::string what, bool ok, std::string detail);

@@ -1,6 +1,7 @@
 #include "drivers/qemu/qemu_type.h"
 
 #include "drivers/qemu/find_qemu.h"
+#include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "drivers/qemu/resume_ticket.h"
 
@@ -46,6 +47,8 @@ public:
   }
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
+
+  std::unique_ptr<Discovery> discovery() const override { return std::make_unique<qemu::QemuDiscovery>(); }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     auto found = qemu::find_qemu(params);

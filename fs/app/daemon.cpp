@@ -1,18 +1,25 @@
 #include "fs/app/daemon.h"
 
+#include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/app/background.h"
 #include "fs/app/guardian.h"
 #include "fs/app/mounter.h"
 #include "fs/app/privileges.h"
 #include "fs/app/service_notify.h"
+#include "fs/files/event_readers.h"
+#include "fs/files/stats_text.h"
 #include "fs/fuse/fuse_mount.h"
+#include "fs/fuse/mount_watch.h"
 #include "fs/fuse/own_dir.h"
 #include "fs/fuse/session.h"
 #include "util/fd_watcher.h"
 #include "util/log.h"
 #include "util/worker.h"
+#include "vm/attacher.h"
 #include "vm/cache_budget.h"
+#include "vm/event_log.h"
+#include "vm/lookout.h"
 #include "vm/vm_registry.h"
 
 #include <algorithm>
@@ -25,32 +32,14 @@ namespace {
 constexpr int kFailed = 1;
 /// For work that waits for drivers: so many may hang before it stands still.
 constexpr unsigned kJobThreads = 4;
+/// What is there at the start is in the mount from its first moment, unless a monitor takes too long.
+constexpr std::chrono::seconds kForFirstLook{5};
 
-/// The name of the VM's directory: what the user said, else the VM's own name, else the driver's.
-std::string directory_name(const VmSpec& spec, const Driver& driver) {
-  if (!spec.name.empty()) {
-    return spec.name;
-  }
-  const std::string& own = driver.identity().name;
-  return check_vm_name(own) ? own : spec.driver;
-}
-
-Result<std::shared_ptr<Vm>> attach(const VmSpec& spec, const VmOptionsTable& vm_options, VmRegistry& vms,
-                                   const DriverContext& context) {
-  auto driver = open_driver(spec, context);
-  if (!driver) {
-    return tl::unexpected{driver.error()};
-  }
-  std::string name = directory_name(spec, **driver);
-  const VmOptions& options = vm_options.of(name);
-  return vms.add(std::move(name), std::move(*driver), options);
-}
-
-/// Attaches every VM; what fails is said, and then nothing is mounted.
-bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContext& context) {
+/// Attaches every VM that was named; what fails is said, and then nothing is mounted.
+bool attach_named(const std::vector<VmSpec>& specs, Attacher& attacher) {
   bool good = true;
-  for (const VmSpec& spec : options.vms) {
-    if (const auto vm = attach(spec, options.vm_options, vms, context)) {
+  for (const VmSpec& spec : specs) {
+    if (const auto vm = attacher.attach(spec)) {
       log::debug("{}: attached by driver {}", (*vm)->name(), spec.driver);
     } else {
       log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
@@ -58,6 +47,23 @@ bool attach_all(const MountOptions& options, VmRegistry& vms, const DriverContex
     }
   }
   return good;
+}
+
+std::vector<Lookout::Source> discoveries(const MountOptions& options) {
+  std::vector<Lookout::Source> sources;
+  for (const DriverType* const type : all_drivers()) {
+    auto discovery = options.discover && type->available() ? type->discovery() : nullptr;
+    if (discovery != nullptr) {
+      sources.push_back({std::string{type->name()}, std::move(discovery)});
+    }
+  }
+  return sources;
+}
+
+void tell_refusal(const Refusal& refusal, EventLog& events) {
+  events.append(EventKind::error, refusal.name, refusal.reason);
+  log::warning("can't attach {} {} ({}): {}", refusal.driver, refusal.number, printable(refusal.name),
+               refusal.reason);
 }
 
 /// Jobs use the registry and the session: none may run once these begin to end.
@@ -86,6 +92,16 @@ void log_privileges(const PrivilegeReport& report) {
   }
 }
 
+/// Who waits for an event must not keep a mount alive that nobody can get to any more.
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
+  auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
+  if (!watch) {
+    log::warning("reads of events will not end by an unmount with -z: {}", watch.error().message());
+    return nullptr;
+  }
+  return std::move(*watch);
+}
+
 int serve(const MountOptions& options, Background& background, Mounter& mounter,
           const PrivilegeReport& privileges, const ServiceNotify& service) {
   FdWatcher watcher;
@@ -93,15 +109,36 @@ int serve(const MountOptions& options, Background& background, Mounter& mounter,
   Worker jobs{kJobThreads};
   Guardian guardian{watcher};
   CacheBudget cache_budget{options.cache_size};
-  VmRegistry vms{{.notifier = notifier, .jobs = jobs, .cache_budget = cache_budget, .guard = &guardian}};
-  const OwnDir own_dir{{.drivers = all_drivers()}};
+  EventLog events;
+  const auto event_readers = EventReaders::create(events);
+  VmRegistry vms{{.notifier = notifier,
+                  .jobs = jobs,
+                  .cache_budget = cache_budget,
+                  .guard = &guardian,
+                  .events = &events}};
+  const DriverContext context{watcher, jobs};
+  Attacher attacher{[&context](const VmSpec& spec) { return open_driver(spec, context); }, vms,
+                    options.vm_options};
+  Lookout lookout{discoveries(options),
+                  options.wanted,
+                  attacher,
+                  [&events](const Refusal& refusal) { tell_refusal(refusal, events); },
+                  {}};
+  const OwnDir own_dir{{.drivers = all_drivers(),
+                        .vms = vms,
+                        .attacher = attacher,
+                        .lookout = lookout,
+                        .events = *event_readers,
+                        .stats = [&] { return stats_text(vms, events, *event_readers); }}};
   Tree tree{vms, own_dir, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree};
   const StopAtEnd stop_jobs{jobs};
   const StopAtEnd stop_notifier{notifier};
-  if (!attach_all(options, vms, {watcher, jobs})) {
+  if (!attach_named(options.vms, attacher)) {
     return kFailed;
   }
+  lookout.start();
+  lookout.wait_for_first_look(kForFirstLook);
   const auto session = Session::create(file_system, options.fuse_options, options.debug);
   const auto mounted = session.and_then([&](const std::unique_ptr<Session>& created) {
     return mounter.mount().and_then([&](UniqueFd device) { return created->connect(std::move(device)); });
@@ -122,8 +159,12 @@ int serve(const MountOptions& options, Background& background, Mounter& mounter,
   log_privileges(privileges);
   service.ready();
 
+  auto watch = watch_mount(options.mountpoint, *event_readers);
   const auto served = (*session)->serve();
   service.stopping();
+  lookout.stop();
+  watch.reset();
+  event_readers->end();
   for (const auto& vm : vms.all()) {
     vm->let_go();
   }

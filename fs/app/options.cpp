@@ -18,8 +18,10 @@ constexpr std::string_view kDescription =
 
 constexpr std::string_view kFooter =
     "Examples:\n"
-    "  vmemfs --vm web01=qemu:qmp=/run/web01.qmp /mnt/vms     mount one VM, found by its QMP socket\n"
-    "  vmemfs --vm web01=qemu:pid=4711 /mnt/vms               the same, found by its process\n"
+    "  vmemfs /mnt/vms                                        mount every VM of this host, as they come and "
+    "go\n"
+    "  vmemfs --vm web01=qemu:qmp=/run/web01.qmp /mnt/vms     and this one, found by its QMP socket\n"
+    "  vmemfs --no-discover --vm web01=qemu:pid=4711 /mnt/vms only this one, found by its process\n"
     "  vmemfs web01=qemu:name=web01 /mnt/vms -o allow_other   SOURCE MOUNTPOINT form, as for fstab\n"
     "  fusermount3 -u /mnt/vms                                unmount\n"
     "  vmemfs drivers qemu                                    what a driver is and which parameters it "
@@ -82,12 +84,22 @@ void take_cache_options(const RawOptions& raw, MountOptions& options, std::vecto
   }
 }
 
+/// SOURCE of fstab: one VM and no other, or a word that stands for none, as other filesystems have it.
+void take_source(RawOptions& raw) {
+  if (raw.positionals.size() < 2) {
+    return;
+  }
+  const std::string& source = raw.positionals.front();
+  if (source != "none" && source != "vmemfs") {
+    raw.vms.push_back(source);
+    raw.no_discover = true;
+  }
+}
+
 /// All that is wrong, one sentence each.
 std::vector<std::string> finish(RawOptions& raw) {
   std::vector<std::string> problems;
-  if (raw.positionals.size() == 2) {
-    raw.vms.push_back(raw.positionals.front());
-  }
+  take_source(raw);
   for (const std::string& text : raw.vms) {
     auto spec = parse_vm_spec(text);
     if (spec) {

@@ -6,12 +6,11 @@
 #include <array>
 #include <fmt/format.h>
 #include <span>
+#include <vector>
 
 namespace vmemfs {
 namespace {
 
-/// More than any sensible number of commands; a file copied there by mistake is larger.
-constexpr std::size_t kLongestText = 4096;
 constexpr std::chrono::hours kLongestPause{24};
 
 using Words = std::span<const std::string_view>;
@@ -124,6 +123,7 @@ constexpr std::array kVerbs{
     Verb{"refresh", "", plain<RefreshCommand>},
     Verb{"flush", "", plain<FlushCommand>},
     Verb{"status", "", plain<StatusCommand>},
+    Verb{"detach", "", plain<DetachCommand>},
 };
 
 std::vector<std::string_view> words_of(std::string_view line) {
@@ -147,27 +147,6 @@ Result<ControlCommand> parse_control_command(std::string_view line) {
                 fmt::format("there is no command '{}'; there are:{}", printable(name), names));
   }
   return verb->parse(*verb, Words{words}.subspan(1));
-}
-
-Result<std::vector<ControlLine>> parse_control_text(std::string_view text) {
-  if (text.size() > kLongestText) {
-    return fail(
-        ErrorKind::invalid, "control",
-        fmt::format("{} bytes at once are no commands; a write takes at most {}", text.size(), kLongestText));
-  }
-  std::vector<ControlLine> lines;
-  for (const std::string_view line : split(text, '\n')) {
-    const std::string_view command = trim(line);
-    if (command.empty()) {
-      continue;
-    }
-    auto parsed = parse_control_command(command);
-    if (!parsed) {
-      return tl::unexpected{std::move(parsed.error())};
-    }
-    lines.push_back({*parsed, static_cast<std::size_t>(line.data() - text.data())});
-  }
-  return lines;
 }
 
 std::string control_usage(ControlAbilities abilities) {

@@ -11,7 +11,6 @@
 #include <string>
 #include <string_view>
 #include <variant>
-#include <vector>
 
 namespace vmemfs {
 
@@ -24,6 +23,7 @@ struct ResumeCommand {};
 struct RefreshCommand {};
 struct FlushCommand {};
 struct StatusCommand {};
+struct DetachCommand {};
 struct WriteCommand {
   bool on;
 };
@@ -36,18 +36,10 @@ struct CacheCommand {
 };
 
 using ControlCommand = std::variant<PauseCommand, HoldCommand, ResumeCommand, RefreshCommand, FlushCommand,
-                                    StatusCommand, WriteCommand, CacheCommand>;
+                                    StatusCommand, DetachCommand, WriteCommand, CacheCommand>;
 
 /// One line, without blanks around it. invalid: the text says what is wrong and what there is.
 [[nodiscard]] Result<ControlCommand> parse_control_command(std::string_view line);
-
-struct ControlLine {
-  ControlCommand command;
-  std::size_t begin; ///< of the line, in the text
-};
-
-/// All lines, empty ones left out; the first that is wrong makes the whole text wrong.
-[[nodiscard]] Result<std::vector<ControlLine>> parse_control_text(std::string_view text);
 
 /// What a VM must be able to do for a command.
 struct ControlAbilities {

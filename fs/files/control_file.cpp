@@ -1,7 +1,6 @@
 #include "fs/files/control_file.h"
 
 #include "fs/files/status_text.h"
-#include "fs/files/text_file.h"
 
 #include <utility>
 
@@ -78,6 +77,11 @@ Result<std::string> ControlFile::run(const ControlCommand& command) {
             return "ok\n";
           },
           [&](const StatusCommand&) -> Result<std::string> { return status_text(*vm_); },
+          [&](const DetachCommand&) -> Result<std::string> {
+            hold_.reset(); // detaching ends it
+            vm_->detach();
+            return "ok\n";
+          },
           [&](const WriteCommand& write) { return done(vm_->set_writable(write.on)); },
           [&](const CacheCommand& cache) {
             return done(vm_->change_cache([&](CacheSettings& settings) { apply(cache, settings); }));
@@ -86,50 +90,12 @@ Result<std::string> ControlFile::run(const ControlCommand& command) {
       command);
 }
 
-Result<std::size_t> ControlFile::run_all(std::string_view bytes) {
-  const auto lines = parse_control_text(bytes);
-  if (!lines) {
-    return tl::unexpected{lines.error()};
-  }
-  for (const auto& [command, begin] : *lines) {
-    auto said = run(command);
-    if (!said && begin > 0) {
-      return begin; // what failed is tried, and told, when the writer goes on from here
-    }
-    if (!said) {
-      return tl::unexpected{std::move(said.error())};
-    }
-    answer_ = std::move(*said);
-  }
-  return bytes.size();
+Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
+  return parse_control_command(command).map([this](const ControlCommand& parsed) -> Action {
+    return [this, parsed] { return vm_->counters().control_commands.counted(run(parsed)); };
+  });
 }
 
-Result<std::size_t> ControlFile::write(std::string_view bytes, std::uint64_t offset) {
-  const std::scoped_lock lock{mutex_};
-  fresh_ = false;
-  answer_.clear();
-  auto taken = run_all(bytes);
-  if (!taken) {
-    answer_ = taken.error().message() + '\n';
-  }
-  // Where nothing was taken the writer's file offset stays where it was.
-  answer_begin_ = offset + taken.value_or(0);
-  return taken;
-}
-
-void ControlFile::read(Reply& reply, const ReadRequest& request) {
-  const std::scoped_lock lock{mutex_};
-  if (vm_->driver().gone()) {
-    reply.error(ErrorKind::vm_gone);
-    return;
-  }
-  if (fresh_ && (request.offset == 0 || answer_.empty())) {
-    answer_ = status_text(*vm_);
-  }
-  if (request.offset < answer_begin_) { // the reader went back to the start of the file
-    answer_begin_ = request.offset;
-  }
-  reply_with_part(reply, answer_, request.size, request.offset - answer_begin_);
-}
+Result<std::string> ControlFile::status() { return status_text(*vm_); }
 
 } // namespace vmemfs

@@ -2,6 +2,7 @@
 
 #include "vm/scratch_pool.h"
 
+#include <chrono>
 #include <span>
 #include <unistd.h>
 #include <utility>
@@ -10,19 +11,36 @@ namespace vmemfs {
 
 MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::move(vm)}, policy_{policy} {
   vm_->follow_layout();
+  vm_->begin_view();
 }
 
+MemoryFile::~MemoryFile() { vm_->end_view(); }
+
 void MemoryFile::read(Reply& reply, const ReadRequest& request) {
+  const auto begin = std::chrono::steady_clock::now();
+  answer(reply, request);
+  vm_->counters().read_duration.note(std::chrono::steady_clock::now() - begin);
+}
+
+void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
   ScratchPool::Lease scratch{pool};
-  const auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
-  if (!bytes) {
-    // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
-    reply.error(bytes.error() == ErrorKind::vm_gone ? ErrorKind::vm_gone : ErrorKind::source_failed);
-  } else if (request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size()) {
-    reply.error(ErrorKind::source_failed); // the kernel then asks for each page by itself
-  } else {
+  auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
+  // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
+  const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
+  // After an error the kernel asks for each page by itself.
+  const bool too_short_to_map =
+      bytes && request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size();
+  if (failed || too_short_to_map) {
+    bytes = tl::unexpected{ErrorKind::source_failed};
+  }
+  VmCounters& counters = vm_->counters();
+  bytes = counters.reads.counted(bytes);
+  if (bytes) {
+    counters.read_bytes.add(*bytes);
     reply.data((*scratch).data());
+  } else {
+    reply.error(bytes.error());
   }
 }
 
@@ -31,7 +49,7 @@ Result<std::size_t> MemoryFile::write(std::string_view bytes, std::uint64_t offs
 }
 
 void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {
-  if (vm_->driver().gone()) {
+  if (vm_->gone()) {
     reply.error(ErrorKind::vm_gone);
     return;
   }

@@ -11,6 +11,9 @@ namespace vmemfs {
 class MemoryFile : public OpenFile {
 public:
   MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy);
+  ~MemoryFile() override;
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
 
   void read(Reply& reply, const ReadRequest& request) override;
   /// Guest memory at once, or what the first part of it that failed left: see Vm::write().
@@ -18,6 +21,9 @@ public:
   void seek(Reply& reply, std::uint64_t offset, int whence) override;
 
 private:
+  /// Counts what came of it, and then answers.
+  void answer(Reply& reply, const ReadRequest& request);
+
   const std::shared_ptr<Vm> vm_;
   const HolePolicy policy_;
   ReadAhead ahead_;

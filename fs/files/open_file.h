@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <fuse_lowlevel.h>
 #include <memory>
+#include <poll.h>
 #include <string_view>
 
 namespace vmemfs {
@@ -16,7 +18,15 @@ struct ReadRequest {
   std::uint64_t offset;
   /// The kernel fills pages of a private mapping: what a short answer lacks it would take for zeros.
   bool for_mapping;
+  /// Where there is nothing to read yet the caller wants to hear just that: O_NONBLOCK.
+  bool without_waiting;
 };
+
+/// Wakes those who poll a file, once.
+struct PollHandleDestroy {
+  void operator()(fuse_pollhandle* handle) const { fuse_pollhandle_destroy(handle); }
+};
+using PollHandle = std::unique_ptr<fuse_pollhandle, PollHandleDestroy>;
 
 /// One per open(2). The kernel may call several methods of one at once, and may release it as soon as
 /// the last reply is on its way: whoever calls a method holds a reference until that has returned.
@@ -27,7 +37,11 @@ public:
   OpenFile& operator=(const OpenFile&) = delete;
   virtual ~OpenFile() = default;
 
-  /// Answers with up to request.size bytes from request.offset on; nothing at the end.
+  /// Its bytes come as they come, and have no offset.
+  [[nodiscard]] virtual bool is_stream() const { return false; }
+
+  /// Answers with up to request.size bytes from request.offset on; nothing at the end. Must not wait for
+  /// what may never come: the reply can be moved from, and be given later.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
   /// How many of `bytes` were taken, from the start: at least one, unless there were none.
@@ -35,6 +49,13 @@ public:
     static_cast<void>(bytes);
     static_cast<void>(offset);
     return fail(ErrorKind::read_only, "fs", "this file takes no writes");
+  }
+
+  /// Tells what can be done without waiting. Where `handle` is set somebody may wait for more than that:
+  /// then it is to be notified when there is more. Files that never make anybody wait need not.
+  virtual void poll(Reply& reply, PollHandle handle) {
+    static_cast<void>(handle);
+    reply.poll(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
   }
 
   /// lseek's SEEK_DATA and SEEK_HOLE.

@@ -9,7 +9,7 @@
 namespace vmemfs {
 
 std::string state_word(Vm& vm) {
-  if (vm.driver().gone()) {
+  if (vm.gone()) {
     return "gone";
   }
   if (vm.driver().run_control() == nullptr) {

@@ -160,8 +160,9 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
     // The kernel must not cache: guest memory moves, and without direct_io it would fill a short
     // read up with zeros.
     info->direct_io = 1;
+    const bool is_stream = (*file)->is_stream();
     info->fh = files.keep(std::move(*file));
-    if (!reply.opened(*info)) {
+    if (!(is_stream ? reply.opened_stream(*info) : reply.opened(*info))) {
       files.close(info->fh);
     }
   });
@@ -176,7 +177,10 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
   const auto file = open_file(info);
   answer(request, "read", [&](Reply& reply) {
     // read(2) names its caller, the filling of pages does not.
-    file->read(reply, {size, static_cast<std::uint64_t>(offset), info->lock_owner == 0});
+    file->read(reply, {.size = size,
+                       .offset = static_cast<std::uint64_t>(offset),
+                       .for_mapping = info->lock_owner == 0,
+                       .without_waiting = (info->flags & O_NONBLOCK) != 0});
   });
 }
 
@@ -202,6 +206,11 @@ void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, 
       file->seek(reply, static_cast<std::uint64_t>(offset), whence);
     }
   });
+}
+
+void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_pollhandle* handle) {
+  const auto file = open_file(info);
+  answer(request, "poll", [&](Reply& reply) { file->poll(reply, PollHandle{handle}); });
 }
 
 } // namespace
@@ -238,6 +247,7 @@ const fuse_lowlevel_ops& operations() {
     ops.read = op_read;
     ops.write = op_write;
     ops.lseek = op_lseek;
+    ops.poll = op_poll;
     return ops;
   }();
   return kOperations;

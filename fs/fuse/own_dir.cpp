@@ -1,6 +1,8 @@
 #include "fs/fuse/own_dir.h"
 
 #include "fs/files/driver_text.h"
+#include "fs/files/events_file.h"
+#include "fs/files/own_control_file.h"
 #include "fs/files/text_file.h"
 
 #include <algorithm>
@@ -25,7 +27,10 @@ Result<NodeId> OwnDir::look_up(NodeId directory, std::string_view name) const {
 Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
   if (directory.kind == NodeKind::own_dir) {
     return std::vector<DirectoryEntry>{
+        {"control", {NodeKind::own_control, 0, {}}},
         {"drivers", {NodeKind::drivers_dir, 0, {}}},
+        {"events", {NodeKind::events, 0, {}}},
+        {"stats", {NodeKind::stats, 0, {}}},
     };
   }
   if (directory.kind != NodeKind::drivers_dir) {
@@ -39,12 +44,21 @@ Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
 }
 
 Result<std::unique_ptr<OpenFile>> OwnDir::open(NodeId node, int flags) const {
+  if (node.kind == NodeKind::own_control) {
+    return std::make_unique<OwnControlFile>(services_.vms, services_.attacher, services_.lookout);
+  }
   if ((flags & O_ACCMODE) != O_RDONLY) {
     return fail(ErrorKind::read_only, "fs", "this file takes no writes");
   }
   if (node.kind == NodeKind::driver_file && node.vcpu.value() < services_.drivers.size()) {
     const DriverType& type = *services_.drivers[node.vcpu.value()];
     return std::make_unique<TextFile>([&type]() -> Result<std::string> { return driver_text(type); });
+  }
+  if (node.kind == NodeKind::events) {
+    return std::make_unique<EventsFile>(services_.events);
+  }
+  if (node.kind == NodeKind::stats) {
+    return std::make_unique<TextFile>([this]() -> Result<std::string> { return services_.stats(); });
   }
   return no_such_file();
 }

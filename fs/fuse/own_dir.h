@@ -3,11 +3,16 @@
 
 #include "core/error.h"
 #include "driver/driver_type.h"
+#include "fs/files/event_readers.h"
 #include "fs/files/open_file.h"
 #include "fs/fuse/directory_entry.h"
+#include "vm/attacher.h"
+#include "vm/lookout.h"
 
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +21,11 @@ namespace vmemfs {
 /// What the files here show and steer. All outlive the directory.
 struct OwnDirServices {
   std::span<const DriverType* const> drivers;
+  const VmRegistry& vms;
+  Attacher& attacher;
+  const Lookout& lookout;
+  EventReaders& events;
+  std::function<std::string()> stats; ///< the text of `stats`; asks nobody who may make it wait
 };
 
 /// Thread-safe. Its nodes are those of which is_own() is true.
@@ -23,7 +33,7 @@ class OwnDir {
 public:
   static constexpr std::string_view kName = ".vmemfs";
 
-  explicit OwnDir(OwnDirServices services) : services_{services} {}
+  explicit OwnDir(OwnDirServices services) : services_{std::move(services)} {}
 
   [[nodiscard]] Result<NodeId> look_up(NodeId directory, std::string_view name) const;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list(NodeId directory) const;

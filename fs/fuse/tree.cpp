@@ -67,7 +67,7 @@ Tree::Tree(VmRegistry& vms, const OwnDir& own, TreeOptions options)
 
 Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
   auto vm = vms_.find(node.vm);
-  if (vm == nullptr || vm->driver().gone()) {
+  if (vm == nullptr || vm->gone()) {
     return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
   }
   return vm;
@@ -211,7 +211,7 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
   case NodeKind::mem_padded: return std::make_unique<MemoryFile>(vm, HolePolicy::padded);
   case NodeKind::maps:
     return std::make_unique<TextFile>([vm]() -> Result<std::string> {
-      if (vm->driver().gone()) {
+      if (vm->gone()) {
         return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
       }
       vm->follow_layout();

@@ -14,11 +14,13 @@ Worker::Worker(unsigned threads) {
 Worker::~Worker() { stop(); }
 
 void Worker::stop() {
+  std::map<Due, std::function<void()>> dropped; // ends outside of the lock: what it holds may post
   {
     const std::scoped_lock lock{mutex_};
     stopped_ = true;
-    jobs_.clear();
+    dropped.swap(jobs_);
   }
+  dropped.clear();
   for (std::jthread& thread : threads_) {
     thread.request_stop();
   }
@@ -37,7 +39,7 @@ void Worker::post_at(Clock::time_point due, std::function<void()> job) {
     }
     jobs_.emplace(Due{due, next_order_++}, std::move(job));
   }
-  changed_.notify_all(); // also those that wait for a later job
+  changed_.notify_one();
 }
 
 void Worker::run(const std::stop_token& stop) {
@@ -55,6 +57,9 @@ void Worker::run(const std::stop_token& stop) {
     }
     auto job = std::move(jobs_.begin()->second);
     jobs_.erase(jobs_.begin());
+    if (!jobs_.empty()) { // of those who wait, maybe none does so for what is next now
+      changed_.notify_one();
+    }
     lock.unlock();
     job();
     job = nullptr; // what it holds ends outside of the lock

@@ -1,5 +1,6 @@
 #include "vm/pauses.h"
 
+#include "core/text.h"
 #include "util/log.h"
 
 #include <fmt/format.h>
@@ -10,8 +11,14 @@ namespace {
 
 /// How often a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
 constexpr std::chrono::milliseconds kLookEvery{100};
+/// The same where nobody has the memory open.
+constexpr std::chrono::milliseconds kLookRarely{1000};
 /// After which time something is tried again that must come about in the end.
 constexpr std::chrono::milliseconds kTryAgainAfter{500};
+
+// Because of whom a VM stands or runs, for Pauses::Tell.
+constexpr std::string_view kByUs = "by us";
+constexpr std::string_view kByOthers = "by somebody else";
 
 std::int64_t wall_ns() {
   return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
@@ -29,8 +36,9 @@ std::string_view to_string(PausedBy who) {
 }
 
 Pauses::Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
-               const std::string& name, Later later)
-    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name}, later_{std::move(later)} {}
+               const std::string& name, Later later, Tell tell)
+    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name}, later_{std::move(later)},
+      tell_{std::move(tell)} {}
 
 Pauses::~Pauses() {
   if (driver_.gone() || !(ledger_.ours() || in_doubt_)) {
@@ -57,16 +65,33 @@ void Pauses::look() {
 }
 
 /// Follows the state of a VM that stands, as long as it does: mapped pages must go when somebody else lets it
-/// run, also if nobody reads.
+/// run, also if nobody reads. Where nothing can be mapped it is only for telling of it.
 void Pauses::watch_while_it_stands() {
-  if (driver_.state_delay() && !watched_.exchange(true)) {
-    later_(kLookEvery, &Pauses::watch);
+  if (!driver_.state_delay()) {
+    return;
+  }
+  const auto delay = viewers_ > 0 ? kLookEvery : kLookRarely;
+  const std::int64_t due = (Clock::now() + delay).time_since_epoch().count();
+  const std::int64_t planned = next_watch_;
+  if (planned == 0 || planned > due) {
+    next_watch_ = due;
+    later_(delay, &Pauses::watch);
   }
 }
 
 void Pauses::watch() {
-  watched_ = false;
+  if (Clock::now().time_since_epoch().count() < next_watch_) {
+    return; // an earlier one was planned meanwhile, and that goes on
+  }
+  next_watch_ = 0;
   if (paused_since_ns_ != 0 && !driver_.gone()) {
+    driver_.follow_state();
+    watch_while_it_stands();
+  }
+}
+
+void Pauses::begin_view() {
+  if (viewers_++ == 0 && paused_since_ns_ != 0) {
     driver_.follow_state();
     watch_while_it_stands();
   }
@@ -79,24 +104,44 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
     return status;
   }
   if (status->running) {
-    // Either nobody has told us yet, or too early: QEMU tells of a resume just before the vCPUs run.
-    if (before.stands || paused_since_ns_ != 0) {
-      coherence_.drop_all();
-    }
-    paused_since_ns_ = 0;
+    found_running(before);
+    return status;
+  }
+  bool ours = false;
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    ours = ledger_.ours() || in_doubt_;
+  }
+  // It stands for a reason of its own: nobody's pause keeps it, and none may end it.
+  if (!status->by_command) {
     in_doubt_ = false;
     clear_ledger();
     end_guard();
-  } else {
-    // It stands for a reason of its own: nobody's pause keeps it, and none may end it.
-    if (!status->by_command) {
-      in_doubt_ = false;
-      clear_ledger();
-      end_guard();
-    }
-    took_stand(before);
   }
+  took_stand(before);
+  note_state(KnownState::standing, !status->by_command
+                                       ? fmt::format("by itself: {}", printable(status->detail))
+                                       : std::string{ours ? kByUs : kByOthers});
   return status;
+}
+
+void Pauses::found_running(Epoch::Value before) {
+  // Either nobody has told us yet, or too early: QEMU tells of a resume just before the vCPUs run.
+  if (before.stands || paused_since_ns_ != 0) {
+    coherence_.drop_all();
+  }
+  paused_since_ns_ = 0;
+  in_doubt_ = false;
+  clear_ledger();
+  end_guard();
+  note_state(KnownState::running, kByOthers);
+}
+
+void Pauses::note_state(KnownState now, std::string_view because_of) {
+  const KnownState before = std::exchange(state_, now);
+  if (before != KnownState::unknown && before != now) {
+    tell_(now == KnownState::running ? EventKind::resumed : EventKind::paused, std::string{because_of});
+  }
 }
 
 /// The VM was found standing after `before` had been loaded.
@@ -200,6 +245,7 @@ Result<Paused> Pauses::stop_running(RunControl& control) {
   }
   if (!now) { // it stands by the command's own word; pages are kept once that was asked
     paused_since_ns_ = wall_ns();
+    note_state(KnownState::standing, kByUs);
     look_soon();
   }
   log::info("{}: paused", name_);
@@ -231,6 +277,7 @@ Result<void> Pauses::run(RunControl& control) {
   end_guard();
   coherence_.may_change(); // what was read between the drop and the resume
   log::info("{}: resumed", name_);
+  note_state(KnownState::running, kByUs);
   return {};
 }
 
@@ -244,7 +291,8 @@ Result<void> Pauses::resume(std::optional<HoldId> own) {
     const std::scoped_lock ledger{ledger_mutex_};
     return ledger_.holds() - (own && ledger_.has_hold(*own) ? 1 : 0);
   };
-  if (others() > 0) { // unless the VM has been let run meanwhile
+  // Holds end when somebody lets the VM run; and that somebody has paused it we may not know yet.
+  if (others() > 0 || state_ != KnownState::standing) {
     static_cast<void>(ask_state(**control));
   }
   if (const std::size_t holds = others(); holds > 0) {

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "driver/driver.h"
 #include "vm/coherence.h"
+#include "vm/event_log.h"
 #include "vm/pause_guard.h"
 #include "vm/pause_ledger.h"
 
@@ -39,10 +40,13 @@ public:
   using Clock = std::chrono::steady_clock;
   /// Has a method of this object called on another thread after a while, unless the VM has ended by then.
   using Later = std::function<void(Clock::duration, void (Pauses::*)())>;
+  /// Is told when the VM is known to have come to a stand or to run again, once a change; what it was when
+  /// first looked at is no change. The words say because of whom.
+  using Tell = std::function<void(EventKind, std::string)>;
 
   /// `guard` may be null; `id` is the VM's number there. Everything outlives this object.
   Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id, const std::string& name,
-         Later later);
+         Later later, Tell tell);
   /// A guard that is still needed, as the VM could not be let run, stays.
   ~Pauses();
   Pauses(const Pauses&) = delete;
@@ -64,6 +68,11 @@ public:
   /// The state may have changed: asks for it, on another thread.
   void look_soon();
 
+  /// Somebody may keep pages of the VM's memory where we don't see it (a mapping), and so the end of a
+  /// standstill has to be noticed soon, until end_view(). Views count.
+  void begin_view();
+  void end_view() { --viewers_; }
+
   /// Held, it keeps the VM's state from being changed by us.
   [[nodiscard]] std::unique_lock<std::mutex> turn() { return std::unique_lock{turn_}; }
 
@@ -81,6 +90,8 @@ public:
   void note_write();
 
 private:
+  enum class KnownState : unsigned char { unknown, running, standing };
+
   void look();
   void watch_while_it_stands();
   void watch();
@@ -90,6 +101,8 @@ private:
   Result<RunControl*> run_control_or_why_not();
   Result<RunStatus> ask_state(RunControl& control);
   void took_stand(Epoch::Value before);
+  void found_running(Epoch::Value before);
+  void note_state(KnownState now, std::string_view because_of);
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter);
   Result<Paused> stop_running(RunControl& control);
   tl::unexpected<Error> not_stopped(Error why);
@@ -106,17 +119,20 @@ private:
   const std::uint32_t id_;
   const std::string& name_;
   const Later later_;
+  const Tell tell_;
 
   std::mutex turn_;
-  bool guarded_ = false;            ///< the guard is armed; needs turn_
-  bool in_doubt_ = false;           ///< a pause of ours failed, but may still come about; needs turn_
-  std::string settle_error_;        ///< why the VM could not be let run the last time; needs turn_
-  mutable std::mutex ledger_mutex_; ///< never held while waiting
-  PauseLedger ledger_;              ///< changed only with turn_ held as well
+  bool guarded_ = false;                   ///< the guard is armed; needs turn_
+  bool in_doubt_ = false;                  ///< a pause of ours failed, but may still come about; needs turn_
+  KnownState state_ = KnownState::unknown; ///< that others were told of; needs turn_
+  std::string settle_error_;               ///< why the VM could not be let run the last time; needs turn_
+  mutable std::mutex ledger_mutex_;        ///< never held while waiting
+  PauseLedger ledger_;                     ///< changed only with turn_ held as well
 
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: runs, or not known
   std::atomic<bool> look_pending_{false};
-  std::atomic<bool> watched_{false}; ///< watch() is to come
+  std::atomic<int> viewers_{0};
+  std::atomic<std::int64_t> next_watch_{0}; ///< when watch() is to come, on Clock; 0: it is not
 };
 
 } // namespace vmemfs

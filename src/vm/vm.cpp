@@ -42,14 +42,15 @@ std::size_t cheap_batch(const ReadCost& cost) {
 Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options)
     : id_{id}, name_{std::move(name)}, rights_{options.rights}, driver_{std::move(driver)},
       services_{std::move(services)},
-      coherence_{[this] { services_.changed(id_, driver_->gone()); }, [this] { drop_caches(); }},
+      coherence_{[this] { services_.changed(id_, gone()); }, [this] { drop_caches(); }},
       cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
       pauses_{*driver_,
               coherence_,
               services_.guard,
               id_,
               name_,
-              [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); }},
+              [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); },
+              [this](EventKind kind, std::string detail) { tell(kind, std::move(detail)); }},
       writable_{options.writable} {
   cache_settings_.ttl = options.cache_ttl;
   tell_cache_its_use();
@@ -80,6 +81,9 @@ void Vm::call_later(Pauses::Clock::duration delay, void (Pauses::*what)()) {
 
 tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
                                               ReadScratch& scratch, ReadAhead* ahead) {
+  if (detached_.load(std::memory_order_relaxed)) {
+    return tl::unexpected{ErrorKind::vm_gone};
+  }
   const std::int64_t now = monotonic_ns();
   if (now >= next_layout_look_ns_.load(std::memory_order_relaxed)) {
     follow_layout();
@@ -133,8 +137,14 @@ Result<void> Vm::check_writable(GpaRange range) const {
 }
 
 Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  auto written = counters_.writes.counted(try_write(offset, bytes));
+  counters_.written_bytes.add(written.value_or(0));
+  return written;
+}
+
+Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byte> bytes) {
   const auto turn = pauses_.turn();
-  if (driver_->gone()) {
+  if (gone()) {
     return gone_error();
   }
   if (!writable_) {
@@ -193,10 +203,13 @@ Result<void> Vm::set_writable(bool on) {
 /// decided by asking, as an event may be old when it gets here.
 void Vm::on_vm_event(VmEvent event) {
   switch (event) {
-  case VmEvent::layout_changed: coherence_.changed(); break;
+  case VmEvent::layout_changed:
+    coherence_.changed();
+    tell(EventKind::layout, "the memory map changed");
+    break;
   case VmEvent::paused: pauses_.look_soon(); break;
+  case VmEvent::reset: tell(EventKind::reset, "the guest was reset"); [[fallthrough]];
   case VmEvent::resumed:
-  case VmEvent::reset:
   case VmEvent::state_unclear:
     coherence_.may_change();
     pauses_.look_soon();
@@ -205,15 +218,49 @@ void Vm::on_vm_event(VmEvent event) {
   }
 }
 
-Result<RunStatus> Vm::run_status() { return pauses_.status(); }
-
-Result<Paused> Vm::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
-  return noted(pauses_.pause(kind, for_how_long));
+Result<RunStatus> Vm::run_status() {
+  if (gone()) {
+    return gone_error();
+  }
+  return pauses_.status();
 }
 
-Result<HoldId> Vm::hold() { return noted(pauses_.hold()); }
+/// Detaching may have come between the question whether the VM is gone and the pause; then nobody else would
+/// end it.
+template <typename T> Result<T> Vm::unless_detached(Result<T> paused) {
+  if (gone()) {
+    pauses_.let_go();
+    return gone_error();
+  }
+  return noted(std::move(paused));
+}
 
-Result<void> Vm::resume(std::optional<HoldId> own) { return noted(pauses_.resume(own)); }
+Result<Paused> Vm::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  if (gone()) {
+    return gone_error();
+  }
+  return unless_detached(pauses_.pause(kind, for_how_long));
+}
+
+Result<HoldId> Vm::hold() {
+  if (gone()) {
+    return gone_error();
+  }
+  return unless_detached(pauses_.hold());
+}
+
+Result<void> Vm::resume(std::optional<HoldId> own) {
+  if (gone()) {
+    return gone_error();
+  }
+  return noted(pauses_.resume(own));
+}
+
+void Vm::detach() {
+  detached_ = true;
+  pauses_.let_go();
+  coherence_.changed(); // tells the registry
+}
 
 // ---- the cache
 
@@ -264,6 +311,9 @@ void Vm::flush() {
 
 Result<void> Vm::refresh() {
   const auto turn = pauses_.turn();
+  if (gone()) {
+    return gone_error();
+  }
   auto refreshed = driver_->refresh();
   if (refreshed) {
     coherence_.changed();
@@ -272,8 +322,12 @@ Result<void> Vm::refresh() {
 }
 
 Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
+  return counters_.register_reads.counted(try_read_registers(vcpu));
+}
+
+Result<RegisterSet> Vm::try_read_registers(VcpuId vcpu) {
   RegisterReader* const reader = driver_->register_reader();
-  if (driver_->gone()) {
+  if (gone()) {
     return gone_error();
   }
   if (reader == nullptr) {
@@ -284,9 +338,13 @@ Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
 }
 
 Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  return counters_.register_writes.counted(try_write_registers(vcpu, values));
+}
+
+Result<void> Vm::try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
   const auto turn = pauses_.turn();
   RegisterWriter* const writer = driver_->register_writer();
-  if (driver_->gone()) {
+  if (gone()) {
     return gone_error();
   }
   if (!writable_) {
@@ -308,10 +366,19 @@ Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> val
 template <typename T> Result<T> Vm::noted(Result<T> result) {
   if (!result) {
     log::warning("{}: {}", name_, result.error().message());
-    const std::scoped_lock lock{settings_mutex_};
-    last_error_ = result.error().message();
+    {
+      const std::scoped_lock lock{settings_mutex_};
+      last_error_ = result.error().message();
+    }
+    tell(EventKind::error, result.error().message());
   }
   return result;
+}
+
+void Vm::tell(EventKind kind, std::string detail) const {
+  if (services_.events != nullptr) {
+    services_.events->append(kind, name_, std::move(detail));
+  }
 }
 
 std::string Vm::last_error() const {

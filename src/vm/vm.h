@@ -8,10 +8,12 @@
 #include "vm/cache_budget.h"
 #include "vm/cache_settings.h"
 #include "vm/coherence.h"
+#include "vm/event_log.h"
 #include "vm/memory_view.h"
 #include "vm/page_cache.h"
 #include "vm/pause_guard.h"
 #include "vm/pauses.h"
+#include "vm/vm_counters.h"
 #include "vm/vm_options.h"
 
 #include <atomic>
@@ -35,11 +37,12 @@ struct VmServices {
   CacheBudget& cache_budget; ///< shared by all VMs of the mount
   PauseGuard* guard;         ///< null: nobody sees to paused VMs when this process is killed
   /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
-  /// (driver().gone()); on any thread; returns soon.
+  /// (gone()); on any thread; returns soon.
   std::function<void(VmId, bool gone)> changed;
   /// Returns when no cache outside of this library, as the kernel's, holds memory of the VM any more, or
   /// after a while. Not called on a thread of `changed`.
   std::function<void(VmId)> drop_outer_caches;
+  EventLog* events = nullptr; ///< null: nobody wants to know
 };
 
 /// Thread-safe. Control operations and writes take turns; reads don't wait for them. Held by shared_ptr, as
@@ -57,7 +60,15 @@ public:
   [[nodiscard]] const std::string& name() const { return name_; } ///< of its directory
   [[nodiscard]] Driver& driver() { return *driver_; }
   [[nodiscard]] const FileRights& rights() const { return rights_; } ///< to its files
+  [[nodiscard]] const Driver& driver() const { return *driver_; }
+  /// It has ended, or was detached; stays true. Everything then fails with vm_gone.
+  [[nodiscard]] bool gone() const { return detached_.load(std::memory_order_relaxed) || driver_->gone(); }
+  /// Lets go of it for good, as if it had ended: a guest that we paused runs again. May wait for the driver.
+  void detach();
+  [[nodiscard]] bool detached() const { return detached_.load(std::memory_order_relaxed); }
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
+  /// Whoever uses the VM counts what no method here does: reads of memory files and control commands.
+  [[nodiscard]] VmCounters& counters() { return counters_; }
 
   // Memory. See MemoryView. `ahead` is the open file's, and may be null.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
@@ -66,6 +77,10 @@ public:
   [[nodiscard]] const MemoryView& memory() const { return view_; }
   /// Takes over a changed memory map where that is cheap. Before answering for size or shape.
   void follow_layout();
+
+  /// A file of the VM's memory is open, until end_view(). See Pauses.
+  void begin_view() { pauses_.begin_view(); }
+  void end_view() { pauses_.end_view(); }
 
   /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
   /// How many bytes were written, from the start: fewer than all where the driver failed on the way.
@@ -111,13 +126,20 @@ private:
   void tell_cache_its_use();
   void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
+  void tell(EventKind kind, std::string detail) const;
+  // What the methods without try_ count.
+  [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] Result<RegisterSet> try_read_registers(VcpuId vcpu);
+  [[nodiscard]] Result<void> try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
   template <typename T> Result<T> noted(Result<T> result);
+  template <typename T> Result<T> unless_detached(Result<T> paused);
 
   const VmId id_;
   const std::string name_;
   const FileRights rights_;
   const std::unique_ptr<Driver> driver_;
   const VmServices services_;
+  VmCounters counters_;
   BadPages bad_pages_;
   Coherence coherence_;
   PageCache cache_{0};
@@ -125,6 +147,7 @@ private:
   MemoryView view_;
   Pauses pauses_;
 
+  std::atomic<bool> detached_{false};
   std::atomic<bool> writable_;
   std::atomic<bool> cache_in_use_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};

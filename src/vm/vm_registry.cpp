@@ -1,7 +1,7 @@
 #include "vm/vm_registry.h"
 
-#include "core/text.h"
 #include "util/worker.h"
+#include "vm/vm_name.h"
 
 #include <algorithm>
 #include <chrono>
@@ -10,38 +10,61 @@
 
 namespace vmemfs {
 
-Result<void> check_vm_name(std::string_view name) {
-  constexpr std::size_t kLongest = 255; // NAME_MAX
-  const bool has_bad_character = std::ranges::any_of(
-      name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '/' || c == 0x7f; });
-  if (name.empty() || name.size() > kLongest || name.front() == '.' || has_bad_character) {
-    return fail(ErrorKind::invalid, "vm",
-                fmt::format("'{}' can't be a VM's name here: 1 to {} bytes, no '/', no control characters, "
-                            "no '.' in front",
-                            printable(name), kLongest));
-  }
-  return {};
-}
-
 Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Driver> driver,
-                                            VmOptions options) {
+                                            const VmOptions& options) {
   if (auto checked = check_vm_name(name); !checked) {
     return tl::unexpected{checked.error()};
   }
   const std::scoped_lock lock{mutex_};
-  if (std::ranges::any_of(vms_, [&](const auto& entry) { return entry.second->name() == name; })) {
+  if (is_taken(name)) {
     return fail(ErrorKind::busy, "vm", fmt::format("there is a VM '{}' already; give another NAME", name));
   }
+  return insert(std::move(name), std::move(driver), options);
+}
+
+std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& wish, std::unique_ptr<Driver> driver,
+                                          const VmOptionsTable& options) {
+  const std::scoped_lock lock{mutex_};
+  const VmIdentity& identity = driver->identity();
+  if (auto same = with_key(identity.driver, identity.key)) {
+    return same;
+  }
+  std::string name;
+  unsigned attempt = wish.claim == NameClaim::bare ? 0 : 1;
+  do {
+    name = vm_name_candidate(wish.base, wish.number, attempt++);
+  } while (is_taken(name));
+  const VmOptions& own = options.of(name);
+  return insert(std::move(name), std::move(driver), own);
+}
+
+bool VmRegistry::is_taken(std::string_view name) const {
+  return std::ranges::any_of(vms_, [&](const auto& entry) { return entry.second->name() == name; });
+}
+
+std::shared_ptr<Vm> VmRegistry::with_key(std::string_view driver, std::string_view key) const {
+  const auto found = std::ranges::find_if(vms_, [&](const auto& entry) {
+    const VmIdentity& identity = entry.second->driver().identity();
+    return !key.empty() && identity.key == key && identity.driver == driver;
+  });
+  return found == vms_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver> driver,
+                                       const VmOptions& options) {
   const VmId id = next_id_++;
+  // First of its events, and before it is listed: who hears of it and looks for it waits for this.
+  tell(EventKind::added, name, driver->identity().driver);
   auto vm = Vm::create(id, std::move(name), std::move(driver),
                        VmServices{.jobs = services_.jobs,
                                   .cache_budget = services_.cache_budget,
                                   .guard = services_.guard,
                                   .changed = [this](VmId which, bool gone) { on_changed(which, gone); },
-                                  .drop_outer_caches = [this](VmId which) { drop_caches(which); }},
+                                  .drop_outer_caches = [this](VmId which) { drop_caches(which); },
+                                  .events = services_.events},
                        options);
   vms_.emplace(id, vm);
-  if (vm->driver().gone()) { // it ended before anybody listened
+  if (vm->gone()) { // it ended before anybody listened
     on_changed(id, true);
   }
   return vm;
@@ -89,6 +112,13 @@ void VmRegistry::remove(VmId id) {
   if (callbacks_.removed) {
     callbacks_.removed(*vm);
   }
+  tell(EventKind::removed, vm->name(), vm->driver().gone() ? "the VM has ended" : "detached");
+}
+
+void VmRegistry::tell(EventKind kind, const std::string& vm, std::string detail) const {
+  if (services_.events != nullptr) {
+    services_.events->append(kind, vm, std::move(detail));
+  }
 }
 
 std::shared_ptr<Vm> VmRegistry::find(VmId id) const {
@@ -102,6 +132,11 @@ std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
   const auto found =
       std::ranges::find_if(vms_, [&](const auto& entry) { return entry.second->name() == name; });
   return found == vms_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<Vm> VmRegistry::find_key(std::string_view driver, std::string_view key) const {
+  const std::scoped_lock lock{mutex_};
+  return with_key(driver, key);
 }
 
 std::vector<std::shared_ptr<Vm>> VmRegistry::all() const {

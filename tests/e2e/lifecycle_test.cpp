@@ -228,7 +228,7 @@ TEST(MountPoint, ADeadOneSaysWhatToDo) {
   ASSERT_TRUE(eventually([&] { return has_ended(mounters.front()); }));
   daemon.signal(SIGKILL);
   ASSERT_TRUE(daemon.wait(seconds{10}).has_value());
-  const auto again = run({VMEMFS_PROGRAM, "-f", "--vm", "a=fake", mountpoint});
+  const auto again = run({VMEMFS_PROGRAM, "-f", "--no-discover", "--vm", "a=fake", mountpoint});
   EXPECT_EQ(again.code, 1);
   EXPECT_THAT(again.text, HasSubstr("fusermount3 -u"));
   EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
@@ -238,7 +238,7 @@ TEST(MountPoint, BackgroundReturnsWhenTheMountIsThere) {
   TempDir dir;
   const std::string mountpoint = dir / "mnt";
   std::filesystem::create_directory(mountpoint);
-  const auto started = run({VMEMFS_PROGRAM, "--vm", "a=fake", mountpoint});
+  const auto started = run({VMEMFS_PROGRAM, "--no-discover", "--vm", "a=fake", mountpoint});
   EXPECT_EQ(started.code, 0) << started.text;
   EXPECT_EQ(started.text, "");
   EXPECT_TRUE(std::filesystem::exists(mountpoint + "/a/mem"));
@@ -288,7 +288,7 @@ TEST_P(BadCommandLine, IsRefusedInWords) {
 INSTANTIATE_TEST_SUITE_P(
     Lines, BadCommandLine,
     testing::Values(
-        BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"MNT"}, 2, "no VM is named"},
+        BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"--no-discover", "MNT"}, 2, "no VM is named"},
         BadCommand{{"--bogus", "MNT"}, 2, "--bogus"}, BadCommand{{"--vm", "=x", "MNT"}, 2, "no name"},
         BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 1, "there is no driver 'nope'; there are qemu, dump, fake"},
         BadCommand{{"--vm", "a=qemu", "MNT"}, 1, "one of qmp, pid and name is needed"},

@@ -1,3 +1,4 @@
+#include "fs/files/command_file.h"
 #include "fs/files/control_command.h"
 
 #include <gmock/gmock.h>
@@ -70,16 +71,16 @@ TEST(ControlCommand, WhatIsWrongIsNamedAndWhatThereIsIsTold) {
   }
 }
 
-TEST(ControlCommand, ATextIsAllOrNothing) {
-  const auto lines = parse_control_text("pause\n\n  flush \nresume");
+TEST(ControlCommand, ATextIsTakenLineByLine) {
+  const auto lines = command_lines("pause\n\n  flush \nresume");
   ASSERT_TRUE(lines.has_value());
   ASSERT_EQ(lines->size(), 3U);
   EXPECT_EQ((*lines)[0].begin, 0U);
   EXPECT_EQ((*lines)[1].begin, 7U);
+  EXPECT_EQ((*lines)[1].command, "flush");
   EXPECT_EQ((*lines)[2].begin, 16U);
-  EXPECT_FALSE(parse_control_text("pause\nbogus\n").has_value());
-  EXPECT_TRUE(parse_control_text("").value().empty());
-  const auto large = parse_control_text(std::string(5000, '\n'));
+  EXPECT_TRUE(command_lines("").value().empty());
+  const auto large = command_lines(std::string(5000, '\n'));
   ASSERT_FALSE(large.has_value());
   EXPECT_THAT(large.error().text, HasSubstr("5000 bytes"));
 }

@@ -1,7 +1,10 @@
 #include "drivers/fake/fake_driver.h"
 #include "fs/fuse/tree.h"
 #include "util/worker.h"
+#include "vm/attacher.h"
 #include "vm/cache_budget.h"
+#include "vm/event_log.h"
+#include "vm/lookout.h"
 
 #include <gtest/gtest.h>
 
@@ -31,7 +34,17 @@ protected:
   Worker jobs_;
   CacheBudget budget_{1U << 20U};
   VmRegistry vms_{{.notifier = notifier_, .jobs = jobs_, .cache_budget = budget_}};
-  OwnDir own_{{.drivers = {}}};
+  VmOptionsTable options_;
+  Attacher attacher_{{}, vms_, options_};
+  Lookout lookout_{{}, {}, attacher_, {}, {}};
+  EventLog events_;
+  std::shared_ptr<EventReaders> readers_ = EventReaders::create(events_);
+  OwnDir own_{{.drivers = {},
+               .vms = vms_,
+               .attacher = attacher_,
+               .lookout = lookout_,
+               .events = *readers_,
+               .stats = [] { return std::string{}; }}};
   Tree tree_{vms_, own_, {kMounter, kMountersGroup}};
   Tree open_tree_{vms_, own_, {kMounter, kMountersGroup, TreeOptions::kRootForAll}};
   std::shared_ptr<Vm> vm_;

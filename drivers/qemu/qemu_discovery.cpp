@@ -1,0 +1,97 @@
+#include "drivers/qemu/qemu_discovery.h"
+
+#include "drivers/qemu/command_line.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+/// A process that was no QEMU may become one by exec, mostly soon after it began: so many times it is looked
+/// at again, ...
+constexpr unsigned kEveryTime = 20;
+/// ... and then this many of all the old ones at each look, in turn: a millisecond at most.
+constexpr std::size_t kOldOnes = 400;
+
+/// By its executable; by its name where we may not see that (then it can't be attached either, but listed).
+bool runs_qemu(pid_t pid) {
+  const auto exe = exe_path(pid);
+  if (exe || exe.error().kind != ErrorKind::permission) {
+    return exe && is_qemu(*exe);
+  }
+  const auto name = comm(pid);
+  return name && is_qemu(*name);
+}
+
+/// libvirt asks a QEMU without a machine what it can do; that is no VM.
+bool is_vm(const QemuCommandLine& line) { return line.machine != "none"; }
+
+} // namespace
+
+std::string key_of(const Process& process) {
+  return fmt::format("{}.{}", process.pid(), process.start_time());
+}
+
+Result<std::vector<FoundVm>> QemuDiscovery::look() {
+  forget_the_dead();
+  std::vector<pid_t> pids = list_pids();
+  if (pids.empty()) {
+    return fail(ErrorKind::source_failed, "qemu", "can't list the processes in /proc; is it mounted?");
+  }
+  std::ranges::sort(pids);
+  std::erase_if(pids, [&](pid_t pid) { return qemus_.contains(pid); });
+
+  std::unordered_map<pid_t, unsigned> looks;
+  std::vector<pid_t> old;
+  for (const pid_t pid : pids) {
+    const auto known = others_.find(pid);
+    const unsigned times = known == others_.end() ? 0 : known->second;
+    looks.emplace(pid, std::min(times + 1, kEveryTime));
+    if (times < kEveryTime) {
+      take_if_qemu(pid);
+    } else {
+      old.push_back(pid);
+    }
+  }
+  others_ = std::move(looks);
+  const std::size_t count = std::min(old.size(), kOldOnes);
+  for (std::size_t i = 0; i < count; ++i) {
+    take_if_qemu(old[next_old_++ % old.size()]);
+  }
+
+  std::vector<const Known*> known;
+  std::ranges::transform(qemus_, std::back_inserter(known), [](const auto& entry) { return &entry.second; });
+  std::ranges::sort(known, {}, [](const Known* entry) { return entry->process.start_time(); });
+  std::vector<FoundVm> found;
+  std::ranges::transform(known, std::back_inserter(found), &Known::vm);
+  return found;
+}
+
+void QemuDiscovery::forget_the_dead() {
+  std::erase_if(qemus_, [](const auto& entry) { return !entry.second.process.alive(); });
+}
+
+void QemuDiscovery::take_if_qemu(pid_t pid) {
+  if (!runs_qemu(pid)) {
+    return;
+  }
+  auto process = Process::open(pid);
+  const auto arguments = command_line(pid);
+  if (!process || !arguments || arguments->empty()) {
+    return; // it has ended, or is just being made
+  }
+  QemuCommandLine line = parse_qemu_command_line(*arguments);
+  if (!is_vm(line) || !process->alive()) {
+    return;
+  }
+  FoundVm vm{.key = key_of(*process),
+             .name = std::move(line.name),
+             .uuid = std::move(line.uuid),
+             .number = fmt::format("{}", pid),
+             .params = fmt::format("pid={}", pid)};
+  qemus_.emplace(pid, Known{std::move(*process), std::move(vm)});
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,41 @@
+// Finds the QEMUs of this host.
+//
+// The kernel tells ordinary users of no process that begins, so the processes are listed again and again;
+// what that costs is bounded, however many there are.
+#pragma once
+
+#include "driver/discovery.h"
+#include "host/process.h"
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+/// FoundVm::key and VmIdentity::key of a QEMU.
+[[nodiscard]] std::string key_of(const Process& process);
+
+/// Not thread-safe.
+class QemuDiscovery final : public Discovery {
+public:
+  Result<std::vector<FoundVm>> look() override;
+
+private:
+  struct Known {
+    Process process;
+    FoundVm vm;
+  };
+
+  void forget_the_dead();
+  void take_if_qemu(pid_t pid);
+
+  std::map<pid_t, Known> qemus_;
+  std::unordered_map<pid_t, unsigned> others_; ///< how often each was looked at, up to kEveryTime
+  std::size_t next_old_ = 0;                   ///< where among the old others the next look goes on
+};
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,92 @@
+#include "fs/files/command_file.h"
+
+#include "core/text.h"
+#include "fs/files/text_file.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// More than any sensible number of commands; a file copied there by mistake is larger.
+constexpr std::size_t kLongestText = 4096;
+
+} // namespace
+
+Result<std::vector<CommandLineText>> command_lines(std::string_view text) {
+  if (text.size() > kLongestText) {
+    return fail(
+        ErrorKind::invalid, "control",
+        fmt::format("{} bytes at once are no commands; a write takes at most {}", text.size(), kLongestText));
+  }
+  std::vector<CommandLineText> lines;
+  for (const std::string_view line : split(text, '\n')) {
+    if (const std::string_view command = trim(line); !command.empty()) {
+      lines.push_back({command, static_cast<std::size_t>(line.data() - text.data())});
+    }
+  }
+  return lines;
+}
+
+Result<std::size_t> CommandFile::run_all(std::string_view bytes) {
+  const auto lines = command_lines(bytes);
+  if (!lines) {
+    return tl::unexpected{lines.error()};
+  }
+  std::vector<Action> actions;
+  for (const CommandLineText& line : *lines) {
+    auto action = prepare(line.command);
+    if (!action) {
+      return tl::unexpected{std::move(action.error())};
+    }
+    actions.push_back(std::move(*action));
+  }
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    auto said = actions[i]();
+    const std::size_t begin = (*lines)[i].begin;
+    if (!said && begin > 0) {
+      return begin; // what failed is tried, and told, when the writer goes on from here
+    }
+    if (!said) {
+      return tl::unexpected{std::move(said.error())};
+    }
+    answer_ = std::move(*said);
+  }
+  return bytes.size();
+}
+
+Result<std::size_t> CommandFile::write(std::string_view bytes, std::uint64_t offset) {
+  const std::scoped_lock lock{mutex_};
+  fresh_ = false;
+  answer_.clear();
+  auto taken = run_all(bytes);
+  if (!taken) {
+    answer_ = taken.error().message() + '\n';
+  }
+  // Where nothing was taken the writer's file offset stays where it was.
+  answer_begin_ = offset + taken.value_or(0);
+  return taken;
+}
+
+void CommandFile::read(Reply& reply, const ReadRequest& request) {
+  const std::scoped_lock lock{mutex_};
+  if (gone()) {
+    reply.error(ErrorKind::vm_gone);
+    return;
+  }
+  if (fresh_ && (request.offset == 0 || answer_.empty())) {
+    auto text = status();
+    if (!text) {
+      reply.error(text.error().kind);
+      return;
+    }
+    answer_ = std::move(*text);
+  }
+  if (request.offset < answer_begin_) { // the reader went back to the start of the file
+    answer_begin_ = request.offset;
+  }
+  reply_with_part(reply, answer_, request.size, request.offset - answer_begin_);
+}
+
+} // namespace vmemfs

@@ -1,0 +1,54 @@
+// Files that take commands, one a line, and say in words what came of them.
+#pragma once
+
+#include "fs/files/open_file.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs {
+
+/// One line of a text of commands, without blanks around it.
+struct CommandLineText {
+  std::string_view command; ///< view into the text; not empty
+  std::size_t begin;        ///< of the line, in the text
+};
+
+/// All lines, empty ones left out. invalid: too long to be commands.
+[[nodiscard]] Result<std::vector<CommandLineText>> command_lines(std::string_view text);
+
+class CommandFile : public OpenFile {
+public:
+  /// What the last command through this handle had to say; without one, the status.
+  void read(Reply& reply, const ReadRequest& request) override;
+
+  /// One command a line. If any of them is malformed none is carried out. They are carried out in turn; where
+  /// one fails, those before it count as written, so that the writer's next attempt starts with it.
+  Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
+
+protected:
+  /// A command that was understood; carries it out and gives what it has to say.
+  using Action = std::function<Result<std::string>()>;
+
+  /// One line. invalid: what is wrong with it and what there is. Called, as the action, by one thread at a
+  /// time.
+  [[nodiscard]] virtual Result<Action> prepare(std::string_view command) = 0;
+  /// What is read where no command was written. vm_gone: also nothing else can be read.
+  [[nodiscard]] virtual Result<std::string> status() = 0;
+  [[nodiscard]] virtual bool gone() const { return false; }
+
+private:
+  Result<std::size_t> run_all(std::string_view bytes);
+
+  std::mutex mutex_; ///< guards all below
+  std::string answer_;
+  bool fresh_ = true;              ///< no command yet, so a read from the start gives the status
+  std::uint64_t answer_begin_ = 0; ///< file offset at which the answer starts for this handle
+};
+
+} // namespace vmemfs

@@ -1,0 +1,210 @@
+#include "fs/files/event_readers.h"
+
+#include "fs/files/event_text.h"
+
+#include <algorithm>
+#include <poll.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// Longer answers are cut. Below what the kernel asks for at once, so that a read of several such requests
+/// ends with a short one, and never waits with events in its hands.
+constexpr std::size_t kLongestAnswer = std::size_t{64} << 10U;
+
+} // namespace
+
+std::shared_ptr<EventReaders> EventReaders::create(EventLog& log) {
+  std::shared_ptr<EventReaders> readers{new EventReaders{log}};
+  log.add_listener(readers);
+  return readers;
+}
+
+EventReaders::Id EventReaders::add() {
+  const std::scoped_lock lock{mutex_};
+  const Id id = next_id_++;
+  readers_.emplace(id, Reader{.next = log_.end()});
+  return id;
+}
+
+void EventReaders::remove(Id id) {
+  std::list<Waiting> waiting; // answered after the lock is let go
+  const std::scoped_lock lock{mutex_};
+  const auto found = readers_.find(id);
+  if (found != readers_.end()) {
+    waiting = std::move(found->second.waiting);
+    readers_.erase(found);
+  }
+}
+
+std::size_t EventReaders::count() const {
+  const std::scoped_lock lock{mutex_};
+  return readers_.size();
+}
+
+bool EventReaders::readable(const Reader& reader) const {
+  return ended_ || !reader.rest.empty() || reader.next < log_.end();
+}
+
+/// What a read of `size` bytes gets now; empty where there is nothing.
+std::string EventReaders::take(Reader& reader, std::size_t size) {
+  const std::size_t room = std::min(size, kLongestAnswer);
+  std::string text = std::exchange(reader.rest, {});
+  while (text.size() < room) {
+    const EventLog::Part part = log_.read(reader.next, 1);
+    if (part.events.empty()) {
+      break;
+    }
+    const Event& event = *part.events.front();
+    const bool overtaken = part.missed > 0;
+    const std::string line = overtaken ? missed_line(part.missed, event.time) : event_line(event);
+    if (!text.empty() && text.size() + line.size() > room) {
+      break;
+    }
+    text += line;
+    missed_.add(part.missed);
+    reader.next = overtaken ? event.number : event.number + 1;
+  }
+  if (text.size() > room) {
+    reader.rest = text.substr(room);
+    text.resize(room);
+  }
+  return text;
+}
+
+void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
+  if (!request.without_waiting) {
+    reply.on_interrupt(&EventReaders::on_interrupt, this);
+  }
+  std::string text;
+  ErrorKind failure = ErrorKind::vm_gone;
+  {
+    const std::scoped_lock lock{mutex_};
+    const auto found = readers_.find(id);
+    if (!ended_ && found != readers_.end()) {
+      text = take(found->second, request.size);
+      // An interruption before this is seen here, a later one finds the request in the list.
+      if (text.empty() && !request.without_waiting && !reply.interrupted()) {
+        found->second.waiting.push_back({std::move(reply), request.size});
+        return;
+      }
+      failure = request.without_waiting ? ErrorKind::would_block : ErrorKind::interrupted;
+    }
+  }
+  if (text.empty()) {
+    reply.error(failure);
+  } else {
+    reply.text(text);
+  }
+}
+
+void EventReaders::poll(Id id, Reply& reply, PollHandle handle) {
+  unsigned events = 0;
+  {
+    const std::scoped_lock lock{mutex_};
+    const auto found = readers_.find(id);
+    if (ended_ || found == readers_.end()) {
+      events = POLLIN | POLLRDNORM | POLLHUP;
+    } else {
+      events = readable(found->second) ? POLLIN | POLLRDNORM : 0;
+      if (handle != nullptr) { // one does for all who poll this file
+        std::swap(found->second.poll_handle, handle);
+      }
+    }
+  }
+  reply.poll(events);
+}
+
+// ---- waking up
+
+void EventReaders::on_events() {
+  if (!posted_.exchange(true)) {
+    post_answers();
+  }
+}
+
+void EventReaders::post_answers() {
+  worker_.post([this] {
+    posted_ = false; // what comes from here on is posted anew
+    collect().give();
+  });
+}
+
+void EventReaders::on_interrupt(fuse_req_t request, void* self) {
+  static_cast<EventReaders*>(self)->interrupt(request);
+}
+
+/// Called by libfuse with a lock of the request's held, so the answer is left to our own thread.
+void EventReaders::interrupt(fuse_req_t request) {
+  {
+    const std::scoped_lock lock{mutex_};
+    for (auto& [id, reader] : readers_) {
+      const auto found = std::ranges::find(reader.waiting, request,
+                                           [](const Waiting& waiting) { return waiting.reply.id(); });
+      if (found != reader.waiting.end()) {
+        interrupted_.splice(interrupted_.end(), reader.waiting, found);
+        break;
+      }
+    }
+    if (interrupted_.empty()) {
+      return; // was answered just now
+    }
+  }
+  post_answers();
+}
+
+void EventReaders::collect_from(Reader& reader, Answers& answers) {
+  if (!readable(reader)) {
+    return;
+  }
+  if (reader.poll_handle != nullptr) {
+    answers.polls.push_back(std::move(reader.poll_handle));
+  }
+  if (ended_) {
+    answers.ended.splice(answers.ended.end(), reader.waiting);
+  }
+  while (!reader.waiting.empty() && readable(reader)) {
+    Waiting& waiting = reader.waiting.front();
+    std::string text = take(reader, waiting.size);
+    answers.texts.push_back({std::move(waiting.reply), std::move(text)});
+    reader.waiting.pop_front();
+  }
+}
+
+EventReaders::Answers EventReaders::collect() {
+  Answers answers;
+  const std::scoped_lock lock{mutex_};
+  answers.interrupted = std::move(interrupted_);
+  interrupted_.clear();
+  for (auto& [id, reader] : readers_) {
+    collect_from(reader, answers);
+  }
+  return answers;
+}
+
+void EventReaders::Answers::give() {
+  for (Text& answer : texts) {
+    answer.reply.text(answer.text);
+  }
+  for (Waiting& waiting : interrupted) {
+    waiting.reply.error(ErrorKind::interrupted);
+  }
+  for (Waiting& waiting : ended) {
+    waiting.reply.error(ErrorKind::vm_gone);
+  }
+  for (const PollHandle& handle : polls) {
+    static_cast<void>(fuse_lowlevel_notify_poll(handle.get()));
+  }
+}
+
+void EventReaders::end() {
+  {
+    const std::scoped_lock lock{mutex_};
+    ended_ = true;
+  }
+  worker_.stop(); // it may be answering just now
+  collect().give();
+}
+
+} // namespace vmemfs

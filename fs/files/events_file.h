@@ -1,0 +1,29 @@
+// `.vmemfs/events`: what happens to the VMs, as it happens.
+#pragma once
+
+#include "fs/files/event_readers.h"
+#include "fs/files/open_file.h"
+
+#include <memory>
+
+namespace vmemfs {
+
+/// Each handle is told of what comes after it was opened. A stream of whole lines: offsets mean nothing.
+class EventsFile : public OpenFile {
+public:
+  /// `readers` must outlive the file.
+  explicit EventsFile(EventReaders& readers) : readers_{readers}, reader_{readers.add()} {}
+  ~EventsFile() override { readers_.remove(reader_); }
+  EventsFile(const EventsFile&) = delete;
+  EventsFile& operator=(const EventsFile&) = delete;
+
+  [[nodiscard]] bool is_stream() const override { return true; }
+  void read(Reply& reply, const ReadRequest& request) override { readers_.read(reader_, reply, request); }
+  void poll(Reply& reply, PollHandle handle) override { readers_.poll(reader_, reply, std::move(handle)); }
+
+private:
+  EventReaders& readers_;
+  const EventReaders::Id reader_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,65 @@
+#include "fs/files/own_control_file.h"
+
+#include "core/text.h"
+
+#include <fmt/format.h>
+#include <iterator>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::string_view kUsage = "command attach [NAME=]DRIVER[:KEY=VALUE,...]\n"
+                                    "command detach NAME\n"
+                                    "command status\n";
+constexpr std::size_t kLongestReason = 2000;
+
+std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : text; }
+
+std::string refusal_line(const Refusal& refusal) {
+  return fmt::format(
+      "refused {} {} {}: {}\n", or_dash(refusal.driver), or_dash(refusal.number),
+      printable(or_dash(refusal.name)),
+      printable(refusal.reason.empty() ? "is just being attached" : refusal.reason, kLongestReason));
+}
+
+} // namespace
+
+Result<OwnControlFile::Action> OwnControlFile::prepare(std::string_view command) {
+  const std::string_view verb = command.substr(0, command.find(' '));
+  const std::string_view rest = trim(command.substr(verb.size()));
+  if (verb == "status" && rest.empty()) {
+    return [this] { return status(); };
+  }
+  if (verb == "detach" && !rest.empty()) {
+    return [this, name = std::string{rest}] {
+      return attacher_.detach(name).map([] { return std::string{"ok\n"}; });
+    };
+  }
+  if (verb == "attach" && !rest.empty()) {
+    return parse_vm_spec(rest).map([this](const VmSpec& spec) -> Action {
+      return [this, spec] {
+        return attacher_.attach(spec).map(
+            [](const std::shared_ptr<Vm>& vm) { return fmt::format("ok, as {}\n", printable(vm->name())); });
+      };
+    });
+  }
+  return fail(ErrorKind::invalid, "control",
+              fmt::format("'{}' is no command here; there are: attach [NAME=]DRIVER[:KEY=VALUE,...], detach "
+                          "NAME, status",
+                          printable(command)));
+}
+
+Result<std::string> OwnControlFile::status() {
+  std::string text;
+  for (const auto& vm : vms_.all()) {
+    fmt::format_to(std::back_inserter(text), "vm {} {}\n", vm->driver().identity().driver,
+                   printable(vm->name()));
+  }
+  for (const Refusal& refusal : lookout_.refused()) {
+    text += refusal_line(refusal);
+  }
+  return text + std::string{kUsage};
+}
+
+} // namespace vmemfs

@@ -1,0 +1,49 @@
+// The Prometheus text exposition format: what `.vmemfs/stats` is written in.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <fmt/format.h>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs {
+
+struct MetricLabel {
+  std::string_view name;
+  std::string value; ///< anything; escaped where it is written
+};
+using MetricLabels = std::vector<MetricLabel>;
+
+/// Put together from above: a family, its samples, the next family. Not thread-safe.
+class PrometheusText {
+public:
+  /// `type` is "counter", "gauge" or "histogram"; `help` is one line.
+  void family(std::string_view name, std::string_view type, std::string_view help);
+
+  /// One line of the family begun last; `suffix` as "_bucket" of a histogram.
+  template <typename Number>
+    requires std::integral<Number> || std::floating_point<Number>
+  void sample(const MetricLabels& labels, Number value, std::string_view suffix = {}) {
+    fmt::format_to(std::back_inserter(text_), "{}{}{} {}\n", family_, suffix, labels_text(labels), value);
+  }
+
+  /// A family with one sample and no labels.
+  template <typename Number>
+  void single(std::string_view name, std::string_view type, std::string_view help, Number value) {
+    family(name, type, help);
+    sample({}, value);
+  }
+
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+private:
+  [[nodiscard]] static std::string labels_text(const MetricLabels& labels);
+
+  std::string family_;
+  std::string text_;
+};
+
+} // namespace vmemfs

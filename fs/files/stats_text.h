@@ -1,0 +1,17 @@
+// The text of `.vmemfs/stats`.
+#pragma once
+
+#include "fs/files/event_readers.h"
+#include "vm/event_log.h"
+#include "vm/vm_registry.h"
+
+#include <string>
+
+namespace vmemfs {
+
+/// Counters of all VMs, of the events and of the process, in Prometheus' text format. From what is known
+/// here alone: no driver and no monitor is asked for anything that waits.
+[[nodiscard]] std::string stats_text(const VmRegistry& registry, const EventLog& events,
+                                     const EventReaders& readers);
+
+} // namespace vmemfs

@@ -1,0 +1,51 @@
+#include "vm/attacher.h"
+
+#include "core/text.h"
+#include "vm/vm_name.h"
+
+#include <fmt/format.h>
+
+namespace vmemfs {
+
+Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
+  if (!spec.name.empty()) { // before a VM is asked for nothing
+    if (auto checked = check_vm_name(spec.name); !checked) {
+      return tl::unexpected{std::move(checked.error())};
+    }
+  }
+  auto driver = open_(spec);
+  if (!driver) {
+    return tl::unexpected{std::move(driver.error())};
+  }
+  std::string name = spec.name.empty() ? safe_vm_name((*driver)->identity().name) : spec.name;
+  if (name.empty()) {
+    name = (*driver)->identity().driver;
+  }
+  const VmOptions& options = options_.of(name);
+  return vms_.add(std::move(name), std::move(*driver), options);
+}
+
+Result<std::shared_ptr<Vm>> Attacher::attach_found(std::string_view driver, const FoundVm& found,
+                                                   NameClaim claim) {
+  if (auto here = vms_.find_key(driver, found.key)) {
+    return here;
+  }
+  auto opened = open_({.name = {}, .driver = std::string{driver}, .params = found.params});
+  if (!opened) {
+    return tl::unexpected{std::move(opened.error())};
+  }
+  const VmIdentity& identity = (*opened)->identity(); // knows more than the discovery
+  const std::string base = vm_base_name(identity.name, identity.uuid, found.number);
+  return vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
+}
+
+Result<void> Attacher::detach(std::string_view name) {
+  const auto vm = vms_.find(name);
+  if (vm == nullptr) {
+    return fail(ErrorKind::not_found, "vm", fmt::format("there is no VM '{}' here", printable(name)));
+  }
+  vm->detach();
+  return {};
+}
+
+} // namespace vmemfs

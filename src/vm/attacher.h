@@ -1,0 +1,42 @@
+// From a description of a VM, by the user or by a discovery, to an entry in the registry.
+#pragma once
+
+#include "driver/discovery.h"
+#include "driver/params.h"
+#include "vm/vm_options.h"
+#include "vm/vm_registry.h"
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+namespace vmemfs {
+
+/// Opens what a VmSpec names; any thread.
+using OpenDriver = std::function<Result<std::unique_ptr<Driver>>(const VmSpec&)>;
+
+/// Thread-safe. Everything here may wait for a VM or its monitor.
+class Attacher {
+public:
+  /// `vms` and `options` must outlive the attacher.
+  Attacher(OpenDriver open, VmRegistry& vms, const VmOptionsTable& options)
+      : open_{std::move(open)}, vms_{vms}, options_{options} {}
+
+  /// As the user says it. Without a name the directory has the VM's own name, or the driver's.
+  [[nodiscard]] Result<std::shared_ptr<Vm>> attach(const VmSpec& spec);
+
+  /// One that was found. Named as vm_base_name() says; where that is taken its number stands behind it. Gives
+  /// what is there where that very VM is attached already.
+  [[nodiscard]] Result<std::shared_ptr<Vm>> attach_found(std::string_view driver, const FoundVm& found,
+                                                         NameClaim claim);
+
+  /// The VM stays as it is, but a guest that we paused runs again.
+  [[nodiscard]] Result<void> detach(std::string_view name);
+
+private:
+  const OpenDriver open_;
+  VmRegistry& vms_;
+  const VmOptionsTable& options_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,78 @@
+#include "vm/event_log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vmemfs {
+
+std::string_view to_string(EventKind kind) {
+  switch (kind) {
+  case EventKind::added: return "added";
+  case EventKind::removed: return "removed";
+  case EventKind::paused: return "paused";
+  case EventKind::resumed: return "resumed";
+  case EventKind::reset: return "reset";
+  case EventKind::layout: return "layout";
+  case EventKind::error: return "error";
+  }
+  return "unknown";
+}
+
+EventLog::EventLog(std::size_t most_kept) : ring_(std::max<std::size_t>(most_kept, 1)) {}
+
+void EventLog::append(EventKind kind, std::string vm, std::string detail) {
+  auto event = std::make_shared<Event>(Event{0, {}, std::move(vm), kind, std::move(detail)});
+  std::shared_ptr<const Event> overtaken; // ends after the lock is let go
+  {
+    const std::scoped_lock lock{mutex_};
+    event->number = end_++;
+    event->time = std::chrono::system_clock::now(); // here, so that times are in the order of numbers
+    overtaken = std::exchange(ring_[event->number % ring_.size()], std::move(event));
+    counts_[static_cast<std::size_t>(kind)].fetch_add(1, std::memory_order_relaxed);
+  }
+  for (const auto& listener : listeners()) {
+    listener->on_events();
+  }
+}
+
+std::uint64_t EventLog::end() const {
+  const std::scoped_lock lock{mutex_};
+  return end_;
+}
+
+EventLog::Part EventLog::read(std::uint64_t from, std::size_t most) const {
+  const std::scoped_lock lock{mutex_};
+  const std::uint64_t oldest = end_ > ring_.size() ? end_ - ring_.size() : 0;
+  const std::uint64_t begin = std::clamp(from, oldest, std::max(oldest, end_));
+  Part part{from < oldest ? oldest - from : 0, {}};
+  for (std::uint64_t number = begin; number < end_ && part.events.size() < most; ++number) {
+    part.events.push_back(ring_[number % ring_.size()]);
+  }
+  return part;
+}
+
+std::uint64_t EventLog::count(EventKind kind) const {
+  return counts_[static_cast<std::size_t>(kind)].load(std::memory_order_relaxed);
+}
+
+void EventLog::add_listener(std::weak_ptr<EventListener> listener) {
+  const std::scoped_lock lock{mutex_};
+  listeners_.push_back(std::move(listener));
+}
+
+/// Those that are still there.
+std::vector<std::shared_ptr<EventListener>> EventLog::listeners() {
+  std::vector<std::shared_ptr<EventListener>> alive;
+  const std::scoped_lock lock{mutex_};
+  std::erase_if(listeners_, [&](const auto& weak) {
+    auto listener = weak.lock();
+    const bool gone = listener == nullptr;
+    if (!gone) {
+      alive.push_back(std::move(listener));
+    }
+    return gone;
+  });
+  return alive;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,84 @@
+// What has happened to the VMs of a mount: the latest events, for any number of readers.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs {
+
+enum class EventKind : unsigned char {
+  added,   ///< a VM is there; detail: its driver
+  removed, ///< it is there no more; detail: why
+  paused,  ///< it stands; detail: because of whom
+  resumed, ///< it runs again; detail: because of whom
+  reset,
+  layout, ///< its memory map changed
+  error,  ///< something that was asked for failed; detail: the message
+};
+inline constexpr std::array kEventKinds{EventKind::added,   EventKind::removed, EventKind::paused,
+                                        EventKind::resumed, EventKind::reset,   EventKind::layout,
+                                        EventKind::error};
+
+/// The kind's name, as users see it.
+[[nodiscard]] std::string_view to_string(EventKind kind);
+
+struct Event {
+  std::uint64_t number; ///< counts from 0 on, without a gap
+  std::chrono::system_clock::time_point time;
+  std::string vm; ///< name of its directory; not trusted
+  EventKind kind;
+  std::string detail; ///< not trusted
+};
+
+class EventListener {
+public:
+  virtual ~EventListener() = default;
+  /// There are new events. Called on the thread that appended one, which may hold locks of its own: must
+  /// return soon, must not throw, and must ask no VM.
+  virtual void on_events() = 0;
+};
+
+/// A ring of the latest events. Thread-safe; appending waits for no reader.
+class EventLog {
+public:
+  static constexpr std::size_t kMostKept = 4096;
+
+  explicit EventLog(std::size_t most_kept = kMostKept);
+
+  void append(EventKind kind, std::string vm, std::string detail);
+
+  /// Number of the next event: where a reader starts who wants what comes from now on.
+  [[nodiscard]] std::uint64_t end() const;
+
+  struct Part {
+    std::uint64_t missed; ///< how many of those asked for are gone already
+    std::vector<std::shared_ptr<const Event>> events;
+  };
+  /// The events from number `from` on, `most` of them at most.
+  [[nodiscard]] Part read(std::uint64_t from, std::size_t most) const;
+
+  /// How many there were of this kind since the beginning.
+  [[nodiscard]] std::uint64_t count(EventKind kind) const;
+
+  /// The listener is kept alive while it is called, and forgotten when it has gone.
+  void add_listener(std::weak_ptr<EventListener> listener);
+
+private:
+  std::vector<std::shared_ptr<EventListener>> listeners();
+
+  mutable std::mutex mutex_;                       ///< guards what follows, up to the counts
+  std::vector<std::shared_ptr<const Event>> ring_; ///< event N is at N modulo its size
+  std::uint64_t end_ = 0;
+  std::vector<std::weak_ptr<EventListener>> listeners_;
+  std::array<std::atomic<std::uint64_t>, kEventKinds.size()> counts_{};
+};
+
+} // namespace vmemfs

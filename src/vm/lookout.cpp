@@ -1,0 +1,238 @@
+#include "vm/lookout.h"
+
+#include "util/log.h"
+#include "vm/vm_name.h"
+
+#include <algorithm>
+#include <set>
+
+namespace vmemfs {
+namespace {
+
+/// So many monitors may keep us waiting before attaching stands still.
+constexpr unsigned kAttachers = 4;
+
+} // namespace
+
+Lookout::Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher, Tell tell,
+                 Pace pace)
+    : attacher_{attacher}, tell_{std::move(tell)}, pace_{pace}, sources_{std::move(sources)},
+      attachers_{kAttachers}, looker_{1} {
+  for (VmSpec& spec : wanted) {
+    Refusal refusal{spec.name, spec.driver, {}, {}};
+    wanted_.push_back({.spec = std::move(spec), .refusal = std::move(refusal)});
+  }
+}
+
+Lookout::~Lookout() { stop(); }
+
+void Lookout::start() {
+  first_look_jobs_ = Afterwards{nullptr, [this](void*) {
+                                  const std::scoped_lock lock{mutex_};
+                                  first_look_done_ = true;
+                                  first_look_.notify_all();
+                                }};
+  looker_.post([this] { look(); });
+}
+
+void Lookout::wait_for_first_look(Clock::duration limit) {
+  std::unique_lock lock{mutex_};
+  first_look_.wait_for(lock, limit, [this] { return first_look_done_; });
+}
+
+void Lookout::stop() {
+  looker_.stop();
+  attachers_.stop();
+}
+
+void Lookout::look() {
+  const auto now = Clock::now();
+  bool something_new = false;
+  for (const Source& source : sources_) {
+    something_new = take_in(source, now) || something_new;
+  }
+  check_wanted(now, something_new);
+  try_due(now);
+  looker_.post_after(pace_.look, [this] { look(); });
+}
+
+/// Brings the list up to date; true where a VM is there that was not.
+bool Lookout::take_in(const Source& source, Clock::time_point now) {
+  auto vms = source.discovery->look();
+  const std::scoped_lock lock{mutex_};
+  std::string& last_error = look_errors_[source.driver];
+  if (!vms) {
+    if (std::string message = vms.error().message(); message != last_error) {
+      log::warning("can't look for VMs: {}", message);
+      last_error = std::move(message);
+    }
+    return false;
+  }
+  last_error.clear();
+  bool something_new = false;
+  std::set<Key> here;
+  for (FoundVm& vm : *vms) {
+    const Key key{source.driver, vm.key};
+    here.insert(key);
+    if (!found_.contains(key)) {
+      Refusal refusal{vm.name, source.driver, vm.number, {}};
+      found_.emplace(
+          key,
+          Found{.vm = std::move(vm), .since = now, .order = next_order_++, .refusal = std::move(refusal)});
+      something_new = true;
+    }
+  }
+  std::erase_if(found_, [&](const auto& entry) {
+    return entry.first.first == source.driver && !here.contains(entry.first);
+  });
+  return something_new;
+}
+
+void Lookout::check_wanted(Clock::time_point now, bool something_new) {
+  const std::scoped_lock lock{mutex_};
+  for (Wanted& wanted : wanted_) {
+    if (wanted.vm != nullptr && wanted.vm->gone()) {
+      wanted.settled = wanted.vm->detached();
+      wanted.vm.reset();
+      something_new = true;
+    }
+    if (something_new) { // it may be what came
+      wanted.patience = {now, {}};
+    }
+  }
+}
+
+/// What is wanted is tried before what was found: a VM that is both has the wanted name.
+void Lookout::try_due(Clock::time_point now) {
+  std::vector<Key> due_found;
+  std::vector<std::size_t> due_wanted;
+  {
+    const std::scoped_lock lock{mutex_};
+    for (auto& [key, found] : found_) {
+      if (!found.trying && !found.settled && found.patience.next <= now) {
+        found.trying = true;
+        due_found.push_back(key);
+      }
+    }
+    std::ranges::sort(due_found, {}, [&](const Key& key) { return found_.at(key).order; });
+    for (std::size_t i = 0; i < wanted_.size(); ++i) {
+      Wanted& wanted = wanted_[i];
+      if (!wanted.trying && !wanted.settled && wanted.vm == nullptr && wanted.patience.next <= now) {
+        wanted.trying = true;
+        due_wanted.push_back(i);
+      }
+    }
+  }
+  // The next look comes while this one's jobs may still run, and has done nothing to be waited for.
+  const Afterwards all_done = std::exchange(first_look_jobs_, nullptr);
+  const Afterwards then_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
+                                for (const Key& key : due_found) {
+                                  attachers_.post([this, key, all_done] { try_found(key); });
+                                }
+                              }};
+  for (const std::size_t index : due_wanted) {
+    attachers_.post([this, index, then_found] { try_wanted(index); });
+  }
+}
+
+/// With mutex_ held.
+NameClaim Lookout::claim_of(const Found& found) const {
+  const auto base = [](const FoundVm& vm) { return vm_base_name(vm.name, vm.uuid, vm.number); };
+  const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
+    return entry.second.order < found.order && base(entry.second.vm) == base(found.vm);
+  });
+  return older ? NameClaim::with_number : NameClaim::bare;
+}
+
+void Lookout::try_found(const Key& key) {
+  FoundVm vm;
+  NameClaim claim{};
+  {
+    const std::scoped_lock lock{mutex_};
+    const auto found = found_.find(key);
+    if (found == found_.end()) {
+      return;
+    }
+    vm = found->second.vm;
+    claim = claim_of(found->second);
+  }
+  const auto attached = attacher_.attach_found(key.first, vm, claim);
+  std::optional<Refusal> news;
+  {
+    const std::scoped_lock lock{mutex_};
+    const auto found = found_.find(key);
+    if (found == found_.end()) {
+      return; // it left meanwhile
+    }
+    found->second.trying = false;
+    found->second.settled = attached.has_value();
+    if (!attached) {
+      news = note_failure(found->second, attached.error(), found->second.since, pace_.longest_wait);
+    }
+  }
+  if (news) {
+    tell_(*news);
+  }
+}
+
+void Lookout::try_wanted(std::size_t index) {
+  VmSpec spec;
+  {
+    const std::scoped_lock lock{mutex_};
+    spec = wanted_[index].spec;
+  }
+  auto attached = attacher_.attach(spec);
+  std::optional<Refusal> news;
+  {
+    const std::scoped_lock lock{mutex_};
+    Wanted& wanted = wanted_[index];
+    wanted.trying = false;
+    if (attached) {
+      wanted.vm = std::move(*attached);
+      wanted.told.clear();
+    } else {
+      news = note_failure(wanted, attached.error(), {}, pace_.longest_wait_wanted);
+    }
+  }
+  if (news) {
+    tell_(*news);
+  }
+}
+
+/// With mutex_ held. What there is to be told, if anything.
+template <typename Entry> std::optional<Refusal> Lookout::note_failure(Entry& entry, const Error& error,
+                                                                       Clock::time_point since,
+                                                                       Clock::duration longest_wait) {
+  const auto now = Clock::now();
+  const Clock::duration age = now - since;
+  Patience& patience = entry.patience;
+  patience.wait = age < pace_.young
+                      ? Clock::duration{}
+                      : std::clamp<Clock::duration>(patience.wait * 2, pace_.look * 2, longest_wait);
+  patience.next = now + patience.wait;
+  entry.refusal.reason = error.message();
+  const bool worth_telling = age >= pace_.quiet || error.kind == ErrorKind::permission;
+  if (!worth_telling || entry.told == entry.refusal.reason) {
+    return std::nullopt;
+  }
+  entry.told = entry.refusal.reason;
+  return entry.refusal;
+}
+
+std::vector<Refusal> Lookout::refused() const {
+  std::vector<Refusal> refusals;
+  const std::scoped_lock lock{mutex_};
+  for (const Wanted& wanted : wanted_) {
+    if (!wanted.settled && wanted.vm == nullptr) {
+      refusals.push_back(wanted.refusal);
+    }
+  }
+  for (const auto& [key, found] : found_) {
+    if (!found.settled) {
+      refusals.push_back(found.refusal);
+    }
+  }
+  return refusals;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,127 @@
+// Looks out for VMs, as long as a mount lives: those that drivers find by themselves, and those that the
+// user wants whenever they are there.
+#pragma once
+
+#include "driver/discovery.h"
+#include "driver/params.h"
+#include "util/worker.h"
+#include "vm/attacher.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+
+/// A VM that is there, or is wanted, and that could not be attached so far.
+struct Refusal {
+  std::string name;   ///< its own, not trusted; or what the user wants it to be called
+  std::string driver; ///< may be empty for one that is wanted
+  std::string number; ///< see FoundVm; empty for one that is wanted
+  std::string reason; ///< a sentence with the remedy; empty: the first try is under way
+};
+
+/// Thread-safe. Has threads of its own, as attaching may wait for a monitor that does not answer.
+class Lookout {
+public:
+  using Clock = std::chrono::steady_clock;
+
+  struct Source {
+    std::string driver;
+    std::unique_ptr<Discovery> discovery;
+  };
+
+  /// How often things are done; tests have less patience.
+  struct Pace {
+    Clock::duration look = std::chrono::milliseconds{500};
+    /// What fails is tried at each look for so long, as a VM may just be starting; then less and less often.
+    Clock::duration young = std::chrono::seconds{10};
+    Clock::duration longest_wait = std::chrono::seconds{60};
+    Clock::duration longest_wait_wanted = std::chrono::seconds{10};
+    /// A failure is told once it has lasted so long; one for want of rights at once.
+    Clock::duration quiet = std::chrono::seconds{3};
+  };
+
+  /// Told once for each new reason; on any thread, one of several at a time.
+  using Tell = std::function<void(const Refusal&)>;
+
+  /// `attacher` must outlive the lookout. Nothing is done before start().
+  Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher, Tell tell, Pace pace);
+  ~Lookout(); ///< as stop()
+  Lookout(const Lookout&) = delete;
+  Lookout& operator=(const Lookout&) = delete;
+
+  void start();
+  /// Until all that is there at the start is attached or refused, or the time is over: whichever is first.
+  void wait_for_first_look(Clock::duration limit);
+  void stop();
+
+  [[nodiscard]] std::vector<Refusal> refused() const;
+
+private:
+  /// When to try again.
+  struct Patience {
+    Clock::time_point next{};
+    Clock::duration wait{};
+  };
+  struct Found {
+    FoundVm vm;
+    Clock::time_point since;
+    std::uint64_t order; ///< in which they were found
+    Patience patience{};
+    bool trying = false;
+    bool settled = false; ///< attached, perhaps detached since: nothing is left to be done
+    Refusal refusal{};
+    std::string told{};
+  };
+  struct Wanted {
+    VmSpec spec;
+    Patience patience{};
+    bool trying = false;
+    bool settled = false;     ///< was detached by hand
+    std::shared_ptr<Vm> vm{}; ///< while it is attached
+    Refusal refusal{};
+    std::string told{};
+  };
+  using Key = std::pair<std::string, std::string>; ///< driver, FoundVm::key
+  /// Does something when the last copy goes: when all jobs that hold one are done.
+  using Afterwards = std::shared_ptr<void>;
+
+  void look();
+  [[nodiscard]] bool take_in(const Source& source, Clock::time_point now);
+  void check_wanted(Clock::time_point now, bool something_new);
+  void try_due(Clock::time_point now);
+  void try_found(const Key& key);
+  [[nodiscard]] NameClaim claim_of(const Found& found) const;
+  void try_wanted(std::size_t index);
+  template <typename Entry> [[nodiscard]] std::optional<Refusal>
+  note_failure(Entry& entry, const Error& error, Clock::time_point since, Clock::duration longest_wait);
+
+  Attacher& attacher_;
+  const Tell tell_;
+  const Pace pace_;
+  const std::vector<Source> sources_;
+
+  mutable std::mutex mutex_; ///< guards what follows; never held while waiting
+  std::map<Key, Found> found_;
+  std::uint64_t next_order_ = 0;
+  std::vector<Wanted> wanted_;
+  std::map<std::string, std::string> look_errors_; ///< by driver; each is told once
+  bool first_look_done_ = false;
+  std::condition_variable first_look_;
+
+  Afterwards first_look_jobs_; ///< the looker's; taken by the first look
+  Worker attachers_;
+  Worker looker_; ///< last: its job uses the rest
+};
+
+} // namespace vmemfs

@@ -1,0 +1,226 @@
+// Looking out for VMs over a discovery of the test's own and fake VMs.
+#include "drivers/fake/fake_driver.h"
+#include "support/files.h"
+#include "util/worker.h"
+#include "vm/lookout.h"
+
+#include <algorithm>
+#include <atomic>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <map>
+#include <thread>
+
+namespace vmemfs {
+namespace {
+
+using std::chrono::milliseconds;
+using test::eventually;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+/// The hypervisor: which VMs there are, and how they can be opened.
+class Host {
+public:
+  void start(const std::string& key, const std::string& name) {
+    const std::scoped_lock lock{mutex_};
+    vms_.push_back({.key = key, .name = name, .uuid = {}, .number = key, .params = key});
+  }
+  void end(const std::string& key) {
+    const std::scoped_lock lock{mutex_};
+    std::erase_if(vms_, [&](const FoundVm& vm) { return vm.key == key; });
+    if (const auto open = drivers_.find(key); open != drivers_.end()) {
+      open->second->die();
+      drivers_.erase(open);
+    }
+  }
+  void refuse(const std::string& key, ErrorKind kind) {
+    const std::scoped_lock lock{mutex_};
+    refused_[key] = kind;
+  }
+  void allow(const std::string& key) {
+    const std::scoped_lock lock{mutex_};
+    refused_.erase(key);
+  }
+  [[nodiscard]] std::vector<FoundVm> vms() const {
+    const std::scoped_lock lock{mutex_};
+    return vms_;
+  }
+  Result<std::unique_ptr<Driver>> open(const VmSpec& spec) {
+    ++opened;
+    const std::scoped_lock lock{mutex_};
+    const auto vm = std::ranges::find(vms_, spec.params, &FoundVm::key);
+    if (vm == vms_.end()) {
+      return fail(ErrorKind::not_found, "host", "no such VM");
+    }
+    if (const auto why = refused_.find(vm->key); why != refused_.end()) {
+      return fail(why->second, "host", "refused, as the test wants it");
+    }
+    FakeOptions options;
+    options.name = vm->name;
+    options.key = vm->key;
+    auto driver = FakeDriver::create(std::move(options));
+    drivers_[vm->key] = driver->get();
+    return std::unique_ptr<Driver>{std::move(*driver)};
+  }
+
+  std::atomic<int> opened{0};
+
+private:
+  mutable std::mutex mutex_;
+  std::vector<FoundVm> vms_;
+  std::map<std::string, ErrorKind> refused_;
+  std::map<std::string, FakeDriver*> drivers_;
+};
+
+class HostDiscovery : public Discovery {
+public:
+  explicit HostDiscovery(const Host& host) : host_{host} {}
+  Result<std::vector<FoundVm>> look() override { return host_.vms(); }
+
+private:
+  const Host& host_;
+};
+
+class LookoutTest : public testing::Test {
+protected:
+  void begin(std::vector<VmSpec> wanted = {}) {
+    std::vector<Lookout::Source> sources;
+    sources.push_back({"fake", std::make_unique<HostDiscovery>(host_)});
+    const Lookout::Pace pace{.look = milliseconds{5},
+                             .young = milliseconds{50},
+                             .longest_wait = milliseconds{100},
+                             .longest_wait_wanted = milliseconds{50},
+                             .quiet = milliseconds{20}};
+    lookout_ = std::make_unique<Lookout>(
+        std::move(sources), std::move(wanted), attacher_,
+        [this](const Refusal& refusal) {
+          const std::scoped_lock lock{told_mutex_};
+          told_.push_back(refusal.name);
+        },
+        pace);
+    lookout_->start();
+    lookout_->wait_for_first_look(std::chrono::seconds{10});
+  }
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& vm : vms_.all()) {
+      names.push_back(vm->name());
+    }
+    std::ranges::sort(names);
+    return names;
+  }
+  [[nodiscard]] bool come_to_be(const std::vector<std::string>& expected) const {
+    return eventually([&] { return names() == expected; });
+  }
+  [[nodiscard]] std::vector<std::string> told() {
+    const std::scoped_lock lock{told_mutex_};
+    return told_;
+  }
+
+  Host host_;
+  CacheBudget budget_{0};
+  Worker worker_;
+  VmRegistry vms_{{.notifier = worker_, .jobs = worker_, .cache_budget = budget_}};
+  VmOptionsTable options_;
+  Attacher attacher_{[this](const VmSpec& spec) { return host_.open(spec); }, vms_, options_};
+  std::mutex told_mutex_;
+  std::vector<std::string> told_;
+  std::unique_ptr<Lookout> lookout_;
+};
+
+TEST_F(LookoutTest, WhatIsThereAtTheStartIsThereAfterTheFirstLook) {
+  for (int i = 0; i < 50; ++i) {
+    host_.start(std::to_string(i), "vm" + std::to_string(i));
+  }
+  begin();
+  EXPECT_EQ(names().size(), 50U);
+}
+
+TEST_F(LookoutTest, VmsComeAndGo) {
+  begin();
+  EXPECT_THAT(names(), IsEmpty());
+  host_.start("1", "a");
+  EXPECT_TRUE(come_to_be({"a"}));
+  host_.start("2", "b");
+  EXPECT_TRUE(come_to_be({"a", "b"}));
+  host_.end("1");
+  EXPECT_TRUE(come_to_be({"b"}));
+  host_.start("3", "a");
+  EXPECT_TRUE(come_to_be({"a", "b"}));
+  EXPECT_EQ(host_.opened, 3);
+}
+
+TEST_F(LookoutTest, TheOldestOfOneNameHasItWhoeverIsAttachedFirst) {
+  host_.start("1", "web");
+  host_.start("2", "web");
+  host_.start("3", "web");
+  host_.refuse("1", ErrorKind::busy);
+  begin();
+  EXPECT_TRUE(come_to_be({"web-2", "web-3"}));
+  host_.allow("1");
+  EXPECT_TRUE(come_to_be({"web", "web-2", "web-3"}));
+  host_.end("1");
+  EXPECT_TRUE(come_to_be({"web-2", "web-3"})); // nobody's directory is renamed
+  host_.start("4", "web-2");
+  EXPECT_TRUE(come_to_be({"web-2", "web-2-4", "web-3"}));
+}
+
+TEST_F(LookoutTest, WhatWasDetachedStaysAway) {
+  host_.start("1", "a");
+  begin();
+  ASSERT_TRUE(come_to_be({"a"}));
+  const auto vm = vms_.find("a");
+  EXPECT_TRUE(attacher_.detach("a").has_value());
+  EXPECT_TRUE(come_to_be({}));
+  EXPECT_TRUE(vm->gone());
+  ReadScratch scratch;
+  EXPECT_EQ(vm->read(0, 16, HolePolicy::padded, scratch).error(), ErrorKind::vm_gone);
+  EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
+  std::this_thread::sleep_for(milliseconds{50});
+  EXPECT_THAT(names(), IsEmpty());
+  EXPECT_THAT(lookout_->refused(), IsEmpty());
+  EXPECT_TRUE(attacher_.attach({"again", "fake", "1"}).has_value()); // unless it is asked for
+  EXPECT_FALSE(attacher_.detach("nobody").has_value());
+}
+
+TEST_F(LookoutTest, WhatIsRefusedIsTriedAgainAndToldOnce) {
+  host_.start("1", "a");
+  host_.refuse("1", ErrorKind::permission);
+  begin();
+  ASSERT_EQ(lookout_->refused().size(), 1U);
+  EXPECT_EQ(lookout_->refused().front().name, "a");
+  EXPECT_THAT(lookout_->refused().front().reason, testing::HasSubstr("as the test wants it"));
+  EXPECT_TRUE(eventually([&] { return host_.opened >= 5; }));
+  EXPECT_THAT(told(), ElementsAre("a"));
+  host_.allow("1");
+  EXPECT_TRUE(come_to_be({"a"}));
+  EXPECT_THAT(lookout_->refused(), IsEmpty());
+}
+
+TEST_F(LookoutTest, WhatIsWantedComesAgainUnderItsName) {
+  begin({{"mine", "fake", "1"}});
+  EXPECT_EQ(lookout_->refused().size(), 1U);
+  EXPECT_TRUE(eventually([&] { return told() == std::vector<std::string>{"mine"}; }));
+  host_.start("1", "a");
+  EXPECT_TRUE(come_to_be({"mine"})); // and not as "a" besides
+  std::this_thread::sleep_for(milliseconds{50});
+  EXPECT_THAT(names(), ElementsAre("mine"));
+  host_.end("1");
+  EXPECT_TRUE(come_to_be({}));
+  host_.start("1", "a");
+  EXPECT_TRUE(come_to_be({"mine"}));
+  EXPECT_TRUE(attacher_.detach("mine").has_value());
+  EXPECT_TRUE(eventually([&] { return vms_.find("mine") == nullptr; }));
+}
+
+TEST_F(LookoutTest, AVmAttachedByHandIsNotFoundASecondTime) {
+  host_.start("1", "a");
+  ASSERT_TRUE(attacher_.attach({"mine", "fake", "1"}).has_value());
+  begin();
+  EXPECT_THAT(names(), ElementsAre("mine"));
+  EXPECT_EQ(host_.opened, 1);
+}
+
+} // namespace
+} // namespace vmemfs

@@ -1,5 +1,8 @@
 #include "vm/event_log.h"
 
+#include "core/text.h"
+#include "util/log.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -21,6 +24,7 @@ std::string_view to_string(EventKind kind) {
 EventLog::EventLog(std::size_t most_kept) : ring_(std::max<std::size_t>(most_kept, 1)) {}
 
 void EventLog::append(EventKind kind, std::string vm, std::string detail) {
+  log::debug("{}: {}: {}", printable(vm), to_string(kind), printable(detail));
   auto event = std::make_shared<Event>(Event{0, {}, std::move(vm), kind, std::move(detail)});
   std::shared_ptr<const Event> overtaken; // ends after the lock is let go
   {

@@ -1,0 +1,84 @@
+#include "fs/app/attached_vms.h"
+
+#include "core/text.h"
+#include "drivers/all_drivers.h"
+#include "util/log.h"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+/// For work that waits for drivers: so many may hang before it stands still.
+constexpr unsigned kJobThreads = 4;
+/// What is there at the start is in the mount from its first moment, unless a monitor takes too long.
+constexpr std::chrono::seconds kForFirstLook{5};
+
+std::vector<Lookout::Source> discoveries(const MountOptions& options) {
+  std::vector<Lookout::Source> sources;
+  for (const DriverType* const type : all_drivers()) {
+    auto discovery = options.discover && type->available() ? type->discovery() : nullptr;
+    if (discovery != nullptr) {
+      sources.push_back({std::string{type->name()}, std::move(discovery)});
+    }
+  }
+  return sources;
+}
+
+} // namespace
+
+AttachedVms::AttachedVms(const MountOptions& options)
+    : options_{options}, jobs_{kJobThreads}, cache_budget_{options.cache_size},
+      registry_{{.notifier = notifier_,
+                 .jobs = jobs_,
+                 .cache_budget = cache_budget_,
+                 .guard = &guardian_,
+                 .events = &events_}},
+      attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
+                options.vm_options},
+      lookout_{discoveries(options),
+               options.wanted,
+               attacher_,
+               [this](const Refusal& refusal) { tell_refusal(refusal); },
+               {}} {}
+
+AttachedVms::~AttachedVms() { end(); }
+
+bool AttachedVms::begin() {
+  bool good = true;
+  for (const VmSpec& spec : options_.vms) {
+    if (const auto vm = attacher_.attach(spec); !vm) {
+      log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
+      good = false;
+    }
+  }
+  if (good) {
+    lookout_.start();
+    lookout_.wait_for_first_look(kForFirstLook);
+  }
+  return good;
+}
+
+void AttachedVms::set_callbacks(const VmRegistry::Callbacks& callbacks) {
+  notifier_.post([this, callbacks] { registry_.set_callbacks(callbacks); });
+}
+
+void AttachedVms::end() {
+  lookout_.stop();
+  event_readers_->end();
+  for (const auto& vm : registry_.all()) {
+    vm->let_go();
+  }
+  jobs_.stop();
+  notifier_.stop();
+}
+
+void AttachedVms::tell_refusal(const Refusal& refusal) {
+  events_.append(EventKind::error, refusal.name, refusal.reason);
+  log::warning("can't attach {} {} ({}): {}", refusal.driver, refusal.number, printable(refusal.name),
+               refusal.reason);
+}
+
+} // namespace vmemfs

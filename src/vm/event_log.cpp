@@ -7,6 +7,11 @@
 #include <utility>
 
 namespace vmemfs {
+namespace {
+
+constexpr std::size_t kLongestLogged = 1000;
+
+} // namespace
 
 std::string_view to_string(EventKind kind) {
   switch (kind) {
@@ -24,7 +29,7 @@ std::string_view to_string(EventKind kind) {
 EventLog::EventLog(std::size_t most_kept) : ring_(std::max<std::size_t>(most_kept, 1)) {}
 
 void EventLog::append(EventKind kind, std::string vm, std::string detail) {
-  log::debug("{}: {}: {}", printable(vm), to_string(kind), printable(detail));
+  log::debug("{}: {}: {}", printable(vm), to_string(kind), printable(detail, kLongestLogged));
   auto event = std::make_shared<Event>(Event{0, {}, std::move(vm), kind, std::move(detail)});
   std::shared_ptr<const Event> overtaken; // ends after the lock is let go
   {

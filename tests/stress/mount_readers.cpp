@@ -1,0 +1,104 @@
+#include "stress/mount_readers.h"
+
+#include "support/files.h"
+#include "util/unique_fd.h"
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <gtest/gtest.h>
+#include <set>
+#include <utility>
+
+namespace vmemfs::test {
+namespace {
+
+constexpr std::size_t kPiece = 256 << 10;
+constexpr std::uint64_t kMemory = 16 << 20;
+
+/// A VM that left, a hole in memory, a monitor that is gone or that another reader of registers has.
+bool is_fair(const std::string& file, int error) {
+  static const std::set<int> anywhere{0, ENOENT, ENODEV};
+  return anywhere.contains(error) || ((file == "mem" || file == "regs") && error == EIO) ||
+         ((file == "regs" || file == "control") && (error == EBUSY || error == ETIMEDOUT));
+}
+
+bool is_memory(const std::string& file) { return file == "mem" || file == "mem_padded"; }
+
+int read_at(int fd, std::uint64_t offset, std::size_t size) { return pread_at(fd, offset, size).error; }
+
+int read_to_the_end(int fd) {
+  std::vector<char> buffer(64 << 10);
+  ssize_t size = 0;
+  while ((size = ::read(fd, buffer.data(), buffer.size())) > 0) {
+  }
+  return size < 0 ? errno : 0;
+}
+
+} // namespace
+
+MountReaders::MountReaders(std::string mountpoint, unsigned threads) : mountpoint_{std::move(mountpoint)} {
+  for (unsigned i = 0; i < threads; ++i) {
+    threads_.emplace_back([this, i](const std::stop_token& stop) { run(stop, i + 1); });
+  }
+}
+
+void MountReaders::stop() { threads_.clear(); }
+
+std::map<std::pair<std::string, int>, std::uint64_t> MountReaders::outcomes() const {
+  const std::scoped_lock lock{mutex_};
+  return outcomes_;
+}
+
+void MountReaders::run(const std::stop_token& stop, unsigned seed) {
+  while (!stop.stop_requested()) {
+    read_all_below(mountpoint_, stop, seed);
+  }
+}
+
+void MountReaders::read_all_below(const std::string& path, const std::stop_token& stop, unsigned& dice) {
+  std::error_code error;
+  std::filesystem::directory_iterator entries{path, error};
+  note("directory", error.value());
+  for (; !error && entries != std::filesystem::directory_iterator{} && !stop.stop_requested();
+       entries.increment(error)) {
+    const std::string inner = entries->path();
+    std::error_code gone;
+    if (entries->is_directory(gone)) {
+      read_all_below(inner, stop, dice);
+    } else if (!inner.ends_with("/events")) { // a read of it waits
+      read_one(inner, dice);
+    }
+  }
+}
+
+void MountReaders::read_one(const std::string& path, unsigned& dice) {
+  const std::string file = std::filesystem::path{path}.filename();
+  const bool in_a_vm = !path.starts_with(mountpoint_ + "/.vmemfs/");
+  constexpr int kSeldom = 50;
+  if (file == "control" && in_a_vm && ::rand_r(&dice) % kSeldom == 0) {
+    note(file, try_write(path, "pause ttl=100ms\n"));
+  }
+  const UniqueFd opened{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!opened) {
+    note(file, errno);
+  } else if (is_memory(file)) {
+    const auto offset = static_cast<std::uint64_t>(::rand_r(&dice)) % kMemory;
+    note(file, read_at(opened.get(), offset, kPiece));
+  } else {
+    note(file, read_to_the_end(opened.get()));
+  }
+}
+
+void MountReaders::note(const std::string& path, int error) {
+  {
+    const std::scoped_lock lock{mutex_};
+    ++outcomes_[{path, error}];
+  }
+  EXPECT_TRUE(is_fair(path, error)) << path << ": " << std::strerror(error);
+}
+
+} // namespace vmemfs::test

@@ -10,7 +10,7 @@
 namespace vmemfs::qemu {
 
 inline std::string read_sample(const std::string& name) {
-  const auto path = std::filesystem::path{__FILE__}.parent_path() / "samples" / name;
+  const auto path = std::filesystem::path{VMEMFS_SOURCE_DIR "/tests/drivers/qemu/samples"} / name;
   std::ifstream file{path, std::ios::binary};
   if (!file) {
     throw std::runtime_error{"no sample " + path.string()};

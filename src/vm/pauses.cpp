@@ -9,7 +9,7 @@
 namespace vmemfs {
 namespace {
 
-/// How often a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
+/// How often, at most, a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
 constexpr std::chrono::milliseconds kLookEvery{100};
 /// The same where nobody has the memory open.
 constexpr std::chrono::milliseconds kLookRarely{1000};
@@ -22,6 +22,13 @@ constexpr std::string_view kByOthers = "by somebody else";
 
 std::int64_t wall_ns() {
   return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
+
+/// The next multiple of `period`: what stands is looked at all in one go, which takes one waking up for a
+/// whole host instead of one for each VM.
+Pauses::Clock::time_point next_common_moment(Pauses::Clock::duration period) {
+  const auto now = Pauses::Clock::now().time_since_epoch();
+  return Pauses::Clock::time_point{now - now % period + period};
 }
 
 } // namespace
@@ -70,12 +77,12 @@ void Pauses::watch_while_it_stands() {
   if (!driver_.state_delay()) {
     return;
   }
-  const auto delay = viewers_ > 0 ? kLookEvery : kLookRarely;
-  const std::int64_t due = (Clock::now() + delay).time_since_epoch().count();
+  const auto next = next_common_moment(viewers_ > 0 ? kLookEvery : kLookRarely);
+  const std::int64_t due = next.time_since_epoch().count();
   const std::int64_t planned = next_watch_;
   if (planned == 0 || planned > due) {
     next_watch_ = due;
-    later_(delay, &Pauses::watch);
+    later_(next - Clock::now(), &Pauses::watch);
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace vmemfs {
 
-/// At least 1 MiB + 4 KiB of zeros, page-aligned; the largest read there is. Backed by the kernel's
-/// zero page as long as nobody writes there, which nobody may.
+/// At least 1 MiB + 4 KiB of zeros, page-aligned; the largest read there is. Takes 64 KiB of memory, and must
+/// not be written to.
 [[nodiscard]] std::span<const std::byte> zeros();
 
 } // namespace vmemfs

@@ -120,7 +120,7 @@ void CachedPages::wait() {
       scratch_.pinned_.push_back(frame);
       scratch_.data_[index].iov_base = part_of(frame, part).data();
     } else {
-      const std::span buffer{scratch_.staging_.get() + scratch_.staged_, part.size()};
+      const auto buffer = scratch_.staging_.subspan(scratch_.staged_, part.size());
       scratch_.staged_ += buffer.size();
       scratch_.data_[index].iov_base = buffer.data();
       scratch_.pieces_.push_back({part.begin, buffer, 0, std::nullopt});

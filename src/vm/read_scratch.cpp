@@ -4,7 +4,9 @@
 
 namespace vmemfs {
 
-ReadScratch::ReadScratch() : staging_{std::make_unique_for_overwrite<std::byte[]>(kStaging)} {
+ReadScratch::ReadScratch()
+    : pages_{std::make_unique_for_overwrite<StagingPage[]>(kStaging / kPageSize)},
+      staging_{reinterpret_cast<std::byte*>(pages_.get()), kStaging} {
   constexpr std::size_t kUsual = 16;
   data_.reserve(kUsual);
   pieces_.reserve(kUsual);
@@ -41,7 +43,7 @@ void ReadScratch::add(std::span<const std::byte> bytes) {
 }
 
 void ReadScratch::stage(GpaRange range) {
-  const std::span buffer{staging_.get() + staged_, range.size()};
+  const auto buffer = staging_.subspan(staged_, range.size());
   staged_ += buffer.size();
   add(buffer);
   pieces_.push_back({range.begin, buffer, 0, std::nullopt});

@@ -5,6 +5,7 @@
 #include "driver/driver.h"
 #include "vm/page_cache.h"
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -48,7 +49,12 @@ private:
   /// Cuts the answer after `keep` bytes.
   void truncate(std::size_t keep);
 
-  std::unique_ptr<std::byte[]> staging_;
+  /// Page-aligned: the kernel copies by pages, and a page of the answer is then one of ours.
+  struct alignas(kPageSize) StagingPage {
+    std::array<std::byte, kPageSize> bytes;
+  };
+  std::unique_ptr<StagingPage[]> pages_;
+  std::span<std::byte> staging_; ///< all of pages_
   std::size_t staged_ = 0;
   std::vector<iovec> data_;
   std::vector<ReadPiece> pieces_;

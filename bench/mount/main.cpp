@@ -173,6 +173,8 @@ constexpr const char* kReadv = "process_vm_readv, 4 KiB pages";
 constexpr const char* kReadvHuge = "process_vm_readv, huge pages";
 constexpr const char* kShared = "vmemfs, shared RAM";
 constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
+/// As that of a running guest: nothing is read before it is asked for.
+constexpr const char* kPrivateLive = "vmemfs, private RAM, 4 KiB pages, cache off";
 constexpr const char* kPrivateHuge = "vmemfs, private RAM, huge pages";
 constexpr const char* kNull = "vmemfs, null server (fake guest)";
 constexpr const char* kPmemsave = "QMP pmemsave";
@@ -210,15 +212,18 @@ std::vector<Ratio> ratios(const Samples& samples) {
   return {
       {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ">= 0.45"},
       {"private guest / process_vm_readv, 4 KiB pages, seq 1M", speed(kPrivate, kReadv), ">= 0.60"},
+      {"the same, cache off (as while it runs)", speed(kPrivateLive, kReadv), ""},
       {"private guest / process_vm_readv, huge pages, seq 1M", speed(kPrivateHuge, kReadvHuge), ""},
       {"private guest / process_vm_readv and null server in turn, 4 KiB pages, seq 1M",
        share_of_parts(samples, kPrivate, kReadv), ""},
+      {"the same, cache off", share_of_parts(samples, kPrivateLive, kReadv), ""},
       {"shared guest / QMP pmemsave, seq 1M", speed(kShared, kPmemsave), ""},
       {"private guest / QMP pmemsave, seq 1M", speed(kPrivate, kPmemsave), ""},
       {"8 bytes p50, shared guest / null server", latency(kShared), "<= 1.6"},
       {"8 bytes p50, private guest / null server", latency(kPrivate), "<= 1.6"},
       {"CPU s/GB, shared guest, seq 1M", cpu(kShared), "<= 0.20"},
       {"CPU s/GB, private guest, 4 KiB pages, seq 1M", cpu(kPrivate), "<= 0.32"},
+      {"CPU s/GB, private guest, 4 KiB pages, cache off, seq 1M", cpu(kPrivateLive), ""},
       {"CPU s/GB, private guest, huge pages, seq 1M", cpu(kPrivateHuge), ""},
   };
 }
@@ -231,8 +236,10 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
   const auto huge = private_guest(kMegabytes, false);
   test::Mount mount{{"--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
                      fmt::format("small=qemu:pid={}", small->pid()), "--vm",
+                     fmt::format("live=qemu:pid={}", small->pid()), "--vm",
                      fmt::format("huge=qemu:pid={}", huge->pid()), "--vm",
                      fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)}};
+  std::ofstream{mount / "live/control"} << "cache off\n";
   const pid_t daemon = mount.daemon().pid();
   const auto file = [](std::string path) -> MakeTarget {
     return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };
@@ -247,6 +254,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
       {kReadvHuge, process(*huge), area_of(kMegabytes, {})},
       {kShared, file(mount / "shared/mem"), area_of(kMegabytes, {daemon})},
       {kPrivate, file(mount / "small/mem"), area_of(kMegabytes, {daemon})},
+      {kPrivateLive, file(mount / "live/mem"), area_of(kMegabytes, {daemon})},
       {kPrivateHuge, file(mount / "huge/mem"), area_of(kMegabytes, {daemon})},
       {kNull, file(mount / "null/mem"), area_of(kMegabytes, {daemon})},
       {kPmemsave, [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },

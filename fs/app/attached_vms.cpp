@@ -13,6 +13,8 @@ namespace {
 
 /// For work that waits for drivers: so many may hang before it stands still.
 constexpr unsigned kJobThreads = 4;
+/// So many readers from front to back, of different VMs, have a second CPU's help at a time.
+constexpr unsigned kAheadThreads = 2;
 /// What is there at the start is in the mount from its first moment, unless a monitor takes too long.
 constexpr std::chrono::seconds kForFirstLook{5};
 
@@ -30,9 +32,10 @@ std::vector<Lookout::Source> discoveries(const MountOptions& options) {
 } // namespace
 
 AttachedVms::AttachedVms(const MountOptions& options)
-    : options_{options}, jobs_{kJobThreads}, cache_budget_{options.cache_size},
+    : options_{options}, jobs_{kJobThreads}, ahead_{kAheadThreads}, cache_budget_{options.cache_size},
       registry_{{.notifier = notifier_,
                  .jobs = jobs_,
+                 .ahead = ahead_,
                  .cache_budget = cache_budget_,
                  .guard = &guardian_,
                  .events = &events_}},
@@ -71,6 +74,7 @@ void AttachedVms::end() {
   for (const auto& vm : registry_.all()) {
     vm->let_go();
   }
+  ahead_.stop();
   jobs_.stop();
   notifier_.stop();
 }

@@ -49,6 +49,7 @@ private:
   FdWatcher watcher_;
   Worker notifier_; ///< calls callbacks
   Worker jobs_;
+  Worker ahead_;
   Guardian guardian_{watcher_};
   CacheBudget cache_budget_;
   EventLog events_;

@@ -24,6 +24,9 @@ public:
     }
   }
 
+  /// The read that was noted last began where the one before it ended.
+  [[nodiscard]] bool goes_on() const { return window_.load(std::memory_order_relaxed) != 0; }
+
   /// How many bytes behind the read that was noted last are worth fetching with it; more each time.
   [[nodiscard]] std::size_t take_window() {
     const std::size_t window = window_.load(std::memory_order_relaxed);

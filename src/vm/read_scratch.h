@@ -22,11 +22,18 @@ public:
 
   ReadScratch();
   ~ReadScratch() { release(); }
+  // Of two scratches in use, each then has what the other had. One that was moved from can only be assigned
+  // to.
+  ReadScratch(ReadScratch&& other) noexcept = default;
+  ReadScratch& operator=(ReadScratch&& other) noexcept = default;
   ReadScratch(const ReadScratch&) = delete;
   ReadScratch& operator=(const ReadScratch&) = delete;
 
   /// The bytes of the last read, in order. Valid until the next read with this scratch or release().
   [[nodiscard]] std::span<const iovec> data() const { return data_; }
+
+  /// Whether the bytes are all our own, the driver having read some of them, so that they stay what they are.
+  [[nodiscard]] bool is_copy() const { return staged_ > 0 && pins_.empty() && pinned_.empty(); }
 
   /// Lets borrowed memory and cached pages go; call it once the bytes are delivered.
   void release();

@@ -44,6 +44,9 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
       services_{std::move(services)},
       coherence_{[this] { services_.changed(id_, gone()); }, [this] { drop_caches(); }},
       cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
+      next_read_{
+          [this] { post_next_read(); },
+          [this](const NextRead::Wish& wish, ReadScratch& scratch) { return fetch_next(wish, scratch); }},
       pauses_{*driver_,
               coherence_,
               services_.guard,
@@ -88,13 +91,49 @@ tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t 
   if (now >= next_layout_look_ns_.load(std::memory_order_relaxed)) {
     follow_layout();
   }
-  if (!cache_in_use_.load(std::memory_order_relaxed)) {
-    return view_.read(offset, size, policy, scratch);
-  }
   if (ahead != nullptr) {
     ahead->note(offset, size);
   }
+  if (!cache_in_use_.load(std::memory_order_relaxed)) {
+    return read_live({ahead, offset, size, policy, 0}, scratch);
+  }
   return view_.read(offset, size, policy, scratch, cache_use(now, ahead));
+}
+
+/// Without the cache; but while memory stands, of large reads from front to back each fetches the next.
+tl::expected<std::size_t, ErrorKind> Vm::read_live(const NextRead::Wish& wish, ReadScratch& scratch) {
+  const bool goes_on = wish.reader != nullptr && wish.size >= NextRead::kSmallest &&
+                       reads_next_.load(std::memory_order_relaxed) && wish.reader->goes_on();
+  if (!goes_on || !coherence_.epoch().load().stands) {
+    return view_.read(wish.offset, wish.size, wish.policy, scratch);
+  }
+  driver_->follow_state();
+  const Epoch::Value epoch = coherence_.epoch().load();
+  NextRead::Wish now = wish;
+  now.epoch = epoch.number;
+  const bool fetched = next_read_.take(now, scratch);
+  auto bytes = fetched ? wish.size : view_.read(wish.offset, wish.size, wish.policy, scratch);
+  if (fetched && gone()) {
+    return tl::unexpected{ErrorKind::vm_gone};
+  }
+  if (bytes == wish.size && epoch.stands && scratch.is_copy()) {
+    now.offset += now.size;
+    next_read_.begin(now);
+  }
+  return bytes;
+}
+
+void Vm::post_next_read() {
+  services_.ahead.post([weak = weak_from_this()] {
+    if (const auto vm = weak.lock()) {
+      vm->next_read_.run();
+    }
+  });
+}
+
+bool Vm::fetch_next(const NextRead::Wish& wish, ReadScratch& scratch) {
+  const auto bytes = view_.read(wish.offset, wish.size, wish.policy, scratch);
+  return bytes == wish.size && scratch.is_copy();
 }
 
 /// What a read that begins now may take from the cache, and may put there.
@@ -295,16 +334,19 @@ void Vm::tell_cache_its_use() {
   most_ahead_ = std::min(cheap_batch(cost), cache_share_.limit() / kAheadShare);
   cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
   cache_in_use_ = worth_it;
+  reads_next_ = settings.mode == CacheMode::automatic;
 }
 
 void Vm::drop_caches() {
   cache_.clear();
+  next_read_.drop();
   services_.drop_outer_caches(id_);
 }
 
 void Vm::flush() {
   coherence_.changed();
   cache_.clear();
+  next_read_.drop();
 }
 
 // ---- the rest

@@ -10,6 +10,7 @@
 #include "vm/coherence.h"
 #include "vm/event_log.h"
 #include "vm/memory_view.h"
+#include "vm/next_read.h"
 #include "vm/page_cache.h"
 #include "vm/pause_guard.h"
 #include "vm/pauses.h"
@@ -34,6 +35,7 @@ using VmId = std::uint32_t;
 /// What a VM needs of its surroundings. All outlive it.
 struct VmServices {
   Worker& jobs;              ///< for what may have to wait for the driver
+  Worker& ahead;             ///< for reads that somebody is going to ask for
   CacheBudget& cache_budget; ///< shared by all VMs of the mount
   PauseGuard* guard;         ///< null: nobody sees to paused VMs when this process is killed
   /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
@@ -80,7 +82,10 @@ public:
 
   /// A file of the VM's memory is open, until end_view(). See Pauses.
   void begin_view() { pauses_.begin_view(); }
-  void end_view() { pauses_.end_view(); }
+  void end_view() {
+    pauses_.end_view();
+    next_read_.drop();
+  }
 
   /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
   /// How many bytes were written, from the start: fewer than all where the driver failed on the way.
@@ -122,6 +127,10 @@ private:
 
   void on_vm_event(VmEvent event) override;
   void call_later(Pauses::Clock::duration delay, void (Pauses::*what)());
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read_live(const NextRead::Wish& wish,
+                                                               ReadScratch& scratch);
+  void post_next_read();
+  [[nodiscard]] bool fetch_next(const NextRead::Wish& wish, ReadScratch& scratch);
   [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* ahead);
   void tell_cache_its_use();
   void drop_caches();
@@ -145,11 +154,13 @@ private:
   PageCache cache_{0};
   CacheBudget::Share cache_share_;
   MemoryView view_;
+  NextRead next_read_;
   Pauses pauses_;
 
   std::atomic<bool> detached_{false};
   std::atomic<bool> writable_;
   std::atomic<bool> cache_in_use_{false};
+  std::atomic<bool> reads_next_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};
   std::atomic<std::size_t> most_ahead_{0};
   std::atomic<std::int64_t> next_layout_look_ns_{0};

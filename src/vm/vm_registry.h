@@ -20,6 +20,7 @@ class Worker;
 struct RegistryServices {
   Worker& notifier; ///< one thread, for telling the filesystem; never waits for a driver
   Worker& jobs;     ///< for what may have to wait for a driver
+  Worker& ahead;    ///< for reads that somebody is going to ask for
   CacheBudget& cache_budget;
   PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
   EventLog* events = nullptr;  ///< null: nobody wants to know

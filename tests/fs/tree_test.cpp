@@ -32,8 +32,9 @@ protected:
 
   Worker notifier_;
   Worker jobs_;
+  Worker ahead_;
   CacheBudget budget_{1U << 20U};
-  VmRegistry vms_{{.notifier = notifier_, .jobs = jobs_, .cache_budget = budget_}};
+  VmRegistry vms_{{.notifier = notifier_, .jobs = jobs_, .ahead = ahead_, .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{{}, vms_, options_};
   Lookout lookout_{{}, {}, attacher_, {}, {}};

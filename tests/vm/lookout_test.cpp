@@ -121,7 +121,7 @@ protected:
   Host host_;
   CacheBudget budget_{0};
   Worker worker_;
-  VmRegistry vms_{{.notifier = worker_, .jobs = worker_, .cache_budget = budget_}};
+  VmRegistry vms_{{.notifier = worker_, .jobs = worker_, .ahead = worker_, .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{[this](const VmSpec& spec) { return host_.open(spec); }, vms_, options_};
   std::mutex told_mutex_;

@@ -22,6 +22,7 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
   metrics = counted.get();
   vm = Vm::create(1, "vm", std::move(counted),
                   {.jobs = jobs,
+                   .ahead = ahead_worker,
                    .cache_budget = budget,
                    .guard = &guard,
                    .changed = [this](VmId, bool) { ++changes; },

@@ -63,6 +63,7 @@ struct VmFixture {
   std::atomic<int> changes{0};
   std::atomic<int> drops{0};
   Worker jobs{2};
+  Worker ahead_worker{1};
   FakeDriver* fake = nullptr;
   FaultDriver* fault = nullptr;
   MetricsDriver* metrics = nullptr;

@@ -14,7 +14,7 @@ std::unique_ptr<FakeDriver> fake() { return std::move(*FakeDriver::create({})); 
 TEST(VmRegistry, NamesAreUniqueAndFound) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .ahead = worker, .cache_budget = budget}};
   const auto vm = vms.add("a", fake());
   ASSERT_TRUE(vm.has_value());
   EXPECT_EQ(vms.find("a"), *vm);
@@ -33,7 +33,7 @@ TEST(VmRegistry, NamesAreUniqueAndFound) {
 TEST(VmRegistry, RefusesWhatIsNoFileName) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .ahead = worker, .cache_budget = budget}};
   for (const std::string& name :
        {std::string{}, std::string{"."}, std::string{".."}, std::string{".vmemfs"}, std::string{"a/b"},
         std::string{"a\nb"}, std::string{"a\0b", 3}, std::string(256, 'x')}) {
@@ -45,7 +45,7 @@ TEST(VmRegistry, RefusesWhatIsNoFileName) {
 TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{{.notifier = worker, .jobs = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .ahead = worker, .cache_budget = budget}};
   std::atomic<int> removed{0};
   vms.set_callbacks({.changed = {}, .removed = [&](const Vm&) { ++removed; }});
   auto driver = fake();

@@ -1,0 +1,157 @@
+// Reading what comes next on another thread: when that is done, and that nothing old is ever served.
+#include "vm_fixture.h"
+
+#include <gtest/gtest.h>
+#include <thread>
+
+namespace vmemfs::test {
+namespace {
+
+constexpr std::size_t kSize = NextRead::kSmallest;
+constexpr std::uint64_t kNext = 2 * kSize; ///< where what begin_reading() has fetched ahead begins
+
+/// A guest that stands, read from front to back.
+struct NextReadTest : testing::Test {
+  void SetUp() override { ASSERT_TRUE(vm.vm->pause().has_value()); }
+
+  /// Reads until the next read has been fetched as well.
+  void begin_reading() {
+    static_cast<void>(vm.read(0, kSize));
+    static_cast<void>(vm.read(kSize, kSize));
+    ASSERT_TRUE(eventually([&] { return bytes_fetched() == 3 * kSize; }));
+  }
+
+  [[nodiscard]] std::uint64_t bytes_fetched() const { return vm.metrics->metrics().bytes; }
+
+  /// Of a read that goes on where begin_reading() ended.
+  [[nodiscard]] std::uint64_t next_word() {
+    const auto bytes = vm.read(kNext, kSize);
+    std::uint64_t value = 0;
+    if (bytes.size() == kSize) {
+      std::memcpy(&value, bytes.data(), sizeof value);
+    }
+    return value;
+  }
+
+  VmFixture vm;
+};
+
+TEST_F(NextReadTest, ThePartThatComesNextIsFetchedBeforeItIsAskedFor) {
+  begin_reading();
+  EXPECT_EQ(next_word(), fake_word(Gpa{kNext}));
+  EXPECT_TRUE(eventually([&] { return bytes_fetched() == 4 * kSize; }));
+}
+
+TEST_F(NextReadTest, EveryByteOfALongReadIsRight) {
+  for (std::uint64_t at = 0; at < 64 * kSize; at += kSize) {
+    const auto bytes = vm.read(at, kSize);
+    ASSERT_EQ(bytes.size(), kSize);
+    for (std::size_t i = 0; i < kSize; i += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, &bytes[i], sizeof word);
+      ASSERT_EQ(word, fake_word(Gpa{at + i})) << at + i;
+    }
+  }
+}
+
+TEST_F(NextReadTest, NothingIsFetchedForReadsHereAndThere) {
+  for (const std::uint64_t at : {8 * kSize, kSize, 4 * kSize}) {
+    static_cast<void>(vm.read(at, kSize));
+  }
+  EXPECT_FALSE(eventually([&] { return bytes_fetched() > 3 * kSize; }, std::chrono::milliseconds{50}));
+}
+
+TEST_F(NextReadTest, NothingIsFetchedForSmallReads) {
+  constexpr std::size_t kPage = 4096;
+  for (std::uint64_t at = 0; at < 16 * kPage; at += kPage) {
+    static_cast<void>(vm.read(at, kPage));
+  }
+  EXPECT_FALSE(eventually([&] { return bytes_fetched() > 16 * kPage; }, std::chrono::milliseconds{50}));
+}
+
+TEST_F(NextReadTest, NothingIsFetchedWhereTheUserWantsNoCache) {
+  ASSERT_TRUE(
+      vm.vm->change_cache([](CacheSettings& settings) { settings.mode = CacheMode::off; }).has_value());
+  static_cast<void>(vm.read(0, kSize));
+  static_cast<void>(vm.read(kSize, kSize));
+  EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
+}
+
+TEST_F(NextReadTest, NothingIsFetchedWhileTheGuestRuns) {
+  ASSERT_TRUE(vm.vm->resume().has_value());
+  static_cast<void>(vm.read(0, kSize));
+  static_cast<void>(vm.read(kSize, kSize));
+  EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
+}
+
+TEST_F(NextReadTest, WhatTheGuestWroteMeanwhileIsSeen) {
+  begin_reading();
+  ASSERT_TRUE(vm.vm->resume().has_value());
+  vm.write_word(kNext, 0x1111);
+  ASSERT_TRUE(vm.vm->pause().has_value());
+  EXPECT_EQ(next_word(), 0x1111U);
+}
+
+TEST_F(NextReadTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
+  begin_reading();
+  vm.fake->set_running(true);
+  vm.write_word(kNext, 0x2222);
+  vm.fake->set_running(false);
+  EXPECT_EQ(next_word(), 0x2222U);
+}
+
+TEST_F(NextReadTest, WhatWasWrittenThroughTheMountIsSeen) {
+  begin_reading();
+  ASSERT_TRUE(vm.vm->set_writable(true).has_value());
+  const std::uint64_t value = 0x3333;
+  ASSERT_TRUE(vm.vm->write(kNext, std::as_bytes(std::span{&value, 1})).has_value());
+  EXPECT_EQ(next_word(), value);
+}
+
+TEST_F(NextReadTest, WhatADebuggerWroteIsSeenAfterAWhile) {
+  begin_reading();
+  const std::uint64_t value = 0x4444;
+  ASSERT_FALSE(vm.fake->memory_writer()->write(Gpa{kNext}, std::as_bytes(std::span{&value, 1})).failure);
+  std::this_thread::sleep_for(NextRead::kLongest + std::chrono::milliseconds{5});
+  EXPECT_EQ(next_word(), value);
+}
+
+TEST_F(NextReadTest, AVmThatHasEndedIsGone) {
+  begin_reading();
+  vm.fake->die();
+  EXPECT_TRUE(vm.read(kNext, kSize).empty());
+  EXPECT_EQ(vm.error, ErrorKind::vm_gone);
+}
+
+TEST_F(NextReadTest, AFailureIsTheReadersOwn) {
+  static_cast<void>(vm.read(0, kSize));
+  vm.fault->fail_nth(FaultPoint::read, 2, ErrorKind::source_failed);
+  static_cast<void>(vm.read(kSize, kSize));
+  ASSERT_TRUE(eventually([&] { return vm.metrics->metrics().failed_pieces == 1; }));
+  EXPECT_EQ(next_word(), fake_word(Gpa{kNext})) << "what failed ahead is tried again when it is asked for";
+}
+
+TEST_F(NextReadTest, ManyReadersAtOnceGetWhatIsTheirs) {
+  const auto read_all = [&](HolePolicy policy) {
+    ReadScratch scratch;
+    ReadAhead ahead;
+    for (std::uint64_t at = 0; at < 32 * kSize; at += kSize) {
+      ASSERT_EQ(vm.vm->read(at, kSize, policy, scratch, &ahead), kSize);
+      std::uint64_t word = 0;
+      std::memcpy(&word, scratch.data().front().iov_base, sizeof word);
+      ASSERT_EQ(word, fake_word(Gpa{at}));
+      scratch.release();
+    }
+    vm.vm->end_view();
+  };
+  for (int i = 0; i < 4; ++i) {
+    vm.vm->begin_view();
+  }
+  std::vector<std::jthread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back(read_all, i % 2 == 0 ? HolePolicy::honest : HolePolicy::padded);
+  }
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -94,9 +94,14 @@ TEST_F(NextReadTest, WhatTheGuestWroteMeanwhileIsSeen) {
 
 TEST_F(NextReadTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
   begin_reading();
+  const auto is_paused_by = [&](PausedBy who) {
+    return eventually([&] { return vm.vm->pause_info().by == who; });
+  };
   vm.fake->set_running(true);
   vm.write_word(kNext, 0x2222);
+  ASSERT_TRUE(is_paused_by(PausedBy::nobody));
   vm.fake->set_running(false);
+  ASSERT_TRUE(is_paused_by(PausedBy::somebody_else)); // and so memory is known to stand
   EXPECT_EQ(next_word(), 0x2222U);
 }
 

@@ -22,6 +22,8 @@ find_package(spdlog QUIET CONFIG)
 vmemfs_require(spdlog_FOUND libspdlog-dev)
 find_package(CLI11 QUIET CONFIG)
 vmemfs_require(CLI11_FOUND libcli11-dev)
+pkg_check_modules(TOMLPLUSPLUS IMPORTED_TARGET tomlplusplus)
+vmemfs_require(TOMLPLUSPLUS_FOUND libtomlplusplus-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
 

@@ -1,6 +1,5 @@
 #include "drivers/all_drivers.h"
 
-#include "core/text.h"
 #include "drivers/dump/dump_type.h"
 #include "drivers/fake/fake_type.h"
 #include "drivers/qemu/qemu_type.h"
@@ -8,10 +7,19 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <iterator>
 
 namespace vmemfs {
+namespace {
+
+/// Drivers that a build may be without.
+constexpr std::array kOptional{
+    AbsentDriver{"kvm", "any VM of KVM, whatever runs it", "libbpf-dev"},
+    AbsentDriver{"libvirt", "the domains of a libvirt connection", "libvirt-dev"},
+    AbsentDriver{"xen", "the domains of a Xen host", "libxen-dev"},
+};
+
+} // namespace
 
 std::span<const DriverType* const> all_drivers() {
   static const std::array<const DriverType*, 3> kDrivers{&qemu_driver_type(), &dump_driver_type(),
@@ -19,21 +27,25 @@ std::span<const DriverType* const> all_drivers() {
   return kDrivers;
 }
 
+std::vector<AbsentDriver> absent_drivers() {
+  std::vector<AbsentDriver> absent;
+  std::ranges::copy_if(kOptional, std::back_inserter(absent), [](const AbsentDriver& driver) {
+    return find_driver(all_drivers(), driver.name) == nullptr;
+  });
+  return absent;
+}
+
+std::vector<std::string> problems_of(const VmSpec& spec, std::span<const ParamSpec> option_specs) {
+  auto problems = problems_of(all_drivers(), spec, option_specs);
+  const auto absent = absent_drivers();
+  if (std::ranges::find(absent, spec.driver, &AbsentDriver::name) != absent.end()) {
+    problems.push_back(fmt::format("{} was not compiled in ('vmemfs check' says more)", spec.driver));
+  }
+  return problems;
+}
+
 Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverContext& context) {
-  const auto drivers = all_drivers();
-  const auto type = std::ranges::find(drivers, spec.driver, &DriverType::name);
-  if (type == drivers.end()) {
-    std::vector<std::string_view> names;
-    std::ranges::transform(drivers, std::back_inserter(names), &DriverType::name);
-    return fail(
-        ErrorKind::invalid, "vm",
-        fmt::format("there is no driver '{}'; there are {}", printable(spec.driver), fmt::join(names, ", ")));
-  }
-  const auto params = Params::parse(spec.params, (*type)->params());
-  if (!params) {
-    return fail(params.error().kind, spec.driver, params.error().message());
-  }
-  return (*type)->open(*params, context);
+  return open_driver(all_drivers(), spec, context);
 }
 
 } // namespace vmemfs

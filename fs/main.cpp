@@ -1,6 +1,9 @@
+#include "fs/app/check_host.h"
+#include "fs/app/complete.h"
 #include "fs/app/daemon.h"
 #include "fs/app/guardian_process.h"
 #include "fs/app/list_drivers.h"
+#include "fs/app/list_vms.h"
 #include "fs/app/options.h"
 
 #include <cstdio>
@@ -13,6 +16,15 @@ int main(int argc, char** argv) try {
   }
   if (command_line.drivers) {
     return vmemfs::list_drivers(command_line.drivers->name);
+  }
+  if (command_line.list) {
+    return vmemfs::list_vms(*command_line.list);
+  }
+  if (command_line.check) {
+    return vmemfs::check_host();
+  }
+  if (command_line.completion) {
+    return vmemfs::print_completions(*command_line.completion);
   }
   if (command_line.guardian) {
     return vmemfs::run_guardian();

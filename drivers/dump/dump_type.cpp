@@ -7,7 +7,7 @@ namespace {
 
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
-      {"path", ParamType::text, true, "", "the image: a file whose offsets are guest physical addresses",
+      {"path", ParamType::path, true, "", "the image: a file whose offsets are guest physical addresses",
        "/var/dumps/web01.raw"},
       {"format", ParamType::choice, false, "raw", "how the file is laid out", "raw", {"raw"}},
   };

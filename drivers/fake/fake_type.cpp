@@ -10,10 +10,12 @@
 namespace vmemfs {
 namespace {
 
+constexpr std::uint64_t kMostVcpus = 4096;
+
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
-      {"size", ParamType::size, false, "64M", "bytes of guest physical memory", "1G"},
-      {"vcpus", ParamType::number, false, "1", "number of vCPUs", "4"},
+      {"size", ParamType::size, false, "64M", "bytes of guest physical memory", "1G", {}, {1, kGpaLimit - 1}},
+      {"vcpus", ParamType::number, false, "1", "number of vCPUs", "4", {}, {0, kMostVcpus}},
       {"holes", ParamType::text, false, "", "ranges without memory, joined by +",
        "0xa0000-0xc0000+0x1000000-0x2000000"},
       {"roms", ParamType::text, false, "", "ranges of ROM, joined by +", "0xf0000-0x100000"},
@@ -54,13 +56,8 @@ public:
 
   Result<std::unique_ptr<Driver>> open(const Params& params,
                                        const DriverContext& /*context*/) const override {
-    constexpr std::uint64_t kMostVcpus = 4096;
     FakeOptions options;
     options.size = params.number("size");
-    if (options.size == 0 || options.size >= kGpaLimit || params.number("vcpus") > kMostVcpus) {
-      return fail(ErrorKind::invalid, "fake",
-                  fmt::format("size takes 1 to 2^63-1 bytes and vcpus 0 to {}", kMostVcpus));
-    }
     options.vcpus = static_cast<std::uint32_t>(params.number("vcpus"));
     options.pattern = params.text("pattern") == "zero" ? FakePattern::zero : FakePattern::address;
     for (const auto& [key, target] : {std::pair{"holes", &options.holes}, std::pair{"roms", &options.roms},

@@ -1,20 +1,39 @@
 #include "drivers/qemu/qemu_type.h"
 
 #include "drivers/qemu/find_qemu.h"
+#include "drivers/qemu/qemu_checks.h"
 #include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "drivers/qemu/resume_ticket.h"
 
+#include <limits>
+#include <sys/types.h>
 #include <utility>
 
 namespace vmemfs {
 namespace {
 
+constexpr std::uint64_t kLongestTimeout = 10 * 60 * 1000; // ms
+
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
-      {"qmp", ParamType::text, false, "", "path of a QMP socket of the VM", "/run/web01.qmp"},
-      {"pid", ParamType::number, false, "", "process id of QEMU", "4711"},
-      {"name", ParamType::text, false, "", "the VM's name, as after QEMU's -name", "web01"},
+      {.name = "qmp",
+       .type = ParamType::path,
+       .help = "path of a QMP socket of the VM",
+       .example = "/run/web01.qmp",
+       .alternative = true},
+      {.name = "pid",
+       .type = ParamType::number,
+       .help = "process id of QEMU",
+       .example = "4711",
+       .range = {1, std::numeric_limits<pid_t>::max()},
+       .alternative = true},
+      {.name = "name",
+       .type = ParamType::text,
+       .help = "the VM's name, as after QEMU's -name",
+       .example = "web01",
+       .alternative = true,
+       .names_vm = true},
       {"map",
        ParamType::choice,
        false,
@@ -24,7 +43,14 @@ const std::vector<ParamSpec>& specs() {
        {"auto", "monitor", "flatview", "guess"}},
       {"keep", ParamType::flag, false, "off",
        "keep the monitor connected, for events; only for a socket that nobody else needs", "on"},
-      {"timeout", ParamType::duration, false, "2s", "time limit of every exchange with the monitor", "500ms"},
+      {"timeout",
+       ParamType::duration,
+       false,
+       "2s",
+       "time limit of every exchange with the monitor",
+       "500ms",
+       {},
+       {1, kLongestTimeout}},
   };
   return kSpecs;
 }
@@ -48,6 +74,7 @@ public:
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
 
+  std::vector<HostCheck> checks() const override { return qemu::check_qemus(); }
   std::unique_ptr<Discovery> discovery() const override { return std::make_unique<qemu::QemuDiscovery>(); }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {

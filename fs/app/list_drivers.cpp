@@ -2,6 +2,7 @@
 
 #include "drivers/all_drivers.h"
 #include "fs/files/driver_text.h"
+#include "vm/vm_options.h"
 
 #include <fmt/format.h>
 #include <iostream>
@@ -19,6 +20,10 @@ int list_drivers(std::string_view name) {
   if (!found) {
     std::cerr << fmt::format("vmemfs: there is no driver '{}'; 'vmemfs drivers' lists them\n", name);
     return 1;
+  }
+  if (name.empty()) {
+    std::cout << "each VM: what the mount does differently for it, given beside its driver's parameters\n"
+              << describe(vm_option_specs());
   }
   return 0;
 }

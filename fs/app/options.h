@@ -1,8 +1,8 @@
-// The command line.
+// The command line, and all that is asked for with it.
 #pragma once
 
 #include "core/error.h"
-#include "driver/params.h"
+#include "driver/vm_spec.h"
 #include "vm/vm_options.h"
 
 #include <cstdint>
@@ -28,15 +28,31 @@ struct ListDrivers {
   std::string name; ///< empty: all
 };
 
+struct ListVms {
+  bool json = false;
+};
+
+struct CheckHost {};
+
+/// What a shell asks for while a command line is being typed.
+struct Completion {
+  std::vector<std::string> words;   ///< after the program's name; the last is being typed, perhaps empty
+  std::vector<std::string> options; ///< of the command line
+};
+
 /// What the user asked for; at most one is set. None: everything was said already (--help).
 struct CommandLine {
   std::optional<MountOptions> mount;
   std::optional<ListDrivers> drivers;
+  std::optional<ListVms> list;
+  std::optional<CheckHost> check;
+  std::optional<Completion> completion;
   bool guardian = false; ///< not the user but vmemfs itself: see fs/app/guardian_process.h
   int exit_code = 0;     ///< where none is set
 };
 
-/// Prints help, version and complaints by itself.
+/// With what the configuration file says, which the command line outdoes. Prints help, version and complaints
+/// by itself.
 [[nodiscard]] CommandLine parse_command_line(int argc, char** argv);
 
 } // namespace vmemfs

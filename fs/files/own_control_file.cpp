@@ -1,8 +1,10 @@
 #include "fs/files/own_control_file.h"
 
 #include "core/text.h"
+#include "fs/vm_line.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <iterator>
 #include <utility>
 
@@ -37,17 +39,24 @@ Result<OwnControlFile::Action> OwnControlFile::prepare(std::string_view command)
     };
   }
   if (verb == "attach" && !rest.empty()) {
-    return parse_vm_spec(rest).map([this](const VmSpec& spec) -> Action {
-      return [this, spec] {
-        return attacher_.attach(spec).map(
-            [](const std::shared_ptr<Vm>& vm) { return fmt::format("ok, as {}\n", printable(vm->name())); });
-      };
-    });
+    return prepare_attach(rest);
   }
   return fail(ErrorKind::invalid, "control",
               fmt::format("'{}' is no command here; there are: attach [NAME=]DRIVER[:KEY=VALUE,...], detach "
                           "NAME, status",
                           printable(command)));
+}
+
+Result<OwnControlFile::Action> OwnControlFile::prepare_attach(std::string_view line) {
+  const auto [spec, problems] = read_vm_line(line);
+  if (!problems.empty()) {
+    return fail(ErrorKind::invalid, "control",
+                fmt::format("attach {}: {}", printable(line), fmt::join(problems, "; ")));
+  }
+  return [this, spec = spec] {
+    return attacher_.attach(spec).map(
+        [](const std::shared_ptr<Vm>& vm) { return fmt::format("ok, as {}\n", printable(vm->name())); });
+  };
 }
 
 Result<std::string> OwnControlFile::status() {

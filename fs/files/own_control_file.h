@@ -16,6 +16,7 @@ public:
 private:
   /// attach SPEC, detach NAME, status.
   Result<Action> prepare(std::string_view command) override;
+  [[nodiscard]] Result<Action> prepare_attach(std::string_view line);
   /// `vm DRIVER NAME`, `refused DRIVER NUMBER NAME: REASON` and `command ...` lines. Names and reasons come
   /// from outside; they are shown in printable form.
   Result<std::string> status() override;

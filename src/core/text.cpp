@@ -104,6 +104,12 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return std::nullopt;
 }
 
+std::optional<std::uint32_t> parse_mode(std::string_view text) {
+  constexpr std::size_t kMostDigits = 4;
+  const auto mode = parse_base(text, 8);
+  return mode && text.size() <= kMostDigits ? std::optional{static_cast<std::uint32_t>(*mode)} : std::nullopt;
+}
+
 std::string printable(std::string_view text, std::size_t limit) {
   std::string safe;
   for (const char c : text.substr(0, limit)) {

@@ -28,6 +28,9 @@ namespace vmemfs {
 /// A duration: a number with ms, s or m; no unit means ms.
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
+/// Permission bits: one to four octal digits.
+[[nodiscard]] std::optional<std::uint32_t> parse_mode(std::string_view text);
+
 /// `text` fit for a terminal, a log line or an error message: control and non-ASCII bytes as \xNN,
 /// cut after `limit` bytes.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t limit = 80);

@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "driver/discovery.h"
 #include "driver/driver.h"
+#include "driver/host_check.h"
 #include "driver/params.h"
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vmemfs {
 
@@ -35,6 +37,10 @@ public:
 
   /// Whether it works on this host at all; the error says why not and what helps.
   [[nodiscard]] virtual Result<void> available() const { return {}; }
+
+  /// What else of this host matters to it, and what of each VM that it finds. Asked only where it is
+  /// available. May look for VMs, but opens none and connects to no monitor.
+  [[nodiscard]] virtual std::vector<HostCheck> checks() const { return {}; }
 
   /// Finds the VMs of this host by itself; null where the user has to name them.
   [[nodiscard]] virtual std::unique_ptr<Discovery> discovery() const { return nullptr; }

@@ -1,62 +1,22 @@
 #include "driver/params.h"
 
 #include "core/text.h"
+#include "util/accounts.h"
 
 #include <algorithm>
-#include <cassert>
+#include <array>
+#include <cstddef>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <iterator>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace vmemfs {
 namespace {
 
-struct KeyValue {
-  std::string key;
-  std::string value;
-};
-
-/// Takes one value off the front of `text`, up to a comma that is not in quotes.
-Result<std::string> take_value(std::string_view& text) {
-  std::string value;
-  bool quoted = false;
-  std::size_t i = 0;
-  for (; i < text.size() && (quoted || text[i] != ','); ++i) {
-    if (text[i] == '"') {
-      quoted = !quoted;
-    } else if (quoted && text[i] == '\\' && i + 1 < text.size()) {
-      value += text[++i];
-    } else {
-      value += text[i];
-    }
-  }
-  if (quoted) {
-    return fail(ErrorKind::invalid, "parameters", "a quote is not closed; write \"like this\"");
-  }
-  text.remove_prefix(std::min(i + 1, text.size()));
-  return value;
-}
-
-Result<std::vector<KeyValue>> split_pairs(std::string_view text) {
-  std::vector<KeyValue> pairs;
-  while (!text.empty()) {
-    const std::size_t equals = text.find_first_of("=,");
-    if (equals == std::string_view::npos || text[equals] != '=') {
-      return fail(ErrorKind::invalid, "parameters",
-                  fmt::format("'{}' is not KEY=VALUE", printable(text.substr(0, equals))));
-    }
-    std::string key{trim(text.substr(0, equals))};
-    text.remove_prefix(equals + 1);
-    auto value = take_value(text);
-    if (!value) {
-      return tl::unexpected{value.error()};
-    }
-    pairs.push_back({std::move(key), std::move(*value)});
-  }
-  return pairs;
-}
+constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
 std::optional<bool> parse_flag(std::string_view text) {
   if (text == "on" || text == "yes" || text == "true" || text == "1") {
@@ -68,29 +28,95 @@ std::optional<bool> parse_flag(std::string_view text) {
   return std::nullopt;
 }
 
-/// What is allowed, for messages and tables.
-std::string describe_type(const ParamSpec& spec) {
-  switch (spec.type) {
-  case ParamType::text: return "text";
-  case ParamType::number: return "number";
-  case ParamType::size: return "size (bytes, or with K, M, G, T)";
-  case ParamType::duration: return "duration (as 500ms, 2s or 1m)";
-  case ParamType::flag: return "on or off";
-  case ParamType::choice: return fmt::format("one of {}", fmt::join(spec.choices, ", "));
+/// What the range is about: numbers, bytes, milliseconds; nothing where `value` is none.
+std::optional<std::uint64_t> measure(const ParamSpec& spec, std::string_view value) {
+  if (spec.type == ParamType::size) {
+    return parse_size(value);
   }
-  return "text";
+  if (spec.type == ParamType::duration) {
+    const auto duration = parse_duration(value);
+    return duration ? std::optional{static_cast<std::uint64_t>(duration->count())} : std::nullopt;
+  }
+  return parse_u64(value);
 }
 
 bool fits(const ParamSpec& spec, std::string_view value) {
   switch (spec.type) {
-  case ParamType::text: return !value.empty();
-  case ParamType::number: return parse_u64(value).has_value();
-  case ParamType::size: return parse_size(value).has_value();
-  case ParamType::duration: return parse_duration(value).has_value();
+  case ParamType::text:
+  case ParamType::path: return !value.empty();
+  case ParamType::number:
+  case ParamType::size:
+  case ParamType::duration: {
+    const auto measured = measure(spec, value);
+    return measured && *measured >= spec.range.least && *measured <= spec.range.most;
+  }
   case ParamType::flag: return parse_flag(value).has_value();
   case ParamType::choice: return std::ranges::find(spec.choices, value) != spec.choices.end();
+  case ParamType::mode: {
+    const auto mode = parse_mode(value);
+    return mode && (*mode & ~spec.range.most) == 0;
+  }
+  case ParamType::user: return find_user(value).has_value();
+  case ParamType::group: return find_group(value).has_value();
   }
   return false;
+}
+
+std::string_view plain_type(ParamType type) {
+  switch (type) {
+  case ParamType::text: return "text";
+  case ParamType::path: return "a path";
+  case ParamType::number: return "a number";
+  case ParamType::size: return "a size (bytes, or with K, M, G, T)";
+  case ParamType::duration: return "a duration (as 500ms, 2s or 1m)";
+  case ParamType::flag: return "on or off";
+  case ParamType::choice: return "one of ";
+  case ParamType::mode: return "permission bits in octal";
+  case ParamType::user: return "a user of this host, by name or number";
+  case ParamType::group: return "a group of this host, by name or number";
+  }
+  return "text";
+}
+
+/// A limit in the largest unit that it is a multiple of.
+std::string in_units(std::uint64_t value, std::uint64_t factor, std::span<const std::string_view> units) {
+  std::size_t unit = 0;
+  while (value != 0 && value % factor == 0 && unit + 1 < units.size()) {
+    value /= factor;
+    ++unit;
+  }
+  return fmt::format("{}{}", value, units[unit]);
+}
+
+std::string describe_limit(const ParamSpec& spec, std::uint64_t limit) {
+  constexpr std::array<std::string_view, 5> kSizes{"", "K", "M", "G", "T"};
+  constexpr std::uint64_t kSecond = 1000;
+  constexpr std::uint64_t kMinute = 60 * kSecond;
+  if (spec.type == ParamType::size) {
+    return in_units(limit, 1024, kSizes);
+  }
+  if (spec.type != ParamType::duration) {
+    return fmt::format("{}", limit);
+  }
+  if (limit != 0 && limit % kMinute == 0) {
+    return fmt::format("{}m", limit / kMinute);
+  }
+  return limit != 0 && limit % kSecond == 0 ? fmt::format("{}s", limit / kSecond)
+                                            : fmt::format("{}ms", limit);
+}
+
+std::string describe_range(const ParamSpec& spec) {
+  const auto& [least, most] = spec.range;
+  if (spec.type == ParamType::mode) {
+    return fmt::format(", of {:#o}", most);
+  }
+  if (least != 0 && most != kNoLimit) {
+    return fmt::format(", {} to {}", describe_limit(spec, least), describe_limit(spec, most));
+  }
+  if (most != kNoLimit) {
+    return fmt::format(", at most {}", describe_limit(spec, most));
+  }
+  return least == 0 ? "" : fmt::format(", at least {}", describe_limit(spec, least));
 }
 
 std::vector<std::string_view> names_of(std::span<const ParamSpec> specs) {
@@ -99,40 +125,43 @@ std::vector<std::string_view> names_of(std::span<const ParamSpec> specs) {
   return names;
 }
 
+std::vector<std::string_view> alternatives_of(std::span<const ParamSpec> specs) {
+  std::vector<std::string_view> names;
+  for (const ParamSpec& spec : specs) {
+    if (spec.alternative) {
+      names.push_back(spec.name);
+    }
+  }
+  return names;
+}
+
+tl::unexpected<Error> refuse(const std::vector<std::string>& problems) {
+  return fail(ErrorKind::invalid, "parameters", fmt::format("{}", fmt::join(problems, "; ")));
+}
+
 } // namespace
 
 Result<Params> Params::parse(std::string_view text, std::span<const ParamSpec> specs) {
-  const auto pairs = split_pairs(text);
-  if (!pairs) {
-    return tl::unexpected{pairs.error()};
+  auto [pairs, problems] = parse_pairs(text);
+  if (problems.empty()) {
+    return check(pairs, specs);
   }
+  std::ranges::move(problems_of(pairs, specs), std::back_inserter(problems));
+  return refuse(problems);
+}
 
+Result<Params> Params::check(std::span<const KeyValue> pairs, std::span<const ParamSpec> specs) {
+  if (const auto problems = problems_of(pairs, specs); !problems.empty()) {
+    return refuse(problems);
+  }
   Params params;
-  std::vector<std::string> problems;
-  for (const auto& [key, value] : *pairs) {
-    const auto spec = std::ranges::find(specs, key, &ParamSpec::name);
-    if (spec == specs.end()) {
-      problems.push_back(fmt::format("there is no parameter '{}' (known: {})", printable(key),
-                                     fmt::join(names_of(specs), ", ")));
-    } else if (!fits(*spec, value)) {
-      problems.push_back(
-          fmt::format("{}: '{}' is not allowed; it takes {}", key, printable(value), describe_type(*spec)));
-    } else if (!params.values_.emplace(key, value).second) {
-      problems.push_back(fmt::format("{} is given twice", key));
-    }
+  for (const auto& [key, value] : pairs) {
+    params.values_.emplace(key, value);
   }
   for (const ParamSpec& spec : specs) {
-    if (params.values_.contains(spec.name)) {
-      continue;
-    }
     if (!spec.fallback.empty()) {
-      params.values_.emplace(spec.name, spec.fallback);
-    } else if (spec.required && problems.empty()) {
-      problems.push_back(fmt::format("{} is missing; for example {}={}", spec.name, spec.name, spec.example));
+      params.values_.emplace(spec.name, spec.fallback); // where it is not there
     }
-  }
-  if (!problems.empty()) {
-    return fail(ErrorKind::invalid, "parameters", fmt::format("{}", fmt::join(problems, "; ")));
   }
   return params;
 }
@@ -153,40 +182,84 @@ std::chrono::milliseconds Params::duration(std::string_view name) const {
 
 bool Params::flag(std::string_view name) const { return parse_flag(text(name)).value_or(false); }
 
+mode_t Params::mode(std::string_view name) const { return parse_mode(text(name)).value_or(0); }
+
+uid_t Params::user(std::string_view name) const { return find_user(text(name)).value_or(0); }
+
+gid_t Params::group(std::string_view name) const { return find_group(text(name)).value_or(0); }
+
+const ParamSpec* find_spec(std::span<const ParamSpec> specs, std::string_view name) {
+  const auto found = std::ranges::find(specs, name, &ParamSpec::name);
+  return found == specs.end() ? nullptr : &*found;
+}
+
+std::string unknown_param(std::string_view name, std::span<const ParamSpec> specs) {
+  return fmt::format("there is no parameter '{}' (known: {})", printable(name),
+                     fmt::join(names_of(specs), ", "));
+}
+
+std::optional<std::string> wrong_value(const ParamSpec& spec, std::string_view value) {
+  if (fits(spec, value)) {
+    return std::nullopt;
+  }
+  return fmt::format("'{}' is not allowed; it takes {}", printable(value), describe_type(spec));
+}
+
+std::vector<std::string> missing_params(std::span<const KeyValue> given, std::span<const ParamSpec> specs) {
+  const auto is_given = [&](const ParamSpec& spec) {
+    return std::ranges::find(given, spec.name, &KeyValue::key) != given.end();
+  };
+  std::vector<std::string> problems;
+  for (const ParamSpec& spec : specs) {
+    if (spec.required && spec.fallback.empty() && !is_given(spec)) {
+      problems.push_back(fmt::format("{} is missing; for example {}={}", spec.name, spec.name, spec.example));
+    }
+  }
+  const auto first = std::ranges::find_if(specs, &ParamSpec::alternative);
+  if (first != specs.end() && std::ranges::none_of(specs, [&](const ParamSpec& spec) {
+        return spec.alternative && is_given(spec);
+      })) {
+    problems.push_back(fmt::format("one of {} is needed; for example {}={}",
+                                   fmt::join(alternatives_of(specs), ", "), first->name, first->example));
+  }
+  return problems;
+}
+
+std::vector<std::string> problems_of(std::span<const KeyValue> pairs, std::span<const ParamSpec> specs) {
+  std::vector<std::string> problems;
+  std::set<std::string_view> seen;
+  for (const auto& [key, value] : pairs) {
+    const ParamSpec* const spec = find_spec(specs, key);
+    if (spec == nullptr) {
+      problems.push_back(unknown_param(key, specs));
+      continue;
+    }
+    if (const auto wrong = wrong_value(*spec, value)) {
+      problems.push_back(fmt::format("{}: {}", key, *wrong));
+    }
+    if (!seen.insert(key).second) {
+      problems.push_back(fmt::format("{} is given twice", key));
+    }
+  }
+  std::ranges::move(missing_params(pairs, specs), std::back_inserter(problems));
+  return problems;
+}
+
+std::string describe_type(const ParamSpec& spec) {
+  return fmt::format("{}{}{}", plain_type(spec.type), fmt::join(spec.choices, ", "), describe_range(spec));
+}
+
 std::string describe(std::span<const ParamSpec> specs) {
+  const std::string one_of = fmt::format(", one of {} is required", fmt::join(alternatives_of(specs), ", "));
   std::string text;
   const auto out = std::back_inserter(text);
   for (const ParamSpec& spec : specs) {
-    fmt::format_to(out, "  {}  {}{}{}\n      {}\n      example: {}={}\n", spec.name, describe_type(spec),
-                   spec.required ? ", required" : "",
+    fmt::format_to(out, "  {}  {}{}{}{}\n      {}\n      example: {}={}\n", spec.name, describe_type(spec),
+                   spec.required ? ", required" : "", spec.alternative ? one_of : "",
                    spec.fallback.empty() ? "" : fmt::format(", default {}", spec.fallback), spec.help,
                    spec.name, spec.example);
   }
   return text;
-}
-
-Result<VmSpec> parse_vm_spec(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  const std::string_view head = text.substr(0, colon);
-  const std::size_t equals = head.find('=');
-  VmSpec spec;
-  if (equals != std::string_view::npos) {
-    spec.name = head.substr(0, equals);
-    if (spec.name.empty()) {
-      return fail(ErrorKind::invalid, "vm", fmt::format("'{}' has no name before the '='", printable(text)));
-    }
-  }
-  spec.driver = head.substr(equals == std::string_view::npos ? 0 : equals + 1);
-  if (spec.driver.empty()) {
-    return fail(ErrorKind::invalid, "vm",
-                fmt::format("'{}' names no driver; write NAME=DRIVER:KEY=VALUE,... as in "
-                            "web01=qemu:qmp=/run/web01.qmp ('vmemfs drivers' lists them)",
-                            printable(text)));
-  }
-  if (colon != std::string_view::npos) {
-    spec.params = text.substr(colon + 1);
-  }
-  return spec;
 }
 
 } // namespace vmemfs

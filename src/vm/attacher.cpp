@@ -13,6 +13,10 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
       return tl::unexpected{std::move(checked.error())};
     }
   }
+  const auto options = Params::parse(spec.options, vm_option_specs());
+  if (!options) {
+    return tl::unexpected{options.error()};
+  }
   auto driver = open_(spec);
   if (!driver) {
     return tl::unexpected{std::move(driver.error())};
@@ -21,8 +25,9 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
   if (name.empty()) {
     name = (*driver)->identity().driver;
   }
-  const VmOptions& options = options_.of(name);
-  return vms_.add(std::move(name), std::move(*driver), options);
+  VmOptions all_options = options_.of(name);
+  set_options(*options, all_options);
+  return vms_.add(std::move(name), std::move(*driver), all_options);
 }
 
 Result<std::shared_ptr<Vm>> Attacher::attach_found(std::string_view driver, const FoundVm& found,

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "driver/discovery.h"
-#include "driver/params.h"
+#include "driver/vm_spec.h"
 #include "vm/vm_options.h"
 #include "vm/vm_registry.h"
 

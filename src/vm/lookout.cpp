@@ -4,6 +4,8 @@
 #include "vm/vm_name.h"
 
 #include <algorithm>
+#include <iterator>
+#include <ranges>
 #include <set>
 
 namespace vmemfs {
@@ -233,6 +235,29 @@ std::vector<Refusal> Lookout::refused() const {
     }
   }
   return refusals;
+}
+
+std::vector<std::string> Lookout::look_errors() const {
+  std::vector<std::string> errors;
+  const std::scoped_lock lock{mutex_};
+  for (const auto& [driver, error] : look_errors_) {
+    if (!error.empty()) {
+      errors.push_back(error);
+    }
+  }
+  return errors;
+}
+
+std::vector<Sighting> Lookout::sightings() const {
+  const std::scoped_lock lock{mutex_};
+  std::vector<std::pair<std::uint64_t, Sighting>> in_order;
+  for (const auto& [key, found] : found_) {
+    in_order.push_back({found.order, {key.first, found.vm, found.settled ? "" : found.refusal.reason}});
+  }
+  std::ranges::sort(in_order, {}, &std::pair<std::uint64_t, Sighting>::first);
+  std::vector<Sighting> sightings;
+  std::ranges::move(in_order | std::views::values, std::back_inserter(sightings));
+  return sightings;
 }
 
 } // namespace vmemfs

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "driver/discovery.h"
-#include "driver/params.h"
+#include "driver/vm_spec.h"
 #include "util/worker.h"
 #include "vm/attacher.h"
 
@@ -28,6 +28,13 @@ struct Refusal {
   std::string driver; ///< may be empty for one that is wanted
   std::string number; ///< see FoundVm; empty for one that is wanted
   std::string reason; ///< a sentence with the remedy; empty: the first try is under way
+};
+
+/// A VM that a discovery sees.
+struct Sighting {
+  std::string driver;
+  FoundVm vm;
+  std::string reason; ///< as of its Refusal; empty also where it is attached
 };
 
 /// Thread-safe. Has threads of its own, as attaching may wait for a monitor that does not answer.
@@ -66,6 +73,10 @@ public:
   void stop();
 
   [[nodiscard]] std::vector<Refusal> refused() const;
+  /// All that is found just now, in the order in which it was found.
+  [[nodiscard]] std::vector<Sighting> sightings() const;
+  /// What discoveries failed with at the last look.
+  [[nodiscard]] std::vector<std::string> look_errors() const;
 
 private:
   /// When to try again.

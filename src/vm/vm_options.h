@@ -1,9 +1,12 @@
 // What can be set for each VM of a mount.
 #pragma once
 
+#include "driver/params.h"
+
 #include <chrono>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -24,6 +27,12 @@ struct VmOptions {
   std::chrono::milliseconds cache_ttl{0};
   FileRights rights{};
 };
+
+/// As the user sets them, for one VM or for all. None has a fallback: what is not said stays as it is.
+[[nodiscard]] std::span<const ParamSpec> vm_option_specs();
+
+/// Those of `said` that are vm_option_specs(), over `options`.
+void set_options(const Params& said, VmOptions& options);
 
 /// The options of every VM, by the name of its directory.
 struct VmOptionsTable {

@@ -290,21 +290,53 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"--no-discover", "MNT"}, 2, "no VM is named"},
         BadCommand{{"--bogus", "MNT"}, 2, "--bogus"}, BadCommand{{"--vm", "=x", "MNT"}, 2, "no name"},
-        BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 1, "there is no driver 'nope'; there are qemu, dump, fake"},
-        BadCommand{{"--vm", "a=qemu", "MNT"}, 1, "one of qmp, pid and name is needed"},
+        BadCommand{
+            {"--vm", "a=nope:x=1", "MNT"}, 2, "there is no driver 'nope' here; there are qemu, dump, fake"},
+        BadCommand{{"--vm", "a=qemu", "MNT"}, 2, "one of qmp, pid, name is needed"},
         BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "nobody listens on '/nonexistent'"},
         BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is no QEMU"},
-        BadCommand{{"--vm", "a=qemu:pid=0", "MNT"}, 1, "0 is no process id"},
+        BadCommand{{"--vm", "a=qemu:pid=0", "MNT"}, 2, "pid: '0' is not allowed; it takes a number, 1 to"},
         BadCommand{{"--vm", "a=qemu:name=nobody-has-this", "MNT"}, 1, "no running QEMU has -name"},
         BadCommand{{"--vm", "a=dump:path=/nonexistent", "MNT"}, 1, "can't open '/nonexistent'"},
-        BadCommand{{"--vm", "a=dump", "MNT"}, 1, "path is missing"},
-        BadCommand{{"--vm", "a=fake:size=0", "MNT"}, 1, "size takes"},
+        BadCommand{{"--vm", "a=dump", "MNT"}, 2, "path is missing"},
+        BadCommand{{"--vm", "a=fake:size=0", "MNT"}, 2, "size: '0' is not allowed"},
         BadCommand{{"--vm", "a=fake:holes=5", "MNT"}, 1, "'5' is no range"},
-        BadCommand{{"--vm", "a/b=fake", "MNT"}, 1, "can't be a VM's name"},
+        BadCommand{{"--vm", "a/b=fake", "MNT"}, 2, "can't be a VM's name"},
         BadCommand{{"--vm", "a=fake", "--vm", "a=fake", "MNT"}, 1, "there is a VM 'a' already"},
         BadCommand{{"--vm", "a=fake", "/nonexistent/dir"}, 1, "there is no directory"},
         BadCommand{{"--vm", "a=fake", "/dev/null"}, 1, "is no directory"},
         BadCommand{{"--vm", "a=fake", "-o", "nonsense_option", "MNT"}, 1, "refused the options"},
+        BadCommand{
+            {"--vm", "a=fake:siz=1,vcpus=9999,mode=9,owner=no-such", "MNT"},
+            2,
+            "there is no parameter 'siz' (known: size, vcpus, holes, roms, bad, delay, pattern, writable,"},
+        BadCommand{{"--vm", "a=fake:siz=1,vcpus=9999,mode=9,owner=no-such", "MNT"},
+                   2,
+                   "vcpus: '9999' is not allowed; it takes a number, at most 4096"},
+        BadCommand{
+            {"--vm", "a=fake:siz=1,vcpus=9999,mode=9,owner=no-such", "MNT"}, 2, "mode: '9' is not allowed"},
+        BadCommand{{"--vm", "a=fake:siz=1,vcpus=9999,mode=9,owner=no-such", "MNT"},
+                   2,
+                   "owner: 'no-such' is not allowed"},
+        BadCommand{
+            {"--vm", "a=fake:siz=1", "--vm", "b=nope", "--cache-size", "x"}, 2, "MOUNTPOINT is missing"},
+        BadCommand{{"--vm", "a=fake:siz=1", "--vm", "b=nope", "--cache-size", "x"}, 2, "no driver 'nope'"},
+        BadCommand{{"--vm", "a=fake:siz=1", "--vm", "b=nope", "--cache-size", "x"}, 2, "no parameter 'siz'"},
+        BadCommand{
+            {"--cache-size", "lots", "MNT"}, 2, "--cache-size: 'lots' is not allowed; it takes a size"},
+        BadCommand{
+            {"--cache-ttl", "25h", "MNT"}, 2, "--cache-ttl: '25h' is not allowed; it takes a duration"},
+        BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1440m"},
+        BadCommand{{"--vm", "nobody-has-this", "MNT"},
+                   1,
+                   "qemu: no running QEMU has -name nobody-has-this; give pid= or qmp= instead; dump: finds "
+                   "no VM by "
+                   "its name; say nobody-has-this=dump:path="},
+        BadCommand{{"--vm", "a=:pid=1,path=/nonexistent", "MNT"},
+                   1,
+                   "dump: can't open '/nonexistent': No such file or directory; fake: "},
+        BadCommand{{"--vm", "a=:nonsense=1", "MNT"}, 2, "no driver has a parameter 'nonsense'"},
+        BadCommand{{"--config", "/nonexistent", "MNT"}, 2, "/nonexistent: can't read it: No such file"},
         BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));
 
 } // namespace

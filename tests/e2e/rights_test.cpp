@@ -283,7 +283,6 @@ TEST(Unit, BoundsWhatItGives) {
 
 // Whose the files of a VM are.
 
-/// See tests/support/rights_daemon.cpp.
 class FilesOfAVm : public RightsTest {
 protected:
   void start(const char* mode) {
@@ -291,8 +290,10 @@ protected:
     std::filesystem::create_directory(mountpoint_);
     ::chmod(dir_.path().c_str(), 0755);
     daemon_ = std::make_unique<ChildProcess>(
-        std::vector<std::string>{VMEMFS_RIGHTS_DAEMON, mountpoint_, std::to_string(kVmsUser),
-                                 std::to_string(kServiceUser), mode, "allow_other"},
+        std::vector<std::string>{
+            VMEMFS_PROGRAM, "-f", "--no-discover", "-o", "allow_other", "--writable", "--vm",
+            fmt::format("vm=fake:size=1M,owner={},group={},mode={}", kVmsUser, kServiceUser, mode),
+            mountpoint_},
         dir_ / "log");
     ASSERT_TRUE(eventually([&] { return exists(mountpoint_ + "/vm/mem"); })) << read_file(dir_ / "log");
   }

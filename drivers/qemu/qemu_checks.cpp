@@ -1,0 +1,74 @@
+#include "drivers/qemu/qemu_checks.h"
+
+#include "core/text.h"
+#include "drivers/qemu/find_qemu.h"
+#include "drivers/qemu/monitor_socket.h"
+#include "drivers/qemu/qemu_discovery.h"
+#include "drivers/qemu/qemu_type.h"
+#include "host/process_memory.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <string_view>
+#include <unistd.h>
+
+namespace vmemfs::qemu {
+namespace {
+
+std::string title(const FoundVm& vm) {
+  return vm.name.empty() ? fmt::format("qemu {}", vm.number)
+                         : fmt::format("qemu {} ({})", vm.number, printable(vm.name, 20));
+}
+
+HostCheck check_memory(const FoundVm& vm, pid_t pid) {
+  const auto access = check_process_memory_access(pid);
+  return {title(vm) + " memory", access.has_value(), Weight::needed,
+          access ? "can be read" : access.error().text};
+}
+
+HostCheck check_monitor(const FoundVm& vm, const FoundQemu& qemu) {
+  HostCheck check{title(vm) + " monitor", false, Weight::helpful, qemu.no_monitor};
+  for (const std::string& path : qemu.monitor_paths) {
+    if (::access(path.c_str(), R_OK | W_OK) != 0) {
+      check.detail =
+          fmt::format("{} may not be opened; run vmemfs as the user that QEMU runs as, or as root", path);
+    } else if (has_client(path, qemu.process->pid())) {
+      check.detail = fmt::format("{} is in use by somebody else; give QEMU one more (-qmp "
+                                 "unix:PATH,server=on,wait=off), or end that client",
+                                 path);
+    } else {
+      check.good = true;
+      check.detail = path;
+      return check;
+    }
+  }
+  check.detail += "; without it there are no registers, pause and resume";
+  return check;
+}
+
+} // namespace
+
+std::vector<HostCheck> check_qemus() {
+  QemuDiscovery discovery;
+  const auto found = discovery.look();
+  if (!found) {
+    return {{"QEMUs of this host", false, Weight::helpful, found.error().message()}};
+  }
+  if (found->empty()) {
+    return {{"QEMUs of this host", true, Weight::helpful, "none runs that can be seen"}};
+  }
+  std::vector<HostCheck> checks;
+  for (const FoundVm& vm : *found) {
+    const auto params = Params::parse(vm.params, qemu_driver_type().params());
+    const auto qemu = params.and_then(find_qemu);
+    if (qemu) {
+      checks.push_back(check_memory(vm, qemu->process->pid()));
+      checks.push_back(check_monitor(vm, *qemu));
+    } else if (qemu.error().kind != ErrorKind::not_found && qemu.error().kind != ErrorKind::vm_gone) {
+      checks.push_back({title(vm), false, Weight::needed, qemu.error().message()});
+    }
+  }
+  return checks;
+}
+
+} // namespace vmemfs::qemu

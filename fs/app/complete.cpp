@@ -1,0 +1,129 @@
+#include "fs/app/complete.h"
+
+#include "drivers/all_drivers.h"
+#include "vm/vm_options.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <iostream>
+#include <iterator>
+
+namespace vmemfs {
+namespace {
+
+using Words = std::vector<std::string>;
+
+constexpr std::array<std::string_view, 3> kSubcommands{"list", "drivers", "check"};
+
+Words driver_names(std::string_view before, std::string_view after) {
+  Words names;
+  std::ranges::transform(all_drivers(), std::back_inserter(names), [&](const DriverType* type) {
+    return fmt::format("{}{}{}", before, type->name(), after);
+  });
+  return names;
+}
+
+/// `before` is all of the word up to the value.
+Words values_of(const ParamSpec& spec, std::string_view before) {
+  Words values;
+  const auto add = [&](std::string_view value) { values.push_back(fmt::format("{}{}", before, value)); };
+  if (spec.type == ParamType::flag) {
+    add("on");
+    add("off");
+  }
+  std::ranges::for_each(spec.choices, add);
+  return values;
+}
+
+/// Where the last KEY=VALUE begins: behind the last comma that is not in quotes.
+std::size_t last_pair(std::string_view text) {
+  bool quoted = false;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') {
+      quoted = !quoted;
+    } else if (text[i] == '\\' && quoted) {
+      ++i;
+    } else if (text[i] == ',' && !quoted) {
+      begin = i + 1;
+    }
+  }
+  return begin;
+}
+
+/// A word as after --vm.
+Words complete_vm(std::string_view word) {
+  const std::size_t colon = word.find(':');
+  const std::string_view head = word.substr(0, colon);
+  const std::size_t equals = head.find('=');
+  const std::size_t driver_at = equals == std::string_view::npos ? 0 : equals + 1;
+  if (colon == std::string_view::npos) {
+    return driver_names(head.substr(0, driver_at), ":");
+  }
+  const DriverType* const type = find_driver(all_drivers(), head.substr(driver_at));
+  if (type == nullptr) {
+    return {};
+  }
+  std::vector<ParamSpec> specs{type->params().begin(), type->params().end()};
+  std::ranges::copy(vm_option_specs(), std::back_inserter(specs));
+
+  const std::string_view pairs = word.substr(colon + 1);
+  const std::size_t begin = last_pair(pairs);
+  const std::string_view pair = pairs.substr(begin);
+  if (const std::size_t end = pair.find('='); end != std::string_view::npos) {
+    const ParamSpec* const spec = find_spec(specs, pair.substr(0, end));
+    return spec == nullptr ? Words{} : values_of(*spec, word.substr(0, colon + 1 + begin + end + 1));
+  }
+  const auto given = parse_pairs(pairs.substr(0, begin)).pairs;
+  Words keys;
+  for (const ParamSpec& spec : specs) {
+    if (std::ranges::find(given, spec.name, &KeyValue::key) == given.end()) {
+      keys.push_back(fmt::format("{}{}=", word.substr(0, colon + 1 + begin), spec.name));
+    }
+  }
+  return keys;
+}
+
+/// All that may stand where the last word is, whatever it begins with.
+Words candidates(const Completion& typed) {
+  const std::string& word = typed.words.back();
+  const std::string before = typed.words.size() > 1 ? typed.words[typed.words.size() - 2] : "";
+  const std::string& first = typed.words.front();
+  if (before == "--vm") {
+    return complete_vm(word);
+  }
+  if (before == "--config" || before == "-o") {
+    return {};
+  }
+  if (first == "drivers" && typed.words.size() == 2) {
+    return driver_names("", "");
+  }
+  if (first == "list") {
+    return {"--json", "--help"};
+  }
+  if (word.starts_with('-')) {
+    return typed.options;
+  }
+  return typed.words.size() == 1 ? Words{kSubcommands.begin(), kSubcommands.end()} : Words{};
+}
+
+} // namespace
+
+std::vector<std::string> complete(const Completion& typed) {
+  if (typed.words.empty()) {
+    return {};
+  }
+  auto words = candidates(typed);
+  std::erase_if(words, [&](const std::string& word) { return !word.starts_with(typed.words.back()); });
+  return words;
+}
+
+int print_completions(const Completion& typed) {
+  for (const std::string& word : complete(typed)) {
+    std::cout << word << '\n';
+  }
+  return 0;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,173 @@
+#include "driver/driver_list.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+std::string no_such_driver(DriverList drivers, std::string_view name) {
+  std::vector<std::string_view> names;
+  std::ranges::transform(drivers, std::back_inserter(names), &DriverType::name);
+  return fmt::format("there is no driver '{}' here; there are {}", printable(name), fmt::join(names, ", "));
+}
+
+/// Those that the driver has.
+std::vector<KeyValue> params_for(const DriverType& type, std::span<const KeyValue> pairs) {
+  std::vector<KeyValue> params;
+  std::ranges::copy_if(pairs, std::back_inserter(params),
+                       [&](const KeyValue& pair) { return find_spec(type.params(), pair.key) != nullptr; });
+  return params;
+}
+
+/// Does one of them say which VM is meant, rather than how it is to be read?
+bool says_which(const DriverType& type, std::span<const KeyValue> params) {
+  return std::ranges::any_of(params, [&](const KeyValue& pair) {
+    const ParamSpec* const spec = find_spec(type.params(), pair.key);
+    return spec->required || spec->alternative;
+  });
+}
+
+/// What this driver makes of a spec that names none. Nothing where there is nothing to find a VM by.
+std::optional<std::vector<KeyValue>> params_by_name(const DriverType& type, std::string_view vm,
+                                                    std::span<const KeyValue> pairs) {
+  auto params = params_for(type, pairs);
+  if (says_which(type, params)) {
+    return params;
+  }
+  const auto by_name = std::ranges::find_if(type.params(), &ParamSpec::names_vm);
+  if (by_name != type.params().end()) {
+    params.push_back({std::string{by_name->name}, std::string{vm}});
+    return params;
+  }
+  return params.empty() ? std::nullopt : std::optional{std::move(params)};
+}
+
+Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const KeyValue> pairs,
+                                         const DriverContext& context) {
+  if (auto available = type.available(); !available) {
+    return tl::unexpected{std::move(available.error())};
+  }
+  auto params = Params::check(pairs, type.params());
+  if (!params) {
+    return tl::unexpected{std::move(params.error())};
+  }
+  return type.open(*params, context);
+}
+
+/// Without the driver's name where the message begins with it anyway.
+std::string said_by(const DriverType& type, const Error& error) {
+  const std::string message = error.origin == "parameters" ? error.text : error.message();
+  const std::string prefix = fmt::format("{}: ", type.name());
+  return message.starts_with(prefix) ? message : prefix + message;
+}
+
+Result<std::unique_ptr<Driver>> try_each(DriverList drivers, const VmSpec& spec,
+                                         const DriverContext& context) {
+  const auto pairs = parse_pairs(spec.params).pairs;
+  std::vector<std::string> refusals;
+  std::optional<ErrorKind> kind; // of the first that was tried, unless rights would have helped
+  for (const DriverType* const type : drivers) {
+    const auto params = params_by_name(*type, spec.name, pairs);
+    if (!params) {
+      refusals.push_back(fmt::format("{}: finds no VM by its name; say {}={}", type->name(),
+                                     printable(spec.name), type->example()));
+      continue;
+    }
+    auto opened = open_one(*type, *params, context);
+    if (opened) {
+      return opened;
+    }
+    refusals.push_back(said_by(*type, opened.error()));
+    if (!kind || opened.error().kind == ErrorKind::permission) {
+      kind = opened.error().kind;
+    }
+  }
+  return fail(kind.value_or(ErrorKind::invalid), "vm",
+              fmt::format("no driver can open '{}': {}", printable(spec.name), fmt::join(refusals, "; ")));
+}
+
+/// Of a spec without a driver: keys that no driver has, and values that no driver takes.
+std::vector<std::string> problems_with_any(DriverList drivers, std::span<const KeyValue> pairs) {
+  std::vector<std::string> problems;
+  for (const auto& [key, value] : pairs) {
+    std::vector<std::string> refusals;
+    bool fits = false;
+    for (const DriverType* const type : drivers) {
+      if (const ParamSpec* const spec = find_spec(type->params(), key)) {
+        const auto wrong = wrong_value(*spec, value);
+        fits = fits || !wrong;
+        refusals.push_back(fmt::format("{}: {}: {}", type->name(), key, wrong.value_or("")));
+      }
+    }
+    if (refusals.empty()) {
+      problems.push_back(
+          fmt::format("no driver has a parameter '{}' ('vmemfs drivers' lists them)", printable(key)));
+    } else if (!fits) {
+      std::ranges::move(refusals, std::back_inserter(problems));
+    }
+  }
+  return problems;
+}
+
+} // namespace
+
+const DriverType* find_driver(DriverList drivers, std::string_view name) {
+  const auto found = std::ranges::find(drivers, name, &DriverType::name);
+  return found == drivers.end() ? nullptr : *found;
+}
+
+VmSpec resolved(DriverList drivers, VmSpec spec) {
+  if (spec.name.empty() && spec.params.empty() && find_driver(drivers, spec.driver) == nullptr) {
+    std::swap(spec.name, spec.driver);
+  }
+  return spec;
+}
+
+std::vector<std::string> problems_of(DriverList drivers, const VmSpec& spec,
+                                     std::span<const ParamSpec> option_specs) {
+  auto [pairs, problems] = parse_pairs(spec.params);
+  auto options = parse_pairs(spec.options).pairs;
+  if (spec.driver.empty()) {
+    std::ranges::move(problems_with_any(drivers, pairs), std::back_inserter(problems));
+    std::ranges::move(problems_of(options, option_specs), std::back_inserter(problems));
+    return problems;
+  }
+  const DriverType* const type = find_driver(drivers, spec.driver);
+  if (type == nullptr) {
+    problems.push_back(no_such_driver(drivers, spec.driver));
+    std::ranges::move(problems_of(options, option_specs), std::back_inserter(problems));
+    return problems;
+  }
+  std::vector<ParamSpec> specs{type->params().begin(), type->params().end()};
+  std::ranges::copy(option_specs, std::back_inserter(specs));
+  std::ranges::move(options, std::back_inserter(pairs));
+  for (const std::string& problem : problems_of(pairs, specs)) {
+    problems.push_back(fmt::format("{}: {}", type->name(), problem));
+  }
+  return problems;
+}
+
+Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& spec,
+                                            const DriverContext& context) {
+  if (spec.driver.empty()) {
+    return try_each(drivers, spec, context);
+  }
+  const DriverType* const type = find_driver(drivers, spec.driver);
+  if (type == nullptr) {
+    return fail(ErrorKind::invalid, "vm", no_such_driver(drivers, spec.driver));
+  }
+  const auto params = Params::parse(spec.params, type->params());
+  if (!params) {
+    return fail(params.error().kind, spec.driver, params.error().message());
+  }
+  return type->open(*params, context);
+}
+
+} // namespace vmemfs

@@ -1,0 +1,166 @@
+// `vmemfs list` and `vmemfs check`. They see every QEMU of the host, so these run alone.
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+#include "support/users.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <unistd.h>
+
+namespace vmemfs::test {
+namespace {
+
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr uid_t kOrdinary = 61234;
+
+class DiscoveryTools : public testing::Test {
+protected:
+  static GuestOptions named(const std::string& name) {
+    GuestOptions options;
+    options.name = name;
+    options.extra = {"-uuid", "11111111-2222-4333-8444-555555555555"};
+    return options;
+  }
+  static RunResult vmemfs(const std::vector<std::string>& args, const std::vector<std::string>& before = {}) {
+    return run(joined(joined(before, {VMEMFS_PROGRAM}), args));
+  }
+  /// The line of `vmemfs check` about this.
+  static std::string line_of(const std::string& text, const std::string& what) {
+    std::istringstream lines{text};
+    for (std::string line; std::getline(lines, line);) {
+      if (line.find(what) != std::string::npos) {
+        return line;
+      }
+    }
+    return "none about " + what;
+  }
+};
+
+nlohmann::json entry_of(const std::string& text, pid_t pid) {
+  const auto list = nlohmann::json::parse(text);
+  const auto found =
+      std::ranges::find_if(list, [&](const auto& vm) { return vm["number"] == std::to_string(pid); });
+  return found == list.end() ? nlohmann::json{} : *found;
+}
+
+TEST_F(DiscoveryTools, ListShowsWhatRuns) {
+  QemuGuest guest{named("listed")};
+  const auto text = vmemfs({"list"});
+  EXPECT_EQ(text.code, 0);
+  EXPECT_THAT(text.text, ContainsRegex(fmt::format(
+                             "listed +qemu +{} +11111111-2222-4333-8444-555555555555 +yes", guest.pid())));
+  const auto entry = entry_of(vmemfs({"list", "--json"}).text, guest.pid());
+  EXPECT_EQ(entry["name"], "listed");
+  EXPECT_EQ(entry["directory"], "listed");
+  EXPECT_EQ(entry["driver"], "qemu");
+  EXPECT_EQ(entry["uuid"], "11111111-2222-4333-8444-555555555555");
+  EXPECT_EQ(entry["attachable"], true);
+  EXPECT_TRUE(entry["reason"].is_null());
+  EXPECT_TRUE(guest.running());
+}
+
+TEST_F(DiscoveryTools, ListTellsWhyAVmOfAnotherCantBeAttached) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  QemuGuest guest{named("of\x1b[31m another")};
+  const auto text = vmemfs({"list", "--json"}, as_user(kOrdinary));
+  EXPECT_EQ(text.code, 0);
+  const auto entry = entry_of(text.text, guest.pid());
+  EXPECT_EQ(entry["name"], "of\x1b[31m another");
+  EXPECT_EQ(entry["attachable"], false);
+  EXPECT_TRUE(entry["directory"].is_null());
+  EXPECT_THAT(entry["reason"], ContainsRegex("run as the user .*as root.*CAP_SYS_PTRACE"));
+  EXPECT_THAT(vmemfs({"list"}, as_user(kOrdinary)).text, Not(HasSubstr("\x1b")));
+}
+
+TEST_F(DiscoveryTools, CheckTellsOfMonitors) {
+  GuestOptions without = named("without");
+  without.monitor_for_driver = false; // the tests' own monitor stays, and is in use
+  QemuGuest in_use{without};
+  QemuGuest free{named("free")};
+  const auto checked = vmemfs({"check"});
+  EXPECT_EQ(checked.code, 0) << checked.text;
+  EXPECT_THAT(line_of(checked.text, "/dev/fuse"), testing::StartsWith("yes"));
+  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (free) memory", free.pid())),
+              testing::StartsWith("yes"));
+  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (free) monitor", free.pid())),
+              testing::StartsWith("yes"));
+  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (without) monitor", in_use.pid())),
+              testing::AllOf(testing::StartsWith("no "),
+                             HasSubstr("is in use by somebody else; give QEMU one more")));
+  const TempDir dir;
+  const ChildProcess bare{
+      {"qemu-system-x86_64", "-m", "16M", "-display", "none", "-nodefaults", "-S", "-name", "bare"},
+      dir / "log"};
+  EXPECT_TRUE(eventually([&] {
+    return line_of(vmemfs({"check"}).text, fmt::format("qemu {} (bare) monitor", bare.pid()))
+               .find("QEMU was started without a QMP socket; -qmp unix:") != std::string::npos;
+  }));
+}
+
+TEST_F(DiscoveryTools, CheckTellsWhatAnOrdinaryUserLacks) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  QemuGuest guest{named("of root")};
+  const auto checked = vmemfs({"check"}, as_user(kOrdinary));
+  EXPECT_EQ(checked.code, 1);
+  EXPECT_THAT(line_of(checked.text, "VMs of other users"),
+              testing::AllOf(testing::StartsWith("no "), HasSubstr("CAP_SYS_PTRACE"), HasSubstr("as root")));
+  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (of root) memory", guest.pid())),
+              testing::AllOf(testing::StartsWith("no "), ContainsRegex("run as the user .*as root")));
+}
+
+TEST_F(DiscoveryTools, CheckTellsWhatIsMissingForMounting) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  const TempDir dir;
+  const auto in_namespace = [](const std::string& script) {
+    return run({"unshare", "-m", "sh", "-c", script + " && exec " VMEMFS_PROGRAM " check"});
+  };
+  const auto no_device =
+      in_namespace("mount --bind /dev/null /dev/fuse"); // opens, but is no FUSE: told by mounting
+  EXPECT_EQ(no_device.code, 0);
+  const auto hidden = in_namespace("mount -t tmpfs tmpfs /dev");
+  EXPECT_EQ(hidden.code, 1);
+  EXPECT_THAT(line_of(hidden.text, "/dev/fuse"), HasSubstr("it is not there; run modprobe fuse"));
+  const auto no_helper = run({"env", "PATH=/nonexistent", VMEMFS_PROGRAM, "check"});
+  EXPECT_THAT(line_of(no_helper.text, "fusermount3"), HasSubstr("apt-get install fuse3"));
+  for (const char* scope : {"1", "3"}) {
+    write_file(dir / "scope", std::string{scope} + "\n");
+    const auto yama = in_namespace(fmt::format(
+        "mkdir -p {0}/yama && mount -t tmpfs tmpfs /proc/sys/kernel && mkdir /proc/sys/kernel/yama && "
+        "cp {0}/scope /proc/sys/kernel/yama/ptrace_scope",
+        dir.path()));
+    const std::string line = line_of(yama.text, "kernel.yama.ptrace_scope");
+    if (std::string_view{scope} == "1") {
+      EXPECT_THAT(line, testing::StartsWith("yes")) << "root has CAP_SYS_PTRACE";
+    } else {
+      EXPECT_THAT(line, testing::AllOf(testing::StartsWith("no "), HasSubstr("until the next boot")));
+    }
+  }
+}
+
+TEST_F(DiscoveryTools, CheckTellsWhatWasNotCompiledInFromWhatIsNotThere) {
+  const auto checked = vmemfs({"check"});
+  for (const std::string driver : {"qemu", "dump", "fake", "kvm", "libvirt", "xen"}) {
+    const bool compiled_in = vmemfs({"drivers", driver}).code == 0;
+    const std::string line = line_of(checked.text, "driver " + driver + " ");
+    EXPECT_EQ(line.find("not compiled in") == std::string::npos, compiled_in) << line;
+    EXPECT_THAT(line, ContainsRegex(compiled_in ? "^(yes|no) " : "^no .*it takes a vmemfs that was built with"));
+  }
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,0 +1,61 @@
+#include "fs/app/complete.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vmemfs {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Not;
+
+std::vector<std::string> offered(std::vector<std::string> words) {
+  return complete({std::move(words), {"--vm", "--config", "-o"}});
+}
+
+TEST(Complete, SubcommandsAndOptions) {
+  EXPECT_THAT(offered({""}), ElementsAre("list", "drivers", "check"));
+  EXPECT_THAT(offered({"dr"}), ElementsAre("drivers"));
+  EXPECT_THAT(offered({"--"}), ElementsAre("--vm", "--config"));
+  EXPECT_THAT(offered({"/mnt", "--v"}), ElementsAre("--vm"));
+  EXPECT_THAT(offered({"list", "--"}), ElementsAre("--json", "--help"));
+  EXPECT_THAT(offered({}), IsEmpty());
+}
+
+TEST(Complete, DriversAndTheirParametersAsDeclared) {
+  EXPECT_THAT(offered({"drivers", ""}), ElementsAre("qemu", "dump", "fake"));
+  EXPECT_THAT(offered({"--vm", ""}), ElementsAre("qemu:", "dump:", "fake:"));
+  EXPECT_THAT(offered({"--vm", "web01=f"}), ElementsAre("web01=fake:"));
+  EXPECT_THAT(
+      offered({"--vm", "web01=dump:"}),
+      ElementsAre("web01=dump:path=", "web01=dump:format=", "web01=dump:writable=", "web01=dump:cache_ttl=",
+                  "web01=dump:owner=", "web01=dump:group=", "web01=dump:mode="));
+  EXPECT_THAT(offered({"-f", "--vm", "qemu:pid=1,n"}), ElementsAre("qemu:pid=1,name="));
+  EXPECT_THAT(offered({"--vm", "qemu:pid=1,"}), Not(Contains("qemu:pid=1,pid="))) << "it is given";
+  EXPECT_THAT(offered({"--vm", R"(a=dump:path="/x,y=z",fo)"}),
+              ElementsAre(R"(a=dump:path="/x,y=z",format=)"));
+}
+
+TEST(Complete, ValuesThatAreFew) {
+  EXPECT_THAT(offered({"--vm", "x=fake:pattern="}),
+              ElementsAre("x=fake:pattern=address", "x=fake:pattern=zero"));
+  EXPECT_THAT(offered({"--vm", "qemu:pid=1,keep=o"}),
+              ElementsAre("qemu:pid=1,keep=on", "qemu:pid=1,keep=off"));
+  EXPECT_THAT(offered({"--vm", "qemu:pid=1,writable=of"}), ElementsAre("qemu:pid=1,writable=off"));
+}
+
+TEST(Complete, NothingWhereAFileNameMayStand) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"--vm", "qemu:qmp=/run"},
+                                                                 {"--config", ""},
+                                                                 {"/mn"},
+                                                                 {"--vm", "x=nope:"},
+                                                                 {"--vm", "qemu:nope="},
+                                                                 {"-f", ""}}) {
+    EXPECT_THAT(offered(words), IsEmpty()) << words.back();
+  }
+}
+
+} // namespace
+} // namespace vmemfs

@@ -1,0 +1,184 @@
+// The configuration file: what is taken, and every kind of mistake with its message and line.
+#include "fs/app/config.h"
+#include "support/files.h"
+
+#include <algorithm>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vmemfs {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+class ConfigTest : public testing::Test {
+protected:
+  Config read(std::string_view text) const {
+    test::write_file(path(), text);
+    return read_config(path());
+  }
+  [[nodiscard]] std::string path() const { return dir_ / "config.toml"; }
+
+  test::TempDir dir_;
+};
+
+TEST_F(ConfigTest, SettingsAreTakenWhateverTheirType) {
+  const Config config = read(R"(
+[mount]
+mountpoint = "/mnt/vms"
+discover = false
+cache_size = 1048576
+cache_ttl = "100ms"
+options = ["allow_other", "ro"]
+writable = true
+owner = 0
+mode = 0o640
+)");
+  EXPECT_THAT(config.problems, IsEmpty());
+  EXPECT_THAT(config.mount,
+              UnorderedElementsAre(KeyValue{"mountpoint", "/mnt/vms"}, KeyValue{"discover", "off"},
+                                   KeyValue{"cache_size", "1048576"}, KeyValue{"cache_ttl", "100ms"},
+                                   KeyValue{"options", "allow_other,ro"}, KeyValue{"writable", "on"},
+                                   KeyValue{"owner", "0"}, KeyValue{"mode", "640"}));
+}
+
+TEST_F(ConfigTest, VmsHaveParametersAndOptions) {
+  const Config config = read(R"(
+[vm.web01]
+driver = "fake"
+size = "1M"
+vcpus = 2
+writable = true
+[vm.'a "b", c=d']
+driver = "dump"
+path = '/x, "y" \z = '
+[vm.found]
+mode = "0644"
+[vm.any]
+pid = 4711
+path = "/x"
+)");
+  EXPECT_THAT(config.problems, IsEmpty());
+  ASSERT_EQ(config.vms.size(), 4U);
+  const auto vm = [&](const std::string& name) {
+    return *std::ranges::find(config.vms, name, [](const ConfiguredVm& entry) { return entry.spec.name; });
+  };
+  EXPECT_TRUE(vm("web01").attach);
+  EXPECT_EQ(vm("web01").spec.driver, "fake");
+  EXPECT_THAT(parse_pairs(vm("web01").spec.params).pairs,
+              UnorderedElementsAre(KeyValue{"size", "1M"}, KeyValue{"vcpus", "2"}));
+  EXPECT_EQ(vm("web01").spec.options, "writable=on");
+  EXPECT_THAT(parse_pairs(vm("a \"b\", c=d").spec.params).pairs,
+              ElementsAre(KeyValue{"path", R"(/x, "y" \z = )"}));
+  EXPECT_FALSE(vm("found").attach);
+  EXPECT_EQ(vm("found").spec.options, "mode=0644");
+  EXPECT_TRUE(vm("any").attach);
+  EXPECT_EQ(vm("any").spec.driver, "");
+}
+
+TEST_F(ConfigTest, TheExampleThatIsShippedIsRight) {
+  const Config config = read_config(VMEMFS_SOURCE_DIR "/packaging/config.toml");
+  EXPECT_THAT(config.problems, IsEmpty());
+  EXPECT_FALSE(config.mount.empty());
+  EXPECT_EQ(config.vms.size(), 3U);
+}
+
+TEST_F(ConfigTest, AnEmptyOneSaysNothing) {
+  for (const char* text : {"", "# nothing\n", "[mount]\n[vm]\n"}) {
+    const Config config = read(text);
+    EXPECT_THAT(config.problems, IsEmpty());
+    EXPECT_THAT(config.mount, IsEmpty());
+    EXPECT_TRUE(config.vms.empty());
+  }
+}
+
+TEST_F(ConfigTest, AllProblemsAreToldInTheOrderOfTheLines) {
+  const Config config = read(R"([vm.web01]
+driver = "qemu"
+tmeout = "1s"
+[vm.f]
+driver = "fake"
+size = 0
+[mount]
+discover = "maybe"
+)");
+  EXPECT_THAT(
+      config.problems,
+      ElementsAre(path() + ":1: qemu: one of qmp, pid, name is needed; for example qmp=/run/web01.qmp",
+                  AllOf(HasSubstr(path() + ":3: there is no parameter 'tmeout' (known: qmp, pid, name, map, "
+                                           "keep, timeout, writable, cache_ttl, owner, group, mode)")),
+                  HasSubstr(path() + ":6: size: '0' is not allowed; it takes a size"),
+                  path() + ":8: discover: 'maybe' is not allowed; it takes on or off"));
+}
+
+struct Bad {
+  const char* text;
+  const char* complaint; ///< with the line
+};
+class BadConfig : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadConfig, IsRefusedWithItsLine) {
+  const test::TempDir dir;
+  test::write_file(dir / "c.toml", GetParam().text);
+  const Config config = read_config(dir / "c.toml");
+  ASSERT_EQ(config.problems.size(), 1U) << testing::PrintToString(config.problems);
+  EXPECT_THAT(config.problems.front(), testing::StartsWith((dir / "c.toml") + GetParam().complaint));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Texts, BadConfig,
+    testing::Values(
+        Bad{"[mount]\ncache_sze = 1",
+            ":2: there is no parameter 'cache_sze' (known: mountpoint, discover, options"},
+        Bad{"[mount]\ncache_size = 'lots'", ":2: cache_size: 'lots' is not allowed; it takes a size"},
+        Bad{"[mount]\ncache_size = -1", ":2: cache_size: '-1' is not allowed"},
+        Bad{"[mount]\ncache_size = 1.5", ":2: cache_size: this is not allowed; it takes a size"},
+        Bad{"[mount]\ncache_ttl = '2 days'", ":2: cache_ttl: '2 days' is not allowed; it takes a duration"},
+        Bad{"[mount]\ncache_ttl = '1441m'",
+            ":2: cache_ttl: '1441m' is not allowed; it takes a duration (as 500ms, "
+            "2s or 1m), at most 1440m"},
+        Bad{"[mount]\nwritable = 'perhaps'", ":2: writable: 'perhaps' is not allowed; it takes on or off"},
+        Bad{"[mount]\nwritable = 2", ":2: writable: '2' is not allowed"},
+        Bad{"[mount]\nmountpoint = ''", ":2: mountpoint: '' is not allowed; it takes a path"},
+        Bad{"[mount.x]", ":1: there is no parameter 'x' (known: mountpoint"},
+        Bad{"[mount]\noptions = [1]", ":2: options: this is not allowed; it takes text"},
+        Bad{"[mount]\nmode = 640",
+            ":2: mode: this is not allowed; it takes permission bits in octal, of 0666, as "
+            "\"0640\""},
+        Bad{"[mount]\nmode = '0777'", ":2: mode: '0777' is not allowed"},
+        Bad{"[mount]\nowner = 'no-such-user'",
+            ":2: owner: 'no-such-user' is not allowed; it takes a user of this"},
+        Bad{"[mount]\ngroup = 'no-such-group'", ":2: group: 'no-such-group' is not allowed"},
+        Bad{"[mount]\ndiscover = 1979-05-27", ":2: discover: this is not allowed"},
+        Bad{"mount = 1", ":1: 'mount' has to be a table, [mount]"},
+        Bad{"vm = 1", ":1: 'vm' has to be a table, [vm.NAME]"},
+        Bad{"\n[mounts]", ":2: 'mounts' is not known here; there are [mount] and [vm.NAME]"},
+        Bad{"[vm]\nweb01 = 'qemu:pid=1'", ":2: a VM has to be a table, [vm.web01]"},
+        Bad{"[vm.'a/b']\ndriver = 'fake'", ":1: 'a/b' can't be a VM's name here"},
+        Bad{"[vm.'']\ndriver = 'fake'", ":1: '' can't be a VM's name here"},
+        Bad{"[vm.a]\ndriver = 'nope'\nx = 1",
+            ":2: there is no driver 'nope' here; there are qemu, dump, fake"},
+        Bad{"[vm.a]\ndriver = 1",
+            ":2: driver: this is not allowed; it takes the name of a driver, in quotes"},
+        Bad{"[vm.a]\ndriver = 'dump'", ":1: dump: path is missing; for example path=/var/dumps/web01.raw"},
+        Bad{"[vm.a]\ndriver = 'qemu'\npid = 0",
+            ":3: pid: '0' is not allowed; it takes a number, 1 to 2147483647"},
+        Bad{"[vm.a]\ndriver = 'fake'\npattern = 'x'",
+            ":3: pattern: 'x' is not allowed; it takes one of address"},
+        Bad{"[vm.a]\nnonsense = 1", ":2: there is no parameter 'nonsense' (known: qmp, "},
+        Bad{"[mount]\ndiscover = true\ndiscover = true", ":3: "}, Bad{"[mount", ":1: "},
+        Bad{"[mount]\ncache_size = 64M", ":2: "}, Bad{"[vm.a]\nx = \"open", ":2: "}));
+
+TEST(BadConfigFile, ThatCantBeReadIsTold) {
+  const test::TempDir dir;
+  EXPECT_THAT(read_config(dir / "none").problems,
+              ElementsAre((dir / "none") + ": can't read it: No such file or directory"));
+  EXPECT_THAT(read_config(dir.path()).problems, ElementsAre(HasSubstr("can't read it: Is a directory")));
+}
+
+} // namespace
+} // namespace vmemfs

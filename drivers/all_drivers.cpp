@@ -5,6 +5,10 @@
 #include "drivers/fake/fake_type.h"
 #include "drivers/qemu/qemu_type.h"
 
+#ifdef VMEMFS_WITH_LIBVIRT
+#include "drivers/libvirt/libvirt_type.h"
+#endif
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -14,8 +18,14 @@
 namespace vmemfs {
 
 std::span<const DriverType* const> all_drivers() {
-  static const std::array<const DriverType*, 3> kDrivers{&qemu_driver_type(), &dump_driver_type(),
-                                                         &fake_driver_type()};
+  static const std::array kDrivers{
+#ifdef VMEMFS_WITH_LIBVIRT
+      &libvirt_driver_type(),
+#endif
+      &qemu_driver_type(),
+      &dump_driver_type(),
+      &fake_driver_type(),
+  };
   return kDrivers;
 }
 
@@ -33,7 +43,9 @@ Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverCont
   if (!params) {
     return fail(params.error().kind, spec.driver, params.error().message());
   }
-  return (*type)->open(*params, context);
+  DriverContext with_others = context;
+  with_others.open_other = [context](const VmSpec& other) { return open_driver(other, context); };
+  return (*type)->open(*params, with_others);
 }
 
 } // namespace vmemfs

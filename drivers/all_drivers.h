@@ -9,7 +9,7 @@
 
 namespace vmemfs {
 
-/// In the order in which they are tried and listed.
+/// In the order in which they are tried and listed: where several find the same VM, the first has it.
 [[nodiscard]] std::span<const DriverType* const> all_drivers();
 
 /// Opens what a VmSpec names. The error says what is wrong with driver or parameters and what helps.

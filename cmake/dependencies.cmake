@@ -27,6 +27,18 @@ vmemfs_require(TOMLPLUSPLUS_FOUND libtomlplusplus-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
 
+# Without them the driver is left out, and everything else is as ever.
+set(VMEMFS_WITH_LIBVIRT OFF)
+if(NOT VMEMFS_LIBVIRT STREQUAL "OFF")
+  pkg_check_modules(LIBVIRT IMPORTED_TARGET libvirt>=8.0 libvirt-qemu)
+  pkg_check_modules(PUGIXML IMPORTED_TARGET pugixml)
+  if(LIBVIRT_FOUND AND PUGIXML_FOUND)
+    set(VMEMFS_WITH_LIBVIRT ON)
+  elseif(VMEMFS_LIBVIRT STREQUAL "ON")
+    vmemfs_require(VMEMFS_WITH_LIBVIRT "libvirt-dev libpugixml-dev")
+  endif()
+endif()
+
 if(VMEMFS_TESTS)
   find_package(GTest QUIET)
   vmemfs_require(GTest_FOUND "libgtest-dev libgmock-dev")

@@ -4,6 +4,10 @@
 #include "drivers/fake/fake_type.h"
 #include "drivers/qemu/qemu_type.h"
 
+#ifdef VMEMFS_WITH_LIBVIRT
+#include "drivers/libvirt/libvirt_type.h"
+#endif
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -22,8 +26,14 @@ constexpr std::array kOptional{
 } // namespace
 
 std::span<const DriverType* const> all_drivers() {
-  static const std::array<const DriverType*, 3> kDrivers{&qemu_driver_type(), &dump_driver_type(),
-                                                         &fake_driver_type()};
+  static const std::array kDrivers{
+#ifdef VMEMFS_WITH_LIBVIRT
+      &libvirt_driver_type(),
+#endif
+      &qemu_driver_type(),
+      &dump_driver_type(),
+      &fake_driver_type(),
+  };
   return kDrivers;
 }
 
@@ -45,7 +55,11 @@ std::vector<std::string> problems_of(const VmSpec& spec, std::span<const ParamSp
 }
 
 Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverContext& context) {
-  return open_driver(all_drivers(), spec, context);
+  DriverContext with_others = context;
+  with_others.open_other = [context](const VmSpec& other) {
+    return open_driver(all_drivers(), other, context);
+  };
+  return open_driver(all_drivers(), spec, with_others);
 }
 
 } // namespace vmemfs

@@ -10,7 +10,7 @@
 
 namespace vmemfs {
 
-/// In the order in which they are tried and listed.
+/// In the order in which they are tried and listed: where several find the same VM, the first has it.
 [[nodiscard]] std::span<const DriverType* const> all_drivers();
 
 /// A driver that vmemfs knows of and that was not compiled in.

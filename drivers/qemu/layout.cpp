@@ -1,6 +1,6 @@
 #include "drivers/qemu/layout.h"
 
-#include "drivers/qemu/mtree.h"
+#include "drivers/qemu_text/mtree.h"
 
 #include <algorithm>
 #include <fmt/format.h>

@@ -30,10 +30,6 @@ bool is_vm(const QemuCommandLine& line) { return line.machine != "none"; }
 
 } // namespace
 
-std::string key_of(const Process& process) {
-  return fmt::format("{}.{}", process.pid(), process.start_time());
-}
-
 Result<std::vector<FoundVm>> QemuDiscovery::look() {
   forget_the_dead();
   std::vector<pid_t> pids = list_pids();
@@ -86,7 +82,7 @@ void QemuDiscovery::take_if_qemu(pid_t pid) {
   if (!is_vm(line) || !process->alive()) {
     return;
   }
-  FoundVm vm{.key = key_of(*process),
+  FoundVm vm{.key = process_key(*process),
              .name = std::move(line.name),
              .uuid = std::move(line.uuid),
              .number = fmt::format("{}", pid),

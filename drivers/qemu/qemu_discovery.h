@@ -16,9 +16,6 @@
 
 namespace vmemfs::qemu {
 
-/// FoundVm::key and VmIdentity::key of a QEMU.
-[[nodiscard]] std::string key_of(const Process& process);
-
 /// Not thread-safe.
 class QemuDiscovery final : public Discovery {
 public:

@@ -2,7 +2,7 @@
 
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/gdb_registers.h"
-#include "drivers/qemu/hmp_registers.h"
+#include "drivers/qemu_text/hmp_registers.h"
 #include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/resume_ticket.h"
 #include "drivers/qemu/vcpu_activity.h"
@@ -39,7 +39,7 @@ Error gone_error() { return {ErrorKind::vm_gone, "qemu", "the VM has ended"}; }
 
 QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context)
     : qemu_{std::move(qemu)}, options_{options}, context_{context},
-      identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", key_of(*qemu_.process)},
+      identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
       vcpus_{qemu_.command_line.vcpus}, writer_{qemu_.process}, lease_{std::make_shared<Lease>()} {
   lease_->driver = this;
 }

@@ -10,11 +10,16 @@ namespace vmemfs {
 
 /// A VM that runs, and what it takes to open it. Nothing here is trusted: names are the VM owner's choice.
 struct FoundVm {
-  std::string key;    ///< names this very VM among all that the driver ever finds; as VmIdentity::key
+  /// Names this very VM among all that any driver ever finds, and is the same whichever finds it; as
+  /// VmIdentity::key. For a VM that is a process of this host: process_key().
+  std::string key;
   std::string name;   ///< as the hypervisor has it; may be empty
   std::string uuid;   ///< may be empty
   std::string number; ///< what tells VMs of one name apart, fit for a file name: pid, domain id
   std::string params; ///< as after `DRIVER:`
+  /// The driver that has this VM in its charge, as far as can be seen, and does more with it; it is worth a
+  /// wait. Empty: none.
+  std::string manager{};
 };
 
 class Discovery {

@@ -49,7 +49,7 @@ struct VmIdentity {
   std::string name;   ///< as the hypervisor has it, not trusted, may be empty
   std::string uuid;   ///< may be empty
   std::string driver; ///< name of the driver
-  std::string key{};  ///< names this very VM among all of the driver, as FoundVm::key; empty: can't be told
+  std::string key{};  ///< names this very VM among all, as FoundVm::key; empty: can't be told
 };
 
 /// How things are reached and why, in words, for `info`.

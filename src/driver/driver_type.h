@@ -8,6 +8,7 @@
 #include "driver/params.h"
 
 #include <fmt/format.h>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,6 +24,9 @@ class Worker;
 struct DriverContext {
   FdWatcher& watcher; ///< one thread that waits for all descriptors
   Worker& worker;     ///< for work that a read must not wait for
+  /// Opens a VM by another driver, for one that knows of a better way than its own. Set while a driver is
+  /// opened by open_driver(); any thread.
+  std::function<Result<std::unique_ptr<Driver>>(const VmSpec&)> open_other{};
 };
 
 class DriverType {

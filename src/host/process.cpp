@@ -105,6 +105,10 @@ UniqueFd Process::duplicate_fd(int fd) const {
   return UniqueFd{static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd_.get(), fd, 0))};
 }
 
+std::string process_key(const Process& process) {
+  return fmt::format("process {}.{}", process.pid(), process.start_time());
+}
+
 std::vector<pid_t> list_pids() { return list_numbers<pid_t>("/proc").value_or(std::vector<pid_t>{}); }
 
 Result<std::vector<std::string>> command_line(pid_t pid) {

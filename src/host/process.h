@@ -42,6 +42,9 @@ private:
   std::uint64_t start_time_;
 };
 
+/// FoundVm::key and VmIdentity::key of a VM that is this process, whichever driver reaches it.
+[[nodiscard]] std::string process_key(const Process& process);
+
 /// All processes that can be seen just now, in no particular order; empty where /proc is unreadable.
 [[nodiscard]] std::vector<pid_t> list_pids();
 

@@ -32,7 +32,7 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
 
 Result<std::shared_ptr<Vm>> Attacher::attach_found(std::string_view driver, const FoundVm& found,
                                                    NameClaim claim) {
-  if (auto here = vms_.find_key(driver, found.key)) {
+  if (auto here = vms_.find_key(found.key)) {
     return here;
   }
   auto opened = open_({.name = {}, .driver = std::string{driver}, .params = found.params});

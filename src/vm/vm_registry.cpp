@@ -26,7 +26,7 @@ std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& wish, std::unique_ptr
                                           const VmOptionsTable& options) {
   const std::scoped_lock lock{mutex_};
   const VmIdentity& identity = driver->identity();
-  if (auto same = with_key(identity.driver, identity.key)) {
+  if (auto same = with_key(identity.key)) {
     return same;
   }
   std::string name;
@@ -42,10 +42,9 @@ bool VmRegistry::is_taken(std::string_view name) const {
   return std::ranges::any_of(vms_, [&](const auto& entry) { return entry.second->name() == name; });
 }
 
-std::shared_ptr<Vm> VmRegistry::with_key(std::string_view driver, std::string_view key) const {
+std::shared_ptr<Vm> VmRegistry::with_key(std::string_view key) const {
   const auto found = std::ranges::find_if(vms_, [&](const auto& entry) {
-    const VmIdentity& identity = entry.second->driver().identity();
-    return !key.empty() && identity.key == key && identity.driver == driver;
+    return !key.empty() && entry.second->driver().identity().key == key;
   });
   return found == vms_.end() ? nullptr : found->second;
 }
@@ -135,9 +134,9 @@ std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
   return found == vms_.end() ? nullptr : found->second;
 }
 
-std::shared_ptr<Vm> VmRegistry::find_key(std::string_view driver, std::string_view key) const {
+std::shared_ptr<Vm> VmRegistry::find_key(std::string_view key) const {
   const std::scoped_lock lock{mutex_};
-  return with_key(driver, key);
+  return with_key(key);
 }
 
 std::vector<std::shared_ptr<Vm>> VmRegistry::all() const {

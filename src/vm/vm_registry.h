@@ -62,14 +62,14 @@ public:
 
   [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const;
   [[nodiscard]] std::shared_ptr<Vm> find(std::string_view name) const;
-  /// By VmIdentity; null also where `key` is empty.
-  [[nodiscard]] std::shared_ptr<Vm> find_key(std::string_view driver, std::string_view key) const;
+  /// By VmIdentity::key; null also where `key` is empty.
+  [[nodiscard]] std::shared_ptr<Vm> find_key(std::string_view key) const;
   [[nodiscard]] std::vector<std::shared_ptr<Vm>> all() const; ///< in the order of their ids
 
 private:
   // With mutex_ held:
   [[nodiscard]] bool is_taken(std::string_view name) const;
-  [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view driver, std::string_view key) const;
+  [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view key) const;
   std::shared_ptr<Vm> insert(std::string name, std::unique_ptr<Driver> driver, const VmOptions& options);
 
   void tell(EventKind kind, const std::string& vm, std::string detail) const;

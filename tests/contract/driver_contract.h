@@ -44,5 +44,7 @@ struct SubjectKind {
 [[nodiscard]] SubjectKind qemu_private_subject();
 [[nodiscard]] SubjectKind qemu_shared_subject();
 [[nodiscard]] SubjectKind qemu_without_monitor_subject();
+/// Empty where there is no libvirt to test with.
+[[nodiscard]] std::vector<SubjectKind> libvirt_subjects();
 
 } // namespace vmemfs::test

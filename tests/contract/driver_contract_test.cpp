@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <thread>
 
 namespace vmemfs::test {
@@ -285,9 +286,13 @@ INSTANTIATE_TEST_SUITE_P(Drivers, DriverContract, testing::ValuesIn(subject_kind
 } // namespace
 
 const std::vector<SubjectKind>& subject_kinds() {
-  static const std::vector<SubjectKind> kKinds{fake_subject(),        decorated_subject(),
-                                               dump_subject(),        qemu_private_subject(),
-                                               qemu_shared_subject(), qemu_without_monitor_subject()};
+  static const std::vector<SubjectKind> kKinds = [] {
+    std::vector<SubjectKind> kinds{fake_subject(),        decorated_subject(),
+                                   dump_subject(),        qemu_private_subject(),
+                                   qemu_shared_subject(), qemu_without_monitor_subject()};
+    std::ranges::move(libvirt_subjects(), std::back_inserter(kinds));
+    return kinds;
+  }();
   return kKinds;
 }
 

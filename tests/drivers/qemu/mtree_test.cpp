@@ -1,4 +1,4 @@
-#include "drivers/qemu/mtree.h"
+#include "drivers/qemu_text/mtree.h"
 #include "tests/drivers/qemu/samples.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-#include "drivers/qemu/hmp_registers.h"
+#include "drivers/qemu_text/hmp_registers.h"
 
 #include "core/text.h"
 

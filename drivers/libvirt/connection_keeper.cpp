@@ -1,0 +1,288 @@
+#include "drivers/libvirt/connection_keeper.h"
+
+#include "core/text.h"
+#include "util/log.h"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <fmt/format.h>
+#include <thread>
+#include <utility>
+
+namespace vmemfs::libvirt {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstWait{100};
+constexpr milliseconds kLongestWait{5000};
+/// Many events in a row are one change of the list.
+constexpr milliseconds kBetweenLists{30};
+/// How long ending waits for a connection that is just being opened.
+constexpr milliseconds kForOpening{1000};
+/// A silent connection is asked that often for a sign of life, and may owe us so many.
+constexpr int kAliveEvery = 1;
+constexpr unsigned kAliveOwed = 3;
+static_assert(std::chrono::seconds{kAliveEvery} * (kAliveOwed + 1) == Connection::kDeadAfter);
+
+std::string uuid_of(virDomainPtr domain) {
+  std::array<char, VIR_UUID_STRING_BUFLEN> text{};
+  return virDomainGetUUIDString(domain, text.data()) == 0 ? std::string{text.data()} : std::string{};
+}
+
+std::string_view remedy(ErrorKind kind) {
+  return kind == ErrorKind::permission
+             ? "; run vmemfs as root, or as a user of the group libvirt, or with credentials in libvirt's "
+               "auth.conf"
+             : "; is the daemon (libvirtd, virtqemud) running there, and the URI right? `virsh -c URI list` "
+               "should do the same";
+}
+
+} // namespace
+
+std::shared_ptr<Connection::Keeper> Connection::Keeper::start(const std::string& uri) {
+  auto keeper = std::make_shared<Keeper>(uri);
+  std::thread{[keeper] { keeper->run(); }}.detach(); // see stop()
+  return keeper;
+}
+
+void Connection::Keeper::stop() {
+  Lock lock{mutex_};
+  stop_ = true;
+  changed_.notify_all();
+  changed_.wait_for(lock, kForOpening, [this] { return ended_; });
+}
+
+void Connection::Keeper::run() {
+  milliseconds wait = kFirstWait;
+  for (;;) {
+    auto opened = open();
+    if (opened) {
+      wait = kFirstWait;
+      serve(*opened);
+      opened = tl::unexpected{Error{}}; // closes it
+    } else {
+      note_failure(std::move(opened.error()));
+    }
+    Lock lock{mutex_};
+    changed_.wait_for(lock, wait, [this] { return stop_; });
+    if (stop_) {
+      ended_ = true;
+      changed_.notify_all();
+      return;
+    }
+    wait = std::min(2 * wait, kLongestWait);
+  }
+}
+
+Result<Link> Connection::Keeper::open() const {
+  const virConnectPtr connection = virConnectOpen(uri_.empty() ? nullptr : uri_.c_str());
+  if (connection == nullptr) {
+    auto failed = fail_vir(fmt::format("no connection to {}", uri_.empty() ? "libvirt" : printable(uri_)));
+    failed.value().text += remedy(failed.value().kind);
+    return failed;
+  }
+  virConnectSetKeepAlive(connection, kAliveEvery, kAliveOwed); // fails where it makes no sense: test:///
+  return own(connection);
+}
+
+void Connection::Keeper::note_failure(Error error) {
+  const std::scoped_lock lock{mutex_};
+  if (why_not_.text != error.text) {
+    log::warning("{}", error.message());
+  }
+  why_not_ = std::move(error);
+  ++tries_;
+  changed_.notify_all();
+}
+
+/// As long as the connection holds and nobody wants us to stop.
+void Connection::Keeper::serve(const Link& link) {
+  {
+    const std::scoped_lock lock{mutex_};
+    closed_ = false;
+  }
+  const std::vector<int> callbacks = listen(link);
+  char* const canonical = virConnectGetURI(link.get());
+  bool good = take_list(link);
+  {
+    const std::scoped_lock lock{mutex_};
+    canonical_uri_ = canonical != nullptr ? canonical : "";
+    link_ = good ? link : nullptr;
+    tries_ += good ? 1 : 0;
+    changed_.notify_all();
+  }
+  std::free(canonical); // NOLINT(cppcoreguidelines-no-malloc): libvirt's own
+  log::debug("libvirt: connected to {}", printable(uri_));
+  subscribers_->tell_all(DomainNews::state_unclear);
+  while (good) {
+    Lock lock{mutex_};
+    changed_.wait(lock, [this] { return stop_ || closed_ || old_list_; });
+    if (stop_ || closed_) {
+      break;
+    }
+    changed_.wait_for(lock, kBetweenLists, [this] { return stop_ || closed_; });
+    lock.unlock();
+    good = take_list(link);
+  }
+  {
+    const std::scoped_lock lock{mutex_};
+    link_ = nullptr;
+    if (!stop_) {
+      why_not_ = {ErrorKind::source_failed, std::string{kOrigin},
+                  fmt::format("the connection to {} was lost; it is being made anew", printable(uri_))};
+      log::warning("{}", why_not_.message());
+    }
+  }
+  subscribers_->tell_all(DomainNews::state_unclear);
+  stop_listening(link, callbacks);
+}
+
+/// False where libvirt does not answer.
+bool Connection::Keeper::take_list(const Link& link) {
+  {
+    const std::scoped_lock lock{mutex_};
+    old_list_ = false; // what comes from here on takes another list
+  }
+  virDomainPtr* handles = nullptr;
+  const int count = virConnectListAllDomains(link.get(), &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+  if (count < 0) {
+    note_failure(fail_vir(fmt::format("can't list the domains of {}", printable(uri_))).value());
+    return false;
+  }
+  std::vector<DomainRun> list;
+  for (int i = 0; i < count; ++i) {
+    const DomainHandle domain = own(handles[i]);
+    const char* const name = virDomainGetName(domain.get());
+    const auto id = static_cast<int>(virDomainGetID(domain.get()));
+    if (id >= 0) { // else it has ended meanwhile
+      list.push_back({uuid_of(domain.get()), name != nullptr ? name : "", id});
+    }
+  }
+  std::free(handles); // NOLINT(cppcoreguidelines-no-malloc): libvirt's own
+  std::ranges::sort(list, {}, &DomainRun::id);
+  {
+    const std::scoped_lock lock{mutex_};
+    domains_ = list;
+  }
+  subscribers_->tell_ended(list);
+  return true;
+}
+
+std::optional<ConnectionUri> Connection::Keeper::place() const {
+  if (auto given = parse_uri(uri_)) {
+    return given;
+  }
+  const std::scoped_lock lock{mutex_};
+  return parse_uri(canonical_uri_);
+}
+
+Result<Link> Connection::Keeper::link() const {
+  const std::scoped_lock lock{mutex_};
+  return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{why_not_};
+}
+
+Result<Link> Connection::Keeper::wait_for_link(milliseconds limit) const {
+  Lock lock{mutex_};
+  const unsigned enough = tries_ == 0 ? 1 : tries_ + 1;
+  changed_.wait_for(lock, limit, [&] { return (link_ != nullptr && !closed_) || tries_ >= enough; });
+  return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{why_not_};
+}
+
+std::vector<DomainRun> Connection::Keeper::domains() const {
+  const std::scoped_lock lock{mutex_};
+  return domains_;
+}
+
+// ---- events
+
+/// What libvirt calls. Each registration owns a reference to the keeper.
+struct Connection::Keeper::Callbacks {
+  using Self = std::shared_ptr<Keeper>;
+
+  static void* argument(Keeper& keeper) { return new Self{keeper.shared_from_this()}; }
+  static void drop(void* argument) { delete static_cast<Self*>(argument); }
+  static Keeper& keeper(void* argument) { return **static_cast<Self*>(argument); }
+
+  static void closed(virConnectPtr /*link*/, int /*reason*/, void* argument) { keeper(argument).on_closed(); }
+
+  static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int /*detail*/,
+                       void* argument) {
+    switch (event) {
+    case VIR_DOMAIN_EVENT_SUSPENDED: keeper(argument).on_event(uuid_of(domain), DomainNews::paused); break;
+    case VIR_DOMAIN_EVENT_RESUMED: keeper(argument).on_event(uuid_of(domain), DomainNews::resumed); break;
+    case VIR_DOMAIN_EVENT_STARTED:
+    case VIR_DOMAIN_EVENT_STOPPED:
+    case VIR_DOMAIN_EVENT_DEFINED:
+    case VIR_DOMAIN_EVENT_UNDEFINED: keeper(argument).on_list_changed(); break;
+    default: keeper(argument).on_event(uuid_of(domain), DomainNews::state_unclear);
+    }
+    return 0;
+  }
+
+  static void reboot(virConnectPtr /*link*/, virDomainPtr domain, void* argument) {
+    keeper(argument).on_event(uuid_of(domain), DomainNews::reset);
+  }
+
+  static void device(virConnectPtr /*link*/, virDomainPtr domain, const char* /*alias*/, void* argument) {
+    keeper(argument).on_event(uuid_of(domain), DomainNews::memory_changed);
+  }
+
+  /// libvirt has one function type for all kinds of events, and wants it cast.
+  template <typename Function> static virConnectDomainEventGenericCallback generic(Function function) {
+    return reinterpret_cast<virConnectDomainEventGenericCallback>(reinterpret_cast<void (*)()>(function));
+  }
+};
+
+/// The registrations, to be ended with the connection. What a kind of connection does not tell, it does not.
+std::vector<int> Connection::Keeper::listen(const Link& link) {
+  void* const argument = Callbacks::argument(*this);
+  if (virConnectRegisterCloseCallback(link.get(), &Callbacks::closed, argument, &Callbacks::drop) < 0) {
+    Callbacks::drop(argument);
+  }
+  const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 4> wanted{
+      {{VIR_DOMAIN_EVENT_ID_LIFECYCLE, Callbacks::generic(&Callbacks::lifecycle)},
+       {VIR_DOMAIN_EVENT_ID_REBOOT, Callbacks::generic(&Callbacks::reboot)},
+       {VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, Callbacks::generic(&Callbacks::device)},
+       {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, Callbacks::generic(&Callbacks::device)}}};
+  std::vector<int> registered;
+  for (const auto& [event, function] : wanted) {
+    void* const own_argument = Callbacks::argument(*this);
+    const int number = virConnectDomainEventRegisterAny(link.get(), nullptr, event, function, own_argument,
+                                                        &Callbacks::drop);
+    if (number >= 0) {
+      registered.push_back(number);
+    } else {
+      Callbacks::drop(own_argument);
+    }
+  }
+  return registered;
+}
+
+void Connection::Keeper::stop_listening(const Link& link, const std::vector<int>& callbacks) {
+  for (const int callback : callbacks) {
+    virConnectDomainEventDeregisterAny(link.get(), callback);
+  }
+  virConnectUnregisterCloseCallback(link.get(), &Callbacks::closed);
+}
+
+void Connection::Keeper::on_closed() {
+  const std::scoped_lock lock{mutex_};
+  closed_ = true;
+  why_not_ = {ErrorKind::source_failed, std::string{kOrigin},
+              fmt::format("the connection to {} was lost; it is being made anew", printable(uri_))};
+  changed_.notify_all();
+}
+
+void Connection::Keeper::on_event(const std::string& uuid, DomainNews news) {
+  subscribers_->tell(uuid, news);
+}
+
+void Connection::Keeper::on_list_changed() {
+  const std::scoped_lock lock{mutex_};
+  old_list_ = true;
+  changed_.notify_all();
+}
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,67 @@
+// The inside of Connection: a thread that opens the connection, keeps the list of domains up to date by
+// libvirt's events, and opens it anew when it breaks.
+#pragma once
+
+#include "drivers/libvirt/connection.h"
+#include "drivers/libvirt/subscribers.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmemfs::libvirt {
+
+/// Thread-safe. Outlives its Connection where opening hangs: the thread holds on to it.
+class Connection::Keeper : public std::enable_shared_from_this<Connection::Keeper> {
+public:
+  static std::shared_ptr<Keeper> start(const std::string& uri);
+  explicit Keeper(std::string uri) : uri_{std::move(uri)} {}
+
+  /// Ends the thread; waits for it a while only, as opening a connection can't be cut short.
+  void stop();
+
+  [[nodiscard]] std::optional<ConnectionUri> place() const;
+  [[nodiscard]] Result<Link> link() const;
+  [[nodiscard]] Result<Link> wait_for_link(std::chrono::milliseconds limit) const;
+  [[nodiscard]] std::vector<DomainRun> domains() const;
+  [[nodiscard]] Subscribers& subscribers() { return *subscribers_; }
+
+private:
+  using Lock = std::unique_lock<std::mutex>;
+
+  void run();
+  [[nodiscard]] Result<Link> open() const;
+  void serve(const Link& link);
+  [[nodiscard]] std::vector<int> listen(const Link& link);
+  static void stop_listening(const Link& link, const std::vector<int>& callbacks);
+  [[nodiscard]] bool take_list(const Link& link);
+  void note_failure(Error error);
+
+  // On the event loop's thread.
+  void on_closed();
+  void on_event(const std::string& uuid, DomainNews news);
+  void on_list_changed();
+  struct Callbacks;
+
+  const std::string uri_;
+  const std::shared_ptr<Subscribers> subscribers_ = std::make_shared<Subscribers>();
+
+  mutable std::mutex mutex_; ///< guards what follows; never held while libvirt is asked
+  mutable std::condition_variable changed_;
+  Link link_;                   ///< null while there is none
+  std::string canonical_uri_{}; ///< as libvirt has it
+  Error why_not_{ErrorKind::busy, std::string{kOrigin}, "the connection is just being opened"};
+  unsigned tries_ = 0; ///< to open it that are through
+  std::vector<DomainRun> domains_;
+  bool closed_ = false; ///< link_ is broken
+  bool old_list_ = false;
+  bool stop_ = false;
+  bool ended_ = false; ///< the thread is through
+};
+
+} // namespace vmemfs::libvirt

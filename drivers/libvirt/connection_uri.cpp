@@ -1,0 +1,80 @@
+#include "drivers/libvirt/connection_uri.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <unistd.h>
+
+namespace vmemfs::libvirt {
+namespace {
+
+/// %2f and the like as what they stand for.
+std::string decoded(std::string_view text) {
+  std::string plain;
+  while (!text.empty()) {
+    const auto byte = text.front() == '%' && text.size() >= 3 ? parse_hex(text.substr(1, 2)) : std::nullopt;
+    plain += byte ? static_cast<char>(*byte) : text.front();
+    text.remove_prefix(byte ? 3 : 1);
+  }
+  return plain;
+}
+
+/// Cuts `text` at the first `mark`; what is behind it is returned.
+std::string_view take_after(std::string_view& text, std::string_view mark) {
+  const std::size_t at = text.find(mark);
+  if (at == std::string_view::npos) {
+    return {};
+  }
+  const std::string_view after = text.substr(at + mark.size());
+  text = text.substr(0, at);
+  return after;
+}
+
+std::string_view host_of(std::string_view authority) {
+  if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) {
+    authority.remove_prefix(at + 1);
+  }
+  if (authority.starts_with('[')) { // an IPv6 address
+    return authority.substr(0, authority.find(']') == std::string_view::npos ? authority.size()
+                                                                             : authority.find(']') + 1);
+  }
+  return authority.substr(0, authority.find(':'));
+}
+
+} // namespace
+
+std::optional<ConnectionUri> parse_uri(std::string_view text) {
+  const bool has_authority = text.find("://") != std::string_view::npos;
+  std::string_view scheme = text;
+  std::string_view rest = take_after(scheme, has_authority ? "://" : ":");
+  const bool plain = std::ranges::all_of(
+      scheme, [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '-' || c == '.'; });
+  if (scheme.empty() || scheme.size() == text.size() || !plain) {
+    return std::nullopt;
+  }
+  ConnectionUri uri;
+  uri.transport = take_after(scheme, "+");
+  uri.driver = scheme;
+  const std::string_view query = take_after(rest, "?");
+  for (const std::string_view pair : split(query, '&')) {
+    if (constexpr std::string_view kSocket = "socket="; pair.starts_with(kSocket)) {
+      uri.socket = decoded(pair.substr(kSocket.size()));
+    }
+  }
+  const std::size_t slash = rest.find('/');
+  uri.path = slash == std::string_view::npos ? "" : rest.substr(slash);
+  uri.host = has_authority ? host_of(rest.substr(0, slash)) : "";
+  return uri;
+}
+
+std::string default_uri() {
+  const char* const wanted = std::getenv("LIBVIRT_DEFAULT_URI");
+  if (wanted != nullptr && *wanted != '\0') {
+    return wanted;
+  }
+  return ::geteuid() == 0 ? "qemu:///system" : "qemu:///session";
+}
+
+} // namespace vmemfs::libvirt

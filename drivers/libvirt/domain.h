@@ -1,0 +1,52 @@
+// One run of a domain, over whatever connection there is at the moment; and its run control.
+#pragma once
+
+#include "driver/driver.h"
+#include "drivers/libvirt/connection.h"
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace vmemfs::libvirt {
+
+/// Thread-safe. Everything may wait for the daemon, up to Connection::kDeadAfter. vm_gone: this run is over.
+class Domain final : public RunControl {
+public:
+  Domain(std::shared_ptr<Connection> connection, DomainRun run)
+      : connection_{std::move(connection)}, run_{std::move(run)} {}
+
+  /// The running domain that `wanted` names: its uuid, its name or its id. not_found: there is none, or it
+  /// does not run.
+  static Result<std::unique_ptr<Domain>> find(std::shared_ptr<Connection> connection,
+                                              const std::string& wanted, std::chrono::milliseconds limit);
+
+  [[nodiscard]] const DomainRun& run() const { return run_; }
+  [[nodiscard]] Connection& connection() const { return *connection_; }
+
+  [[nodiscard]] Result<DomainHandle> handle();
+  /// The description of the running domain. Not trusted.
+  [[nodiscard]] Result<std::string> xml();
+  /// Has QEMU's human monitor execute a line, through libvirt, which marks the domain as tainted for it.
+  [[nodiscard]] Result<std::string> human_monitor(const std::string& line);
+
+  Result<RunStatus> run_status() override;
+  Result<void> pause() override;
+  Result<void> resume() override;
+  std::string resume_ticket() const override;
+
+private:
+  tl::unexpected<Error> failed(std::string_view what);
+
+  const std::shared_ptr<Connection> connection_;
+  const DomainRun run_;
+  std::mutex mutex_; ///< guards what follows; never held while libvirt is asked
+  DomainHandle handle_;
+  std::weak_ptr<virConnect> link_; ///< whose handle_ is
+};
+
+/// FoundVm::key and VmIdentity::key of a run of a domain whose process is out of reach.
+[[nodiscard]] std::string run_key(const Connection& connection, const DomainRun& run);
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,116 @@
+#include "drivers/libvirt/domain_process.h"
+
+#include "core/text.h"
+#include "util/unique_fd.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fmt/format.h>
+#include <optional>
+#include <string_view>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <vector>
+
+namespace vmemfs::libvirt {
+namespace {
+
+/// Who listens there, and where its sockets are.
+struct Daemon {
+  pid_t pid;
+  std::string socket_dir;
+};
+
+std::optional<Daemon> listener_on(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return std::nullopt;
+  }
+  path.copy(address.sun_path, path.size());
+  const UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (!socket ||
+      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid == 0) {
+    return std::nullopt;
+  }
+  return Daemon{peer.pid, std::filesystem::path{path}.parent_path()};
+}
+
+/// Where libvirt's own sockets are without `socket` in the URI.
+std::string default_directory(const ConnectionUri& uri) {
+  if (uri.path != "/session") {
+    return "/run/libvirt";
+  }
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr ? fmt::format("{}/libvirt", runtime) : "";
+}
+
+std::optional<Daemon> daemon_of(const ConnectionUri& uri) {
+  if (!uri.socket.empty()) {
+    return listener_on(uri.socket);
+  }
+  const std::string directory = default_directory(uri);
+  for (const char* const name : {"virtqemud-sock", "libvirt-sock"}) {
+    if (auto found = listener_on(fmt::format("{}/{}", directory, name))) {
+      return found;
+    }
+  }
+  return std::nullopt;
+}
+
+bool has_uuid(const std::vector<std::string>& arguments, std::string_view uuid) {
+  const auto option = std::ranges::find(arguments, "-uuid");
+  return option != arguments.end() && std::next(option) != arguments.end() && *std::next(option) == uuid;
+}
+
+bool is_domain(pid_t pid, std::string_view uuid) {
+  const auto arguments = command_line(pid);
+  return arguments && has_uuid(*arguments, uuid);
+}
+
+/// libvirt keeps a file with the pid; the daemon may have its own view of the filesystem.
+std::optional<pid_t> pid_by_state(const Daemon& daemon, const DomainRun& run) {
+  if (run.name.find('/') != std::string::npos) {
+    return std::nullopt;
+  }
+  const std::string root = fmt::format("/proc/{}/root", daemon.pid);
+  for (const std::string& directory : {daemon.socket_dir + "/qemu/run", std::string{"/run/libvirt/qemu"}}) {
+    const auto text = read_proc_file(fmt::format("{}{}/{}.pid", root, directory, run.name), 64);
+    const auto pid = text ? parse_u64(trim(*text)) : std::nullopt;
+    if (pid && is_domain(static_cast<pid_t>(*pid), run.uuid)) {
+      return static_cast<pid_t>(*pid);
+    }
+  }
+  return std::nullopt;
+}
+
+Result<pid_t> pid_by_uuid(const DomainRun& run) {
+  std::vector<pid_t> found = list_pids();
+  std::erase_if(found, [&](pid_t pid) { return !is_domain(pid, run.uuid); });
+  if (found.empty()) {
+    return fail(ErrorKind::not_found, kOrigin,
+                fmt::format("no process of this host that can be seen was started with -uuid {}", run.uuid));
+  }
+  if (found.size() > 1) {
+    return fail(ErrorKind::invalid, kOrigin,
+                fmt::format("{} processes of this host were started with -uuid {}, and libvirt's run-time "
+                            "state, which says which, can't be read: {}",
+                            found.size(), run.uuid, access_remedy(found.front())));
+  }
+  return found.front();
+}
+
+} // namespace
+
+Result<Process> find_domain_process(const ConnectionUri& uri, const DomainRun& run) {
+  const auto daemon = daemon_of(uri);
+  const auto by_state = daemon ? pid_by_state(*daemon, run) : std::nullopt;
+  const auto pid = by_state ? Result<pid_t>{*by_state} : pid_by_uuid(run);
+  return pid.and_then([](pid_t number) { return Process::open(number); });
+}
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,51 @@
+#include "drivers/libvirt/handles.h"
+
+#include "core/text.h"
+
+#include <fmt/format.h>
+#include <libvirt/virterror.h>
+
+namespace vmemfs::libvirt {
+namespace {
+
+ErrorKind kind_of(int code) {
+  switch (code) {
+  case VIR_ERR_NO_DOMAIN: return ErrorKind::not_found;
+  case VIR_ERR_NO_SUPPORT:
+  case VIR_ERR_CONFIG_UNSUPPORTED:
+  case VIR_ERR_OPERATION_UNSUPPORTED:
+  case VIR_ERR_ARGUMENT_UNSUPPORTED: return ErrorKind::unsupported;
+  case VIR_ERR_AUTH_FAILED:
+  case VIR_ERR_AUTH_UNAVAILABLE:
+  case VIR_ERR_AUTH_CANCELLED:
+  case VIR_ERR_ACCESS_DENIED:
+  case VIR_ERR_OPERATION_DENIED: return ErrorKind::permission;
+  case VIR_ERR_OPERATION_TIMEOUT: return ErrorKind::timed_out;
+  case VIR_ERR_RESOURCE_BUSY: return ErrorKind::busy;
+  default: return ErrorKind::source_failed;
+  }
+}
+
+} // namespace
+
+Link own(virConnectPtr connection) {
+  return {connection, [](virConnectPtr open) { virConnectClose(open); }};
+}
+
+DomainHandle own(virDomainPtr domain) {
+  return {domain, [](virDomainPtr handle) { virDomainFree(handle); }};
+}
+
+tl::unexpected<Error> fail_vir(std::string_view what) {
+  constexpr std::size_t kMostWords = 400;
+  const virError* const error = virGetLastError();
+  if (error == nullptr) {
+    return fail(ErrorKind::source_failed, kOrigin, fmt::format("{}: failed without a word", what));
+  }
+  const std::string_view words = error->message != nullptr ? error->message : "";
+  return fail(kind_of(error->code), kOrigin, fmt::format("{}: {}", what, printable(words, kMostWords)));
+}
+
+bool last_failure_is(int code) { return virGetLastErrorCode() == code; }
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,111 @@
+#include "drivers/libvirt/libvirt_type.h"
+
+#include "core/text.h"
+#include "drivers/libvirt/domain.h"
+#include "drivers/libvirt/domain_process.h"
+#include "drivers/libvirt/local_domain.h"
+#include "drivers/libvirt/remote_domain.h"
+#include "drivers/libvirt/resume_ticket.h"
+
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+using libvirt::Connection;
+using libvirt::ConnectionUri;
+using libvirt::Domain;
+
+const std::vector<ParamSpec>& specs() {
+  static const std::vector<ParamSpec> kSpecs{
+      {"uri", ParamType::text, false, "", "the connection; without it the one that virsh would take",
+       "qemu:///system"},
+      {"domain", ParamType::text, true, "", "the domain's name, uuid or id; it must run", "web01"},
+      {"memory",
+       ParamType::choice,
+       false,
+       "auto",
+       "how memory is read: in the domain's process where that is one of this host, else through libvirt",
+       "peek",
+       {"auto", "process", "peek"}},
+      {"passthrough", ParamType::flag, false, "off",
+       "ask QEMU's monitor through libvirt: gives registers, and the exact memory map of a remote domain; "
+       "libvirt marks the domain as tainted for it",
+       "on"},
+      {"timeout", ParamType::duration, false, "10s", "how long to wait for the connection", "30s"},
+  };
+  return kSpecs;
+}
+
+/// The driver, and its parameters, that reaches the domain's process.
+Result<VmSpec> process_driver(const ConnectionUri& uri, const Domain& domain) {
+  if (uri.driver == "xen") {
+    return VmSpec{{}, "xen", fmt::format("domain={}", domain.run().id)};
+  }
+  if (uri.driver != "qemu") {
+    return fail(ErrorKind::unsupported, "libvirt",
+                fmt::format("no way to the memory of domains of '{}' connections", printable(uri.driver)));
+  }
+  return libvirt::find_domain_process(uri, domain.run()).map([](const Process& process) {
+    return VmSpec{{}, "qemu", fmt::format("pid={}", process.pid())};
+  });
+}
+
+/// The driver of the domain's process. The error says why that is out of reach.
+Result<std::unique_ptr<Driver>> open_process(const Params& params, const Domain& domain,
+                                             const DriverContext& context) {
+  const auto uri = domain.connection().place();
+  if (params.text("memory") == "peek") {
+    return fail(ErrorKind::unsupported, "libvirt", "memory=peek asks for it");
+  }
+  if (!uri || !uri->local()) {
+    return fail(ErrorKind::unsupported, "libvirt", "the domain is another host's");
+  }
+  return process_driver(*uri, domain).and_then(context.open_other);
+}
+
+/// The VM is just starting or ending: no reason to read it in a slow way for ever.
+bool will_pass(ErrorKind kind) { return kind == ErrorKind::busy || kind == ErrorKind::vm_gone; }
+
+class LibvirtType : public DriverType {
+public:
+  std::string_view name() const override { return "libvirt"; }
+  std::string_view summary() const override { return "a running domain of a libvirt connection, of this host or another one"; }
+  std::span<const ParamSpec> params() const override { return specs(); }
+  std::string_view example() const override { return "libvirt:uri=qemu:///system,domain=web01"; }
+
+  Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
+    const auto connection = Connection::to(params.text("uri"));
+    auto domain = Domain::find(connection, params.text("domain"), params.duration("timeout"));
+    if (!domain) {
+      return tl::unexpected{std::move(domain.error())};
+    }
+    auto memory = open_process(params, **domain, context);
+    if (memory) {
+      return std::make_unique<libvirt::LocalDomain>(std::move(*domain), std::move(*memory),
+                                                    params.flag("passthrough"));
+    }
+    if (params.text("memory") == "process" || will_pass(memory.error().kind)) {
+      return tl::unexpected{std::move(memory.error())};
+    }
+    auto remote = libvirt::RemoteDomain::attach(std::move(*domain), params.flag("passthrough"),
+                                                memory.error().text, context);
+    if (!remote) {
+      return tl::unexpected{std::move(remote.error())};
+    }
+    return std::unique_ptr<Driver>{std::move(*remote)};
+  }
+
+  Result<void> resume_orphan(std::string_view ticket) const override {
+    return libvirt::parse_resume_ticket(ticket).and_then(libvirt::resume_orphan);
+  }
+};
+
+} // namespace
+
+const DriverType& libvirt_driver_type() {
+  static const LibvirtType kType;
+  return kType;
+}
+
+} // namespace vmemfs

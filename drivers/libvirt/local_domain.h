@@ -1,0 +1,41 @@
+// A domain that is a process of this host: its memory by the driver that knows such processes, everything
+// else by libvirt.
+//
+// Nothing here asks libvirt on the way of a read: while the daemon is away, memory is read as ever.
+#pragma once
+
+#include "driver/decorators/forwarding_driver.h"
+#include "drivers/libvirt/domain.h"
+#include "drivers/libvirt/domain_listener.h"
+#include "drivers/libvirt/monitor_registers.h"
+
+#include <memory>
+#include <string>
+
+namespace vmemfs::libvirt {
+
+class LocalDomain final : public ForwardingDriver {
+public:
+  /// `memory` reaches the process. `passthrough`: the user lets us use QEMU's monitor through libvirt.
+  LocalDomain(std::unique_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough);
+  ~LocalDomain() override;
+  LocalDomain(const LocalDomain&) = delete;
+  LocalDomain& operator=(const LocalDomain&) = delete;
+
+  const VmIdentity& identity() const override { return identity_; }
+  std::optional<std::chrono::milliseconds> state_delay() const override { return listener_.state_delay(); }
+  AccessReport access() const override;
+  std::vector<ProbeResult> probe() const override;
+  void set_listener(VmListener* listener) override;
+  RegisterReader* register_reader() override;
+  RunControl* run_control() override { return domain_.get(); }
+
+private:
+  const std::unique_ptr<Domain> domain_;
+  const VmIdentity identity_;
+  const bool passthrough_;
+  MonitorRegisters registers_{*domain_};
+  DomainListener listener_{*domain_};
+};
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,60 @@
+// A domain whose process is out of reach, on another host most times: everything by libvirt's calls.
+#pragma once
+
+#include "driver/driver.h"
+#include "driver/driver_type.h"
+#include "drivers/libvirt/domain.h"
+#include "drivers/libvirt/domain_listener.h"
+#include "drivers/libvirt/monitor_registers.h"
+#include "drivers/libvirt/peeker.h"
+#include "drivers/libvirt/remote_map.h"
+#include "util/rate_limit.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vmemfs::libvirt {
+
+class RemoteDomain final : public Driver {
+public:
+  /// `why_remote`: why its process is out of reach, in words.
+  static Result<std::unique_ptr<RemoteDomain>> attach(std::unique_ptr<Domain> domain, bool passthrough,
+                                                      std::string why_remote, const DriverContext& context);
+
+  const VmIdentity& identity() const override { return identity_; }
+  std::uint32_t vcpu_count() const override { return map_->vcpus(); }
+  std::shared_ptr<const MemoryMap> memory_map() const override { return map_->load(); }
+  void read(std::span<ReadPiece> pieces) override;
+  Result<void> refresh() override;
+  void follow_layout(bool missed) override;
+  std::optional<std::chrono::milliseconds> state_delay() const override { return listener_.state_delay(); }
+  ReadCost read_cost() const override { return cost_; }
+  bool gone() const override { return listener_.ended(); }
+  AccessReport access() const override;
+  std::vector<ProbeResult> probe() const override;
+  void set_listener(VmListener* listener) override { listener_.set(listener); }
+  RegisterReader* register_reader() override { return passthrough_ ? &registers_ : nullptr; }
+  RunControl* run_control() override { return domain_.get(); }
+
+private:
+  RemoteDomain(std::shared_ptr<Domain> domain, std::shared_ptr<RemoteMap> map, bool passthrough,
+               std::string why_remote, const DriverContext& context);
+
+  void refresh_later();
+
+  const std::shared_ptr<Domain> domain_;
+  const std::shared_ptr<RemoteMap> map_;
+  const bool passthrough_;
+  const std::string why_remote_;
+  Worker& worker_;
+  const VmIdentity identity_;
+  Peeker peeker_{domain_};
+  ReadCost cost_; ///< set while attaching only
+  MonitorRegisters registers_{*domain_};
+  RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking because somebody read a hole
+  DomainListener listener_{*domain_};
+  Connection::Subscription devices_; ///< last: its callback uses the rest
+};
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,41 @@
+// Who wants to hear of which domain of a connection.
+#pragma once
+
+#include "drivers/libvirt/connection.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+
+namespace vmemfs::libvirt {
+
+/// Thread-safe. Callbacks are called one at a time. Held by shared_ptr, as what add() returns holds on to it.
+class Subscribers : public std::enable_shared_from_this<Subscribers> {
+public:
+  using Tell = std::function<void(DomainNews)>;
+
+  /// Until the last copy of what is returned goes.
+  [[nodiscard]] std::shared_ptr<void> add(const DomainRun& run, Tell tell);
+
+  /// To those of this domain.
+  void tell(std::string_view uuid, DomainNews news);
+  void tell_all(DomainNews news);
+  /// Those of domains that are not in the list (any more) hear that they have ended.
+  void tell_ended(std::span<const DomainRun> running);
+
+private:
+  struct Entry {
+    DomainRun run;
+    Tell tell;
+  };
+
+  std::mutex mutex_; ///< held while callbacks are called
+  std::map<std::uint64_t, Entry> entries_;
+  std::uint64_t next_ = 0;
+};
+
+} // namespace vmemfs::libvirt

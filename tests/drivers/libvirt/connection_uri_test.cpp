@@ -1,0 +1,43 @@
+#include "drivers/libvirt/connection_uri.h"
+
+#include <gtest/gtest.h>
+
+namespace vmemfs::libvirt {
+namespace {
+
+TEST(ConnectionUri, WhatIsLocalAndWhatIsNot) {
+  for (const char* const text : {"qemu:///system", "qemu:///session", "qemu+unix:///system",
+                                 "qemu+unix:///system?socket=/run/x", "xen:///system", "test:///default",
+                                 "qemu:/system"}) {
+    const auto uri = parse_uri(text);
+    ASSERT_TRUE(uri) << text;
+    EXPECT_TRUE(uri->local()) << text;
+  }
+  for (const char* const text : {"qemu+ssh://host/system", "qemu+ssh://root@host:22/system", "qemu://host/system",
+                                 "qemu+tcp://127.0.0.1:16509/system", "qemu+tcp:///system",
+                                 "qemu+ext:///system?command=nc", "qemu+tcp://[::1]:1/system"}) {
+    const auto uri = parse_uri(text);
+    ASSERT_TRUE(uri) << text;
+    EXPECT_FALSE(uri->local()) << text;
+  }
+}
+
+TEST(ConnectionUri, ItsParts) {
+  const auto uri = parse_uri("qemu+ssh://root@[fe80::1]:2222/session?mode=direct&socket=%2frun%2Fa%20b");
+  ASSERT_TRUE(uri);
+  EXPECT_EQ(uri->driver, "qemu");
+  EXPECT_EQ(uri->transport, "ssh");
+  EXPECT_EQ(uri->host, "[fe80::1]");
+  EXPECT_EQ(uri->path, "/session");
+  EXPECT_EQ(uri->socket, "/run/a b");
+}
+
+TEST(ConnectionUri, AliasesAndNonsenseAreNone) {
+  for (const char* const text : {"", "hail", "web 01://x", "://x", "\n:///", "+"}) {
+    EXPECT_FALSE(parse_uri(text)) << text;
+  }
+  EXPECT_TRUE(parse_uri("qemu+://[/?socket=%&socket=%2"));
+}
+
+} // namespace
+} // namespace vmemfs::libvirt

@@ -1,0 +1,196 @@
+#include "support/libvirt_host.h"
+
+#include "util/unique_fd.h"
+
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <stdexcept>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+namespace vmemfs::test {
+namespace {
+
+/// libvirt's directories: what is its own, and what is bound over it. What QEMUs can do is found out anew for
+/// each cache, which takes long, so all tests share that.
+constexpr std::array<std::pair<const char*, const char*>, 5> kDirectories{{{"etc", "/etc/libvirt"},
+                                                                           {"run", "/run/libvirt"},
+                                                                           {"lib", "/var/lib/libvirt"},
+                                                                           {"log", "/var/log/libvirt"},
+                                                                           {"cache", "/var/cache/libvirt"}}};
+
+constexpr const char* kQemuConf = R"(user = "root"
+group = "root"
+security_driver = "none"
+stdio_handler = "file"
+cgroup_controllers = []
+namespaces = []
+dynamic_ownership = 0
+remember_owner = 0
+)";
+
+unsigned free_port() {
+  const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    throw std::runtime_error{"no free port"};
+  }
+  return ntohs(address.sin_port);
+}
+
+} // namespace
+
+std::string why_no_libvirt() {
+  if (::geteuid() != 0) {
+    return "a libvirtd of the tests' own takes root";
+  }
+  for (const char* const program : {"/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/unshare"}) {
+    if (!exists(program)) {
+      return fmt::format("there is no {}", program);
+    }
+  }
+  return {};
+}
+
+LibvirtHost::LibvirtHost(bool tcp) : port_{tcp ? free_port() : 0} {
+  for (const auto& [own, real] : kDirectories) {
+    std::filesystem::create_directories(dir_ / own);
+    std::filesystem::create_directories(real);
+  }
+  std::filesystem::create_directories(dir_ / "sockets");
+  std::filesystem::create_directories(VMEMFS_LIBVIRT_CACHE);
+  write_file(dir_ / "etc/qemu.conf", kQemuConf);
+  std::string conf = fmt::format("unix_sock_dir = \"{}\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n"
+                                 "listen_tls = 0\nauth_tcp = \"none\"\nlog_outputs = \"3:file:{}\"\n",
+                                 dir_ / "sockets", dir_ / "libvirtd.log");
+  if (tcp) {
+    conf += fmt::format("listen_tcp = 1\nlisten_addr = \"127.0.0.1\"\ntcp_port = \"{}\"\n", port_);
+  }
+  write_file(dir_ / "etc/libvirtd.conf", conf);
+  start_daemon();
+}
+
+LibvirtHost::~LibvirtHost() {
+  std::vector<pid_t> domains;
+  for (const auto& entry : std::filesystem::directory_iterator{dir_ / "run/qemu"}) {
+    if (entry.path().extension() == ".pid") {
+      domains.push_back(pid_of(entry.path().stem()));
+    }
+  }
+  continue_daemon();
+  daemon_.reset(); // kills it
+  for (const pid_t pid : domains) {
+    if (pid > 0) {
+      ::kill(pid, SIGKILL);
+    }
+  }
+}
+
+void LibvirtHost::start_daemon() {
+  std::string script;
+  for (const auto& [own, real] : kDirectories) {
+    const std::string from = own == std::string_view{"cache"} ? VMEMFS_LIBVIRT_CACHE : dir_ / own;
+    script += fmt::format("mount --bind '{}' {} && ", from, real);
+  }
+  script += fmt::format("exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file '{}'{}", dir_ / "pid",
+                        port_ != 0 ? " --listen" : "");
+  std::filesystem::remove(dir_ / "sockets/libvirt-sock");
+  daemon_ = std::make_unique<ChildProcess>(
+      std::vector<std::string>{"unshare", "-m", "--propagation", "private", "sh", "-c", script},
+      dir_ / "output");
+  const auto answers = [this] { return try_virsh({"version"}).code == 0; };
+  const auto ended = [this] { return daemon_->wait({}).has_value(); };
+  if (!eventually([&] { return answers() || ended(); }, std::chrono::seconds{60}) || ended()) {
+    throw std::runtime_error{"libvirtd does not start: " + read_file(dir_ / "output")};
+  }
+}
+
+void LibvirtHost::kill_daemon() {
+  daemon_->signal(SIGKILL);
+  daemon_->wait(std::chrono::seconds{10});
+}
+
+std::string LibvirtHost::uri() const {
+  return fmt::format("qemu+unix:///system?socket={}", dir_ / "sockets/libvirt-sock");
+}
+
+std::string LibvirtHost::tcp_uri() const { return fmt::format("qemu+tcp://127.0.0.1:{}/system", port_); }
+
+RunResult LibvirtHost::try_virsh(const std::vector<std::string>& args) const {
+  std::vector<std::string> command{"virsh", "-q", "-c", uri()};
+  command.insert(command.end(), args.begin(), args.end());
+  return run(command);
+}
+
+std::string LibvirtHost::virsh(const std::vector<std::string>& args) const {
+  const RunResult result = try_virsh(args);
+  if (result.code != 0) {
+    throw std::runtime_error{fmt::format("virsh {}: {}", args.front(), result.text)};
+  }
+  return result.text;
+}
+
+std::string LibvirtHost::xml(const DomainOptions& options) const {
+  const std::string kernel =
+      options.kernel ? fmt::format("<kernel>{}</kernel><cmdline>fill={} idle</cmdline>", VMEMFS_TINY_GUEST,
+                                   options.fill)
+                     : "";
+  const std::string monitor =
+      options.monitor_for_test
+          ? fmt::format("<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "
+                        "value='unix:{},server=on,wait=off'/></qemu:commandline>",
+                        dir_ / (options.name + ".qmp"))
+          : "";
+  return fmt::format(R"(<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+<name>{}</name>{}<memory unit='MiB'>{}</memory><vcpu>2</vcpu>
+<os><type arch='x86_64' machine='{}'>hvm</type>{}</os><features><acpi/></features><cpu mode='maximum'/>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/>
+<memballoon model='none'/><serial type='file'><source path='{}'/></serial>{}</devices>{}</domain>)",
+                     options.name,
+                     options.uuid.empty() ? "" : fmt::format("<uuid>{}</uuid>", options.uuid),
+                     options.memory_mib, options.machine, kernel, dir_ / (options.name + ".serial"),
+                     options.more_devices, monitor);
+}
+
+void LibvirtHost::create(const DomainOptions& options) {
+  const std::string file = dir_ / "domain.xml";
+  write_file(file, xml(options));
+  for (const char* const left : {".serial", ".qmp"}) { // by an earlier one of that name
+    std::filesystem::remove(dir_ / (options.name + left));
+  }
+  virsh({"create", file});
+  if (options.kernel && !eventually([&] {
+        return serial(options.name).find("vmemfs-guest ready") != std::string::npos;
+      })) {
+    throw std::runtime_error{"the guest does not come up: " + serial(options.name)};
+  }
+}
+
+pid_t LibvirtHost::pid_of(const std::string& domain) const {
+  const std::string file = dir_ / ("run/qemu/" + domain + ".pid");
+  return exists(file) ? std::stoi("0" + read_file(file)) : 0;
+}
+
+std::string LibvirtHost::state_of(const std::string& domain) const {
+  const RunResult result = try_virsh({"domstate", domain});
+  return result.code == 0 ? result.text.substr(0, result.text.find('\n')) : "";
+}
+
+TestMonitor LibvirtHost::monitor(const std::string& domain) const {
+  return TestMonitor{dir_ / (domain + ".qmp")};
+}
+
+std::string LibvirtHost::serial(const std::string& domain) const {
+  const std::string file = dir_ / (domain + ".serial");
+  return exists(file) ? read_file(file) : "";
+}
+
+} // namespace vmemfs::test

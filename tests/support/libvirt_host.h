@@ -1,0 +1,72 @@
+// A libvirt daemon of the tests' own, with real domains: a host beside this one.
+#pragma once
+
+#include "support/child_process.h"
+#include "support/files.h"
+#include "support/test_monitor.h"
+
+#include <csignal>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs::test {
+
+struct DomainOptions {
+  std::string name = "web01";
+  std::string uuid = {};        ///< empty: libvirt makes one up
+  std::string machine = "pc";
+  unsigned memory_mib = 64;
+  bool kernel = true;           ///< boot the tiny guest; else firmware alone
+  std::string fill = "page";    ///< see guests/tiny
+  bool monitor_for_test = true; ///< a second QMP socket, which monitor() holds
+  std::string more_devices = {}; ///< XML
+};
+
+/// Whether a libvirt daemon can be started here: root, and the packages. Else why not.
+[[nodiscard]] std::string why_no_libvirt();
+
+/// A privileged libvirtd in a mount namespace of its own, where all of libvirt's directories are its own, so
+/// that a real libvirt of this host is never touched and many can run at once. QEMU runs as root without a
+/// sandbox around its files.
+class LibvirtHost {
+public:
+  /// `tcp`: listens on 127.0.0.1, too, without a password.
+  explicit LibvirtHost(bool tcp = false);
+  ~LibvirtHost(); ///< ends the domains as well
+  LibvirtHost(const LibvirtHost&) = delete;
+  LibvirtHost& operator=(const LibvirtHost&) = delete;
+
+  [[nodiscard]] std::string uri() const;     ///< by its socket
+  [[nodiscard]] std::string tcp_uri() const; ///< as a host far away is reached
+  [[nodiscard]] unsigned tcp_port() const { return port_; }
+  [[nodiscard]] const TempDir& dir() const { return dir_; }
+
+  /// SIGKILL; domains go on.
+  void kill_daemon();
+  void start_daemon();
+  void stop_daemon() const { daemon_->signal(SIGSTOP); }
+  void continue_daemon() const { daemon_->signal(SIGCONT); }
+
+  /// virsh, on this daemon. Throws where it fails.
+  std::string virsh(const std::vector<std::string>& args) const;
+  [[nodiscard]] RunResult try_virsh(const std::vector<std::string>& args) const;
+
+  /// Starts a domain that is gone for good when it ends. The tiny guest is up when this returns.
+  void create(const DomainOptions& options = {});
+  [[nodiscard]] std::string xml(const DomainOptions& options) const;
+  [[nodiscard]] pid_t pid_of(const std::string& domain) const; ///< by libvirt's run-time state; 0: none
+  [[nodiscard]] std::string state_of(const std::string& domain) const; ///< as virsh domstate; empty: none
+  [[nodiscard]] TestMonitor monitor(const std::string& domain) const;
+  [[nodiscard]] std::string serial(const std::string& domain) const;
+
+private:
+  TempDir dir_;
+  unsigned port_ = 0;
+  std::unique_ptr<ChildProcess> daemon_;
+};
+
+} // namespace vmemfs::test

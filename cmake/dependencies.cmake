@@ -25,6 +25,22 @@ vmemfs_require(CLI11_FOUND libcli11-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
 
+# Optional: the driver for Xen domains.
+set(VMEMFS_XEN AUTO CACHE STRING "The driver for Xen domains: ON, OFF, or AUTO (if libxen-dev is there)")
+set_property(CACHE VMEMFS_XEN PROPERTY STRINGS AUTO ON OFF)
+if(VMEMFS_XEN)
+  pkg_check_modules(XEN QUIET IMPORTED_TARGET xencontrol xenguest xenforeignmemory xenstore)
+  if(NOT XEN_FOUND AND NOT VMEMFS_XEN STREQUAL "AUTO")
+    vmemfs_require(XEN_FOUND libxen-dev)
+  endif()
+endif()
+if(XEN_FOUND)
+  include(CheckSymbolExists)
+  set(CMAKE_REQUIRED_LIBRARIES PkgConfig::XEN)
+  check_symbol_exists(xc_domain_getinfo_single xenctrl.h VMEMFS_XEN_GETINFO_SINGLE) # Xen 4.18 and newer
+  unset(CMAKE_REQUIRED_LIBRARIES)
+endif()
+
 if(VMEMFS_TESTS)
   find_package(GTest QUIET)
   vmemfs_require(GTest_FOUND "libgtest-dev libgmock-dev")

@@ -4,6 +4,9 @@
 #include "drivers/dump/dump_type.h"
 #include "drivers/fake/fake_type.h"
 #include "drivers/qemu/qemu_type.h"
+#ifdef VMEMFS_XEN
+#include "drivers/xen/xen_type.h"
+#endif
 
 #include <algorithm>
 #include <array>
@@ -14,8 +17,14 @@
 namespace vmemfs {
 
 std::span<const DriverType* const> all_drivers() {
-  static const std::array<const DriverType*, 3> kDrivers{&qemu_driver_type(), &dump_driver_type(),
-                                                         &fake_driver_type()};
+  static const std::array kDrivers{
+      &qemu_driver_type(),
+#ifdef VMEMFS_XEN
+      &xen_driver_type(),
+#endif
+      &dump_driver_type(),
+      &fake_driver_type(),
+  };
   return kDrivers;
 }
 

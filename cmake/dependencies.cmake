@@ -27,7 +27,7 @@ vmemfs_require(TOMLPLUSPLUS_FOUND libtomlplusplus-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
 
-# Without them the driver is left out, and everything else is as ever.
+# Drivers that a build may be without; everything else is as ever then.
 set(VMEMFS_WITH_LIBVIRT OFF)
 if(NOT VMEMFS_LIBVIRT STREQUAL "OFF")
   pkg_check_modules(LIBVIRT IMPORTED_TARGET libvirt>=8.0 libvirt-qemu)
@@ -36,6 +36,19 @@ if(NOT VMEMFS_LIBVIRT STREQUAL "OFF")
     set(VMEMFS_WITH_LIBVIRT ON)
   elseif(VMEMFS_LIBVIRT STREQUAL "ON")
     vmemfs_require(VMEMFS_WITH_LIBVIRT "libvirt-dev libpugixml-dev")
+  endif()
+endif()
+set(VMEMFS_WITH_XEN OFF)
+if(NOT VMEMFS_XEN STREQUAL "OFF")
+  pkg_check_modules(XEN IMPORTED_TARGET xencontrol xenguest xenforeignmemory xenstore)
+  if(XEN_FOUND)
+    set(VMEMFS_WITH_XEN ON)
+    include(CheckSymbolExists)
+    set(CMAKE_REQUIRED_LIBRARIES PkgConfig::XEN)
+    check_symbol_exists(xc_domain_getinfo_single xenctrl.h VMEMFS_XEN_GETINFO_SINGLE) # Xen 4.18 and newer
+    unset(CMAKE_REQUIRED_LIBRARIES)
+  elseif(VMEMFS_XEN STREQUAL "ON")
+    vmemfs_require(VMEMFS_WITH_XEN libxen-dev)
   endif()
 endif()
 

@@ -7,6 +7,9 @@
 #ifdef VMEMFS_WITH_LIBVIRT
 #include "drivers/libvirt/libvirt_type.h"
 #endif
+#ifdef VMEMFS_WITH_XEN
+#include "drivers/xen/xen_type.h"
+#endif
 
 #include <algorithm>
 #include <array>
@@ -31,6 +34,9 @@ std::span<const DriverType* const> all_drivers() {
       &libvirt_driver_type(),
 #endif
       &qemu_driver_type(),
+#ifdef VMEMFS_WITH_XEN
+      &xen_driver_type(),
+#endif
       &dump_driver_type(),
       &fake_driver_type(),
   };

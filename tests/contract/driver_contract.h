@@ -35,7 +35,7 @@ struct SubjectKind {
   std::function<std::unique_ptr<Subject>()> make;
 };
 
-/// All kinds, each defined beside its driver's tests.
+/// The kinds that this program tests, each defined beside its driver's tests.
 [[nodiscard]] const std::vector<SubjectKind>& subject_kinds();
 
 [[nodiscard]] SubjectKind fake_subject();

@@ -284,16 +284,4 @@ INSTANTIATE_TEST_SUITE_P(Drivers, DriverContract, testing::ValuesIn(subject_kind
                          [](const auto& subject) { return subject.param.name; });
 
 } // namespace
-
-const std::vector<SubjectKind>& subject_kinds() {
-  static const std::vector<SubjectKind> kKinds = [] {
-    std::vector<SubjectKind> kinds{fake_subject(),        decorated_subject(),
-                                   dump_subject(),        qemu_private_subject(),
-                                   qemu_shared_subject(), qemu_without_monitor_subject()};
-    std::ranges::move(libvirt_subjects(), std::back_inserter(kinds));
-    return kinds;
-  }();
-  return kKinds;
-}
-
 } // namespace vmemfs::test

@@ -1,0 +1,60 @@
+// Tells drivers that domains have ended: one connection to xenstore for all that share a thread to wait on.
+#pragma once
+
+#include "drivers/xen/store.h"
+#include "util/fd_watcher.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace vmemfs::xen {
+
+/// Thread-safe.
+class DomainNews : public std::enable_shared_from_this<DomainNews> {
+public:
+  /// The one that belongs to this watcher; made where there is none, and as long as somebody has it.
+  static Result<std::shared_ptr<DomainNews>> of(FdWatcher& watcher);
+
+  DomainNews(Store store, FdWatcher& watcher) : store_{std::move(store)}, watcher_{watcher} {}
+  DomainNews(const DomainNews&) = delete;
+  DomainNews& operator=(const DomainNews&) = delete;
+
+  [[nodiscard]] const Store& store() const { return store_; }
+
+  /// Ends when destroyed; the callback does not run any more then.
+  class Subscription {
+  public:
+    Subscription() = default;
+    Subscription(std::shared_ptr<DomainNews> news, std::uint64_t number)
+        : news_{std::move(news)}, number_{number} {}
+    Subscription(Subscription&& other) noexcept : news_{std::move(other.news_)}, number_{other.number_} {}
+    Subscription& operator=(Subscription&& other) noexcept;
+    ~Subscription() { end(); }
+
+  private:
+    void end();
+
+    std::shared_ptr<DomainNews> news_;
+    std::uint64_t number_ = 0;
+  };
+
+  /// `callback` is called, on the watcher's thread, each time that a domain has ended, whichever. It must
+  /// return soon and must not end subscriptions.
+  [[nodiscard]] Subscription subscribe(std::function<void()> callback);
+
+private:
+  Result<void> wait();
+  void hear();
+
+  Store store_;
+  FdWatcher& watcher_;
+  std::mutex mutex_; ///< held while callbacks are called
+  std::map<std::uint64_t, std::function<void()>> callbacks_;
+  std::uint64_t next_number_ = 1;
+  FdWatcher::Watch watch_; ///< last: its callback uses the rest
+};
+
+} // namespace vmemfs::xen

@@ -1,0 +1,128 @@
+#include "drivers/xen/pause_count.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+
+namespace vmemfs::xen {
+namespace {
+
+/// More than this many pauses of others are not ended by one command.
+constexpr int kMostPauses = 64;
+
+/// Between being told to stand and standing there is a moment in which a vCPU still runs.
+bool stands(const DomainInfo& info) { return (info.paused || info.shut_down) && !info.on_cpu; }
+
+tl::unexpected<Error> command_error(int os_errno, std::string_view what) {
+  if (os_errno == ESRCH) {
+    return fail(ErrorKind::vm_gone, kOrigin, "the domain has ended");
+  }
+  return fail_errno(os_errno, kOrigin, fmt::format("can't {} the domain", what));
+}
+
+Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the domain has ended"}; }
+
+} // namespace
+
+RunStatus run_status_of(const DomainInfo& info) {
+  if (info.shut_down) {
+    return {false, std::string{shutdown_word(info.shutdown_reason)}, false};
+  }
+  return stands(info) ? RunStatus{false, "paused"} : RunStatus{true, "running"};
+}
+
+Result<void> PauseCount::add_one() const {
+  if (xc_domain_pause(control_, domain_) != 0) {
+    return command_error(errno, "pause");
+  }
+  return {};
+}
+
+Result<void> PauseCount::take_one() const {
+  if (xc_domain_unpause(control_, domain_) != 0 && errno != EINVAL) { // EINVAL: nobody's pause holds it
+    return command_error(errno, "unpause");
+  }
+  return {};
+}
+
+/// Needs mutex_. True where a domain that was known to stand has run meanwhile.
+bool PauseCount::note(const DomainInfo& info) {
+  const auto before = standing_since_;
+  standing_since_ = stands(info) ? info.cpu_time : std::chrono::nanoseconds{-1};
+  stands_ = standing_since_.count() >= 0;
+  return before.count() >= 0 && before != standing_since_;
+}
+
+PauseCount::Answer PauseCount::ask() {
+  const std::scoped_lock lock{mutex_};
+  const auto info = domain_info(control_, domain_);
+  if (!info || info->dying) {
+    const bool has_ended = info || info.error().kind == ErrorKind::not_found;
+    return {tl::unexpected{has_ended ? gone_error() : info.error()}, false};
+  }
+  const bool has_run = note(*info);
+  if (!info->paused) {
+    ours_ = false; // somebody else has given it back
+  } else if (info->shut_down && ours_) {
+    // Nobody will ask for it back, and a domain that only suspended is to go on.
+    static_cast<void>(take_one());
+    ours_ = false;
+  }
+  return {run_status_of(*info), has_run};
+}
+
+Result<void> PauseCount::pause() {
+  const std::scoped_lock lock{mutex_};
+  const auto info = domain_info(control_, domain_);
+  if (!info || info->dying) {
+    return tl::unexpected{gone_error()};
+  }
+  if (info->paused && !info->on_cpu) {
+    return {};
+  }
+  auto added = add_one(); // returns when it stands
+  ours_ = added.has_value();
+  return added;
+}
+
+Result<bool> PauseCount::resume() {
+  const std::scoped_lock lock{mutex_};
+  standing_since_ = std::chrono::nanoseconds{-1};
+  stands_ = false;
+  const bool given_back = std::exchange(ours_, false);
+  for (int i = 0; i < kMostPauses; ++i) {
+    const auto info = domain_info(control_, domain_);
+    if (!info || info->dying) {
+      return tl::unexpected{gone_error()};
+    }
+    if (!info->paused) {
+      return true;
+    }
+    if (given_back && i == 1) {
+      return false;
+    }
+    if (auto taken = take_one(); !taken) {
+      ours_ = given_back && i == 0;
+      return tl::unexpected{std::move(taken.error())};
+    }
+  }
+  return fail(ErrorKind::busy, kOrigin, "it was let run, but somebody pauses it again and again");
+}
+
+bool PauseCount::look() {
+  if (!stands_ || !look_limit_.allows()) {
+    return false;
+  }
+  const std::scoped_lock lock{mutex_};
+  const auto info = domain_info(control_, domain_);
+  return info && note(*info);
+}
+
+PauseCount::Short::Short(const PauseCount& count) : count_{count}, result_{count.add_one()} {}
+
+PauseCount::Short::~Short() {
+  if (result_) {
+    static_cast<void>(count_.take_one());
+  }
+}
+
+} // namespace vmemfs::xen

@@ -1,0 +1,88 @@
+#include "drivers/xen/xen_discovery.h"
+
+#include "drivers/xen/find_domain.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs::xen {
+
+Result<void> XenDiscovery::connect() {
+  auto control = open_control();
+  if (!control) {
+    return tl::unexpected{control.error()};
+  }
+  auto store = Store::open();
+  if (!store) {
+    return tl::unexpected{store.error()};
+  }
+  for (const char* const path : {kDomainCame, kDomainLeft}) {
+    if (auto watched = store->watch(path); !watched) {
+      return watched;
+    }
+  }
+  control_ = std::move(*control);
+  store_ = std::move(*store);
+  unfinished_ = true;
+  return {};
+}
+
+Result<bool> XenDiscovery::heard_of_changes() {
+  bool any = false;
+  for (;;) {
+    const auto event = store_->next_event();
+    if (!event) {
+      return tl::unexpected{event.error()};
+    }
+    if (!*event) {
+      return any;
+    }
+    any = true;
+  }
+}
+
+/// A domain that is still being built has not all of its memory, and maybe no name.
+Result<void> XenDiscovery::list() {
+  const auto domains = all_domains(control_.get());
+  if (!domains) {
+    return tl::unexpected{domains.error()};
+  }
+  unfinished_ = false;
+  found_.clear();
+  for (const DomainInfo& domain : *domains) {
+    if (domain.id == 0 || domain.dying) {
+      continue;
+    }
+    if (!store_->is_introduced(domain.id)) {
+      unfinished_ = true;
+      continue;
+    }
+    found_.push_back({.key = key_of(domain),
+                      .name = store_->name_of(domain.id),
+                      .uuid = domain.uuid,
+                      .number = fmt::format("{}", domain.id),
+                      .params = fmt::format("domain={}", domain.id)});
+  }
+  return {};
+}
+
+Result<std::vector<FoundVm>> XenDiscovery::look() {
+  if (!store_) {
+    if (auto connected = connect(); !connected) {
+      return tl::unexpected{std::move(connected.error())};
+    }
+  }
+  const auto changed = heard_of_changes();
+  if (!changed) { // xenstored was started anew, maybe
+    store_.reset();
+    return tl::unexpected{changed.error()};
+  }
+  if (*changed || unfinished_) {
+    if (auto listed = list(); !listed) {
+      return tl::unexpected{std::move(listed.error())};
+    }
+  }
+  return found_;
+}
+
+} // namespace vmemfs::xen

@@ -1,0 +1,480 @@
+#include "drivers/xen/xen_driver.h"
+
+#include "drivers/xen/find_domain.h"
+#include "drivers/xen/hvm_registers.h"
+#include "drivers/xen/pv_registers.h"
+#include "drivers/xen/resume_ticket.h"
+#include "util/log.h"
+#include "util/worker.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+namespace vmemfs::xen {
+namespace {
+
+/// The background scan works so long at a time, and rests as long: half a CPU at most.
+constexpr std::chrono::milliseconds kScanAtATime{50};
+/// How soon a scan follows another where the domain's memory keeps changing.
+constexpr std::chrono::milliseconds kScanAgainAfter{500};
+
+Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the domain has ended"}; }
+
+WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
+
+void fail_all(std::span<ReadPiece> pieces, ErrorKind kind) {
+  for (ReadPiece& piece : pieces) {
+    piece.done = 0;
+    piece.failure = kind;
+  }
+}
+
+/// Why a page could not be mapped for writing.
+Error refused_write(int os_errno, DomainKind kind, Gpa gpa) {
+  if (os_errno == ESRCH) {
+    return gone_error();
+  }
+  if (kind == DomainKind::pv && (os_errno == EBUSY || os_errno == EPERM)) {
+    return {ErrorKind::read_only, std::string{kOrigin},
+            fmt::format(
+                "the page at {:#x} takes no write: Xen keeps a PV guest's page tables and descriptor tables "
+                "from being written",
+                gpa.value())};
+  }
+  return {
+      ErrorKind::bad_page, std::string{kOrigin},
+      fmt::format("the page at {:#x} can't be had (errno {}); was it ballooned out?", gpa.value(), os_errno)};
+}
+
+} // namespace
+
+XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& context)
+    : info_{std::move(info)}, access_{std::move(access)}, context_{context},
+      identity_{access_.news->store().name_of(info_.id), info_.uuid, std::string{kOrigin}, key_of(info_)},
+      finder_{access_.control.get(), access_.memory, access_.table.get(), info_.id, info_.kind},
+      pauses_{access_.control.get(), info_.id}, lease_{std::make_shared<Lease>()} {
+  lease_->driver = this;
+}
+
+XenDriver::~XenDriver() {
+  subscription_ = {};
+  const std::scoped_lock lock{lease_->mutex};
+  lease_->driver = nullptr;
+}
+
+Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_ptr<DomainNews> news,
+                                                 const DomainInfo& info) {
+  auto memory = open_foreign_memory();
+  if (!memory) {
+    return tl::unexpected{memory.error()};
+  }
+  Access access{std::move(control), ForeignMemory{std::move(*memory), info.id}, nullptr, 64, std::move(news)};
+  if (info.kind == DomainKind::pv) {
+    auto table = MachineTable::shared(access.control.get());
+    if (!table) {
+      return tl::unexpected{table.error()};
+    }
+    access.table = std::move(*table);
+    const auto bits = pv_guest_bits(access.control.get(), info.id);
+    if (!bits) {
+      return tl::unexpected{bits.error()};
+    }
+    access.bits = *bits;
+  }
+  return access;
+}
+
+Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, const DriverContext& context) {
+  auto control = open_control();
+  if (!control) {
+    return tl::unexpected{control.error()};
+  }
+  auto news = DomainNews::of(context.watcher);
+  if (!news) {
+    return tl::unexpected{news.error()};
+  }
+  const auto info = find_domain(control->get(), (*news)->store(), domain);
+  if (!info) {
+    return tl::unexpected{info.error()};
+  }
+  auto access = open_access(std::move(*control), std::move(*news), *info);
+  if (!access) {
+    return tl::unexpected{access.error()};
+  }
+  std::unique_ptr<XenDriver> driver{new XenDriver{*info, std::move(*access), context}};
+  const std::uint64_t begun = ++driver->begun_;
+  auto layout = driver->finder_.find(ScanDegree::samples);
+  if (!layout) {
+    return tl::unexpected{layout.error()};
+  }
+  driver->publish(std::move(*layout), begun);
+  driver->subscription_ = driver->access_.news->subscribe([raw = driver.get()] { raw->look_for_end(); });
+  driver->scan_later({});
+  return driver;
+}
+
+// ---- memory
+
+std::shared_ptr<const MemoryMap> XenDriver::memory_map() const {
+  auto layout = layout_.load();
+  const MemoryMap* const map = &layout->map;
+  return {std::move(layout), map};
+}
+
+/// Populating a page takes it from a stock that the guest counts on.
+std::size_t XenDriver::allowance() const {
+  const auto [missing, in_stock] = finder_.on_demand();
+  return missing <= in_stock ? std::numeric_limits<std::size_t>::max() : in_stock / 2;
+}
+
+void XenDriver::read(std::span<ReadPiece> pieces) {
+  thread_local const auto kBatch = std::make_unique<PageBatch>();
+  if (gone_) {
+    fail_all(pieces, ErrorKind::vm_gone);
+    return;
+  }
+  const auto layout = layout_.load();
+  const BatchOutcome outcome = kBatch->read(
+      {*layout, access_.memory, access_.table.get(), on_demand_ ? &allowance_ : nullptr}, pieces);
+  if (outcome.refused) { // of a domain on its way out pages are refused as well
+    refused_ = true;
+    look_for_end();
+  }
+  if (outcome.gone) {
+    end();
+  }
+  if (gone_) {
+    fail_all(pieces, ErrorKind::vm_gone);
+  }
+}
+
+/// One mapping's worth of pages at most.
+WriteOutcome XenDriver::write_part(const Layout& layout, Gpa gpa, std::span<const std::byte> bytes) {
+  std::array<Frame, kBatchPages> frames{};
+  std::array<int, kBatchPages> errors{};
+  const std::size_t count = (gpa.page_offset() + bytes.size() + kPageSize - 1) / kPageSize;
+  for (std::size_t i = 0; i < count; ++i) {
+    frames[i] = layout.frame_of(Gfn{Gfn{gpa}.value() + i});
+  }
+  const auto pages = access_.memory.map(std::span{frames}.first(count), std::span{errors}.first(count),
+                                        PROT_READ | PROT_WRITE);
+  if (!pages) {
+    return nothing_written(refused_write(pages.error(), info_.kind, gpa));
+  }
+  WriteOutcome outcome;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Gpa here = gpa + outcome.done;
+    const bool moved = access_.table != nullptr && access_.table->guest_frame(frames[i]) != Gfn{here}.value();
+    if (errors[i] != 0 || moved) {
+      refused_ = true;
+      outcome.failure = refused_write(moved ? ENOENT : errors[i], info_.kind, here);
+      break;
+    }
+    const std::size_t size =
+        std::min<std::size_t>(bytes.size() - outcome.done, kPageSize - here.page_offset());
+    std::memcpy(pages->page(i).data() + here.page_offset(), bytes.data() + outcome.done, size);
+    outcome.done += size;
+  }
+  return outcome;
+}
+
+WriteOutcome XenDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
+  const auto layout = layout_.load();
+  WriteOutcome outcome;
+  while (outcome.done < bytes.size() && !outcome.failure) {
+    look_for_end();
+    if (gone_) {
+      return nothing_written(gone_error());
+    }
+    const Gpa here = gpa + outcome.done;
+    const auto stretch = layout->map.at(here);
+    if (stretch.region == nullptr || !stretch.region->writable) {
+      outcome.failure =
+          Error{stretch.region == nullptr ? ErrorKind::hole : ErrorKind::read_only, std::string{kOrigin},
+                fmt::format("no memory that can be written at {:#x}", here.value())};
+      break;
+    }
+    if (on_demand_ && allowance() < kBatchPages) {
+      outcome.failure = Error{ErrorKind::busy, std::string{kOrigin},
+                              "the domain's pages are populated on demand, and few are left for that"};
+      break;
+    }
+    const std::size_t most = kBatchPages * kPageSize - here.page_offset();
+    const std::size_t size =
+        std::min<std::uint64_t>({bytes.size() - outcome.done, most, stretch.range.end - here});
+    auto part = write_part(*layout, here, bytes.subspan(outcome.done, size));
+    outcome.done += part.done;
+    outcome.failure = std::move(part.failure);
+  }
+  return outcome;
+}
+
+ReadCost XenDriver::read_cost() const {
+  return {std::chrono::microseconds{40}, std::chrono::microseconds{2}};
+}
+
+// ---- the layout
+
+/// Nothing where something newer is there already.
+void XenDriver::publish(Layout layout, std::uint64_t begun) {
+  const std::scoped_lock lock{layout_mutex_};
+  if (begun <= published_begun_) {
+    return;
+  }
+  published_begun_ = begun;
+  const auto before = layout_.load();
+  const bool changed = before != nullptr && before->map != layout.map;
+  on_demand_ = finder_.on_demand().missing > 0;
+  layout_.store(std::make_shared<const Layout>(std::move(layout)));
+  if (changed) {
+    emit(VmEvent::layout_changed);
+  }
+}
+
+Result<void> XenDriver::refresh() {
+  if (gone_) {
+    return tl::unexpected{gone_error()};
+  }
+  const std::uint64_t begun = ++begun_;
+  auto layout = finder_.find(ScanDegree::pages);
+  if (!layout) {
+    look_for_end();
+    return tl::unexpected{gone_ ? gone_error() : layout.error()};
+  }
+  publish(std::move(*layout), begun);
+  return {};
+}
+
+/// One hypercall, ten times a second at most.
+void XenDriver::follow_layout(bool /*missed*/) {
+  if (gone_ || !look_limit_.allows()) {
+    return;
+  }
+  const auto info = domain_info(access_.control.get(), info_.id);
+  if (info && (info->pages != layout_.load()->pages || refused_)) {
+    scan_later({});
+  }
+}
+
+void XenDriver::scan_later(std::chrono::milliseconds delay) {
+  if (scanning_.exchange(true)) {
+    return;
+  }
+  context_.worker.post_after(delay, [lease = lease_] {
+    const std::scoped_lock lock{lease->mutex};
+    if (lease->driver != nullptr) {
+      lease->driver->scan_some();
+    }
+  });
+}
+
+void XenDriver::scan_some() {
+  const auto until = std::chrono::steady_clock::now() + kScanAtATime;
+  Result<bool> through = false;
+  do {
+    through = scan_step();
+  } while (through && !*through && std::chrono::steady_clock::now() < until);
+  scanning_ = false;
+  if (!through) {
+    scan_.reset();
+    look_for_end();
+    if (!gone_) {
+      log::debug("xen domain {}: looking for its memory: {}", info_.id, through.error().message());
+    }
+  } else if (!*through) {
+    scan_later(kScanAtATime);
+  }
+}
+
+/// A bit of the scan. True when there is nothing left to do.
+Result<bool> XenDriver::scan_step() {
+  if (gone_) {
+    return true;
+  }
+  const auto info = domain_info(access_.control.get(), info_.id);
+  if (!info) {
+    return tl::unexpected{info.error()};
+  }
+  if (!scan_) {
+    refused_ = false;
+    const std::uint64_t begun = ++begun_;
+    if (info_.kind == DomainKind::pv || finder_.on_demand().missing > 0) {
+      return finder_.find(ScanDegree::pages).map([&](Layout&& layout) {
+        publish(std::move(layout), begun);
+        return true;
+      });
+    }
+    auto scan = finder_.begin(ScanDegree::pages);
+    if (!scan) {
+      return tl::unexpected{scan.error()};
+    }
+    scan_ = Scan{std::move(*scan), ScanDegree::pages, info->pages, begun};
+  }
+  const auto through = scan_->scan.step();
+  if (!through || !*through) {
+    return through;
+  }
+  const GfnRanges present = scan_->scan.present();
+  if (scan_->degree == ScanDegree::pages && count_of(present) < scan_->pages) { // some lie elsewhere
+    auto all = finder_.begin(ScanDegree::all);
+    if (!all) {
+      return tl::unexpected{all.error()};
+    }
+    scan_ = Scan{std::move(*all), ScanDegree::all, info->pages, ++begun_};
+    return false;
+  }
+  auto layout = finder_.finish(present, scan_->pages, scan_->degree);
+  if (layout) {
+    publish(std::move(*layout), scan_->begun);
+  }
+  scan_.reset();
+  return true;
+}
+
+// ---- registers
+
+Result<void> XenDriver::check_vcpu(VcpuId vcpu) const {
+  if (gone_) {
+    return tl::unexpected{gone_error()};
+  }
+  if (vcpu.value() >= info_.vcpus) {
+    return fail(ErrorKind::not_found, kOrigin, fmt::format("there is no vCPU {}", vcpu.value()));
+  }
+  return {};
+}
+
+Result<RegisterSet> XenDriver::read_registers(VcpuId vcpu) {
+  if (auto checked = check_vcpu(vcpu); !checked) {
+    return tl::unexpected{std::move(checked.error())};
+  }
+  return info_.kind == DomainKind::pv ? read_pv_registers(access_.control.get(), info_.id, access_.bits, vcpu)
+                                      : read_hvm_registers(access_.control.get(), info_.id, vcpu);
+}
+
+Result<void> XenDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  if (auto checked = check_vcpu(vcpu); !checked) {
+    return checked;
+  }
+  const PauseCount::Short standing{pauses_}; // what is not set stays as it is now
+  if (!standing.result()) {
+    return standing.result();
+  }
+  const auto now = read_registers(vcpu);
+  if (!now) {
+    return tl::unexpected{now.error()};
+  }
+  // A whole `regs` file may be written back after an edit: what has not changed need not be set.
+  std::vector<RegisterValue> changed;
+  std::ranges::copy_if(values, std::back_inserter(changed),
+                       [&](const RegisterValue& value) { return now->get(value.reg) != value.value; });
+  if (changed.empty()) {
+    return {};
+  }
+  return info_.kind == DomainKind::pv
+             ? write_pv_registers(access_.control.get(), info_.id, access_.bits, vcpu, changed)
+             : write_hvm_registers(access_.control.get(), info_.id, vcpu, changed);
+}
+
+// ---- state
+
+Result<RunStatus> XenDriver::run_status() {
+  auto answer = pauses_.ask();
+  if (answer.has_run) {
+    emit(VmEvent::state_unclear);
+  }
+  return std::move(answer.status);
+}
+
+void XenDriver::follow_state() {
+  if (pauses_.look()) {
+    emit(VmEvent::state_unclear);
+  }
+}
+
+Result<void> XenDriver::pause() { return pauses_.pause(); }
+
+Result<void> XenDriver::resume() {
+  const auto running = pauses_.resume();
+  if (!running) {
+    return tl::unexpected{running.error()};
+  }
+  if (!*running) {
+    log::info("xen domain {}: our pause has ended, but somebody else's holds it", info_.id);
+    emit(VmEvent::paused);
+  }
+  return {};
+}
+
+std::string XenDriver::resume_ticket() const { return to_text(ResumeTicket{info_.id, info_.uuid}); }
+
+void XenDriver::look_for_end() {
+  const auto info = domain_info(access_.control.get(), info_.id);
+  const bool ended =
+      info ? info->dying || info->uuid != info_.uuid : info.error().kind == ErrorKind::not_found;
+  if (ended) {
+    end();
+  }
+}
+
+void XenDriver::end() {
+  if (!gone_.exchange(true)) {
+    emit(VmEvent::gone);
+  }
+}
+
+void XenDriver::set_listener(VmListener* listener) {
+  const std::scoped_lock lock{listener_mutex_};
+  listener_ = listener;
+}
+
+void XenDriver::emit(VmEvent event) {
+  const std::scoped_lock lock{listener_mutex_};
+  if (listener_ != nullptr) {
+    listener_->on_vm_event(event);
+  }
+}
+
+// ---- words
+
+AccessReport XenDriver::access() const {
+  AccessReport report;
+  report.map = layout_.load()->source;
+  report.ram = fmt::format("foreign mappings by {}, up to {} pages at a time, copied",
+                           info_.kind == DomainKind::pv ? "machine frame" : "guest frame", kBatchPages);
+  report.registers =
+      info_.kind == DomainKind::pv
+          ? fmt::format("Xen's context of a {}-bit PV vCPU; cr3 has a machine address", access_.bits)
+          : "Xen's saved context of a vCPU, MSRs included";
+  report.run_control = "the hypervisor's count of pauses, of which one is ours";
+  report.writes = info_.kind == DomainKind::pv
+                      ? "foreign mappings; not to page tables, which Xen keeps from being written"
+                      : "foreign mappings";
+  return report;
+}
+
+std::vector<ProbeResult> XenDriver::probe() const {
+  const auto layout = layout_.load();
+  std::vector<ProbeResult> results;
+  const std::string bits = info_.kind == DomainKind::pv ? fmt::format(", {}-bit", access_.bits) : "";
+  results.push_back({"domain", true, fmt::format("number {}, {}{}", info_.id, to_string(info_.kind), bits)});
+  results.push_back({"memory map", true,
+                     fmt::format("{} pages of {} in it: {}", layout->map.ram_bytes() / kPageSize,
+                                 layout->pages, layout->source)});
+  if (on_demand_) {
+    const auto [missing, in_stock] = finder_.on_demand();
+    results.push_back(
+        {"populated on demand", missing <= in_stock,
+         fmt::format("{} pages are not populated yet, {} are in stock for them; read only as far as "
+                     "the guest is left enough",
+                     missing, in_stock)});
+  }
+  return results;
+}
+
+} // namespace vmemfs::xen

@@ -1,0 +1,57 @@
+#include "drivers/xen/xen_type.h"
+
+#include "drivers/xen/domain_info.h"
+#include "drivers/xen/resume_ticket.h"
+#include "drivers/xen/xen_discovery.h"
+#include "drivers/xen/xen_driver.h"
+
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+const std::vector<ParamSpec>& specs() {
+  static const std::vector<ParamSpec> kSpecs{
+      {"domain", ParamType::text, true, "", "the domain: its id, its uuid, or its name", "web01"},
+  };
+  return kSpecs;
+}
+
+class XenType : public DriverType {
+public:
+  std::string_view name() const override { return "xen"; }
+  std::string_view summary() const override {
+    return "a Xen domain of this host: PV, PVH or HVM, from domain 0";
+  }
+  std::span<const ParamSpec> params() const override { return specs(); }
+  std::string_view example() const override { return "xen:domain=web01"; }
+
+  Result<void> available() const override {
+    return xen::open_control().and_then([](const xen::Control& control) {
+      return xen::domain_info(control.get(), 0).map([](const auto&) {});
+    });
+  }
+
+  std::unique_ptr<Discovery> discovery() const override { return std::make_unique<xen::XenDiscovery>(); }
+
+  Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
+    auto driver = xen::XenDriver::attach(params.text("domain"), context);
+    if (!driver) {
+      return tl::unexpected{driver.error()};
+    }
+    return std::unique_ptr<Driver>{std::move(*driver)};
+  }
+
+  Result<void> resume_orphan(std::string_view ticket) const override {
+    return xen::parse_resume_ticket(ticket).and_then(xen::resume_orphan);
+  }
+};
+
+} // namespace
+
+const DriverType& xen_driver_type() {
+  static const XenType kType;
+  return kType;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,252 @@
+#include "xen/lab_domain.h"
+
+#include "support/child_process.h"
+#include "support/files.h"
+#include "xen/guests/layout.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <elf.h>
+#include <span>
+#include <stdexcept>
+#include <sys/mman.h>
+#include <utility>
+
+extern "C" {
+#include <xenctrl.h>
+#include <xenforeignmemory.h>
+}
+
+namespace vmemfs::test {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::uint64_t kPvBase = 0x60000000; ///< where the PV guest maps frame 0
+
+[[noreturn]] void give_up(const std::string& what) {
+  throw std::runtime_error{what + ": " + std::strerror(errno)};
+}
+
+std::string next_name(GuestKind kind) {
+  static std::atomic<int> number{0};
+  return to_string(kind) + "-" + std::to_string(++number);
+}
+
+template <typename T> T take(std::string_view file, std::size_t at) {
+  if (at + sizeof(T) > file.size()) {
+    throw std::runtime_error{"the core is cut short"};
+  }
+  T value;
+  std::memcpy(&value, file.data() + at, sizeof(T));
+  return value;
+}
+
+/// The contents of a section of an ELF file.
+std::string_view section(std::string_view file, std::string_view name) {
+  const auto header = take<Elf64_Ehdr>(file, 0);
+  const auto at = [&](std::size_t i) {
+    return take<Elf64_Shdr>(file, header.e_shoff + i * sizeof(Elf64_Shdr));
+  };
+  const auto names = at(header.e_shstrndx);
+  for (std::size_t i = 0; i < header.e_shnum; ++i) {
+    const auto found = at(i);
+    if (std::string_view{file.data() + names.sh_offset + found.sh_name} == name) {
+      return file.substr(found.sh_offset, found.sh_size);
+    }
+  }
+  throw std::runtime_error{"the core has no section " + std::string{name}};
+}
+
+} // namespace
+
+std::string to_string(GuestKind kind) {
+  switch (kind) {
+  case GuestKind::pv: return "pv";
+  case GuestKind::pvh: return "pvh";
+  case GuestKind::hvm: return "hvm";
+  }
+  return "";
+}
+
+std::string xl(const std::vector<std::string>& args) {
+  std::vector<std::string> command{"xl"};
+  command.insert(command.end(), args.begin(), args.end());
+  const auto result = run(command);
+  if (result.code != 0) {
+    throw std::runtime_error{"xl " + args.front() + ": " + result.text};
+  }
+  return result.text;
+}
+
+struct LabDomain::Xen {
+  xc_interface* control = xc_interface_open(nullptr, nullptr, 0);
+  xenforeignmemory_handle* memory = xenforeignmemory_open(nullptr, 0);
+
+  Xen() {
+    if (control == nullptr || memory == nullptr) {
+      give_up("can't open Xen's interfaces");
+    }
+  }
+  ~Xen() {
+    xenforeignmemory_close(memory);
+    xc_interface_close(control);
+  }
+  Xen(const Xen&) = delete;
+  Xen& operator=(const Xen&) = delete;
+
+  [[nodiscard]] xc_domaininfo_t info(std::uint32_t id) const {
+    xc_domaininfo_t info{};
+    if (xc_domain_getinfolist(control, id, 1, &info) != 1 || info.domain != id) {
+      info.flags = XEN_DOMINF_dying;
+    }
+    return info;
+  }
+};
+
+class LabDomain::Mapped {
+public:
+  Mapped(const Xen& xen, std::uint32_t id, std::uint64_t frame, int protection = PROT_READ) : xen_{xen} {
+    const xen_pfn_t wanted = frame;
+    int error = 0;
+    page_ = xenforeignmemory_map(xen_.memory, id, protection, 1, &wanted, &error);
+    if (page_ != nullptr && error != 0) {
+      xenforeignmemory_unmap(xen_.memory, page_, 1);
+      page_ = nullptr;
+      errno = std::abs(error);
+    }
+    if (page_ == nullptr) {
+      give_up("can't map frame " + std::to_string(frame));
+    }
+  }
+  ~Mapped() { xenforeignmemory_unmap(xen_.memory, page_, 1); }
+  Mapped(const Mapped&) = delete;
+  Mapped& operator=(const Mapped&) = delete;
+  [[nodiscard]] std::byte* bytes() const { return static_cast<std::byte*>(page_); }
+
+private:
+  const Xen& xen_;
+  void* page_;
+};
+
+LabDomain::LabDomain(GuestKind kind, LabOptions options)
+    : kind_{kind}, name_{options.name.empty() ? next_name(kind) : options.name},
+      xen_{std::make_unique<Xen>()} {
+  std::vector<std::string> args{"create", "-q"};
+  if (!options.run) {
+    args.emplace_back("-p");
+  }
+  args.push_back("/lab/" + to_string(kind) + ".cfg");
+  args.push_back("name=\"" + name_ + "\"");
+  args.insert(args.end(), options.settings.begin(), options.settings.end());
+  xl(args);
+  id_ = static_cast<std::uint32_t>(std::stoul(xl({"domid", name_})));
+  const auto ready = [this] {
+    try {
+      return status(XG_OFF_MAGIC) == XG_READY;
+    } catch (const std::runtime_error&) { // it has not come so far
+      return false;
+    }
+  };
+  if (options.run && !eventually(ready, std::chrono::seconds{120})) {
+    throw std::runtime_error{name_ + " does not get ready"};
+  }
+}
+
+LabDomain::~LabDomain() { static_cast<void>(run({"xl", "destroy", std::to_string(id_)})); }
+
+bool LabDomain::paused() const { return (xen_->info(id_).flags & XEN_DOMINF_paused) != 0; }
+bool LabDomain::exists() const { return (xen_->info(id_).flags & XEN_DOMINF_dying) == 0; }
+std::uint64_t LabDomain::pages() const { return xen_->info(id_).tot_pages; }
+
+void LabDomain::pause() const { xl({"pause", std::to_string(id_)}); }
+void LabDomain::unpause() const { xl({"unpause", std::to_string(id_)}); }
+void LabDomain::destroy() { xl({"destroy", std::to_string(id_)}); }
+
+std::uint64_t LabDomain::frame_of(std::uint64_t gfn) const {
+  if (kind_ != GuestKind::pv) {
+    return gfn;
+  }
+  const std::uint64_t frame = xc_translate_foreign_address(xen_->control, id_, 0, kPvBase + gfn * kPage);
+  if (frame == 0) {
+    give_up("can't translate frame " + std::to_string(gfn));
+  }
+  return frame;
+}
+
+std::vector<std::byte> LabDomain::page(std::uint64_t gfn) const {
+  const Mapped mapped{*xen_, id_, frame_of(gfn)};
+  return {mapped.bytes(), mapped.bytes() + kPage};
+}
+
+std::uint64_t LabDomain::status(std::size_t offset) const {
+  const Mapped mapped{*xen_, id_, frame_of(XG_STATUS / kPage)};
+  std::uint64_t value = 0;
+  std::memcpy(&value, mapped.bytes() + offset, sizeof(value));
+  return value;
+}
+
+void LabDomain::set_status(std::size_t offset, std::uint64_t value) const {
+  const Mapped mapped{*xen_, id_, frame_of(XG_STATUS / kPage), PROT_READ | PROT_WRITE};
+  std::memcpy(mapped.bytes() + offset, &value, sizeof(value));
+}
+
+std::vector<LabDomain::Range> LabDomain::filled() const {
+  const Mapped mapped{*xen_, id_, frame_of(XG_STATUS / kPage)};
+  xg_status status{};
+  std::memcpy(&status, mapped.bytes(), sizeof(status));
+  std::vector<Range> ranges;
+  for (std::size_t i = 0; i < std::min<std::size_t>(status.range_count, XG_MAX_RANGES); ++i) {
+    ranges.push_back({status.ranges[i].start, status.ranges[i].end});
+  }
+  return ranges;
+}
+
+std::vector<LabDomain::CorePage> LabDomain::dump_core() const {
+  const TempDir dir;
+  xl({"dump-core", std::to_string(id_), dir / "core"});
+  const std::string file = read_file(dir / "core");
+  const std::string_view pages = section(file, ".xen_pages");
+  const std::string_view p2m = section(file, ".xen_p2m"); // pairs of guest and machine frame
+  std::vector<CorePage> memory;
+  for (std::size_t i = 0; i < p2m.size() / (2 * sizeof(std::uint64_t)); ++i) {
+    const auto gfn = take<std::uint64_t>(p2m, i * 2 * sizeof(std::uint64_t));
+    const std::string_view page = pages.substr(i * kPage, kPage);
+    memory.resize(std::max<std::size_t>(memory.size(), gfn + 1));
+    memory[gfn].machine_frame = take<std::uint64_t>(p2m, (i * 2 + 1) * sizeof(std::uint64_t));
+    memory[gfn].bytes.resize(kPage);
+    std::memcpy(memory[gfn].bytes.data(), page.data(), kPage);
+  }
+  return memory;
+}
+
+void LabDomain::take_page(std::uint64_t gfn) const {
+  xen_pfn_t frame = kind_ == GuestKind::pv ? dump_core().at(gfn).machine_frame : gfn;
+  if (xc_domain_decrease_reservation_exact(xen_->control, id_, 1, 0, &frame) != 0) {
+    give_up("can't take a page");
+  }
+}
+
+void LabDomain::give_page(std::uint64_t gfn) const {
+  xen_pfn_t frame = gfn;
+  xc_domain_setmaxmem(xen_->control, id_, (pages() + 256) * (kPage / 1024));
+  if (xc_domain_populate_physmap_exact(xen_->control, id_, 1, 0, 0, &frame) != 0) {
+    give_up("can't give a page");
+  }
+}
+
+std::size_t count_zombies() {
+  xc_interface* const control = xc_interface_open(nullptr, nullptr, 0);
+  std::array<xc_domaininfo_t, 256> domains{};
+  const int count = xc_domain_getinfolist(control, 0, domains.size(), domains.data());
+  xc_interface_close(control);
+  if (count < 1) {
+    give_up("can't list the domains");
+  }
+  return static_cast<std::size_t>(std::ranges::count_if(
+      std::span{domains}.first(static_cast<std::size_t>(count)),
+      [](const xc_domaininfo_t& info) { return (info.flags & XEN_DOMINF_dying) != 0; }));
+}
+
+} // namespace vmemfs::test

@@ -1,0 +1,88 @@
+// A domain of the lab, made and looked at by Xen's own tools and libraries: nothing here is shared with the
+// driver.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vmemfs::test {
+
+enum class GuestKind : unsigned char { pv, pvh, hvm };
+
+/// "pv", "pvh" or "hvm".
+[[nodiscard]] std::string to_string(GuestKind kind);
+
+struct LabOptions {
+  std::string name;                       ///< empty: one of its own
+  std::vector<std::string> settings = {}; ///< more lines of its configuration, as "memory=64"
+  bool run = true;                        ///< else it is left as made: paused, nothing of it has run
+};
+
+/// Throws std::runtime_error where something does not come about.
+class LabDomain {
+public:
+  /// Returns when the guest has filled its memory and counts.
+  explicit LabDomain(GuestKind kind, LabOptions options = {});
+  ~LabDomain(); ///< destroys it
+  LabDomain(const LabDomain&) = delete;
+  LabDomain& operator=(const LabDomain&) = delete;
+
+  [[nodiscard]] GuestKind kind() const { return kind_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::uint32_t id() const { return id_; }
+  [[nodiscard]] bool paused() const;
+  [[nodiscard]] bool exists() const; ///< and is not on its way out
+  [[nodiscard]] std::uint64_t pages() const;
+
+  void pause() const;
+  void unpause() const;
+  void destroy(); ///< begins, and returns when Xen's tool has done what it can
+
+  /// A word of the guest's status page (guests/layout.h).
+  [[nodiscard]] std::uint64_t status(std::size_t offset) const;
+  void set_status(std::size_t offset, std::uint64_t value) const;
+  /// Which frames the guest filled: addresses, [start, end).
+  struct Range {
+    std::uint64_t start;
+    std::uint64_t end;
+  };
+  [[nodiscard]] std::vector<Range> filled() const;
+
+  /// One page, mapped by itself; of PV only what the guest's kernel maps at the start.
+  [[nodiscard]] std::vector<std::byte> page(std::uint64_t gfn) const;
+
+  /// A page of a PV domain as `xl dump-core` writes it.
+  struct CorePage {
+    std::uint64_t machine_frame = 0;
+    std::vector<std::byte> bytes; ///< empty where there is no page
+  };
+  /// All of its memory, by frame number.
+  [[nodiscard]] std::vector<CorePage> dump_core() const;
+
+  // The toolstack's side of a balloon: takes this page away from the domain, or gives it one there.
+  void take_page(std::uint64_t gfn) const;
+  void give_page(std::uint64_t gfn) const;
+
+private:
+  struct Xen;
+  class Mapped;
+
+  [[nodiscard]] std::uint64_t frame_of(std::uint64_t gfn) const;
+
+  GuestKind kind_;
+  std::string name_;
+  std::uint32_t id_ = 0;
+  std::unique_ptr<Xen> xen_;
+};
+
+/// Domains that have ended, but are kept from going by somebody who has their memory mapped.
+[[nodiscard]] std::size_t count_zombies();
+
+/// Runs one of Xen's tools; throws with what it said where it fails.
+std::string xl(const std::vector<std::string>& args);
+
+} // namespace vmemfs::test

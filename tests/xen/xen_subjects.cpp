@@ -1,0 +1,94 @@
+// What the contract suite is run against on a Xen host: a domain of each kind.
+#include "contract/driver_contract.h"
+#include "drivers/all_drivers.h"
+#include "xen/lab_domain.h"
+
+#include <array>
+#include <fmt/format.h>
+#include <stdexcept>
+
+namespace vmemfs::test {
+namespace {
+
+/// Making a domain takes longer than most tests, so they hand it on as long as it lives.
+std::unique_ptr<LabDomain>& kept(GuestKind kind) {
+  static std::array<std::unique_ptr<LabDomain>, 3> domains;
+  return domains.at(static_cast<std::size_t>(kind));
+}
+
+std::unique_ptr<LabDomain> take_domain(GuestKind kind) {
+  auto domain = std::move(kept(kind));
+  if (domain == nullptr) {
+    domain = std::make_unique<LabDomain>(kind);
+  }
+  if (!domain->paused()) {
+    domain->pause();
+  }
+  return domain;
+}
+
+class XenSubject : public Subject {
+public:
+  explicit XenSubject(GuestKind kind) : domain_{take_domain(kind)} {
+    auto driver = open_driver({"", "xen", fmt::format("domain={}", domain_->id())}, {watcher_, worker_});
+    if (!driver) {
+      throw std::runtime_error{driver.error().message()};
+    }
+    driver_ = std::move(*driver);
+    static_cast<void>(driver_->refresh()); // what is found in the background, now
+  }
+  ~XenSubject() override {
+    driver_.reset();
+    if (domain_->exists()) {
+      kept(domain_->kind()) = std::move(domain_);
+    }
+  }
+  Driver& driver() override { return *driver_; }
+
+  /// Each page mapped by itself by the test; of PV what its kernel does not map at the start as Xen's own
+  /// dump has it.
+  std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
+    std::vector<std::byte> bytes;
+    for (Gfn gfn{gpa}; gfn.gpa() < gpa + size; gfn = Gfn{gfn.value() + 1}) {
+      const auto page = true_page(gfn.value());
+      bytes.insert(bytes.end(), page.begin(), page.end());
+    }
+    bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(gpa.page_offset()));
+    bytes.resize(size);
+    return bytes;
+  }
+  bool end_vm() override {
+    domain_->destroy();
+    return true;
+  }
+
+private:
+  std::vector<std::byte> true_page(std::uint64_t gfn) {
+    if (domain_->kind() != GuestKind::pv || gfn < kMappedAtStart) {
+      return domain_->page(gfn);
+    }
+    if (core_.empty()) {
+      core_ = domain_->dump_core();
+    }
+    return core_.at(gfn).bytes;
+  }
+
+  static constexpr std::uint64_t kMappedAtStart = 0x400;
+  std::unique_ptr<LabDomain> domain_;
+  std::unique_ptr<Driver> driver_;
+  std::vector<LabDomain::CorePage> core_;
+};
+
+SubjectKind xen_subject(GuestKind kind) {
+  return {to_string(kind), [kind] { return std::make_unique<XenSubject>(kind); }};
+}
+
+} // namespace
+
+const std::vector<SubjectKind>& subject_kinds() {
+  static const std::vector<SubjectKind> kKinds{xen_subject(GuestKind::pv), xen_subject(GuestKind::pvh),
+                                               xen_subject(GuestKind::hvm)};
+  return kKinds;
+}
+
+} // namespace vmemfs::test

@@ -6,6 +6,7 @@
 #include "driver/driver.h"
 #include "driver/host_check.h"
 #include "driver/params.h"
+#include "driver/vm_spec.h"
 
 #include <fmt/format.h>
 #include <functional>

@@ -1,28 +1,13 @@
 // The command line, and all that is asked for with it.
 #pragma once
 
-#include "core/error.h"
-#include "driver/vm_spec.h"
-#include "vm/vm_options.h"
+#include "fs/app/mount_options.h"
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace vmemfs {
-
-struct MountOptions {
-  std::vector<VmSpec> vms;               ///< must be there, else nothing is mounted
-  std::vector<VmSpec> wanted;            ///< are attached whenever they are there
-  bool discover = true;                  ///< VMs of this host are found and attached by themselves
-  std::string mountpoint;                ///< absolute
-  std::vector<std::string> fuse_options; ///< each one mount option
-  bool foreground = false;
-  bool debug = false;
-  std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together
-  VmOptionsTable vm_options;
-};
 
 struct ListDrivers {
   std::string name; ///< empty: all

@@ -11,9 +11,6 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::string_view kUsage = "command attach [NAME=]DRIVER[:KEY=VALUE,...]\n"
-                                    "command detach NAME\n"
-                                    "command status\n";
 constexpr std::size_t kLongestReason = 2000;
 
 std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : text; }
@@ -42,9 +39,8 @@ Result<OwnControlFile::Action> OwnControlFile::prepare(std::string_view command)
     return prepare_attach(rest);
   }
   return fail(ErrorKind::invalid, "control",
-              fmt::format("'{}' is no command here; there are: attach [NAME=]DRIVER[:KEY=VALUE,...], detach "
-                          "NAME, status",
-                          printable(command)));
+              fmt::format("'{}' is no command here; there are: attach {}, detach NAME, status",
+                          printable(command), kVmLineForm));
 }
 
 Result<OwnControlFile::Action> OwnControlFile::prepare_attach(std::string_view line) {
@@ -68,7 +64,7 @@ Result<std::string> OwnControlFile::status() {
   for (const Refusal& refusal : lookout_.refused()) {
     text += refusal_line(refusal);
   }
-  return text + std::string{kUsage};
+  return text + fmt::format("command attach {}\ncommand detach NAME\ncommand status\n", kVmLineForm);
 }
 
 } // namespace vmemfs

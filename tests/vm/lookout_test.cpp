@@ -65,6 +65,7 @@ public:
   }
 
   std::atomic<int> opened{0};
+  std::atomic<bool> closed{false}; ///< nobody may look
 
 private:
   mutable std::mutex mutex_;
@@ -76,7 +77,12 @@ private:
 class HostDiscovery : public Discovery {
 public:
   explicit HostDiscovery(const Host& host) : host_{host} {}
-  Result<std::vector<FoundVm>> look() override { return host_.vms(); }
+  Result<std::vector<FoundVm>> look() override {
+    if (host_.closed) {
+      return fail(ErrorKind::source_failed, "host", "closed, as the test wants it");
+    }
+    return host_.vms();
+  }
 
 private:
   const Host& host_;
@@ -196,6 +202,42 @@ TEST_F(LookoutTest, WhatIsRefusedIsTriedAgainAndToldOnce) {
   host_.allow("1");
   EXPECT_TRUE(come_to_be({"a"}));
   EXPECT_THAT(lookout_->refused(), IsEmpty());
+}
+
+TEST_F(LookoutTest, WhatIsSeenIsTold) {
+  host_.start("2", "older");
+  host_.start("1", "younger");
+  host_.refuse("1", ErrorKind::busy);
+  begin();
+  const auto seen = lookout_->sightings();
+  ASSERT_EQ(seen.size(), 2U);
+  EXPECT_EQ(seen[0].vm.name, "older");
+  EXPECT_EQ(seen[0].driver, "fake");
+  EXPECT_EQ(seen[0].reason, "");
+  EXPECT_EQ(seen[1].vm.name, "younger");
+  EXPECT_THAT(seen[1].reason, testing::HasSubstr("as the test wants it"));
+  EXPECT_THAT(lookout_->look_errors(), IsEmpty());
+  host_.closed = true;
+  EXPECT_TRUE(eventually([&] {
+    return lookout_->look_errors() == std::vector<std::string>{"host: closed, as the test wants it"};
+  }));
+  EXPECT_EQ(names(), (std::vector<std::string>{"older"})); // what is there stays
+  host_.closed = false;
+  EXPECT_TRUE(eventually([&] { return lookout_->look_errors().empty(); }));
+}
+
+TEST_F(LookoutTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {
+  options_.by_name["a"] = {
+      .writable = true, .cache_ttl = milliseconds{7}, .rights = {.owner = 5, .group = 6, .mode = 0640}};
+  host_.start("1", "x");
+  const auto vm = attacher_.attach({"a", "fake", "1", "mode=0444,group=9"});
+  ASSERT_TRUE(vm.has_value()) << vm.error().message();
+  EXPECT_TRUE((*vm)->writable());
+  EXPECT_EQ((*vm)->rights().owner, 5U);
+  EXPECT_EQ((*vm)->rights().group, 9U);
+  EXPECT_EQ((*vm)->rights().mode, 0444U);
+  EXPECT_EQ(attacher_.attach({"b", "fake", "1", "mode=9"}).error().kind, ErrorKind::invalid);
+  EXPECT_EQ(host_.opened, 1) << "what is wrong is told before anything is opened";
 }
 
 TEST_F(LookoutTest, WhatIsWantedComesAgainUnderItsName) {

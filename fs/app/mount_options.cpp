@@ -1,0 +1,169 @@
+#include "fs/app/mount_options.h"
+
+#include "core/text.h"
+#include "fs/app/config.h"
+#include "fs/app/mount_settings.h"
+#include "fs/vm_line.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fmt/format.h>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+class MountOptionsMaker {
+public:
+  explicit MountOptionsMaker(MountWords words) : words_{std::move(words)} {}
+
+  MadeOptions make() {
+    take_fuse_options();
+    check_settings();
+    take_source();
+    take_config();
+    for (const std::string& text : words_.vms) {
+      take_vm(text);
+    }
+    apply_settings();
+    apply_config_vms();
+    if (options_.vms.empty() && options_.wanted.empty() && !options_.discover && problems_.empty()) {
+      problems_.emplace_back("no VM is named; leave out --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... "
+                             "as --vm web01=qemu:qmp=/run/web01.qmp");
+    }
+    return {std::move(options_), std::move(problems_)};
+  }
+
+private:
+  /// Splits "-o a,b" and takes out what is ours or for mount(8).
+  void take_fuse_options() {
+    constexpr std::array<std::string_view, 2> kOurs{"cache_size", "cache_ttl"};
+    constexpr std::string_view kConfig = "config=";
+    for (const std::string& list : words_.fuse) {
+      for (const std::string_view option : split(list, ',')) {
+        const std::string_view key = option.substr(0, option.find('='));
+        if (option == "writable") {
+          words_.settings.push_back({"writable", "on"});
+        } else if (option.starts_with(kConfig)) {
+          words_.config = option.substr(kConfig.size());
+        } else if (std::ranges::find(kOurs, key) != kOurs.end() && key.size() < option.size()) {
+          words_.settings.push_back({std::string{key}, std::string{option.substr(key.size() + 1)}});
+        } else if (!option.empty() && !option.starts_with("x-") && option != "defaults" &&
+                   option != "nofail") {
+          options_.fuse_options.emplace_back(option);
+        }
+      }
+    }
+  }
+
+  /// What is wrong is left out from here on.
+  void check_settings() {
+    std::erase_if(words_.settings, [this](const KeyValue& setting) {
+      const auto wrong = wrong_value(*find_spec(mount_specs(), setting.key), setting.value);
+      if (wrong) {
+        std::string option = setting.key;
+        std::ranges::replace(option, '_', '-');
+        problems_.push_back(fmt::format("--{}: {}", option, *wrong));
+      }
+      return wrong.has_value();
+    });
+  }
+
+  /// SOURCE of fstab: one VM and no other, or a word that stands for none, as other filesystems have it.
+  void take_source() {
+    if (words_.positionals.size() < 2) {
+      return;
+    }
+    const std::string& source = words_.positionals.front();
+    if (source != "none" && source != "vmemfs") {
+      words_.vms.push_back(source);
+      words_.settings.push_back({"discover", "off"});
+      only_source_ = true;
+    }
+  }
+
+  void take_config() {
+    if (words_.config.empty()) {
+      words_.config = find_config().value_or("");
+    }
+    if (!words_.config.empty()) {
+      config_ = read_config(words_.config);
+      std::ranges::copy(config_.problems, std::back_inserter(problems_));
+    }
+  }
+
+  void take_vm(const std::string& text) {
+    auto [spec, problems] = read_vm_line(text);
+    for (const std::string& problem : problems) {
+      problems_.push_back(fmt::format("VM '{}': {}", printable(text), problem));
+    }
+    options_.vms.push_back(std::move(spec));
+  }
+
+  /// The last that the command line says; else the configuration; else the default.
+  void apply_settings() {
+    if (!words_.positionals.empty()) {
+      words_.settings.push_back({"mountpoint", words_.positionals.back()});
+    }
+    std::vector<KeyValue> settings;
+    const auto add_missing = [&](const KeyValue& pair) {
+      if (std::ranges::find(settings, pair.key, &KeyValue::key) == settings.end()) {
+        settings.push_back(pair);
+      }
+    };
+    std::for_each(words_.settings.rbegin(), words_.settings.rend(), add_missing);
+    std::ranges::for_each(config_.mount, add_missing);
+    if (const auto said = Params::check(settings, mount_specs())) {
+      apply(*said);
+    } else {
+      problems_.push_back(said.error().text);
+    }
+  }
+
+  void apply(const Params& said) {
+    if (said.has("mountpoint")) {
+      options_.mountpoint = std::filesystem::absolute(said.text("mountpoint")).lexically_normal();
+    } else {
+      problems_.emplace_back("MOUNTPOINT is missing");
+    }
+    options_.discover = said.flag("discover");
+    options_.debug = said.flag("debug");
+    options_.foreground = said.flag("foreground") || options_.debug;
+    options_.cache_size = said.number("cache_size");
+    set_options(said, options_.vm_options.general);
+    // Before those of the command line, as the last one counts.
+    const auto configured = split(said.text("options"), ',');
+    options_.fuse_options.insert(options_.fuse_options.begin(), configured.begin(), configured.end());
+  }
+
+  /// A VM of the command line is the one of that name, with the options that the configuration has for it.
+  void apply_config_vms() {
+    for (ConfiguredVm& vm : config_.vms) {
+      VmOptions options = options_.vm_options.general;
+      if (const auto said = Params::parse(vm.spec.options, vm_option_specs())) {
+        set_options(*said, options);
+      }
+      options_.vm_options.by_name.emplace(vm.spec.name, options);
+      const bool named = std::ranges::find(options_.vms, vm.spec.name, &VmSpec::name) != options_.vms.end();
+      if (vm.attach && !named && !only_source_) {
+        vm.spec.options.clear(); // they stand in the table
+        options_.wanted.push_back(std::move(vm.spec));
+      }
+    }
+  }
+
+  MountWords words_;
+  Config config_;
+  bool only_source_ = false;
+  MountOptions options_;
+  std::vector<std::string> problems_;
+};
+
+} // namespace
+
+MadeOptions make_mount_options(MountWords words) { return MountOptionsMaker{std::move(words)}.make(); }
+
+} // namespace vmemfs

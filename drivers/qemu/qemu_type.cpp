@@ -48,7 +48,9 @@ public:
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
 
-  std::unique_ptr<Discovery> discovery() const override { return std::make_unique<qemu::QemuDiscovery>(); }
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+    return std::make_unique<qemu::QemuDiscovery>();
+  }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     auto found = qemu::find_qemu(params);

@@ -1,6 +1,7 @@
 #include "fs/app/options.h"
 
 #include "core/text.h"
+#include "drivers/all_drivers.h"
 #include "fs/app/guardian.h"
 
 #include <CLI/CLI.hpp>
@@ -31,6 +32,7 @@ struct RawOptions {
   std::vector<std::string> positionals;
   std::vector<std::string> vms;
   std::vector<std::string> fuse;
+  std::vector<std::string> discoveries;
   bool no_discover = false;
   std::string cache_size = "64M";
   std::string cache_ttl = "0ms";
@@ -96,6 +98,23 @@ void take_source(RawOptions& raw) {
   }
 }
 
+/// "DRIVER[:KEY=VALUE,...]": who looks for VMs, in the order of preference.
+void take_discoveries(RawOptions& raw, std::vector<std::string>& problems) {
+  for (const std::string& text : raw.discoveries) {
+    const std::size_t colon = text.find(':');
+    VmSpec spec{.name = {},
+                .driver = text.substr(0, colon),
+                .params = colon == std::string::npos ? "" : text.substr(colon + 1)};
+    if (const auto checked = open_discovery(spec); !checked) {
+      problems.push_back("--discover: " + checked.error().message());
+    }
+    raw.mount.discoveries.push_back(std::move(spec));
+  }
+  if (raw.no_discover && !raw.discoveries.empty()) {
+    problems.emplace_back("--discover and --no-discover exclude each other");
+  }
+}
+
 /// All that is wrong, one sentence each.
 std::vector<std::string> finish(RawOptions& raw) {
   std::vector<std::string> problems;
@@ -118,6 +137,7 @@ std::vector<std::string> finish(RawOptions& raw) {
     problems.emplace_back("no VM is named; leave out --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... as "
                           "--vm web01=qemu:qmp=/run/web01.qmp");
   }
+  take_discoveries(raw, problems);
   take_fuse_options(raw, raw.mount);
   take_cache_options(raw, raw.mount, problems);
   return problems;
@@ -143,6 +163,12 @@ CommandLine parse_command_line(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_flag("-f,--foreground", raw.mount.foreground, "stay in the foreground, log to standard error");
   app.add_flag("-d,--debug", raw.mount.debug, "log every decision and request; implies -f");
+  app.add_option(
+         "--discover", raw.discoveries,
+         "look for VMs with this driver, and with no others but those that are given so; where several "
+         "find the same VM the first has it; repeatable")
+      ->option_text("DRIVER[:KEY=VALUE,...]")
+      ->allow_extra_args(false);
   app.add_flag("--no-discover", raw.no_discover, "only the VMs that are named, none that is found");
   app.add_flag("--writable", raw.mount.vm_options.general.writable,
                "let guest memory and registers be written (default: nothing is ever written)");

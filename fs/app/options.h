@@ -16,6 +16,7 @@ struct MountOptions {
   std::vector<VmSpec> vms;               ///< must be there, else nothing is mounted
   std::vector<VmSpec> wanted;            ///< are attached whenever they are there
   bool discover = true;                  ///< VMs of this host are found and attached by themselves
+  std::vector<VmSpec> discoveries;       ///< which drivers look for VMs, and where; empty: all, on this host
   std::string mountpoint;                ///< absolute
   std::vector<std::string> fuse_options; ///< each one mount option
   bool foreground = false;

@@ -68,4 +68,14 @@ Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverCont
   return open_driver(all_drivers(), spec, with_others);
 }
 
+Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec) {
+  return open_discovery(all_drivers(), spec);
+}
+
+bool vm_needs_network(const VmSpec& vm) { return vm_needs_network(all_drivers(), vm); }
+
+bool discovery_needs_network(const VmSpec& discovery) {
+  return discovery_needs_network(all_drivers(), discovery);
+}
+
 } // namespace vmemfs

@@ -48,6 +48,8 @@ Result<Link> Connection::wait_for_link(std::chrono::milliseconds limit) const {
   return keeper_->wait_for_link(limit);
 }
 
+std::string Connection::host() const { return keeper_->host(); }
+
 std::vector<DomainRun> Connection::domains() const { return keeper_->domains(); }
 
 Connection::Subscription Connection::subscribe(const DomainRun& run, std::function<void(DomainNews)> tell) {

@@ -56,6 +56,9 @@ public:
   /// The same, but waits for the first try, and where that failed for one more.
   [[nodiscard]] Result<Link> wait_for_link(std::chrono::milliseconds limit) const;
 
+  /// The name of the host, as that calls itself; empty while it was never heard.
+  [[nodiscard]] std::string host() const;
+
   /// The domains that run, the oldest first, as last heard; nothing while that was never heard.
   [[nodiscard]] std::vector<DomainRun> domains() const;
 

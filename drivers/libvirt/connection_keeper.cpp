@@ -104,16 +104,17 @@ void Connection::Keeper::serve(const Link& link) {
     closed_ = false;
   }
   const std::vector<int> callbacks = listen(link);
-  char* const canonical = virConnectGetURI(link.get());
+  std::string canonical = taken(virConnectGetURI(link.get()));
+  std::string host = taken(virConnectGetHostname(link.get()));
   bool good = take_list(link);
   {
     const std::scoped_lock lock{mutex_};
-    canonical_uri_ = canonical != nullptr ? canonical : "";
+    canonical_uri_ = std::move(canonical);
+    host_ = std::move(host);
     link_ = good ? link : nullptr;
     tries_ += good ? 1 : 0;
     changed_.notify_all();
   }
-  std::free(canonical); // NOLINT(cppcoreguidelines-no-malloc): libvirt's own
   log::debug("libvirt: connected to {}", printable(uri_));
   subscribers_->tell_all(DomainNews::state_unclear);
   while (good) {
@@ -188,6 +189,11 @@ Result<Link> Connection::Keeper::wait_for_link(milliseconds limit) const {
   const unsigned enough = tries_ == 0 ? 1 : tries_ + 1;
   changed_.wait_for(lock, limit, [&] { return (link_ != nullptr && !closed_) || tries_ >= enough; });
   return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{why_not_};
+}
+
+std::string Connection::Keeper::host() const {
+  const std::scoped_lock lock{mutex_};
+  return host_;
 }
 
 std::vector<DomainRun> Connection::Keeper::domains() const {

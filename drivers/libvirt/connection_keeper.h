@@ -29,6 +29,7 @@ public:
   [[nodiscard]] Result<Link> link() const;
   [[nodiscard]] Result<Link> wait_for_link(std::chrono::milliseconds limit) const;
   [[nodiscard]] std::vector<DomainRun> domains() const;
+  [[nodiscard]] std::string host() const;
   [[nodiscard]] Subscribers& subscribers() { return *subscribers_; }
 
 private:
@@ -54,6 +55,7 @@ private:
   mutable std::mutex mutex_; ///< guards what follows; never held while libvirt is asked
   mutable std::condition_variable changed_;
   Link link_;                   ///< null while there is none
+  std::string host_{};          ///< as it calls itself
   std::string canonical_uri_{}; ///< as libvirt has it
   Error why_not_{ErrorKind::busy, std::string{kOrigin}, "the connection is just being opened"};
   unsigned tries_ = 0; ///< to open it that are through

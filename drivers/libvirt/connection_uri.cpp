@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <filesystem>
 #include <unistd.h>
 
 namespace vmemfs::libvirt {
@@ -69,12 +70,29 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
   return uri;
 }
 
-std::string default_uri() {
-  const char* const wanted = std::getenv("LIBVIRT_DEFAULT_URI");
-  if (wanted != nullptr && *wanted != '\0') {
-    return wanted;
+std::string uri_of_environment() {
+  const char* const uri = std::getenv("LIBVIRT_DEFAULT_URI");
+  return uri != nullptr ? uri : "";
+}
+
+std::string socket_directory(const ConnectionUri& uri) {
+  if (!uri.socket.empty()) {
+    return std::filesystem::path{uri.socket}.parent_path();
   }
-  return ::geteuid() == 0 ? "qemu:///system" : "qemu:///session";
+  if (uri.path != "/session") {
+    return "/run/libvirt";
+  }
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  return runtime != nullptr && *runtime != '\0' ? std::string{runtime} + "/libvirt" : "";
+}
+
+std::string uri_of_this_host() {
+  const std::string uri = ::geteuid() == 0 ? "qemu:///system" : "qemu:///session";
+  const std::string directory = socket_directory(*parse_uri(uri));
+  const auto is_there = [&](const char* name) {
+    return !directory.empty() && ::access((directory + name).c_str(), F_OK) == 0;
+  };
+  return is_there("/virtqemud-sock") || is_there("/libvirt-sock") ? uri : "";
 }
 
 } // namespace vmemfs::libvirt

@@ -24,8 +24,14 @@ struct ConnectionUri {
 /// Nothing where it has not that form: an alias of libvirt.conf, or nonsense.
 [[nodiscard]] std::optional<ConnectionUri> parse_uri(std::string_view text);
 
-/// Where it leads without a URI: $LIBVIRT_DEFAULT_URI, else the system's QEMUs for root and the user's own
-/// for everybody else.
-[[nodiscard]] std::string default_uri();
+/// $LIBVIRT_DEFAULT_URI, or nothing.
+[[nodiscard]] std::string uri_of_environment();
+
+/// Where the QEMUs of this host are, as far as they are for us: the system's for root, one's own for
+/// everybody else. Nothing where no daemon listens there; none is started by asking.
+[[nodiscard]] std::string uri_of_this_host();
+
+/// The directory where the daemon's socket is without `socket` in the URI; empty: it can't be told.
+[[nodiscard]] std::string socket_directory(const ConnectionUri& uri);
 
 } // namespace vmemfs::libvirt

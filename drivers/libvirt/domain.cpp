@@ -5,7 +5,6 @@
 #include "drivers/libvirt/resume_ticket.h"
 
 #include <array>
-#include <cstdlib>
 #include <fmt/format.h>
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
@@ -14,13 +13,6 @@
 
 namespace vmemfs::libvirt {
 namespace {
-
-/// libvirt's own text, freed as it wants.
-Result<std::string> taken(char* text) {
-  std::string copy{text};
-  std::free(text); // NOLINT(cppcoreguidelines-no-malloc)
-  return copy;
-}
 
 DomainHandle look_up(const Link& link, const std::string& wanted) {
   if (auto by_uuid = own(virDomainLookupByUUIDString(link.get(), wanted.c_str()))) {
@@ -38,7 +30,8 @@ DomainHandle look_up(const Link& link, const std::string& wanted) {
 } // namespace
 
 Result<std::unique_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connection,
-                                             const std::string& wanted, std::chrono::milliseconds limit) {
+                                             const std::string& wanted, std::chrono::milliseconds limit,
+                                             bool host_in_name) {
   const auto link = connection->wait_for_link(limit);
   if (!link) {
     return tl::unexpected{link.error()};
@@ -50,14 +43,15 @@ Result<std::unique_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connect
   const int id = handle != nullptr ? static_cast<int>(virDomainGetID(handle.get())) : -1;
   std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
   if (id < 0 || virDomainGetUUIDString(handle.get(), uuid.data()) != 0) {
-    return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("no domain '{}' runs at {}; `virsh -c {} list` shows those that do, `virsh start` "
-                            "starts one",
-                            printable(wanted), printable(connection->uri()), printable(connection->uri())));
+    return fail(
+        ErrorKind::not_found, kOrigin,
+        fmt::format("no domain '{}' runs at {}; `virsh -c {} list` shows those that do, `virsh start` "
+                    "starts one",
+                    printable(wanted), printable(connection->uri()), printable(connection->uri())));
   }
   const char* const name = virDomainGetName(handle.get());
   return std::make_unique<Domain>(std::move(connection),
-                                  DomainRun{uuid.data(), name != nullptr ? name : "", id});
+                                  DomainRun{uuid.data(), name != nullptr ? name : "", id}, host_in_name);
 }
 
 Result<DomainHandle> Domain::handle() {
@@ -95,15 +89,18 @@ tl::unexpected<Error> Domain::failed(std::string_view what) {
 Result<std::string> Domain::xml() {
   return handle().and_then([&](const DomainHandle& domain) -> Result<std::string> {
     char* const text = virDomainGetXMLDesc(domain.get(), 0);
-    return text != nullptr ? taken(text) : failed("can't read the description of domain");
+    if (text == nullptr) {
+      return failed("can't read the description of domain");
+    }
+    return taken(text);
   });
 }
 
 Result<std::string> Domain::human_monitor(const std::string& line) {
   return handle().and_then([&](const DomainHandle& domain) -> Result<std::string> {
     char* answer = nullptr;
-    if (virDomainQemuMonitorCommand(domain.get(), line.c_str(), &answer, VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) <
-            0 ||
+    if (virDomainQemuMonitorCommand(domain.get(), line.c_str(), &answer,
+                                    VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0 ||
         answer == nullptr) {
       return failed(fmt::format("monitor command '{}' did not get through to domain", line));
     }
@@ -141,6 +138,15 @@ Result<void> Domain::resume() {
     const auto status = run_status();
     return status && status->running ? Result<void>{} : error;
   });
+}
+
+VmIdentity Domain::identity(std::string key) const {
+  return {host_in_name_ ? name_with_host(*connection_, run_) : run_.name, run_.uuid, std::string{kOrigin},
+          std::move(key)};
+}
+
+std::string name_with_host(const Connection& connection, const DomainRun& run) {
+  return fmt::format("{}:{}", connection.host(), run.name);
 }
 
 std::string run_key(const Connection& connection, const DomainRun& run) {

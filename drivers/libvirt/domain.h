@@ -14,15 +14,17 @@ namespace vmemfs::libvirt {
 /// Thread-safe. Everything may wait for the daemon, up to Connection::kDeadAfter. vm_gone: this run is over.
 class Domain final : public RunControl {
 public:
-  Domain(std::shared_ptr<Connection> connection, DomainRun run)
-      : connection_{std::move(connection)}, run_{std::move(run)} {}
+  Domain(std::shared_ptr<Connection> connection, DomainRun run, bool host_in_name = false)
+      : connection_{std::move(connection)}, run_{std::move(run)}, host_in_name_{host_in_name} {}
 
   /// The running domain that `wanted` names: its uuid, its name or its id. not_found: there is none, or it
   /// does not run.
   static Result<std::unique_ptr<Domain>> find(std::shared_ptr<Connection> connection,
-                                              const std::string& wanted, std::chrono::milliseconds limit);
+                                              const std::string& wanted, std::chrono::milliseconds limit,
+                                              bool host_in_name);
 
   [[nodiscard]] const DomainRun& run() const { return run_; }
+  [[nodiscard]] VmIdentity identity(std::string key) const;
   [[nodiscard]] Connection& connection() const { return *connection_; }
 
   [[nodiscard]] Result<DomainHandle> handle();
@@ -41,10 +43,14 @@ private:
 
   const std::shared_ptr<Connection> connection_;
   const DomainRun run_;
+  const bool host_in_name_;
   std::mutex mutex_; ///< guards what follows; never held while libvirt is asked
   DomainHandle handle_;
   std::weak_ptr<virConnect> link_; ///< whose handle_ is
 };
+
+/// How a VM is called where its host is to be in the name.
+[[nodiscard]] std::string name_with_host(const Connection& connection, const DomainRun& run);
 
 /// FoundVm::key and VmIdentity::key of a run of a domain whose process is out of reach.
 [[nodiscard]] std::string run_key(const Connection& connection, const DomainRun& run);

@@ -4,7 +4,8 @@ namespace vmemfs::libvirt {
 
 DomainListener::DomainListener(Domain& domain)
     : domain_{domain},
-      subscription_{domain.connection().subscribe(domain.run(), [this](DomainNews news) { on_news(news); })} {}
+      subscription_{domain.connection().subscribe(domain.run(), [this](DomainNews news) { on_news(news); })} {
+}
 
 void DomainListener::set(VmListener* listener) {
   const std::scoped_lock lock{mutex_};

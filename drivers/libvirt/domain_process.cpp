@@ -4,7 +4,6 @@
 #include "util/unique_fd.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 #include <optional>
@@ -32,28 +31,18 @@ std::optional<Daemon> listener_on(const std::string& path) {
   const UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   ucred peer{};
   socklen_t size = sizeof(peer);
-  if (!socket ||
-      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+  if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid == 0) {
     return std::nullopt;
   }
   return Daemon{peer.pid, std::filesystem::path{path}.parent_path()};
 }
 
-/// Where libvirt's own sockets are without `socket` in the URI.
-std::string default_directory(const ConnectionUri& uri) {
-  if (uri.path != "/session") {
-    return "/run/libvirt";
-  }
-  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
-  return runtime != nullptr ? fmt::format("{}/libvirt", runtime) : "";
-}
-
 std::optional<Daemon> daemon_of(const ConnectionUri& uri) {
   if (!uri.socket.empty()) {
     return listener_on(uri.socket);
   }
-  const std::string directory = default_directory(uri);
+  const std::string directory = socket_directory(uri);
   for (const char* const name : {"virtqemud-sock", "libvirt-sock"}) {
     if (auto found = listener_on(fmt::format("{}/{}", directory, name))) {
       return found;

@@ -101,7 +101,8 @@ Result<DomainDescription> parse_domain_xml(std::string_view text) {
   if (text.size() > kMostText) {
     return no_description(fmt::format("it is {} bytes long", text.size()));
   }
-  const auto parsed = document.load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
+  const auto parsed =
+      document.load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
   const pugi::xml_node domain = document.child("domain");
   if (!parsed || domain.empty()) {
     return no_description(parsed ? "no domain in it" : parsed.description());

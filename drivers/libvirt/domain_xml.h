@@ -16,8 +16,8 @@
 namespace vmemfs::libvirt {
 
 struct DomainDescription {
-  std::string arch;    ///< x86_64, ...
-  std::string machine; ///< with its version: pc-q35-7.2
+  std::string arch;               ///< x86_64, ...
+  std::string machine;            ///< with its version: pc-q35-7.2
   std::uint64_t memory_bytes = 0; ///< all of it, memory devices included
   std::uint32_t vcpus = 0;
   std::vector<GpaRange> dimms;

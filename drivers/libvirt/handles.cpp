@@ -2,6 +2,7 @@
 
 #include "core/text.h"
 
+#include <cstdlib>
 #include <fmt/format.h>
 #include <libvirt/virterror.h>
 
@@ -34,6 +35,12 @@ Link own(virConnectPtr connection) {
 
 DomainHandle own(virDomainPtr domain) {
   return {domain, [](virDomainPtr handle) { virDomainFree(handle); }};
+}
+
+std::string taken(char* text) {
+  std::string copy{text != nullptr ? text : ""};
+  std::free(text); // NOLINT(cppcoreguidelines-no-malloc)
+  return copy;
 }
 
 tl::unexpected<Error> fail_vir(std::string_view what) {

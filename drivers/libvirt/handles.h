@@ -20,6 +20,9 @@ using DomainHandle = std::shared_ptr<virDomain>;
 [[nodiscard]] Link own(virConnectPtr connection);
 [[nodiscard]] DomainHandle own(virDomainPtr domain);
 
+/// Text that libvirt has made for us, freed as it wants; empty for null.
+[[nodiscard]] std::string taken(char* text);
+
 /// For a call of libvirt that has just failed on this thread: "WHAT: libvirt's words".
 [[nodiscard]] tl::unexpected<Error> fail_vir(std::string_view what);
 

@@ -3,11 +3,15 @@
 #include "core/text.h"
 #include "drivers/libvirt/domain.h"
 #include "drivers/libvirt/domain_process.h"
+#include "drivers/libvirt/libvirt_discovery.h"
 #include "drivers/libvirt/local_domain.h"
 #include "drivers/libvirt/remote_domain.h"
 #include "drivers/libvirt/resume_ticket.h"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <utility>
+#include <vector>
 
 namespace vmemfs {
 namespace {
@@ -20,7 +24,12 @@ const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
       {"uri", ParamType::text, false, "", "the connection; without it the one that virsh would take",
        "qemu:///system"},
-      {"domain", ParamType::text, true, "", "the domain's name, uuid or id; it must run", "web01"},
+      {.name = "domain",
+       .type = ParamType::text,
+       .required = true,
+       .help = "the domain's name, uuid or id; it must run",
+       .example = "web01",
+       .names_vm = true},
       {"memory",
        ParamType::choice,
        false,
@@ -32,8 +41,19 @@ const std::vector<ParamSpec>& specs() {
        "ask QEMU's monitor through libvirt: gives registers, and the exact memory map of a remote domain; "
        "libvirt marks the domain as tainted for it",
        "on"},
+      {"host", ParamType::flag, false, "off", "the VM's name begins with its host's", "on"},
       {"timeout", ParamType::duration, false, "10s", "how long to wait for the connection", "30s"},
   };
+  return kSpecs;
+}
+
+/// What a discovery hands on to the VMs that it finds, too.
+const std::vector<ParamSpec>& discovery_specs() {
+  static const std::vector<ParamSpec> kSpecs = [] {
+    std::vector<ParamSpec> all = specs();
+    std::erase_if(all, [](const ParamSpec& spec) { return spec.name == "domain"; });
+    return all;
+  }();
   return kSpecs;
 }
 
@@ -70,13 +90,16 @@ bool will_pass(ErrorKind kind) { return kind == ErrorKind::busy || kind == Error
 class LibvirtType : public DriverType {
 public:
   std::string_view name() const override { return "libvirt"; }
-  std::string_view summary() const override { return "a running domain of a libvirt connection, of this host or another one"; }
+  std::string_view summary() const override {
+    return "a running domain of a libvirt connection, of this host or another one";
+  }
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "libvirt:uri=qemu:///system,domain=web01"; }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     const auto connection = Connection::to(params.text("uri"));
-    auto domain = Domain::find(connection, params.text("domain"), params.duration("timeout"));
+    auto domain =
+        Domain::find(connection, params.text("domain"), params.duration("timeout"), params.flag("host"));
     if (!domain) {
       return tl::unexpected{std::move(domain.error())};
     }
@@ -91,9 +114,21 @@ public:
     auto remote = libvirt::RemoteDomain::attach(std::move(*domain), params.flag("passthrough"),
                                                 memory.error().text, context);
     if (!remote) {
+      remote.error().text += fmt::format("; {}", memory.error().text);
       return tl::unexpected{std::move(remote.error())};
     }
     return std::unique_ptr<Driver>{std::move(*remote)};
+  }
+
+  std::unique_ptr<Discovery> discovery(const Params& params) const override {
+    return std::make_unique<libvirt::LibvirtDiscovery>(params);
+  }
+  std::span<const ParamSpec> discovery_params() const override { return discovery_specs(); }
+
+  bool needs_network(const Params& params) const override {
+    const std::string& uri = params.text("uri");
+    const auto place = libvirt::parse_uri(uri.empty() ? libvirt::uri_of_environment() : uri);
+    return uri.empty() ? place && !place->local() : !place || !place->local();
   }
 
   Result<void> resume_orphan(std::string_view ticket) const override {

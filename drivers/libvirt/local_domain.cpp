@@ -9,8 +9,7 @@ namespace vmemfs::libvirt {
 
 LocalDomain::LocalDomain(std::unique_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough)
     : ForwardingDriver{std::move(memory)}, domain_{std::move(domain)},
-      identity_{domain_->run().name, domain_->run().uuid, std::string{kOrigin}, inner().identity().key},
-      passthrough_{passthrough} {}
+      identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {}
 
 /// The listener is the VM's, which ends first; what is left must not be called from here on.
 LocalDomain::~LocalDomain() { LocalDomain::set_listener(nullptr); }
@@ -43,8 +42,8 @@ std::vector<ProbeResult> LocalDomain::probe() const {
                    "host. --discover {} takes that driver alone",
                    inner().identity().driver, inner().identity().driver)}};
   const auto link = domain_->connection().link();
-  results.push_back({"libvirt", link.has_value(),
-                     link ? "connected, and tells what happens" : link.error().message()});
+  results.push_back(
+      {"libvirt", link.has_value(), link ? "connected, and tells what happens" : link.error().message()});
   for (ProbeResult& result : ForwardingDriver::probe()) {
     results.push_back(std::move(result));
   }

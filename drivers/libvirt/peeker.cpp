@@ -57,8 +57,8 @@ std::vector<Call> plan(std::span<ReadPiece> pieces, const MemoryMap& map) {
         piece.failure = ErrorKind::hole;
         break;
       }
-      const std::size_t size = std::min<std::uint64_t>(
-          {stretch.range.end - gpa, piece.buffer.size() - at, Peeker::kMostOfACall});
+      const std::size_t size =
+          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, Peeker::kMostOfACall});
       add(i, at, gpa, size);
       at += size;
     }
@@ -173,8 +173,8 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
   if (!domain) {
     return tl::unexpected{domain.error()};
   }
-  const auto largest = std::ranges::max_element(
-      map.regions(), {}, [](const Region& region) { return region.range.size(); });
+  const auto largest =
+      std::ranges::max_element(map.regions(), {}, [](const Region& region) { return region.range.size(); });
   if (largest == map.regions().end()) {
     return ReadCost{};
   }
@@ -199,7 +199,8 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
     return tl::unexpected{all.error()};
   }
   const auto pages = static_cast<std::int64_t>(std::max<std::size_t>(buffer.size() / kPageSize, 1));
-  return ReadCost{call, std::max<std::chrono::nanoseconds>((*all - call) / pages, std::chrono::nanoseconds{0})};
+  return ReadCost{call,
+                  std::max<std::chrono::nanoseconds>((*all - call) / pages, std::chrono::nanoseconds{0})};
 }
 
 } // namespace vmemfs::libvirt

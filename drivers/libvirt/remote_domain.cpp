@@ -20,8 +20,7 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, std::shared_ptr<Remot
                            std::string why_remote, const DriverContext& context)
     : domain_{std::move(domain)}, map_{std::move(map)}, passthrough_{passthrough},
       why_remote_{std::move(why_remote)}, worker_{context.worker},
-      identity_{domain_->run().name, domain_->run().uuid, std::string{kOrigin},
-                run_key(domain_->connection(), domain_->run())},
+      identity_{domain_->identity(run_key(domain_->connection(), domain_->run()))},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainNews news) {
         if (news == DomainNews::memory_changed) {
           refresh_later();
@@ -36,8 +35,8 @@ Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::unique_ptr<Domai
   if (!map) {
     return tl::unexpected{std::move(map.error())};
   }
-  std::unique_ptr<RemoteDomain> driver{new RemoteDomain{std::move(shared), std::move(*map), passthrough,
-                                                        std::move(why_remote), context}};
+  std::unique_ptr<RemoteDomain> driver{
+      new RemoteDomain{std::move(shared), std::move(*map), passthrough, std::move(why_remote), context}};
   const auto cost = driver->peeker_.measure(*driver->memory_map());
   if (!cost) {
     return tl::unexpected{cost.error()};
@@ -84,10 +83,11 @@ void RemoteDomain::refresh_later() {
 AccessReport RemoteDomain::access() const {
   AccessReport report;
   report.map = map_->source();
-  report.ram = fmt::format("virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
-                           "measured while attaching; up to {} KiB a call, {} at once",
-                           why_remote_, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
-                           Peeker::kMostOfACall >> 10U, Peeker::kCalls);
+  report.ram =
+      fmt::format("virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
+                  "measured while attaching; up to {} KiB a call, {} at once",
+                  why_remote_, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
+                  Peeker::kMostOfACall >> 10U, Peeker::kCalls);
   report.registers = passthrough_ ? "read: HMP info registers through libvirt; set: not by this driver"
                                   : fmt::format("none: {}", kHowToConsent);
   const std::string uri = printable(domain_->connection().uri());
@@ -100,8 +100,7 @@ std::vector<ProbeResult> RemoteDomain::probe() const {
   const auto link = domain_->connection().link();
   return {{"driver", true, "libvirt for everything"},
           {"process", false, why_remote_},
-          {"libvirt", link.has_value(),
-           link ? "connected, and tells what happens" : link.error().message()}};
+          {"libvirt", link.has_value(), link ? "connected, and tells what happens" : link.error().message()}};
 }
 
 } // namespace vmemfs::libvirt

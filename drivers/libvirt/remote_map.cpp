@@ -18,15 +18,14 @@ using qemu::MtreeRange;
 using qemu::MtreeType;
 
 /// Main memory by the names that libvirt gives it. Memory behind PCI BARs is left out: the guest moves it,
-/// which nobody would tell us, and where it was there may be a device's registers then, which must not be read.
+/// which nobody would tell us, and where it was there may be a device's registers then, which must not be
+/// read.
 bool is_main(const MtreeRange& range, std::string_view name_at_zero) {
   return range.type == MtreeType::nv_ram || range.name == name_at_zero || range.name == "pc.ram" ||
          range.name.starts_with("ram-node") || range.name.starts_with("memdimm");
 }
 
-bool is_rom(const MtreeRange& range) {
-  return range.type == MtreeType::rom || range.type == MtreeType::romd;
-}
+bool is_rom(const MtreeRange& range) { return range.type == MtreeType::rom || range.type == MtreeType::romd; }
 
 Result<MemoryMap> map_of(const std::vector<MtreeRange>& ranges) {
   const auto at_zero =
@@ -70,9 +69,8 @@ Result<bool> RemoteMap::refresh() {
 }
 
 Result<MemoryMap> RemoteMap::read() {
-  const auto description = domain_->xml().and_then([](const std::string& text) {
-    return parse_domain_xml(text);
-  });
+  const auto description =
+      domain_->xml().and_then([](const std::string& text) { return parse_domain_xml(text); });
   if (!description) {
     return tl::unexpected{description.error()};
   }
@@ -91,7 +89,8 @@ Result<MemoryMap> RemoteMap::read() {
 
 std::string RemoteMap::source() const {
   if (passthrough_) {
-    return "QEMU's info mtree -f through libvirt, read anew on refresh and when a device comes or goes; memory "
+    return "QEMU's info mtree -f through libvirt, read anew on refresh and when a device comes or goes; "
+           "memory "
            "behind PCI BARs is left out, as nobody tells when the guest moves it";
   }
   return fmt::format("computed from machine type and memory size in the domain's description, QEMU was not "

@@ -54,8 +54,7 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
     return fail(ErrorKind::invalid, kOrigin,
                 fmt::format("this is no ticket of ours: '{}'", printable(text, 200)));
   }
-  return ResumeTicket{std::string{rest.substr(kUri.size())},
-                      {std::string{uuid}, "", static_cast<int>(*id)}};
+  return ResumeTicket{std::string{rest.substr(kUri.size())}, {std::string{uuid}, "", static_cast<int>(*id)}};
 }
 
 Result<void> resume_orphan(const ResumeTicket& ticket) {

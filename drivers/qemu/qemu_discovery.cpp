@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <string_view>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -23,6 +24,13 @@ bool runs_qemu(pid_t pid) {
   }
   const auto name = comm(pid);
   return name && is_qemu(*name);
+}
+
+/// By the name that libvirt gives the monitor it keeps for itself.
+bool is_of_libvirt(const std::vector<std::string>& arguments) {
+  return std::ranges::any_of(arguments, [](std::string_view argument) {
+    return argument.starts_with("chardev=charmonitor,") || argument.starts_with("socket,id=charmonitor,");
+  });
 }
 
 /// libvirt asks a QEMU without a machine what it can do; that is no VM.
@@ -86,7 +94,8 @@ void QemuDiscovery::take_if_qemu(pid_t pid) {
              .name = std::move(line.name),
              .uuid = std::move(line.uuid),
              .number = fmt::format("{}", pid),
-             .params = fmt::format("pid={}", pid)};
+             .params = fmt::format("pid={}", pid),
+             .manager = is_of_libvirt(*arguments) ? "libvirt" : ""};
   qemus_.emplace(pid, Known{std::move(*process), std::move(vm)});
 }
 

@@ -2,10 +2,10 @@
 
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/gdb_registers.h"
-#include "drivers/qemu_text/hmp_registers.h"
 #include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/resume_ticket.h"
 #include "drivers/qemu/vcpu_activity.h"
+#include "drivers/qemu_text/hmp_registers.h"
 #include "util/log.h"
 #include "util/worker.h"
 

@@ -75,7 +75,9 @@ public:
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
 
   std::vector<HostCheck> checks() const override { return qemu::check_qemus(); }
-  std::unique_ptr<Discovery> discovery() const override { return std::make_unique<qemu::QemuDiscovery>(); }
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+    return std::make_unique<qemu::QemuDiscovery>();
+  }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     auto found = qemu::find_qemu(params);

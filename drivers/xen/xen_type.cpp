@@ -12,7 +12,12 @@ namespace {
 
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
-      {"domain", ParamType::text, true, "", "the domain: its id, its uuid, or its name", "web01"},
+      {.name = "domain",
+       .type = ParamType::text,
+       .required = true,
+       .help = "the domain: its id, its uuid, or its name",
+       .example = "web01",
+       .names_vm = true},
   };
   return kSpecs;
 }
@@ -32,7 +37,9 @@ public:
     });
   }
 
-  std::unique_ptr<Discovery> discovery() const override { return std::make_unique<xen::XenDiscovery>(); }
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+    return std::make_unique<xen::XenDiscovery>();
+  }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     auto driver = xen::XenDriver::attach(params.text("domain"), context);

@@ -20,8 +20,16 @@ constexpr std::chrono::seconds kForFirstLook{5};
 
 std::vector<Lookout::Source> discoveries(const MountOptions& options) {
   std::vector<Lookout::Source> sources;
+  for (const VmSpec& spec : options.discoveries) {
+    if (auto discovery = open_discovery(spec)) {
+      sources.push_back({spec.driver, std::move(*discovery)});
+    } else {
+      log::error("{}", discovery.error().message());
+    }
+  }
   for (const DriverType* const type : all_drivers()) {
-    auto discovery = options.discover && type->available() ? type->discovery() : nullptr;
+    const bool wanted = options.discover && options.discoveries.empty() && type->available();
+    auto discovery = wanted ? type->discovery({}) : nullptr;
     if (discovery != nullptr) {
       sources.push_back({std::string{type->name()}, std::move(discovery)});
     }

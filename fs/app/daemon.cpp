@@ -93,6 +93,14 @@ int fail_with(const Error& error) {
   return kFailed;
 }
 
+/// What is attached by hand later must do with what the command line needed.
+Network network_for(const MountOptions& options) {
+  const bool needed = std::ranges::any_of(options.vms, vm_needs_network) ||
+                      std::ranges::any_of(options.wanted, vm_needs_network) ||
+                      std::ranges::any_of(options.discoveries, discovery_needs_network);
+  return needed ? Network::needed : Network::none;
+}
+
 int run(const MountOptions& options, const Surroundings& around) {
   AttachedVms vms{options};
   const OwnDir own_dir{
@@ -137,7 +145,7 @@ int run_daemon(const MountOptions& options) {
     return fail_with(mounter.error());
   }
   const auto service = ServiceNotify::from_environment();
-  const PrivilegeReport privileges = give_up_privileges();
+  const PrivilegeReport privileges = give_up_privileges(network_for(options));
   return run(options, {background, *mounter, service, privileges});
 }
 

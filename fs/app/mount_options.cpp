@@ -1,6 +1,7 @@
 #include "fs/app/mount_options.h"
 
 #include "core/text.h"
+#include "drivers/all_drivers.h"
 #include "fs/app/config.h"
 #include "fs/app/mount_settings.h"
 #include "fs/vm_line.h"
@@ -61,6 +62,12 @@ private:
 
   /// What is wrong is left out from here on.
   void check_settings() {
+    if (!words_.discoveries.empty()) {
+      if (std::ranges::find(words_.settings, KeyValue{"discover", "off"}) != words_.settings.end()) {
+        problems_.emplace_back("--discover and --no-discover exclude each other");
+      }
+      words_.settings.push_back({"discover", "on"}); // whatever the configuration says
+    }
     std::erase_if(words_.settings, [this](const KeyValue& setting) {
       const auto wrong = wrong_value(*find_spec(mount_specs(), setting.key), setting.value);
       if (wrong) {
@@ -130,6 +137,7 @@ private:
       problems_.emplace_back("MOUNTPOINT is missing");
     }
     options_.discover = said.flag("discover");
+    take_discoveries(said);
     options_.debug = said.flag("debug");
     options_.foreground = said.flag("foreground") || options_.debug;
     options_.cache_size = said.number("cache_size");
@@ -137,6 +145,24 @@ private:
     // Before those of the command line, as the last one counts.
     const auto configured = split(said.text("options"), ',');
     options_.fuse_options.insert(options_.fuse_options.begin(), configured.begin(), configured.end());
+  }
+
+  /// Who looks for VMs, in the order of preference.
+  void take_discoveries(const Params& said) {
+    if (words_.discoveries.empty() && options_.discover) {
+      for (const std::string_view line : split(said.text("discover_with"), '\n')) {
+        words_.discoveries.emplace_back(line);
+      }
+    }
+    std::erase(words_.discoveries, "");
+    for (const std::string& text : words_.discoveries) {
+      const std::size_t colon = std::min(text.find(':'), text.size());
+      VmSpec spec{.driver = text.substr(0, colon), .params = text.substr(std::min(colon + 1, text.size()))};
+      if (const auto checked = open_discovery(spec); !checked) {
+        problems_.push_back(fmt::format("--discover '{}': {}", printable(text), checked.error().message()));
+      }
+      options_.discoveries.push_back(std::move(spec));
+    }
   }
 
   /// A VM of the command line is the one of that name, with the options that the configuration has for it.

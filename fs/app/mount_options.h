@@ -14,6 +14,7 @@ struct MountOptions {
   std::vector<VmSpec> vms;               ///< must be there, else nothing is mounted
   std::vector<VmSpec> wanted;            ///< are attached whenever they are there
   bool discover = true;                  ///< VMs of this host are found and attached by themselves
+  std::vector<VmSpec> discoveries;       ///< which drivers look for VMs, and where; empty: all, on this host
   std::string mountpoint;                ///< absolute
   std::vector<std::string> fuse_options; ///< each one mount option
   bool foreground = false;
@@ -26,6 +27,7 @@ struct MountOptions {
 struct MountWords {
   std::vector<std::string> positionals; ///< [SOURCE] MOUNTPOINT
   std::vector<std::string> vms;         ///< each after --vm
+  std::vector<std::string> discoveries; ///< each after --discover
   std::vector<std::string> fuse;        ///< each after -o
   std::string config;                   ///< empty: from the usual places
   std::vector<KeyValue> settings;       ///< of mount_specs(); where one is said twice the last counts

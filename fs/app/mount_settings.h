@@ -8,7 +8,7 @@
 namespace vmemfs {
 
 /// Under their names in [mount] of the configuration. On the command line '_' is '-', and flags that are on
-/// unless said are turned off with --no-NAME.
+/// unless said are turned off with --no-NAME. Of `discover_with` each line is one driver.
 [[nodiscard]] std::span<const ParamSpec> mount_specs();
 
 } // namespace vmemfs

@@ -111,8 +111,11 @@ void define_mount_options(CLI::App& app, MountWords& words) {
       ->allow_extra_args(false);
   add_flag(app, words, "-f,--foreground", "foreground", true, help_of("foreground"));
   add_flag(app, words, "-d,--debug", "debug", true, help_of("debug"));
-  add_flag(app, words, "--discover", "discover", true,
-           help_of("discover") + ", also where the configuration says otherwise");
+  app.add_option("--discover", words.discoveries,
+                 "look for VMs with this driver, and with no others but those that are given so; where several "
+                 "find the same VM the first has it; repeatable")
+      ->option_text("DRIVER[:KEY=VALUE,...]")
+      ->allow_extra_args(false);
   add_flag(app, words, "--no-discover", "discover", false, "only the VMs that are named, none that is found");
   add_flag(app, words, "--writable", "writable", true, help_of("writable"));
   add_flag(app, words, "--no-writable", "writable", false,

@@ -59,24 +59,25 @@ std::string drop_capabilities(PrivilegeReport& report) {
   return kept->empty() ? "no capabilities" : fmt::format("capabilities {}", *kept);
 }
 
-std::string filter_system_calls(PrivilegeReport& report) {
-  const auto refused = refuse_unused_system_calls();
+std::string filter_system_calls(Network network, PrivilegeReport& report) {
+  const auto refused = refuse_unused_system_calls(network == Network::needed);
   if (!refused) {
     report.problems.push_back(refused.error().text);
     return {};
   }
-  return fmt::format(", {} system calls refused", *refused);
+  return fmt::format(", {} system calls refused{}", *refused,
+                     network == Network::needed ? ", the network allowed" : "");
 }
 
 } // namespace
 
-PrivilegeReport give_up_privileges() {
+PrivilegeReport give_up_privileges(Network network) {
   PrivilegeReport report;
   raise_file_limit(report);
   const std::string capabilities = drop_capabilities(report);
   keep_memory_to_ourselves(report);
   gain_nothing(report);
-  const std::string calls = filter_system_calls(report);
+  const std::string calls = filter_system_calls(network, report);
   report.summary = fmt::format("runs with {}{}", capabilities, calls);
   return report;
 }

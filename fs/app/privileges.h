@@ -7,6 +7,9 @@
 
 namespace vmemfs {
 
+/// Whether VMs are reached over the network.
+enum class Network : unsigned char { none, needed };
+
 /// What came of it, in words for the log.
 struct PrivilegeReport {
   std::string summary;               ///< one line: what is kept, what is gone
@@ -19,6 +22,6 @@ struct PrivilegeReport {
 /// several.
 ///
 /// Rights belong to threads: before any is made. What takes more rights is to be started before: see Mounter.
-[[nodiscard]] PrivilegeReport give_up_privileges();
+[[nodiscard]] PrivilegeReport give_up_privileges(Network network = Network::none);
 
 } // namespace vmemfs

@@ -102,7 +102,7 @@ int refuse_by_name(scmp_filter_ctx filter) {
 
 } // namespace
 
-Result<int> refuse_unused_system_calls() {
+Result<int> refuse_unused_system_calls(bool network) {
   const Filter filter{seccomp_init(SCMP_ACT_ALLOW), &seccomp_release};
   if (filter == nullptr) {
     return no_filter(-ENOMEM);
@@ -111,7 +111,7 @@ Result<int> refuse_unused_system_calls() {
   seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);
   const int count = refuse_by_name(filter.get());
   int result = count < 0 ? count : refuse_new_namespaces(filter.get());
-  if (result == 0) {
+  if (result == 0 && !network) {
     result = refuse_the_network(filter.get());
   }
   if (result == 0) {

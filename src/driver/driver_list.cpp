@@ -154,6 +154,45 @@ std::vector<std::string> problems_of(DriverList drivers, const VmSpec& spec,
   return problems;
 }
 
+Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec) {
+  const DriverType* const type = find_driver(drivers, spec.driver);
+  if (type == nullptr) {
+    return fail(ErrorKind::invalid, "discovery", no_such_driver(drivers, spec.driver));
+  }
+  const auto params = Params::parse(spec.params, type->discovery_params());
+  if (!params) {
+    return fail(params.error().kind, spec.driver, params.error().message());
+  }
+  auto discovery = type->discovery(*params);
+  if (discovery == nullptr) {
+    return fail(ErrorKind::unsupported, spec.driver,
+                "this driver finds no VMs by itself; name them with --vm");
+  }
+  return discovery;
+}
+
+bool vm_needs_network(DriverList drivers, const VmSpec& spec) {
+  const auto needs_it = [&](const DriverType* type) {
+    const auto params = params_by_name(*type, spec.name, parse_pairs(spec.params).pairs);
+    if (!params) {
+      return false;
+    }
+    const auto checked = Params::check(*params, type->params());
+    return checked && type->needs_network(*checked);
+  };
+  const DriverType* const type = find_driver(drivers, spec.driver);
+  return spec.driver.empty() ? std::ranges::any_of(drivers, needs_it) : type != nullptr && needs_it(type);
+}
+
+bool discovery_needs_network(DriverList drivers, const VmSpec& spec) {
+  const DriverType* const type = find_driver(drivers, spec.driver);
+  if (type == nullptr) {
+    return false;
+  }
+  const auto params = Params::parse(spec.params, type->discovery_params());
+  return params && type->needs_network(*params);
+}
+
 Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& spec,
                                             const DriverContext& context) {
   if (spec.driver.empty()) {

@@ -33,4 +33,11 @@ using DriverList = std::span<const DriverType* const>;
 [[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& spec,
                                                           const DriverContext& context);
 
+/// The same for who looks for VMs: `spec` has no name, its parameters are DriverType::discovery_params().
+[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec);
+
+/// Whether the network is needed for what `spec` says; not where something is wrong with it.
+[[nodiscard]] bool vm_needs_network(DriverList drivers, const VmSpec& spec);
+[[nodiscard]] bool discovery_needs_network(DriverList drivers, const VmSpec& spec);
+
 } // namespace vmemfs

@@ -47,8 +47,16 @@ public:
   /// available. May look for VMs, but opens none and connects to no monitor.
   [[nodiscard]] virtual std::vector<HostCheck> checks() const { return {}; }
 
-  /// Finds the VMs of this host by itself; null where the user has to name them.
-  [[nodiscard]] virtual std::unique_ptr<Discovery> discovery() const { return nullptr; }
+  /// Finds VMs by itself; null where the user has to name them. By discovery_params(), none of which is
+  /// required: without any, all VMs of this host.
+  [[nodiscard]] virtual std::unique_ptr<Discovery> discovery(const Params& /*params*/) const {
+    return nullptr;
+  }
+  [[nodiscard]] virtual std::span<const ParamSpec> discovery_params() const { return {}; }
+
+  /// Whether these parameters, of a VM or of a discovery, lead over the network; a mount that needs none
+  /// has none.
+  [[nodiscard]] virtual bool needs_network(const Params& /*params*/) const { return false; }
 
   [[nodiscard]] virtual Result<std::unique_ptr<Driver>> open(const Params& params,
                                                              const DriverContext& context) const = 0;

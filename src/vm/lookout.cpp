@@ -50,7 +50,7 @@ void Lookout::stop() {
 void Lookout::look() {
   const auto now = Clock::now();
   bool something_new = false;
-  for (const Source& source : sources_) {
+  for (std::size_t source = 0; source < sources_.size(); ++source) {
     something_new = take_in(source, now) || something_new;
   }
   check_wanted(now, something_new);
@@ -59,10 +59,10 @@ void Lookout::look() {
 }
 
 /// Brings the list up to date; true where a VM is there that was not.
-bool Lookout::take_in(const Source& source, Clock::time_point now) {
-  auto vms = source.discovery->look();
+bool Lookout::take_in(std::size_t source, Clock::time_point now) {
+  auto vms = sources_[source].discovery->look();
   const std::scoped_lock lock{mutex_};
-  std::string& last_error = look_errors_[source.driver];
+  std::string& last_error = look_errors_[source];
   if (!vms) {
     if (std::string message = vms.error().message(); message != last_error) {
       log::warning("can't look for VMs: {}", message);
@@ -74,19 +74,18 @@ bool Lookout::take_in(const Source& source, Clock::time_point now) {
   bool something_new = false;
   std::set<Key> here;
   for (FoundVm& vm : *vms) {
-    const Key key{source.driver, vm.key};
+    const Key key{source, vm.key};
     here.insert(key);
     if (!found_.contains(key)) {
-      Refusal refusal{vm.name, source.driver, vm.number, {}};
+      Refusal refusal{vm.name, sources_[source].driver, vm.number, {}};
       found_.emplace(
           key,
           Found{.vm = std::move(vm), .since = now, .order = next_order_++, .refusal = std::move(refusal)});
       something_new = true;
     }
   }
-  std::erase_if(found_, [&](const auto& entry) {
-    return entry.first.first == source.driver && !here.contains(entry.first);
-  });
+  std::erase_if(
+      found_, [&](const auto& entry) { return entry.first.first == source && !here.contains(entry.first); });
   return something_new;
 }
 
@@ -111,7 +110,12 @@ void Lookout::try_due(Clock::time_point now) {
   {
     const std::scoped_lock lock{mutex_};
     for (auto& [key, found] : found_) {
-      if (!found.trying && !found.settled && found.patience.next <= now) {
+      if (found.trying || found.settled || found.patience.next > now) {
+        continue;
+      }
+      const Others others = others_with(key, found, now);
+      found.settled = others == Others::have_it;
+      if (others == Others::none) {
         found.trying = true;
         due_found.push_back(key);
       }
@@ -138,10 +142,29 @@ void Lookout::try_due(Clock::time_point now) {
 }
 
 /// With mutex_ held.
+Lookout::Others Lookout::others_with(const Key& key, const Found& found, Clock::time_point now) const {
+  bool may_come = false;
+  for (std::size_t better = 0; better < key.first; ++better) {
+    const auto other = found_.find({better, found.vm.key});
+    if (other == found_.end()) {
+      may_come =
+          may_come || (sources_[better].driver == found.vm.manager && now - found.since < pace_.for_better);
+      continue;
+    }
+    if (other->second.settled) {
+      return Others::have_it;
+    }
+    may_come = may_come || now - other->second.since < pace_.for_better;
+  }
+  return may_come ? Others::may_take_it : Others::none;
+}
+
+/// With mutex_ held. The same VM, found by another driver, is no namesake.
 NameClaim Lookout::claim_of(const Found& found) const {
   const auto base = [](const FoundVm& vm) { return vm_base_name(vm.name, vm.uuid, vm.number); };
   const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
-    return entry.second.order < found.order && base(entry.second.vm) == base(found.vm);
+    const Found& other = entry.second;
+    return other.order < found.order && other.vm.key != found.vm.key && base(other.vm) == base(found.vm);
   });
   return older ? NameClaim::with_number : NameClaim::bare;
 }
@@ -158,7 +181,7 @@ void Lookout::try_found(const Key& key) {
     vm = found->second.vm;
     claim = claim_of(found->second);
   }
-  const auto attached = attacher_.attach_found(key.first, vm, claim);
+  const auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim);
   std::optional<Refusal> news;
   {
     const std::scoped_lock lock{mutex_};

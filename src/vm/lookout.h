@@ -56,11 +56,14 @@ public:
     Clock::duration longest_wait_wanted = std::chrono::seconds{10};
     /// A failure is told once it has lasted so long; one for want of rights at once.
     Clock::duration quiet = std::chrono::seconds{3};
+    /// So long a VM is left to a driver that does more with it; then another one may have it.
+    Clock::duration for_better = std::chrono::seconds{3};
   };
 
   /// Told once for each new reason; on any thread, one of several at a time.
   using Tell = std::function<void(const Refusal&)>;
 
+  /// `sources` in the order of preference: where several find the same VM (FoundVm::key), the first has it.
   /// `attacher` must outlive the lookout. Nothing is done before start().
   Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher, Tell tell, Pace pace);
   ~Lookout(); ///< as stop()
@@ -103,15 +106,18 @@ private:
     Refusal refusal{};
     std::string told{};
   };
-  using Key = std::pair<std::string, std::string>; ///< driver, FoundVm::key
+  using Key = std::pair<std::size_t, std::string>; ///< index of the source, FoundVm::key
   /// Does something when the last copy goes: when all jobs that hold one are done.
   using Afterwards = std::shared_ptr<void>;
 
   void look();
-  [[nodiscard]] bool take_in(const Source& source, Clock::time_point now);
+  [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now);
   void check_wanted(Clock::time_point now, bool something_new);
   void try_due(Clock::time_point now);
   void try_found(const Key& key);
+  /// What another driver has to do with a VM that was found by one.
+  enum class Others : unsigned char { none, may_take_it, have_it };
+  [[nodiscard]] Others others_with(const Key& key, const Found& found, Clock::time_point now) const;
   [[nodiscard]] NameClaim claim_of(const Found& found) const;
   void try_wanted(std::size_t index);
   template <typename Entry> [[nodiscard]] std::optional<Refusal>
@@ -126,7 +132,7 @@ private:
   std::map<Key, Found> found_;
   std::uint64_t next_order_ = 0;
   std::vector<Wanted> wanted_;
-  std::map<std::string, std::string> look_errors_; ///< by driver; each is told once
+  std::map<std::size_t, std::string> look_errors_; ///< by source; each is told once
   bool first_look_done_ = false;
   std::condition_variable first_look_;
 

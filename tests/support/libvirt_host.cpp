@@ -46,6 +46,12 @@ unsigned free_port() {
   return ntohs(address.sin_port);
 }
 
+/// Different in each process and for each host in it.
+std::string made_up_uuid() {
+  static int count = 0;
+  return fmt::format("{:08x}-{:04x}-4000-8000-0123456789ab", ::getpid(), ++count);
+}
+
 } // namespace
 
 std::string why_no_libvirt() {
@@ -60,7 +66,7 @@ std::string why_no_libvirt() {
   return {};
 }
 
-LibvirtHost::LibvirtHost(bool tcp) : port_{tcp ? free_port() : 0} {
+LibvirtHost::LibvirtHost(bool tcp) : port_{tcp ? free_port() : 0}, migration_port_{free_port()} {
   for (const auto& [own, real] : kDirectories) {
     std::filesystem::create_directories(dir_ / own);
     std::filesystem::create_directories(real);
@@ -71,6 +77,7 @@ LibvirtHost::LibvirtHost(bool tcp) : port_{tcp ? free_port() : 0} {
   std::string conf = fmt::format("unix_sock_dir = \"{}\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n"
                                  "listen_tls = 0\nauth_tcp = \"none\"\nlog_outputs = \"3:file:{}\"\n",
                                  dir_ / "sockets", dir_ / "libvirtd.log");
+  conf += fmt::format("host_uuid = \"{}\"\n", made_up_uuid()); // domains migrate only to other hosts
   if (tcp) {
     conf += fmt::format("listen_tcp = 1\nlisten_addr = \"127.0.0.1\"\ntcp_port = \"{}\"\n", port_);
   }
@@ -138,25 +145,24 @@ std::string LibvirtHost::virsh(const std::vector<std::string>& args) const {
   return result.text;
 }
 
-std::string LibvirtHost::xml(const DomainOptions& options) const {
+std::string LibvirtHost::xml(const DomainOptions& options, std::string files) const {
+  files = files.empty() ? options.name : files;
   const std::string kernel =
-      options.kernel ? fmt::format("<kernel>{}</kernel><cmdline>fill={} idle</cmdline>", VMEMFS_TINY_GUEST,
-                                   options.fill)
-                     : "";
-  const std::string monitor =
-      options.monitor_for_test
-          ? fmt::format("<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "
-                        "value='unix:{},server=on,wait=off'/></qemu:commandline>",
-                        dir_ / (options.name + ".qmp"))
+      options.kernel
+          ? fmt::format("<kernel>{}</kernel><cmdline>fill={} idle</cmdline>", VMEMFS_TINY_GUEST, options.fill)
           : "";
+  const std::string monitor = options.monitor_for_test
+                                  ? fmt::format("<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "
+                                                "value='unix:{},server=on,wait=off'/></qemu:commandline>",
+                                                dir_ / (files + ".qmp"))
+                                  : "";
   return fmt::format(R"(<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
 <name>{}</name>{}<memory unit='MiB'>{}</memory><vcpu>2</vcpu>
 <os><type arch='x86_64' machine='{}'>hvm</type>{}</os><features><acpi/></features><cpu mode='maximum'/>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/>
 <memballoon model='none'/><serial type='file'><source path='{}'/></serial>{}</devices>{}</domain>)",
-                     options.name,
-                     options.uuid.empty() ? "" : fmt::format("<uuid>{}</uuid>", options.uuid),
-                     options.memory_mib, options.machine, kernel, dir_ / (options.name + ".serial"),
+                     options.name, options.uuid.empty() ? "" : fmt::format("<uuid>{}</uuid>", options.uuid),
+                     options.memory_mib, options.machine, kernel, dir_ / (files + ".serial"),
                      options.more_devices, monitor);
 }
 
@@ -167,9 +173,8 @@ void LibvirtHost::create(const DomainOptions& options) {
     std::filesystem::remove(dir_ / (options.name + left));
   }
   virsh({"create", file});
-  if (options.kernel && !eventually([&] {
-        return serial(options.name).find("vmemfs-guest ready") != std::string::npos;
-      })) {
+  if (options.kernel &&
+      !eventually([&] { return serial(options.name).find("vmemfs-guest ready") != std::string::npos; })) {
     throw std::runtime_error{"the guest does not come up: " + serial(options.name)};
   }
 }

@@ -17,12 +17,12 @@ namespace vmemfs::test {
 
 struct DomainOptions {
   std::string name = "web01";
-  std::string uuid = {};        ///< empty: libvirt makes one up
+  std::string uuid = {}; ///< empty: libvirt makes one up
   std::string machine = "pc";
   unsigned memory_mib = 64;
-  bool kernel = true;           ///< boot the tiny guest; else firmware alone
-  std::string fill = "page";    ///< see guests/tiny
-  bool monitor_for_test = true; ///< a second QMP socket, which monitor() holds
+  bool kernel = true;            ///< boot the tiny guest; else firmware alone
+  std::string fill = "page";     ///< see guests/tiny
+  bool monitor_for_test = true;  ///< a second QMP socket, which monitor() holds
   std::string more_devices = {}; ///< XML
 };
 
@@ -43,6 +43,7 @@ public:
   [[nodiscard]] std::string uri() const;     ///< by its socket
   [[nodiscard]] std::string tcp_uri() const; ///< as a host far away is reached
   [[nodiscard]] unsigned tcp_port() const { return port_; }
+  [[nodiscard]] unsigned migration_port() const { return migration_port_; } ///< a free one
   [[nodiscard]] const TempDir& dir() const { return dir_; }
 
   /// SIGKILL; domains go on.
@@ -57,7 +58,8 @@ public:
 
   /// Starts a domain that is gone for good when it ends. The tiny guest is up when this returns.
   void create(const DomainOptions& options = {});
-  [[nodiscard]] std::string xml(const DomainOptions& options) const;
+  /// `files`: what the files of the domain are called after; empty: its name.
+  [[nodiscard]] std::string xml(const DomainOptions& options, std::string files = {}) const;
   [[nodiscard]] pid_t pid_of(const std::string& domain) const; ///< by libvirt's run-time state; 0: none
   [[nodiscard]] std::string state_of(const std::string& domain) const; ///< as virsh domstate; empty: none
   [[nodiscard]] TestMonitor monitor(const std::string& domain) const;
@@ -66,6 +68,7 @@ public:
 private:
   TempDir dir_;
   unsigned port_ = 0;
+  unsigned migration_port_ = 0;
   std::unique_ptr<ChildProcess> daemon_;
 };
 

@@ -22,9 +22,9 @@ using testing::IsEmpty;
 /// The hypervisor: which VMs there are, and how they can be opened.
 class Host {
 public:
-  void start(const std::string& key, const std::string& name) {
+  void start(const std::string& key, const std::string& name, const std::string& manager = {}) {
     const std::scoped_lock lock{mutex_};
-    vms_.push_back({.key = key, .name = name, .uuid = {}, .number = key, .params = key});
+    vms_.push_back({.key = key, .name = name, .uuid = {}, .number = key, .params = key, .manager = manager});
   }
   void end(const std::string& key) {
     const std::scoped_lock lock{mutex_};
@@ -92,12 +92,14 @@ class LookoutTest : public testing::Test {
 protected:
   void begin(std::vector<VmSpec> wanted = {}) {
     std::vector<Lookout::Source> sources;
+    sources.push_back({"better", std::make_unique<HostDiscovery>(better_)});
     sources.push_back({"fake", std::make_unique<HostDiscovery>(host_)});
     const Lookout::Pace pace{.look = milliseconds{5},
                              .young = milliseconds{50},
                              .longest_wait = milliseconds{100},
                              .longest_wait_wanted = milliseconds{50},
-                             .quiet = milliseconds{20}};
+                             .quiet = milliseconds{20},
+                             .for_better = milliseconds{300}};
     lookout_ = std::make_unique<Lookout>(
         std::move(sources), std::move(wanted), attacher_,
         [this](const Refusal& refusal) {
@@ -125,11 +127,14 @@ protected:
   }
 
   Host host_;
+  Host better_; ///< what a preferred driver sees of the same host
   CacheBudget budget_{0};
   Worker worker_;
   VmRegistry vms_{{.notifier = worker_, .jobs = worker_, .ahead = worker_, .cache_budget = budget_}};
   VmOptionsTable options_;
-  Attacher attacher_{[this](const VmSpec& spec) { return host_.open(spec); }, vms_, options_};
+  Attacher attacher_{
+      [this](const VmSpec& spec) { return spec.driver == "better" ? better_.open(spec) : host_.open(spec); },
+      vms_, options_};
   std::mutex told_mutex_;
   std::vector<std::string> told_;
   std::unique_ptr<Lookout> lookout_;
@@ -262,6 +267,45 @@ TEST_F(LookoutTest, AVmAttachedByHandIsNotFoundASecondTime) {
   begin();
   EXPECT_THAT(names(), ElementsAre("mine"));
   EXPECT_EQ(host_.opened, 1);
+}
+
+TEST_F(LookoutTest, WhatSeveralDriversFindIsOneVmOfThePreferred) {
+  host_.start("1", "a");
+  better_.start("1", "a");
+  begin();
+  EXPECT_THAT(names(), ElementsAre("a"));
+  std::this_thread::sleep_for(milliseconds{400});
+  EXPECT_THAT(names(), ElementsAre("a"));
+  EXPECT_EQ(better_.opened, 1);
+  EXPECT_EQ(host_.opened, 0);
+  EXPECT_THAT(lookout_->refused(), IsEmpty());
+}
+
+TEST_F(LookoutTest, AVmIsLeftToItsManagerForAWhileOnly) {
+  begin();
+  host_.start("1", "a", "better");
+  std::this_thread::sleep_for(milliseconds{50});
+  EXPECT_THAT(names(), IsEmpty());
+  better_.start("1", "a");
+  EXPECT_TRUE(come_to_be({"a"}));
+  EXPECT_EQ(host_.opened, 0);
+  host_.start("2", "b", "better"); // which does not find it
+  host_.start("3", "c", "nobody"); // who is not there to find it
+  EXPECT_TRUE(come_to_be({"a", "c"}));
+  EXPECT_TRUE(come_to_be({"a", "b", "c"}));
+}
+
+TEST_F(LookoutTest, WhatThePreferredDriverCantOpenAnotherMay) {
+  host_.start("1", "a");
+  better_.start("1", "a");
+  better_.refuse("1", ErrorKind::source_failed);
+  begin();
+  EXPECT_TRUE(come_to_be({"a"}));
+  EXPECT_GE(better_.opened, 2);
+  EXPECT_EQ(host_.opened, 1);
+  better_.allow("1");
+  EXPECT_TRUE(eventually([&] { return lookout_->refused().empty(); }));
+  EXPECT_THAT(names(), ElementsAre("a"));
 }
 
 } // namespace

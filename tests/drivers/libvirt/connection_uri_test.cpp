@@ -6,16 +6,17 @@ namespace vmemfs::libvirt {
 namespace {
 
 TEST(ConnectionUri, WhatIsLocalAndWhatIsNot) {
-  for (const char* const text : {"qemu:///system", "qemu:///session", "qemu+unix:///system",
-                                 "qemu+unix:///system?socket=/run/x", "xen:///system", "test:///default",
-                                 "qemu:/system"}) {
+  for (const char* const text :
+       {"qemu:///system", "qemu:///session", "qemu+unix:///system", "qemu+unix:///system?socket=/run/x",
+        "xen:///system", "test:///default", "qemu:/system"}) {
     const auto uri = parse_uri(text);
     ASSERT_TRUE(uri) << text;
     EXPECT_TRUE(uri->local()) << text;
   }
-  for (const char* const text : {"qemu+ssh://host/system", "qemu+ssh://root@host:22/system", "qemu://host/system",
-                                 "qemu+tcp://127.0.0.1:16509/system", "qemu+tcp:///system",
-                                 "qemu+ext:///system?command=nc", "qemu+tcp://[::1]:1/system"}) {
+  for (const char* const text :
+       {"qemu+ssh://host/system", "qemu+ssh://root@host:22/system", "qemu://host/system",
+        "qemu+tcp://127.0.0.1:16509/system", "qemu+tcp:///system", "qemu+ext:///system?command=nc",
+        "qemu+tcp://[::1]:1/system"}) {
     const auto uri = parse_uri(text);
     ASSERT_TRUE(uri) << text;
     EXPECT_FALSE(uri->local()) << text;

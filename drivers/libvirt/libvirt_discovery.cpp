@@ -1,0 +1,76 @@
+#include "drivers/libvirt/libvirt_discovery.h"
+
+#include "drivers/libvirt/domain.h"
+#include "drivers/libvirt/domain_process.h"
+
+#include <fmt/format.h>
+
+namespace vmemfs::libvirt {
+namespace {
+
+/// So that what is there at the start is found at the first look.
+constexpr std::chrono::seconds kForFirstLook{2};
+
+/// As params.h has it.
+std::string quoted(std::string_view value) {
+  std::string text{"\""};
+  for (const char c : value) {
+    text += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+  }
+  return text + '"';
+}
+
+} // namespace
+
+void LibvirtDiscovery::connect() {
+  const std::string uri = params_.has("uri") ? params_.text("uri") : uri_of_this_host();
+  if (!uri.empty()) {
+    connection_ = Connection::to(uri);
+    static_cast<void>(connection_->wait_for_link(kForFirstLook));
+  }
+}
+
+Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
+  if (connection_ == nullptr) {
+    connect();
+  }
+  std::vector<FoundVm> found;
+  std::map<RunId, std::string> keys;
+  for (const DomainRun& run : connection_ != nullptr ? connection_->domains() : std::vector<DomainRun>{}) {
+    const RunId id{run.uuid, run.id};
+    const auto known = keys_.find(id);
+    std::string key = known != keys_.end() ? known->second : key_of(run);
+    keys.emplace(id, key);
+    found.push_back({.key = std::move(key),
+                     .name = params_.flag("host") ? name_with_host(*connection_, run) : run.name,
+                     .uuid = run.uuid,
+                     .number = fmt::format("{}", run.id),
+                     .params = params_of(run)});
+  }
+  keys_ = std::move(keys);
+  return found;
+}
+
+/// Other drivers know processes only.
+std::string LibvirtDiscovery::key_of(const DomainRun& run) const {
+  const auto place = connection_->place();
+  if (place && place->local() && place->driver == "qemu") {
+    if (const auto process = find_domain_process(*place, run)) {
+      return process_key(*process);
+    }
+  }
+  return run_key(*connection_, run);
+}
+
+std::string LibvirtDiscovery::params_of(const DomainRun& run) const {
+  std::string text = fmt::format("uri={},domain={}", quoted(connection_->uri()), run.uuid);
+  for (const char* const flag : {"passthrough", "host"}) {
+    text += params_.flag(flag) ? fmt::format(",{}=on", flag) : "";
+  }
+  if (params_.has("memory")) {
+    text += fmt::format(",memory={}", params_.text("memory"));
+  }
+  return text;
+}
+
+} // namespace vmemfs::libvirt

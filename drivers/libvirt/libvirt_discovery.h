@@ -1,0 +1,36 @@
+// Finds the domains of a connection: the list is kept by libvirt's events, looking at it asks nobody.
+#pragma once
+
+#include "driver/discovery.h"
+#include "driver/params.h"
+#include "drivers/libvirt/connection.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace vmemfs::libvirt {
+
+/// Not thread-safe.
+class LibvirtDiscovery final : public Discovery {
+public:
+  /// Without `uri`: the QEMUs of this host, as soon as a daemon listens; none is started. Connects with the
+  /// first look, which waits a moment for that.
+  explicit LibvirtDiscovery(Params params) : params_{std::move(params)} {}
+
+  Result<std::vector<FoundVm>> look() override;
+
+private:
+  using RunId = std::pair<std::string, int>; ///< uuid and id
+
+  void connect();
+  [[nodiscard]] std::string key_of(const DomainRun& run) const;
+  [[nodiscard]] std::string params_of(const DomainRun& run) const;
+
+  const Params params_;
+  std::shared_ptr<Connection> connection_; ///< null while nobody listens
+  std::map<RunId, std::string> keys_;      ///< of all that ran at the last look
+};
+
+} // namespace vmemfs::libvirt

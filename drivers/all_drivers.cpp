@@ -37,8 +37,7 @@ std::span<const DriverType* const> all_drivers() {
 #ifdef VMEMFS_WITH_XEN
       &xen_driver_type(),
 #endif
-      &dump_driver_type(),
-      &fake_driver_type(),
+      &dump_driver_type(),    &fake_driver_type(),
   };
   return kDrivers;
 }

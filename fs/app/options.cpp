@@ -111,9 +111,10 @@ void define_mount_options(CLI::App& app, MountWords& words) {
       ->allow_extra_args(false);
   add_flag(app, words, "-f,--foreground", "foreground", true, help_of("foreground"));
   add_flag(app, words, "-d,--debug", "debug", true, help_of("debug"));
-  app.add_option("--discover", words.discoveries,
-                 "look for VMs with this driver, and with no others but those that are given so; where several "
-                 "find the same VM the first has it; repeatable")
+  app.add_option(
+         "--discover", words.discoveries,
+         "look for VMs with this driver, and with no others but those that are given so; where several "
+         "find the same VM the first has it; repeatable")
       ->option_text("DRIVER[:KEY=VALUE,...]")
       ->allow_extra_args(false);
   add_flag(app, words, "--no-discover", "discover", false, "only the VMs that are named, none that is found");

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace vmemfs {
 namespace {
@@ -18,14 +19,20 @@ constexpr std::size_t kLongestReason = 2000;
 
 std::vector<ListedVm> listed_vms(const std::vector<Sighting>& sightings, const VmRegistry& vms) {
   std::vector<ListedVm> listed;
+  std::set<std::shared_ptr<Vm>> attached; // several drivers may have seen the same VM
   for (const Sighting& sighting : sightings) {
+    const auto here = vms.find_key(sighting.vm.key);
+    if (here != nullptr && !attached.insert(here).second) {
+      continue;
+    }
     ListedVm vm{.directory = {},
                 .name = sighting.vm.name,
                 .uuid = sighting.vm.uuid,
                 .driver = sighting.driver,
                 .number = sighting.vm.number,
                 .reason = sighting.reason};
-    if (const auto here = vms.find_key(sighting.driver, sighting.vm.key)) {
+    if (here != nullptr) {
+      vm.driver = here->driver().identity().driver;
       vm.directory = here->name();
       vm.name = here->driver().identity().name;
       vm.uuid = here->driver().identity().uuid;

@@ -275,7 +275,8 @@ std::vector<Sighting> Lookout::sightings() const {
   const std::scoped_lock lock{mutex_};
   std::vector<std::pair<std::uint64_t, Sighting>> in_order;
   for (const auto& [key, found] : found_) {
-    in_order.push_back({found.order, {key.first, found.vm, found.settled ? "" : found.refusal.reason}});
+    in_order.push_back(
+        {found.order, {sources_[key.first].driver, found.vm, found.settled ? "" : found.refusal.reason}});
   }
   std::ranges::sort(in_order, {}, &std::pair<std::uint64_t, Sighting>::first);
   std::vector<Sighting> sightings;

@@ -4,16 +4,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <limits>
 #include <optional>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <thread>
-#include <time.h>
-#include <unistd.h>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -150,36 +147,6 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
   }
 }
 
-/// Since it was started; both count from boot on.
-std::chrono::duration<double> age_of(const Process& process) {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  const auto ticks = static_cast<double>(process.start_time()) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  return std::chrono::duration<double>{static_cast<double>(now.tv_sec) +
-                                       static_cast<double>(now.tv_nsec) / 1e9 - ticks};
-}
-
-bool has_all_monitors(const FoundQemu& qemu) {
-  const pid_t pid = qemu.process->pid();
-  return std::ranges::all_of(qemu.command_line.qmp, [pid](const MonitorSocket& socket) {
-    const auto path = find_monitor_path(socket, pid);
-    return path && is_listened_on(*path, pid);
-  });
-}
-
-/// A QEMU that is just starting has memory before it has its monitors. Who attaches then would do without
-/// for good, so a while is waited for those that its command line promises.
-void wait_for_monitors(const FoundQemu& qemu) {
-  constexpr std::chrono::seconds kStarting{10};
-  constexpr std::chrono::seconds kPatience{2};
-  constexpr std::chrono::milliseconds kBetweenTries{5};
-  const auto limit = std::chrono::steady_clock::now() + kPatience;
-  while (!has_all_monitors(qemu) && qemu.process->alive() && age_of(*qemu.process) < kStarting &&
-         std::chrono::steady_clock::now() < limit) {
-    std::this_thread::sleep_for(kBetweenTries);
-  }
-}
-
 } // namespace
 
 Result<FoundQemu> find_qemu(const Params& params) {
@@ -198,9 +165,6 @@ Result<FoundQemu> find_qemu(const Params& params) {
     return tl::unexpected{line.error()};
   }
   qemu.command_line = std::move(*line);
-  if (!params.has("qmp")) {
-    wait_for_monitors(qemu);
-  }
   find_monitors(params, qemu);
   if (!qemu.process->alive()) {
     return fail(ErrorKind::vm_gone, "qemu", fmt::format("QEMU (pid {}) has ended", *pid));

@@ -84,24 +84,6 @@ Result<std::string> path_of_fd(int fd, const std::string& process) {
               fmt::format("the monitor on descriptor {} of that QEMU has no path to connect to", fd));
 }
 
-/// Is one of the sockets with this path such a one?
-template <typename Predicate>
-bool has_socket(const std::string& path, const std::string& process, Predicate is_such) {
-  std::ifstream table{process + "/net/unix"};
-  for (std::string line; std::getline(table, line);) {
-    const auto socket = parse_socket_line(line);
-    if (!socket || socket->path.empty() || !is_such(*socket)) {
-      continue;
-    }
-    // What is accepted has the name that the listener was bound to: perhaps a relative one.
-    if (socket->path.starts_with('/') ? path.ends_with(socket->path)
-                                      : path.ends_with(fmt::format("/{}", socket->path))) {
-      return true;
-    }
-  }
-  return false;
-}
-
 bool is_same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
@@ -145,13 +127,20 @@ Result<std::string> find_monitor_path(const MonitorSocket& socket, pid_t qemu, c
 }
 
 bool has_client(const std::string& path, pid_t qemu, const std::string& proc) {
-  return has_socket(path, fmt::format("{}/{}", proc, qemu),
-                    [](const SocketLine& socket) { return socket.state == kConnected; });
-}
-
-bool is_listened_on(const std::string& path, pid_t qemu, const std::string& proc) {
-  return has_socket(path, fmt::format("{}/{}", proc, qemu),
-                    [](const SocketLine& socket) { return (socket.flags & kAcceptsConnections) != 0; });
+  std::ifstream table{fmt::format("{}/{}/net/unix", proc, qemu)};
+  for (std::string line; std::getline(table, line);) {
+    const auto socket = parse_socket_line(line);
+    if (!socket || socket->state != kConnected) {
+      continue;
+    }
+    // What is accepted has the name that the listener was bound to: perhaps a relative one.
+    const bool whole = socket->path.starts_with('/') ? path.ends_with(socket->path)
+                                                     : path.ends_with(fmt::format("/{}", socket->path));
+    if (whole) {
+      return true;
+    }
+  }
+  return false;
 }
 
 } // namespace vmemfs::qemu

@@ -28,7 +28,4 @@ struct MonitorSocket {
 /// also where that can't be told. A QEMU's monitor serves one client at a time.
 [[nodiscard]] bool has_client(const std::string& path, pid_t qemu, const std::string& proc = "/proc");
 
-/// Whether the socket at `path` takes connections: a QEMU that is just starting makes the file first.
-[[nodiscard]] bool is_listened_on(const std::string& path, pid_t qemu, const std::string& proc = "/proc");
-
 } // namespace vmemfs::qemu

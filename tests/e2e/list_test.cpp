@@ -158,7 +158,8 @@ TEST_F(DiscoveryTools, CheckTellsWhatWasNotCompiledInFromWhatIsNotThere) {
     const bool compiled_in = vmemfs({"drivers", driver}).code == 0;
     const std::string line = line_of(checked.text, "driver " + driver + " ");
     EXPECT_EQ(line.find("not compiled in") == std::string::npos, compiled_in) << line;
-    EXPECT_THAT(line, ContainsRegex(compiled_in ? "^(yes|no) " : "^no .*it takes a vmemfs that was built with"));
+    EXPECT_THAT(line,
+                ContainsRegex(compiled_in ? "^(yes|no) " : "^no .*it takes a vmemfs that was built with"));
   }
 }
 

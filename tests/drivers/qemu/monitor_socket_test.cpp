@@ -8,8 +8,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <string>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 namespace vmemfs::qemu {
@@ -69,20 +67,6 @@ TEST_F(FindMonitorPath, OtherMountNamespace) {
   const UniqueFd socket = listen_at(directory_ / "proc/77/root/run/vmemfs-test-qmp");
   EXPECT_EQ(find_monitor_path({"/run/vmemfs-test-qmp", std::nullopt}, 77, directory_ / "proc"),
             directory_ / "proc/77/root/run/vmemfs-test-qmp");
-}
-
-TEST_F(FindMonitorPath, ASocketIsThereBeforeItIsListenedOn) {
-  const UniqueFd bound{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string path = directory_ / "qmp";
-  path.copy(address.sun_path, path.size());
-  ASSERT_EQ(::bind(bound.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-  EXPECT_EQ(find(path), path);
-  EXPECT_FALSE(is_listened_on(path, ::getpid()));
-  ASSERT_EQ(::listen(bound.get(), 1), 0);
-  EXPECT_TRUE(is_listened_on(path, ::getpid()));
-  EXPECT_FALSE(is_listened_on(directory_ / "other", ::getpid()));
 }
 
 TEST_F(FindMonitorPath, HostileSocketTable) {

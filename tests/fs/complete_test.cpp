@@ -25,8 +25,8 @@ TEST(Complete, SubcommandsAndOptions) {
 }
 
 TEST(Complete, DriversAndTheirParametersAsDeclared) {
-  EXPECT_THAT(offered({"drivers", ""}), ElementsAre("qemu", "dump", "fake"));
-  EXPECT_THAT(offered({"--vm", ""}), ElementsAre("qemu:", "dump:", "fake:"));
+  EXPECT_THAT(offered({"drivers", ""}), testing::IsSupersetOf({"qemu", "dump", "fake"}));
+  EXPECT_THAT(offered({"--vm", ""}), testing::IsSupersetOf({"qemu:", "dump:", "fake:"}));
   EXPECT_THAT(offered({"--vm", "web01=f"}), ElementsAre("web01=fake:"));
   EXPECT_THAT(
       offered({"--vm", "web01=dump:"}),

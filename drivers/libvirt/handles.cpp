@@ -30,11 +30,13 @@ ErrorKind kind_of(int code) {
 } // namespace
 
 Link own(virConnectPtr connection) {
-  return {connection, [](virConnectPtr open) { virConnectClose(open); }};
+  return connection != nullptr ? Link{connection, [](virConnectPtr open) { virConnectClose(open); }}
+                               : nullptr;
 }
 
 DomainHandle own(virDomainPtr domain) {
-  return {domain, [](virDomainPtr handle) { virDomainFree(handle); }};
+  return domain != nullptr ? DomainHandle{domain, [](virDomainPtr handle) { virDomainFree(handle); }}
+                           : nullptr;
 }
 
 std::string taken(char* text) {

@@ -17,6 +17,7 @@ using Link = std::shared_ptr<virConnect>;
 /// Keeps its connection open.
 using DomainHandle = std::shared_ptr<virDomain>;
 
+/// Null stays null, and leaves the error of the call that gave it.
 [[nodiscard]] Link own(virConnectPtr connection);
 [[nodiscard]] DomainHandle own(virDomainPtr domain);
 

@@ -21,11 +21,20 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, std::shared_ptr<Remot
     : domain_{std::move(domain)}, map_{std::move(map)}, passthrough_{passthrough},
       why_remote_{std::move(why_remote)}, worker_{context.worker},
       identity_{domain_->identity(run_key(domain_->connection(), domain_->run()))},
+      lease_{std::make_shared<Lease>()},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainNews news) {
         if (news == DomainNews::memory_changed) {
           refresh_later();
         }
-      })} {}
+      })} {
+  lease_->driver = this;
+}
+
+RemoteDomain::~RemoteDomain() {
+  devices_ = {};
+  const std::scoped_lock lock{lease_->mutex};
+  lease_->driver = nullptr;
+}
 
 Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::unique_ptr<Domain> domain, bool passthrough,
                                                            std::string why_remote,
@@ -71,9 +80,9 @@ void RemoteDomain::follow_layout(bool missed) {
 }
 
 void RemoteDomain::refresh_later() {
-  worker_.post([weak = std::weak_ptr{map_}] {
-    const auto map = weak.lock();
-    const auto refreshed = map != nullptr ? map->refresh() : Result<bool>{false};
+  worker_.post([lease = lease_] {
+    const std::scoped_lock lock{lease->mutex};
+    const auto refreshed = lease->driver != nullptr ? lease->driver->refresh() : Result<void>{};
     if (!refreshed) {
       log::warning("reading the memory layout anew: {}", refreshed.error().message());
     }

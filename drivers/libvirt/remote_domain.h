@@ -11,6 +11,7 @@
 #include "util/rate_limit.h"
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ public:
   /// `why_remote`: why its process is out of reach, in words.
   static Result<std::unique_ptr<RemoteDomain>> attach(std::unique_ptr<Domain> domain, bool passthrough,
                                                       std::string why_remote, const DriverContext& context);
+
+  RemoteDomain(const RemoteDomain&) = delete;
+  RemoteDomain& operator=(const RemoteDomain&) = delete;
+  ~RemoteDomain() override;
 
   const VmIdentity& identity() const override { return identity_; }
   std::uint32_t vcpu_count() const override { return map_->vcpus(); }
@@ -43,6 +48,12 @@ private:
 
   void refresh_later();
 
+  /// What jobs on other threads hold on to; `driver` is null once it has ended.
+  struct Lease {
+    std::mutex mutex;
+    RemoteDomain* driver;
+  };
+
   const std::shared_ptr<Domain> domain_;
   const std::shared_ptr<RemoteMap> map_;
   const bool passthrough_;
@@ -54,6 +65,7 @@ private:
   MonitorRegisters registers_{*domain_};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking because somebody read a hole
   DomainListener listener_{*domain_};
+  std::shared_ptr<Lease> lease_;
   Connection::Subscription devices_; ///< last: its callback uses the rest
 };
 

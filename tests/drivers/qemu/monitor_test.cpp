@@ -1,5 +1,5 @@
-#include "drivers/qemu_text/hmp_registers.h"
 #include "drivers/qemu/monitor.h"
+#include "drivers/qemu_text/hmp_registers.h"
 #include "drivers/qemu_text/mtree.h"
 #include "tests/drivers/qemu/fake_monitor.h"
 #include "tests/drivers/qemu/qemu_child.h"

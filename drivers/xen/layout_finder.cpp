@@ -114,15 +114,18 @@ Result<Layout> LayoutFinder::by_size(const DomainInfo& info, const OnDemand& on_
   if (!end) {
     return tl::unexpected{end.error()};
   }
-  const std::uint64_t all = info.pages - std::min(info.pages, on_demand.in_stock) + on_demand.missing;
-  const std::uint64_t high = *end > k4Gib ? *end - k4Gib : 0;
   constexpr GfnRange kVgaHole{0xa0, 0xc0};
-  GfnRanges present;
-  if (kind_ == DomainKind::hvm) {
-    present = {{0, kVgaHole.begin},
-               {kVgaHole.end, std::min<std::uint64_t>(all - std::min(all, high), 0xf0000)}};
-  } else {
-    present = {{0, std::min<std::uint64_t>(all - std::min(all, high), 0xfc000)}};
+  const bool hvm = kind_ == DomainKind::hvm;
+  const std::uint64_t all =
+      info.pages - std::min(info.pages, on_demand.in_stock) + on_demand.missing + (hvm ? kVgaHole.size() : 0);
+  const std::uint64_t high = *end > k4Gib ? *end - k4Gib : 0;
+  // Memory is given in MiB; what there is beside that are the few pages of Xen's own.
+  constexpr std::uint64_t kMib = 256;
+  const std::uint64_t low =
+      std::min<std::uint64_t>((all - std::min(all, high)) / kMib * kMib, hvm ? 0xf0000 : 0xfc000);
+  GfnRanges present{{0, low}};
+  if (hvm && low > kVgaHole.end) {
+    present = {{0, kVgaHole.begin}, {kVgaHole.end, low}};
   }
   if (high > 0) {
     present.push_back({k4Gib, *end});

@@ -5,7 +5,6 @@
 #include "drivers/xen/pv_registers.h"
 #include "drivers/xen/resume_ticket.h"
 #include "util/log.h"
-#include "util/worker.h"
 
 #include <algorithm>
 #include <array>
@@ -13,16 +12,10 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 namespace vmemfs::xen {
 namespace {
-
-/// The background scan works so long at a time, and rests as long: half a CPU at most.
-constexpr std::chrono::milliseconds kScanAtATime{50};
-/// How soon a scan follows another where the domain's memory keeps changing.
-constexpr std::chrono::milliseconds kScanAgainAfter{500};
 
 Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the domain has ended"}; }
 
@@ -55,18 +48,15 @@ Error refused_write(int os_errno, DomainKind kind, Gpa gpa) {
 } // namespace
 
 XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& context)
-    : info_{std::move(info)}, access_{std::move(access)}, context_{context},
+    : info_{std::move(info)}, access_{std::move(access)},
       identity_{access_.news->store().name_of(info_.id), info_.uuid, std::string{kOrigin}, key_of(info_)},
-      finder_{access_.control.get(), access_.memory, access_.table.get(), info_.id, info_.kind},
-      pauses_{access_.control.get(), info_.id}, lease_{std::make_shared<Lease>()} {
-  lease_->driver = this;
-}
-
-XenDriver::~XenDriver() {
-  subscription_ = {};
-  const std::scoped_lock lock{lease_->mutex};
-  lease_->driver = nullptr;
-}
+      pauses_{access_.control.get(), info_.id},
+      layout_{access_.control.get(),
+              access_.memory,
+              access_.table.get(),
+              info_,
+              context.worker,
+              {.changed = [this] { emit(VmEvent::layout_changed); }, .failed = [this] { look_for_end(); }}} {}
 
 Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_ptr<DomainNews> news,
                                                  const DomainInfo& info) {
@@ -108,14 +98,10 @@ Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, co
     return tl::unexpected{access.error()};
   }
   std::unique_ptr<XenDriver> driver{new XenDriver{*info, std::move(*access), context}};
-  const std::uint64_t begun = ++driver->begun_;
-  auto layout = driver->finder_.find(ScanDegree::samples);
-  if (!layout) {
-    return tl::unexpected{layout.error()};
+  if (auto begun = driver->layout_.begin(); !begun) {
+    return tl::unexpected{std::move(begun.error())};
   }
-  driver->publish(std::move(*layout), begun);
   driver->subscription_ = driver->access_.news->subscribe([raw = driver.get()] { raw->look_for_end(); });
-  driver->scan_later({});
   return driver;
 }
 
@@ -127,12 +113,6 @@ std::shared_ptr<const MemoryMap> XenDriver::memory_map() const {
   return {std::move(layout), map};
 }
 
-/// Populating a page takes it from a stock that the guest counts on.
-std::size_t XenDriver::allowance() const {
-  const auto [missing, in_stock] = finder_.on_demand();
-  return missing <= in_stock ? std::numeric_limits<std::size_t>::max() : in_stock / 2;
-}
-
 void XenDriver::read(std::span<ReadPiece> pieces) {
   thread_local const auto kBatch = std::make_unique<PageBatch>();
   if (gone_) {
@@ -140,10 +120,10 @@ void XenDriver::read(std::span<ReadPiece> pieces) {
     return;
   }
   const auto layout = layout_.load();
-  const BatchOutcome outcome = kBatch->read(
-      {*layout, access_.memory, access_.table.get(), on_demand_ ? &allowance_ : nullptr}, pieces);
+  const BatchOutcome outcome =
+      kBatch->read({*layout, access_.memory, access_.table.get(), layout_.allowance()}, pieces);
   if (outcome.refused) { // of a domain on its way out pages are refused as well
-    refused_ = true;
+    layout_.note_refused();
     look_for_end();
   }
   if (outcome.gone) {
@@ -172,7 +152,7 @@ WriteOutcome XenDriver::write_part(const Layout& layout, Gpa gpa, std::span<cons
     const Gpa here = gpa + outcome.done;
     const bool moved = access_.table != nullptr && access_.table->guest_frame(frames[i]) != Gfn{here}.value();
     if (errors[i] != 0 || moved) {
-      refused_ = true;
+      layout_.note_refused();
       outcome.failure = refused_write(moved ? ENOENT : errors[i], info_.kind, here);
       break;
     }
@@ -200,7 +180,7 @@ WriteOutcome XenDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
                 fmt::format("no memory that can be written at {:#x}", here.value())};
       break;
     }
-    if (on_demand_ && allowance() < kBatchPages) {
+    if (layout_.allowance() != nullptr && (*layout_.allowance())() < kBatchPages) {
       outcome.failure = Error{ErrorKind::busy, std::string{kOrigin},
                               "the domain's pages are populated on demand, and few are left for that"};
       break;
@@ -219,122 +199,21 @@ ReadCost XenDriver::read_cost() const {
   return {std::chrono::microseconds{40}, std::chrono::microseconds{2}};
 }
 
-// ---- the layout
-
-/// Nothing where something newer is there already.
-void XenDriver::publish(Layout layout, std::uint64_t begun) {
-  const std::scoped_lock lock{layout_mutex_};
-  if (begun <= published_begun_) {
-    return;
-  }
-  published_begun_ = begun;
-  const auto before = layout_.load();
-  const bool changed = before != nullptr && before->map != layout.map;
-  on_demand_ = finder_.on_demand().missing > 0;
-  layout_.store(std::make_shared<const Layout>(std::move(layout)));
-  if (changed) {
-    emit(VmEvent::layout_changed);
-  }
-}
-
 Result<void> XenDriver::refresh() {
   if (gone_) {
     return tl::unexpected{gone_error()};
   }
-  const std::uint64_t begun = ++begun_;
-  auto layout = finder_.find(ScanDegree::pages);
-  if (!layout) {
+  auto refreshed = layout_.refresh();
+  if (!refreshed) {
     look_for_end();
-    return tl::unexpected{gone_ ? gone_error() : layout.error()};
   }
-  publish(std::move(*layout), begun);
-  return {};
+  return gone_ ? tl::unexpected{gone_error()} : std::move(refreshed);
 }
 
-/// One hypercall, ten times a second at most.
 void XenDriver::follow_layout(bool /*missed*/) {
-  if (gone_ || !look_limit_.allows()) {
-    return;
+  if (!gone_) {
+    layout_.follow();
   }
-  const auto info = domain_info(access_.control.get(), info_.id);
-  if (info && (info->pages != layout_.load()->pages || refused_)) {
-    scan_later({});
-  }
-}
-
-void XenDriver::scan_later(std::chrono::milliseconds delay) {
-  if (scanning_.exchange(true)) {
-    return;
-  }
-  context_.worker.post_after(delay, [lease = lease_] {
-    const std::scoped_lock lock{lease->mutex};
-    if (lease->driver != nullptr) {
-      lease->driver->scan_some();
-    }
-  });
-}
-
-void XenDriver::scan_some() {
-  const auto until = std::chrono::steady_clock::now() + kScanAtATime;
-  Result<bool> through = false;
-  do {
-    through = scan_step();
-  } while (through && !*through && std::chrono::steady_clock::now() < until);
-  scanning_ = false;
-  if (!through) {
-    scan_.reset();
-    look_for_end();
-    if (!gone_) {
-      log::debug("xen domain {}: looking for its memory: {}", info_.id, through.error().message());
-    }
-  } else if (!*through) {
-    scan_later(kScanAtATime);
-  }
-}
-
-/// A bit of the scan. True when there is nothing left to do.
-Result<bool> XenDriver::scan_step() {
-  if (gone_) {
-    return true;
-  }
-  const auto info = domain_info(access_.control.get(), info_.id);
-  if (!info) {
-    return tl::unexpected{info.error()};
-  }
-  if (!scan_) {
-    refused_ = false;
-    const std::uint64_t begun = ++begun_;
-    if (info_.kind == DomainKind::pv || finder_.on_demand().missing > 0) {
-      return finder_.find(ScanDegree::pages).map([&](Layout&& layout) {
-        publish(std::move(layout), begun);
-        return true;
-      });
-    }
-    auto scan = finder_.begin(ScanDegree::pages);
-    if (!scan) {
-      return tl::unexpected{scan.error()};
-    }
-    scan_ = Scan{std::move(*scan), ScanDegree::pages, info->pages, begun};
-  }
-  const auto through = scan_->scan.step();
-  if (!through || !*through) {
-    return through;
-  }
-  const GfnRanges present = scan_->scan.present();
-  if (scan_->degree == ScanDegree::pages && count_of(present) < scan_->pages) { // some lie elsewhere
-    auto all = finder_.begin(ScanDegree::all);
-    if (!all) {
-      return tl::unexpected{all.error()};
-    }
-    scan_ = Scan{std::move(*all), ScanDegree::all, info->pages, ++begun_};
-    return false;
-  }
-  auto layout = finder_.finish(present, scan_->pages, scan_->degree);
-  if (layout) {
-    publish(std::move(*layout), scan_->begun);
-  }
-  scan_.reset();
-  return true;
 }
 
 // ---- registers
@@ -466,8 +345,8 @@ std::vector<ProbeResult> XenDriver::probe() const {
   results.push_back({"memory map", true,
                      fmt::format("{} pages of {} in it: {}", layout->map.ram_bytes() / kPageSize,
                                  layout->pages, layout->source)});
-  if (on_demand_) {
-    const auto [missing, in_stock] = finder_.on_demand();
+  if (layout_.allowance() != nullptr) {
+    const auto [missing, in_stock] = layout_.on_demand();
     results.push_back(
         {"populated on demand", missing <= in_stock,
          fmt::format("{} pages are not populated yet, {} are in stock for them; read only as far as "

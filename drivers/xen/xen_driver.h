@@ -9,11 +9,9 @@
 #include "driver/driver.h"
 #include "driver/driver_type.h"
 #include "drivers/xen/domain_news.h"
-#include "drivers/xen/layout_finder.h"
+#include "drivers/xen/layout_keeper.h"
 #include "drivers/xen/page_batch.h"
 #include "drivers/xen/pause_count.h"
-#include "util/published.h"
-#include "util/rate_limit.h"
 
 #include <atomic>
 #include <chrono>
@@ -31,7 +29,7 @@ public:
   static Result<std::unique_ptr<XenDriver>> attach(std::string_view domain, const DriverContext& context);
   XenDriver(const XenDriver&) = delete;
   XenDriver& operator=(const XenDriver&) = delete;
-  ~XenDriver() override;
+  ~XenDriver() override = default;
 
   const VmIdentity& identity() const override { return identity_; }
   std::uint32_t vcpu_count() const override { return info_.vcpus; }
@@ -73,14 +71,7 @@ private:
   std::string resume_ticket() const override;
 
   [[nodiscard]] Result<void> check_vcpu(VcpuId vcpu) const;
-  [[nodiscard]] std::size_t allowance() const;
   WriteOutcome write_part(const Layout& layout, Gpa gpa, std::span<const std::byte> bytes);
-
-  // The layout.
-  void publish(Layout layout, std::uint64_t begun);
-  void scan_later(std::chrono::milliseconds delay);
-  void scan_some();
-  [[nodiscard]] Result<bool> scan_step();
 
   // The end.
   void look_for_end();
@@ -89,40 +80,14 @@ private:
 
   const DomainInfo info_; ///< as it was when attached
   const Access access_;
-  const DriverContext context_;
   const VmIdentity identity_;
-  const LayoutFinder finder_;
   PauseCount pauses_;
   std::atomic<bool> gone_{false};
-  const PageBatch::Allowance allowance_{[this] { return allowance(); }};
-  std::atomic<bool> on_demand_{false}; ///< pages are still populated on demand
-
-  Published<Layout> layout_;
-  std::mutex layout_mutex_;           ///< one change of layout_ at a time
-  std::uint64_t published_begun_ = 0; ///< when what is published was begun; needs layout_mutex_
-  std::atomic<std::uint64_t> begun_{0};
-  std::atomic<bool> refused_{false}; ///< a page of the map was
-  RateLimit look_limit_{std::chrono::milliseconds{100}};
-  std::atomic<bool> scanning_{false};
-
-  /// The scan that is under way in the background.
-  struct Scan {
-    GfnScan scan;
-    ScanDegree degree;
-    std::uint64_t pages;
-    std::uint64_t begun;
-  };
-  std::optional<Scan> scan_; ///< for the job alone, of which there is one at a time
 
   std::mutex listener_mutex_; ///< held while the listener is called
   VmListener* listener_ = nullptr;
 
-  /// What jobs on other threads hold on to; `driver` is null once it has ended.
-  struct Lease {
-    std::mutex mutex;
-    XenDriver* driver;
-  };
-  std::shared_ptr<Lease> lease_;
+  LayoutKeeper layout_;                   ///< its callbacks use what is above
   DomainNews::Subscription subscription_; ///< last: its callback uses the rest
 };
 

@@ -160,6 +160,18 @@ bool LabDomain::paused() const { return (xen_->info(id_).flags & XEN_DOMINF_paus
 bool LabDomain::exists() const { return (xen_->info(id_).flags & XEN_DOMINF_dying) == 0; }
 std::uint64_t LabDomain::pages() const { return xen_->info(id_).tot_pages; }
 
+bool LabDomain::crashed() const { return (xen_->info(id_).flags & XEN_DOMINF_shutdown) != 0; }
+
+std::uint64_t LabDomain::pages_in_stock() const {
+  std::uint64_t all = 0;
+  std::uint64_t in_stock = 0;
+  std::uint64_t missing = 0;
+  if (xc_domain_get_pod_target(xen_->control, id_, &all, &in_stock, &missing) != 0) {
+    give_up("can't ask for pages populated on demand");
+  }
+  return in_stock;
+}
+
 void LabDomain::pause() const { xl({"pause", std::to_string(id_)}); }
 void LabDomain::unpause() const { xl({"unpause", std::to_string(id_)}); }
 void LabDomain::destroy() { xl({"destroy", std::to_string(id_)}); }
@@ -233,6 +245,29 @@ void LabDomain::give_page(std::uint64_t gfn) const {
   xc_domain_setmaxmem(xen_->control, id_, (pages() + 256) * (kPage / 1024));
   if (xc_domain_populate_physmap_exact(xen_->control, id_, 1, 0, 0, &frame) != 0) {
     give_up("can't give a page");
+  }
+}
+
+namespace {
+
+std::unique_ptr<LabDomain>& kept(GuestKind kind) {
+  static std::array<std::unique_ptr<LabDomain>, 3> domains;
+  return domains.at(static_cast<std::size_t>(kind));
+}
+
+} // namespace
+
+std::unique_ptr<LabDomain> take_domain(GuestKind kind) {
+  auto domain = std::move(kept(kind));
+  return domain != nullptr ? std::move(domain) : std::make_unique<LabDomain>(kind);
+}
+
+void keep_domain(std::unique_ptr<LabDomain> domain) {
+  if (domain->exists()) {
+    if (domain->paused()) {
+      domain->unpause();
+    }
+    kept(domain->kind()) = std::move(domain);
   }
 }
 

@@ -36,7 +36,10 @@ public:
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] bool paused() const;
   [[nodiscard]] bool exists() const; ///< and is not on its way out
+  [[nodiscard]] bool crashed() const;
   [[nodiscard]] std::uint64_t pages() const;
+  /// Pages that wait to be populated on demand.
+  [[nodiscard]] std::uint64_t pages_in_stock() const;
 
   void pause() const;
   void unpause() const;
@@ -78,6 +81,11 @@ private:
   std::uint32_t id_ = 0;
   std::unique_ptr<Xen> xen_;
 };
+
+/// A domain that another test has kept, or a new one. Making one takes longer than most tests.
+[[nodiscard]] std::unique_ptr<LabDomain> take_domain(GuestKind kind);
+/// For the next test, if it still exists. It runs, and its guest has what it filled.
+void keep_domain(std::unique_ptr<LabDomain> domain);
 
 /// Domains that have ended, but are kept from going by somebody who has their memory mapped.
 [[nodiscard]] std::size_t count_zombies();

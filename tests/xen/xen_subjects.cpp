@@ -3,33 +3,16 @@
 #include "drivers/all_drivers.h"
 #include "xen/lab_domain.h"
 
-#include <array>
 #include <fmt/format.h>
 #include <stdexcept>
 
 namespace vmemfs::test {
 namespace {
 
-/// Making a domain takes longer than most tests, so they hand it on as long as it lives.
-std::unique_ptr<LabDomain>& kept(GuestKind kind) {
-  static std::array<std::unique_ptr<LabDomain>, 3> domains;
-  return domains.at(static_cast<std::size_t>(kind));
-}
-
-std::unique_ptr<LabDomain> take_domain(GuestKind kind) {
-  auto domain = std::move(kept(kind));
-  if (domain == nullptr) {
-    domain = std::make_unique<LabDomain>(kind);
-  }
-  if (!domain->paused()) {
-    domain->pause();
-  }
-  return domain;
-}
-
 class XenSubject : public Subject {
 public:
   explicit XenSubject(GuestKind kind) : domain_{take_domain(kind)} {
+    domain_->pause();
     auto driver = open_driver({"", "xen", fmt::format("domain={}", domain_->id())}, {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};
@@ -39,9 +22,7 @@ public:
   }
   ~XenSubject() override {
     driver_.reset();
-    if (domain_->exists()) {
-      kept(domain_->kind()) = std::move(domain_);
-    }
+    keep_domain(std::move(domain_));
   }
   Driver& driver() override { return *driver_; }
 

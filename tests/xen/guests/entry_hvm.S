@@ -4,7 +4,7 @@
  * multiboot ELF it is also what an HVM domain's QEMU boots.
  */
 #define BASE 0
-#include "run.h"
+#include "run.inc"
 #define GIB_MAPPED 6
 
 ELFNOTE(6, .asciz "vmemfs-lab")
@@ -13,11 +13,9 @@ ELFNOTE(18, .quad start32)              /* PHYS32_ENTRY */
   .text
   .code32
   .globl start32
-start32:                                /* ebx = hvm_start_info or multiboot info, flat 32-bit, no paging */
+start32:                                /* flat 32-bit, no paging */
   cld
   mov $stack_top, %esp
-  mov %eax, boot_magic
-  mov %ebx, boot_info
   lgdt gdtr
   movl $(pdpt + 7), pml4
   mov $pdpt, %edi                       /* a page directory for each GiB */
@@ -51,7 +49,7 @@ start32:                                /* ebx = hvm_start_info or multiboot inf
   mov %eax, %cr0
   ljmp $8, $start64
   .balign 4
-  .long 0x1badb002, 2, -0x1badb004      /* multiboot header: wants a memory map */
+  .long 0x1badb002, 0, -0x1badb002      /* multiboot header */
 
   .code64
 .macro SET_MSR number, value
@@ -66,8 +64,6 @@ start64:
   mov %eax, %ds; mov %eax, %es; mov %eax, %ss
   SET_MSR 0xc0000081, XG_STAR
   SET_MSR 0xc0000082, XG_LSTAR
-  mov boot_magic, %edi
-  mov boot_info, %esi
   call fill_hvm
 .macro HCALL nr
   mov $\nr, %eax
@@ -82,8 +78,6 @@ start64:
   .balign 16
 gdt: .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
 gdtr: .word 23; .long gdt
-boot_magic: .long 0
-boot_info: .long 0
   .balign 16
 physmap: .word 0x7ff0, 0; .long 0; .quad 0, XG_SHARED >> 12
 sched_poll: .quad 0, 0, 0

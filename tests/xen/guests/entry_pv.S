@@ -4,7 +4,7 @@
  * (shared_info.arch.p2m_*), then runs.
  */
 #define BASE 0x60000000
-#include "run.h"
+#include "run.inc"
 
 ELFNOTE(6, .asciz "vmemfs-lab")         /* GUEST_OS */
 ELFNOTE(5, .asciz "xen-3.0")            /* XEN_VERSION */

@@ -70,24 +70,28 @@ void fill_pv(const struct start *start) {
 
 #define RAM 1
 
-struct pvh_start {
-    uint32_t magic, version, flags, nr_modules;
-    uint64_t modlist, cmdline, rsdp, memmap;
-    uint32_t memmap_entries;
-};
-struct pvh_entry {
-    uint64_t addr, size;
-    uint32_t type, reserved;
-};
+#define MOST_ENTRIES 64
 
-struct multiboot {
-    uint32_t flags, rest[10], mmap_length, mmap_addr;
+/* XENMEM_memory_map: what the toolstack told Xen of this domain's memory. */
+struct memory_map {
+    uint32_t count, padding;
+    uint64_t entries;
 };
-struct multiboot_entry {
-    uint32_t size;
-    uint64_t addr, len;
+struct memory_entry {
+    uint64_t addr, size;
     uint32_t type;
 } __attribute__((packed));
+
+static struct memory_entry entries[MOST_ENTRIES];
+static struct memory_map map = {MOST_ENTRIES, 0, 0};
+
+static int64_t ask_for_memory_map(void) {
+    uint64_t result = 12, command = 9;
+    uint64_t argument = (uint64_t)&map;
+    map.entries = (uint64_t)entries;
+    __asm__ volatile("vmmcall" : "+a"(result), "+D"(command), "+S"(argument) : : "memory");
+    return (int64_t)result;
+}
 
 static void fill_range(uint64_t start, uint64_t size, uint32_t type) {
     uint64_t end = (start + size) & ~(PAGE - 1);
@@ -99,21 +103,12 @@ static void fill_range(uint64_t start, uint64_t size, uint32_t type) {
     note(start, end);
 }
 
-void fill_hvm(uint32_t magic, uint32_t info) {
+void fill_hvm(void) {
     fill_pattern();
-    if (magic == 0x2badb002) {
-        const struct multiboot *boot = (const struct multiboot *)(uint64_t)info;
-        for (uint64_t at = boot->mmap_addr; at < (uint64_t)boot->mmap_addr + boot->mmap_length;) {
-            const struct multiboot_entry *entry = (const struct multiboot_entry *)at;
-            fill_range(entry->addr, entry->len, entry->type);
-            at += entry->size + 4;
-        }
-    } else {
-        const struct pvh_start *boot = (const struct pvh_start *)(uint64_t)info;
-        const struct pvh_entry *entries = (const struct pvh_entry *)boot->memmap;
-        for (uint32_t i = 0; i < boot->memmap_entries; i++)
-            fill_range(entries[i].addr, entries[i].size, entries[i].type);
-    }
+    if (ask_for_memory_map() != 0)
+        return;
+    for (uint32_t i = 0; i < map.count; i++)
+        fill_range(entries[i].addr, entries[i].size, entries[i].type);
 }
 
 #endif

@@ -1,0 +1,100 @@
+// A domain's layout as last known, and the work in the background that keeps it true.
+//
+// It is looked at anew when the number of the domain's pages has changed, or a page of the map was refused;
+// and once after attaching, as the first look is a quick one. The work is done a bit at a time and with rests
+// between.
+#pragma once
+
+#include "drivers/xen/layout_finder.h"
+#include "drivers/xen/page_batch.h"
+#include "util/published.h"
+#include "util/rate_limit.h"
+#include "util/worker.h"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+namespace vmemfs::xen {
+
+/// Thread-safe.
+class LayoutKeeper {
+public:
+  struct Callbacks {
+    std::function<void()> changed; ///< the map is another
+    std::function<void()> failed;  ///< the domain could not be looked at: maybe it has ended
+  };
+
+  /// What is given here outlives it. Callbacks come on any thread and must not call back.
+  LayoutKeeper(xc_interface* control, const ForeignMemory& memory, const MachineTable* table,
+               const DomainInfo& domain, Worker& worker, Callbacks callbacks);
+  ~LayoutKeeper(); ///< returns when nothing is done in the background any more
+  LayoutKeeper(const LayoutKeeper&) = delete;
+  LayoutKeeper& operator=(const LayoutKeeper&) = delete;
+
+  /// Takes a quick look, and has a closer one taken in the background. Before anything else is called.
+  Result<void> begin();
+
+  /// Never null.
+  [[nodiscard]] std::shared_ptr<const Layout> load() const { return layout_.load(); }
+
+  /// Looks at all of it, whatever that costs.
+  Result<void> refresh();
+
+  /// Has it looked at in the background where there is reason to. One hypercall, ten times a second at most.
+  void follow();
+
+  /// A page of the map could not be had.
+  void note_refused() { refused_.store(true, std::memory_order_relaxed); }
+
+  /// For PageBatch; null unless pages are populated on demand.
+  [[nodiscard]] const PageBatch::Allowance* allowance() const { return on_demand_ ? &allowance_ : nullptr; }
+  [[nodiscard]] LayoutFinder::OnDemand on_demand() const { return finder_.on_demand(); }
+
+private:
+  /// A scan under way in the background.
+  struct Scan {
+    GfnScan scan;
+    ScanDegree degree;
+    std::uint64_t pages; ///< that the domain had when it was begun
+    std::uint64_t begun;
+  };
+
+  void publish(Layout layout, std::uint64_t begun);
+  void look_later(Worker::Clock::duration delay);
+  void look_some();
+  [[nodiscard]] Result<bool> step();
+  [[nodiscard]] Result<bool> begin_scan(ScanDegree degree);
+  [[nodiscard]] std::size_t pages_to_spare() const;
+
+  xc_interface* const control_;
+  const std::uint32_t domain_;
+  const DomainKind kind_;
+  const LayoutFinder finder_;
+  Worker& worker_;
+  const Callbacks callbacks_;
+  const PageBatch::Allowance allowance_{[this] { return pages_to_spare(); }};
+  std::atomic<bool> on_demand_{false};
+
+  Published<Layout> layout_;
+  std::mutex publish_mutex_;          ///< one change of layout_ at a time
+  std::uint64_t published_begun_ = 0; ///< which look the layout is of; needs publish_mutex_
+  std::atomic<std::uint64_t> looks_begun_{0};
+  std::atomic<bool> refused_{false};
+  RateLimit follow_limit_{std::chrono::milliseconds{100}};
+
+  std::atomic<bool> looking_{false}; ///< the job is posted or runs; there is one at a time
+  std::optional<Scan> scan_;         ///< the job's
+
+  /// What the job holds on to; `keeper` is null once it has ended.
+  struct Lease {
+    std::mutex mutex;
+    LayoutKeeper* keeper;
+  };
+  const std::shared_ptr<Lease> lease_;
+};
+
+} // namespace vmemfs::xen

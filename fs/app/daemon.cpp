@@ -95,9 +95,10 @@ int fail_with(const Error& error) {
 
 /// What is attached by hand later must do with what the command line needed.
 Network network_for(const MountOptions& options) {
-  const bool needed = std::ranges::any_of(options.vms, vm_needs_network) ||
-                      std::ranges::any_of(options.wanted, vm_needs_network) ||
-                      std::ranges::any_of(options.discoveries, discovery_needs_network);
+  const auto by_vm = [](const VmSpec& vm) { return vm_needs_network(vm); };
+  const auto by_discovery = [](const VmSpec& discovery) { return discovery_needs_network(discovery); };
+  const bool needed = std::ranges::any_of(options.vms, by_vm) || std::ranges::any_of(options.wanted, by_vm) ||
+                      std::ranges::any_of(options.discoveries, by_discovery);
   return needed ? Network::needed : Network::none;
 }
 

@@ -21,6 +21,7 @@ public:
   DomainNews(Store store, FdWatcher& watcher) : store_{std::move(store)}, watcher_{watcher} {}
   DomainNews(const DomainNews&) = delete;
   DomainNews& operator=(const DomainNews&) = delete;
+  ~DomainNews() = default;
 
   [[nodiscard]] const Store& store() const { return store_; }
 
@@ -32,6 +33,8 @@ public:
         : news_{std::move(news)}, number_{number} {}
     Subscription(Subscription&& other) noexcept : news_{std::move(other.news_)}, number_{other.number_} {}
     Subscription& operator=(Subscription&& other) noexcept;
+    Subscription(const Subscription&) = delete;
+    Subscription& operator=(const Subscription&) = delete;
     ~Subscription() { end(); }
 
   private:

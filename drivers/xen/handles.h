@@ -21,6 +21,7 @@ inline constexpr std::string_view kOrigin = "xen";
 
 /// For what the libraries allocate with malloc().
 struct FreeMalloced {
+  // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): this is what manages it
   void operator()(void* memory) const { std::free(memory); }
 };
 template <typename T> using Malloced = std::unique_ptr<T, FreeMalloced>;

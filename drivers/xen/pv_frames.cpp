@@ -67,8 +67,9 @@ Found from_guest_table(xc_interface* control, const MachineTable& table, const D
 /// Tries all of the host's frames that may be the domain's.
 class HostSearch {
 public:
-  HostSearch(const ForeignMemory& memory, const MachineTable& table, const DomainInfo& domain)
-      : memory_{memory}, table_{table}, limit_{most_frames(domain)} {}
+  /// Looks for guest frames below `limit`.
+  HostSearch(const ForeignMemory& memory, const MachineTable& table, std::uint64_t limit)
+      : memory_{memory}, table_{table}, limit_{limit} {}
 
   Result<Found> run() {
     for (Frame machine = 0; machine < table_.frames(); ++machine) {
@@ -135,7 +136,11 @@ Result<PvFrames> find_pv_frames(xc_interface* control, const ForeignMemory& memo
     return PvFrames{std::move(by_guest.frames),
                     "the guest's table of its frames, each held against the hypervisor's"};
   }
-  auto by_host = HostSearch{memory, table, domain}.run();
+  // Most guests number their frames without gaps, and then few of the host's frames come into question.
+  auto by_host = HostSearch{memory, table, domain.most_pages}.run();
+  if (by_host && by_host->count < domain.pages) {
+    by_host = HostSearch{memory, table, most_frames(domain)}.run();
+  }
   if (!by_host) {
     return tl::unexpected{std::move(by_host.error())};
   }

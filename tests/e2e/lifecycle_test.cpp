@@ -290,8 +290,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadCommand{{}, 2, "MOUNTPOINT is missing"}, BadCommand{{"--no-discover", "MNT"}, 2, "no VM is named"},
         BadCommand{{"--bogus", "MNT"}, 2, "--bogus"}, BadCommand{{"--vm", "=x", "MNT"}, 2, "no name"},
-        BadCommand{
-            {"--vm", "a=nope:x=1", "MNT"}, 2, "there is no driver 'nope' here; there are "},
+        BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 2, "there is no driver 'nope' here; there are "},
+        BadCommand{{"--discover", "nope", "MNT"}, 2, "there is no driver 'nope'"},
+        BadCommand{{"--discover", "fake", "MNT"}, 2, "finds no VMs by itself"},
+        BadCommand{{"--discover", "qemu:pid=1", "MNT"}, 2, "there is no parameter 'pid'"},
+        BadCommand{{"--discover", "qemu", "--no-discover", "MNT"}, 2, "exclude each other"},
         BadCommand{{"--vm", "a=qemu", "MNT"}, 2, "one of qmp, pid, name is needed"},
         BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "nobody listens on '/nonexistent'"},
         BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is no QEMU"},

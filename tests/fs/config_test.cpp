@@ -34,16 +34,18 @@ discover = false
 cache_size = 1048576
 cache_ttl = "100ms"
 options = ["allow_other", "ro"]
+discover_with = ["qemu", "libvirt:uri=test:///default,host=on"]
 writable = true
 owner = 0
 mode = 0o640
 )");
   EXPECT_THAT(config.problems, IsEmpty());
-  EXPECT_THAT(config.mount,
-              UnorderedElementsAre(KeyValue{"mountpoint", "/mnt/vms"}, KeyValue{"discover", "off"},
-                                   KeyValue{"cache_size", "1048576"}, KeyValue{"cache_ttl", "100ms"},
-                                   KeyValue{"options", "allow_other,ro"}, KeyValue{"writable", "on"},
-                                   KeyValue{"owner", "0"}, KeyValue{"mode", "640"}));
+  EXPECT_THAT(config.mount, UnorderedElementsAre(
+                                KeyValue{"mountpoint", "/mnt/vms"}, KeyValue{"discover", "off"},
+                                KeyValue{"cache_size", "1048576"}, KeyValue{"cache_ttl", "100ms"},
+                                KeyValue{"options", "allow_other,ro"},
+                                KeyValue{"discover_with", "qemu\nlibvirt:uri=test:///default,host=on"},
+                                KeyValue{"writable", "on"}, KeyValue{"owner", "0"}, KeyValue{"mode", "640"}));
 }
 
 TEST_F(ConfigTest, VmsHaveParametersAndOptions) {
@@ -160,8 +162,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[vm]\nweb01 = 'qemu:pid=1'", ":2: a VM has to be a table, [vm.web01]"},
         Bad{"[vm.'a/b']\ndriver = 'fake'", ":1: 'a/b' can't be a VM's name here"},
         Bad{"[vm.'']\ndriver = 'fake'", ":1: '' can't be a VM's name here"},
-        Bad{"[vm.a]\ndriver = 'nope'\nx = 1",
-            ":2: there is no driver 'nope' here; there are "},
+        Bad{"[vm.a]\ndriver = 'nope'\nx = 1", ":2: there is no driver 'nope' here; there are "},
         Bad{"[vm.a]\ndriver = 1",
             ":2: driver: this is not allowed; it takes the name of a driver, in quotes"},
         Bad{"[vm.a]\ndriver = 'dump'", ":1: dump: path is missing; for example path=/var/dumps/web01.raw"},

@@ -53,16 +53,16 @@
 #endif
 
 struct xg_status {
-    XG_U64 magic;
-    XG_U64 counter;   /* goes up some 20 times a second, for ever */
-    XG_U64 echo;      /* write here: comes back in seen_echo */
-    XG_U64 seen_echo;
-    XG_U64 seen_rbx;
-    XG_U64 range_count; /* valid entries of ranges */
-    struct {
-        XG_U64 start;
-        XG_U64 end;
-    } ranges[XG_MAX_RANGES]; /* filled frames, page-aligned */
+  XG_U64 magic;
+  XG_U64 counter; /* goes up some 20 times a second, for ever */
+  XG_U64 echo;    /* write here: comes back in seen_echo */
+  XG_U64 seen_echo;
+  XG_U64 seen_rbx;
+  XG_U64 range_count; /* valid entries of ranges */
+  struct {
+    XG_U64 start;
+    XG_U64 end;
+  } ranges[XG_MAX_RANGES]; /* filled frames, page-aligned */
 };
 
 #undef XG_U64

@@ -15,7 +15,6 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <iterator>
-#include <sstream>
 #include <toml++/toml.h>
 #include <utility>
 
@@ -92,13 +91,21 @@ private:
 
   std::optional<std::string> whole_file() {
     std::ifstream file{path_};
-    std::ostringstream text;
-    text << file.rdbuf();
-    if (!file.is_open() || text.bad()) {
-      problems_.push_back({0, fmt::format("can't read it: {}", std::strerror(errno))});
+    int os_errno = file.is_open() ? 0 : errno;
+    std::error_code unknown;                             // then it is no directory
+    if (std::filesystem::is_directory(path_, unknown)) { // can be opened, and then seems to be empty
+      os_errno = EISDIR;
+    }
+    std::string text;
+    if (os_errno == 0) {
+      text.assign(std::istreambuf_iterator{file}, {});
+      os_errno = file.bad() ? EIO : 0;
+    }
+    if (os_errno != 0) {
+      problems_.push_back({0, fmt::format("can't read it: {}", std::strerror(os_errno))});
       return std::nullopt;
     }
-    return text.str();
+    return text;
   }
 
   void take(const toml::table& root) {

@@ -39,7 +39,8 @@ std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& wish, std::unique_ptr
 }
 
 bool VmRegistry::is_taken(std::string_view name) const {
-  return std::ranges::any_of(vms_, [&](const auto& entry) { return entry.second->name() == name; });
+  return std::ranges::any_of(
+      vms_, [&](const auto& entry) { return entry.second->name() == name && !entry.second->gone(); });
 }
 
 std::shared_ptr<Vm> VmRegistry::with_key(std::string_view key) const {
@@ -128,9 +129,13 @@ std::shared_ptr<Vm> VmRegistry::find(VmId id) const {
 
 std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
   const std::scoped_lock lock{mutex_};
-  const auto found =
-      std::ranges::find_if(vms_, [&](const auto& entry) { return entry.second->name() == name; });
-  return found == vms_.end() ? nullptr : found->second;
+  std::shared_ptr<Vm> found; // one that has ended may not have left yet while another one has its name
+  for (const auto& [id, vm] : vms_) {
+    if (vm->name() == name && (found == nullptr || found->gone())) {
+      found = vm;
+    }
+  }
+  return found;
 }
 
 std::shared_ptr<Vm> VmRegistry::find_key(std::string_view key) const {

@@ -51,7 +51,7 @@ public:
   /// Set once, before the first add().
   void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
-  /// `name` becomes the directory's name; refused if it is no file name or taken.
+  /// `name` becomes the directory's name; refused if it is no file name or taken by one that lives.
   [[nodiscard]] Result<std::shared_ptr<Vm>> add(std::string name, std::unique_ptr<Driver> driver,
                                                 const VmOptions& options = {});
   /// For a VM that was found: takes the first free name of vm_name_candidate(). Where that very VM (see

@@ -56,7 +56,7 @@ protected:
 TEST_F(FakeMount, TreeHasTheFilesOfTheContract) {
   EXPECT_THAT(names(mount_.path()), UnorderedElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(mount_ / ".vmemfs"), UnorderedElementsAre("control", "drivers", "events", "stats"));
-  EXPECT_THAT(names(mount_ / ".vmemfs/drivers"), UnorderedElementsAre("dump", "fake", "qemu"));
+  EXPECT_THAT(names(mount_ / ".vmemfs/drivers"), testing::IsSupersetOf({"dump", "fake", "qemu"}));
   EXPECT_THAT(names(mount_ / "vm"),
               UnorderedElementsAre("mem", "mem_padded", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names(mount_ / "vm/vcpus"), UnorderedElementsAre("0", "1"));

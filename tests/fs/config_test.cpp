@@ -111,7 +111,7 @@ discover = "maybe"
   EXPECT_THAT(
       config.problems,
       ElementsAre(path() + ":1: qemu: one of qmp, pid, name is needed; for example qmp=/run/web01.qmp",
-                  AllOf(HasSubstr(path() + ":3: there is no parameter 'tmeout' (known: qmp, pid, name, map, "
+                  AllOf(HasSubstr(path() + ":3: there is no parameter 'tmeout' (known: pid, name, map, "
                                            "keep, timeout, writable, cache_ttl, owner, group, mode)")),
                   HasSubstr(path() + ":6: size: '0' is not allowed; it takes a size"),
                   path() + ":8: discover: 'maybe' is not allowed; it takes on or off"));
@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(
     Texts, BadConfig,
     testing::Values(
         Bad{"[mount]\ncache_sze = 1",
-            ":2: there is no parameter 'cache_sze' (known: mountpoint, discover, options"},
+            ":2: there is no parameter 'cache_sze' (known: mountpoint, discover, discover_with, options"},
         Bad{"[mount]\ncache_size = 'lots'", ":2: cache_size: 'lots' is not allowed; it takes a size"},
         Bad{"[mount]\ncache_size = -1", ":2: cache_size: '-1' is not allowed"},
         Bad{"[mount]\ncache_size = 1.5", ":2: cache_size: this is not allowed; it takes a size"},

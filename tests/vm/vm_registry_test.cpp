@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <gtest/gtest.h>
+#include <thread>
 
 namespace vmemfs {
 namespace {
@@ -40,6 +41,23 @@ TEST(VmRegistry, RefusesWhatIsNoFileName) {
     EXPECT_FALSE(vms.add(name, fake()).has_value()) << name;
   }
   EXPECT_TRUE(vms.add("weiß-01 (test)", fake()).has_value());
+}
+
+TEST(VmRegistry, ANameIsFreeOnceItsVmIsDetached) {
+  CacheBudget budget{0};
+  Worker worker; // goes first, as its last job may be what ends a VM
+  VmRegistry vms{{.notifier = worker, .jobs = worker, .ahead = worker, .cache_budget = budget}};
+  worker.post(
+      [] { std::this_thread::sleep_for(std::chrono::milliseconds{50}); }); // so the first one can't leave yet
+  const auto first = vms.add("a", fake());
+  ASSERT_TRUE(first.has_value());
+  EXPECT_FALSE(vms.add("a", fake()).has_value());
+  (*first)->detach();
+  const auto second = vms.add("a", fake());
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(vms.find("a"), *second);
+  EXPECT_TRUE(test::eventually([&] { return vms.all().size() == 1; }));
+  EXPECT_EQ(vms.find("a"), *second);
 }
 
 TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {

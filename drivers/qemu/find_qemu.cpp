@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <thread>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -147,6 +149,30 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
   }
 }
 
+/// QEMU makes its monitors a moment after its memory. Who attached in between would be without for good.
+bool lacks_its_monitors(const FoundQemu& qemu) {
+  const auto lacking = [&](const MonitorSocket& socket) {
+    const auto listener = find_monitor_path(socket, qemu.process->pid()).and_then(listener_of);
+    return !listener && listener.error().kind == ErrorKind::not_found;
+  };
+  return !qemu.command_line.qmp.empty() && std::ranges::all_of(qemu.command_line.qmp, lacking);
+}
+
+/// Waits a little for a QEMU that is just starting; true where it still is.
+bool is_still_starting(const FoundQemu& qemu) {
+  constexpr std::chrono::seconds kStarting{5}; // later its monitors are somewhere else, or gone
+  constexpr std::chrono::milliseconds kPatience{500};
+  constexpr std::chrono::milliseconds kBetweenLooks{10};
+  const auto limit = std::chrono::steady_clock::now() + kPatience;
+  while (qemu.process->age() < kStarting && qemu.process->alive() && lacks_its_monitors(qemu)) {
+    if (std::chrono::steady_clock::now() >= limit) {
+      return true;
+    }
+    std::this_thread::sleep_for(kBetweenLooks);
+  }
+  return false;
+}
+
 } // namespace
 
 Result<FoundQemu> find_qemu(const Params& params) {
@@ -165,6 +191,13 @@ Result<FoundQemu> find_qemu(const Params& params) {
     return tl::unexpected{line.error()};
   }
   qemu.command_line = std::move(*line);
+  if (!params.has("qmp") && is_still_starting(qemu)) {
+    return fail(
+        ErrorKind::busy, "qemu",
+        fmt::format("QEMU (pid {}) is just starting and has not made its monitors yet; try again in a "
+                    "moment",
+                    *pid));
+  }
   find_monitors(params, qemu);
   if (!qemu.process->alive()) {
     return fail(ErrorKind::vm_gone, "qemu", fmt::format("QEMU (pid {}) has ended", *pid));

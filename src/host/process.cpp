@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -90,6 +91,16 @@ Result<Process> Process::open(pid_t pid) {
     return gone(pid);
   }
   return process;
+}
+
+std::chrono::milliseconds Process::age() const {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  constexpr std::uint64_t kMillis = 1000;
+  static const auto ticks_per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  const auto since_boot = std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_boot) -
+         std::chrono::milliseconds{start_time_ * kMillis / ticks_per_second};
 }
 
 bool Process::alive() const {

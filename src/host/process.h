@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "util/unique_fd.h"
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ public:
 
   /// When it was started, in clock ticks since boot; with the pid it names a process uniquely.
   [[nodiscard]] std::uint64_t start_time() const { return start_time_; }
+
+  /// How long ago that was, to a hundredth of a second.
+  [[nodiscard]] std::chrono::milliseconds age() const;
 
   /// False from the moment the process has ended, zombie included. One system call, no allocation.
   /// What was read by pid is known to be of this process if alive() is true afterwards.

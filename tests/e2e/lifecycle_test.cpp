@@ -332,9 +332,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1440m"},
         BadCommand{{"--vm", "nobody-has-this", "MNT"},
                    1,
-                   "qemu: no running QEMU has -name nobody-has-this; give pid= or qmp= instead; dump: finds "
-                   "no VM by "
-                   "its name; say nobody-has-this=dump:path="},
+                   "qemu: no running QEMU has -name nobody-has-this; give pid= or qmp= instead"},
         BadCommand{{"--vm", "a=:pid=1,path=/nonexistent", "MNT"},
                    1,
                    "dump: can't open '/nonexistent': No such file or directory; fake: "},

@@ -149,11 +149,12 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
   }
 }
 
-/// QEMU makes its monitors a moment after its memory. Who attached in between would be without for good.
+/// QEMU makes its monitors a moment after its memory. Who attached in between would be without for good. By
+/// the sockets alone: QEMU may be waiting for its user to connect to one.
 bool lacks_its_monitors(const FoundQemu& qemu) {
   const auto lacking = [&](const MonitorSocket& socket) {
-    const auto listener = find_monitor_path(socket, qemu.process->pid()).and_then(listener_of);
-    return !listener && listener.error().kind == ErrorKind::not_found;
+    const auto path = find_monitor_path(socket, qemu.process->pid());
+    return !path && path.error().kind == ErrorKind::not_found;
   };
   return !qemu.command_line.qmp.empty() && std::ranges::all_of(qemu.command_line.qmp, lacking);
 }

@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(
             ":3: pid: '0' is not allowed; it takes a number, 1 to 2147483647"},
         Bad{"[vm.a]\ndriver = 'fake'\npattern = 'x'",
             ":3: pattern: 'x' is not allowed; it takes one of address"},
-        Bad{"[vm.a]\nnonsense = 1", ":2: there is no parameter 'nonsense' (known: qmp, "},
+        Bad{"[vm.a]\nnonsense = 1", ":2: there is no parameter 'nonsense' (known: "},
         Bad{"[mount]\ndiscover = true\ndiscover = true", ":3: "}, Bad{"[mount", ":1: "},
         Bad{"[mount]\ncache_size = 64M", ":2: "}, Bad{"[vm.a]\nx = \"open", ":2: "}));
 

@@ -22,7 +22,8 @@ constexpr std::uint64_t kMemory = 16 << 20;
 /// A VM that left, a hole in memory, a monitor that is gone or that another reader of registers has.
 bool is_fair(const std::string& file, int error) {
   static const std::set<int> anywhere{0, ENOENT, ENODEV};
-  return anywhere.contains(error) || ((file == "mem" || file == "regs") && error == EIO) ||
+  return anywhere.contains(error) ||
+         ((file == "mem" || file == "regs" || file == "control") && error == EIO) ||
          ((file == "regs" || file == "control") && (error == EBUSY || error == ETIMEDOUT));
 }
 

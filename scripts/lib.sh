@@ -4,6 +4,9 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
+# Trees of the project in different places share what ccache has.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+
 presets="release dev asan tsan clang"
 
 say() {

@@ -15,6 +15,7 @@ namespace {
 /// A process of ours has few rights, and what it starts has no more: not what a libvirtd should be started
 /// with. Also, looking must not start anything. Here, as the environment may only be changed before there
 /// are threads.
+// NOLINTNEXTLINE(concurrency-mt-unsafe)
 [[maybe_unused]] const bool kNoAutostart = ::setenv("LIBVIRT_AUTOSTART", "0", 1) == 0;
 
 class EventLoop {

@@ -6,6 +6,7 @@
 #include "drivers/qemu/qemu_driver.h"
 #include "drivers/qemu/resume_ticket.h"
 
+#include <chrono>
 #include <limits>
 #include <sys/types.h>
 #include <utility>
@@ -13,7 +14,7 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kLongestTimeout = 10 * 60 * 1000; // ms
+constexpr std::uint64_t kLongestTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{

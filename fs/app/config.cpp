@@ -10,11 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 #include <toml++/toml.h>
 #include <utility>
 
@@ -102,7 +102,7 @@ private:
       os_errno = file.bad() ? EIO : 0;
     }
     if (os_errno != 0) {
-      problems_.push_back({0, fmt::format("can't read it: {}", std::strerror(os_errno))});
+      problems_.push_back({0, fmt::format("can't read it: {}", std::generic_category().message(os_errno))});
       return std::nullopt;
     }
     return text;

@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -17,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 
 namespace vmemfs {
@@ -35,9 +35,9 @@ HostCheck check_device() {
   } else if (errno == EACCES || errno == EPERM) {
     check.detail = fmt::format("may not be opened ({}); run chmod 666 /dev/fuse as root (a container needs "
                                "--device /dev/fuse)",
-                               std::strerror(errno));
+                               std::generic_category().message(errno));
   } else {
-    check.detail = fmt::format("can't be opened: {}", std::strerror(errno));
+    check.detail = fmt::format("can't be opened: {}", std::generic_category().message(errno));
   }
   return check;
 }

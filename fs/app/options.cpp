@@ -72,7 +72,8 @@ std::string help_of(std::string_view setting) {
   return fmt::format("{}{}", spec.help, tell_default ? fmt::format(" (default: {})", spec.fallback) : "");
 }
 
-void add_setting(CLI::App& app, MountWords& words, const char* option, std::string key, const char* form) {
+void add_setting(CLI::App& app, MountWords& words, const char* option, const std::string& key,
+                 const char* form) {
   app.add_option_function<std::string>(
          option,
          [&words, key](const std::string& value) {
@@ -83,7 +84,7 @@ void add_setting(CLI::App& app, MountWords& words, const char* option, std::stri
 }
 
 /// `value`: what giving the flag says.
-void add_flag(CLI::App& app, MountWords& words, const char* option, std::string key, bool value,
+void add_flag(CLI::App& app, MountWords& words, const char* option, const std::string& key, bool value,
               const std::string& help) {
   app.add_flag_callback(
       option,

@@ -97,10 +97,10 @@ std::chrono::milliseconds Process::age() const {
   timespec now{};
   ::clock_gettime(CLOCK_BOOTTIME, &now);
   constexpr std::uint64_t kMillis = 1000;
-  static const auto ticks_per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  static const auto kTicksPerSecond = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
   const auto since_boot = std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
   return std::chrono::duration_cast<std::chrono::milliseconds>(since_boot) -
-         std::chrono::milliseconds{start_time_ * kMillis / ticks_per_second};
+         std::chrono::milliseconds{start_time_ * kMillis / kTicksPerSecond};
 }
 
 bool Process::alive() const {

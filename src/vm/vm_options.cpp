@@ -1,11 +1,12 @@
 #include "vm/vm_options.h"
 
+#include <chrono>
 #include <vector>
 
 namespace vmemfs {
 
 std::span<const ParamSpec> vm_option_specs() {
-  constexpr std::uint64_t kDay = 24 * 60 * 60 * 1000; // ms
+  constexpr std::uint64_t kDay = std::chrono::milliseconds{std::chrono::hours{24}}.count();
   constexpr std::uint64_t kReadAndWrite = 0666;
   static const std::vector<ParamSpec> kSpecs{
       {.name = "writable",

@@ -2,6 +2,7 @@
 
 #include "fs/fuse/fuse_args.h"
 
+#include <csignal>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -39,6 +40,9 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
 Session::~Session() {
   if (handlers_set_) {
     fuse_remove_signal_handlers(session_.get());
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) { // it is ending: a second one must not cut that short
+      static_cast<void>(::signal(signal, SIG_IGN));
+    }
   }
 }
 

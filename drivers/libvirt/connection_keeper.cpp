@@ -203,7 +203,9 @@ std::vector<DomainRun> Connection::Keeper::domains() const {
 
 // ---- events
 
-/// What libvirt calls. Each registration owns a reference to the keeper.
+/// What libvirt calls. Each registration for events owns a reference to the keeper. The one for the close of the
+/// connection has the keeper itself, which serves the connection until that registration is ended: libvirt never
+/// calls back to free its argument where a driver has no such event (test, esx, libxl).
 struct Connection::Keeper::Callbacks {
   using Self = std::shared_ptr<Keeper>;
 
@@ -211,7 +213,9 @@ struct Connection::Keeper::Callbacks {
   static void drop(void* argument) { delete static_cast<Self*>(argument); }
   static Keeper& keeper(void* argument) { return **static_cast<Self*>(argument); }
 
-  static void closed(virConnectPtr /*link*/, int /*reason*/, void* argument) { keeper(argument).on_closed(); }
+  static void closed(virConnectPtr /*link*/, int /*reason*/, void* keeper) {
+    static_cast<Keeper*>(keeper)->on_closed();
+  }
 
   static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int /*detail*/,
                        void* argument) {
@@ -243,10 +247,8 @@ struct Connection::Keeper::Callbacks {
 
 /// The registrations, to be ended with the connection. What a kind of connection does not tell, it does not.
 std::vector<int> Connection::Keeper::listen(const Link& link) {
-  void* const argument = Callbacks::argument(*this);
-  if (virConnectRegisterCloseCallback(link.get(), &Callbacks::closed, argument, &Callbacks::drop) < 0) {
-    Callbacks::drop(argument);
-  }
+  // Without it, a lost connection shows at the next call.
+  static_cast<void>(virConnectRegisterCloseCallback(link.get(), &Callbacks::closed, this, nullptr));
   const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 4> wanted{
       {{VIR_DOMAIN_EVENT_ID_LIFECYCLE, Callbacks::generic(&Callbacks::lifecycle)},
        {VIR_DOMAIN_EVENT_ID_REBOOT, Callbacks::generic(&Callbacks::reboot)},

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <iterator>
 #include <unistd.h>
 #include <vector>
 
@@ -36,7 +37,7 @@ std::string unescaped(std::string_view text) {
   return plain;
 }
 
-/// "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ...", if it is of a mount on `path`.
+/// "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ... - TYPE ...", if it is of a mount on `path`.
 std::optional<Entry> parse_entry(std::string_view line, std::string_view path) {
   const auto fields = split(line, ' ');
   if (fields.size() < 5 || unescaped(fields[4]) != path) {
@@ -44,10 +45,12 @@ std::optional<Entry> parse_entry(std::string_view line, std::string_view path) {
   }
   const auto id = parse_u64(fields[0]);
   const auto parent = parse_u64(fields[1]);
-  if (!id || !parent) {
+  const auto separator = std::ranges::find(fields, "-");
+  if (!id || !parent || std::ranges::distance(separator, fields.end()) < 2) {
     return std::nullopt;
   }
-  return Entry{{static_cast<int>(*id), std::string{fields[2]}}, static_cast<int>(*parent)};
+  return Entry{{static_cast<int>(*id), std::string{fields[2]}, std::string{*std::next(separator)}},
+               static_cast<int>(*parent)};
 }
 
 std::vector<Entry> entries_on(std::string_view mountinfo, std::string_view path) {

@@ -12,10 +12,11 @@
 namespace vmemfs {
 
 /// One mount of this mount namespace. As long as it is there, no other has the same numbers;
-/// afterwards the next one may.
+/// afterwards the next one may, also at once, so that the type tells at least a mount of another kind.
 struct MountIdentity {
   int id = 0;
   std::string device; ///< "0:52"
+  std::string type;   ///< "fuse.vmemfs"
 
   friend bool operator==(const MountIdentity&, const MountIdentity&) = default;
 };

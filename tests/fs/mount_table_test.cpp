@@ -13,8 +13,8 @@ constexpr std::string_view kTable =
     "41 27 0:51 / /tmp/with\\040blank\\134\\011x rw - fuse.vmemfs vmemfs rw\n";
 
 TEST(MountTable, FindsAMountByItsPath) {
-  EXPECT_EQ(find_mount(kTable, "/tmp/m"), (MountIdentity{40, "0:50"}));
-  EXPECT_EQ(find_mount(kTable, "/"), (MountIdentity{22, "254:0"}));
+  EXPECT_EQ(find_mount(kTable, "/tmp/m"), (MountIdentity{40, "0:50", "fuse.vmemfs"}));
+  EXPECT_EQ(find_mount(kTable, "/"), (MountIdentity{22, "254:0", "ext4"}));
 }
 
 TEST(MountTable, KnowsNothingOfOtherPaths) {
@@ -24,26 +24,29 @@ TEST(MountTable, KnowsNothingOfOtherPaths) {
 }
 
 TEST(MountTable, PathsAreEscapedThere) {
-  EXPECT_EQ(find_mount(kTable, "/tmp/with blank\\\tx"), (MountIdentity{41, "0:51"}));
+  EXPECT_EQ(find_mount(kTable, "/tmp/with blank\\\tx"), (MountIdentity{41, "0:51", "fuse.vmemfs"}));
 }
 
 TEST(MountTable, TheUppermostCountsWhateverTheOrder) {
   const std::string over = "50 40 0:60 / /tmp/m rw - tmpfs tmpfs rw\n";
-  EXPECT_EQ(find_mount(std::string{kTable} + over, "/tmp/m"), (MountIdentity{50, "0:60"}));
-  EXPECT_EQ(find_mount(over + std::string{kTable}, "/tmp/m"), (MountIdentity{50, "0:60"}));
+  EXPECT_EQ(find_mount(std::string{kTable} + over, "/tmp/m"), (MountIdentity{50, "0:60", "tmpfs"}));
+  EXPECT_EQ(find_mount(over + std::string{kTable}, "/tmp/m"), (MountIdentity{50, "0:60", "tmpfs"}));
 }
 
 TEST(MountTable, OneBelowAnotherIsStillThere) {
   const std::string over = std::string{kTable} + "50 40 0:60 / /tmp/m rw - tmpfs tmpfs rw\n";
-  EXPECT_TRUE(has_mount(over, {40, "0:50"}, "/tmp/m"));
-  EXPECT_FALSE(has_mount(over, {40, "0:51"}, "/tmp/m"));
-  EXPECT_FALSE(has_mount(over, {41, "0:50"}, "/tmp/m"));
-  EXPECT_FALSE(has_mount(over, {40, "0:50"}, "/tmp"));
+  EXPECT_TRUE(has_mount(over, {40, "0:50", "fuse.vmemfs"}, "/tmp/m"));
+  EXPECT_FALSE(has_mount(over, {40, "0:51", "fuse.vmemfs"}, "/tmp/m"));
+  EXPECT_FALSE(has_mount(over, {41, "0:50", "fuse.vmemfs"}, "/tmp/m"));
+  EXPECT_FALSE(has_mount(over, {40, "0:50", "fuse.vmemfs"}, "/tmp"));
+  EXPECT_FALSE(has_mount(over, {40, "0:50", "tmpfs"}, "/tmp/m")); // the numbers were given out again
 }
 
 TEST(MountTable, LinesThatCannotBeReadCountForNothing) {
-  for (const char* line : {"", "x", "1 2 3 4", "a 27 0:50 / /tmp/m rw", "40 b 0:50 / /tmp/m rw",
-                           "99999999999999999999999 1 0:50 / /tmp/m rw", "40 27 0:50 / /tmp/\\04"}) {
+  for (const char* line :
+       {"", "x", "1 2 3 4", "a 27 0:50 / /tmp/m rw - fuse x", "40 b 0:50 / /tmp/m rw - fuse x",
+        "99999999999999999999999 1 0:50 / /tmp/m rw - fuse x", "40 27 0:50 / /tmp/\\04",
+        "40 27 0:50 / /tmp/m rw", "40 27 0:50 / /tmp/m rw -"}) {
     EXPECT_EQ(find_mount(line, "/tmp/m"), std::nullopt) << line;
   }
 }

@@ -12,6 +12,7 @@
 #include <span>
 #include <stdexcept>
 #include <sys/mman.h>
+#include <system_error>
 #include <utility>
 
 extern "C" {
@@ -26,7 +27,7 @@ constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kPvBase = 0x60000000; ///< where the PV guest maps frame 0
 
 [[noreturn]] void give_up(const std::string& what) {
-  throw std::runtime_error{what + ": " + std::strerror(errno)};
+  throw std::system_error{errno, std::generic_category(), what}; // is a std::runtime_error
 }
 
 std::string next_name(GuestKind kind) {
@@ -158,7 +159,7 @@ void LabDomain::unpause() const {
     give_up("can't unpause " + name_);
   }
 }
-void LabDomain::destroy() { xl({"destroy", std::to_string(id_)}); }
+void LabDomain::destroy() const { xl({"destroy", std::to_string(id_)}); }
 
 std::uint64_t LabDomain::frame_at(std::uint64_t virtual_address) const {
   const std::uint64_t frame = xc_translate_foreign_address(xen_->control, id_, 0, virtual_address);

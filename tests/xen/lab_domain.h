@@ -43,7 +43,7 @@ public:
 
   void pause() const;
   void unpause() const;
-  void destroy(); ///< begins, and returns when Xen's tool has done what it can
+  void destroy() const; ///< begins, and returns when Xen's tool has done what it can
 
   /// A word of the guest's status page (guests/layout.h).
   [[nodiscard]] std::uint64_t status(std::size_t offset) const;

@@ -29,7 +29,7 @@ std::vector<std::string> vm_option(const LabDomain& domain) {
 
 class XenKind : public testing::TestWithParam<GuestKind> {
 protected:
-  ~XenKind() override { keep_domain(std::move(domain_)); }
+  void TearDown() override { keep_domain(std::move(domain_)); }
   [[nodiscard]] LabDomain& domain() { return *domain_; }
 
 private:

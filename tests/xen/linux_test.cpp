@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <set>
 #include <sstream>
 
@@ -44,11 +45,10 @@ std::set<std::string> missing_in(int fd, std::uint64_t size, std::set<std::strin
 }
 
 TEST(XenLinux, BannerAndProcessNamesAreFoundInItsMemory) {
-  struct Ended {
-    ~Ended() { static_cast<void>(run({"xl", "destroy", "linux"})); }
-  };
   xl({"create", "-q", "/lab/linux.cfg"});
-  const Ended ended;
+  const std::shared_ptr<void> ended{nullptr, [](void*) {
+                                      static_cast<void>(run({"xl", "destroy", "linux"}));
+                                    }};
   ASSERT_TRUE(eventually([] { return console().find("lab-linux ready") != std::string::npos; },
                          std::chrono::seconds{400}))
       << console();

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <map>
 #include <memory>
@@ -217,8 +218,7 @@ TEST_P(XenMount, ABalloonedPageBecomesAHoleAndMemoryAgain) {
   const auto before = pread_at(padded.get(), (gfn - 1) * kPage, 3 * kPage).bytes;
   EXPECT_EQ(word_in(before, 0), tg_pattern((gfn - 1) * kPage));
   EXPECT_EQ(word_in(before, 2 * kPage), tg_pattern((gfn + 1) * kPage));
-  char end[32];
-  std::snprintf(end, sizeof(end), "-%016llx rw- ram", static_cast<unsigned long long>(gfn * kPage));
+  const std::string end = fmt::format("-{:016x} rw- ram", gfn * kPage);
   EXPECT_TRUE(eventually([&] {
     static_cast<void>(pread_at(honest.get(), 0, 8));
     return says("maps", end);

@@ -20,6 +20,8 @@ public:
     driver_ = std::move(*driver);
     static_cast<void>(driver_->refresh()); // what is found in the background, now
   }
+  XenSubject(const XenSubject&) = delete;
+  XenSubject& operator=(const XenSubject&) = delete;
   ~XenSubject() override {
     driver_.reset();
     keep_domain(std::move(domain_));

@@ -9,24 +9,24 @@ namespace {
 vcpu_guest_context_any_t g_context;
 } // namespace
 
-extern "C" int xc_domain_get_guest_width(xc_interface* /*control*/, uint32_t domain, unsigned* width) {
-  *width = domain == 32 ? 4 : 8;
+extern "C" int xc_domain_get_guest_width(xc_interface* /*xch*/, uint32_t domid, unsigned* guest_width) {
+  *guest_width = domid == 32 ? 4 : 8;
   return 0;
 }
 
-extern "C" int xc_vcpu_getcontext(xc_interface* /*control*/, uint32_t /*domain*/, uint32_t vcpu,
-                                  vcpu_guest_context_any_t* context) {
+extern "C" int xc_vcpu_getcontext(xc_interface* /*xch*/, uint32_t /*domid*/, uint32_t vcpu,
+                                  vcpu_guest_context_any_t* ctxt) {
   if (vcpu != 0) {
     errno = ENODATA;
     return -1;
   }
-  *context = g_context;
+  *ctxt = g_context;
   return 0;
 }
 
-extern "C" int xc_vcpu_setcontext(xc_interface* /*control*/, uint32_t /*domain*/, uint32_t /*vcpu*/,
-                                  vcpu_guest_context_any_t* context) {
-  g_context = *context;
+extern "C" int xc_vcpu_setcontext(xc_interface* /*xch*/, uint32_t /*domid*/, uint32_t /*vcpu*/,
+                                  vcpu_guest_context_any_t* ctxt) {
+  g_context = *ctxt;
   return 0;
 }
 

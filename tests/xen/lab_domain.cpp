@@ -7,11 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
-#include <elf.h>
 #include <span>
 #include <stdexcept>
 #include <sys/mman.h>
+#include <system_error>
 #include <utility>
 
 extern "C" {
@@ -22,41 +23,16 @@ extern "C" {
 namespace vmemfs::test {
 namespace {
 
-constexpr std::size_t kPage = 4096;
+constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kPvBase = 0x60000000; ///< where the PV guest maps frame 0
 
 [[noreturn]] void give_up(const std::string& what) {
-  throw std::runtime_error{what + ": " + std::strerror(errno)};
+  throw std::system_error{errno, std::generic_category(), what}; // is a std::runtime_error
 }
 
 std::string next_name(GuestKind kind) {
   static std::atomic<int> number{0};
   return to_string(kind) + "-" + std::to_string(++number);
-}
-
-template <typename T> T take(std::string_view file, std::size_t at) {
-  if (at + sizeof(T) > file.size()) {
-    throw std::runtime_error{"the core is cut short"};
-  }
-  T value;
-  std::memcpy(&value, file.data() + at, sizeof(T));
-  return value;
-}
-
-/// The contents of a section of an ELF file.
-std::string_view section(std::string_view file, std::string_view name) {
-  const auto header = take<Elf64_Ehdr>(file, 0);
-  const auto at = [&](std::size_t i) {
-    return take<Elf64_Shdr>(file, header.e_shoff + i * sizeof(Elf64_Shdr));
-  };
-  const auto names = at(header.e_shstrndx);
-  for (std::size_t i = 0; i < header.e_shnum; ++i) {
-    const auto found = at(i);
-    if (std::string_view{file.data() + names.sh_offset + found.sh_name} == name) {
-      return file.substr(found.sh_offset, found.sh_size);
-    }
-  }
-  throw std::runtime_error{"the core has no section " + std::string{name}};
 }
 
 } // namespace
@@ -172,18 +148,38 @@ std::uint64_t LabDomain::pages_in_stock() const {
   return in_stock;
 }
 
-void LabDomain::pause() const { xl({"pause", std::to_string(id_)}); }
-void LabDomain::unpause() const { xl({"unpause", std::to_string(id_)}); }
-void LabDomain::destroy() { xl({"destroy", std::to_string(id_)}); }
+// By the hypercall that `xl` makes, which takes half a second to start.
+void LabDomain::pause() const {
+  if (xc_domain_pause(xen_->control, id_) != 0) {
+    give_up("can't pause " + name_);
+  }
+}
+void LabDomain::unpause() const {
+  if (xc_domain_unpause(xen_->control, id_) != 0) {
+    give_up("can't unpause " + name_);
+  }
+}
+void LabDomain::destroy() const { xl({"destroy", std::to_string(id_)}); }
+
+std::uint64_t LabDomain::frame_at(std::uint64_t virtual_address) const {
+  const std::uint64_t frame = xc_translate_foreign_address(xen_->control, id_, 0, virtual_address);
+  if (frame == 0) {
+    give_up("can't translate an address of " + name_);
+  }
+  return frame;
+}
 
 std::uint64_t LabDomain::frame_of(std::uint64_t gfn) const {
   if (kind_ != GuestKind::pv) {
     return gfn;
   }
-  const std::uint64_t frame = xc_translate_foreign_address(xen_->control, id_, 0, kPvBase + gfn * kPage);
-  if (frame == 0) {
-    give_up("can't translate frame " + std::to_string(gfn));
+  if (gfn < XG_FILL_START / kPage) { // mapped at the start
+    return frame_at(kPvBase + gfn * kPage);
   }
+  const std::uint64_t entry = status(XG_OFF_P2M) + gfn * sizeof(std::uint64_t);
+  const Mapped table{*xen_, id_, frame_at(entry)};
+  std::uint64_t frame = 0;
+  std::memcpy(&frame, table.bytes() + entry % kPage, sizeof(frame));
   return frame;
 }
 
@@ -215,36 +211,23 @@ std::vector<LabDomain::Range> LabDomain::filled() const {
   return ranges;
 }
 
-std::vector<LabDomain::CorePage> LabDomain::dump_core() const {
-  const TempDir dir;
-  xl({"dump-core", std::to_string(id_), dir / "core"});
-  const std::string file = read_file(dir / "core");
-  const std::string_view pages = section(file, ".xen_pages");
-  const std::string_view p2m = section(file, ".xen_p2m"); // pairs of guest and machine frame
-  std::vector<CorePage> memory;
-  for (std::size_t i = 0; i < p2m.size() / (2 * sizeof(std::uint64_t)); ++i) {
-    const auto gfn = take<std::uint64_t>(p2m, i * 2 * sizeof(std::uint64_t));
-    const std::string_view page = pages.substr(i * kPage, kPage);
-    memory.resize(std::max<std::size_t>(memory.size(), gfn + 1));
-    memory[gfn].machine_frame = take<std::uint64_t>(p2m, (i * 2 + 1) * sizeof(std::uint64_t));
-    memory[gfn].bytes.resize(kPage);
-    std::memcpy(memory[gfn].bytes.data(), page.data(), kPage);
-  }
-  return memory;
-}
-
 void LabDomain::take_page(std::uint64_t gfn) const {
-  xen_pfn_t frame = kind_ == GuestKind::pv ? dump_core().at(gfn).machine_frame : gfn;
+  xen_pfn_t frame = frame_of(gfn);
   if (xc_domain_decrease_reservation_exact(xen_->control, id_, 1, 0, &frame) != 0) {
     give_up("can't take a page");
   }
 }
 
 void LabDomain::give_page(std::uint64_t gfn) const {
-  xen_pfn_t frame = gfn;
+  xen_pfn_t frame = gfn; // of PV it becomes the machine frame
   xc_domain_setmaxmem(xen_->control, id_, (pages() + 256) * (kPage / 1024));
   if (xc_domain_populate_physmap_exact(xen_->control, id_, 1, 0, 0, &frame) != 0) {
     give_up("can't give a page");
+  }
+  const Mapped mapped{*xen_, id_, frame, PROT_READ | PROT_WRITE};
+  for (const std::uint64_t offset : {std::uint64_t{0}, kPage - 8}) {
+    const std::uint64_t word = tg_pattern(gfn * kPage + offset);
+    std::memcpy(mapped.bytes() + offset, &word, sizeof(word));
   }
 }
 

@@ -43,7 +43,7 @@ public:
 
   void pause() const;
   void unpause() const;
-  void destroy(); ///< begins, and returns when Xen's tool has done what it can
+  void destroy() const; ///< begins, and returns when Xen's tool has done what it can
 
   /// A word of the guest's status page (guests/layout.h).
   [[nodiscard]] std::uint64_t status(std::size_t offset) const;
@@ -55,18 +55,11 @@ public:
   };
   [[nodiscard]] std::vector<Range> filled() const;
 
-  /// One page, mapped by itself; of PV only what the guest's kernel maps at the start.
+  /// One page, mapped by itself; of PV by the table of frames that the guest was given when it was built.
   [[nodiscard]] std::vector<std::byte> page(std::uint64_t gfn) const;
 
-  /// A page of a PV domain as `xl dump-core` writes it.
-  struct CorePage {
-    std::uint64_t machine_frame = 0;
-    std::vector<std::byte> bytes; ///< empty where there is no page
-  };
-  /// All of its memory, by frame number.
-  [[nodiscard]] std::vector<CorePage> dump_core() const;
-
-  // The toolstack's side of a balloon: takes this page away from the domain, or gives it one there.
+  // The toolstack's side of a balloon: takes this page away from the domain, or gives it one there, with what
+  // the guest has in each that it filled. The PV guest's table stays as it was.
   void take_page(std::uint64_t gfn) const;
   void give_page(std::uint64_t gfn) const;
 
@@ -75,6 +68,7 @@ private:
   class Mapped;
 
   [[nodiscard]] std::uint64_t frame_of(std::uint64_t gfn) const;
+  [[nodiscard]] std::uint64_t frame_at(std::uint64_t virtual_address) const; ///< of a PV guest
 
   GuestKind kind_;
   std::string name_;

@@ -20,18 +20,19 @@ public:
     driver_ = std::move(*driver);
     static_cast<void>(driver_->refresh()); // what is found in the background, now
   }
+  XenSubject(const XenSubject&) = delete;
+  XenSubject& operator=(const XenSubject&) = delete;
   ~XenSubject() override {
     driver_.reset();
     keep_domain(std::move(domain_));
   }
   Driver& driver() override { return *driver_; }
 
-  /// Each page mapped by itself by the test; of PV what its kernel does not map at the start as Xen's own
-  /// dump has it.
+  /// Each page mapped by itself by the test.
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
     std::vector<std::byte> bytes;
     for (Gfn gfn{gpa}; gfn.gpa() < gpa + size; gfn = Gfn{gfn.value() + 1}) {
-      const auto page = true_page(gfn.value());
+      const auto page = domain_->page(gfn.value());
       bytes.insert(bytes.end(), page.begin(), page.end());
     }
     bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(gpa.page_offset()));
@@ -44,20 +45,8 @@ public:
   }
 
 private:
-  std::vector<std::byte> true_page(std::uint64_t gfn) {
-    if (domain_->kind() != GuestKind::pv || gfn < kMappedAtStart) {
-      return domain_->page(gfn);
-    }
-    if (core_.empty()) {
-      core_ = domain_->dump_core();
-    }
-    return core_.at(gfn).bytes;
-  }
-
-  static constexpr std::uint64_t kMappedAtStart = 0x400;
   std::unique_ptr<LabDomain> domain_;
   std::unique_ptr<Driver> driver_;
-  std::vector<LabDomain::CorePage> core_;
 };
 
 SubjectKind xen_subject(GuestKind kind) {

@@ -55,6 +55,7 @@ static uint64_t later(uint64_t a, uint64_t b) {
 void fill_pv(const struct start *start) {
     const uint64_t *p2m = (const uint64_t *)start->mfn_list;
     fill_pattern();
+    status->p2m = start->mfn_list;
     /* What the builder laid down ends with page tables, boot stack and p2m. */
     uint64_t first = later((start->pt_base - BASE) / PAGE + start->nr_pt_frames + 16,
                            start->first_p2m_pfn + start->nr_p2m_frames);

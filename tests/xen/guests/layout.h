@@ -20,6 +20,7 @@
 #define XG_OFF_ECHO 16
 #define XG_OFF_SEEN_ECHO 24
 #define XG_OFF_SEEN_RBX 32
+#define XG_OFF_P2M 40
 
 /* Xen's shared info page is mapped here. */
 #define XG_SHARED 0x301000
@@ -58,6 +59,7 @@ struct xg_status {
   XG_U64 echo;    /* write here: comes back in seen_echo */
   XG_U64 seen_echo;
   XG_U64 seen_rbx;
+  XG_U64 p2m;         /* PV: virtual address of the machine frames by frame number */
   XG_U64 range_count; /* valid entries of ranges */
   struct {
     XG_U64 start;

@@ -203,9 +203,9 @@ std::vector<DomainRun> Connection::Keeper::domains() const {
 
 // ---- events
 
-/// What libvirt calls. Each registration for events owns a reference to the keeper. The one for the close of the
-/// connection has the keeper itself, which serves the connection until that registration is ended: libvirt never
-/// calls back to free its argument where a driver has no such event (test, esx, libxl).
+/// What libvirt calls. Each registration for events owns a reference to the keeper. The one for the close of
+/// the connection has the keeper itself, which serves the connection until that registration is ended:
+/// libvirt never calls back to free its argument where a driver has no such event (test, esx, libxl).
 struct Connection::Keeper::Callbacks {
   using Self = std::shared_ptr<Keeper>;
 

@@ -274,6 +274,7 @@ std::vector<std::string> Lookout::look_errors() const {
 std::vector<Sighting> Lookout::sightings() const {
   const std::scoped_lock lock{mutex_};
   std::vector<std::pair<std::uint64_t, Sighting>> in_order;
+  in_order.reserve(found_.size());
   for (const auto& [key, found] : found_) {
     in_order.push_back(
         {found.order, {sources_[key.first].driver, found.vm, found.settled ? "" : found.refusal.reason}});

@@ -87,7 +87,7 @@ private:
   Result<void> resume() override;
   std::string resume_ticket() const override;
 
-  // Attaching.
+  // Attaching (qemu_driver_attach.cpp).
   Result<void> take_first_layout();
   void probe_monitors();
   Result<void> probe_flat_view();
@@ -109,7 +109,7 @@ private:
   void count_vcpus();
   void take_vcpus(const std::vector<QemuVcpu>& vcpus);
 
-  // Writing.
+  // Writing (qemu_driver_write.cpp).
   Result<void> take_newest_layout();
   WriteOutcome write_from_outside(Gpa gpa, std::span<const std::byte> bytes);
   WriteOutcome write_by_stub(Gpa gpa, std::span<const std::byte> bytes);
@@ -121,7 +121,8 @@ private:
 
   const FoundQemu qemu_;
   const QemuOptions options_;
-  const DriverContext context_;
+  FdWatcher& watcher_;
+  Worker& worker_;
   VmIdentity identity_;
   std::atomic<std::uint32_t> vcpus_{0};
   std::optional<FlatViewReader> flat_view_; ///< set while attaching only

@@ -26,7 +26,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kOrigin = "guardian";
-constexpr milliseconds kStartLimit{20000}; ///< milliseconds, but on an emulated machine with sanitizers
+constexpr milliseconds kStartLimit{
+    20000}; ///< takes milliseconds, or seconds on an emulated machine with sanitizers
 constexpr milliseconds kSendLimit{1000};
 constexpr milliseconds kKillLimit{1000};
 constexpr milliseconds kPartingLimit{200}; ///< of one that has nothing to do any more

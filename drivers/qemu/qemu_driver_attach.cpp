@@ -1,0 +1,208 @@
+// Attaching: what ways there are into a running QEMU, tried one after the other, and what is told of them.
+#include "drivers/qemu/qemu_discovery.h"
+#include "drivers/qemu/qemu_driver.h"
+#include "util/log.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fmt/format.h>
+#include <thread>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+/// While firmware runs, the layout may change between two looks at it; then another pair is taken.
+constexpr int kLayoutTries = 20;
+constexpr std::chrono::milliseconds kBetweenTries{20};
+/// Who talks to a monitor now and then is done within this; who keeps it is not waited for.
+constexpr std::chrono::milliseconds kForOtherClient{300};
+
+} // namespace
+
+Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const QemuOptions& options,
+                                                       const DriverContext& context) {
+  std::unique_ptr<QemuDriver> driver{new QemuDriver{std::move(qemu), options, context}};
+  driver->probe_kvm();
+  if (auto started = driver->probe_flat_view(); !started) {
+    return tl::unexpected{started.error()};
+  }
+  driver->probe_monitors();
+  if (auto taken = driver->take_first_layout(); !taken) {
+    return tl::unexpected{taken.error()};
+  }
+  if (auto watched = driver->watch_end(); !watched) {
+    return tl::unexpected{watched.error()};
+  }
+  driver->attached_ = true;
+  return driver;
+}
+
+void QemuDriver::note(std::string what, bool ok, std::string detail) {
+  log::debug("qemu {}: {}: {}: {}", qemu_.process->pid(), what, ok ? "yes" : "no", detail);
+  const std::scoped_lock lock{probe_mutex_};
+  const auto known = std::ranges::find(probe_, what, &ProbeResult::what);
+  if (known != probe_.end()) {
+    *known = {std::move(what), ok, std::move(detail)};
+  } else {
+    probe_.push_back({std::move(what), ok, std::move(detail)});
+  }
+}
+
+/// Takes the first monitor that answers.
+void QemuDriver::probe_monitors() {
+  if (qemu_.monitor_paths.empty()) {
+    note("monitor", false, qemu_.no_monitor);
+  }
+  for (const std::string& path : qemu_.monitor_paths) {
+    if (!is_free(path)) {
+      note(fmt::format("monitor {}", path), false,
+           "somebody else is connected to it, and a monitor serves one client at a time; give QEMU one more "
+           "QMP socket, or attach again when it is free");
+      continue;
+    }
+    auto monitor = std::make_unique<Monitor>(path, options_.timeout, options_.keep_monitor,
+                                             [this](const QmpEvent& event) { on_monitor_event(event); });
+    auto session = monitor->session();
+    if (!session) {
+      note(fmt::format("monitor {}", path), false, session.error().message());
+      continue;
+    }
+    if (const auto vcpus = session->vcpus()) {
+      take_vcpus(*vcpus);
+    }
+    if (identity_.name.empty()) {
+      identity_.name = session->name().value_or("");
+    }
+    if (identity_.uuid.empty()) {
+      identity_.uuid = session->uuid().value_or("");
+    }
+    note(fmt::format("monitor {}", path), true,
+         fmt::format("QEMU {}, {}", session->qemu_version(),
+                     options_.keep_monitor ? "kept open" : "held for single commands only"));
+    session = tl::unexpected{Error{}}; // its turn ends before the monitor may
+    monitor_ = std::move(monitor);
+    return;
+  }
+}
+
+void QemuDriver::probe_kvm() {
+  const pid_t pid = qemu_.process->pid();
+  const auto fds = list_fds(pid);
+  if (!fds) {
+    note("kvm", false, fds.error().message());
+    return;
+  }
+  kvm_ = std::ranges::any_of(*fds, [&](int fd) { return fd_target(pid, fd) == "anon_inode:kvm-vm"; });
+  note("kvm", kvm_, kvm_ ? "QEMU has a VM of KVM open" : "QEMU has no VM of KVM open: it emulates (TCG)");
+}
+
+bool QemuDriver::is_free(const std::string& monitor_path) const {
+  const auto limit = std::chrono::steady_clock::now() + std::min(kForOtherClient, options_.timeout);
+  while (has_client(monitor_path, qemu_.process->pid())) {
+    if (std::chrono::steady_clock::now() >= limit) {
+      return false;
+    }
+    std::this_thread::sleep_for(kBetweenTries);
+  }
+  return true;
+}
+
+/// Before the monitor: a QEMU that is just starting is not to be disturbed, and one that waits for the first
+/// client of its monitor (wait=on) must not take us for that.
+Result<void> QemuDriver::probe_flat_view() {
+  if (options_.map == MapSource::monitor || options_.map == MapSource::guess) {
+    return {};
+  }
+  const auto limit = std::chrono::steady_clock::now() + options_.timeout;
+  auto reader = FlatViewReader::open(qemu_.process);
+  while (!reader && reader.error().kind == ErrorKind::busy) {
+    if (std::chrono::steady_clock::now() >= limit) {
+      return fail(ErrorKind::busy, "qemu",
+                  fmt::format("QEMU (pid {}) has no memory yet: it is starting up, or waits for something",
+                              qemu_.process->pid()));
+    }
+    std::this_thread::sleep_for(kBetweenTries);
+    reader = FlatViewReader::open(qemu_.process);
+  }
+  if (!reader) {
+    note("flat view", false, reader.error().message());
+    return {};
+  }
+  flat_view_ = std::move(*reader);
+  note("flat view", true, "read from QEMU's memory by its exported symbol, all self-checks passed");
+  return {};
+}
+
+/// Both sources must say the same; the guest may move its windows between the two, so it tries again.
+Result<Layout> QemuDriver::read_checked_layout() {
+  for (int i = 0; i < kLayoutTries; ++i) {
+    const auto by_monitor = layout_by_monitor();
+    if (!by_monitor && by_monitor.error().kind != ErrorKind::busy) {
+      return tl::unexpected{by_monitor.error()};
+    }
+    auto by_view = layout_from_flat_view(*flat_view_);
+    if (by_monitor && by_view && same_memory(*by_monitor, *by_view)) {
+      return by_view;
+    }
+    std::this_thread::sleep_for(kBetweenTries);
+  }
+  return fail(ErrorKind::source_failed, "qemu",
+              "monitor and flat view kept telling different memory layouts; map=monitor or map=flatview "
+              "takes one of them");
+}
+
+Result<void> QemuDriver::take_first_layout() {
+  if (options_.map == MapSource::guess) {
+    map_source_ = "GUESSED from machine type and memory size, as map=guess asked; it may be wrong";
+  } else if (options_.map != MapSource::flat_view && monitor_ != nullptr && flat_view_) {
+    map_source_ = "monitor (info mtree -f, gpa2hva), equal to QEMU's own flat view, which is then followed";
+    auto layout = read_checked_layout();
+    if (!layout) {
+      return tl::unexpected{layout.error()};
+    }
+    return publish(std::move(*layout), Mappings::renew);
+  } else if (flat_view_) {
+    map_source_ = "QEMU's own flat view, followed";
+  } else if (options_.map != MapSource::flat_view && monitor_ != nullptr) {
+    map_source_ = "monitor (info mtree -f, gpa2hva), read anew on refresh, resume, reset and reads outside";
+  } else {
+    std::string reasons;
+    for (const ProbeResult& result : probe()) {
+      reasons += fmt::format("; {}: {}", result.what, result.detail);
+    }
+    return fail(ErrorKind::unsupported, "qemu",
+                fmt::format("no way to the memory map of QEMU (pid {}){}; map=guess would guess it",
+                            qemu_.process->pid(), reasons));
+  }
+  auto layout = read_layout();
+  if (!layout) {
+    return tl::unexpected{layout.error()};
+  }
+  return publish(std::move(*layout), Mappings::renew);
+}
+
+std::string QemuDriver::why_no_monitor() const {
+  const std::scoped_lock lock{probe_mutex_};
+  std::string why;
+  for (const ProbeResult& result : probe_) {
+    if (result.what.starts_with("monitor")) {
+      why += (why.empty() ? "" : "; ") + result.detail;
+    }
+  }
+  return why;
+}
+
+Result<void> QemuDriver::watch_end() {
+  auto watch = watcher_.watch_once(qemu_.process->pidfd(), [this] {
+    memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
+    emit(VmEvent::gone);
+  });
+  if (!watch) {
+    return tl::unexpected{watch.error()};
+  }
+  end_watch_ = std::move(*watch);
+  return {};
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,124 @@
+// Writing of memory and registers: from outside where that holds, else by the gdbstub.
+#include "drivers/qemu/gdb_memory.h"
+#include "drivers/qemu/gdb_registers.h"
+#include "drivers/qemu/qemu_driver.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <iterator>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
+
+Error gone_error() { return {ErrorKind::vm_gone, "qemu", "the VM has ended"}; }
+
+} // namespace
+
+Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  if (auto free = check_stub_is_free(); !free) {
+    return free;
+  }
+  const auto now = read_registers(vcpu);
+  if (!now) {
+    return tl::unexpected{now.error()};
+  }
+  // A whole `regs` file may be written back after an edit: what has not changed need not be set.
+  std::vector<RegisterValue> changed;
+  std::ranges::copy_if(values, std::back_inserter(changed), [&](const RegisterValue& value) {
+    return now->get(value.reg) != value.value || check_settable({&value, 1}).has_value();
+  });
+  auto session = monitor_->session();
+  return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, changed); });
+}
+
+Result<void> QemuDriver::check_stub_is_free() const {
+  if (qemu_.command_line.gdbstub) {
+    return fail(ErrorKind::busy, "qemu",
+                "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers and memory "
+                "with that debugger");
+  }
+  return {};
+}
+
+WriteOutcome QemuDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
+  const std::scoped_lock lock{write_mutex_};
+  WriteOutcome outcome = kvm_ ? write_from_outside(gpa, bytes) : write_by_stub(gpa, bytes);
+  return gone() ? nothing_written(gone_error()) : std::move(outcome);
+}
+
+WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> bytes) {
+  if (const auto fresh = take_newest_layout(); !fresh) {
+    return nothing_written(fresh.error());
+  }
+  const auto memory = memory_.load();
+  return memory != nullptr ? memory->write(writer_, gpa, bytes) : nothing_written(gone_error());
+}
+
+/// Before a write: an old layout would have it go to what is something else by now.
+Result<void> QemuDriver::take_newest_layout() {
+  if (!flat_view_ && options_.map != MapSource::guess) {
+    return refresh(Mappings::keep);
+  }
+  follow_layout(false);
+  return {};
+}
+
+/// Each visit takes a look at the layout first: the stub would write to the registers of a device.
+WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes) {
+  if (monitor_ == nullptr) {
+    return nothing_written({ErrorKind::unsupported, "qemu", describe_writes()});
+  }
+  if (const auto free = check_stub_is_free(); !free) {
+    return nothing_written(free.error());
+  }
+  if (const auto fresh = take_newest_layout(); !fresh) {
+    return nothing_written(fresh.error());
+  }
+  auto session = monitor_->session();
+  if (!session) {
+    return nothing_written(session.error());
+  }
+  WriteOutcome outcome;
+  while (outcome.done < bytes.size() && !outcome.failure) {
+    follow_layout(false);
+    const auto memory = memory_.load();
+    if (memory == nullptr) {
+      return nothing_written(gone_error());
+    }
+    const Gpa here = gpa + outcome.done;
+    const auto part = bytes.subspan(outcome.done, std::min(kMostOfAVisit, bytes.size() - outcome.done));
+    auto allowed = memory->writable(here, part.size());
+    if (allowed.size > 0) {
+      auto written = write_by_gdbstub(*session, here, part.first(allowed.size));
+      outcome.done += written.done;
+      outcome.failure = std::move(written.failure);
+    }
+    if (!outcome.failure) {
+      outcome.failure = std::move(allowed.failure);
+    }
+  }
+  return outcome;
+}
+
+std::string QemuDriver::describe_writes() const {
+  if (kvm_) {
+    return "from outside, through /proc/PID/mem of QEMU";
+  }
+  if (monitor_ == nullptr) {
+    return "none: without KVM only QEMU's gdbstub reaches code that QEMU has translated already, and there "
+           "is "
+           "no monitor to switch it on: " +
+           why_no_monitor();
+  }
+  if (const auto free = check_stub_is_free(); !free) {
+    return "none: " + free.error().text;
+  }
+  return fmt::format("QEMU's gdbstub, switched on for it; a running guest is stopped for a few "
+                     "milliseconds for each {} KiB",
+                     kMostOfAVisit >> 10U);
+}
+
+} // namespace vmemfs::qemu

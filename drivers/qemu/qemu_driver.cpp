@@ -216,11 +216,7 @@ Result<RunStatus> QemuDriver::run_status() {
       take_vcpus(*vcpus);
     }
   }
-  auto answer = standstill_.ask([&] { return session->run_status(); });
-  if (answer.has_run) {
-    emit(VmEvent::state_unclear);
-  }
-  return std::move(answer.status);
+  return standstill_.ask([&] { return session->run_status(); }, [this] { emit(VmEvent::state_unclear); });
 }
 
 Result<void> QemuDriver::pause() { return monitor_->stop(); }

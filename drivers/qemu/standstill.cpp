@@ -16,29 +16,37 @@ bool Standstill::watch(VcpuActivity activity) {
   return std::exchange(standing_, std::nullopt).has_value();
 }
 
-Standstill::Answer Standstill::ask(const std::function<Result<RunStatus>()>& query) {
+Result<RunStatus> Standstill::ask(const std::function<Result<RunStatus>()>& query,
+                                  const std::function<void()>& has_run) {
   // QEMU says that the VM stands a moment before its last thread has gone to sleep.
   constexpr int kTries = 3;
-  bool has_run = false;
   for (int i = 1;; ++i) {
     std::optional<std::uint64_t> before;
+    bool ran = false;
     {
       const std::scoped_lock lock{mutex_};
       before = sample();
-      has_run |= changed(before);
+      ran = changed(before);
+    }
+    if (ran) {
+      has_run();
     }
     auto status = query();
     if (!status) { // what was known before still holds
-      return {std::move(status), has_run};
+      return status;
     }
-    const std::scoped_lock lock{mutex_};
+    std::unique_lock lock{mutex_};
     if (status->running) {
-      has_run |= std::exchange(standing_, std::nullopt).has_value();
-      return {std::move(status), has_run};
+      ran = std::exchange(standing_, std::nullopt).has_value();
+      lock.unlock();
+      if (ran) {
+        has_run();
+      }
+      return status;
     }
     if (i == kTries || (fall_asleep() && sample() == before)) {
       standing_ = before;
-      return {std::move(status), has_run};
+      return status;
     }
   }
 }

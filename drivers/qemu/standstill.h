@@ -28,13 +28,11 @@ public:
   /// False before watch(), and once one of the threads has ended.
   [[nodiscard]] bool watching() const { return watching_; }
 
-  struct Answer {
-    Result<RunStatus> status;
-    bool has_run; ///< since it was last known to stand
-  };
-
   /// Calls `query`, which asks the monitor. If the VM stands, it is known to stand from before that on.
-  [[nodiscard]] Answer ask(const std::function<Result<RunStatus>()>& query);
+  /// `has_run` is called where it has run since it was last known to stand, and before `query` where that
+  /// shows by then: QEMU may take its time to answer, and nobody else is told meanwhile.
+  [[nodiscard]] Result<RunStatus> ask(const std::function<Result<RunStatus>()>& query,
+                                      const std::function<void()>& has_run);
 
   /// The VM is about to be let run by us.
   void forget();

@@ -35,16 +35,19 @@ Result<RunStatus> Standstill::ask(const std::function<Result<RunStatus>()>& quer
     if (!status) { // what was known before still holds
       return status;
     }
-    std::unique_lock lock{mutex_};
     if (status->running) {
-      ran = std::exchange(standing_, std::nullopt).has_value();
-      lock.unlock();
+      {
+        const std::scoped_lock lock{mutex_};
+        ran = std::exchange(standing_, std::nullopt).has_value();
+      }
       if (ran) {
         has_run();
       }
       return status;
     }
-    if (i == kTries || (fall_asleep() && sample() == before)) {
+    const bool slept = i < kTries && fall_asleep();
+    const std::scoped_lock lock{mutex_};
+    if (i == kTries || (slept && sample() == before)) {
       standing_ = before;
       return status;
     }
@@ -70,6 +73,24 @@ bool Standstill::look() {
   return guess_limit_.allows() && seems_to_stand(sample());
 }
 
+/// Waits for the threads, but not for long; false if one had not been asleep right away. Without the lock but
+/// for single glances: on a busy machine it takes its time, and readers have to be told meanwhile.
+bool Standstill::fall_asleep() {
+  constexpr int kPolls = 25;
+  constexpr std::chrono::microseconds kBetweenPolls{200};
+  for (int i = 0; i < kPolls; ++i) {
+    {
+      const std::scoped_lock lock{mutex_};
+      if (!watching_ || activity_->all_asleep()) {
+        return i == 0;
+      }
+    }
+    std::this_thread::sleep_for(kBetweenPolls);
+  }
+  return false;
+}
+
+/// Called with mutex_ held, as all that follow.
 /// Called with mutex_ held, as all that follow.
 std::optional<std::uint64_t> Standstill::sample() {
   if (!watching_) {
@@ -78,19 +99,6 @@ std::optional<std::uint64_t> Standstill::sample() {
   const auto now = activity_->sample();
   watching_ = now.has_value();
   return now;
-}
-
-/// Waits for the threads, but not for long; false if one had not been asleep right away.
-bool Standstill::fall_asleep() {
-  constexpr int kPolls = 25;
-  constexpr std::chrono::microseconds kBetweenPolls{200};
-  for (int i = 0; i < kPolls; ++i) {
-    if (!watching_ || activity_->all_asleep()) {
-      return i == 0;
-    }
-    std::this_thread::sleep_for(kBetweenPolls);
-  }
-  return false;
 }
 
 bool Standstill::changed(const std::optional<std::uint64_t>& now) {

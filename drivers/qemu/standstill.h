@@ -53,7 +53,7 @@ private:
   std::atomic<bool> watching_{false};
   RateLimit look_limit_{kBetweenLooks};
   RateLimit guess_limit_{kBetweenGuesses};
-  std::mutex mutex_; ///< guards what follows; never held while QEMU is asked
+  std::mutex mutex_; ///< guards what follows; never held while QEMU is asked or waited for
   std::optional<VcpuActivity> activity_;
   std::optional<std::uint64_t> standing_;    ///< sample since which the VM is known to stand
   std::optional<std::uint64_t> last_sample_; ///< at the last guess

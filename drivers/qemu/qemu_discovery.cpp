@@ -13,8 +13,9 @@ namespace {
 /// A process that was no QEMU may become one by exec, mostly soon after it began: so many times it is looked
 /// at again, ...
 constexpr unsigned kEveryTime = 20;
-/// ... and then this many of all the old ones at each look, in turn: a millisecond at most.
-constexpr std::size_t kOldOnes = 400;
+/// ... and then this many of all the old ones at each look, in turn: what costs the most of a look while
+/// nothing happens.
+constexpr std::size_t kOldOnes = 64;
 
 /// By its executable; by its name where we may not see that (then it can't be attached either, but listed).
 bool runs_qemu(pid_t pid) {

@@ -18,7 +18,7 @@ namespace vmemfs::libvirt {
 class Peeker {
 public:
   /// Of one call. libvirt takes up to 4 MiB; QEMU does nothing else meanwhile.
-  static constexpr std::size_t kMostOfACall = std::size_t{256} << 10U;
+  static constexpr std::size_t kMostOfACall = std::size_t{1} << 20U;
   /// That are under way at once, with the caller's own. A libvirtd takes 5 of one client.
   static constexpr unsigned kCalls = 4;
 

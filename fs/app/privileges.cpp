@@ -11,6 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <system_error>
+#include <unistd.h>
+#include <vector>
 
 namespace vmemfs {
 namespace {
@@ -50,8 +52,18 @@ void gain_nothing(PrivilegeReport& report) {
   }
 }
 
-std::string drop_capabilities(PrivilegeReport& report) {
-  auto kept = keep_capabilities(kNeededCapabilities);
+/// libvirt gives up all rights before it starts ssh, and does not if root lacks CAP_SETPCAP for that. It is
+/// of no other use: with the bounding set as low as the rest, nothing can be gained by it.
+std::vector<int> needed_capabilities(Network network) {
+  std::vector<int> needed{kNeededCapabilities.begin(), kNeededCapabilities.end()};
+  if (network == Network::needed && ::geteuid() == 0) {
+    needed.push_back(CAP_SETPCAP);
+  }
+  return needed;
+}
+
+std::string drop_capabilities(Network network, PrivilegeReport& report) {
+  auto kept = keep_capabilities(needed_capabilities(network));
   if (!kept) {
     report.problems.push_back(kept.error().text);
     return "more capabilities than needed";
@@ -74,7 +86,7 @@ std::string filter_system_calls(Network network, PrivilegeReport& report) {
 PrivilegeReport give_up_privileges(Network network) {
   PrivilegeReport report;
   raise_file_limit(report);
-  const std::string capabilities = drop_capabilities(report);
+  const std::string capabilities = drop_capabilities(network, report);
   keep_memory_to_ourselves(report);
   gain_nothing(report);
   const std::string calls = filter_system_calls(network, report);

@@ -1,14 +1,12 @@
 #include "support/libvirt_host.h"
 
-#include "util/unique_fd.h"
+#include "support/free_port.h"
 
 #include <array>
 #include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <stdexcept>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
@@ -33,23 +31,28 @@ dynamic_ownership = 0
 remember_owner = 0
 )";
 
-unsigned free_port() {
-  const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    throw std::runtime_error{"no free port"};
-  }
-  return ntohs(address.sin_port);
-}
-
 /// Different in each process and for each host in it.
 std::string made_up_uuid() {
   static int count = 0;
   return fmt::format("{:08x}-{:04x}-4000-8000-0123456789ab", ::getpid(), ++count);
+}
+
+/// An authority, and what it vouches for: the server on 127.0.0.1, and a client. Called as libvirt's clients
+/// look for them.
+void make_certificates(const TempDir& dir) {
+  const std::string script = R"(
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=an authority for tests' -keyout cakey.pem -out cacert.pem
+for name in server client; do
+    openssl req -newkey rsa:2048 -nodes -subj /CN=$name -keyout ${name}key.pem -out $name.csr
+    printf 'subjectAltName = IP:127.0.0.1\nextendedKeyUsage = serverAuth, clientAuth\n' > $name.ext
+    openssl x509 -req -days 2 -in $name.csr -CA cacert.pem -CAkey cakey.pem -CAcreateserial -extfile $name.ext \
+        -out ${name}cert.pem
+done)";
+  std::filesystem::create_directories(dir / "pki");
+  const RunResult made = run({"sh", "-e", "-c", "cd '" + (dir / "pki") + "'" + script});
+  if (made.code != 0) {
+    throw std::runtime_error{"no certificates: " + made.text};
+  }
 }
 
 } // namespace
@@ -66,7 +69,7 @@ std::string why_no_libvirt() {
   return {};
 }
 
-LibvirtHost::LibvirtHost(bool tcp) : port_{tcp ? free_port() : 0}, migration_port_{free_port()} {
+LibvirtHost::LibvirtHost(Listen listen) : listen_{listen}, port_{free_port()}, migration_port_{free_port()} {
   for (const auto& [own, real] : kDirectories) {
     std::filesystem::create_directories(dir_ / own);
     std::filesystem::create_directories(real);
@@ -75,11 +78,18 @@ LibvirtHost::LibvirtHost(bool tcp) : port_{tcp ? free_port() : 0}, migration_por
   std::filesystem::create_directories(VMEMFS_LIBVIRT_CACHE);
   write_file(dir_ / "etc/qemu.conf", kQemuConf);
   std::string conf = fmt::format("unix_sock_dir = \"{}\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n"
-                                 "listen_tls = 0\nauth_tcp = \"none\"\nlog_outputs = \"3:file:{}\"\n",
-                                 dir_ / "sockets", dir_ / "libvirtd.log");
+                                 "listen_tls = {}\nauth_tcp = \"none\"\nlog_outputs = \"3:file:{}\"\n"
+                                 "listen_addr = \"127.0.0.1\"\n",
+                                 dir_ / "sockets", listen == Listen::tls ? 1 : 0, dir_ / "libvirtd.log");
   conf += fmt::format("host_uuid = \"{}\"\n", made_up_uuid()); // domains migrate only to other hosts
-  if (tcp) {
-    conf += fmt::format("listen_tcp = 1\nlisten_addr = \"127.0.0.1\"\ntcp_port = \"{}\"\n", port_);
+  if (listen == Listen::tcp) {
+    conf += fmt::format("listen_tcp = 1\ntcp_port = \"{}\"\n", port_);
+  } else if (listen == Listen::tls) {
+    make_certificates(dir_);
+    const std::string pki = dir_ / "pki";
+    conf += fmt::format("tls_port = \"{}\"\nauth_tls = \"none\"\nca_file = \"{}/cacert.pem\"\n"
+                        "cert_file = \"{}/servercert.pem\"\nkey_file = \"{}/serverkey.pem\"\n",
+                        port_, pki, pki, pki);
   }
   write_file(dir_ / "etc/libvirtd.conf", conf);
   start_daemon();
@@ -108,7 +118,7 @@ void LibvirtHost::start_daemon() {
     script += fmt::format("mount --bind '{}' {} && ", from, real);
   }
   script += fmt::format("exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file '{}'{}", dir_ / "pid",
-                        port_ != 0 ? " --listen" : "");
+                        listen_ != Listen::local ? " --listen" : "");
   std::filesystem::remove(dir_ / "sockets/libvirt-sock");
   daemon_ = std::make_unique<ChildProcess>(
       std::vector<std::string>{"unshare", "-m", "--propagation", "private", "sh", "-c", script},
@@ -125,11 +135,15 @@ void LibvirtHost::kill_daemon() {
   daemon_->wait(std::chrono::seconds{10});
 }
 
-std::string LibvirtHost::uri() const {
-  return fmt::format("qemu+unix:///system?socket={}", dir_ / "sockets/libvirt-sock");
-}
+std::string LibvirtHost::uri() const { return fmt::format("qemu+unix:///system?socket={}", socket()); }
+
+std::string LibvirtHost::socket() const { return dir_ / "sockets/libvirt-sock"; }
 
 std::string LibvirtHost::tcp_uri() const { return fmt::format("qemu+tcp://127.0.0.1:{}/system", port_); }
+
+std::string LibvirtHost::tls_uri() const {
+  return fmt::format("qemu+tls://127.0.0.1:{}/system?pkipath={}", port_, dir_ / "pki");
+}
 
 RunResult LibvirtHost::try_virsh(const std::vector<std::string>& args) const {
   std::vector<std::string> command{"virsh", "-q", "-c", uri()};

@@ -34,15 +34,19 @@ struct DomainOptions {
 /// sandbox around its files.
 class LibvirtHost {
 public:
-  /// `tcp`: listens on 127.0.0.1, too, without a password.
-  explicit LibvirtHost(bool tcp = false);
+  /// How it can be reached from afar, on 127.0.0.1: not at all; without a password; by those who have a
+  /// certificate of its own authority.
+  enum class Listen : unsigned char { local, tcp, tls };
+
+  explicit LibvirtHost(Listen listen = Listen::local);
   ~LibvirtHost(); ///< ends the domains as well
   LibvirtHost(const LibvirtHost&) = delete;
   LibvirtHost& operator=(const LibvirtHost&) = delete;
 
   [[nodiscard]] std::string uri() const;     ///< by its socket
   [[nodiscard]] std::string tcp_uri() const; ///< as a host far away is reached
-  [[nodiscard]] unsigned tcp_port() const { return port_; }
+  [[nodiscard]] std::string tls_uri() const;
+  [[nodiscard]] std::string socket() const;                                 ///< the one of uri()
   [[nodiscard]] unsigned migration_port() const { return migration_port_; } ///< a free one
   [[nodiscard]] const TempDir& dir() const { return dir_; }
 
@@ -67,8 +71,9 @@ public:
 
 private:
   TempDir dir_;
-  unsigned port_ = 0;
-  unsigned migration_port_ = 0;
+  const Listen listen_;
+  const unsigned port_;
+  const unsigned migration_port_;
   std::unique_ptr<ChildProcess> daemon_;
 };
 

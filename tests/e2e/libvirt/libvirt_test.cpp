@@ -1,7 +1,5 @@
 // Domains of a real libvirtd, seen through the mount of the real daemon; virsh is what users use beside it.
-#include "support/libvirt_host.h"
-#include "support/mount.h"
-#include "util/unique_fd.h"
+#include "e2e/libvirt/domains.h"
 
 #include <array>
 #include <atomic>
@@ -21,55 +19,8 @@ namespace vmemfs::test {
 namespace {
 
 using namespace std::chrono_literals;
-using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
-
-constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
-
-class Libvirt : public testing::Test {
-protected:
-  void SetUp() override {
-    if (const std::string why = why_no_libvirt(); !why.empty()) {
-      GTEST_SKIP() << why;
-    }
-  }
-};
-
-json info(const Mount& mount, const std::string& vm) {
-  return json::parse(read_file(mount / (vm + "/info")));
-}
-
-std::string control(const Mount& mount, const std::string& vm) {
-  return read_file(mount / (vm + "/control"));
-}
-
-/// What stands after a key in the status.
-std::string status(const Mount& mount, const std::string& vm, const std::string& key) {
-  const std::string text = "\n" + control(mount, vm);
-  const std::size_t at = text.find("\n" + key + " ");
-  return at == std::string::npos
-             ? ""
-             : text.substr(at + key.size() + 2, text.find('\n', at + 1) - at - key.size() - 2);
-}
-
-/// The option that mounts this domain.
-std::string domain(const std::string& uri, const std::string& name, const std::string& more = "") {
-  return fmt::format("{}=libvirt:uri={},domain={}{}", name, uri, name, more);
-}
-
-/// The options with which all domains of these hosts are found, and nothing else of this machine.
-std::vector<std::string> discover(const std::vector<std::string>& uris, const std::string& more = "") {
-  std::vector<std::string> args;
-  for (const std::string& uri : uris) {
-    args.insert(args.end(), {"--discover", fmt::format("libvirt:uri={}{}", uri, more)});
-  }
-  return args;
-}
-
-UniqueFd open_mem(const Mount& mount, const std::string& vm, const std::string& file = "mem") {
-  return UniqueFd{::open((mount / (vm + "/" + file)).c_str(), O_RDONLY | O_CLOEXEC)};
-}
 
 struct Load {
   std::uint64_t gpa;
@@ -303,8 +254,8 @@ TEST_F(Libvirt, AKilledMountLeavesNoDomainPaused) {
 }
 
 TEST_F(Libvirt, AHostFarAwayHasItsMemoryToo) {
-  LibvirtHost host{true};
-  LibvirtHost other{true};
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  LibvirtHost other{LibvirtHost::Listen::tcp};
   host.create();
   DomainOptions q35;
   q35.machine = "q35";
@@ -324,18 +275,9 @@ TEST_F(Libvirt, AHostFarAwayHasItsMemoryToo) {
   EXPECT_TRUE(all["cache"]["in_use"].get<bool>());
   EXPECT_EQ(all["memory"]["size"], 64 * kMiB);
 
-  // The same bytes as QEMU itself writes; what is no main memory is a hole, and never asked for.
-  TestMonitor monitor = host.monitor("web01");
-  monitor.execute("pmemsave", {{"val", 0}, {"size", 64 * kMiB}, {"filename", host.dir() / "saved"}});
-  const std::string truth = read_file(host.dir() / "saved");
+  // What is no main memory is a hole, and never asked for.
+  expect_qemus_bytes(host, mount, "web01", web01);
   const UniqueFd mem = open_mem(mount, web01);
-  for (const auto& [begin, end] : {std::pair<std::uint64_t, std::uint64_t>{0, 0xa0000}, {kMiB, 64 * kMiB}}) {
-    for (std::uint64_t at = begin; at < end; at += 0x20000) {
-      const auto read = pread_at(mem.get(), at, 0x20000);
-      ASSERT_EQ(read.bytes.size(), 0x20000U) << std::hex << at;
-      EXPECT_EQ(std::memcmp(read.bytes.data(), truth.data() + at, read.bytes.size()), 0) << std::hex << at;
-    }
-  }
   EXPECT_EQ(pread_at(mem.get(), 0xa0000, 16).error, EIO);
 
   // Resumed by somebody else: what is read is live again.
@@ -357,7 +299,7 @@ TEST_F(Libvirt, AHostFarAwayHasItsMemoryToo) {
 
 TEST_F(Libvirt, AMigratedDomainIsFollowedToItsNewHost) {
   LibvirtHost from;
-  LibvirtHost to{true};
+  LibvirtHost to{LibvirtHost::Listen::tcp};
   DomainOptions options;
   options.monitor_for_test = false;
   from.create(options);

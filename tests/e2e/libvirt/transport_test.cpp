@@ -1,0 +1,113 @@
+// Hosts far away as they are reached in earnest: by ssh, which is a program that vmemfs has to start from
+// where it is confined, and by TLS.
+#include "e2e/libvirt/domains.h"
+#include "support/ssh_server.h"
+
+#include <chrono>
+#include <csignal>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vmemfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+class LibvirtTransport : public Libvirt {};
+
+std::string ssh_uri(const LibvirtHost& host, const SshServer& server, const std::string& client) {
+  return fmt::format("qemu+ssh://root@127.0.0.1:{}/system?socket={}&command={}", server.port(), host.socket(),
+                     client);
+}
+
+/// The option's value as our parameters quote it: a URI has their '=' and ','.
+std::string quoted(const std::string& uri) { return '"' + uri + '"'; }
+
+TEST_F(LibvirtTransport, Ssh) {
+  if (const std::string why = why_no_ssh_server(); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  LibvirtHost host;
+  SshServer server;
+  host.create();
+  host.virsh({"suspend", "web01"});
+  const std::string uri = ssh_uri(host, server, server.client());
+  std::vector<pid_t> ssh;
+  {
+    Mount mount{discover({quoted(uri)}), Discover::on};
+    ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
+    EXPECT_THAT(info(mount, "web01")["access"]["ram"].get<std::string>(), HasSubstr("another host's"));
+    expect_qemus_bytes(host, mount, "web01", "web01");
+
+    // The network breaks: that is an error, and not for ever.
+    const UniqueFd mem = open_mem(mount, "web01");
+    server.stop();
+    EXPECT_TRUE(eventually([&] { return pread_at(mem.get(), 2 * kMiB, 8).error == EIO; })) << mount.log();
+    EXPECT_NE(try_write(mount / "web01/control", "resume\n"), 0);
+    EXPECT_TRUE(exists(mount / "web01/info"));
+    server.start();
+    EXPECT_TRUE(eventually([&] { return pread_at(mem.get(), 2 * kMiB, 8).bytes.size() == 8; }))
+        << mount.log();
+    host.virsh({"resume", "web01"});
+    EXPECT_TRUE(eventually([&] { return status(mount, "web01", "state") == "running"; }));
+    ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
+    EXPECT_EQ(host.state_of("web01"), "paused");
+    ssh = children_of(mount.daemon().pid(), "ssh");
+    EXPECT_EQ(ssh.size(), 1U);
+  }
+  EXPECT_EQ(host.state_of("web01"), "running"); // nobody is left paused
+  for (const pid_t pid : ssh) {
+    EXPECT_TRUE(eventually([&] { return has_ended(pid); }));
+  }
+}
+
+/// What ssh has to say about it is what the user gets to read.
+TEST_F(LibvirtTransport, SshThatFailsSaysWhy) {
+  if (const std::string why = why_no_ssh_server(); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  LibvirtHost host;
+  SshServer server;
+  server.stop();
+  const TempDir dir;
+  const auto refused = run({VMEMFS_PROGRAM, "-f", "--no-discover", "--vm",
+                            domain(quoted(ssh_uri(host, server, server.client())), "web01"), dir.path()});
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.text, HasSubstr("port " + std::to_string(server.port()) + ": Connection refused"));
+}
+
+/// Control and C in a terminal ends ssh as well, which a domain that we have paused needs to run again.
+TEST_F(LibvirtTransport, AnInterruptedMountLeavesNoDomainPaused) {
+  if (const std::string why = why_no_ssh_server(); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  LibvirtHost host;
+  SshServer server;
+  host.create();
+  Mount mount{{"--vm", domain(quoted(ssh_uri(host, server, server.client())), "web01")},
+              Discover::off,
+              RunAs{{"setsid"}, 0}};
+  ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
+  ASSERT_EQ(host.state_of("web01"), "paused");
+  ASSERT_EQ(::kill(-mount.daemon().pid(), SIGINT), 0);
+  EXPECT_EQ(mount.daemon().wait(20s), 0) << mount.log();
+  EXPECT_TRUE(eventually([&] { return host.state_of("web01") == "running"; })) << mount.log();
+}
+
+TEST_F(LibvirtTransport, Tls) {
+  LibvirtHost host{LibvirtHost::Listen::tls};
+  host.create();
+  host.virsh({"suspend", "web01"});
+  const Mount mount{discover({quoted(host.tls_uri())}), Discover::on};
+  ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
+  expect_qemus_bytes(host, mount, "web01", "web01");
+  const UniqueFd mem = open_mem(mount, "web01");
+  host.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return pread_at(mem.get(), 2 * kMiB, 8).error == EIO; })) << mount.log();
+  host.start_daemon();
+  EXPECT_TRUE(eventually([&] { return pread_at(mem.get(), 2 * kMiB, 8).bytes.size() == 8; })) << mount.log();
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -1,11 +1,8 @@
 #include "drivers/libvirt/peeker.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <fmt/format.h>
-#include <optional>
-#include <utility>
 #include <vector>
 
 namespace vmemfs::libvirt {
@@ -16,15 +13,14 @@ using Clock = std::chrono::steady_clock;
 /// Where some bytes of a call go.
 struct Part {
   std::size_t piece;
-  std::size_t offset; ///< in the piece
+  std::size_t offset;  ///< in the piece
+  std::size_t in_call; ///< in what the call fetches
   std::size_t size;
 };
 
 struct Call {
-  Gpa gpa;
-  std::size_t size = 0;
-  std::vector<Part> parts{}; ///< in the order of their addresses, without gaps
-  std::optional<ErrorKind> failure{};
+  GpaRange range;
+  std::vector<Part> parts{}; ///< in the order of their addresses
 };
 
 Result<void> peek(const DomainHandle& domain, Gpa gpa, std::span<std::byte> buffer) {
@@ -35,137 +31,95 @@ Result<void> peek(const DomainHandle& domain, Gpa gpa, std::span<std::byte> buff
 }
 
 /// The batch as calls.
-std::vector<Call> plan(std::span<ReadPiece> pieces, const MemoryMap& map) {
-  std::vector<Call> calls;
-  const auto add = [&](std::size_t piece, std::size_t offset, Gpa gpa, std::size_t size) {
-    const bool goes_on = !calls.empty() && calls.back().gpa + calls.back().size == gpa &&
-                         calls.back().size + size <= Peeker::kMostOfACall;
-    if (!goes_on) {
-      calls.push_back({.gpa = gpa});
+class Plan {
+public:
+  Plan(std::span<ReadPiece> pieces, const MemoryMap& map) : map_{map} {
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      add(i, pieces[i]);
     }
-    calls.back().size += size;
-    calls.back().parts.push_back({piece, offset, size});
-  };
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    ReadPiece& piece = pieces[i];
+  }
+  [[nodiscard]] const std::vector<Call>& calls() const { return calls_; }
+
+private:
+  void add(std::size_t index, ReadPiece& piece) {
     piece.done = 0;
     piece.failure.reset();
-    for (std::size_t at = 0; at < piece.buffer.size() && !piece.failure;) {
-      const Gpa gpa = piece.gpa + at;
-      const auto stretch = map.at(gpa);
+    for (std::size_t at = 0; at < piece.buffer.size();) {
+      const auto stretch = map_.at(piece.gpa + at);
       if (stretch.region == nullptr) {
         piece.failure = ErrorKind::hole;
-        break;
+        return;
       }
+      const Gpa gpa = piece.gpa + at;
       const std::size_t size =
           std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, Peeker::kMostOfACall});
-      add(i, at, gpa, size);
+      add(stretch, {gpa, gpa + size}, index, at);
       at += size;
     }
   }
-  return calls;
-}
 
-/// A batch under way; whoever has time takes the next call.
-struct Batch {
-  std::span<ReadPiece> pieces;
-  std::vector<Call> calls;
-  DomainHandle domain;
-  std::atomic<std::size_t> next{0};
-  std::atomic<std::size_t> done{0};
-
-  void run() {
-    for (;;) {
-      const std::size_t index = next.fetch_add(1);
-      if (index >= calls.size()) {
-        return; // from here on the pieces may be gone
-      }
-      make(calls[index]);
-      done.fetch_add(1);
-      done.notify_all();
+  void add(const MemoryMap::Stretch& stretch, GpaRange range, std::size_t piece, std::size_t offset) {
+    if (!calls_.empty() && goes_on(calls_.back().range, range, stretch)) {
+      calls_.back().range.end = range.end;
+    } else {
+      calls_.push_back({range});
     }
+    Call& call = calls_.back();
+    call.parts.push_back({piece, offset, range.begin - call.range.begin, range.size()});
   }
 
-  void wait() const {
-    for (std::size_t now = done.load(); now < calls.size(); now = done.load()) {
-      done.wait(now);
-    }
+  /// All between the two is of the same stretch, or there is nothing.
+  static bool goes_on(const GpaRange& call, const GpaRange& next, const MemoryMap::Stretch& stretch) {
+    return call.end <= next.begin && next.end - call.begin <= Peeker::kMostOfACall &&
+           next.begin - call.end <= Peeker::kBridged &&
+           (call.end == next.begin || stretch.region->range.begin <= call.end);
   }
 
-private:
-  [[nodiscard]] std::span<std::byte> target(const Part& part) const {
-    return pieces[part.piece].buffer.subspan(part.offset, part.size);
-  }
-
-  void make(Call& call) const {
-    if (call.parts.size() == 1) {
-      note(call, peek(domain, call.gpa, target(call.parts.front())));
-      return;
-    }
-    std::vector<std::byte> bytes(call.size);
-    note(call, peek(domain, call.gpa, bytes));
-    std::size_t at = 0;
-    for (const Part& part : call.parts) {
-      std::memcpy(target(part).data(), bytes.data() + at, part.size);
-      at += part.size;
-    }
-  }
-
-  static void note(Call& call, const Result<void>& result) {
-    if (!result) {
-      call.failure = result.error().kind == ErrorKind::not_found ? ErrorKind::vm_gone : result.error().kind;
-    }
-  }
+  const MemoryMap& map_;
+  std::vector<Call> calls_;
 };
 
-/// What each piece got: all up to the first call that failed.
-void settle(const Batch& batch) {
-  std::vector<bool> failed(batch.pieces.size(), false);
-  for (const Call& call : batch.calls) {
-    for (const Part& part : call.parts) {
-      ReadPiece& piece = batch.pieces[part.piece];
-      if (failed[part.piece]) {
-        continue;
-      }
-      if (call.failure) {
-        piece.failure = call.failure;
-        failed[part.piece] = true;
-      } else {
-        piece.done = part.offset + part.size;
-      }
+/// Of each piece all up to the first call that failed.
+void make(const Call& call, const DomainHandle& domain, std::span<ReadPiece> pieces) {
+  const Part& first = call.parts.front();
+  const bool in_place = call.parts.size() == 1;
+  std::vector<std::byte> bounce(in_place ? 0 : call.range.size());
+  const std::span<std::byte> bytes =
+      in_place ? pieces[first.piece].buffer.subspan(first.offset, first.size) : std::span{bounce};
+  const auto result = peek(domain, call.range.begin, bytes);
+  for (const Part& part : call.parts) {
+    ReadPiece& piece = pieces[part.piece];
+    if (piece.failure && piece.done < part.offset) { // an earlier call of it has failed
+      continue;
     }
-  }
-}
-
-void fail_all(std::span<ReadPiece> pieces, ErrorKind kind) {
-  for (ReadPiece& piece : pieces) {
-    piece.done = 0;
-    piece.failure = kind;
+    if (!result) {
+      piece.failure = result.error().kind == ErrorKind::not_found ? ErrorKind::vm_gone : result.error().kind;
+      continue;
+    }
+    if (!in_place) {
+      std::memcpy(piece.buffer.data() + part.offset, bounce.data() + part.in_call, part.size);
+    }
+    piece.done = part.offset + part.size;
   }
 }
 
 } // namespace
 
 void Peeker::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
-  auto calls = plan(pieces, map);
-  if (calls.empty()) {
+  const Plan plan{pieces, map};
+  if (plan.calls().empty()) {
     return;
   }
-  auto domain = domain_->handle();
+  const auto domain = domain_->handle();
   if (!domain) {
-    fail_all(pieces, domain.error().kind);
+    for (ReadPiece& piece : pieces) {
+      piece.failure = domain.error().kind;
+    }
     return;
   }
-  const auto batch = std::make_shared<Batch>();
-  batch->pieces = pieces;
-  batch->calls = std::move(calls);
-  batch->domain = std::move(*domain);
-  for (std::size_t i = 1; i < std::min<std::size_t>(batch->calls.size(), kCalls); ++i) {
-    helpers_.post([batch] { batch->run(); });
+  for (const Call& call : plan.calls()) {
+    make(call, *domain, pieces);
   }
-  batch->run();
-  batch->wait();
-  settle(*batch);
 }
 
 Result<ReadCost> Peeker::measure(const MemoryMap& map) {

@@ -92,11 +92,10 @@ void RemoteDomain::refresh_later() {
 AccessReport RemoteDomain::access() const {
   AccessReport report;
   report.map = map_->source();
-  report.ram =
-      fmt::format("virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
-                  "measured while attaching; up to {} KiB a call, {} at once",
-                  why_remote_, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
-                  Peeker::kMostOfACall >> 10U, Peeker::kCalls);
+  report.ram = fmt::format(
+      "virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
+      "measured while attaching; up to {} KiB a call",
+      why_remote_, milliseconds_of(cost_.call), milliseconds_of(cost_.page), Peeker::kMostOfACall >> 10U);
   report.registers = passthrough_ ? "read: HMP info registers through libvirt; set: not by this driver"
                                   : fmt::format("none: {}", kHowToConsent);
   const std::string uri = printable(domain_->connection().uri());

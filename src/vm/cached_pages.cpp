@@ -73,13 +73,16 @@ void CachedPages::plan_ahead(const MemoryMap& map, Gpa from) {
   if (use_.ahead == nullptr || use_.most_ahead == 0 || scratch_.pieces_.empty()) {
     return;
   }
-  const auto stretch = map.at(from);
-  const std::size_t window = std::min(use_.ahead->take_window(), use_.most_ahead);
+  claim_ahead(map, {from, from + std::min(use_.ahead->take_window(), use_.most_ahead)});
+}
+
+void CachedPages::claim_ahead(const MemoryMap& map, GpaRange range) {
+  const auto stretch = map.at(range.begin);
   if (stretch.region == nullptr) {
     return;
   }
-  const Gpa end = std::min(from + window, stretch.range.end);
-  for (Gpa page{(from.value() + kPageSize - 1) & ~(kPageSize - 1)}; page + kPageSize <= end;
+  const Gpa end = std::min(range.end, stretch.range.end);
+  for (Gpa page{(range.begin.value() + kPageSize - 1) & ~(kPageSize - 1)}; page + kPageSize <= end;
        page = page + kPageSize) {
     const auto [claim, frame] = use_.cache->claim(Gfn{page}, use_.wish);
     if (claim == PageCache::Claim::hit) {

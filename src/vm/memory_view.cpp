@@ -147,6 +147,21 @@ MemoryView::Attempt MemoryView::attempt(const Request& request) {
   return result;
 }
 
+void MemoryView::fetch_ahead(GpaRange range, ReadScratch& scratch, const CacheUse& use) {
+  const auto map = driver_.memory_map();
+  scratch.clear();
+  CachedPages cached{use, scratch};
+  cached.claim_ahead(*map, range);
+  if (scratch.pieces_.empty()) {
+    return;
+  }
+  driver_.read(scratch.pieces_);
+  for (std::size_t i = 0; i < scratch.pieces_.size(); ++i) {
+    cached.settle(i, !scratch.pieces_[i].failure);
+  }
+  cache_counters_.add(cached.counts());
+}
+
 tl::expected<std::uint64_t, ErrorKind> MemoryView::seek_data(std::uint64_t offset) const {
   const auto map = driver_.memory_map();
   const auto stretch = map->at(Gpa{offset});

@@ -36,6 +36,9 @@ public:
                                                           HolePolicy policy, ReadScratch& scratch,
                                                           const CacheUse& use = {});
 
+  /// Fetches pages of the range into the cache; what can't be read is left to those who ask for it.
+  void fetch_ahead(GpaRange range, ReadScratch& scratch, const CacheUse& use);
+
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
 
   /// lseek's SEEK_DATA and SEEK_HOLE. past_end as lseek's ENXIO.

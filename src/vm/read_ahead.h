@@ -13,12 +13,14 @@ class ReadAhead {
 public:
   static constexpr std::size_t kSmallest = std::size_t{128} << 10U;
   static constexpr std::size_t kLargest = std::size_t{2} << 20U;
+  static constexpr std::size_t kLargestApart = std::size_t{4} << 20U; ///< of take_apart()
 
   /// Notes a read of `size` bytes at `offset`.
   void note(std::uint64_t offset, std::size_t size) {
     const bool goes_on = next_.exchange(offset + size, std::memory_order_relaxed) == offset;
     if (!goes_on) {
       window_.store(0, std::memory_order_relaxed);
+      taken_to_.store(0, std::memory_order_relaxed);
     } else if (window_.load(std::memory_order_relaxed) == 0) {
       window_.store(kSmallest, std::memory_order_relaxed);
     }
@@ -34,9 +36,28 @@ public:
     return window;
   }
 
+  struct Stretch {
+    std::uint64_t offset;
+    std::size_t size;
+  };
+
+  /// What is worth fetching apart from the read that was noted last, which ended at `end`, and behind what
+  /// was taken before; of size 0 while there is enough of that. `most`: the largest.
+  [[nodiscard]] Stretch take_apart(std::uint64_t end, std::size_t most) {
+    const std::size_t window = std::min(window_.load(std::memory_order_relaxed), most);
+    const std::uint64_t from = std::max(taken_to_.load(std::memory_order_relaxed), end);
+    if (from - end > window / 2) {
+      return {from, 0};
+    }
+    window_.store(std::min(2 * window, kLargestApart), std::memory_order_relaxed);
+    taken_to_.store(from + window, std::memory_order_relaxed);
+    return {from, window};
+  }
+
 private:
   std::atomic<std::uint64_t> next_{~std::uint64_t{0}};
   std::atomic<std::size_t> window_{0};
+  std::atomic<std::uint64_t> taken_to_{0}; ///< by take_apart()
 };
 
 } // namespace vmemfs

@@ -14,6 +14,8 @@ namespace {
 constexpr std::chrono::milliseconds kLayoutLookEvery{10};
 /// About what an answer through FUSE costs: a page that is cheaper than that is not worth keeping.
 constexpr std::chrono::microseconds kWorthCaching{20};
+/// A reader should not wait for a call as long as this that fetches more than it has asked for.
+constexpr std::chrono::milliseconds kLongCall{1};
 /// A batch is cheap where this many pages cost as much as the call.
 constexpr int kCheapBatch = 16;
 
@@ -54,7 +56,8 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
               name_,
               [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); },
               [this](EventKind kind, std::string detail) { tell(kind, std::move(detail)); }},
-      writable_{options.writable} {
+      writable_{options.writable},
+      fetch_ahead_{[this](GpaRange range, std::uint64_t epoch) { fetch_into_cache(range, epoch); }} {
   cache_settings_.ttl = options.cache_ttl;
   tell_cache_its_use();
   if (driver_->frozen()) {
@@ -97,7 +100,28 @@ tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t 
   if (!cache_in_use_.load(std::memory_order_relaxed)) {
     return read_live({ahead, offset, size, policy, 0}, scratch);
   }
-  return view_.read(offset, size, policy, scratch, cache_use(now, ahead));
+  const CacheUse use = cache_use(now, ahead);
+  if (ahead != nullptr && use.cache != nullptr && most_ahead_apart_.load(std::memory_order_relaxed) != 0) {
+    want_ahead(*ahead, offset + size, use.wish.epoch);
+  }
+  return view_.read(offset, size, policy, scratch, use);
+}
+
+/// What is to come has its calls begin before the reader waits for its own.
+void Vm::want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch) {
+  const auto [from, bytes] = ahead.take_apart(end, most_ahead_apart_.load(std::memory_order_relaxed));
+  if (bytes != 0 && from < view_.size()) {
+    fetch_ahead_.want({Gpa{from}, Gpa{from + bytes}}, epoch);
+  }
+}
+
+void Vm::fetch_into_cache(GpaRange range, std::uint64_t epoch) {
+  const CacheUse use = cache_use(monotonic_ns(), nullptr);
+  if (use.cache == nullptr || use.wish.epoch != epoch || !cache_in_use_ || gone()) {
+    return;
+  }
+  ReadScratch scratch;
+  view_.fetch_ahead(range, scratch, use);
 }
 
 /// Without the cache; but while memory stands, of large reads from front to back each fetches the next.
@@ -331,7 +355,10 @@ void Vm::tell_cache_its_use() {
   cache_share_.set_active(worth_it);
   // Of the cache, so that reading ahead never drives out what is in use.
   constexpr std::size_t kAheadShare = 4;
-  most_ahead_ = std::min(cheap_batch(cost), cache_share_.limit() / kAheadShare);
+  const std::size_t share = cache_share_.limit() / kAheadShare;
+  const bool apart = cost.call >= kLongCall;
+  most_ahead_ = apart ? 0 : std::min(cheap_batch(cost), share);
+  most_ahead_apart_ = apart && cheap_batch(cost) != 0 ? std::min(ReadAhead::kLargestApart, share) : 0;
   cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
   cache_in_use_ = worth_it;
   reads_next_ = settings.mode == CacheMode::automatic;

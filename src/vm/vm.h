@@ -9,6 +9,7 @@
 #include "vm/cache_settings.h"
 #include "vm/coherence.h"
 #include "vm/event_log.h"
+#include "vm/fetch_ahead.h"
 #include "vm/memory_view.h"
 #include "vm/next_read.h"
 #include "vm/page_cache.h"
@@ -132,6 +133,8 @@ private:
   void post_next_read();
   [[nodiscard]] bool fetch_next(const NextRead::Wish& wish, ReadScratch& scratch);
   [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* ahead);
+  void want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch);
+  void fetch_into_cache(GpaRange range, std::uint64_t epoch);
   void tell_cache_its_use();
   void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
@@ -162,12 +165,14 @@ private:
   std::atomic<bool> cache_in_use_{false};
   std::atomic<bool> reads_next_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};
-  std::atomic<std::size_t> most_ahead_{0};
+  std::atomic<std::size_t> most_ahead_{0};       ///< along with a read
+  std::atomic<std::size_t> most_ahead_apart_{0}; ///< by fetch_ahead_
   std::atomic<std::int64_t> next_layout_look_ns_{0};
   std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
   mutable std::mutex settings_mutex_; ///< guards what follows
   CacheSettings cache_settings_;
   std::string last_error_;
+  FetchAhead fetch_ahead_; ///< last: its threads use the rest
 };
 
 } // namespace vmemfs

@@ -13,7 +13,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr std::uint64_t kMiB = 1U << 20U;
-constexpr microseconds kSlow{1000};
+constexpr microseconds kSlow{500}; ///< a call of it is worth caching, and no long one
+constexpr milliseconds kVerySlow{20};
 
 bool is_pattern(std::span<const std::byte> bytes, std::uint64_t offset) {
   for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) {
@@ -50,6 +51,57 @@ TEST(VmCache, ASlowDriverIsAskedOnceAMebibyteAndThenNoMore) {
     ASSERT_TRUE(slow.vm->cache_in_use());
     EXPECT_LE(read_all(slow, kSize, piece), 64U) << piece;
     EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
+  }
+}
+
+/// Where a call takes long, others are under way while the reader takes what it has: of the 16 that 16 MiB
+/// take at least, it then waits for fewer.
+TEST(VmCache, CallsThatTakeLongOverlap) {
+  constexpr std::uint64_t kSize = 16 * kMiB;
+  for (const std::size_t piece : {std::size_t{4096}, std::size_t{128} << 10U, std::size_t{kMiB}}) {
+    VmFixture slow{of_size(kSize), {}, kVerySlow};
+    ASSERT_TRUE(slow.vm->pause().has_value());
+    const auto begin = std::chrono::steady_clock::now();
+    read_all(slow, kSize, piece);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    EXPECT_LE(took, kVerySlow * slow.metrics->metrics().reads * 3 / 4) << piece;
+    EXPECT_EQ(slow.metrics->metrics().bytes, kSize) << "nothing is fetched twice";
+    EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
+    EXPECT_GT(slow.vm->memory().cache_counts().ahead, kSize / kPageSize / 2);
+  }
+}
+
+/// What was wanted before a change is of no use after it.
+TEST(VmCache, WhatIsFetchedAheadEndsWithTheEpoch) {
+  VmFixture slow{of_size(16 * kMiB), {}, kVerySlow};
+  ASSERT_TRUE(slow.vm->pause().has_value());
+  for (std::uint64_t at = 0; at < 4 * kMiB; at += kMiB / 4) {
+    EXPECT_TRUE(is_pattern(slow.read(at, kMiB / 4), at));
+  }
+  ASSERT_TRUE(slow.vm->resume().has_value());
+  for (std::uint64_t at = 4 * kMiB; at < 8 * kMiB; at += kPageSize) {
+    slow.write_word(at, 4711);
+  }
+  ASSERT_TRUE(slow.vm->pause().has_value());
+  for (std::uint64_t at = 4 * kMiB; at < 8 * kMiB; at += 8 * kPageSize) {
+    ASSERT_EQ(slow.word(at), 4711U) << at;
+  }
+}
+
+/// A failure ahead is nobody's but who asks for those pages'.
+TEST(VmCache, AFailureAheadIsTriedAgain) {
+  VmFixture slow{of_size(8 * kMiB), {}, kVerySlow};
+  ASSERT_TRUE(slow.vm->pause().has_value());
+  for (std::uint64_t at = 0; at < 8 * kMiB; at += kMiB / 2) {
+    if (at == 2 * kMiB) {
+      slow.fault->fail_nth(FaultPoint::read, 2); // the first one may be the reader's own
+    }
+    auto bytes = slow.read(at, kMiB / 2);
+    if (bytes.empty()) {
+      bytes = slow.read(at, kMiB / 2);
+    }
+    ASSERT_EQ(bytes.size(), kMiB / 2);
+    EXPECT_TRUE(is_pattern(bytes, at));
   }
 }
 

@@ -10,10 +10,15 @@
 namespace vmemfs::libvirt {
 namespace {
 
-/// All that are in use, by URI.
+/// All that are in use. One that was let go while it was just being opened, which may take for ever, still
+/// has its keeper, and goes on with that when it is wanted again.
 struct Pool {
+  struct Known {
+    std::weak_ptr<Connection> connection;
+    std::weak_ptr<Connection::Keeper> keeper;
+  };
   std::mutex mutex;
-  std::map<std::string, std::weak_ptr<Connection>> connections;
+  std::map<std::string, Known> by_uri;
 };
 
 Pool& pool() {
@@ -23,22 +28,32 @@ Pool& pool() {
 
 } // namespace
 
-std::shared_ptr<Connection> Connection::to(const std::string& uri) {
+Result<std::shared_ptr<Connection>> Connection::to(const std::string& uri) {
   start_event_loop();
   Pool& all = pool();
   const std::scoped_lock lock{all.mutex};
-  std::weak_ptr<Connection>& known = all.connections[uri];
-  auto connection = known.lock();
-  if (connection == nullptr) {
-    connection = std::make_shared<Connection>(uri);
-    known = connection;
+  auto& [known, known_keeper] = all.by_uri[uri];
+  if (auto connection = known.lock()) {
+    return connection;
   }
+  auto keeper = known_keeper.lock();
+  if (keeper == nullptr || !keeper->begin_use()) {
+    auto started = Keeper::start(uri);
+    if (!started) {
+      return tl::unexpected{std::move(started.error())};
+    }
+    keeper = std::move(*started);
+    known_keeper = keeper;
+  }
+  auto connection = std::make_shared<Connection>(uri, std::move(keeper));
+  known = connection;
   return connection;
 }
 
-Connection::Connection(const std::string& uri) : uri_{uri}, keeper_{Keeper::start(uri)} {}
+Connection::Connection(std::string uri, std::shared_ptr<Keeper> keeper)
+    : uri_{std::move(uri)}, keeper_{std::move(keeper)} {}
 
-Connection::~Connection() { keeper_->stop(); }
+Connection::~Connection() { keeper_->end_use(); }
 
 std::optional<ConnectionUri> Connection::place() const { return keeper_->place(); }
 

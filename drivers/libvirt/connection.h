@@ -40,9 +40,10 @@ public:
   static constexpr std::chrono::seconds kDeadAfter{4};
 
   /// The one of this URI; `uri` empty: as libvirt's own rules say (libvirt.org/uri.html). Does not wait.
-  /// Throws std::system_error where no thread can be started.
-  static std::shared_ptr<Connection> to(const std::string& uri);
-  explicit Connection(const std::string& uri); ///< for to() only
+  /// no_memory: no thread to be had.
+  static Result<std::shared_ptr<Connection>> to(const std::string& uri);
+  class Keeper;
+  Connection(std::string uri, std::shared_ptr<Keeper> keeper); ///< for to() only
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -83,8 +84,6 @@ public:
   [[nodiscard]] Subscription subscribe(const DomainRun& run, std::function<void(DomainNews)> tell);
 
 private:
-  class Keeper;
-
   const std::string uri_;
   const std::shared_ptr<Keeper> keeper_;
 };

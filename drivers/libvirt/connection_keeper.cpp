@@ -2,11 +2,13 @@
 
 #include "core/text.h"
 #include "util/log.h"
+#include "util/signals.h"
 
 #include <algorithm>
 #include <array>
 #include <exception>
 #include <fmt/format.h>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -41,17 +43,30 @@ std::string_view remedy(ErrorKind kind) {
 
 } // namespace
 
-std::shared_ptr<Connection::Keeper> Connection::Keeper::start(const std::string& uri) {
+Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std::string& uri) {
   auto keeper = std::make_shared<Keeper>(uri);
-  std::thread{[keeper] { keeper->run(); }}.detach(); // see stop()
+  try {
+    const SignalsBlocked blocked;
+    std::thread{[keeper] { keeper->run(); }}.detach(); // see end_use()
+  } catch (const std::system_error& error) {
+    return fail(ErrorKind::no_memory, kOrigin, fmt::format("no thread to be had: {}", error.what()));
+  }
   return keeper;
 }
 
-void Connection::Keeper::stop() {
+bool Connection::Keeper::begin_use() {
+  const std::scoped_lock lock{mutex_};
+  users_ += ended_ ? 0 : 1;
+  return !ended_;
+}
+
+void Connection::Keeper::end_use() {
   Lock lock{mutex_};
-  stop_ = true;
+  if (--users_ > 0) {
+    return;
+  }
   changed_.notify_all();
-  changed_.wait_for(lock, kForOpening, [this] { return ended_; });
+  changed_.wait_for(lock, kForOpening, [this] { return ended_ || users_ > 0; });
 }
 
 void Connection::Keeper::run() {
@@ -59,15 +74,14 @@ void Connection::Keeper::run() {
   for (;;) {
     auto opened = open();
     if (opened) {
-      wait = kFirstWait;
-      serve(*opened);
+      wait = serve(*opened) ? kFirstWait : wait;
       opened = tl::unexpected{Error{}}; // closes it
     } else {
       note_failure(std::move(opened.error()));
     }
     Lock lock{mutex_};
-    changed_.wait_for(lock, wait, [this] { return stop_; });
-    if (stop_) {
+    changed_.wait_for(lock, wait, [this] { return users_ == 0; });
+    if (users_ == 0) {
       ended_ = true;
       changed_.notify_all();
       return;
@@ -79,7 +93,7 @@ void Connection::Keeper::run() {
 Result<Link> Connection::Keeper::open() const {
   const virConnectPtr connection = virConnectOpen(uri_.empty() ? nullptr : uri_.c_str());
   if (connection == nullptr) {
-    auto failed = fail_vir(fmt::format("no connection to {}", uri_.empty() ? "libvirt" : printable(uri_)));
+    auto failed = fail_vir(fmt::format("no connection to {}", name_of_uri(uri_)));
     failed.value().text += remedy(failed.value().kind);
     return failed;
   }
@@ -97,8 +111,8 @@ void Connection::Keeper::note_failure(Error error) {
   changed_.notify_all();
 }
 
-/// As long as the connection holds and nobody wants us to stop.
-void Connection::Keeper::serve(const Link& link) {
+/// As long as the connection holds and somebody uses it. False: it was of no use from the start.
+bool Connection::Keeper::serve(const Link& link) {
   {
     const std::scoped_lock lock{mutex_};
     closed_ = false;
@@ -106,38 +120,46 @@ void Connection::Keeper::serve(const Link& link) {
   const std::vector<int> callbacks = listen(link);
   std::string canonical = taken(virConnectGetURI(link.get()));
   std::string host = taken(virConnectGetHostname(link.get()));
-  bool good = take_list(link);
+  if (!take_list(link)) {
+    stop_listening(link, callbacks);
+    return false;
+  }
   {
     const std::scoped_lock lock{mutex_};
     canonical_uri_ = std::move(canonical);
     host_ = std::move(host);
-    link_ = good ? link : nullptr;
-    tries_ += good ? 1 : 0;
+    link_ = link;
+    ++tries_;
     changed_.notify_all();
   }
-  log::debug("libvirt: connected to {}", printable(uri_));
+  log::debug("libvirt: connected to {}", name_of_uri(uri_));
   subscribers_->tell_all(DomainNews::state_unclear);
-  while (good) {
+  for (bool good = true; good;) {
     Lock lock{mutex_};
-    changed_.wait(lock, [this] { return stop_ || closed_ || old_list_; });
-    if (stop_ || closed_) {
+    changed_.wait(lock, [this] { return users_ == 0 || closed_ || old_list_; });
+    if (users_ == 0 || closed_) {
       break;
     }
-    changed_.wait_for(lock, kBetweenLists, [this] { return stop_ || closed_; });
+    changed_.wait_for(lock, kBetweenLists, [this] { return users_ == 0 || closed_; });
     lock.unlock();
     good = take_list(link);
   }
   {
     const std::scoped_lock lock{mutex_};
     link_ = nullptr;
-    if (!stop_) {
-      why_not_ = {ErrorKind::source_failed, std::string{kOrigin},
-                  fmt::format("the connection to {} was lost; it is being made anew", printable(uri_))};
+    if (users_ > 0) {
+      why_not_ = lost();
       log::warning("{}", why_not_.message());
     }
   }
   subscribers_->tell_all(DomainNews::state_unclear);
   stop_listening(link, callbacks);
+  return true;
+}
+
+Error Connection::Keeper::lost() const {
+  return {ErrorKind::source_failed, std::string{kOrigin},
+          fmt::format("the connection to {} was lost; it is being made anew", name_of_uri(uri_))};
 }
 
 /// False where libvirt does not answer.
@@ -149,7 +171,7 @@ bool Connection::Keeper::take_list(const Link& link) {
   virDomainPtr* handles = nullptr;
   const int count = virConnectListAllDomains(link.get(), &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
   if (count < 0) {
-    note_failure(fail_vir(fmt::format("can't list the domains of {}", printable(uri_))).value());
+    note_failure(fail_vir(fmt::format("can't list the domains of {}", name_of_uri(uri_))).value());
     return false;
   }
   std::vector<DomainRun> list;
@@ -217,12 +239,19 @@ struct Connection::Keeper::Callbacks {
     static_cast<Keeper*>(keeper)->on_closed();
   }
 
-  static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int /*detail*/,
-                       void* argument) {
+  static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int detail, void* argument) {
     switch (event) {
-    case VIR_DOMAIN_EVENT_SUSPENDED: keeper(argument).on_event(uuid_of(domain), DomainNews::paused); break;
+    case VIR_DOMAIN_EVENT_SUSPENDED: // else its memory may have come in only just now, by a migration or
+                                     // restored
+      keeper(argument).on_event(uuid_of(domain), detail == VIR_DOMAIN_EVENT_SUSPENDED_PAUSED
+                                                     ? DomainNews::paused
+                                                     : DomainNews::state_unclear);
+      break;
     case VIR_DOMAIN_EVENT_RESUMED: keeper(argument).on_event(uuid_of(domain), DomainNews::resumed); break;
-    case VIR_DOMAIN_EVENT_STARTED:
+    case VIR_DOMAIN_EVENT_STARTED: // of a domain that ran as well: it has been woken up
+      keeper(argument).on_event(uuid_of(domain), DomainNews::state_unclear);
+      keeper(argument).on_list_changed();
+      break;
     case VIR_DOMAIN_EVENT_STOPPED:
     case VIR_DOMAIN_EVENT_DEFINED:
     case VIR_DOMAIN_EVENT_UNDEFINED: keeper(argument).on_list_changed(); break;
@@ -278,8 +307,7 @@ void Connection::Keeper::stop_listening(const Link& link, const std::vector<int>
 void Connection::Keeper::on_closed() {
   const std::scoped_lock lock{mutex_};
   closed_ = true;
-  why_not_ = {ErrorKind::source_failed, std::string{kOrigin},
-              fmt::format("the connection to {} was lost; it is being made anew", printable(uri_))};
+  why_not_ = lost();
   changed_.notify_all();
 }
 

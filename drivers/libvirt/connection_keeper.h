@@ -19,11 +19,15 @@ namespace vmemfs::libvirt {
 /// Thread-safe. Outlives its Connection where opening hangs: the thread holds on to it.
 class Connection::Keeper : public std::enable_shared_from_this<Connection::Keeper> {
 public:
-  static std::shared_ptr<Keeper> start(const std::string& uri);
+  /// In use. no_memory: no thread to be had.
+  static Result<std::shared_ptr<Keeper>> start(const std::string& uri);
   explicit Keeper(std::string uri) : uri_{std::move(uri)} {}
 
-  /// Ends the thread; waits for it a while only, as opening a connection can't be cut short.
-  void stop();
+  /// False: it has ended.
+  [[nodiscard]] bool begin_use();
+  /// When nobody uses it any more the thread ends; waits for that a while only, as opening a connection can't
+  /// be cut short.
+  void end_use();
 
   [[nodiscard]] std::optional<ConnectionUri> place() const;
   [[nodiscard]] Result<Link> link() const;
@@ -37,11 +41,12 @@ private:
 
   void run();
   [[nodiscard]] Result<Link> open() const;
-  void serve(const Link& link);
+  [[nodiscard]] bool serve(const Link& link);
   [[nodiscard]] std::vector<int> listen(const Link& link);
   static void stop_listening(const Link& link, const std::vector<int>& callbacks);
   [[nodiscard]] bool take_list(const Link& link);
   void note_failure(Error error);
+  [[nodiscard]] Error lost() const;
 
   // On the event loop's thread.
   void on_closed();
@@ -62,7 +67,7 @@ private:
   std::vector<DomainRun> domains_;
   bool closed_ = false; ///< link_ is broken
   bool old_list_ = false;
-  bool stop_ = false;
+  unsigned users_ = 1;
   bool ended_ = false; ///< the thread is through
 };
 

@@ -70,6 +70,11 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
   return uri;
 }
 
+std::string name_of_uri(std::string_view uri) {
+  constexpr std::size_t kMost = 200;
+  return uri.empty() ? "libvirt's default connection" : printable(uri, kMost);
+}
+
 std::string uri_of_environment() {
   const char* const uri = std::getenv("LIBVIRT_DEFAULT_URI");
   return uri != nullptr ? uri : "";

@@ -29,7 +29,11 @@ DomainHandle look_up(const Link& link, const std::string& wanted) {
 
 } // namespace
 
-Result<std::unique_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connection,
+Domain::Domain(std::shared_ptr<Connection> connection, DomainRun run, bool host_in_name)
+    : connection_{std::move(connection)}, run_{std::move(run)}, host_in_name_{host_in_name},
+      calls_{fmt::format("domain '{}'", printable(run_.name.empty() ? run_.uuid : run_.name))} {}
+
+Result<std::shared_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connection,
                                              const std::string& wanted, std::chrono::milliseconds limit,
                                              bool host_in_name) {
   const auto link = connection->wait_for_link(limit);
@@ -45,12 +49,12 @@ Result<std::unique_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connect
   if (id < 0 || virDomainGetUUIDString(handle.get(), uuid.data()) != 0) {
     return fail(
         ErrorKind::not_found, kOrigin,
-        fmt::format("no domain '{}' runs at {}; `virsh -c {} list` shows those that do, `virsh start` "
-                    "starts one",
-                    printable(wanted), printable(connection->uri()), printable(connection->uri())));
+        fmt::format("no domain '{}' runs at {}; `virsh{} list` shows those that do, `virsh start` starts one",
+                    printable(wanted), name_of_uri(connection->uri()),
+                    connection->uri().empty() ? "" : " -c " + printable(connection->uri())));
   }
   const char* const name = virDomainGetName(handle.get());
-  return std::make_unique<Domain>(std::move(connection),
+  return std::make_shared<Domain>(std::move(connection),
                                   DomainRun{uuid.data(), name != nullptr ? name : "", id}, host_in_name);
 }
 
@@ -78,51 +82,70 @@ Result<DomainHandle> Domain::handle() {
   return fresh;
 }
 
+template <typename T> Result<T> Domain::limited(std::function<Result<T>(Domain&, const DomainHandle&)> call) {
+  return calls_.make<T>([self = shared_from_this(), call = std::move(call)]() -> Result<T> {
+    return self->handle().and_then([&](const DomainHandle& domain) { return call(*self, domain); });
+  });
+}
+
 /// After a call of libvirt: that there is no such domain any more says that it has ended.
-tl::unexpected<Error> Domain::failed(std::string_view what) {
+tl::unexpected<Error> Domain::failed(std::string_view what) const {
   const bool over = last_failure_is(VIR_ERR_NO_DOMAIN);
   auto error = fail_vir(fmt::format("{} '{}'", what, printable(run_.name)));
   error.value().kind = over ? ErrorKind::vm_gone : error.value().kind;
   return error;
 }
 
+Result<std::shared_ptr<std::byte[]>> Domain::peek(GpaRange range) {
+  using Bytes = std::shared_ptr<std::byte[]>;
+  return limited<Bytes>([range](Domain& self, const DomainHandle& domain) -> Result<Bytes> {
+    auto bytes = std::make_shared_for_overwrite<std::byte[]>(range.size());
+    if (virDomainMemoryPeek(domain.get(), range.begin.value(), range.size(), bytes.get(),
+                            VIR_MEMORY_PHYSICAL) < 0) {
+      return self.failed(
+          fmt::format("can't read {} bytes at {:#x} of domain", range.size(), range.begin.value()));
+    }
+    return bytes;
+  });
+}
+
 Result<std::string> Domain::xml() {
-  return handle().and_then([&](const DomainHandle& domain) -> Result<std::string> {
+  return limited<std::string>([](Domain& self, const DomainHandle& domain) -> Result<std::string> {
     char* const text = virDomainGetXMLDesc(domain.get(), 0);
     if (text == nullptr) {
-      return failed("can't read the description of domain");
+      return self.failed("can't read the description of domain");
     }
     return taken(text);
   });
 }
 
 Result<std::string> Domain::human_monitor(const std::string& line) {
-  return handle().and_then([&](const DomainHandle& domain) -> Result<std::string> {
+  return limited<std::string>([line](Domain& self, const DomainHandle& domain) -> Result<std::string> {
     char* answer = nullptr;
     if (virDomainQemuMonitorCommand(domain.get(), line.c_str(), &answer,
                                     VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0 ||
         answer == nullptr) {
-      return failed(fmt::format("monitor command '{}' did not get through to domain", line));
+      return self.failed(fmt::format("monitor command '{}' did not get through to domain", line));
     }
     return taken(answer);
   });
 }
 
 Result<RunStatus> Domain::run_status() {
-  return handle().and_then([&](const DomainHandle& domain) -> Result<RunStatus> {
+  return limited<RunStatus>([](Domain& self, const DomainHandle& domain) -> Result<RunStatus> {
     int state = 0;
     int reason = 0;
     if (virDomainGetState(domain.get(), &state, &reason, 0) < 0) {
-      return failed("can't ask for the state of domain");
+      return self.failed("can't ask for the state of domain");
     }
     return status_of(state, reason);
   });
 }
 
 Result<void> Domain::pause() {
-  return handle().and_then([&](const DomainHandle& domain) -> Result<void> {
+  return limited<void>([](Domain& self, const DomainHandle& domain) -> Result<void> {
     if (virDomainSuspend(domain.get()) < 0) {
-      return failed("can't suspend domain");
+      return self.failed("can't suspend domain");
     }
     return {};
   });
@@ -130,13 +153,14 @@ Result<void> Domain::pause() {
 
 /// libvirt refuses to resume what runs.
 Result<void> Domain::resume() {
-  return handle().and_then([&](const DomainHandle& domain) -> Result<void> {
+  return limited<void>([](Domain& self, const DomainHandle& domain) -> Result<void> {
     if (virDomainResume(domain.get()) == 0) {
       return {};
     }
-    auto error = failed("can't resume domain");
-    const auto status = run_status();
-    return status && status->running ? Result<void>{} : error;
+    auto error = self.failed("can't resume domain");
+    int state = 0;
+    const bool runs = virDomainGetState(domain.get(), &state, nullptr, 0) == 0 && status_of(state, 0).running;
+    return runs ? Result<void>{} : error;
   });
 }
 

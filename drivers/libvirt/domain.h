@@ -1,9 +1,13 @@
 // One run of a domain, over whatever connection there is at the moment; and its run control.
 #pragma once
 
+#include "core/gpa.h"
 #include "driver/driver.h"
 #include "drivers/libvirt/connection.h"
+#include "drivers/libvirt/limited_calls.h"
 
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,15 +15,15 @@
 
 namespace vmemfs::libvirt {
 
-/// Thread-safe. Everything may wait for the daemon, up to Connection::kDeadAfter. vm_gone: this run is over.
-class Domain final : public RunControl {
+/// Thread-safe. Everything may wait for the daemon, up to LimitedCalls::kLimit. vm_gone: this run is over.
+/// Held by shared_ptr, as a call that was given up holds on to it.
+class Domain final : public RunControl, public std::enable_shared_from_this<Domain> {
 public:
-  Domain(std::shared_ptr<Connection> connection, DomainRun run, bool host_in_name = false)
-      : connection_{std::move(connection)}, run_{std::move(run)}, host_in_name_{host_in_name} {}
+  Domain(std::shared_ptr<Connection> connection, DomainRun run, bool host_in_name = false);
 
   /// The running domain that `wanted` names: its uuid, its name or its id. not_found: there is none, or it
   /// does not run.
-  static Result<std::unique_ptr<Domain>> find(std::shared_ptr<Connection> connection,
+  static Result<std::shared_ptr<Domain>> find(std::shared_ptr<Connection> connection,
                                               const std::string& wanted, std::chrono::milliseconds limit,
                                               bool host_in_name);
 
@@ -27,7 +31,8 @@ public:
   [[nodiscard]] VmIdentity identity(std::string key) const;
   [[nodiscard]] Connection& connection() const { return *connection_; }
 
-  [[nodiscard]] Result<DomainHandle> handle();
+  /// Guest physical memory, up to 4 MiB.
+  [[nodiscard]] Result<std::shared_ptr<std::byte[]>> peek(GpaRange range);
   /// The description of the running domain. Not trusted.
   [[nodiscard]] Result<std::string> xml();
   /// Has QEMU's human monitor execute a line, through libvirt, which marks the domain as tainted for it.
@@ -39,11 +44,15 @@ public:
   std::string resume_ticket() const override;
 
 private:
-  tl::unexpected<Error> failed(std::string_view what);
+  /// `call` is made on another thread, see LimitedCalls.
+  template <typename T> Result<T> limited(std::function<Result<T>(Domain&, const DomainHandle&)> call);
+  [[nodiscard]] Result<DomainHandle> handle();
+  [[nodiscard]] tl::unexpected<Error> failed(std::string_view what) const;
 
   const std::shared_ptr<Connection> connection_;
   const DomainRun run_;
   const bool host_in_name_;
+  LimitedCalls calls_;
   std::mutex mutex_; ///< guards what follows; never held while libvirt is asked
   DomainHandle handle_;
   std::weak_ptr<virConnect> link_; ///< whose handle_ is

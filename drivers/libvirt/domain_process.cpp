@@ -4,12 +4,16 @@
 #include "util/unique_fd.h"
 
 #include <algorithm>
+#include <array>
+#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
 #include <optional>
 #include <string_view>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 #include <vector>
 
 namespace vmemfs::libvirt {
@@ -61,6 +65,18 @@ bool is_domain(pid_t pid, std::string_view uuid) {
   return arguments && has_uuid(*arguments, uuid);
 }
 
+/// The number in a file that may be anybody's: nothing that blocks, no link, no device.
+std::optional<std::uint64_t> number_in(const std::string& path) {
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY)};
+  struct stat status {};
+  std::array<char, 64> text{};
+  if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return std::nullopt;
+  }
+  const ssize_t size = ::read(file.get(), text.data(), text.size());
+  return size > 0 ? parse_u64(trim({text.data(), static_cast<std::size_t>(size)})) : std::nullopt;
+}
+
 /// libvirt keeps a file with the pid; the daemon may have its own view of the filesystem.
 std::optional<pid_t> pid_by_state(const Daemon& daemon, const DomainRun& run) {
   if (run.name.find('/') != std::string::npos) {
@@ -68,8 +84,7 @@ std::optional<pid_t> pid_by_state(const Daemon& daemon, const DomainRun& run) {
   }
   const std::string root = fmt::format("/proc/{}/root", daemon.pid);
   for (const std::string& directory : {daemon.socket_dir + "/qemu/run", std::string{"/run/libvirt/qemu"}}) {
-    const auto text = read_proc_file(fmt::format("{}{}/{}.pid", root, directory, run.name), 64);
-    const auto pid = text ? parse_u64(trim(*text)) : std::nullopt;
+    const auto pid = number_in(fmt::format("{}{}/{}.pid", root, directory, run.name));
     if (pid && is_domain(static_cast<pid_t>(*pid), run.uuid)) {
       return static_cast<pid_t>(*pid);
     }

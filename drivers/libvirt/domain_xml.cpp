@@ -25,11 +25,15 @@ tl::unexpected<Error> no_description(std::string_view why) {
               fmt::format("libvirt's description of the domain is not understood: {}", why));
 }
 
-/// Whole KiB or bytes: all that libvirt prints for a running domain.
+/// In the units that libvirt prints for a running domain.
 std::optional<std::uint64_t> bytes_of(const pugi::xml_node& node) {
+  constexpr std::array<std::pair<std::string_view, std::uint64_t>, 7> kUnits{
+      {{"KiB", 1024}, {"k", 1024}, {"b", 1}, {"B", 1}, {"bytes", 1}, {"MiB", kMiB}, {"GiB", kGiB}}};
   const std::string_view unit = node.attribute("unit").as_string("KiB");
   const auto number = parse_u64(trim(node.text().get()));
-  const std::uint64_t factor = unit == "KiB" || unit == "k" ? 1024 : unit == "b" || unit == "bytes" ? 1 : 0;
+  const auto* const known =
+      std::ranges::find(kUnits, unit, &std::pair<std::string_view, std::uint64_t>::first);
+  const std::uint64_t factor = known != kUnits.end() ? known->second : 0;
   if (!number || factor == 0 || *number > kMostMemory / factor) {
     return std::nullopt;
   }
@@ -68,10 +72,76 @@ Result<void> take_memory_devices(const pugi::xml_node& domain, DomainDescription
   return {};
 }
 
-/// "pc-q35-7.2" with `family` "pc-q35-": 7002.
+/// Memory that is a file, or of huge pages, has no page of zeros for all that was never written: even a read
+/// takes new ones.
+void take_backing(const pugi::xml_node& domain, DomainDescription& description) {
+  const pugi::xml_node backing = domain.child("memoryBacking");
+  const std::string_view source = backing.child("source").attribute("type").as_string();
+  const auto is_shared = [](const pugi::xml_node& node) {
+    return std::string_view{node.attribute("memAccess").as_string()} == "shared";
+  };
+  const auto cells = domain.child("cpu").child("numa").children("cell");
+  if (backing.child("hugepages")) {
+    description.reading_allocates = "huge pages";
+  } else if (source == "file" || source == "memfd") {
+    description.reading_allocates = fmt::format("a {}", source);
+  } else if (std::string_view{backing.child("access").attribute("mode").as_string()} == "shared" ||
+             std::any_of(cells.begin(), cells.end(), is_shared)) {
+    description.reading_allocates = "shared memory";
+  }
+}
+
+/// The firmware's own memory for system management mode (TSEG). It decides how much: up to what QEMU offers,
+/// 16 MiB if nothing else is said.
+void take_smm(const pugi::xml_node& domain, DomainDescription& description) {
+  const pugi::xml_node smm = domain.child("features").child("smm");
+  if (std::string_view{smm.attribute("state").as_string()} != "on") {
+    return;
+  }
+  const auto size = smm.child("tseg") ? bytes_of(smm.child("tseg")) : std::optional{16 * kMiB};
+  if (!size) {
+    description.unknown = "it has a TSEG of unknown size";
+  }
+  description.smm_memory = size.value_or(0);
+}
+
+void take_limits(const pugi::xml_node& domain, DomainDescription& description) {
+  const pugi::xml_node most = domain.child("maxMemory");
+  description.most_memory =
+      std::max(description.memory_bytes, most ? bytes_of(most).value_or(kMostMemory) : 0);
+  for (const pugi::xml_node& controller : domain.child("devices").children("controller")) {
+    if (const pugi::xml_node hole = controller.child("pcihole64")) {
+      description.pci_hole = std::max(description.pci_hole, bytes_of(hole).value_or(kMostMemory));
+    }
+  }
+}
+
+/// What distributors call their machine types, as "pc-q35-rhel9.4.0", "pc-i440fx-jammy": those are laid out
+/// as QEMU's own. Not those of RHEL before 7.1 and Ubuntu before 16.04, which are as old as QEMU 2.0.
+bool is_distributors(std::string_view version) {
+  constexpr std::array<std::string_view, 20> kUbuntu{"xenial",  "yakkety", "zesty",    "artful",  "bionic",
+                                                     "cosmic",  "disco",   "eoan",     "focal",   "groovy",
+                                                     "hirsute", "impish",  "jammy",    "kinetic", "lunar",
+                                                     "mantic",  "noble",   "oracular", "plucky",  "questing"};
+  constexpr std::string_view kRhel = "rhel";
+  if (version.starts_with(kRhel)) {
+    const auto parts = split(version.substr(kRhel.size()), '.');
+    const auto major = !parts.empty() ? parse_u64(parts[0]) : std::nullopt;
+    const auto minor = parts.size() > 1 ? parse_u64(parts[1]) : std::nullopt;
+    return major && minor && (*major > 7 || (*major == 7 && *minor > 0));
+  }
+  return std::ranges::find(kUbuntu, version.substr(0, version.find('-'))) != kUbuntu.end();
+}
+
+constexpr unsigned kNewest = 999'999;
+
+/// "pc-q35-7.2" with `family` "pc-q35-": 7002. A distributor's: kNewest.
 std::optional<unsigned> version_of(std::string_view machine, std::string_view family) {
   if (!machine.starts_with(family)) {
     return std::nullopt;
+  }
+  if (is_distributors(machine.substr(family.size()))) {
+    return kNewest;
   }
   const auto parts = split(machine.substr(family.size()), '.');
   const auto major = parts.size() >= 2 ? parse_u64(parts[0]) : std::nullopt;
@@ -82,16 +152,32 @@ std::optional<unsigned> version_of(std::string_view machine, std::string_view fa
   return static_cast<unsigned>(*major * 1000 + *minor);
 }
 
-/// How much of the memory lies below 4 GiB; the rest begins there. Machines before 2.1 do it differently.
-std::optional<std::uint64_t> low_memory(std::string_view machine, std::uint64_t size) {
+struct Layout {
+  std::uint64_t low;    ///< how much of the memory lies below 4 GiB; the rest begins there
+  bool may_begin_later; ///< or at 1 TiB, see may_reach_the_gap()
+  std::uint64_t smm;    ///< how much of `low`, at its end, may be the firmware's
+};
+
+/// Machines before 2.1 do it differently.
+std::optional<Layout> layout_of(const DomainDescription& domain, std::uint64_t size) {
   constexpr unsigned kOldest = 2001;
-  if (const auto version = version_of(machine, "pc-i440fx-"); version >= kOldest) {
-    return size < 3584 * kMiB ? size : 3 * kGiB;
+  constexpr unsigned kWithGap = 7001;
+  if (const auto version = version_of(domain.machine, "pc-i440fx-"); version >= kOldest) {
+    return Layout{size < 3584 * kMiB ? size : 3 * kGiB, version >= kWithGap, 0};
   }
-  if (const auto version = version_of(machine, "pc-q35-"); version >= kOldest) {
-    return size < 2816 * kMiB ? size : 2 * kGiB;
+  if (const auto version = version_of(domain.machine, "pc-q35-"); version >= kOldest) {
+    return Layout{size < 2816 * kMiB ? size : 2 * kGiB, version >= kWithGap, domain.smm_memory};
   }
   return std::nullopt;
+}
+
+/// With an AMD processor all memory above 4 GiB begins at 1 TiB instead where anything, PCI devices included,
+/// could reach the addresses before that, which AMD keeps to itself (QEMU's enforce_amd_1tb_hole). Whether
+/// the processor is one, and how much PCI takes, is not in the description.
+bool may_reach_the_gap(const DomainDescription& domain) {
+  constexpr std::uint64_t kGap = 1012 * kGiB;
+  constexpr std::uint64_t kForPciAndSlots = 320 * kGiB;
+  return domain.most_memory + std::max(domain.pci_hole, kForPciAndSlots) > kGap;
 }
 
 } // namespace
@@ -120,6 +206,9 @@ Result<DomainDescription> parse_domain_xml(std::string_view text) {
   const auto vcpus = parse_u64(vcpu.attribute("current").as_string(vcpu.text().get()));
   description.vcpus = static_cast<std::uint32_t>(std::min<std::uint64_t>(vcpus.value_or(0), 4096));
   take_raw_options(domain, description);
+  take_backing(domain, description);
+  take_smm(domain, description);
+  take_limits(domain, description);
   return take_memory_devices(domain, description).map([&] { return std::move(description); });
 }
 
@@ -139,16 +228,20 @@ Result<MemoryMap> map_by_description(const DomainDescription& domain) {
   }
   const std::uint64_t main = domain.memory_bytes - dimms;
   const bool x86 = domain.arch == "x86_64" || domain.arch == "i686";
-  const auto low = x86 ? low_memory(domain.machine, main) : std::nullopt;
-  if (!low || main <= kMiB) {
+  const auto layout = x86 ? layout_of(domain, main) : std::nullopt;
+  if (layout && layout->may_begin_later && main > layout->low && may_reach_the_gap(domain)) {
+    return cant("with an AMD processor what is above 4 GiB would begin at 1 TiB, as it may become so much");
+  }
+  if (!layout || main <= kMiB || layout->low <= kMiB + layout->smm) {
     return cant(fmt::format("machine type '{}' of {}", printable(domain.machine), printable(domain.arch)));
   }
   // Between 640 KiB and 1 MiB there are video memory, option ROMs and firmware: which, the guest decides.
   constexpr Gpa kEndOfBase{0xa0000};
   std::vector<Region> regions{{{Gpa{0}, kEndOfBase}, RegionKind::ram, true, 0, 0},
-                              {{Gpa{kMiB}, Gpa{*low}}, RegionKind::ram, true, 0, kMiB}};
-  if (main > *low) {
-    regions.push_back({{Gpa{4 * kGiB}, Gpa{4 * kGiB + main - *low}}, RegionKind::ram, true, 0, *low});
+                              {{Gpa{kMiB}, Gpa{layout->low - layout->smm}}, RegionKind::ram, true, 0, kMiB}};
+  if (main > layout->low) {
+    regions.push_back(
+        {{Gpa{4 * kGiB}, Gpa{4 * kGiB + main - layout->low}}, RegionKind::ram, true, 0, layout->low});
   }
   std::vector<std::string> blocks{"memory"};
   for (const GpaRange& dimm : domain.dimms) {

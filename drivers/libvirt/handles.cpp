@@ -2,6 +2,7 @@
 
 #include "core/text.h"
 
+#include <cerrno>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <libvirt/virterror.h>
@@ -9,8 +10,11 @@
 namespace vmemfs::libvirt {
 namespace {
 
-ErrorKind kind_of(int code) {
-  switch (code) {
+/// Of a call of the system that has failed, as connecting to a socket, its errno stands beside.
+ErrorKind kind_of(const virError& error) {
+  switch (error.code) {
+  case VIR_ERR_SYSTEM_ERROR:
+    return error.int1 == EACCES || error.int1 == EPERM ? ErrorKind::permission : ErrorKind::source_failed;
   case VIR_ERR_NO_DOMAIN: return ErrorKind::not_found;
   case VIR_ERR_NO_SUPPORT:
   case VIR_ERR_CONFIG_UNSUPPORTED:
@@ -52,7 +56,7 @@ tl::unexpected<Error> fail_vir(std::string_view what) {
     return fail(ErrorKind::source_failed, kOrigin, fmt::format("{}: failed without a word", what));
   }
   const std::string_view words = error->message != nullptr ? error->message : "";
-  return fail(kind_of(error->code), kOrigin, fmt::format("{}: {}", what, printable(words, kMostWords)));
+  return fail(kind_of(*error), kOrigin, fmt::format("{}: {}", what, printable(words, kMostWords)));
 }
 
 bool last_failure_is(int code) { return virGetLastErrorCode() == code; }

@@ -22,17 +22,22 @@ std::string quoted(std::string_view value) {
 
 } // namespace
 
-void LibvirtDiscovery::connect() {
+Result<void> LibvirtDiscovery::connect() {
   const std::string uri = params_.has("uri") ? params_.text("uri") : uri_of_this_host();
-  if (!uri.empty()) {
-    connection_ = Connection::to(uri);
-    static_cast<void>(connection_->wait_for_link(kForFirstLook));
+  if (uri.empty()) {
+    return {};
   }
+  return Connection::to(uri).map([this](auto connection) {
+    connection_ = std::move(connection);
+    static_cast<void>(connection_->wait_for_link(kForFirstLook)); // why there is none, it logs itself
+  });
 }
 
 Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
   if (connection_ == nullptr) {
-    connect();
+    if (auto connected = connect(); !connected) {
+      return tl::unexpected{std::move(connected.error())};
+    }
   }
   std::vector<FoundVm> found;
   std::map<RunId, std::string> keys;

@@ -24,7 +24,7 @@ public:
 private:
   using RunId = std::pair<std::string, int>; ///< uuid and id
 
-  void connect();
+  [[nodiscard]] Result<void> connect();
   [[nodiscard]] std::string key_of(const DomainRun& run) const;
   [[nodiscard]] std::string params_of(const DomainRun& run) const;
 

@@ -34,7 +34,9 @@ const std::vector<ParamSpec>& specs() {
        ParamType::choice,
        false,
        "auto",
-       "how memory is read: in the domain's process where that is one of this host, else through libvirt",
+       "how memory is read: in the domain's process where that is one of this host, else through libvirt "
+       "(peek), "
+       "which auto does not do where reading would allocate memory of the guest",
        "peek",
        {"auto", "process", "peek"}},
       {"passthrough", ParamType::flag, false, "off",
@@ -97,9 +99,10 @@ public:
   std::string_view example() const override { return "libvirt:uri=qemu:///system,domain=web01"; }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
-    const auto connection = Connection::to(params.text("uri"));
-    auto domain =
-        Domain::find(connection, params.text("domain"), params.duration("timeout"), params.flag("host"));
+    auto domain = Connection::to(params.text("uri")).and_then([&](auto connection) {
+      return Domain::find(std::move(connection), params.text("domain"), params.duration("timeout"),
+                          params.flag("host"));
+    });
     if (!domain) {
       return tl::unexpected{std::move(domain.error())};
     }
@@ -111,8 +114,11 @@ public:
     if (params.text("memory") == "process" || will_pass(memory.error().kind)) {
       return tl::unexpected{std::move(memory.error())};
     }
-    auto remote = libvirt::RemoteDomain::attach(std::move(*domain), params.flag("passthrough"),
-                                                memory.error().text, context);
+    auto remote = libvirt::RemoteDomain::attach(std::move(*domain),
+                                                {.passthrough = params.flag("passthrough"),
+                                                 .may_allocate = params.text("memory") == "peek",
+                                                 .why_remote = memory.error().text},
+                                                context);
     if (!remote) {
       remote.error().text += fmt::format("; {}", memory.error().text);
       return tl::unexpected{std::move(remote.error())};

@@ -7,7 +7,7 @@
 
 namespace vmemfs::libvirt {
 
-LocalDomain::LocalDomain(std::unique_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough)
+LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough)
     : ForwardingDriver{std::move(memory)}, domain_{std::move(domain)},
       identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {}
 
@@ -26,8 +26,8 @@ RegisterReader* LocalDomain::register_reader() {
 
 AccessReport LocalDomain::access() const {
   AccessReport report = ForwardingDriver::access();
-  const std::string uri = printable(domain_->connection().uri());
-  report.run_control = fmt::format("libvirt: suspend and resume at {}", uri.empty() ? "its default" : uri);
+  report.run_control =
+      fmt::format("libvirt: suspend and resume at {}", name_of_uri(domain_->connection().uri()));
   if (report.registers.starts_with("none")) {
     report.registers = passthrough_ ? "read: HMP info registers through libvirt; set: not by this driver"
                                     : fmt::format("{}; {}", report.registers, kHowToConsent);

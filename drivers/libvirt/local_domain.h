@@ -17,7 +17,7 @@ namespace vmemfs::libvirt {
 class LocalDomain final : public ForwardingDriver {
 public:
   /// `memory` reaches the process. `passthrough`: the user lets us use QEMU's monitor through libvirt.
-  LocalDomain(std::unique_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough);
+  LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough);
   ~LocalDomain() override;
   LocalDomain(const LocalDomain&) = delete;
   LocalDomain& operator=(const LocalDomain&) = delete;
@@ -31,7 +31,7 @@ public:
   RunControl* run_control() override { return domain_.get(); }
 
 private:
-  const std::unique_ptr<Domain> domain_;
+  const std::shared_ptr<Domain> domain_;
   const VmIdentity identity_;
   const bool passthrough_;
   MonitorRegisters registers_{*domain_};

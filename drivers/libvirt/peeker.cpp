@@ -23,13 +23,6 @@ struct Call {
   std::vector<Part> parts{}; ///< in the order of their addresses
 };
 
-Result<void> peek(const DomainHandle& domain, Gpa gpa, std::span<std::byte> buffer) {
-  if (virDomainMemoryPeek(domain.get(), gpa.value(), buffer.size(), buffer.data(), VIR_MEMORY_PHYSICAL) < 0) {
-    return fail_vir(fmt::format("can't read {} bytes at {:#x}", buffer.size(), gpa.value()));
-  }
-  return {};
-}
-
 /// The batch as calls.
 class Plan {
 public:
@@ -80,25 +73,18 @@ private:
 };
 
 /// Of each piece all up to the first call that failed.
-void make(const Call& call, const DomainHandle& domain, std::span<ReadPiece> pieces) {
-  const Part& first = call.parts.front();
-  const bool in_place = call.parts.size() == 1;
-  std::vector<std::byte> bounce(in_place ? 0 : call.range.size());
-  const std::span<std::byte> bytes =
-      in_place ? pieces[first.piece].buffer.subspan(first.offset, first.size) : std::span{bounce};
-  const auto result = peek(domain, call.range.begin, bytes);
+void make(const Call& call, Domain& domain, std::span<ReadPiece> pieces) {
+  const auto bytes = domain.peek(call.range);
   for (const Part& part : call.parts) {
     ReadPiece& piece = pieces[part.piece];
     if (piece.failure && piece.done < part.offset) { // an earlier call of it has failed
       continue;
     }
-    if (!result) {
-      piece.failure = result.error().kind == ErrorKind::not_found ? ErrorKind::vm_gone : result.error().kind;
+    if (!bytes) {
+      piece.failure = bytes.error().kind;
       continue;
     }
-    if (!in_place) {
-      std::memcpy(piece.buffer.data() + part.offset, bounce.data() + part.in_call, part.size);
-    }
+    std::memcpy(piece.buffer.data() + part.offset, bytes->get() + part.in_call, part.size);
     piece.done = part.offset + part.size;
   }
 }
@@ -106,40 +92,26 @@ void make(const Call& call, const DomainHandle& domain, std::span<ReadPiece> pie
 } // namespace
 
 void Peeker::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
-  const Plan plan{pieces, map};
-  if (plan.calls().empty()) {
-    return;
-  }
-  const auto domain = domain_->handle();
-  if (!domain) {
-    for (ReadPiece& piece : pieces) {
-      piece.failure = domain.error().kind;
-    }
-    return;
-  }
-  for (const Call& call : plan.calls()) {
-    make(call, *domain, pieces);
+  for (const Plan plan{pieces, map}; const Call& call : plan.calls()) {
+    make(call, *domain_, pieces);
   }
 }
 
 Result<ReadCost> Peeker::measure(const MemoryMap& map) {
-  const auto domain = domain_->handle();
-  if (!domain) {
-    return tl::unexpected{domain.error()};
-  }
   const auto largest =
       std::ranges::max_element(map.regions(), {}, [](const Region& region) { return region.range.size(); });
   if (largest == map.regions().end()) {
     return ReadCost{};
   }
-  std::vector<std::byte> buffer(std::min<std::uint64_t>(kMostOfACall, largest->range.size()));
-  const auto time = [&](std::size_t size) -> Result<std::chrono::nanoseconds> {
+  const GpaRange& range = largest->range;
+  const auto time = [&](std::uint64_t size) -> Result<std::chrono::nanoseconds> {
     const auto begin = Clock::now();
-    return peek(*domain, largest->range.begin, std::span{buffer}.first(size)).map([&] {
+    return domain_->peek({range.begin, range.begin + size}).map([&](const auto&) {
       return std::chrono::nanoseconds{Clock::now() - begin};
     });
   };
-  const std::size_t small = std::min<std::size_t>(kPageSize, buffer.size());
+  const std::uint64_t large = std::min<std::uint64_t>(kMostOfACall, range.size());
+  const std::uint64_t small = std::min<std::uint64_t>(kPageSize, large);
   std::chrono::nanoseconds call = std::chrono::hours{1};
   for (int i = 0; i < 3; ++i) {
     const auto one = time(small);
@@ -148,11 +120,11 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
     }
     call = std::min(call, *one);
   }
-  const auto all = time(buffer.size());
+  const auto all = time(large);
   if (!all) {
     return tl::unexpected{all.error()};
   }
-  const auto pages = static_cast<std::int64_t>(std::max<std::size_t>(buffer.size() / kPageSize, 1));
+  const auto pages = static_cast<std::int64_t>(std::max<std::uint64_t>(large / kPageSize, 1));
   return ReadCost{call,
                   std::max<std::chrono::nanoseconds>((*all - call) / pages, std::chrono::nanoseconds{0})};
 }

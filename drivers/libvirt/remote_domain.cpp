@@ -16,19 +16,17 @@ double milliseconds_of(std::chrono::nanoseconds time) {
 
 } // namespace
 
-RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, std::shared_ptr<RemoteMap> map, bool passthrough,
-                           std::string why_remote, const DriverContext& context)
-    : domain_{std::move(domain)}, map_{std::move(map)}, passthrough_{passthrough},
-      why_remote_{std::move(why_remote)}, worker_{context.worker},
+RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, const DriverContext& context)
+    : domain_{std::move(domain)}, options_{std::move(options)},
+      map_{domain_, options_.passthrough, options_.may_allocate}, worker_{context.worker},
       identity_{domain_->identity(run_key(domain_->connection(), domain_->run()))},
-      lease_{std::make_shared<Lease>()},
+      lease_{std::make_shared<Lease>(this)},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainNews news) {
-        if (news == DomainNews::memory_changed) {
+        // A device may also have come while there was no connection.
+        if (news == DomainNews::memory_changed || news == DomainNews::state_unclear) {
           refresh_later();
         }
-      })} {
-  lease_->driver = this;
-}
+      })} {}
 
 RemoteDomain::~RemoteDomain() {
   devices_ = {};
@@ -36,16 +34,13 @@ RemoteDomain::~RemoteDomain() {
   lease_->driver = nullptr;
 }
 
-Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::unique_ptr<Domain> domain, bool passthrough,
-                                                           std::string why_remote,
+Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domain> domain, Options options,
                                                            const DriverContext& context) {
-  std::shared_ptr<Domain> shared{std::move(domain)};
-  auto map = RemoteMap::open(shared, passthrough);
-  if (!map) {
-    return tl::unexpected{std::move(map.error())};
+  std::unique_ptr<RemoteDomain> driver{new RemoteDomain{std::move(domain), std::move(options), context}};
+  // Changes are told of by now, so that none is missed.
+  if (auto read = driver->map_.refresh(); !read) {
+    return tl::unexpected{std::move(read.error())};
   }
-  std::unique_ptr<RemoteDomain> driver{
-      new RemoteDomain{std::move(shared), std::move(*map), passthrough, std::move(why_remote), context}};
   const auto cost = driver->peeker_.measure(*driver->memory_map());
   if (!cost) {
     return tl::unexpected{cost.error()};
@@ -57,6 +52,8 @@ Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::unique_ptr<Domai
 void RemoteDomain::read(std::span<ReadPiece> pieces) {
   if (!gone()) {
     peeker_.read(pieces, *memory_map());
+  }
+  if (!gone()) { // else some of it may be of the domain's next run
     return;
   }
   for (ReadPiece& piece : pieces) {
@@ -66,7 +63,7 @@ void RemoteDomain::read(std::span<ReadPiece> pieces) {
 }
 
 Result<void> RemoteDomain::refresh() {
-  return map_->refresh().map([this](bool changed) {
+  return map_.refresh().map([this](bool changed) {
     if (changed) {
       listener_.emit(VmEvent::layout_changed);
     }
@@ -74,32 +71,49 @@ Result<void> RemoteDomain::refresh() {
 }
 
 void RemoteDomain::follow_layout(bool missed) {
-  if (missed && passthrough_ && miss_limit_.allows()) {
+  if (missed && options_.passthrough && miss_limit_.allows()) {
     refresh_later();
   }
 }
 
+/// One at a time: it may take long, and the threads of `worker` are not this VM's alone.
 void RemoteDomain::refresh_later() {
+  if (refreshes_wanted_.fetch_add(1) > 0) {
+    return;
+  }
   worker_.post([lease = lease_] {
     const std::scoped_lock lock{lease->mutex};
-    const auto refreshed = lease->driver != nullptr ? lease->driver->refresh() : Result<void>{};
-    if (!refreshed) {
-      log::warning("reading the memory layout anew: {}", refreshed.error().message());
+    if (lease->driver != nullptr) {
+      lease->driver->refresh_as_wanted();
     }
   });
 }
 
+void RemoteDomain::refresh_as_wanted() {
+  unsigned seen = refreshes_wanted_;
+  do { // NOLINT(cppcoreguidelines-avoid-do-while)
+    if (const auto refreshed = refresh(); !refreshed) {
+      log::warning("reading the memory layout anew: {}", refreshed.error().message());
+    }
+  } while (!refreshes_wanted_.compare_exchange_strong(seen, 0));
+}
+
 AccessReport RemoteDomain::access() const {
   AccessReport report;
-  report.map = map_->source();
-  report.ram = fmt::format(
-      "virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
-      "measured while attaching; up to {} KiB a call",
-      why_remote_, milliseconds_of(cost_.call), milliseconds_of(cost_.page), Peeker::kMostOfACall >> 10U);
-  report.registers = passthrough_ ? "read: HMP info registers through libvirt; set: not by this driver"
-                                  : fmt::format("none: {}", kHowToConsent);
-  const std::string uri = printable(domain_->connection().uri());
-  report.run_control = fmt::format("libvirt: suspend and resume at {}", uri.empty() ? "its default" : uri);
+  report.map = map_.source();
+  report.ram =
+      fmt::format("virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
+                  "measured while attaching; up to {} KiB a call",
+                  options_.why_remote, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
+                  Peeker::kMostOfACall >> 10U);
+  if (map_.reading_allocates()) {
+    report.ram += "; QEMU allocates what the guest has not touched when it is read";
+  }
+  report.registers = options_.passthrough
+                         ? "read: HMP info registers through libvirt; set: not by this driver"
+                         : fmt::format("none: {}", kHowToConsent);
+  report.run_control =
+      fmt::format("libvirt: suspend and resume at {}", name_of_uri(domain_->connection().uri()));
   report.writes = "none: libvirt has no way to write guest memory";
   return report;
 }
@@ -107,7 +121,7 @@ AccessReport RemoteDomain::access() const {
 std::vector<ProbeResult> RemoteDomain::probe() const {
   const auto link = domain_->connection().link();
   return {{"driver", true, "libvirt for everything"},
-          {"process", false, why_remote_},
+          {"process", false, options_.why_remote},
           {"libvirt", link.has_value(), link ? "connected, and tells what happens" : link.error().message()}};
 }
 

@@ -10,6 +10,7 @@
 #include "drivers/libvirt/remote_map.h"
 #include "util/rate_limit.h"
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,17 +20,21 @@ namespace vmemfs::libvirt {
 
 class RemoteDomain final : public Driver {
 public:
-  /// `why_remote`: why its process is out of reach, in words.
-  static Result<std::unique_ptr<RemoteDomain>> attach(std::unique_ptr<Domain> domain, bool passthrough,
-                                                      std::string why_remote, const DriverContext& context);
+  struct Options {
+    bool passthrough;       ///< QEMU's monitor may be asked, which taints the domain
+    bool may_allocate;      ///< reading may allocate memory of the guest
+    std::string why_remote; ///< why its process is out of reach, in words
+  };
+  static Result<std::unique_ptr<RemoteDomain>> attach(std::shared_ptr<Domain> domain, Options options,
+                                                      const DriverContext& context);
 
   RemoteDomain(const RemoteDomain&) = delete;
   RemoteDomain& operator=(const RemoteDomain&) = delete;
   ~RemoteDomain() override;
 
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return map_->vcpus(); }
-  std::shared_ptr<const MemoryMap> memory_map() const override { return map_->load(); }
+  std::uint32_t vcpu_count() const override { return map_.vcpus(); }
+  std::shared_ptr<const MemoryMap> memory_map() const override { return map_.load(); }
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
   void follow_layout(bool missed) override;
@@ -39,30 +44,31 @@ public:
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
   void set_listener(VmListener* listener) override { listener_.set(listener); }
-  RegisterReader* register_reader() override { return passthrough_ ? &registers_ : nullptr; }
+  RegisterReader* register_reader() override { return options_.passthrough ? &registers_ : nullptr; }
   RunControl* run_control() override { return domain_.get(); }
 
 private:
-  RemoteDomain(std::shared_ptr<Domain> domain, std::shared_ptr<RemoteMap> map, bool passthrough,
-               std::string why_remote, const DriverContext& context);
+  RemoteDomain(std::shared_ptr<Domain> domain, Options options, const DriverContext& context);
 
   void refresh_later();
+  void refresh_as_wanted();
 
   /// What jobs on other threads hold on to; `driver` is null once it has ended.
   struct Lease {
+    explicit Lease(RemoteDomain* holder) : driver{holder} {}
     std::mutex mutex;
     RemoteDomain* driver;
   };
 
   const std::shared_ptr<Domain> domain_;
-  const std::shared_ptr<RemoteMap> map_;
-  const bool passthrough_;
-  const std::string why_remote_;
+  const Options options_;
+  RemoteMap map_;
   Worker& worker_;
   const VmIdentity identity_;
   Peeker peeker_{domain_};
   ReadCost cost_; ///< set while attaching only
   MonitorRegisters registers_{*domain_};
+  std::atomic<unsigned> refreshes_wanted_{0};     ///< since the last one began
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking because somebody read a hole
   DomainListener listener_{*domain_};
   std::shared_ptr<Lease> lease_;

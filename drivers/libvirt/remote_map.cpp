@@ -51,11 +51,6 @@ Result<MemoryMap> map_of(const std::vector<MtreeRange>& ranges) {
 
 } // namespace
 
-Result<std::shared_ptr<RemoteMap>> RemoteMap::open(std::shared_ptr<Domain> domain, bool passthrough) {
-  auto map = std::make_shared<RemoteMap>(std::move(domain), passthrough);
-  return map->refresh().map([&](bool) { return std::move(map); });
-}
-
 Result<bool> RemoteMap::refresh() {
   const std::scoped_lock lock{mutex_};
   auto fresh = read();
@@ -75,6 +70,14 @@ Result<MemoryMap> RemoteMap::read() {
     return tl::unexpected{description.error()};
   }
   vcpus_ = description->vcpus;
+  reading_allocates_ = !description->reading_allocates.empty();
+  if (reading_allocates_ && !may_allocate_) {
+    return fail(
+        ErrorKind::unsupported, kOrigin,
+        fmt::format("its memory is {}, of which QEMU would allocate what the guest has not touched when it "
+                    "is read through libvirt; memory=peek says that this is all right",
+                    description->reading_allocates));
+  }
   if (passthrough_) {
     return domain_->human_monitor("info mtree -f")
         .and_then([](const std::string& text) { return qemu::parse_mtree(text); })

@@ -17,12 +17,16 @@ namespace vmemfs::libvirt {
 class RemoteMap {
 public:
   /// `passthrough`: QEMU itself is asked, through libvirt; else it follows from the domain's description.
-  static Result<std::shared_ptr<RemoteMap>> open(std::shared_ptr<Domain> domain, bool passthrough);
-  RemoteMap(std::shared_ptr<Domain> domain, bool passthrough) // for open() only
-      : domain_{std::move(domain)}, passthrough_{passthrough} {}
+  /// `may_allocate`: it is all right if reading allocates memory of the guest; else such a domain is
+  /// unsupported.
+  RemoteMap(std::shared_ptr<Domain> domain, bool passthrough, bool may_allocate)
+      : domain_{std::move(domain)}, passthrough_{passthrough}, may_allocate_{may_allocate} {}
 
+  /// As last read; null before refresh() was successful for the first time.
   [[nodiscard]] std::shared_ptr<const MemoryMap> load() const { return map_.load(); }
   [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
+  /// As the last refresh() found it.
+  [[nodiscard]] bool reading_allocates() const { return reading_allocates_; }
   [[nodiscard]] std::string source() const; ///< in words, for `info`
 
   /// Asks anew. True where the map has changed.
@@ -33,8 +37,10 @@ private:
 
   const std::shared_ptr<Domain> domain_;
   const bool passthrough_;
+  const bool may_allocate_;
   std::mutex mutex_; ///< one refresh at a time
   std::atomic<std::uint32_t> vcpus_{0};
+  std::atomic<bool> reading_allocates_{false};
   Published<MemoryMap> map_;
 };
 

@@ -59,11 +59,12 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
 
 Result<void> resume_orphan(const ResumeTicket& ticket) {
   const auto connection = Connection::to(ticket.uri);
-  if (const auto link = connection->wait_for_link(kForConnection); !link) {
+  const auto link = connection.and_then([](const auto& made) { return made->wait_for_link(kForConnection); });
+  if (!link) {
     return fail(ErrorKind::busy, kOrigin, link.error().text);
   }
-  Domain domain{connection, ticket.run};
-  auto resumed = resume(domain);
+  const auto domain = std::make_shared<Domain>(*connection, ticket.run);
+  auto resumed = resume(*domain);
   if (!resumed && resumed.error().kind == ErrorKind::vm_gone) {
     log::info("libvirt {}: it has ended", ticket.run.uuid);
     return {};

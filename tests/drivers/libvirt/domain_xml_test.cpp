@@ -74,6 +74,55 @@ TEST(DomainXml, NothingIsGuessed) {
   EXPECT_TRUE(map("pc-q35-7.2", 512, "<qemu:commandline><qemu:arg value='-qmp'/></qemu:commandline>"));
 }
 
+TEST(DomainXml, DistributorsMachinesAreLaidOutAsQemus) {
+  for (const char* const machine :
+       {"pc-q35-rhel9.4.0", "pc-i440fx-rhel7.6.0", "pc-q35-jammy", "pc-i440fx-noble-hpb"}) {
+    EXPECT_TRUE(map(machine, 512)) << machine;
+  }
+  for (const char* const machine :
+       {"pc-i440fx-rhel7.0.0", "pc-i440fx-trusty", "pc-q35-rhel", "pc-q35-jammyish"}) {
+    EXPECT_FALSE(map(machine, 512)) << machine;
+  }
+}
+
+/// The firmware's own memory reads as ones from outside of it.
+TEST(DomainXml, WhatTheFirmwareMayKeepIsAHole) {
+  const auto all = map("pc-q35-7.2", 512, "<features><smm state='on'/></features>");
+  ASSERT_TRUE(all);
+  EXPECT_EQ(all->ram_end(), Gpa{496 * kMiB});
+  const auto more =
+      map("pc-q35-7.2", 4096, "<features><smm state='on'><tseg unit='MiB'>48</tseg></smm></features>");
+  ASSERT_TRUE(more);
+  EXPECT_EQ(more->at(Gpa{2000 * kMiB}).region, nullptr);
+  EXPECT_EQ(more->ram_end(), Gpa{6 * kGiB});
+  EXPECT_EQ(map("pc-q35-7.2", 512, "<features><smm state='off'/></features>")->ram_end(), Gpa{512 * kMiB});
+  EXPECT_EQ(map("pc-i440fx-7.2", 512, "<features><smm state='on'/></features>")->ram_end(), Gpa{512 * kMiB});
+}
+
+TEST(DomainXml, WhatMayBeginAtOneTebibyteIsNotGuessed) {
+  const std::string much = "<maxMemory slots='16' unit='KiB'>1073741824</maxMemory>";
+  EXPECT_FALSE(map("pc-q35-7.2", 8192, much));
+  EXPECT_FALSE(map("pc-q35-7.2", 900 * 1024));
+  EXPECT_FALSE(map(
+      "pc-q35-7.2", 8192,
+      "<devices><controller type='pci'><pcihole64 unit='KiB'>1073741824</pcihole64></controller></devices>"));
+  EXPECT_TRUE(map("pc-q35-7.0", 8192, much)) << "those have no such gap";
+  EXPECT_TRUE(map("pc-q35-7.2", 512, much)) << "nothing is above 4 GiB";
+  EXPECT_TRUE(map("pc-q35-7.2", 8192, "<maxMemory slots='16' unit='KiB'>67108864</maxMemory>"));
+}
+
+TEST(DomainXml, MemoryThatReadingWouldAllocateIsToldApart) {
+  const auto why = [](std::string_view more) {
+    return parse_domain_xml(domain("pc-q35-7.2", 512, more))->reading_allocates;
+  };
+  EXPECT_EQ(why(""), "");
+  EXPECT_EQ(why("<memoryBacking><source type='anonymous'/><locked/></memoryBacking>"), "");
+  EXPECT_EQ(why("<memoryBacking><source type='memfd'/></memoryBacking>"), "a memfd");
+  EXPECT_EQ(why("<memoryBacking><hugepages/></memoryBacking>"), "huge pages");
+  EXPECT_EQ(why("<memoryBacking><access mode='shared'/></memoryBacking>"), "shared memory");
+  EXPECT_EQ(why("<cpu><numa><cell id='0' memAccess='shared'/></numa></cpu>"), "shared memory");
+}
+
 TEST(DomainXml, VcpusAreThoseThatAreThere) { EXPECT_EQ(parse_domain_xml(domain("pc", 64))->vcpus, 2U); }
 
 TEST(DomainXml, NonsenseIsAnErrorAndNoHarm) {

@@ -161,10 +161,9 @@ std::string LibvirtHost::virsh(const std::vector<std::string>& args) const {
 
 std::string LibvirtHost::xml(const DomainOptions& options, std::string files) const {
   files = files.empty() ? options.name : files;
-  const std::string kernel =
-      options.kernel
-          ? fmt::format("<kernel>{}</kernel><cmdline>fill={} idle</cmdline>", VMEMFS_TINY_GUEST, options.fill)
-          : "";
+  const std::string kernel = options.kernel ? fmt::format("<kernel>{}</kernel><cmdline>fill={} {}</cmdline>",
+                                                          VMEMFS_TINY_GUEST, options.fill, options.words)
+                                            : "";
   const std::string monitor = options.monitor_for_test
                                   ? fmt::format("<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "
                                                 "value='unix:{},server=on,wait=off'/></qemu:commandline>",
@@ -172,12 +171,12 @@ std::string LibvirtHost::xml(const DomainOptions& options, std::string files) co
                                   : "";
   return fmt::format(R"(<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
 <name>{}</name>{}<memory unit='MiB'>{}</memory><vcpu>2</vcpu>
-<os><type arch='x86_64' machine='{}'>hvm</type>{}</os><features><acpi/></features><cpu mode='maximum'/>
+<os><type arch='x86_64' machine='{}'>hvm</type>{}{}</os>{}<features><acpi/></features><cpu mode='maximum'/>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/>
 <memballoon model='none'/><serial type='file'><source path='{}'/></serial>{}</devices>{}</domain>)",
                      options.name, options.uuid.empty() ? "" : fmt::format("<uuid>{}</uuid>", options.uuid),
-                     options.memory_mib, options.machine, kernel, dir_ / (files + ".serial"),
-                     options.more_devices, monitor);
+                     options.memory_mib, options.machine, kernel, options.more_os, options.more,
+                     dir_ / (files + ".serial"), options.more_devices, monitor);
 }
 
 void LibvirtHost::create(const DomainOptions& options) {

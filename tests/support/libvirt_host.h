@@ -23,7 +23,10 @@ struct DomainOptions {
   bool kernel = true;            ///< boot the tiny guest; else firmware alone
   std::string fill = "page";     ///< see guests/tiny
   bool monitor_for_test = true;  ///< a second QMP socket, which monitor() holds
+  std::string words = "idle";    ///< more words for the tiny guest
+  std::string more_os = {};      ///< XML in <os>
   std::string more_devices = {}; ///< XML
+  std::string more = {};         ///< XML beside those
 };
 
 /// Whether a libvirt daemon can be started here: root, and the packages. Else why not.

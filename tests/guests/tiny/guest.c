@@ -37,6 +37,11 @@ struct hvm_memory_map_entry {
 #define COM1_LINE_STATUS (COM1 + 5)
 #define LINE_STATUS_CAN_SEND 0x20
 
+/* Of machine type pc, where SeaBIOS puts it. */
+#define PIIX4_PM1_CONTROL 0x604
+#define PM1_SLEEP_ENABLE (1u << 13)
+#define PM1_SLEEP_TO_RAM (1u << 10) /* S3, as QEMU counts them */
+
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
 #define MSR_FS_BASE 0xc0000100
@@ -103,6 +108,7 @@ void report_fault(void);
 /* Read by the main loop. */
 uint32_t idle_mode;
 
+static uint32_t sleep_mode;
 static struct idt_gate idt[256];
 static char fill_text[32];
 
@@ -110,6 +116,10 @@ static volatile struct tg_info *const info = (volatile struct tg_info *)TG_INFO_
 
 static void out8(uint16_t port, uint8_t value) {
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static void out16(uint16_t port, uint16_t value) {
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
 }
 
 static uint8_t in8(uint16_t port) {
@@ -230,6 +240,8 @@ static void parse_command_line(const char *text, uint64_t *kind, uint64_t *limit
             parse_fill(value, kind, limit);
         } else if (is_word(text, "idle")) {
             idle_mode = 1;
+        } else if (is_word(text, "sleep")) {
+            sleep_mode = 1;
         }
         while (!at_word_end(text)) {
             text++;
@@ -376,4 +388,7 @@ void guest_main(const struct hvm_start_info *start) {
     print(" fill=");
     print(fill_text);
     print("\n");
+    if (sleep_mode) {
+        out16(PIIX4_PM1_CONTROL, PM1_SLEEP_ENABLE | PM1_SLEEP_TO_RAM);
+    }
 }

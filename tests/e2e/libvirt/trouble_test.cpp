@@ -1,0 +1,263 @@
+// What goes wrong between libvirt and its domains, or on the way to them, and what guests do by themselves.
+#include "e2e/libvirt/domains.h"
+#include "support/users.h"
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <thread>
+
+namespace vmemfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+class LibvirtTrouble : public Libvirt {};
+
+/// Reads `.vmemfs/events` from here on until something with these words comes.
+class Events {
+public:
+  explicit Events(const Mount& mount)
+      : file_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {}
+  [[nodiscard]] bool tell(const std::string& words, std::chrono::milliseconds limit = 10s) {
+    return eventually(
+        [&] {
+          std::array<char, 4096> buffer{};
+          const ssize_t got = ::read(file_.get(), buffer.data(), buffer.size());
+          text_.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+          return text_.find(words) != std::string::npos;
+        },
+        limit);
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+private:
+  UniqueFd file_;
+  std::string text_;
+};
+
+/// A port that takes connections and never says anything.
+class SilentServer {
+public:
+  SilentServer() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+        ::listen(socket_.get(), 64) != 0 ||
+        ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+      throw std::runtime_error{"no silent server"};
+    }
+    port_ = ntohs(address.sin_port);
+  }
+  [[nodiscard]] std::string uri() const { return fmt::format("qemu+tcp://127.0.0.1:{}/system", port_); }
+
+private:
+  UniqueFd socket_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  unsigned port_ = 0;
+};
+
+std::size_t entries_of(const std::string& directory) {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{directory}, {}));
+}
+
+/// libvirt waits for such a one without end. We do not, and its host's other domains are none the worse for
+/// it.
+TEST_F(LibvirtTrouble, AQemuThatHangsIsGivenUpAndComesBack) {
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  DomainOptions options;
+  options.monitor_for_test = false;
+  for (const char* const name : {"web01", "web02"}) {
+    options.name = name;
+    host.create(options);
+  }
+  host.virsh({"suspend", "web01"});
+  const Mount mount{discover({host.tcp_uri()}), Discover::on};
+  ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem") && exists(mount / "web02/mem"); }))
+      << mount.log();
+  std::atomic<bool> stop{false};
+  std::atomic<int> failed{0};
+  std::atomic<int> reads{0};
+  std::jthread reader{[&] {
+    const UniqueFd mem = open_mem(mount, "web02");
+    while (!stop) {
+      failed += pread_at(mem.get(), 2 * kMiB, 4096).bytes.size() == 4096 ? 0 : 1;
+      ++reads;
+    }
+  }};
+  const pid_t qemu = host.pid_of("web01");
+  ::kill(qemu, SIGSTOP);
+  const UniqueFd mem = open_mem(mount, "web01");
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> readers; // more of them than the connection has places
+    for (std::uint64_t i = 0; i < 8; ++i) {
+      readers.emplace_back([&, i] { EXPECT_EQ(pread_at(mem.get(), (4 + i) * kMiB, 8).error, EIO); });
+    }
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
+  const auto later = std::chrono::steady_clock::now();
+  EXPECT_EQ(pread_at(mem.get(), 20 * kMiB, 8).error, EIO);
+  EXPECT_EQ(try_write(mount / "web01/control", "resume\n"), ETIMEDOUT);
+  EXPECT_LT(std::chrono::steady_clock::now() - later, 1s);
+  EXPECT_THAT(status(mount, "web01", "last_error"), HasSubstr("'web01' does not answer"));
+  const int so_far = reads;
+  EXPECT_TRUE(eventually([&] { return reads > so_far + 10; }));
+  ::kill(qemu, SIGCONT);
+  EXPECT_TRUE(eventually([&] { return pread_at(mem.get(), 4 * kMiB, 8).bytes.size() == 8; })) << mount.log();
+  stop = true;
+  reader.join();
+  EXPECT_EQ(failed, 0) << "of " << reads << mount.log();
+}
+
+/// A command that was given up may get through later; nobody who was told of a failure expects that.
+TEST_F(LibvirtTrouble, APauseThatComesTooLateIsTakenBack) {
+  LibvirtHost host;
+  DomainOptions options;
+  options.monitor_for_test = false;
+  host.create(options);
+  const Mount mount{{"--vm", domain(host.uri(), "web01")}};
+  const pid_t qemu = host.pid_of("web01");
+  ::kill(qemu, SIGSTOP);
+  EXPECT_EQ(try_write(mount / "web01/control", "pause\n"), ETIMEDOUT) << mount.log();
+  EXPECT_EQ(pread_at(open_mem(mount, "web01").get(), 2 * kMiB, 8).bytes.size(), 8U);
+  ::kill(qemu, SIGCONT);
+  EXPECT_TRUE(eventually([&] { return status(mount, "web01", "state") == "running"; })) << mount.log();
+  std::this_thread::sleep_for(1500ms); // longer than what is in doubt is left alone
+  EXPECT_EQ(host.state_of("web01"), "running") << mount.log();
+}
+
+/// Opening a connection can't be cut short; but it is not tried twice at the same time.
+TEST_F(LibvirtTrouble, AHostThatTakesConnectionsAndSaysNothingCostsOneConnection) {
+  const SilentServer discovered;
+  const SilentServer by_hand;
+  Mount mount{discover({discovered.uri()}), Discover::on};
+  const std::string process = fmt::format("/proc/{}/", mount.daemon().pid());
+  const auto attach = [&] {
+    return try_write(mount / ".vmemfs/control",
+                     fmt::format("attach far=libvirt:uri={},domain=x,timeout=300ms\n", by_hand.uri()));
+  };
+  EXPECT_NE(attach(), 0);
+  const std::size_t threads = entries_of(process + "task");
+  const std::size_t descriptors = entries_of(process + "fd");
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_NE(attach(), 0);
+  }
+  EXPECT_LE(entries_of(process + "task"), threads);
+  EXPECT_LE(entries_of(process + "fd"), descriptors);
+}
+
+TEST_F(LibvirtTrouble, AGuestThatRebootsByItselfIsTold) {
+  LibvirtHost host;
+  DomainOptions bare;
+  bare.kernel = false;
+  bare.more_os = "<bios rebootTimeout='500'/>"; // of the firmware, which finds nothing to boot
+  host.create(bare);
+  const Mount mount{{"--vm", domain(host.uri(), "web01")}};
+  Events events{mount};
+  EXPECT_TRUE(events.tell("\"event\":\"reset\"", 30s)) << events.text() << mount.log();
+}
+
+/// Memory that stood while the guest slept is not what it is once it was woken.
+TEST_F(LibvirtTrouble, AGuestThatSleepsAndWakesIsNoOldMemory) {
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  DomainOptions sleeper;
+  sleeper.words = "sleep";
+  sleeper.monitor_for_test = false;
+  host.create(sleeper);
+  ASSERT_TRUE(eventually([&] { return host.state_of("web01") == "pmsuspended"; })) << host.state_of("web01");
+  const Mount mount{{"--vm", domain(host.tcp_uri(), "web01")}};
+  EXPECT_EQ(status(mount, "web01", "state"), "pmsuspended");
+  const UniqueFd mem = open_mem(mount, "web01");
+  const auto asleep = pread_at(mem.get(), 0, 0x1000);
+  const std::string epoch = info(mount, "web01")["epoch"].dump();
+  Events events{mount};
+  host.virsh({"dompmwakeup", "web01"});
+  EXPECT_TRUE(events.tell("\"event\":\"resumed\"")) << events.text() << mount.log();
+  EXPECT_NE(info(mount, "web01")["epoch"].dump(), epoch);
+}
+
+TEST_F(LibvirtTrouble, AQemuThatDiesIsGoneAtOnce) {
+  LibvirtHost host;
+  DomainOptions bare;
+  bare.kernel = false;
+  host.create(bare);
+  const Mount mount{discover({host.uri()}), Discover::on};
+  ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
+  const UniqueFd mem = open_mem(mount, "web01");
+  ::kill(host.pid_of("web01"), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !exists(mount / "web01"); }, 3s));
+  EXPECT_EQ(pread_at(mem.get(), 0, 16).error, ENODEV);
+}
+
+TEST_F(LibvirtTrouble, WhoMayNotTalkToTheDaemonIsToldWhatHelps) {
+  LibvirtHost host;
+  std::filesystem::permissions(host.dir() / "sockets", std::filesystem::perms::owner_all);
+  std::filesystem::permissions(host.dir().path(), std::filesystem::perms::all);
+  constexpr uid_t kOrdinary = 65534;
+  const TempDir dir;
+  give(dir.path(), kOrdinary);
+  const auto refused = run(joined(as_user(kOrdinary), {VMEMFS_PROGRAM, "-f", "--no-discover", "--vm",
+                                                       domain(host.uri(), "web01"), dir.path()}));
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.text, HasSubstr("a user of the group libvirt"));
+}
+
+/// "No memory grown by reading" is not ours to promise where QEMU does the reading.
+TEST_F(LibvirtTrouble, MemoryThatReadingWouldAllocateTakesConsent) {
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  DomainOptions shared;
+  shared.more = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>";
+  shared.monitor_for_test = false;
+  host.create(shared);
+  const Mount mount{discover({host.tcp_uri()}), Discover::on};
+  EXPECT_TRUE(eventually([&] {
+    return read_file(mount / ".vmemfs/control").find("memory=peek says that this is all right") !=
+           std::string::npos;
+  })) << read_file(mount / ".vmemfs/control")
+      << mount.log();
+  const Mount consented{{"--vm", domain(host.tcp_uri(), "web01", ",memory=peek")}};
+  EXPECT_EQ(pread_at(open_mem(consented, "web01").get(), 2 * kMiB, 8).bytes.size(), 8U);
+  EXPECT_THAT(info(consented, "web01")["access"]["ram"].get<std::string>(), HasSubstr("allocates"));
+}
+
+/// A dozen that come at once, one of them with a description of 3 MB, and go at once.
+TEST_F(LibvirtTrouble, ManyAtOnceAndAHugeDescription) {
+  LibvirtHost host;
+  const Mount mount{discover({host.uri()}), Discover::on};
+  constexpr int kMany = 12;
+  std::vector<std::jthread> starting;
+  for (int i = 0; i < kMany; ++i) {
+    DomainOptions bare;
+    bare.kernel = false;
+    bare.memory_mib = 16;
+    bare.name = fmt::format("many{}", i);
+    if (i == 0) {
+      bare.more = "<description>" + std::string(3'000'000, 'x') + "</description>";
+    }
+    const std::string file = host.dir() / (bare.name + ".xml");
+    write_file(file, host.xml(bare));
+    starting.emplace_back([&host, file] { host.virsh({"create", file}); });
+  }
+  starting.clear();
+  for (int i = 0; i < kMany; ++i) {
+    EXPECT_TRUE(eventually([&] { return exists(mount / fmt::format("many{}/mem", i)); }, 5s))
+        << i << mount.log();
+  }
+  for (int i = 0; i < kMany; ++i) {
+    starting.emplace_back([&host, i] { host.virsh({"destroy", fmt::format("many{}", i)}); });
+  }
+  starting.clear();
+  EXPECT_TRUE(eventually([&] { return entries_of(mount.path()) == 1; }, 5s)) << mount.log(); // .vmemfs
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -39,9 +39,14 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
       return tl::unexpected{std::move(connected.error())};
     }
   }
+  const auto place = connection_ != nullptr ? connection_->place() : std::nullopt;
+  const bool is_xen = place && place->driver == "xen";
   std::vector<FoundVm> found;
   std::map<RunId, std::string> keys;
   for (const DomainRun& run : connection_ != nullptr ? connection_->domains() : std::vector<DomainRun>{}) {
+    if (is_xen && run.id == 0) { // the system of that host itself
+      continue;
+    }
     const RunId id{run.uuid, run.id};
     const auto known = keys_.find(id);
     std::string key = known != keys_.end() ? known->second : key_of(run);
@@ -56,9 +61,12 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
   return found;
 }
 
-/// Other drivers know processes only.
+/// As the other drivers have it that know domains of this host.
 std::string LibvirtDiscovery::key_of(const DomainRun& run) const {
   const auto place = connection_->place();
+  if (place && place->local() && place->driver == "xen") {
+    return xen_domain_key(static_cast<std::uint32_t>(run.id), run.uuid);
+  }
   if (place && place->local() && place->driver == "qemu") {
     if (const auto process = find_domain_process(*place, run)) {
       return process_key(*process);

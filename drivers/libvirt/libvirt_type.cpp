@@ -114,6 +114,11 @@ public:
     if (params.text("memory") == "process" || will_pass(memory.error().kind)) {
       return tl::unexpected{std::move(memory.error())};
     }
+    if (const auto place = (*domain)->connection().place(); place && place->driver != "qemu") {
+      return fail(ErrorKind::unsupported, "libvirt",
+                  fmt::format("libvirt reads memory of QEMU's domains only, not of a '{}' connection's; {}",
+                              printable(place->driver), memory.error().text));
+    }
     auto remote = libvirt::RemoteDomain::attach(std::move(*domain),
                                                 {.passthrough = params.flag("passthrough"),
                                                  .may_allocate = params.text("memory") == "peek",

@@ -9,7 +9,12 @@ namespace vmemfs::libvirt {
 
 LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough)
     : ForwardingDriver{std::move(memory)}, domain_{std::move(domain)},
-      identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {}
+      identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {
+  RunControl* const truth = ForwardingDriver::run_control();
+  if (inner().identity().driver == "xen" && truth != nullptr) {
+    xen_control_.emplace(*domain_, *truth);
+  }
+}
 
 /// The listener is the VM's, which ends first; what is left must not be called from here on.
 LocalDomain::~LocalDomain() { LocalDomain::set_listener(nullptr); }
@@ -17,6 +22,10 @@ LocalDomain::~LocalDomain() { LocalDomain::set_listener(nullptr); }
 void LocalDomain::set_listener(VmListener* listener) {
   ForwardingDriver::set_listener(listener);
   listener_.set(listener);
+}
+
+RunControl* LocalDomain::run_control() {
+  return xen_control_ ? static_cast<RunControl*>(&*xen_control_) : domain_.get();
 }
 
 RegisterReader* LocalDomain::register_reader() {
@@ -38,9 +47,11 @@ AccessReport LocalDomain::access() const {
 std::vector<ProbeResult> LocalDomain::probe() const {
   std::vector<ProbeResult> results{
       {"driver", true,
-       fmt::format("libvirt for state and control, and driver {} for memory: the domain is a process of this "
-                   "host. --discover {} takes that driver alone",
-                   inner().identity().driver, inner().identity().driver)}};
+       fmt::format(
+           "libvirt for {}, and driver {} for {}: the domain is one of this host. --discover {} takes that "
+           "driver alone",
+           xen_control_ ? "control" : "state and control", inner().identity().driver,
+           xen_control_ ? "memory and state" : "memory", inner().identity().driver)}};
   const auto link = domain_->connection().link();
   results.push_back(
       {"libvirt", link.has_value(), link ? "connected, and tells what happens" : link.error().message()});

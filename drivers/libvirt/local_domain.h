@@ -1,4 +1,4 @@
-// A domain that is a process of this host: its memory by the driver that knows such processes, everything
+// A domain of this host: its memory by the driver that knows QEMU's processes or Xen's domains, everything
 // else by libvirt.
 //
 // Nothing here asks libvirt on the way of a read: while the daemon is away, memory is read as ever.
@@ -8,33 +8,39 @@
 #include "drivers/libvirt/domain.h"
 #include "drivers/libvirt/domain_listener.h"
 #include "drivers/libvirt/monitor_registers.h"
+#include "drivers/libvirt/xen_run_control.h"
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace vmemfs::libvirt {
 
 class LocalDomain final : public ForwardingDriver {
 public:
-  /// `memory` reaches the process. `passthrough`: the user lets us use QEMU's monitor through libvirt.
+  /// `memory` reaches the domain. `passthrough`: the user lets us use QEMU's monitor through libvirt.
   LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough);
   ~LocalDomain() override;
   LocalDomain(const LocalDomain&) = delete;
   LocalDomain& operator=(const LocalDomain&) = delete;
 
   const VmIdentity& identity() const override { return identity_; }
-  std::optional<std::chrono::milliseconds> state_delay() const override { return listener_.state_delay(); }
+  std::optional<std::chrono::milliseconds> state_delay() const override {
+    return xen_control_ ? ForwardingDriver::state_delay() : listener_.state_delay();
+  }
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
   void set_listener(VmListener* listener) override;
   RegisterReader* register_reader() override;
-  RunControl* run_control() override { return domain_.get(); }
+  RunControl* run_control() override;
 
 private:
   const std::shared_ptr<Domain> domain_;
   const VmIdentity identity_;
   const bool passthrough_;
   MonitorRegisters registers_{*domain_};
+  std::optional<XenRunControl> xen_control_; ///< of Xen's domains
   DomainListener listener_{*domain_};
 };
 

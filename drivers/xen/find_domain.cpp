@@ -1,6 +1,7 @@
 #include "drivers/xen/find_domain.h"
 
 #include "core/text.h"
+#include "driver/discovery.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -66,6 +67,6 @@ Result<DomainInfo> find_domain(xc_interface* control, const Store& store, std::s
   return found.front();
 }
 
-std::string key_of(const DomainInfo& domain) { return fmt::format("{}.{}", domain.id, domain.uuid); }
+std::string key_of(const DomainInfo& domain) { return xen_domain_key(domain.id, domain.uuid); }
 
 } // namespace vmemfs::xen

@@ -13,7 +13,7 @@ namespace vmemfs::xen {
 [[nodiscard]] Result<DomainInfo> find_domain(xc_interface* control, const Store& store,
                                              std::string_view wanted);
 
-/// FoundVm::key and VmIdentity::key of a domain: ids are used again after a while, uuids by the next start.
+/// FoundVm::key and VmIdentity::key of a domain.
 [[nodiscard]] std::string key_of(const DomainInfo& domain);
 
 } // namespace vmemfs::xen

@@ -3,7 +3,10 @@
 
 #include "core/error.h"
 
+#include <cstdint>
+#include <fmt/format.h>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vmemfs {
@@ -11,7 +14,8 @@ namespace vmemfs {
 /// A VM that runs, and what it takes to open it. Nothing here is trusted: names are the VM owner's choice.
 struct FoundVm {
   /// Names this very VM among all that any driver ever finds, and is the same whichever finds it; as
-  /// VmIdentity::key. For a VM that is a process of this host: process_key().
+  /// VmIdentity::key. For a VM that is a process of this host: process_key(); for a domain of this host's
+  /// Xen: xen_domain_key().
   std::string key;
   std::string name;   ///< as the hypervisor has it; may be empty
   std::string uuid;   ///< may be empty
@@ -21,6 +25,11 @@ struct FoundVm {
   /// wait. Empty: none.
   std::string manager{};
 };
+
+/// Ids are used again after a while, uuids by the next start.
+[[nodiscard]] inline std::string xen_domain_key(std::uint32_t id, std::string_view uuid) {
+  return fmt::format("{}.{}", id, uuid);
+}
 
 class Discovery {
 public:

@@ -17,24 +17,29 @@ constexpr std::size_t kPages = 64;
 constexpr std::size_t kCachedPages = 24; // fewer than there are, so that pages are evicted all the time
 constexpr int kThreads = 4;
 
-/// A million in both runs together, fewer where a sanitizer makes each step cost ten times as much;
+/// A million in all runs together, fewer where a sanitizer makes each step cost ten times as much;
 /// VMEMFS_MODEL_STEPS says otherwise.
 int steps() {
   if (const char* const asked = std::getenv("VMEMFS_MODEL_STEPS")) {
     return std::atoi(asked);
   }
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  return 100'000;
+  return 50'000;
 #else
-  return 500'000;
+  return 250'000;
 #endif
 }
 
 /// A driver that is interrupted at the worst moments: when it has its answer and has not given it yet.
 class Dawdling : public ForwardingDriver, RunControl {
 public:
-  using ForwardingDriver::ForwardingDriver;
+  /// `far`: says that a call takes long, so that what is ahead of a reader is fetched by other threads.
+  Dawdling(std::unique_ptr<Driver> inner, bool far) : ForwardingDriver{std::move(inner)}, far_{far} {}
 
+  ReadCost read_cost() const override {
+    return far_ ? ReadCost{std::chrono::milliseconds{2}, std::chrono::microseconds{1}}
+                : ForwardingDriver::read_cost();
+  }
   void read(std::span<ReadPiece> pieces) override {
     ForwardingDriver::read(pieces);
     dawdle();
@@ -66,7 +71,15 @@ private:
     }
   }
 
+  const bool far_;
   std::atomic<unsigned> calls_{0};
+};
+
+/// One who reads: from front to back for a while, and then somewhere else.
+struct Reader {
+  ReadScratch scratch;
+  ReadAhead ahead;
+  std::size_t next = 0; ///< page
 };
 
 /// What must be in memory: per page the version that was written last. Versions are never pattern words.
@@ -75,16 +88,18 @@ public:
   explicit Model(VmFixture& fixture) : fixture_{fixture} {}
 
   /// Reads a few pages and compares.
-  void read(std::mt19937& random, ReadScratch& scratch) {
+  void read(std::mt19937& random, Reader& reader) {
     const std::shared_lock lock{resets_};
-    const std::size_t first = random() % kPages;
+    const std::size_t first = random() % 4 == 0 || reader.next >= kPages ? random() % kPages : reader.next;
     const std::size_t count = 1 + random() % std::min<std::size_t>(4, kPages - first);
     std::array<std::uint64_t, 4> least{};
     for (std::size_t i = 0; i < count; ++i) {
       least[i] = pages_[first + i].written;
     }
     const auto policy = random() % 2 == 0 ? HolePolicy::honest : HolePolicy::padded;
-    const auto read = fixture_.vm->read(first * kPageSize, count * kPageSize, policy, scratch);
+    ReadScratch& scratch = reader.scratch;
+    const auto read = fixture_.vm->read(first * kPageSize, count * kPageSize, policy, scratch, &reader.ahead);
+    reader.next = first + count;
     std::size_t page = 0;
     for (const iovec& part : scratch.data()) {
       for (std::size_t at = 0; read && at < part.iov_len; at += kPageSize, ++page) {
@@ -159,11 +174,11 @@ private:
 
 void random_steps(VmFixture& fixture, Model& model, unsigned seed, int steps) {
   std::mt19937 random{seed};
-  ReadScratch scratch;
+  Reader reader;
   std::optional<HoldId> hold;
   for (int i = 0; i < steps && model.stale() == 0; ++i) {
     switch (random() % 100) {
-    default: model.read(random, scratch); break;
+    default: model.read(random, reader); break;
     case 0:
     case 1: static_cast<void>(fixture.vm->pause()); break;
     case 2:
@@ -207,16 +222,17 @@ void random_steps(VmFixture& fixture, Model& model, unsigned seed, int steps) {
   }
 }
 
-/// Whether the driver tells of our own commands, as some hypervisors do.
-class CoherenceModel : public testing::TestWithParam<bool> {};
+/// Whether the driver tells of our own commands, as some hypervisors do; whether its calls take long.
+class CoherenceModel : public testing::TestWithParam<std::tuple<bool, bool>> {};
 
 TEST_P(CoherenceModel, NoReadIsOlderThanItsBeginning) {
   log::set_level(log::Level::error);
   FakeOptions options;
   options.size = kPages * kPageSize;
-  options.events_of_own_commands = GetParam();
-  VmFixture fixture{options, {.writable = true}, {}, [](std::unique_ptr<Driver> inner) {
-                      return std::make_unique<Dawdling>(std::move(inner));
+  options.events_of_own_commands = std::get<0>(GetParam());
+  const bool far = std::get<1>(GetParam());
+  VmFixture fixture{options, {.writable = true}, {}, [far](std::unique_ptr<Driver> inner) {
+                      return std::make_unique<Dawdling>(std::move(inner), far);
                     }};
   ASSERT_TRUE(fixture.vm->change_cache([](CacheSettings& settings) {
     settings = {.mode = CacheMode::on, .ttl = {}, .size = kCachedPages * kPageSize};
@@ -240,13 +256,17 @@ TEST_P(CoherenceModel, NoReadIsOlderThanItsBeginning) {
   EXPECT_GT(counts.hits, static_cast<unsigned>(steps()) / 100U) << "or nothing was tested";
   EXPECT_GT(fixture.vm->cache_stats().evictions, static_cast<unsigned>(steps()) / 1000U);
   EXPECT_GT(model.checked(), steps() / 2);
+  EXPECT_EQ(counts.ahead > static_cast<unsigned>(steps()) / 1000U, far);
   EXPECT_EQ(model.stale(), 0);
   log::set_level(log::Level::info);
 }
 
-INSTANTIATE_TEST_SUITE_P(, CoherenceModel, testing::Bool(), [](const auto& event) {
-  return event.param ? "OwnCommandsAreTold" : "OwnCommandsAreNotTold";
-});
+INSTANTIATE_TEST_SUITE_P(, CoherenceModel, testing::Combine(testing::Bool(), testing::Bool()),
+                         [](const auto& param) {
+                           return std::string{std::get<0>(param.param) ? "OwnCommandsAreTold"
+                                                                       : "OwnCommandsAreNotTold"} +
+                                  (std::get<1>(param.param) ? "_ReadAheadApart" : "");
+                         });
 
 } // namespace
 } // namespace vmemfs::test

@@ -91,7 +91,7 @@ void Connection::Keeper::run() {
 }
 
 Result<Link> Connection::Keeper::open() const {
-  const virConnectPtr connection = virConnectOpen(uri_.empty() ? nullptr : uri_.c_str());
+  virConnect* const connection = virConnectOpen(uri_.empty() ? nullptr : uri_.c_str());
   if (connection == nullptr) {
     auto failed = fail_vir(fmt::format("no connection to {}", name_of_uri(uri_)));
     failed.value().text += remedy(failed.value().kind);

@@ -76,6 +76,7 @@ std::string name_of_uri(std::string_view uri) {
 }
 
 std::string uri_of_environment() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   const char* const uri = std::getenv("LIBVIRT_DEFAULT_URI");
   return uri != nullptr ? uri : "";
 }
@@ -87,7 +88,7 @@ std::string socket_directory(const ConnectionUri& uri) {
   if (uri.path != "/session") {
     return "/run/libvirt";
   }
-  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR"); // NOLINT(concurrency-mt-unsafe): as above
   return runtime != nullptr && *runtime != '\0' ? std::string{runtime} + "/libvirt" : "";
 }
 

@@ -24,7 +24,7 @@ int steps() {
     return std::atoi(asked);
   }
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  return 50'000;
+  return 30'000;
 #else
   return 250'000;
 #endif

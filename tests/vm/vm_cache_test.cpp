@@ -45,12 +45,12 @@ std::uint64_t read_all(VmFixture& fixture, std::uint64_t size, std::size_t piece
 }
 
 TEST(VmCache, ASlowDriverIsAskedOnceAMebibyteAndThenNoMore) {
-  constexpr std::uint64_t kSize = 64 * kMiB;
+  constexpr std::uint64_t kSize = 16 * kMiB;
   for (const std::size_t piece : {std::size_t{4096}, std::size_t{128} << 10U, std::size_t{kMiB}}) {
     VmFixture slow{of_size(kSize), {}, kSlow};
     ASSERT_TRUE(slow.vm->pause().has_value());
     ASSERT_TRUE(slow.vm->cache_in_use());
-    EXPECT_LE(read_all(slow, kSize, piece), 64U) << piece;
+    EXPECT_LE(read_all(slow, kSize, piece), 16U) << piece;
     EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
   }
 }
@@ -74,7 +74,7 @@ private:
 
 /// Where a call takes long, others are under way while the reader waits for its own.
 TEST(VmCache, CallsThatTakeLongOverlap) {
-  constexpr std::uint64_t kSize = 16 * kMiB;
+  constexpr std::uint64_t kSize = 8 * kMiB;
   for (const auto& [delay, overlap] : {std::pair{kVerySlow, true}, {milliseconds{0}, false}}) {
     for (const std::size_t piece : {std::size_t{4096}, std::size_t{128} << 10U, std::size_t{kMiB}}) {
       Overlap* counter = nullptr;

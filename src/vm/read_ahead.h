@@ -22,7 +22,7 @@ public:
       window_.store(0, std::memory_order_relaxed);
       taken_to_.store(0, std::memory_order_relaxed);
     } else if (window_.load(std::memory_order_relaxed) == 0) {
-      window_.store(kSmallest, std::memory_order_relaxed);
+      window_.store(std::clamp(size, kSmallest, kLargest), std::memory_order_relaxed);
     }
   }
 

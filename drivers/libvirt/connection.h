@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "drivers/libvirt/connection_uri.h"
 #include "drivers/libvirt/handles.h"
+#include "drivers/libvirt/limited_calls.h"
 
 #include <chrono>
 #include <functional>
@@ -83,9 +84,13 @@ public:
   /// ask libvirt nothing.
   [[nodiscard]] Subscription subscribe(const DomainRun& run, std::function<void(DomainNews)> tell);
 
+  /// For calls that libvirt may be slow to answer.
+  [[nodiscard]] const std::shared_ptr<CallPlaces>& places() const { return places_; }
+
 private:
   const std::string uri_;
   const std::shared_ptr<Keeper> keeper_;
+  const std::shared_ptr<CallPlaces> places_ = std::make_shared<CallPlaces>();
 };
 
 } // namespace vmemfs::libvirt

@@ -31,7 +31,8 @@ DomainHandle look_up(const Link& link, const std::string& wanted) {
 
 Domain::Domain(std::shared_ptr<Connection> connection, DomainRun run, bool host_in_name)
     : connection_{std::move(connection)}, run_{std::move(run)}, host_in_name_{host_in_name},
-      calls_{fmt::format("domain '{}'", printable(run_.name.empty() ? run_.uuid : run_.name))} {}
+      calls_{fmt::format("domain '{}'", printable(run_.name.empty() ? run_.uuid : run_.name)),
+             connection_->places()} {}
 
 Result<std::shared_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connection,
                                              const std::string& wanted, std::chrono::milliseconds limit,

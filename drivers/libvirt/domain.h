@@ -15,7 +15,8 @@
 
 namespace vmemfs::libvirt {
 
-/// Thread-safe. Everything may wait for the daemon, up to LimitedCalls::kLimit. vm_gone: this run is over.
+/// Thread-safe. Everything may wait for the daemon: up to twice LimitedCalls::kLimit, find() up to
+/// Connection::kDeadAfter besides its own limit. vm_gone: this run is over.
 /// Held by shared_ptr, as a call that was given up holds on to it.
 class Domain final : public RunControl, public std::enable_shared_from_this<Domain> {
 public:

@@ -81,6 +81,19 @@ void take_backing(const pugi::xml_node& domain, DomainDescription& description) 
     return std::string_view{node.attribute("memAccess").as_string()} == "shared";
   };
   const auto cells = domain.child("cpu").child("numa").children("cell");
+  for (const pugi::xml_node& device : domain.child("devices").children("memory")) {
+    if (std::string_view{device.attribute("model").as_string()} == "nvdimm" || device.child("source") ||
+        std::string_view{device.attribute("access").as_string()} == "shared") {
+      description.reading_allocates = "in part that of a memory device with a backing of its own";
+    }
+  }
+  for (const pugi::xml_node& argument : domain.child("qemu:commandline").children("qemu:arg")) {
+    const std::string_view value = argument.attribute("value").as_string();
+    if (value == "-mem-path" || value.starts_with("memory-backend-file") ||
+        value.starts_with("memory-backend-memfd")) {
+      description.reading_allocates = "what an option for QEMU says";
+    }
+  }
   if (backing.child("hugepages")) {
     description.reading_allocates = "huge pages";
   } else if (source == "file" || source == "memfd") {

@@ -2,8 +2,10 @@
 //
 // A daemon that does not answer is noticed by the connection. One that does, and itself waits for a QEMU that
 // hangs (stopped, or on a file system that is away), is not: it never says so. A call that takes too long is
-// given up here, and while it is under way no other is made: they would only take up the places that the
-// connection has for calls (5), on which the other domains of that host depend.
+// given up here, and while it is under way no other is made for that domain.
+//
+// A libvirtd reads nothing from a client that has 5 calls under way (max_client_requests), not even the signs
+// of life without which the connection is dropped. So all domains of a connection together keep to one less.
 #pragma once
 
 #include "core/error.h"
@@ -19,18 +21,38 @@
 
 namespace vmemfs::libvirt {
 
+/// Places for calls of one connection. Thread-safe.
+class CallPlaces {
+public:
+  static constexpr unsigned kPlaces = 4;
+
+  /// `second`: of a domain that has one already; that leaves half of them to others, which do not get them
+  /// back from a domain that hangs. False: there was none until the deadline.
+  [[nodiscard]] bool take(std::chrono::steady_clock::time_point deadline, bool second);
+  void give_back();
+
+private:
+  std::mutex mutex_; ///< guards what follows
+  std::condition_variable changed_;
+  unsigned taken_ = 0;
+};
+
 /// Thread-safe.
 class LimitedCalls {
 public:
+  /// Of a call, and before that of the wait for its turn.
   static constexpr std::chrono::milliseconds kLimit{10'000};
-  static constexpr unsigned kAtOnce = 3;
+  /// libvirt lets one at a time get at a domain; with a second one the way there and back costs nothing.
+  static constexpr unsigned kAtOnce = 2;
 
   /// `whose`: the domain, for errors. `limit`: for tests.
-  explicit LimitedCalls(std::string whose, std::chrono::milliseconds limit = kLimit)
-      : whose_{std::move(whose)}, limit_{limit} {}
+  LimitedCalls(std::string whose, std::shared_ptr<CallPlaces> places,
+               std::chrono::milliseconds limit = kLimit)
+      : whose_{std::move(whose)}, limit_{limit}, places_{std::move(places)} {}
 
   /// Makes the call on a thread that is left to itself when it takes too long, so that the call has to own
-  /// all it uses. timed_out: it does, or an earlier one does and is still under way.
+  /// all it uses. timed_out: it does, or an earlier one does and is still under way. busy: its turn did not
+  /// come. no_memory: for the thread, or in the call.
   template <typename T> Result<T> make(std::function<Result<T>()> call) {
     const auto answer = std::make_shared<std::optional<Result<T>>>();
     const auto made = run([answer, call = std::move(call)] { answer->emplace(call()); });
@@ -46,10 +68,12 @@ private:
   };
 
   Result<void> run(std::function<void()> call);
+  Result<void> wait_for_turn();
   [[nodiscard]] tl::unexpected<Error> no_answer() const;
 
   const std::string whose_;
   const std::chrono::milliseconds limit_;
+  const std::shared_ptr<CallPlaces> places_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

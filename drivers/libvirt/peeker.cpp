@@ -26,7 +26,8 @@ struct Call {
 /// The batch as calls.
 class Plan {
 public:
-  Plan(std::span<ReadPiece> pieces, const MemoryMap& map) : map_{map} {
+  Plan(std::span<ReadPiece> pieces, const MemoryMap& map, std::size_t most_of_a_call)
+      : map_{map}, most_{most_of_a_call} {
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       add(i, pieces[i]);
     }
@@ -45,7 +46,7 @@ private:
       }
       const Gpa gpa = piece.gpa + at;
       const std::size_t size =
-          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, Peeker::kMostOfACall});
+          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, most_});
       add(stretch, {gpa, gpa + size}, index, at);
       at += size;
     }
@@ -62,13 +63,15 @@ private:
   }
 
   /// All between the two is of the same stretch, or there is nothing.
-  static bool goes_on(const GpaRange& call, const GpaRange& next, const MemoryMap::Stretch& stretch) {
-    return call.end <= next.begin && next.end - call.begin <= Peeker::kMostOfACall &&
+  [[nodiscard]] bool goes_on(const GpaRange& call, const GpaRange& next,
+                             const MemoryMap::Stretch& stretch) const {
+    return call.end <= next.begin && next.end - call.begin <= most_ &&
            next.begin - call.end <= Peeker::kBridged &&
            (call.end == next.begin || stretch.region->range.begin <= call.end);
   }
 
   const MemoryMap& map_;
+  const std::size_t most_;
   std::vector<Call> calls_;
 };
 
@@ -92,7 +95,7 @@ void make(const Call& call, Domain& domain, std::span<ReadPiece> pieces) {
 } // namespace
 
 void Peeker::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
-  for (const Plan plan{pieces, map}; const Call& call : plan.calls()) {
+  for (const Plan plan{pieces, map, most_of_a_call_}; const Call& call : plan.calls()) {
     make(call, *domain_, pieces);
   }
 }
@@ -110,8 +113,8 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
       return std::chrono::nanoseconds{Clock::now() - begin};
     });
   };
-  const std::uint64_t large = std::min<std::uint64_t>(kMostOfACall, range.size());
-  const std::uint64_t small = std::min<std::uint64_t>(kPageSize, large);
+  constexpr std::chrono::milliseconds kLongEnough{250};
+  const std::uint64_t small = std::min<std::uint64_t>(kPageSize, range.size());
   std::chrono::nanoseconds call = std::chrono::hours{1};
   for (int i = 0; i < 3; ++i) {
     const auto one = time(small);
@@ -120,13 +123,21 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
     }
     call = std::min(call, *one);
   }
-  const auto all = time(large);
-  if (!all) {
-    return tl::unexpected{all.error()};
+  std::chrono::nanoseconds page{0};
+  for (std::size_t size = kLeastOfACall; size <= std::min<std::uint64_t>(kMostOfACall, range.size());
+       size *= 4) {
+    const auto all = time(size);
+    if (!all) {
+      return tl::unexpected{all.error()};
+    }
+    most_of_a_call_ = size;
+    page = std::max<std::chrono::nanoseconds>((*all - call) / static_cast<std::int64_t>(size / kPageSize),
+                                              std::chrono::nanoseconds{0});
+    if (*all > kLongEnough) {
+      break;
+    }
   }
-  const auto pages = static_cast<std::int64_t>(std::max<std::uint64_t>(large / kPageSize, 1));
-  return ReadCost{call,
-                  std::max<std::chrono::nanoseconds>((*all - call) / pages, std::chrono::nanoseconds{0})};
+  return ReadCost{call, page};
 }
 
 } // namespace vmemfs::libvirt

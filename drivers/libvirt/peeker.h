@@ -9,6 +9,7 @@
 #include "driver/driver.h"
 #include "drivers/libvirt/domain.h"
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -20,6 +21,7 @@ class Peeker {
 public:
   /// Of one call. libvirt takes up to 4 MiB; QEMU does nothing else meanwhile.
   static constexpr std::size_t kMostOfACall = std::size_t{1} << 20U;
+  static constexpr std::size_t kLeastOfACall = std::size_t{64} << 10U;
   /// What lies between two pieces is fetched as well up to this size: it costs less than a call of its own.
   static constexpr std::size_t kBridged = std::size_t{64} << 10U;
 
@@ -28,11 +30,15 @@ public:
   /// As Driver::read(), but nothing outside of `map` is ever asked for: there may be a device that minds.
   void read(std::span<ReadPiece> pieces, const MemoryMap& map);
 
-  /// By some reads of memory that is there.
+  /// By some reads of memory that is there. Also finds out how much a call may fetch so that it takes no
+  /// longer than a second or so, over whatever line.
   [[nodiscard]] Result<ReadCost> measure(const MemoryMap& map);
+
+  [[nodiscard]] std::size_t most_of_a_call() const { return most_of_a_call_; }
 
 private:
   const std::shared_ptr<Domain> domain_;
+  std::atomic<std::size_t> most_of_a_call_{kLeastOfACall};
 };
 
 } // namespace vmemfs::libvirt

@@ -18,8 +18,8 @@ double milliseconds_of(std::chrono::nanoseconds time) {
 
 RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, const DriverContext& context)
     : domain_{std::move(domain)}, options_{std::move(options)},
-      map_{domain_, options_.passthrough, options_.may_allocate}, worker_{context.worker},
-      identity_{domain_->identity(run_key(domain_->connection(), domain_->run()))},
+      map_{std::make_shared<RemoteMap>(domain_, options_.passthrough, options_.may_allocate)},
+      worker_{context.worker}, identity_{domain_->identity(run_key(domain_->connection(), domain_->run()))},
       lease_{std::make_shared<Lease>(this)},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainNews news) {
         // A device may also have come while there was no connection.
@@ -38,7 +38,7 @@ Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domai
                                                            const DriverContext& context) {
   std::unique_ptr<RemoteDomain> driver{new RemoteDomain{std::move(domain), std::move(options), context}};
   // Changes are told of by now, so that none is missed.
-  if (auto read = driver->map_.refresh(); !read) {
+  if (auto read = driver->map_->refresh(); !read) {
     return tl::unexpected{std::move(read.error())};
   }
   const auto cost = driver->peeker_.measure(*driver->memory_map());
@@ -63,7 +63,7 @@ void RemoteDomain::read(std::span<ReadPiece> pieces) {
 }
 
 Result<void> RemoteDomain::refresh() {
-  return map_.refresh().map([this](bool changed) {
+  return map_->refresh().map([this](bool changed) {
     if (changed) {
       listener_.emit(VmEvent::layout_changed);
     }
@@ -78,35 +78,60 @@ void RemoteDomain::follow_layout(bool missed) {
 
 /// One at a time: it may take long, and the threads of `worker` are not this VM's alone.
 void RemoteDomain::refresh_later() {
-  if (refreshes_wanted_.fetch_add(1) > 0) {
-    return;
+  if (refreshes_wanted_.fetch_add(1) == 0) {
+    post_refresh({});
   }
-  worker_.post([lease = lease_] {
+}
+
+/// The lease is not held while libvirt is asked: whoever ends the driver does not wait for that.
+void RemoteDomain::post_refresh(std::chrono::milliseconds delay) {
+  worker_.post_after(delay, [lease = lease_, map = map_] {
+    unsigned seen = 0;
+    {
+      const std::scoped_lock lock{lease->mutex};
+      if (lease->driver == nullptr) {
+        return;
+      }
+      seen = lease->driver->refreshes_wanted_;
+    }
+    auto refreshed = map->refresh();
     const std::scoped_lock lock{lease->mutex};
     if (lease->driver != nullptr) {
-      lease->driver->refresh_as_wanted();
+      lease->driver->note_refresh(std::move(refreshed), seen);
     }
   });
 }
 
-void RemoteDomain::refresh_as_wanted() {
-  unsigned seen = refreshes_wanted_;
-  do { // NOLINT(cppcoreguidelines-avoid-do-while)
-    if (const auto refreshed = refresh(); !refreshed) {
-      log::warning("reading the memory layout anew: {}", refreshed.error().message());
+/// One that failed is tried again: nobody tells a second time that a DIMM has come.
+void RemoteDomain::note_refresh(Result<bool> refreshed, unsigned seen) {
+  constexpr std::chrono::seconds kTryAgainAfter{2};
+  if (!refreshed) {
+    if (std::exchange(refresh_error_, refreshed.error().message()) != refreshed.error().message()) {
+      log::warning("reading the memory layout anew: {}", refresh_error_);
     }
-  } while (!refreshes_wanted_.compare_exchange_strong(seen, 0));
+    if (!gone() && refreshed.error().kind != ErrorKind::vm_gone) {
+      post_refresh(kTryAgainAfter);
+    }
+    return;
+  }
+  refresh_error_.clear();
+  if (*refreshed) {
+    listener_.emit(VmEvent::layout_changed);
+  }
+  if (!refreshes_wanted_.compare_exchange_strong(seen, 0)) {
+    post_refresh({});
+  }
 }
 
 AccessReport RemoteDomain::access() const {
   AccessReport report;
-  report.map = map_.source();
+  report.map = map_->source();
   report.ram =
       fmt::format("virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
                   "measured while attaching; up to {} KiB a call",
                   options_.why_remote, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
-                  Peeker::kMostOfACall >> 10U);
-  if (map_.reading_allocates()) {
+                  peeker_.most_of_a_call() >> 10U);
+  if (map_->reading_allocates()) {
     report.ram += "; QEMU allocates what the guest has not touched when it is read";
   }
   report.registers = options_.passthrough

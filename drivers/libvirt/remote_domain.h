@@ -33,8 +33,8 @@ public:
   ~RemoteDomain() override;
 
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return map_.vcpus(); }
-  std::shared_ptr<const MemoryMap> memory_map() const override { return map_.load(); }
+  std::uint32_t vcpu_count() const override { return map_->vcpus(); }
+  std::shared_ptr<const MemoryMap> memory_map() const override { return map_->load(); }
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
   void follow_layout(bool missed) override;
@@ -51,7 +51,8 @@ private:
   RemoteDomain(std::shared_ptr<Domain> domain, Options options, const DriverContext& context);
 
   void refresh_later();
-  void refresh_as_wanted();
+  void post_refresh(std::chrono::milliseconds delay);
+  void note_refresh(Result<bool> refreshed, unsigned seen);
 
   /// What jobs on other threads hold on to; `driver` is null once it has ended.
   struct Lease {
@@ -62,13 +63,14 @@ private:
 
   const std::shared_ptr<Domain> domain_;
   const Options options_;
-  RemoteMap map_;
+  const std::shared_ptr<RemoteMap> map_;
   Worker& worker_;
   const VmIdentity identity_;
   Peeker peeker_{domain_};
   ReadCost cost_; ///< set while attaching only
   MonitorRegisters registers_{*domain_};
-  std::atomic<unsigned> refreshes_wanted_{0};     ///< since the last one began
+  std::atomic<unsigned> refreshes_wanted_{0};     ///< since the last one began; 0: none is on its way
+  std::string refresh_error_;                     ///< of the last one; for the job's thread
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking because somebody read a hole
   DomainListener listener_{*domain_};
   std::shared_ptr<Lease> lease_;

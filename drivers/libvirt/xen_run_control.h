@@ -19,11 +19,21 @@ public:
   XenRunControl(Domain& domain, RunControl& truth) : domain_{domain}, truth_{truth} {}
 
   Result<RunStatus> run_status() override { return truth_.run_status(); }
-  Result<void> pause() override { return domain_.pause(); }
-  Result<void> resume() override { return domain_.resume(); }
+  Result<void> pause() override { return commanded(&RunControl::pause, false); }
+  Result<void> resume() override { return commanded(&RunControl::resume, true); }
   std::string resume_ticket() const override { return domain_.resume_ticket(); }
 
 private:
+  /// By libvirt; and where that does nothing, as by its own record it is so already, by Xen.
+  Result<void> commanded(Result<void> (RunControl::*command)(), bool running) {
+    auto done = (domain_.*command)();
+    if (!done) {
+      return done;
+    }
+    const auto status = truth_.run_status();
+    return status && status->running != running ? (truth_.*command)() : done;
+  }
+
   Domain& domain_;
   RunControl& truth_;
 };

@@ -15,6 +15,8 @@ namespace {
 constexpr unsigned kJobThreads = 4;
 /// So many readers from front to back, of different VMs, have a second CPU's help at a time.
 constexpr unsigned kAheadThreads = 2;
+/// So many calls that take long are made for reads to come.
+constexpr unsigned kSlowAheadThreads = 6;
 /// What is there at the start is in the mount from its first moment, unless a monitor takes too long.
 constexpr std::chrono::seconds kForFirstLook{5};
 
@@ -40,13 +42,14 @@ std::vector<Lookout::Source> discoveries(const MountOptions& options) {
 } // namespace
 
 AttachedVms::AttachedVms(const MountOptions& options)
-    : options_{options}, jobs_{kJobThreads}, ahead_{kAheadThreads}, cache_budget_{options.cache_size},
-      registry_{{.notifier = notifier_,
-                 .jobs = jobs_,
-                 .ahead = ahead_,
-                 .cache_budget = cache_budget_,
-                 .guard = &guardian_,
-                 .events = &events_}},
+    : options_{options}, jobs_{kJobThreads}, ahead_{kAheadThreads}, slow_ahead_{kSlowAheadThreads},
+      cache_budget_{options.cache_size}, registry_{{.notifier = notifier_,
+                                                    .jobs = jobs_,
+                                                    .ahead = ahead_,
+                                                    .slow_ahead = slow_ahead_,
+                                                    .cache_budget = cache_budget_,
+                                                    .guard = &guardian_,
+                                                    .events = &events_}},
       attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
                 options.vm_options},
       lookout_{discoveries(options),
@@ -83,6 +86,7 @@ void AttachedVms::end() {
     vm->let_go();
   }
   ahead_.stop();
+  slow_ahead_.stop();
   jobs_.stop();
   notifier_.stop();
 }

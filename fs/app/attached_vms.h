@@ -50,6 +50,7 @@ private:
   Worker notifier_; ///< calls callbacks
   Worker jobs_;
   Worker ahead_;
+  Worker slow_ahead_;
   Guardian guardian_{watcher_};
   CacheBudget cache_budget_;
   EventLog events_;

@@ -88,8 +88,11 @@ void CachedPages::claim_ahead(const MemoryMap& map, GpaRange range) {
     if (claim == PageCache::Claim::hit) {
       use_.cache->unpin(frame);
     }
-    if (claim != PageCache::Claim::claimed) { // from here on somebody has read, or is reading
+    if (claim == PageCache::Claim::full) {
       return;
+    }
+    if (claim != PageCache::Claim::claimed) {
+      continue;
     }
     scratch_.frames_.push_back(frame);
     scratch_.pieces_.push_back({page, PageCache::bytes(frame), 0, std::nullopt});

@@ -64,7 +64,7 @@ public:
   /// Claims pages from `from` on, up to the end of their region, if pages must be read anyway.
   void plan_ahead(const MemoryMap& map, Gpa from);
 
-  /// Claims the pages of `range`, up to the end of their region or to one that somebody else has claimed.
+  /// Claims the pages of `range` that nobody has or reads, up to the end of their region.
   void claim_ahead(const MemoryMap& map, GpaRange range);
 
   /// The driver is through with piece `index`, whose claimed frame others may have now; `whole`: it has the

@@ -14,10 +14,12 @@ public:
   static constexpr std::size_t kSmallest = std::size_t{128} << 10U;
   static constexpr std::size_t kLargest = std::size_t{2} << 20U;
   static constexpr std::size_t kLargestApart = std::size_t{4} << 20U; ///< of take_apart()
+  static constexpr std::size_t kRunApart = std::size_t{16} << 10U;    ///< bytes in a row before that
 
   /// Notes a read of `size` bytes at `offset`.
   void note(std::uint64_t offset, std::size_t size) {
     const bool goes_on = next_.exchange(offset + size, std::memory_order_relaxed) == offset;
+    run_.store((goes_on ? run_.load(std::memory_order_relaxed) : 0) + size, std::memory_order_relaxed);
     if (!goes_on) {
       window_.store(0, std::memory_order_relaxed);
       taken_to_.store(0, std::memory_order_relaxed);
@@ -42,11 +44,14 @@ public:
   };
 
   /// What is worth fetching apart from the read that was noted last, which ended at `end`, and behind what
-  /// was taken before; of size 0 while there is enough of that. `most`: the largest.
+  /// was taken before; of size 0 while there is enough of that, or where too little was read in a row to tell
+  /// (a few words of a structure are no reason for long calls). `most`: the largest.
   [[nodiscard]] Stretch take_apart(std::uint64_t end, std::size_t most) {
-    const std::size_t window = std::min(window_.load(std::memory_order_relaxed), most);
+    const std::uint64_t run = run_.load(std::memory_order_relaxed);
+    const std::size_t window =
+        run < kRunApart ? 0 : std::min({window_.load(std::memory_order_relaxed), most, 4 * run});
     const std::uint64_t from = std::max(taken_to_.load(std::memory_order_relaxed), end);
-    if (from - end > window / 2) {
+    if (window == 0 || from - end > window / 2) {
       return {from, 0};
     }
     window_.store(std::min(2 * window, kLargestApart), std::memory_order_relaxed);
@@ -57,6 +62,7 @@ public:
 private:
   std::atomic<std::uint64_t> next_{~std::uint64_t{0}};
   std::atomic<std::size_t> window_{0};
+  std::atomic<std::uint64_t> run_{0};      ///< bytes that were read in a row
   std::atomic<std::uint64_t> taken_to_{0}; ///< by take_apart()
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <limits>
+#include <new>
 #include <utility>
 
 namespace vmemfs {
@@ -16,6 +17,9 @@ constexpr std::chrono::milliseconds kLayoutLookEvery{10};
 constexpr std::chrono::microseconds kWorthCaching{20};
 /// A reader should not wait for a call as long as this that fetches more than it has asked for.
 constexpr std::chrono::milliseconds kLongCall{1};
+/// What is fetched apart comes in pieces, of which so many may be wanted at a time.
+constexpr std::size_t kPieceAhead = std::size_t{1} << 20U;
+constexpr unsigned kMostPiecesAhead = 12;
 /// A batch is cheap where this many pages cost as much as the call.
 constexpr int kCheapBatch = 16;
 
@@ -56,8 +60,7 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
               name_,
               [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); },
               [this](EventKind kind, std::string detail) { tell(kind, std::move(detail)); }},
-      writable_{options.writable},
-      fetch_ahead_{[this](GpaRange range, std::uint64_t epoch) { fetch_into_cache(range, epoch); }} {
+      writable_{options.writable} {
   cache_settings_.ttl = options.cache_ttl;
   tell_cache_its_use();
   if (driver_->frozen()) {
@@ -109,9 +112,20 @@ tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t 
 
 /// What is to come has its calls begin before the reader waits for its own.
 void Vm::want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch) {
+  if (pieces_ahead_.load(std::memory_order_relaxed) >= kMostPiecesAhead) {
+    return;
+  }
   const auto [from, bytes] = ahead.take_apart(end, most_ahead_apart_.load(std::memory_order_relaxed));
-  if (bytes != 0 && from < view_.size()) {
-    fetch_ahead_.want({Gpa{from}, Gpa{from + bytes}}, epoch);
+  const std::uint64_t to = std::min(from + bytes, view_.size());
+  for (std::uint64_t at = from; at < to; at += kPieceAhead) {
+    ++pieces_ahead_;
+    const GpaRange piece{Gpa{at}, Gpa{std::min<std::uint64_t>(at + kPieceAhead, to)}};
+    services_.slow_ahead.post([weak = weak_from_this(), piece, epoch] {
+      if (const auto vm = weak.lock()) {
+        vm->fetch_into_cache(piece, epoch);
+        --vm->pieces_ahead_;
+      }
+    });
   }
 }
 
@@ -120,8 +134,12 @@ void Vm::fetch_into_cache(GpaRange range, std::uint64_t epoch) {
   if (use.cache == nullptr || use.wish.epoch != epoch || !cache_in_use_ || gone()) {
     return;
   }
-  ReadScratch scratch;
-  view_.fetch_ahead(range, scratch, use);
+  try {
+    ReadScratch scratch;
+    view_.fetch_ahead(range, scratch, use);
+  } catch (const std::bad_alloc&) { // who asks for it is told
+    log::debug("{}: no memory to read ahead", name_);
+  }
 }
 
 /// Without the cache; but while memory stands, of large reads from front to back each fetches the next.

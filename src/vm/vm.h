@@ -9,7 +9,6 @@
 #include "vm/cache_settings.h"
 #include "vm/coherence.h"
 #include "vm/event_log.h"
-#include "vm/fetch_ahead.h"
 #include "vm/memory_view.h"
 #include "vm/next_read.h"
 #include "vm/page_cache.h"
@@ -37,6 +36,7 @@ using VmId = std::uint32_t;
 struct VmServices {
   Worker& jobs;              ///< for what may have to wait for the driver
   Worker& ahead;             ///< for reads that somebody is going to ask for
+  Worker& slow_ahead;        ///< the same where they take long
   CacheBudget& cache_budget; ///< shared by all VMs of the mount
   PauseGuard* guard;         ///< null: nobody sees to paused VMs when this process is killed
   /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
@@ -166,13 +166,13 @@ private:
   std::atomic<bool> reads_next_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};
   std::atomic<std::size_t> most_ahead_{0};       ///< along with a read
-  std::atomic<std::size_t> most_ahead_apart_{0}; ///< by fetch_ahead_
+  std::atomic<std::size_t> most_ahead_apart_{0}; ///< by calls of their own
+  std::atomic<unsigned> pieces_ahead_{0};        ///< that are wanted and not fetched yet
   std::atomic<std::int64_t> next_layout_look_ns_{0};
   std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
   mutable std::mutex settings_mutex_; ///< guards what follows
   CacheSettings cache_settings_;
   std::string last_error_;
-  FetchAhead fetch_ahead_; ///< last: its threads use the rest
 };
 
 } // namespace vmemfs

@@ -57,6 +57,7 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
   auto vm = Vm::create(id, std::move(name), std::move(driver),
                        VmServices{.jobs = services_.jobs,
                                   .ahead = services_.ahead,
+                                  .slow_ahead = services_.slow_ahead,
                                   .cache_budget = services_.cache_budget,
                                   .guard = services_.guard,
                                   .changed = [this](VmId which, bool gone) { on_changed(which, gone); },

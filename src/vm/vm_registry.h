@@ -18,9 +18,10 @@ class Worker;
 
 /// What all VMs of a mount share. All outlive the registry.
 struct RegistryServices {
-  Worker& notifier; ///< one thread, for telling the filesystem; never waits for a driver
-  Worker& jobs;     ///< for what may have to wait for a driver
-  Worker& ahead;    ///< for reads that somebody is going to ask for
+  Worker& notifier;   ///< one thread, for telling the filesystem; never waits for a driver
+  Worker& jobs;       ///< for what may have to wait for a driver
+  Worker& ahead;      ///< for reads that somebody is going to ask for
+  Worker& slow_ahead; ///< the same where they take long
   CacheBudget& cache_budget;
   PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
   EventLog* events = nullptr;  ///< null: nobody wants to know

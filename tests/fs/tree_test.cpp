@@ -34,7 +34,8 @@ protected:
   Worker jobs_;
   Worker ahead_;
   CacheBudget budget_{1U << 20U};
-  VmRegistry vms_{{.notifier = notifier_, .jobs = jobs_, .ahead = ahead_, .cache_budget = budget_}};
+  VmRegistry vms_{
+      {.notifier = notifier_, .jobs = jobs_, .ahead = ahead_, .slow_ahead = ahead_, .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{{}, vms_, options_};
   Lookout lookout_{{}, {}, attacher_, {}, {}};

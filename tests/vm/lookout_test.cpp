@@ -130,7 +130,11 @@ protected:
   Host better_; ///< what a preferred driver sees of the same host
   CacheBudget budget_{0};
   Worker worker_;
-  VmRegistry vms_{{.notifier = worker_, .jobs = worker_, .ahead = worker_, .cache_budget = budget_}};
+  VmRegistry vms_{{.notifier = worker_,
+                   .jobs = worker_,
+                   .ahead = worker_,
+                   .slow_ahead = worker_,
+                   .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{
       [this](const VmSpec& spec) { return spec.driver == "better" ? better_.open(spec) : host_.open(spec); },

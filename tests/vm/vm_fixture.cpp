@@ -23,6 +23,7 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
   vm = Vm::create(1, "vm", std::move(counted),
                   {.jobs = jobs,
                    .ahead = ahead_worker,
+                   .slow_ahead = slow_ahead_worker,
                    .cache_budget = budget,
                    .guard = &guard,
                    .changed = [this](VmId, bool) { ++changes; },

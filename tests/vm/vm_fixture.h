@@ -64,6 +64,7 @@ struct VmFixture {
   std::atomic<int> drops{0};
   Worker jobs{2};
   Worker ahead_worker{1};
+  Worker slow_ahead_worker{3};
   FakeDriver* fake = nullptr;
   FaultDriver* fault = nullptr;
   MetricsDriver* metrics = nullptr;

@@ -119,6 +119,13 @@ TEST_F(XenLibvirt, IsOneVmWithXensMemoryAndLibvirtsControl) {
   EXPECT_EQ(status(mount, "paused_by"), "other") << state();
   ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0);
   EXPECT_EQ(status(mount, "state"), "running");
+  ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
+  ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0); // of which libvirt thinks that it stands
+  EXPECT_EQ(status(mount, "state"), "running");
+  ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
+  EXPECT_EQ(status(mount, "paused_by"), "vmemfs");
+  ASSERT_EQ(try_write(mount / "web01/control", "resume\n"), 0) << mount.log();
+  EXPECT_EQ(status(mount, "state"), "running");
 
   ASSERT_EQ(virsh({"suspend", "web01"}).code, 0);
   EXPECT_EQ(status(mount, "paused_by"), "other");

@@ -120,6 +120,13 @@ TEST(DomainXml, MemoryThatReadingWouldAllocateIsToldApart) {
   EXPECT_EQ(why("<memoryBacking><source type='memfd'/></memoryBacking>"), "a memfd");
   EXPECT_EQ(why("<memoryBacking><hugepages/></memoryBacking>"), "huge pages");
   EXPECT_EQ(why("<memoryBacking><access mode='shared'/></memoryBacking>"), "shared memory");
+  for (const char* const more :
+       {"<devices><memory model='dimm' access='shared'><target><size unit='KiB'>1024</size></target>"
+        "<address base='0x100000000'/></memory></devices>",
+        "<devices><memory model='nvdimm'/></devices>",
+        "<qemu:commandline><qemu:arg value='-mem-path'/></qemu:commandline>"}) {
+    EXPECT_NE(why(more), "") << more;
+  }
   EXPECT_EQ(why("<cpu><numa><cell id='0' memAccess='shared'/></numa></cpu>"), "shared memory");
 }
 

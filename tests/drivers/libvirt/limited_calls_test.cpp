@@ -1,9 +1,14 @@
 #include "drivers/libvirt/limited_calls.h"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
+#include <new>
 #include <thread>
+#include <vector>
 
 namespace vmemfs::libvirt {
 namespace {
@@ -29,7 +34,7 @@ struct Hanging {
 };
 
 TEST(LimitedCalls, GiveBackWhatTheCallGives) {
-  LimitedCalls calls{"domain 'x'"};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>()};
   EXPECT_EQ(calls.make<int>([] { return Result<int>{7}; }), 7);
   const auto failed = calls.make<int>([]() -> Result<int> { return fail(ErrorKind::busy, "test", "why"); });
   ASSERT_FALSE(failed);
@@ -38,7 +43,7 @@ TEST(LimitedCalls, GiveBackWhatTheCallGives) {
 }
 
 TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
-  LimitedCalls calls{"domain 'x'", 200ms};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>(), 200ms};
   Hanging hanging;
   const auto first = calls.make<int>(hanging.call());
   ASSERT_FALSE(first);
@@ -57,8 +62,47 @@ TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
   EXPECT_EQ(made, 1) << "it answers again";
 }
 
+/// Domains that hang leave the connection the place that it needs itself.
+TEST(LimitedCalls, AConnectionHasFewPlaces) {
+  const auto places = std::make_shared<CallPlaces>();
+  std::vector<std::unique_ptr<LimitedCalls>> domains;
+  Hanging hanging;
+  std::array<ErrorKind, 6> kinds{};
+  {
+    std::vector<std::jthread> callers;
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+      domains.push_back(std::make_unique<LimitedCalls>("x", places, 400ms));
+      callers.emplace_back([&kinds, &hanging, i, calls = domains.back().get()] {
+        std::this_thread::sleep_for(i < CallPlaces::kPlaces ? 0ms : 100ms);
+        const auto result = calls->make<int>(hanging.call());
+        kinds.at(i) = result ? ErrorKind::invalid : result.error().kind;
+      });
+    }
+  }
+  EXPECT_EQ(std::ranges::count(kinds, ErrorKind::timed_out), CallPlaces::kPlaces);
+  EXPECT_EQ(std::ranges::count(kinds, ErrorKind::busy), 2);
+  hanging.end();
+  int answered = 0;
+  for (int i = 0; i < 500 && answered < 6; ++i) {
+    answered = 0;
+    for (const auto& domain : domains) {
+      answered += domain->make<int>([] { return Result<int>{0}; }) ? 1 : 0;
+    }
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_EQ(answered, 6) << "all places are there again";
+}
+
+TEST(LimitedCalls, WhatThrowsIsAFailure) {
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>()};
+  const auto failed = calls.make<int>([]() -> Result<int> { throw std::bad_alloc{}; });
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().kind, ErrorKind::no_memory);
+  EXPECT_TRUE(calls.make<int>([] { return Result<int>{7}; }));
+}
+
 TEST(LimitedCalls, NoMoreThanSoManyAtOnce) {
-  LimitedCalls calls{"domain 'x'"};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>()};
   std::atomic<unsigned> now{0};
   std::atomic<unsigned> most{0};
   {

@@ -116,6 +116,9 @@ void Vm::want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch) {
     return;
   }
   const auto [from, bytes] = ahead.take_apart(end, most_ahead_apart_.load(std::memory_order_relaxed));
+  if (bytes == 0) {
+    return;
+  }
   const std::uint64_t to = std::min(from + bytes, view_.size());
   for (std::uint64_t at = from; at < to; at += kPieceAhead) {
     ++pieces_ahead_;

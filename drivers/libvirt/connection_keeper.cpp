@@ -241,12 +241,12 @@ struct Connection::Keeper::Callbacks {
 
   static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int detail, void* argument) {
     switch (event) {
-    case VIR_DOMAIN_EVENT_SUSPENDED: // else its memory may have come in only just now, by a migration or
-                                     // restored
-      keeper(argument).on_event(uuid_of(domain), detail == VIR_DOMAIN_EVENT_SUSPENDED_PAUSED
-                                                     ? DomainNews::paused
-                                                     : DomainNews::state_unclear);
+    case VIR_DOMAIN_EVENT_SUSPENDED: {
+      // By a command; else its memory may have come in only just now, by a migration or from a file.
+      const bool plain = detail == VIR_DOMAIN_EVENT_SUSPENDED_PAUSED;
+      keeper(argument).on_event(uuid_of(domain), plain ? DomainNews::paused : DomainNews::state_unclear);
       break;
+    }
     case VIR_DOMAIN_EVENT_RESUMED: keeper(argument).on_event(uuid_of(domain), DomainNews::resumed); break;
     case VIR_DOMAIN_EVENT_STARTED: // of a domain that ran as well: it has been woken up
       keeper(argument).on_event(uuid_of(domain), DomainNews::state_unclear);

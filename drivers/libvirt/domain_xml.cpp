@@ -49,8 +49,13 @@ bool moves_memory(std::string_view argument) {
 
 void take_raw_options(const pugi::xml_node& domain, DomainDescription& description) {
   for (const pugi::xml_node& argument : domain.child("qemu:commandline").children("qemu:arg")) {
-    if (const std::string_view value = argument.attribute("value").as_string(); moves_memory(value)) {
+    const std::string_view value = argument.attribute("value").as_string();
+    if (moves_memory(value)) {
       description.unknown = fmt::format("it gives QEMU the option {}", printable(value));
+    }
+    if (value == "-mem-path" || value.starts_with("memory-backend-file") ||
+        value.starts_with("memory-backend-memfd")) {
+      description.reading_allocates = "what an option for QEMU says";
     }
   }
 }
@@ -58,6 +63,10 @@ void take_raw_options(const pugi::xml_node& domain, DomainDescription& descripti
 Result<void> take_memory_devices(const pugi::xml_node& domain, DomainDescription& description) {
   for (const pugi::xml_node& device : domain.child("devices").children("memory")) {
     const std::string_view model = device.attribute("model").as_string();
+    if (model == "nvdimm" || device.child("source") ||
+        std::string_view{device.attribute("access").as_string()} == "shared") {
+      description.reading_allocates = "in part that of a memory device with a backing of its own";
+    }
     if (model != "dimm") {
       description.unknown = fmt::format("it has a memory device of model '{}'", printable(model));
       continue;
@@ -81,19 +90,6 @@ void take_backing(const pugi::xml_node& domain, DomainDescription& description) 
     return std::string_view{node.attribute("memAccess").as_string()} == "shared";
   };
   const auto cells = domain.child("cpu").child("numa").children("cell");
-  for (const pugi::xml_node& device : domain.child("devices").children("memory")) {
-    if (std::string_view{device.attribute("model").as_string()} == "nvdimm" || device.child("source") ||
-        std::string_view{device.attribute("access").as_string()} == "shared") {
-      description.reading_allocates = "in part that of a memory device with a backing of its own";
-    }
-  }
-  for (const pugi::xml_node& argument : domain.child("qemu:commandline").children("qemu:arg")) {
-    const std::string_view value = argument.attribute("value").as_string();
-    if (value == "-mem-path" || value.starts_with("memory-backend-file") ||
-        value.starts_with("memory-backend-memfd")) {
-      description.reading_allocates = "what an option for QEMU says";
-    }
-  }
   if (backing.child("hugepages")) {
     description.reading_allocates = "huge pages";
   } else if (source == "file" || source == "memfd") {

@@ -35,8 +35,7 @@ const std::vector<ParamSpec>& specs() {
        false,
        "auto",
        "how memory is read: in the domain's process where that is one of this host, else through libvirt "
-       "(peek), "
-       "which auto does not do where reading would allocate memory of the guest",
+       "(peek), which auto does not do where reading would allocate memory of the guest",
        "peek",
        {"auto", "process", "peek"}},
       {"passthrough", ParamType::flag, false, "off",

@@ -107,37 +107,38 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
     return ReadCost{};
   }
   const GpaRange& range = largest->range;
-  const auto time = [&](std::uint64_t size) -> Result<std::chrono::nanoseconds> {
-    const auto begin = Clock::now();
-    return domain_->peek({range.begin, range.begin + size}).map([&](const auto&) {
-      return std::chrono::nanoseconds{Clock::now() - begin};
-    });
+  using Time = Result<std::chrono::nanoseconds>;
+  const auto fastest = [&](std::uint64_t size, int tries) -> Time {
+    std::chrono::nanoseconds best = std::chrono::hours{1};
+    for (int i = 0; i < tries; ++i) {
+      const auto begin = Clock::now();
+      if (const auto bytes = domain_->peek({range.begin, range.begin + size}); !bytes) {
+        return tl::unexpected{bytes.error()};
+      }
+      best = std::min<std::chrono::nanoseconds>(best, Clock::now() - begin);
+    }
+    return best;
   };
   constexpr std::chrono::milliseconds kLongEnough{250};
-  const std::uint64_t small = std::min<std::uint64_t>(kPageSize, range.size());
-  std::chrono::nanoseconds call = std::chrono::hours{1};
-  for (int i = 0; i < 3; ++i) {
-    const auto one = time(small);
-    if (!one) {
-      return tl::unexpected{one.error()};
-    }
-    call = std::min(call, *one);
+  const Time call = fastest(std::min<std::uint64_t>(kPageSize, range.size()), 3);
+  if (!call) {
+    return tl::unexpected{call.error()};
   }
   std::chrono::nanoseconds page{0};
   for (std::size_t size = kLeastOfACall; size <= std::min<std::uint64_t>(kMostOfACall, range.size());
        size *= 4) {
-    const auto all = time(size);
+    const Time all = fastest(size, size == kMostOfACall ? 2 : 1);
     if (!all) {
       return tl::unexpected{all.error()};
     }
     most_of_a_call_ = size;
-    page = std::max<std::chrono::nanoseconds>((*all - call) / static_cast<std::int64_t>(size / kPageSize),
+    page = std::max<std::chrono::nanoseconds>((*all - *call) / static_cast<std::int64_t>(size / kPageSize),
                                               std::chrono::nanoseconds{0});
     if (*all > kLongEnough) {
       break;
     }
   }
-  return ReadCost{call, page};
+  return ReadCost{*call, page};
 }
 
 } // namespace vmemfs::libvirt

@@ -14,6 +14,11 @@ double milliseconds_of(std::chrono::nanoseconds time) {
   return std::chrono::duration<double, std::milli>{time}.count();
 }
 
+/// Where libvirt could not be asked just now: nobody tells a second time that a DIMM has come.
+bool is_worth_another_try(ErrorKind kind) {
+  return kind == ErrorKind::timed_out || kind == ErrorKind::busy || kind == ErrorKind::source_failed;
+}
+
 } // namespace
 
 RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, const DriverContext& context)
@@ -102,20 +107,18 @@ void RemoteDomain::post_refresh(std::chrono::milliseconds delay) {
   });
 }
 
-/// One that failed is tried again: nobody tells a second time that a DIMM has come.
 void RemoteDomain::note_refresh(Result<bool> refreshed, unsigned seen) {
   constexpr std::chrono::seconds kTryAgainAfter{2};
-  if (!refreshed) {
-    if (std::exchange(refresh_error_, refreshed.error().message()) != refreshed.error().message()) {
-      log::warning("reading the memory layout anew: {}", refresh_error_);
-    }
-    if (!gone() && refreshed.error().kind != ErrorKind::vm_gone) {
-      post_refresh(kTryAgainAfter);
-    }
+  std::string error = refreshed ? "" : refreshed.error().message();
+  if (!error.empty() && error != refresh_error_) {
+    log::warning("reading the memory layout anew: {}", error);
+  }
+  refresh_error_ = std::move(error);
+  if (!refreshed && is_worth_another_try(refreshed.error().kind) && !gone()) {
+    post_refresh(kTryAgainAfter);
     return;
   }
-  refresh_error_.clear();
-  if (*refreshed) {
+  if (refreshed && *refreshed) {
     listener_.emit(VmEvent::layout_changed);
   }
   if (!refreshes_wanted_.compare_exchange_strong(seen, 0)) {

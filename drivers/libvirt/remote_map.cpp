@@ -70,14 +70,15 @@ Result<MemoryMap> RemoteMap::read() {
     return tl::unexpected{description.error()};
   }
   vcpus_ = description->vcpus;
-  reading_allocates_ = !description->reading_allocates.empty();
-  if (reading_allocates_ && !may_allocate_) {
+  const bool allocates = !description->reading_allocates.empty();
+  if (allocates && !may_allocate_) {
     return fail(
         ErrorKind::unsupported, kOrigin,
         fmt::format("its memory is {}, of which QEMU would allocate what the guest has not touched when it "
                     "is read through libvirt; memory=peek says that this is all right",
                     description->reading_allocates));
   }
+  reading_allocates_ = allocates;
   if (passthrough_) {
     return domain_->human_monitor("info mtree -f")
         .and_then([](const std::string& text) { return qemu::parse_mtree(text); })
@@ -93,8 +94,7 @@ Result<MemoryMap> RemoteMap::read() {
 std::string RemoteMap::source() const {
   if (passthrough_) {
     return "QEMU's info mtree -f through libvirt, read anew on refresh and when a device comes or goes; "
-           "memory "
-           "behind PCI BARs is left out, as nobody tells when the guest moves it";
+           "memory behind PCI BARs is left out, as nobody tells when the guest moves it";
   }
   return fmt::format("computed from machine type and memory size in the domain's description, QEMU was not "
                      "asked: main memory only, without what lies between 640 KiB and 1 MiB; {}",

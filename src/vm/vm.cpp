@@ -377,9 +377,10 @@ void Vm::tell_cache_its_use() {
   // Of the cache, so that reading ahead never drives out what is in use.
   constexpr std::size_t kAheadShare = 4;
   const std::size_t share = cache_share_.limit() / kAheadShare;
+  const std::size_t batch = cheap_batch(cost);
   const bool apart = cost.call >= kLongCall;
-  most_ahead_ = apart ? 0 : std::min(cheap_batch(cost), share);
-  most_ahead_apart_ = apart && cheap_batch(cost) != 0 ? std::min(ReadAhead::kLargestApart, share) : 0;
+  most_ahead_ = apart ? 0 : std::min(batch, share);
+  most_ahead_apart_ = apart && batch != 0 ? std::min(ReadAhead::kLargestApart, share) : 0;
   cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
   cache_in_use_ = worth_it;
   reads_next_ = settings.mode == CacheMode::automatic;

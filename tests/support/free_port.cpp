@@ -1,15 +1,14 @@
 #include "support/free_port.h"
 
-#include "util/unique_fd.h"
-
 #include <netinet/in.h>
 #include <stdexcept>
 #include <sys/socket.h>
+#include <utility>
 
 namespace vmemfs::test {
 
-unsigned free_port() {
-  const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+BoundSocket bind_to_free_port() {
+  UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -18,7 +17,9 @@ unsigned free_port() {
       ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     throw std::runtime_error{"no free port"};
   }
-  return ntohs(address.sin_port);
+  return {std::move(socket), ntohs(address.sin_port)};
 }
+
+unsigned free_port() { return bind_to_free_port().port; }
 
 } // namespace vmemfs::test

@@ -1,7 +1,16 @@
 // A TCP port on 127.0.0.1 for a server of a test.
 #pragma once
 
+#include "util/unique_fd.h"
+
 namespace vmemfs::test {
+
+/// A socket bound to one. Throws std::runtime_error.
+struct BoundSocket {
+  UniqueFd socket;
+  unsigned port;
+};
+[[nodiscard]] BoundSocket bind_to_free_port();
 
 /// One that nobody listens on just now. Throws std::runtime_error.
 [[nodiscard]] unsigned free_port();

@@ -1,8 +1,6 @@
 // Domains that a real libvirt in domain 0 has made, and what its own driver for Xen can't say of them.
+#include "e2e/libvirt/domains.h"
 #include "support/child_process.h"
-#include "support/files.h"
-#include "support/mount.h"
-#include "util/unique_fd.h"
 #include "xen/guests/layout.h"
 
 #include <cerrno>
@@ -67,14 +65,6 @@ protected:
 
 std::unique_ptr<ChildProcess> XenLibvirt::daemon_;
 
-std::string status(const Mount& mount, const std::string& key) {
-  const std::string text = "\n" + read_file(mount / "web01/control");
-  const std::size_t at = text.find("\n" + key + " ");
-  return at == std::string::npos
-             ? ""
-             : text.substr(at + key.size() + 2, text.find('\n', at + 1) - at - key.size() - 2);
-}
-
 TEST_F(XenLibvirt, IsOneVmWithXensMemoryAndLibvirtsControl) {
   Mount mount{{"--discover", fmt::format("libvirt:uri={}", kUri), "--discover", "xen"}, Discover::on};
   ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
@@ -110,27 +100,27 @@ TEST_F(XenLibvirt, IsOneVmWithXensMemoryAndLibvirtsControl) {
 
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
   EXPECT_EQ(state(), "paused");
-  EXPECT_EQ(status(mount, "paused_by"), "vmemfs");
+  EXPECT_EQ(status(mount, "web01", "paused_by"), "vmemfs");
   ASSERT_EQ(try_write(mount / "web01/control", "resume\n"), 0) << mount.log();
   EXPECT_EQ(state(), "running");
 
   // libvirt does not hear of those.
   ASSERT_EQ(run({"xl", "pause", "web01"}).code, 0);
-  EXPECT_EQ(status(mount, "paused_by"), "other") << state();
+  EXPECT_EQ(status(mount, "web01", "paused_by"), "other") << state();
   ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0);
-  EXPECT_EQ(status(mount, "state"), "running");
+  EXPECT_EQ(status(mount, "web01", "state"), "running");
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
   ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0); // of which libvirt thinks that it stands
-  EXPECT_EQ(status(mount, "state"), "running");
+  EXPECT_EQ(status(mount, "web01", "state"), "running");
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
-  EXPECT_EQ(status(mount, "paused_by"), "vmemfs");
+  EXPECT_EQ(status(mount, "web01", "paused_by"), "vmemfs");
   ASSERT_EQ(try_write(mount / "web01/control", "resume\n"), 0) << mount.log();
-  EXPECT_EQ(status(mount, "state"), "running");
+  EXPECT_EQ(status(mount, "web01", "state"), "running");
 
   ASSERT_EQ(virsh({"suspend", "web01"}).code, 0);
-  EXPECT_EQ(status(mount, "paused_by"), "other");
+  EXPECT_EQ(status(mount, "web01", "paused_by"), "other");
   ASSERT_EQ(virsh({"resume", "web01"}).code, 0);
-  EXPECT_TRUE(eventually([&] { return status(mount, "state") == "running"; }));
+  EXPECT_TRUE(eventually([&] { return status(mount, "web01", "state") == "running"; }));
 
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
   mount.kill_daemon();

@@ -43,7 +43,7 @@ TEST(LimitedCalls, GiveBackWhatTheCallGives) {
 }
 
 TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
-  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>(), 200ms};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>(), 2s};
   Hanging hanging;
   const auto first = calls.make<int>(hanging.call());
   ASSERT_FALSE(first);
@@ -52,7 +52,7 @@ TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
   std::atomic<int> made{0};
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_FALSE(calls.make<int>([&] { return Result<int>{++made}; }));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 150ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1s);
   EXPECT_EQ(made, 0);
   hanging.end();
   for (int i = 0; i < 500 && made == 0; ++i) {

@@ -5,6 +5,9 @@
 #include "support/mount.h"
 #include "util/unique_fd.h"
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <fcntl.h>
@@ -64,6 +67,29 @@ inline std::vector<std::string> discover(const std::vector<std::string>& uris, c
 inline UniqueFd open_mem(const Mount& mount, const std::string& vm, const std::string& file = "mem") {
   return UniqueFd{::open((mount / (vm + "/" + file)).c_str(), O_RDONLY | O_CLOEXEC)};
 }
+
+/// Reads `.vmemfs/events` from here on until something with these words comes.
+class Events {
+public:
+  explicit Events(const Mount& mount)
+      : file_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {}
+  [[nodiscard]] bool tell(const std::string& words,
+                          std::chrono::milliseconds limit = std::chrono::seconds{10}) {
+    return eventually(
+        [&] {
+          std::array<char, 4096> buffer{};
+          const ssize_t got = ::read(file_.get(), buffer.data(), buffer.size());
+          text_.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+          return text_.find(words) != std::string::npos;
+        },
+        limit);
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+private:
+  UniqueFd file_;
+  std::string text_;
+};
 
 /// Compares all of the tiny guest's memory that is no device's and no firmware's with what QEMU itself
 /// writes. The domain has to be paused, and its monitor the test's.

@@ -89,19 +89,12 @@ TEST_F(Libvirt, StateIsLibvirtsAndForeignCommandsAreEpochs) {
   EXPECT_NE(paused, before);
   host.virsh({"resume", "web01"});
   // Without a status being asked for: libvirt tells.
-  const std::string events = mount / ".vmemfs/events";
   EXPECT_TRUE(eventually([&] { return info(mount, "web01")["epoch"].dump() != paused; }));
   EXPECT_EQ(status(mount, "web01", "state"), "running");
 
-  const UniqueFd told{::open(events.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  Events events{mount};
   host.virsh({"reset", "web01"});
-  std::string text;
-  EXPECT_TRUE(eventually([&] {
-    std::array<char, 4096> buffer{};
-    const ssize_t got = ::read(told.get(), buffer.data(), buffer.size());
-    text.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-    return text.find("\"event\":\"reset\"") != std::string::npos;
-  })) << text;
+  EXPECT_TRUE(events.tell("\"event\":\"reset\"")) << events.text();
 }
 
 TEST_F(Libvirt, TheMonitorIsLeftAloneWithoutConsent) {

@@ -1,5 +1,6 @@
 // What goes wrong between libvirt and its domains, or on the way to them, and what guests do by themselves.
 #include "e2e/libvirt/domains.h"
+#include "support/free_port.h"
 #include "support/users.h"
 
 #include <array>
@@ -9,7 +10,7 @@
 #include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
+#include <stdexcept>
 #include <sys/socket.h>
 #include <thread>
 
@@ -21,48 +22,18 @@ using testing::HasSubstr;
 
 class LibvirtTrouble : public Libvirt {};
 
-/// Reads `.vmemfs/events` from here on until something with these words comes.
-class Events {
-public:
-  explicit Events(const Mount& mount)
-      : file_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {}
-  [[nodiscard]] bool tell(const std::string& words, std::chrono::milliseconds limit = 10s) {
-    return eventually(
-        [&] {
-          std::array<char, 4096> buffer{};
-          const ssize_t got = ::read(file_.get(), buffer.data(), buffer.size());
-          text_.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-          return text_.find(words) != std::string::npos;
-        },
-        limit);
-  }
-  [[nodiscard]] const std::string& text() const { return text_; }
-
-private:
-  UniqueFd file_;
-  std::string text_;
-};
-
 /// A port that takes connections and never says anything.
 class SilentServer {
 public:
   SilentServer() {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-        ::listen(socket_.get(), 64) != 0 ||
-        ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    if (::listen(bound_.socket.get(), 64) != 0) {
       throw std::runtime_error{"no silent server"};
     }
-    port_ = ntohs(address.sin_port);
   }
-  [[nodiscard]] std::string uri() const { return fmt::format("qemu+tcp://127.0.0.1:{}/system", port_); }
+  [[nodiscard]] std::string uri() const { return fmt::format("qemu+tcp://127.0.0.1:{}/system", bound_.port); }
 
 private:
-  UniqueFd socket_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  unsigned port_ = 0;
+  BoundSocket bound_ = bind_to_free_port();
 };
 
 std::size_t entries_of(const std::string& directory) {
@@ -124,6 +95,18 @@ TEST_F(LibvirtTrouble, AQemuThatHangsIsGivenUpAndComesBack) {
   stop = true;
   reader.join();
   EXPECT_EQ(failed, 0) << "of " << reads << mount.log();
+}
+
+/// Nor does the end of the mount wait for it.
+TEST_F(LibvirtTrouble, AMountEndsWhileAQemuHangs) {
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  DomainOptions options;
+  options.monitor_for_test = false;
+  host.create(options);
+  Mount mount{{"--vm", domain(host.tcp_uri(), "web01")}};
+  ::kill(host.pid_of("web01"), SIGSTOP);
+  EXPECT_EQ(pread_at(open_mem(mount, "web01").get(), 2 * kMiB, 8).error, EIO);
+  EXPECT_EQ(mount.unmount(), 0) << mount.log();
 }
 
 /// A command that was given up may get through later; nobody who was told of a failure expects that.

@@ -30,7 +30,7 @@ std::vector<std::string> qemu(std::uint64_t number, const std::string& name, con
                              number % 3 == 1 ? "memory-backend-memfd,id=m,size=16M,share=on"
                                              : "memory-backend-ram,id=m,size=16M"});
   }
-  if (number % 4 != 0) {
+  if (!ChurnedVm::runs(number)) {
     args.emplace_back("-S");
   }
   return args;

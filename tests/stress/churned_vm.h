@@ -17,6 +17,7 @@ public:
   explicit ChurnedVm(std::uint64_t number);
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] bool runs() const { return runs(number_); }
 
   /// Whether the mount has a directory of its name with its marker in its memory.
   [[nodiscard]] bool is_shown_in(const std::string& mountpoint) const;
@@ -24,6 +25,9 @@ public:
   /// By SIGKILL or by SIGTERM. False where SIGTERM did not end it within three seconds, so that it took
   /// SIGKILL: QEMU 7.2 can lock itself up (in monitor_cleanup()) when any client's command comes just then.
   bool end();
+
+  /// Or does it stand from its start on.
+  static bool runs(std::uint64_t number) { return number % 4 == 0; }
 
 private:
   const std::uint64_t number_;

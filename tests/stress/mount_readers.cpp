@@ -79,7 +79,7 @@ void MountReaders::read_all_below(const std::string& path, const std::stop_token
 void MountReaders::read_one(const std::string& path, unsigned& dice) {
   const std::string file = std::filesystem::path{path}.filename();
   const bool in_a_vm = !path.starts_with(mountpoint_ + "/.vmemfs/");
-  constexpr int kSeldom = 50;
+  constexpr int kSeldom = 10;
   if (file == "control" && in_a_vm && ::rand_r(&dice) % kSeldom == 0) {
     note(file, try_write(path, "pause ttl=100ms\n"));
   }

@@ -23,4 +23,15 @@ VmLine read_vm_line(std::string_view text) {
   return {std::move(spec), std::move(problems)};
 }
 
+VmLine read_discovery_line(std::string_view text) {
+  const std::size_t colon = std::min(text.find(':'), text.size());
+  VmLine line{{.driver = std::string{text.substr(0, colon)},
+               .params = std::string{text.substr(std::min(colon + 1, text.size()))}},
+              {}};
+  if (const auto checked = open_discovery(line.spec); !checked) {
+    line.problems.push_back(checked.error().message());
+  }
+  return line;
+}
+
 } // namespace vmemfs

@@ -1,4 +1,5 @@
-// A VM as the user writes it in one line, after --vm or `attach`, checked against what drivers there are.
+// A VM as the user writes it in one line, after --vm or `attach`, and who looks for VMs, after --discover;
+// both checked against what drivers there are.
 #pragma once
 
 #include "driver/vm_spec.h"
@@ -19,5 +20,10 @@ struct VmLine {
 
 /// The form of such a line, for those who got it wrong.
 inline constexpr std::string_view kVmLineForm = "[NAME=]DRIVER[:KEY=VALUE,...]";
+
+/// The same for DRIVER[:KEY=VALUE,...]: a spec without a name, as open_discovery() takes it.
+[[nodiscard]] VmLine read_discovery_line(std::string_view text);
+
+inline constexpr std::string_view kDiscoveryLineForm = "DRIVER[:KEY=VALUE,...]";
 
 } // namespace vmemfs

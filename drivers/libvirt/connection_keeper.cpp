@@ -104,7 +104,7 @@ Result<Link> Connection::Keeper::open() const {
 void Connection::Keeper::note_failure(Error error) {
   const std::scoped_lock lock{mutex_};
   if (why_not_.text != error.text) {
-    log::warning("{}", error.message());
+    log::debug("{}", error.message()); // those who want something of it tell it to the user
   }
   why_not_ = std::move(error);
   ++tries_;
@@ -132,7 +132,7 @@ bool Connection::Keeper::serve(const Link& link) {
     ++tries_;
     changed_.notify_all();
   }
-  log::debug("libvirt: connected to {}", name_of_uri(uri_));
+  log::info("libvirt: connected to {}", name_of_uri(uri_));
   subscribers_->tell_all(DomainNews::state_unclear);
   for (bool good = true; good;) {
     Lock lock{mutex_};

@@ -62,7 +62,8 @@ private:
   Link link_;                   ///< null while there is none
   std::string host_{};          ///< as it calls itself
   std::string canonical_uri_{}; ///< as libvirt has it
-  Error why_not_{ErrorKind::busy, std::string{kOrigin}, "the connection is just being opened"};
+  Error why_not_{ErrorKind::busy, std::string{kOrigin},
+                 "no connection yet: the host has not answered so far"};
   unsigned tries_ = 0; ///< to open it that are through
   std::vector<DomainRun> domains_;
   bool closed_ = false; ///< link_ is broken

@@ -3,13 +3,14 @@
 #include "drivers/libvirt/domain.h"
 #include "drivers/libvirt/domain_process.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 namespace vmemfs::libvirt {
 namespace {
 
-/// So that what is there at the start is found at the first look.
-constexpr std::chrono::seconds kForFirstLook{2};
+using Clock = std::chrono::steady_clock;
 
 /// As params.h has it.
 std::string quoted(std::string_view value) {
@@ -27,10 +28,12 @@ Result<void> LibvirtDiscovery::connect() {
   if (uri.empty()) {
     return {};
   }
-  return Connection::to(uri).map([this](auto connection) {
-    connection_ = std::move(connection);
-    static_cast<void>(connection_->wait_for_link(kForFirstLook)); // why there is none, it logs itself
-  });
+  return Connection::to(uri).map([this](auto connection) { connection_ = std::move(connection); });
+}
+
+void LibvirtDiscovery::begin(std::chrono::steady_clock::time_point patience) {
+  patience_ = patience;
+  static_cast<void>(connect()); // a look tries that again
 }
 
 Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
@@ -39,11 +42,19 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
       return tl::unexpected{std::move(connected.error())};
     }
   }
-  const auto place = connection_ != nullptr ? connection_->place() : std::nullopt;
+  if (connection_ == nullptr) {
+    return {};
+  }
+  const auto patience = std::max(std::exchange(patience_, {}) - Clock::now(), Clock::duration{});
+  const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(patience);
+  if (auto link = connection_->wait_for_link(wait); !link) {
+    return tl::unexpected{std::move(link.error())};
+  }
+  const auto place = connection_->place();
   const bool is_xen = place && place->driver == "xen";
   std::vector<FoundVm> found;
   std::map<RunId, std::string> keys;
-  for (const DomainRun& run : connection_ != nullptr ? connection_->domains() : std::vector<DomainRun>{}) {
+  for (const DomainRun& run : connection_->domains()) {
     if (is_xen && run.id == 0) { // the system of that host itself
       continue;
     }

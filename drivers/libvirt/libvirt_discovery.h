@@ -5,6 +5,7 @@
 #include "driver/params.h"
 #include "drivers/libvirt/connection.h"
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,9 +16,10 @@ namespace vmemfs::libvirt {
 /// Not thread-safe.
 class LibvirtDiscovery final : public Discovery {
 public:
-  /// Without `uri`: the QEMUs of this host, as soon as a daemon listens; none is started. Connects with the
-  /// first look, which waits a moment for that.
+  /// Without `uri`: the QEMUs of this host, as soon as a daemon listens; none is started.
   explicit LibvirtDiscovery(Params params) : params_{std::move(params)} {}
+
+  void begin(std::chrono::steady_clock::time_point patience) override;
 
   Result<std::vector<FoundVm>> look() override;
 
@@ -29,8 +31,9 @@ private:
   [[nodiscard]] std::string params_of(const DomainRun& run) const;
 
   const Params params_;
-  std::shared_ptr<Connection> connection_; ///< null while nobody listens
-  std::map<RunId, std::string> keys_;      ///< of all that ran at the last look
+  std::chrono::steady_clock::time_point patience_{}; ///< how long a look may wait for the connection
+  std::shared_ptr<Connection> connection_;           ///< null while nobody listens
+  std::map<RunId, std::string> keys_;                ///< of all that ran at the last look
 };
 
 } // namespace vmemfs::libvirt

@@ -52,7 +52,7 @@ const std::vector<ParamSpec>& specs() {
 const std::vector<ParamSpec>& discovery_specs() {
   static const std::vector<ParamSpec> kSpecs = [] {
     std::vector<ParamSpec> all = specs();
-    std::erase_if(all, [](const ParamSpec& spec) { return spec.name == "domain"; });
+    std::erase_if(all, [](const ParamSpec& spec) { return spec.name == "domain" || spec.name == "timeout"; });
     return all;
   }();
   return kSpecs;

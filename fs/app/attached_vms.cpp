@@ -5,6 +5,7 @@
 #include "util/log.h"
 
 #include <chrono>
+#include <fmt/format.h>
 #include <utility>
 #include <vector>
 
@@ -17,8 +18,6 @@ constexpr unsigned kJobThreads = 4;
 constexpr unsigned kAheadThreads = 2;
 /// So many calls that take long are made for reads to come.
 constexpr unsigned kSlowAheadThreads = 6;
-/// What is there at the start is in the mount from its first moment, unless a monitor takes too long.
-constexpr std::chrono::seconds kForFirstLook{5};
 
 std::vector<Lookout::Source> discoveries(const MountOptions& options) {
   std::vector<Lookout::Source> sources;
@@ -55,12 +54,13 @@ AttachedVms::AttachedVms(const MountOptions& options)
       lookout_{discoveries(options),
                options.wanted,
                attacher_,
-               [this](const Refusal& refusal) { tell_refusal(refusal); },
+               {.refusal = [this](const Refusal& refusal) { tell_refusal(refusal); },
+                .look_error = [this](const LookError& error) { tell_look_error(error); }},
                {}} {}
 
 AttachedVms::~AttachedVms() { end(); }
 
-bool AttachedVms::begin() {
+bool AttachedVms::begin(std::chrono::milliseconds limit) {
   bool good = true;
   for (const VmSpec& spec : options_.vms) {
     if (const auto vm = attacher_.attach(spec); !vm) {
@@ -69,8 +69,7 @@ bool AttachedVms::begin() {
     }
   }
   if (good) {
-    lookout_.start();
-    lookout_.wait_for_first_look(kForFirstLook);
+    lookout_.begin(limit);
   }
   return good;
 }
@@ -95,6 +94,11 @@ void AttachedVms::tell_refusal(const Refusal& refusal) {
   events_.append(EventKind::error, refusal.name, refusal.reason);
   log::warning("can't attach {} {} ({}): {}", refusal.driver, refusal.number, printable(refusal.name),
                refusal.reason);
+}
+
+void AttachedVms::tell_look_error(const LookError& error) {
+  events_.append(EventKind::error, "", fmt::format("can't look for VMs: {}: {}", error.driver, error.reason));
+  log::warning("can't look for VMs: {}: {}", error.driver, error.reason);
 }
 
 } // namespace vmemfs

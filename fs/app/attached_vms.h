@@ -14,6 +14,7 @@
 #include "vm/lookout.h"
 #include "vm/vm_registry.h"
 
+#include <chrono>
 #include <memory>
 
 namespace vmemfs {
@@ -26,9 +27,10 @@ public:
   AttachedVms(const AttachedVms&) = delete;
   AttachedVms& operator=(const AttachedVms&) = delete;
 
-  /// What was named, and then what is found; the latter comes and goes from here on. False where one that was
-  /// named could not be attached: all such are logged.
-  [[nodiscard]] bool begin();
+  /// What was named, and then what is found; the latter comes and goes from here on. What is there now is
+  /// there when this returns, except what takes longer than `limit`. False where one that was named could not
+  /// be attached: all such are logged.
+  [[nodiscard]] bool begin(std::chrono::milliseconds limit);
 
   /// Who wants to be told of what happens to VMs. Called one at a time, until end().
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
@@ -44,6 +46,7 @@ public:
 
 private:
   void tell_refusal(const Refusal& refusal);
+  void tell_look_error(const LookError& error);
 
   const MountOptions& options_;
   FdWatcher watcher_;

@@ -52,6 +52,25 @@ std::size_t last_pair(std::string_view text) {
   return begin;
 }
 
+/// `word` has KEY=VALUE pairs from `pairs_at` on; what the last may become.
+Words complete_pairs(std::string_view word, std::size_t pairs_at, std::span<const ParamSpec> specs) {
+  const std::string_view pairs = word.substr(pairs_at);
+  const std::size_t begin = last_pair(pairs);
+  const std::string_view pair = pairs.substr(begin);
+  if (const std::size_t end = pair.find('='); end != std::string_view::npos) {
+    const ParamSpec* const spec = find_spec(specs, pair.substr(0, end));
+    return spec == nullptr ? Words{} : values_of(*spec, word.substr(0, pairs_at + begin + end + 1));
+  }
+  const auto given = parse_pairs(pairs.substr(0, begin)).pairs;
+  Words keys;
+  for (const ParamSpec& spec : specs) {
+    if (std::ranges::find(given, spec.name, &KeyValue::key) == given.end()) {
+      keys.push_back(fmt::format("{}{}=", word.substr(0, pairs_at + begin), spec.name));
+    }
+  }
+  return keys;
+}
+
 /// A word as after --vm.
 Words complete_vm(std::string_view word) {
   const std::size_t colon = word.find(':');
@@ -67,22 +86,27 @@ Words complete_vm(std::string_view word) {
   }
   std::vector<ParamSpec> specs{type->params().begin(), type->params().end()};
   std::ranges::copy(vm_option_specs(), std::back_inserter(specs));
+  return complete_pairs(word, colon + 1, specs);
+}
 
-  const std::string_view pairs = word.substr(colon + 1);
-  const std::size_t begin = last_pair(pairs);
-  const std::string_view pair = pairs.substr(begin);
-  if (const std::size_t end = pair.find('='); end != std::string_view::npos) {
-    const ParamSpec* const spec = find_spec(specs, pair.substr(0, end));
-    return spec == nullptr ? Words{} : values_of(*spec, word.substr(0, colon + 1 + begin + end + 1));
-  }
-  const auto given = parse_pairs(pairs.substr(0, begin)).pairs;
-  Words keys;
-  for (const ParamSpec& spec : specs) {
-    if (std::ranges::find(given, spec.name, &KeyValue::key) == given.end()) {
-      keys.push_back(fmt::format("{}{}=", word.substr(0, colon + 1 + begin), spec.name));
+/// A word as after --discover.
+Words complete_discovery(std::string_view word) {
+  const std::size_t colon = word.find(':');
+  Words names;
+  for (const DriverType* const type : all_drivers()) {
+    if (type->discovery({}) == nullptr) {
+      continue;
+    }
+    if (colon == std::string_view::npos) {
+      names.emplace_back(type->name());
+      if (!type->discovery_params().empty()) {
+        names.push_back(fmt::format("{}:", type->name()));
+      }
+    } else if (type->name() == word.substr(0, colon)) {
+      return complete_pairs(word, colon + 1, type->discovery_params());
     }
   }
-  return keys;
+  return names;
 }
 
 /// All that may stand where the last word is, whatever it begins with.
@@ -93,6 +117,9 @@ Words candidates(const Completion& typed) {
   if (before == "--vm") {
     return complete_vm(word);
   }
+  if (before == "--discover") {
+    return complete_discovery(word);
+  }
   if (before == "--config" || before == "-o") {
     return {};
   }
@@ -100,7 +127,7 @@ Words candidates(const Completion& typed) {
     return driver_names("", "");
   }
   if (first == "list") {
-    return {"--json", "--help"};
+    return typed.options_of_list;
   }
   if (word.starts_with('-')) {
     return typed.options;

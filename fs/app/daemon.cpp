@@ -14,6 +14,7 @@
 #include "util/log.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <unistd.h>
 #include <utility>
@@ -22,6 +23,9 @@ namespace vmemfs {
 namespace {
 
 constexpr int kFailed = 1;
+/// What is there at the start is in the mount from its first moment, unless a monitor or a host takes too
+/// long.
+constexpr std::chrono::seconds kForFirstLook{5};
 
 /// What was made ready before rights were given up.
 struct Surroundings {
@@ -113,7 +117,7 @@ int run(const MountOptions& options, const Surroundings& around) {
        .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_readers()); }}};
   Tree tree{vms.registry(), own_dir, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree};
-  if (!vms.begin()) {
+  if (!vms.begin(kForFirstLook)) {
     return kFailed;
   }
   const auto session = mount(file_system, options, around.mounter);

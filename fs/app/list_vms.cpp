@@ -4,23 +4,31 @@
 #include "fs/files/vm_list_text.h"
 #include "util/log.h"
 
+#include <chrono>
 #include <fmt/format.h>
 #include <iostream>
 
 namespace vmemfs {
+namespace {
+
+/// A list is all that is wanted, so it had better be a whole one.
+constexpr std::chrono::seconds kForFarHosts{20};
+
+} // namespace
 
 int list_vms(const ListVms& how) {
   log::set_level(log::Level::error); // why a VM can't be attached is in the list
-  const MountOptions found_ones;
+  MountOptions found_ones;
+  found_ones.discoveries = how.discoveries;
   AttachedVms vms{found_ones};
-  if (!vms.begin()) {
+  if (!vms.begin(kForFarHosts)) {
     return 1;
   }
   const auto listed = listed_vms(vms.lookout().sightings(), vms.registry());
   std::cout << (how.json ? vm_list_json(listed) : vm_list_text(listed));
   const auto errors = vms.lookout().look_errors();
-  for (const std::string& error : errors) {
-    std::cerr << fmt::format("vmemfs: can't look for VMs: {}\n", error);
+  for (const LookError& error : errors) {
+    std::cerr << fmt::format("vmemfs: can't look for VMs: {}: {}\n", error.driver, error.reason);
   }
   return errors.empty() ? 0 : 1;
 }

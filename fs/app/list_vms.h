@@ -5,8 +5,8 @@
 
 namespace vmemfs {
 
-/// Prints the VMs that drivers find on this host, and for each whether it can be attached and, if not, why
-/// not. Attaches each for a moment. Returns the process's exit code.
+/// Prints the VMs that drivers find, and for each whether it can be attached and, if not, why not. Attaches
+/// each for a moment. Returns the process's exit code: 1 where one of the drivers could not look.
 [[nodiscard]] int list_vms(const ListVms& how);
 
 } // namespace vmemfs

@@ -1,7 +1,6 @@
 #include "fs/app/mount_options.h"
 
 #include "core/text.h"
-#include "drivers/all_drivers.h"
 #include "fs/app/config.h"
 #include "fs/app/mount_settings.h"
 #include "fs/vm_line.h"
@@ -30,11 +29,20 @@ public:
       take_vm(text);
     }
     apply_settings();
+    if (options_.mountpoint.empty()) {
+      problems_.emplace_back("MOUNTPOINT is missing");
+    }
     apply_config_vms();
     if (options_.vms.empty() && options_.wanted.empty() && !options_.discover && problems_.empty()) {
       problems_.emplace_back("no VM is named; leave out --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... "
                              "as --vm web01=qemu:qmp=/run/web01.qmp");
     }
+    return {std::move(options_), std::move(problems_)};
+  }
+
+  MadeOptions make_for_list() {
+    take_config();
+    apply_settings();
     return {std::move(options_), std::move(problems_)};
   }
 
@@ -133,8 +141,6 @@ private:
   void apply(const Params& said) {
     if (said.has("mountpoint")) {
       options_.mountpoint = std::filesystem::absolute(said.text("mountpoint")).lexically_normal();
-    } else {
-      problems_.emplace_back("MOUNTPOINT is missing");
     }
     options_.discover = said.flag("discover");
     take_discoveries(said);
@@ -156,10 +162,9 @@ private:
     }
     std::erase(words_.discoveries, "");
     for (const std::string& text : words_.discoveries) {
-      const std::size_t colon = std::min(text.find(':'), text.size());
-      VmSpec spec{.driver = text.substr(0, colon), .params = text.substr(std::min(colon + 1, text.size()))};
-      if (const auto checked = open_discovery(spec); !checked) {
-        problems_.push_back(fmt::format("--discover '{}': {}", printable(text), checked.error().message()));
+      auto [spec, problems] = read_discovery_line(text);
+      for (const std::string& problem : problems) {
+        problems_.push_back(fmt::format("--discover '{}': {}", printable(text), problem));
       }
       options_.discoveries.push_back(std::move(spec));
     }
@@ -191,5 +196,9 @@ private:
 } // namespace
 
 MadeOptions make_mount_options(MountWords words) { return MountOptionsMaker{std::move(words)}.make(); }
+
+MadeOptions make_list_options(MountWords words) {
+  return MountOptionsMaker{std::move(words)}.make_for_list();
+}
 
 } // namespace vmemfs

@@ -41,4 +41,7 @@ struct MadeOptions {
 /// Reads the configuration file.
 [[nodiscard]] MadeOptions make_mount_options(MountWords words);
 
+/// The same where nothing is to be mounted: of the options only `discoveries` means anything.
+[[nodiscard]] MadeOptions make_list_options(MountWords words);
+
 } // namespace vmemfs

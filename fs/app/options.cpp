@@ -29,10 +29,16 @@ constexpr std::string_view kExamples =
     "  vmemfs drivers qemu                                    what a driver is and which parameters it "
     "takes\n";
 
+constexpr std::string_view kListExamples =
+    "Examples:\n"
+    "  vmemfs list                                                  what a mount would show\n"
+    "  vmemfs list --discover libvirt:uri=qemu+ssh://alpha/system   the domains of another host\n";
+
 struct RawOptions {
   MountWords mount;
   ListDrivers drivers;
-  ListVms list;
+  bool json = false;
+  MountWords list;
 };
 
 /// CLI11 would call the positionals ARGS.
@@ -43,7 +49,7 @@ public:
       return CLI::Formatter::make_usage(app, std::move(name));
     }
     return "Usage: vmemfs [SOURCE] MOUNTPOINT [OPTIONS]\n"
-           "       vmemfs list [--json]\n"
+           "       vmemfs list [OPTIONS]\n"
            "       vmemfs drivers [NAME]\n"
            "       vmemfs check\n";
   }
@@ -94,6 +100,19 @@ void add_flag(CLI::App& app, MountWords& words, const char* option, const std::s
       help);
 }
 
+/// Where VMs are looked for.
+void define_discovery_options(CLI::App& app, MountWords& words) {
+  app.add_option("--config", words.config,
+                 "read this configuration instead of ~/.config/vmemfs/config.toml or /etc/vmemfs/config.toml")
+      ->option_text("FILE");
+  app.add_option(
+         "--discover", words.discoveries,
+         "look for VMs with this driver, and with no others but those that are given so; where several "
+         "find the same VM the first has it; repeatable")
+      ->option_text(std::string{kDiscoveryLineForm})
+      ->allow_extra_args(false);
+}
+
 void define_mount_options(CLI::App& app, MountWords& words) {
   app.add_option("ARGS", words.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as after --vm")
       ->expected(0, 2)
@@ -103,21 +122,13 @@ void define_mount_options(CLI::App& app, MountWords& words) {
          "mount this VM; repeatable. NAME alone, or with no DRIVER behind the '=': each driver is tried")
       ->option_text(std::string{kVmLineForm})
       ->allow_extra_args(false);
-  app.add_option("--config", words.config,
-                 "read this configuration instead of ~/.config/vmemfs/config.toml or /etc/vmemfs/config.toml")
-      ->option_text("FILE");
+  define_discovery_options(app, words);
   app.add_option("-o", words.fuse,
                  "FUSE mount options (ro, allow_other, ...), and writable, cache_size=, cache_ttl=, config=")
       ->option_text("OPTIONS")
       ->allow_extra_args(false);
   add_flag(app, words, "-f,--foreground", "foreground", true, help_of("foreground"));
   add_flag(app, words, "-d,--debug", "debug", true, help_of("debug"));
-  app.add_option(
-         "--discover", words.discoveries,
-         "look for VMs with this driver, and with no others but those that are given so; where several "
-         "find the same VM the first has it; repeatable")
-      ->option_text("DRIVER[:KEY=VALUE,...]")
-      ->allow_extra_args(false);
   add_flag(app, words, "--no-discover", "discover", false, "only the VMs that are named, none that is found");
   add_flag(app, words, "--writable", "writable", true, help_of("writable"));
   add_flag(app, words, "--no-writable", "writable", false,
@@ -140,18 +151,29 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-/// Complains of all that is wrong.
-void take_mount_options(const MountWords& words, CommandLine& result) {
-  MadeOptions made = make_mount_options(words);
+/// Complains of all that is wrong, if anything is.
+bool is_good(const MadeOptions& made, std::string_view help, CommandLine& result) {
   if (made.problems.empty()) {
-    result.mount = std::move(made.options);
-    return;
+    return true;
   }
   for (const std::string& problem : made.problems) {
     std::cerr << "vmemfs: " << problem << '\n';
   }
-  std::cerr << "Run 'vmemfs --help' for more.\n";
+  std::cerr << fmt::format("Run '{}' for more.\n", help);
   result.exit_code = 2;
+  return false;
+}
+
+void take_mount_options(MountWords words, CommandLine& result) {
+  if (MadeOptions made = make_mount_options(std::move(words)); is_good(made, "vmemfs --help", result)) {
+    result.mount = std::move(made.options);
+  }
+}
+
+void take_list_options(MountWords words, bool json, CommandLine& result) {
+  if (MadeOptions made = make_list_options(std::move(words)); is_good(made, "vmemfs list --help", result)) {
+    result.list = ListVms{json, std::move(made.options.discoveries)};
+  }
 }
 
 } // namespace
@@ -164,7 +186,9 @@ CommandLine parse_command_line(int argc, char** argv) {
   app.footer(footer());
   define_mount_options(app, raw.mount);
   CLI::App* const list = app.add_subcommand("list", "list the VMs that can be seen, and by which driver");
-  list->add_flag("--json", raw.list.json, "as JSON, one array");
+  list->add_flag("--json", raw.json, "as JSON, one array");
+  define_discovery_options(*list, raw.list);
+  list->footer(std::string{kListExamples});
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");
   const CLI::App* const check = app.add_subcommand(
@@ -174,7 +198,7 @@ CommandLine parse_command_line(int argc, char** argv) {
 
   CommandLine result;
   if (argc > 1 && argv[1] == kCompleteSubcommand) { // what follows is no command line yet
-    result.completion = {{argv + 2, argv + argc}, option_names(app)};
+    result.completion = {{argv + 2, argv + argc}, option_names(app), option_names(*list)};
     return result;
   }
   try {
@@ -187,13 +211,13 @@ CommandLine parse_command_line(int argc, char** argv) {
   if (drivers->parsed()) {
     result.drivers = raw.drivers;
   } else if (list->parsed()) {
-    result.list = raw.list;
+    take_list_options(std::move(raw.list), raw.json, result);
   } else if (check->parsed()) {
     result.check = CheckHost{};
   } else if (guardian->parsed()) {
     result.guardian = true;
   } else {
-    take_mount_options(raw.mount, result);
+    take_mount_options(std::move(raw.mount), result);
   }
   return result;
 }

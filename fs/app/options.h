@@ -15,6 +15,7 @@ struct ListDrivers {
 
 struct ListVms {
   bool json = false;
+  std::vector<VmSpec> discoveries; ///< as those of MountOptions
 };
 
 struct CheckHost {};
@@ -23,6 +24,7 @@ struct CheckHost {};
 struct Completion {
   std::vector<std::string> words;   ///< after the program's name; the last is being typed, perhaps empty
   std::vector<std::string> options; ///< of the command line
+  std::vector<std::string> options_of_list{};
 };
 
 /// What the user asked for; at most one is set. None: everything was said already (--help).

@@ -64,6 +64,10 @@ Result<std::string> OwnControlFile::status() {
   for (const Refusal& refusal : lookout_.refused()) {
     text += refusal_line(refusal);
   }
+  for (const LookError& error : lookout_.look_errors()) {
+    fmt::format_to(std::back_inserter(text), "unlisted {}: {}\n", error.driver,
+                   printable(error.reason, kLongestReason));
+  }
   return text + fmt::format("command attach {}\ncommand detach NAME\ncommand status\n", kVmLineForm);
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 
+#include <chrono>
 #include <cstdint>
 #include <fmt/format.h>
 #include <string>
@@ -37,6 +38,10 @@ public:
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;
   virtual ~Discovery() = default;
+
+  /// Called once, before the first look: starts what takes a while, and returns at once. Until `patience` the
+  /// first look may wait for that.
+  virtual void begin(std::chrono::steady_clock::time_point /*patience*/) {}
 
   /// All VMs that there are now, the oldest first. Called about twice a second, by one thread at a time, so
   /// it has to be cheap, and it asks no VM and no monitor: a driver that hears of changes keeps the list and

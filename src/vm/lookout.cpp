@@ -28,16 +28,16 @@ Lookout::Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attach
 
 Lookout::~Lookout() { stop(); }
 
-void Lookout::start() {
+void Lookout::begin(Clock::duration limit) {
+  for (const Source& source : sources_) {
+    source.discovery->begin(Clock::now() + limit / 2);
+  }
   first_look_jobs_ = Afterwards{nullptr, [this](void*) {
                                   const std::scoped_lock lock{mutex_};
                                   first_look_done_ = true;
                                   first_look_.notify_all();
                                 }};
   looker_.post([this] { look(); });
-}
-
-void Lookout::wait_for_first_look(Clock::duration limit) {
   std::unique_lock lock{mutex_};
   first_look_.wait_for(lock, limit, [this] { return first_look_done_; });
 }
@@ -61,16 +61,11 @@ void Lookout::look() {
 /// Brings the list up to date; true where a VM is there that was not.
 bool Lookout::take_in(std::size_t source, Clock::time_point now) {
   auto vms = sources_[source].discovery->look();
-  const std::scoped_lock lock{mutex_};
-  std::string& last_error = look_errors_[source];
+  note_look(source, vms);
   if (!vms) {
-    if (std::string message = vms.error().message(); message != last_error) {
-      log::warning("can't look for VMs: {}", message);
-      last_error = std::move(message);
-    }
     return false;
   }
-  last_error.clear();
+  const std::scoped_lock lock{mutex_};
   bool something_new = false;
   std::set<Key> here;
   for (FoundVm& vm : *vms) {
@@ -87,6 +82,28 @@ bool Lookout::take_in(std::size_t source, Clock::time_point now) {
   std::erase_if(
       found_, [&](const auto& entry) { return entry.first.first == source && !here.contains(entry.first); });
   return something_new;
+}
+
+void Lookout::note_look(std::size_t source, const Result<std::vector<FoundVm>>& seen) {
+  std::optional<LookError> news;
+  {
+    const std::scoped_lock lock{mutex_};
+    if (seen) {
+      if (look_errors_.erase(source) != 0) {
+        log::info("{}: VMs can be looked for again", sources_[source].driver);
+      }
+    } else {
+      LookError error{sources_[source].driver, seen.error().text};
+      LookError& last = look_errors_[source];
+      if (last != error) {
+        last = std::move(error);
+        news = last;
+      }
+    }
+  }
+  if (news) {
+    tell_.look_error(*news);
+  }
 }
 
 void Lookout::check_wanted(Clock::time_point now, bool something_new) {
@@ -196,7 +213,7 @@ void Lookout::try_found(const Key& key) {
     }
   }
   if (news) {
-    tell_(*news);
+    tell_.refusal(*news);
   }
 }
 
@@ -220,7 +237,7 @@ void Lookout::try_wanted(std::size_t index) {
     }
   }
   if (news) {
-    tell_(*news);
+    tell_.refusal(*news);
   }
 }
 
@@ -260,15 +277,10 @@ std::vector<Refusal> Lookout::refused() const {
   return refusals;
 }
 
-std::vector<std::string> Lookout::look_errors() const {
-  std::vector<std::string> errors;
+std::vector<LookError> Lookout::look_errors() const {
   const std::scoped_lock lock{mutex_};
-  for (const auto& [driver, error] : look_errors_) {
-    if (!error.empty()) {
-      errors.push_back(error);
-    }
-  }
-  return errors;
+  const auto errors = look_errors_ | std::views::values;
+  return {errors.begin(), errors.end()};
 }
 
 std::vector<Sighting> Lookout::sightings() const {

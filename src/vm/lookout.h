@@ -30,6 +30,14 @@ struct Refusal {
   std::string reason; ///< a sentence with the remedy; empty: the first try is under way
 };
 
+/// A discovery that can't look just now. What it saw before is taken to be there still.
+struct LookError {
+  std::string driver;
+  std::string reason; ///< a sentence with the remedy
+
+  friend bool operator==(const LookError&, const LookError&) = default;
+};
+
 /// A VM that a discovery sees.
 struct Sighting {
   std::string driver;
@@ -60,26 +68,29 @@ public:
     Clock::duration for_better = std::chrono::seconds{3};
   };
 
-  /// Told once for each new reason; on any thread, one of several at a time.
-  using Tell = std::function<void(const Refusal&)>;
+  /// Each is told once for each new reason; on any thread, one of several at a time.
+  struct Tell {
+    std::function<void(const Refusal&)> refusal;
+    std::function<void(const LookError&)> look_error;
+  };
 
   /// `sources` in the order of preference: where several find the same VM (FoundVm::key), the first has it.
-  /// `attacher` must outlive the lookout. Nothing is done before start().
+  /// `attacher` must outlive the lookout. Nothing is done before begin().
   Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher, Tell tell, Pace pace);
   ~Lookout(); ///< as stop()
   Lookout(const Lookout&) = delete;
   Lookout& operator=(const Lookout&) = delete;
 
-  void start();
-  /// Until all that is there at the start is attached or refused, or the time is over: whichever is first.
-  void wait_for_first_look(Clock::duration limit);
+  /// Waits until all that is there at the start is attached or refused, or the time is over: whichever is
+  /// first. Of that time, half is for discoveries that take a while to begin.
+  void begin(Clock::duration limit);
   void stop();
 
   [[nodiscard]] std::vector<Refusal> refused() const;
   /// All that is found just now, in the order in which it was found.
   [[nodiscard]] std::vector<Sighting> sightings() const;
-  /// What discoveries failed with at the last look.
-  [[nodiscard]] std::vector<std::string> look_errors() const;
+  /// Those of the last look, in the order of preference of their sources.
+  [[nodiscard]] std::vector<LookError> look_errors() const;
 
 private:
   /// When to try again.
@@ -112,6 +123,7 @@ private:
 
   void look();
   [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now);
+  void note_look(std::size_t source, const Result<std::vector<FoundVm>>& seen);
   void check_wanted(Clock::time_point now, bool something_new);
   void try_due(Clock::time_point now);
   void try_found(const Key& key);
@@ -132,7 +144,7 @@ private:
   std::map<Key, Found> found_;
   std::uint64_t next_order_ = 0;
   std::vector<Wanted> wanted_;
-  std::map<std::size_t, std::string> look_errors_; ///< by source; each is told once
+  std::map<std::size_t, LookError> look_errors_; ///< by source
   bool first_look_done_ = false;
   std::condition_variable first_look_;
 

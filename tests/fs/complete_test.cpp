@@ -1,3 +1,4 @@
+#include "drivers/all_drivers.h"
 #include "fs/app/complete.h"
 
 #include <gmock/gmock.h>
@@ -6,13 +7,14 @@
 namespace vmemfs {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Not;
 
 std::vector<std::string> offered(std::vector<std::string> words) {
-  return complete({std::move(words), {"--vm", "--config", "-o"}});
+  return complete({std::move(words), {"--vm", "--config", "-o"}, {"--json", "--discover"}});
 }
 
 TEST(Complete, SubcommandsAndOptions) {
@@ -20,7 +22,7 @@ TEST(Complete, SubcommandsAndOptions) {
   EXPECT_THAT(offered({"dr"}), ElementsAre("drivers"));
   EXPECT_THAT(offered({"--"}), ElementsAre("--vm", "--config"));
   EXPECT_THAT(offered({"/mnt", "--v"}), ElementsAre("--vm"));
-  EXPECT_THAT(offered({"list", "--"}), ElementsAre("--json", "--help"));
+  EXPECT_THAT(offered({"list", "--"}), ElementsAre("--json", "--discover"));
   EXPECT_THAT(offered({}), IsEmpty());
 }
 
@@ -36,6 +38,23 @@ TEST(Complete, DriversAndTheirParametersAsDeclared) {
   EXPECT_THAT(offered({"--vm", "qemu:pid=1,"}), Not(Contains("qemu:pid=1,pid="))) << "it is given";
   EXPECT_THAT(offered({"--vm", R"(a=dump:path="/x,y=z",fo)"}),
               ElementsAre(R"(a=dump:path="/x,y=z",format=)"));
+}
+
+TEST(Complete, WhoLooksForVms) {
+  EXPECT_THAT(offered({"--discover", ""}),
+              AllOf(Contains("qemu"), Not(Contains("qemu:")), Not(Contains("fake"))))
+      << "qemu takes no parameters there, and nobody finds made-up guests";
+  EXPECT_THAT(offered({"list", "--discover", "qe"}), ElementsAre("qemu"));
+  EXPECT_THAT(offered({"--discover", "qemu:"}), IsEmpty());
+  EXPECT_THAT(offered({"--discover", "nope:"}), IsEmpty());
+  if (find_driver(all_drivers(), "libvirt") != nullptr) {
+    EXPECT_THAT(offered({"--discover", "li"}), ElementsAre("libvirt", "libvirt:"));
+    EXPECT_THAT(offered({"--discover", "libvirt:uri=qemu:///system,"}),
+                ElementsAre("libvirt:uri=qemu:///system,memory=", "libvirt:uri=qemu:///system,passthrough=",
+                            "libvirt:uri=qemu:///system,host="));
+    EXPECT_THAT(offered({"--discover", "libvirt:host=o"}),
+                ElementsAre("libvirt:host=on", "libvirt:host=off"));
+  }
 }
 
 TEST(Complete, ValuesThatAreFew) {

@@ -102,13 +102,15 @@ protected:
                              .for_better = milliseconds{300}};
     lookout_ = std::make_unique<Lookout>(
         std::move(sources), std::move(wanted), attacher_,
-        [this](const Refusal& refusal) {
-          const std::scoped_lock lock{told_mutex_};
-          told_.push_back(refusal.name);
-        },
+        Lookout::Tell{
+            .refusal = [this](const Refusal& refusal) { tell(refusal.name); },
+            .look_error = [this](const LookError& error) { tell(error.driver + " " + error.reason); }},
         pace);
-    lookout_->start();
-    lookout_->wait_for_first_look(std::chrono::seconds{10});
+    lookout_->begin(std::chrono::seconds{10});
+  }
+  void tell(std::string text) {
+    const std::scoped_lock lock{told_mutex_};
+    told_.push_back(std::move(text));
   }
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> names;
@@ -227,12 +229,12 @@ TEST_F(LookoutTest, WhatIsSeenIsTold) {
   EXPECT_THAT(seen[1].reason, testing::HasSubstr("as the test wants it"));
   EXPECT_THAT(lookout_->look_errors(), IsEmpty());
   host_.closed = true;
-  EXPECT_TRUE(eventually([&] {
-    return lookout_->look_errors() == std::vector<std::string>{"host: closed, as the test wants it"};
-  }));
+  const LookError closed{"fake", "closed, as the test wants it"};
+  EXPECT_TRUE(eventually([&] { return lookout_->look_errors() == std::vector{closed}; }));
   EXPECT_EQ(names(), (std::vector<std::string>{"older"})); // what is there stays
   host_.closed = false;
   EXPECT_TRUE(eventually([&] { return lookout_->look_errors().empty(); }));
+  EXPECT_THAT(told(), testing::Contains("fake closed, as the test wants it").Times(1));
 }
 
 TEST_F(LookoutTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {

@@ -18,6 +18,8 @@ namespace vmemfs::test {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 
 class LibvirtTrouble : public Libvirt {};
@@ -35,6 +37,17 @@ public:
 private:
   BoundSocket bound_ = bind_to_free_port();
 };
+
+/// The first with these words; empty: there is none.
+std::string line_with(const std::string& text, const std::string& words) {
+  std::istringstream lines{text};
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find(words) != std::string::npos) {
+      return line;
+    }
+  }
+  return {};
+}
 
 std::size_t entries_of(const std::string& directory) {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{directory}, {}));
@@ -146,6 +159,57 @@ TEST_F(LibvirtTrouble, AHostThatTakesConnectionsAndSaysNothingCostsOneConnection
   // FUSE itself takes a thread more now and then.
   EXPECT_LT(entries_of(process + "task"), threads + kTries / 2);
   EXPECT_LT(entries_of(process + "fd"), descriptors + kTries / 2);
+}
+
+/// What is not there can't be told from what can't be seen, unless that is said.
+TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  DomainOptions bare;
+  bare.kernel = false;
+  host.create(bare);
+  host.kill_daemon();
+  const Mount mount{discover({host.tcp_uri()}), Discover::on};
+  const auto line = [&] { return line_with(read_file(mount / ".vmemfs/control"), "unlisted libvirt: "); };
+  EXPECT_THAT(line(), AllOf(HasSubstr(host.tcp_uri()), HasSubstr("refused"), HasSubstr("virsh -c URI list")));
+  Events events{mount};
+  host.start_daemon();
+  ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
+  EXPECT_EQ(line(), "");
+  host.kill_daemon();
+  EXPECT_TRUE(events.tell("can't look for VMs: libvirt: ")) << events.text();
+  EXPECT_TRUE(eventually([&] { return !line().empty(); }));
+  EXPECT_TRUE(exists(mount / "web01/mem")) << "it is taken to be there still";
+  host.start_daemon();
+  EXPECT_TRUE(eventually([&] { return line().empty(); })) << line();
+}
+
+TEST_F(LibvirtTrouble, AListOfSeveralHostsTellsWhichOfThemIsMissing) {
+  LibvirtHost host{LibvirtHost::Listen::tcp};
+  LibvirtHost missing{LibvirtHost::Listen::tcp};
+  DomainOptions bare;
+  bare.kernel = false;
+  host.create(bare);
+  missing.kill_daemon();
+  const auto list = [](const std::vector<std::string>& args) {
+    return run(joined({VMEMFS_PROGRAM, "list"}, args));
+  };
+  const auto whole = list(discover({host.tcp_uri(), host.uri()}));
+  EXPECT_EQ(whole.code, 0) << whole.text;
+  EXPECT_THAT(line_with(whole.text, "web01 "), ContainsRegex("^web01 +libvirt +[0-9]+ +[-0-9a-f]{36} +yes"));
+  const auto part = list(discover({host.tcp_uri(), missing.tcp_uri()}));
+  EXPECT_EQ(part.code, 1);
+  EXPECT_THAT(line_with(part.text, "web01 "), HasSubstr(" yes"));
+  EXPECT_THAT(line_with(part.text, "vmemfs: can't look for VMs: libvirt: "), HasSubstr(missing.tcp_uri()));
+
+  // As the configuration has it, too.
+  const TempDir dir;
+  write_file(dir / "config.toml",
+             fmt::format("[mount]\ndiscover_with = 'libvirt:uri={},host=on'\n", host.tcp_uri()));
+  EXPECT_THAT(list({"--config", dir / "config.toml"}).text, ContainsRegex(":web01 +libvirt .*yes"));
+  write_file(dir / "config.toml", "[mount]\ndiscover_with = 'libvirt:domain=web01'\n");
+  const auto wrong = list({"--config", dir / "config.toml"});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.text, HasSubstr("there is no parameter 'domain'"));
 }
 
 TEST_F(LibvirtTrouble, AGuestThatRebootsByItselfIsTold) {

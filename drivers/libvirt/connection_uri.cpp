@@ -4,9 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
-#include <filesystem>
-#include <unistd.h>
 
 namespace vmemfs::libvirt {
 namespace {
@@ -73,32 +70,6 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
 std::string name_of_uri(std::string_view uri) {
   constexpr std::size_t kMost = 200;
   return uri.empty() ? "libvirt's default connection" : printable(uri, kMost);
-}
-
-std::string uri_of_environment() {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
-  const char* const uri = std::getenv("LIBVIRT_DEFAULT_URI");
-  return uri != nullptr ? uri : "";
-}
-
-std::string socket_directory(const ConnectionUri& uri) {
-  if (!uri.socket.empty()) {
-    return std::filesystem::path{uri.socket}.parent_path();
-  }
-  if (uri.path != "/session") {
-    return "/run/libvirt";
-  }
-  const char* const runtime = std::getenv("XDG_RUNTIME_DIR"); // NOLINT(concurrency-mt-unsafe): as above
-  return runtime != nullptr && *runtime != '\0' ? std::string{runtime} + "/libvirt" : "";
-}
-
-std::string uri_of_this_host() {
-  const std::string uri = ::geteuid() == 0 ? "qemu:///system" : "qemu:///session";
-  const std::string directory = socket_directory(*parse_uri(uri));
-  const auto is_there = [&](const char* name) {
-    return !directory.empty() && ::access((directory + name).c_str(), F_OK) == 0;
-  };
-  return is_there("/virtqemud-sock") || is_there("/libvirt-sock") ? uri : "";
 }
 
 } // namespace vmemfs::libvirt

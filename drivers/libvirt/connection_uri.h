@@ -27,14 +27,4 @@ struct ConnectionUri {
 /// For messages: what to call the connection of this URI, which may be empty.
 [[nodiscard]] std::string name_of_uri(std::string_view uri);
 
-/// $LIBVIRT_DEFAULT_URI, or nothing.
-[[nodiscard]] std::string uri_of_environment();
-
-/// Where the QEMUs of this host are, as far as they are for us: the system's for root, one's own for
-/// everybody else. Nothing where no daemon listens there; none is started by asking.
-[[nodiscard]] std::string uri_of_this_host();
-
-/// The directory where the daemon's socket is without `socket` in the URI; empty: it can't be told.
-[[nodiscard]] std::string socket_directory(const ConnectionUri& uri);
-
 } // namespace vmemfs::libvirt

@@ -1,6 +1,7 @@
 #include "drivers/libvirt/domain_process.h"
 
 #include "core/text.h"
+#include "drivers/libvirt/default_uri.h"
 #include "util/unique_fd.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 #include "drivers/libvirt/libvirt_discovery.h"
 
+#include "drivers/libvirt/default_uri.h"
 #include "drivers/libvirt/domain.h"
 #include "drivers/libvirt/domain_process.h"
 
@@ -24,7 +25,7 @@ std::string quoted(std::string_view value) {
 } // namespace
 
 Result<void> LibvirtDiscovery::connect() {
-  const std::string uri = params_.has("uri") ? params_.text("uri") : uri_of_this_host();
+  const std::string uri = params_.has("uri") ? params_.text("uri") : uri_to_look_at();
   if (uri.empty()) {
     return {};
   }

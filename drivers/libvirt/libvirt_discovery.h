@@ -16,7 +16,7 @@ namespace vmemfs::libvirt {
 /// Not thread-safe.
 class LibvirtDiscovery final : public Discovery {
 public:
-  /// Without `uri`: the QEMUs of this host, as soon as a daemon listens; none is started.
+  /// Without `uri`: see uri_to_look_at(); where no daemon listens, as soon as one does.
   explicit LibvirtDiscovery(Params params) : params_{std::move(params)} {}
 
   void begin(std::chrono::steady_clock::time_point patience) override;

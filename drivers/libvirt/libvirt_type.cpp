@@ -1,8 +1,10 @@
 #include "drivers/libvirt/libvirt_type.h"
 
 #include "core/text.h"
+#include "drivers/libvirt/default_uri.h"
 #include "drivers/libvirt/domain.h"
 #include "drivers/libvirt/domain_process.h"
+#include "drivers/libvirt/libvirt_checks.h"
 #include "drivers/libvirt/libvirt_discovery.h"
 #include "drivers/libvirt/local_domain.h"
 #include "drivers/libvirt/remote_domain.h"
@@ -130,15 +132,16 @@ public:
     return std::unique_ptr<Driver>{std::move(*remote)};
   }
 
+  std::vector<HostCheck> checks() const override { return libvirt::check_default_connection(); }
   std::unique_ptr<Discovery> discovery(const Params& params) const override {
     return std::make_unique<libvirt::LibvirtDiscovery>(params);
   }
   std::span<const ParamSpec> discovery_params() const override { return discovery_specs(); }
 
   bool needs_network(const Params& params) const override {
-    const std::string& uri = params.text("uri");
-    const auto place = libvirt::parse_uri(uri.empty() ? libvirt::uri_of_environment() : uri);
-    return uri.empty() ? place && !place->local() : !place || !place->local();
+    const std::string uri = params.has("uri") ? params.text("uri") : libvirt::chosen_uri();
+    const auto place = libvirt::parse_uri(uri);
+    return !uri.empty() && (!place || !place->local()); // an alias may lead anywhere
   }
 
   Result<void> resume_orphan(std::string_view ticket) const override {

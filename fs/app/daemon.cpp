@@ -101,8 +101,11 @@ int fail_with(const Error& error) {
 Network network_for(const MountOptions& options) {
   const auto by_vm = [](const VmSpec& vm) { return vm_needs_network(vm); };
   const auto by_discovery = [](const VmSpec& discovery) { return discovery_needs_network(discovery); };
-  const bool needed = std::ranges::any_of(options.vms, by_vm) || std::ranges::any_of(options.wanted, by_vm) ||
-                      std::ranges::any_of(options.discoveries, by_discovery);
+  const auto by_default = [](const DriverType* type) { return type->needs_network({}); };
+  const bool needed =
+      std::ranges::any_of(options.vms, by_vm) || std::ranges::any_of(options.wanted, by_vm) ||
+      std::ranges::any_of(options.discoveries, by_discovery) ||
+      (options.discover && options.discoveries.empty() && std::ranges::any_of(all_drivers(), by_default));
   return needed ? Network::needed : Network::none;
 }
 

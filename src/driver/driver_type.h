@@ -55,7 +55,7 @@ public:
   [[nodiscard]] virtual std::span<const ParamSpec> discovery_params() const { return {}; }
 
   /// Whether these parameters, of a VM or of a discovery, lead over the network; a mount that needs none
-  /// has none.
+  /// has none. No parameters: a discovery that nobody asked for.
   [[nodiscard]] virtual bool needs_network(const Params& /*params*/) const { return false; }
 
   [[nodiscard]] virtual Result<std::unique_ptr<Driver>> open(const Params& params,

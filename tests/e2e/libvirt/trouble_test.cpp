@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <sys/socket.h>
 #include <thread>
+#include <unistd.h>
 
 namespace vmemfs::test {
 namespace {
@@ -21,6 +22,7 @@ using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class LibvirtTrouble : public Libvirt {};
 
@@ -159,6 +161,23 @@ TEST_F(LibvirtTrouble, AHostThatTakesConnectionsAndSaysNothingCostsOneConnection
   // FUSE itself takes a thread more now and then.
   EXPECT_LT(entries_of(process + "task"), threads + kTries / 2);
   EXPECT_LT(entries_of(process + "fd"), descriptors + kTries / 2);
+}
+
+/// As virsh does without -c.
+TEST_F(LibvirtTrouble, TheDefaultConnectionIsLibvirts) {
+  LibvirtHost host;
+  DomainOptions bare;
+  bare.kernel = false;
+  host.create(bare);
+  const std::vector<std::string> chosen{"env", "LIBVIRT_DEFAULT_URI=" + host.uri()};
+  const Mount mount{{"--discover", "libvirt"}, Discover::on, RunAs{chosen, ::geteuid()}};
+  EXPECT_TRUE(exists(mount / "web01/mem")) << mount.log();
+  const auto check = [&] {
+    return line_with(run(joined(chosen, {VMEMFS_PROGRAM, "check"})).text, "domains of libvirt");
+  };
+  EXPECT_THAT(check(), AllOf(StartsWith("yes "), HasSubstr(host.uri() + ": 1 running")));
+  host.kill_daemon();
+  EXPECT_THAT(check(), AllOf(StartsWith("no "), HasSubstr("is the daemon (libvirtd, virtqemud) running")));
 }
 
 /// What is not there can't be told from what can't be seen, unless that is said.

@@ -1,0 +1,31 @@
+#include "drivers/libvirt/libvirt_checks.h"
+
+#include "drivers/libvirt/connection.h"
+#include "drivers/libvirt/default_uri.h"
+
+#include <chrono>
+#include <fmt/format.h>
+
+namespace vmemfs::libvirt {
+namespace {
+
+constexpr std::chrono::seconds kPatience{5};
+
+} // namespace
+
+std::vector<HostCheck> check_default_connection() {
+  const std::string uri = uri_to_look_at();
+  if (uri.empty()) {
+    return {{"domains of libvirt", true, Weight::helpful,
+             "no daemon runs on this host; its domains are shown once one does"}};
+  }
+  const auto connection = Connection::to(uri);
+  const auto link = connection.and_then([](const auto& opened) { return opened->wait_for_link(kPatience); });
+  if (!link) {
+    return {{"domains of libvirt", false, Weight::helpful, link.error().message()}};
+  }
+  return {{"domains of libvirt", true, Weight::helpful,
+           fmt::format("{}: {} running", name_of_uri(uri), (*connection)->domains().size())}};
+}
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,72 @@
+#include "drivers/libvirt/default_uri.h"
+#include "support/files.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <gtest/gtest.h>
+
+namespace vmemfs::libvirt {
+namespace {
+
+using test::TempDir;
+using test::write_file;
+
+TEST(DefaultUri, AsLibvirtReadsItsConfiguration) {
+  EXPECT_EQ(uri_default_in("uri_default = \"qemu:///system\"\n"), "qemu:///system");
+  EXPECT_EQ(uri_default_in("#uri_default = \"xen:///system\"\n\n  uri_default='qemu+ssh://a/system' # mine"),
+            "qemu+ssh://a/system");
+  EXPECT_EQ(uri_default_in("uri_aliases = [\n  \"hail=qemu+ssh://hail/system\",\n]\nuri_default=\"hail\""),
+            "hail");
+  for (const char* const none :
+       {"", "uri_default", "uri_default =", "uri_default = \"", "uri_default = qemu:///system",
+        "uri_defaults = \"qemu:///system\"", "# uri_default = \"qemu:///system\""}) {
+    EXPECT_EQ(uri_default_in(none), "") << none;
+  }
+}
+
+class DefaultUriOfEnvironment : public testing::Test {
+protected:
+  // Each test is a process of its own.
+  static void set(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
+};
+
+TEST_F(DefaultUriOfEnvironment, IsTakenWhereItNeedsNoDaemonOrOneListens) {
+  const TempDir dir;
+  set("LIBVIRT_DEFAULT_URI", "qemu+ssh://alpha/system");
+  EXPECT_EQ(chosen_uri(), "qemu+ssh://alpha/system");
+  EXPECT_EQ(uri_to_look_at(), "qemu+ssh://alpha/system");
+  set("LIBVIRT_DEFAULT_URI", "an alias");
+  EXPECT_EQ(uri_to_look_at(), "an alias");
+  set("LIBVIRT_DEFAULT_URI", "test:///default");
+  EXPECT_EQ(uri_to_look_at(), "test:///default");
+  const std::string local = "qemu:///system?socket=" + (dir / "sock");
+  set("LIBVIRT_DEFAULT_URI", local);
+  EXPECT_EQ(uri_to_look_at(), "");
+  write_file(dir / "sock", "");
+  EXPECT_EQ(uri_to_look_at(), local);
+}
+
+TEST_F(DefaultUriOfEnvironment, SaysWhereAUsersOwnDaemonIs) {
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "libvirt");
+  const auto session = parse_uri("qemu:///session");
+  ASSERT_TRUE(session);
+  set("XDG_RUNTIME_DIR", dir.path());
+  EXPECT_EQ(socket_directory(*session), dir / "libvirt");
+  set("LIBVIRT_DEFAULT_URI", "qemu:///session");
+  EXPECT_EQ(uri_to_look_at(), "");
+  write_file(dir / "libvirt/virtqemud-sock", "");
+  EXPECT_EQ(uri_to_look_at(), "qemu:///session");
+  // As without a login of systemd's.
+  ::unsetenv("XDG_RUNTIME_DIR");
+  set("XDG_CACHE_HOME", "/somewhere");
+  EXPECT_EQ(socket_directory(*session), "/somewhere/libvirt");
+  ::unsetenv("XDG_CACHE_HOME");
+  set("HOME", "/home/me");
+  EXPECT_EQ(socket_directory(*session), "/home/me/.cache/libvirt");
+  ::unsetenv("HOME");
+  EXPECT_EQ(socket_directory(*session), "");
+}
+
+} // namespace
+} // namespace vmemfs::libvirt

@@ -1,13 +1,17 @@
 #include "drivers/libvirt/connection_keeper.h"
 
 #include "core/text.h"
+#include "drivers/libvirt/default_uri.h"
 #include "util/log.h"
 #include "util/signals.h"
+#include "util/unique_fd.h"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <exception>
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -33,12 +37,26 @@ std::string uuid_of(virDomainPtr domain) {
   return virDomainGetUUIDString(domain, text.data()) == 0 ? std::string{text.data()} : std::string{};
 }
 
-std::string_view remedy(ErrorKind kind) {
-  return kind == ErrorKind::permission
-             ? "; run vmemfs as root, or as a user of the group libvirt, or with credentials in libvirt's "
-               "auth.conf"
-             : "; is the daemon (libvirtd, virtqemud) running there, and the URI right? `virsh -c URI list` "
-               "should do the same";
+/// The daemon gives it up, see needs_network().
+bool has_network() {
+  const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  return socket || errno != EAFNOSUPPORT;
+}
+
+std::string remedy(ErrorKind kind, const std::string& uri) {
+  if (const auto place = parse_uri(uri); !(place && place->local()) && !has_network()) {
+    return "; this mount was started without need for the network and gave it up: start it with this URI in "
+           "a "
+           "--vm or --discover";
+  }
+  if (kind == ErrorKind::permission) {
+    return "; run vmemfs as root, or as a user of the group libvirt, or with credentials in libvirt's "
+           "auth.conf";
+  }
+  return fmt::format(
+      "; is the daemon (libvirtd, virtqemud) running there, and the URI right? See whether `virsh{} "
+      "list` works",
+      uri.empty() ? "" : fmt::format(" -c '{}'", name_of_uri(uri)));
 }
 
 } // namespace
@@ -91,10 +109,11 @@ void Connection::Keeper::run() {
 }
 
 Result<Link> Connection::Keeper::open() const {
-  virConnect* const connection = virConnectOpen(uri_.empty() ? nullptr : uri_.c_str());
+  const std::string uri = without_questions(uri_.empty() ? chosen_uri() : uri_);
+  virConnect* const connection = virConnectOpen(uri.empty() ? nullptr : uri.c_str());
   if (connection == nullptr) {
     auto failed = fail_vir(fmt::format("no connection to {}", name_of_uri(uri_)));
-    failed.value().text += remedy(failed.value().kind);
+    failed.value().text += remedy(failed.value().kind, uri_);
     return failed;
   }
   virConnectSetKeepAlive(connection, kAliveEvery, kAliveOwed); // fails where it makes no sense: test:///
@@ -132,7 +151,7 @@ bool Connection::Keeper::serve(const Link& link) {
     ++tries_;
     changed_.notify_all();
   }
-  log::info("libvirt: connected to {}", name_of_uri(uri_));
+  log::debug("libvirt: connected to {}", name_of_uri(uri_));
   subscribers_->tell_all(DomainNews::state_unclear);
   for (bool good = true; good;) {
     Lock lock{mutex_};

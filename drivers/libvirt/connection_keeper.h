@@ -3,11 +3,13 @@
 #pragma once
 
 #include "drivers/libvirt/connection.h"
+#include "drivers/libvirt/connection_uri.h"
 #include "drivers/libvirt/subscribers.h"
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <fmt/format.h>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -63,7 +65,8 @@ private:
   std::string host_{};          ///< as it calls itself
   std::string canonical_uri_{}; ///< as libvirt has it
   Error why_not_{ErrorKind::busy, std::string{kOrigin},
-                 "no connection yet: the host has not answered so far"};
+
+                 fmt::format("no connection to {} yet: the host has not answered so far", name_of_uri(uri_))};
   unsigned tries_ = 0; ///< to open it that are through
   std::vector<DomainRun> domains_;
   bool closed_ = false; ///< link_ is broken

@@ -67,6 +67,14 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
   return uri;
 }
 
+std::string without_questions(std::string uri) {
+  const auto place = parse_uri(uri);
+  if (!place || place->transport != "ssh" || uri.find("no_tty=") != std::string::npos) {
+    return uri;
+  }
+  return uri + (uri.find('?') == std::string::npos ? '?' : '&') + "no_tty=1";
+}
+
 std::string name_of_uri(std::string_view uri) {
   constexpr std::size_t kMost = 200;
   return uri.empty() ? "libvirt's default connection" : printable(uri, kMost);

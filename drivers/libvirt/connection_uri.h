@@ -24,6 +24,9 @@ struct ConnectionUri {
 /// Nothing where it has not that form: an alias of libvirt.conf, or nonsense.
 [[nodiscard]] std::optional<ConnectionUri> parse_uri(std::string_view text);
 
+/// The same connection, but ssh gives up where it would have to ask something on a terminal (`no_tty`).
+[[nodiscard]] std::string without_questions(std::string uri);
+
 /// For messages: what to call the connection of this URI, which may be empty.
 [[nodiscard]] std::string name_of_uri(std::string_view uri);
 

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <unistd.h>
+#include <utility>
 
 namespace vmemfs::libvirt {
 namespace {
@@ -79,14 +80,15 @@ std::string chosen_uri() {
   return uri_default_in(std::string{std::istreambuf_iterator<char>{conf}, {}});
 }
 
-std::string uri_to_look_at() {
+DefaultConnection default_connection() {
   std::string uri = chosen_uri();
   if (uri.empty()) {
     uri = uri_of_this_host();
   }
   const auto place = parse_uri(uri);
   const bool has_daemon = place && place->local() && (place->driver == "qemu" || place->driver == "xen");
-  return has_daemon && !listens(*place) ? "" : uri;
+  const bool is_there = !has_daemon || listens(*place);
+  return {std::move(uri), is_there};
 }
 
 std::string socket_directory(const ConnectionUri& uri) {

@@ -12,10 +12,14 @@ namespace vmemfs::libvirt {
 /// What somebody chose: $LIBVIRT_DEFAULT_URI, else `uri_default` of libvirt.conf; empty: nobody chose.
 [[nodiscard]] std::string chosen_uri();
 
+struct DefaultConnection {
+  std::string uri;
+  bool listens; ///< false: it is this host's, and no daemon is there; none is started by asking
+};
+
 /// The connection in which VMs are looked for if the user says no other: the chosen one, else that of this
-/// host: its Xen's or its QEMUs', the system's for root and one's own for everybody else. Empty where that is
-/// this host's and no daemon listens there; none is started by asking.
-[[nodiscard]] std::string uri_to_look_at();
+/// host: its Xen's or its QEMUs', the system's for root and one's own for everybody else.
+[[nodiscard]] DefaultConnection default_connection();
 
 /// The value of `uri_default` in the text of a libvirt.conf; empty: it has none.
 [[nodiscard]] std::string uri_default_in(std::string_view conf);

@@ -174,10 +174,6 @@ std::string name_with_host(const Connection& connection, const DomainRun& run) {
   return fmt::format("{}:{}", connection.host(), run.name);
 }
 
-std::string run_key(const Connection& connection, const DomainRun& run) {
-  return fmt::format("libvirt {} {}.{}", connection.uri(), run.uuid, run.id);
-}
-
 std::string Domain::resume_ticket() const { return to_text(ResumeTicket{connection_->uri(), run_}); }
 
 } // namespace vmemfs::libvirt

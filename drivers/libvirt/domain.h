@@ -62,7 +62,4 @@ private:
 /// How a VM is called where its host is to be in the name.
 [[nodiscard]] std::string name_with_host(const Connection& connection, const DomainRun& run);
 
-/// FoundVm::key and VmIdentity::key of a run of a domain whose process is out of reach.
-[[nodiscard]] std::string run_key(const Connection& connection, const DomainRun& run);
-
 } // namespace vmemfs::libvirt

@@ -1,6 +1,7 @@
 #include "drivers/libvirt/domain_process.h"
 
 #include "core/text.h"
+#include "driver/discovery.h"
 #include "drivers/libvirt/default_uri.h"
 #include "util/unique_fd.h"
 
@@ -116,6 +117,19 @@ Result<Process> find_domain_process(const ConnectionUri& uri, const DomainRun& r
   const auto by_state = daemon ? pid_by_state(*daemon, run) : std::nullopt;
   const auto pid = by_state ? Result<pid_t>{*by_state} : pid_by_uuid(run);
   return pid.and_then([](pid_t number) { return Process::open(number); });
+}
+
+std::string domain_key(const Connection& connection, const DomainRun& run) {
+  const auto place = connection.place();
+  if (place && place->local() && place->driver == "xen") {
+    return xen_domain_key(static_cast<std::uint32_t>(run.id), run.uuid);
+  }
+  if (place && place->local() && place->driver == "qemu") {
+    if (const auto process = find_domain_process(*place, run)) {
+      return process_key(*process);
+    }
+  }
+  return fmt::format("libvirt {} {}.{}", connection.uri(), run.uuid, run.id);
 }
 
 } // namespace vmemfs::libvirt

@@ -2,6 +2,8 @@
 
 #include "core/text.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -55,8 +57,10 @@ tl::unexpected<Error> fail_vir(std::string_view what) {
   if (error == nullptr) {
     return fail(ErrorKind::source_failed, kOrigin, fmt::format("{}: failed without a word", what));
   }
-  const std::string_view words = error->message != nullptr ? error->message : "";
-  return fail(kind_of(*error), kOrigin, fmt::format("{}: {}", what, printable(words, kMostWords)));
+  std::string words = error->message != nullptr ? error->message : "";
+  std::ranges::replace_if(
+      words, [](unsigned char c) { return std::iscntrl(c) != 0; }, ' '); // ssh's lines
+  return fail(kind_of(*error), kOrigin, fmt::format("{}: {}", what, printable(trim(words), kMostWords)));
 }
 
 bool last_failure_is(int code) { return virGetLastErrorCode() == code; }

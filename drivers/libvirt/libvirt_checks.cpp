@@ -14,10 +14,10 @@ constexpr std::chrono::seconds kPatience{5};
 } // namespace
 
 std::vector<HostCheck> check_default_connection() {
-  const std::string uri = uri_to_look_at();
-  if (uri.empty()) {
+  const auto [uri, listens] = default_connection();
+  if (!listens) {
     return {{"domains of libvirt", true, Weight::helpful,
-             "no daemon runs on this host; its domains are shown once one does"}};
+             fmt::format("no daemon listens for {}, where they are looked for without --discover", uri)}};
   }
   const auto connection = Connection::to(uri);
   const auto link = connection.and_then([](const auto& opened) { return opened->wait_for_link(kPatience); });

@@ -25,9 +25,13 @@ std::string quoted(std::string_view value) {
 } // namespace
 
 Result<void> LibvirtDiscovery::connect() {
-  const std::string uri = params_.has("uri") ? params_.text("uri") : uri_to_look_at();
+  std::string uri = params_.text("uri");
   if (uri.empty()) {
-    return {};
+    DefaultConnection chosen = default_connection();
+    if (!chosen.listens) {
+      return {};
+    }
+    uri = std::move(chosen.uri);
   }
   return Connection::to(uri).map([this](auto connection) { connection_ = std::move(connection); });
 }
@@ -61,7 +65,7 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
     }
     const RunId id{run.uuid, run.id};
     const auto known = keys_.find(id);
-    std::string key = known != keys_.end() ? known->second : key_of(run);
+    std::string key = known != keys_.end() ? known->second : domain_key(*connection_, run);
     keys.emplace(id, key);
     found.push_back({.key = std::move(key),
                      .name = params_.flag("host") ? name_with_host(*connection_, run) : run.name,
@@ -71,20 +75,6 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
   }
   keys_ = std::move(keys);
   return found;
-}
-
-/// As the other drivers have it that know domains of this host.
-std::string LibvirtDiscovery::key_of(const DomainRun& run) const {
-  const auto place = connection_->place();
-  if (place && place->local() && place->driver == "xen") {
-    return xen_domain_key(static_cast<std::uint32_t>(run.id), run.uuid);
-  }
-  if (place && place->local() && place->driver == "qemu") {
-    if (const auto process = find_domain_process(*place, run)) {
-      return process_key(*process);
-    }
-  }
-  return run_key(*connection_, run);
 }
 
 std::string LibvirtDiscovery::params_of(const DomainRun& run) const {

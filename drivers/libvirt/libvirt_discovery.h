@@ -16,7 +16,7 @@ namespace vmemfs::libvirt {
 /// Not thread-safe.
 class LibvirtDiscovery final : public Discovery {
 public:
-  /// Without `uri`: see uri_to_look_at(); where no daemon listens, as soon as one does.
+  /// Without `uri`: see default_connection(); where no daemon listens, as soon as one does.
   explicit LibvirtDiscovery(Params params) : params_{std::move(params)} {}
 
   void begin(std::chrono::steady_clock::time_point patience) override;
@@ -27,7 +27,6 @@ private:
   using RunId = std::pair<std::string, int>; ///< uuid and id
 
   [[nodiscard]] Result<void> connect();
-  [[nodiscard]] std::string key_of(const DomainRun& run) const;
   [[nodiscard]] std::string params_of(const DomainRun& run) const;
 
   const Params params_;

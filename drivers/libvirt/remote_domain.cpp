@@ -1,6 +1,7 @@
 #include "drivers/libvirt/remote_domain.h"
 
 #include "core/text.h"
+#include "drivers/libvirt/domain_process.h"
 #include "util/log.h"
 #include "util/worker.h"
 
@@ -24,7 +25,8 @@ bool is_worth_another_try(ErrorKind kind) {
 RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, const DriverContext& context)
     : domain_{std::move(domain)}, options_{std::move(options)},
       map_{std::make_shared<RemoteMap>(domain_, options_.passthrough, options_.may_allocate)},
-      worker_{context.worker}, identity_{domain_->identity(run_key(domain_->connection(), domain_->run()))},
+      worker_{context.worker},
+      identity_{domain_->identity(domain_key(domain_->connection(), domain_->run()))},
       lease_{std::make_shared<Lease>(this)},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainNews news) {
         // A device may also have come while there was no connection.

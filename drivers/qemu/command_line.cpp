@@ -136,6 +136,7 @@ public:
       const auto& socket = chardev != chardevs_.end() ? chardev->second : monitor.socket;
       if (socket) {
         result_.qmp.push_back(*socket);
+        result_.qmp.back().libvirts = monitor.chardev == "charmonitor";
       }
     }
     return std::move(result_);

@@ -140,6 +140,12 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
   }
   qemu.no_monitor = "QEMU was started without a QMP socket; -qmp unix:PATH,server=on,wait=off gives it one";
   for (const MonitorSocket& socket : qemu.command_line.qmp) {
+    if (socket.libvirts) {
+      qemu.no_monitor =
+          "its monitor is libvirt's own: the driver libvirt has pause and resume, while the daemon "
+          "runs, and registers with passthrough=on; or give the domain one more QMP socket";
+      continue;
+    }
     auto path = find_monitor_path(socket, qemu.process->pid());
     if (path) {
       qemu.monitor_paths.push_back(std::move(*path));

@@ -16,6 +16,9 @@ namespace vmemfs::qemu {
 struct MonitorSocket {
   std::string path;      ///< as QEMU was given it: perhaps relative to its working directory
   std::optional<int> fd; ///< number in QEMU of a socket that its parent (libvirt) opened
+  /// The one that libvirt keeps for itself, by the name that it gives it (qemu_monitor.c: "charmonitor"). A
+  /// libvirtd that starts and finds it in use gives the domain up, so it is left alone also while it is free.
+  bool libvirts = false;
 };
 
 /// An absolute path to the socket as seen from here; it leads through /proc/PID where QEMU lives in

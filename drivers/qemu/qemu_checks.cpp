@@ -42,7 +42,7 @@ HostCheck check_monitor(const FoundVm& vm, const FoundQemu& qemu) {
       return check;
     }
   }
-  check.detail += "; without it there are no registers, pause and resume";
+  check.detail += "; without it this driver has no registers, pause and resume";
   return check;
 }
 

@@ -27,13 +27,6 @@ bool runs_qemu(pid_t pid) {
   return name && is_qemu(*name);
 }
 
-/// By the name that libvirt gives the monitor it keeps for itself.
-bool is_of_libvirt(const std::vector<std::string>& arguments) {
-  return std::ranges::any_of(arguments, [](std::string_view argument) {
-    return argument.starts_with("chardev=charmonitor,") || argument.starts_with("socket,id=charmonitor,");
-  });
-}
-
 /// libvirt asks a QEMU without a machine what it can do; that is no VM.
 bool is_vm(const QemuCommandLine& line) { return line.machine != "none"; }
 
@@ -96,7 +89,7 @@ void QemuDiscovery::take_if_qemu(pid_t pid) {
              .uuid = std::move(line.uuid),
              .number = fmt::format("{}", pid),
              .params = fmt::format("pid={}", pid),
-             .manager = is_of_libvirt(*arguments) ? "libvirt" : ""};
+             .manager = std::ranges::any_of(line.qmp, &MonitorSocket::libvirts) ? "libvirt" : ""};
   qemus_.emplace(pid, Known{std::move(*process), std::move(vm)});
 }
 

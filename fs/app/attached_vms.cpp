@@ -92,8 +92,8 @@ void AttachedVms::end() {
 
 void AttachedVms::tell_refusal(const Refusal& refusal) {
   events_.append(EventKind::error, refusal.name, refusal.reason);
-  log::warning("can't attach {} {} ({}): {}", refusal.driver, refusal.number, printable(refusal.name),
-               refusal.reason);
+  const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
+  log::warning("can't attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name), refusal.reason);
 }
 
 void AttachedVms::tell_look_error(const LookError& error) {

@@ -7,12 +7,14 @@
 #include <chrono>
 #include <fmt/format.h>
 #include <iostream>
+#include <thread>
 
 namespace vmemfs {
 namespace {
 
 /// A list is all that is wanted, so it had better be a whole one.
 constexpr std::chrono::seconds kForFarHosts{20};
+constexpr std::chrono::milliseconds kBetweenLooks{20};
 
 } // namespace
 
@@ -21,8 +23,12 @@ int list_vms(const ListVms& how) {
   MountOptions found_ones;
   found_ones.discoveries = how.discoveries;
   AttachedVms vms{found_ones};
+  const auto patience = std::chrono::steady_clock::now() + kForFarHosts;
   if (!vms.begin(kForFarHosts)) {
     return 1;
+  }
+  while (vms.lookout().undecided() > 0 && std::chrono::steady_clock::now() < patience) {
+    std::this_thread::sleep_for(kBetweenLooks);
   }
   const auto listed = listed_vms(vms.lookout().sightings(), vms.registry());
   std::cout << (how.json ? vm_list_json(listed) : vm_list_text(listed));

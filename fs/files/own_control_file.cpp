@@ -16,10 +16,11 @@ constexpr std::size_t kLongestReason = 2000;
 std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : text; }
 
 std::string refusal_line(const Refusal& refusal) {
-  return fmt::format(
-      "refused {} {} {}: {}\n", or_dash(refusal.driver), or_dash(refusal.number),
-      printable(or_dash(refusal.name)),
-      printable(refusal.reason.empty() ? "is just being attached" : refusal.reason, kLongestReason));
+  const std::string who = fmt::format("{} {} {}", or_dash(refusal.driver), or_dash(refusal.number),
+                                      printable(or_dash(refusal.name)));
+  return refusal.reason.empty()
+             ? fmt::format("attaching {}\n", who)
+             : fmt::format("refused {}: {}\n", who, printable(refusal.reason, kLongestReason));
 }
 
 } // namespace

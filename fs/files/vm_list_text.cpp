@@ -30,6 +30,7 @@ std::vector<ListedVm> listed_vms(const std::vector<Sighting>& sightings, const V
                 .uuid = sighting.vm.uuid,
                 .driver = sighting.driver,
                 .number = sighting.vm.number,
+                .params = sighting.vm.params,
                 .reason = sighting.reason};
     if (here != nullptr) {
       vm.driver = here->driver().identity().driver;
@@ -78,6 +79,7 @@ std::string vm_list_json(const std::vector<ListedVm>& vms) {
                     {"uuid", or_null(vm.uuid)},
                     {"driver", vm.driver},
                     {"number", vm.number},
+                    {"params", vm.params},
                     {"attachable", vm.reason.empty()},
                     {"reason", or_null(vm.reason)}});
   }

@@ -15,6 +15,7 @@ struct ListedVm {
   std::string uuid;
   std::string driver;
   std::string number; ///< pid, domain id
+  std::string params; ///< as after `DRIVER:`; those it was found with
   std::string reason; ///< why it can't be attached, with the remedy; empty: it can
 };
 

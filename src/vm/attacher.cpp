@@ -30,10 +30,10 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
   return vms_.add(std::move(name), std::move(*driver), all_options);
 }
 
-Result<std::shared_ptr<Vm>> Attacher::attach_found(std::string_view driver, const FoundVm& found,
-                                                   NameClaim claim) {
-  if (auto here = vms_.find_key(found.key)) {
-    return here;
+Result<Attacher::FoundOne> Attacher::attach_found(std::string_view driver, const FoundVm& found,
+                                                  NameClaim claim, Vm* instead_of) {
+  if (auto here = vms_.find_key(found.key); here != nullptr && here.get() != instead_of) {
+    return FoundOne{std::move(here), false};
   }
   auto opened = open_({.name = {}, .driver = std::string{driver}, .params = found.params});
   if (!opened) {
@@ -41,7 +41,13 @@ Result<std::shared_ptr<Vm>> Attacher::attach_found(std::string_view driver, cons
   }
   const VmIdentity& identity = (*opened)->identity(); // knows more than the discovery
   const std::string base = vm_base_name(identity.name, identity.uuid, found.number);
-  return vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
+  if (instead_of != nullptr) {
+    instead_of->detach();
+  }
+  const Driver* const driver_of_it = opened->get();
+  auto vm = vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
+  const bool new_here = &vm->driver() == driver_of_it;
+  return FoundOne{std::move(vm), new_here};
 }
 
 Result<void> Attacher::detach(std::string_view name) {

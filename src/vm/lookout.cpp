@@ -4,6 +4,7 @@
 #include "vm/vm_name.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <iterator>
 #include <ranges>
 #include <set>
@@ -186,9 +187,23 @@ NameClaim Lookout::claim_of(const Found& found) const {
   return older ? NameClaim::with_number : NameClaim::bare;
 }
 
+/// With mutex_ held.
+Lookout::ByWorse Lookout::by_worse(const Key& key) const {
+  for (std::size_t worse = key.first + 1; worse < sources_.size(); ++worse) {
+    const auto other = found_.find({worse, key.second});
+    if (other != found_.end() && other->second.attached) {
+      auto vm = other->second.attached->lock();
+      const bool gone = vm == nullptr || vm->gone();
+      return {gone ? nullptr : std::move(vm), gone};
+    }
+  }
+  return {};
+}
+
 void Lookout::try_found(const Key& key) {
   FoundVm vm;
   NameClaim claim{};
+  ByWorse worse;
   {
     const std::scoped_lock lock{mutex_};
     const auto found = found_.find(key);
@@ -197,8 +212,21 @@ void Lookout::try_found(const Key& key) {
     }
     vm = found->second.vm;
     claim = claim_of(found->second);
+    worse = by_worse(key);
+    if (worse.detached) {
+      found->second.trying = false;
+      found->second.settled = true;
+      return;
+    }
+    if (worse.vm != nullptr && worse.vm->in_use()) {
+      found->second.trying = false;
+      found->second.refusal.reason = fmt::format(
+          "the driver {} has it, until no file of its memory is open and it is not paused by vmemfs",
+          worse.vm->driver().identity().driver);
+      return;
+    }
   }
-  const auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim);
+  auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim, worse.vm.get());
   std::optional<Refusal> news;
   {
     const std::scoped_lock lock{mutex_};
@@ -208,6 +236,9 @@ void Lookout::try_found(const Key& key) {
     }
     found->second.trying = false;
     found->second.settled = attached.has_value();
+    if (attached && attached->new_here) {
+      found->second.attached = attached->vm;
+    }
     if (!attached) {
       news = note_failure(found->second, attached.error(), found->second.since, pace_.longest_wait);
     }
@@ -270,11 +301,18 @@ std::vector<Refusal> Lookout::refused() const {
     }
   }
   for (const auto& [key, found] : found_) {
-    if (!found.settled) {
+    if (!found.settled && (found.trying || !found.refusal.reason.empty())) {
       refusals.push_back(found.refusal);
     }
   }
   return refusals;
+}
+
+std::size_t Lookout::undecided() const {
+  const std::scoped_lock lock{mutex_};
+  return static_cast<std::size_t>(std::ranges::count_if(found_, [](const auto& entry) {
+    return !entry.second.settled && entry.second.refusal.reason.empty();
+  }));
 }
 
 std::vector<LookError> Lookout::look_errors() const {

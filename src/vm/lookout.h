@@ -86,7 +86,10 @@ public:
   void begin(Clock::duration limit);
   void stop();
 
+  /// Those that were tried, or are being tried; not what is left to another driver.
   [[nodiscard]] std::vector<Refusal> refused() const;
+  /// How many of those that were found are neither attached nor refused nor another driver's yet.
+  [[nodiscard]] std::size_t undecided() const;
   /// All that is found just now, in the order in which it was found.
   [[nodiscard]] std::vector<Sighting> sightings() const;
   /// Those of the last look, in the order of preference of their sources.
@@ -105,6 +108,7 @@ private:
     Patience patience{};
     bool trying = false;
     bool settled = false; ///< attached, perhaps detached since: nothing is left to be done
+    std::optional<std::weak_ptr<Vm>> attached{}; ///< if it was attached for this entry
     Refusal refusal{};
     std::string told{};
   };
@@ -131,6 +135,12 @@ private:
   enum class Others : unsigned char { none, may_take_it, have_it };
   [[nodiscard]] Others others_with(const Key& key, const Found& found, Clock::time_point now) const;
   [[nodiscard]] NameClaim claim_of(const Found& found) const;
+  /// What became of the same VM by a driver that comes later, and found it first.
+  struct ByWorse {
+    std::shared_ptr<Vm> vm; ///< null: it has not attached it
+    bool detached = false;  ///< by hand, as the VM itself is still there
+  };
+  [[nodiscard]] ByWorse by_worse(const Key& key) const;
   void try_wanted(std::size_t index);
   template <typename Entry> [[nodiscard]] std::optional<Refusal>
   note_failure(Entry& entry, const Error& error, Clock::time_point since, Clock::duration longest_wait);

@@ -72,6 +72,7 @@ public:
   /// standstill has to be noticed soon, until end_view(). Views count.
   void begin_view();
   void end_view() { --viewers_; }
+  [[nodiscard]] bool has_viewers() const { return viewers_ > 0; }
 
   /// Held, it keeps the VM's state from being changed by us.
   [[nodiscard]] std::unique_lock<std::mutex> turn() { return std::unique_lock{turn_}; }

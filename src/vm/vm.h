@@ -88,6 +88,11 @@ public:
     next_read_.drop();
   }
 
+  /// Somebody has a file of its memory open, or we paused it: not the moment to let go of it unasked.
+  [[nodiscard]] bool in_use() const {
+    return pauses_.has_viewers() || pauses_.info().by == PausedBy::us || pauses_.info().holds > 0;
+  }
+
   /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
   /// How many bytes were written, from the start: fewer than all where the driver failed on the way.
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes);

@@ -44,8 +44,9 @@ bool VmRegistry::is_taken(std::string_view name) const {
 }
 
 std::shared_ptr<Vm> VmRegistry::with_key(std::string_view key) const {
-  const auto found = std::ranges::find_if(
-      vms_, [&](const auto& entry) { return !key.empty() && entry.second->driver().identity().key == key; });
+  const auto found = std::ranges::find_if(vms_, [&](const auto& entry) {
+    return !key.empty() && entry.second->driver().identity().key == key && !entry.second->gone();
+  });
   return found == vms_.end() ? nullptr : found->second;
 }
 

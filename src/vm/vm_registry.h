@@ -63,7 +63,7 @@ public:
 
   [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const;
   [[nodiscard]] std::shared_ptr<Vm> find(std::string_view name) const;
-  /// By VmIdentity::key; null also where `key` is empty.
+  /// One that lives, by VmIdentity::key; null also where `key` is empty.
   [[nodiscard]] std::shared_ptr<Vm> find_key(std::string_view key) const;
   [[nodiscard]] std::vector<std::shared_ptr<Vm>> all() const; ///< in the order of their ids
 

@@ -311,7 +311,51 @@ TEST_F(LookoutTest, WhatThePreferredDriverCantOpenAnotherMay) {
   EXPECT_EQ(host_.opened, 1);
   better_.allow("1");
   EXPECT_TRUE(eventually([&] { return lookout_->refused().empty(); }));
-  EXPECT_THAT(names(), ElementsAre("a"));
+  EXPECT_TRUE(come_to_be({"a"}));
+}
+
+TEST_F(LookoutTest, AVmIsHandedOverToThePreferredDriverOnceNobodyUsesIt) {
+  host_.start("1", "a");
+  begin();
+  const auto by_other = vms_.find("a");
+  ASSERT_NE(by_other, nullptr);
+  by_other->begin_view();
+  better_.start("1", "a");
+  EXPECT_TRUE(eventually([&] { return !lookout_->refused().empty(); }));
+  std::this_thread::sleep_for(milliseconds{50});
+  EXPECT_EQ(better_.opened, 0);
+  EXPECT_FALSE(by_other->gone());
+  EXPECT_THAT(lookout_->refused().front().reason, testing::HasSubstr("until no file of its memory is open"));
+  by_other->end_view();
+  ASSERT_TRUE(by_other->pause().has_value());
+  std::this_thread::sleep_for(milliseconds{50});
+  EXPECT_FALSE(by_other->gone()) << "paused by us";
+  ASSERT_TRUE(by_other->resume().has_value());
+  EXPECT_TRUE(eventually([&] { return by_other->gone() && vms_.find("a") != nullptr; }));
+  EXPECT_NE(vms_.find("a"), by_other);
+  EXPECT_EQ(better_.opened, 1);
+  EXPECT_TRUE(eventually([&] { return lookout_->refused().empty(); }));
+}
+
+TEST_F(LookoutTest, WhatWasDetachedByHandNoOtherDriverBrings) {
+  host_.start("1", "a");
+  begin();
+  ASSERT_TRUE(attacher_.detach("a").has_value());
+  better_.start("1", "a");
+  std::this_thread::sleep_for(milliseconds{100});
+  EXPECT_THAT(names(), IsEmpty());
+  EXPECT_EQ(better_.opened, 0);
+}
+
+TEST_F(LookoutTest, WhatTheUserNamedIsNotHandedOver) {
+  host_.start("1", "a");
+  const auto named = attacher_.attach({"mine", "fake", "1"});
+  ASSERT_TRUE(named.has_value());
+  better_.start("1", "a");
+  begin();
+  std::this_thread::sleep_for(milliseconds{100});
+  EXPECT_THAT(names(), ElementsAre("mine"));
+  EXPECT_FALSE((*named)->gone());
 }
 
 } // namespace

@@ -33,6 +33,15 @@ TEST(ConnectionUri, ItsParts) {
   EXPECT_EQ(uri->socket, "/run/a b");
 }
 
+TEST(ConnectionUri, NobodyIsAskedOnATerminal) {
+  EXPECT_EQ(without_questions("qemu+ssh://a/system"), "qemu+ssh://a/system?no_tty=1");
+  EXPECT_EQ(without_questions("qemu+ssh://a/system?keyfile=/k"), "qemu+ssh://a/system?keyfile=/k&no_tty=1");
+  for (const char* const as_it_is :
+       {"qemu:///system", "qemu+tcp://a/system", "qemu+ssh://a/system?no_tty=0", "hail", ""}) {
+    EXPECT_EQ(without_questions(as_it_is), as_it_is);
+  }
+}
+
 TEST(ConnectionUri, AliasesAndNonsenseAreNone) {
   for (const char* const text : {"", "hail", "web 01://x", "://x", "\n:///", "+"}) {
     EXPECT_FALSE(parse_uri(text)) << text;

@@ -26,6 +26,10 @@ TEST(DefaultUri, AsLibvirtReadsItsConfiguration) {
 
 class DefaultUriOfEnvironment : public testing::Test {
 protected:
+  static std::string listening() {
+    const auto [uri, listens] = default_connection();
+    return listens ? uri : "";
+  }
   // Each test is a process of its own.
   static void set(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
 };
@@ -34,16 +38,16 @@ TEST_F(DefaultUriOfEnvironment, IsTakenWhereItNeedsNoDaemonOrOneListens) {
   const TempDir dir;
   set("LIBVIRT_DEFAULT_URI", "qemu+ssh://alpha/system");
   EXPECT_EQ(chosen_uri(), "qemu+ssh://alpha/system");
-  EXPECT_EQ(uri_to_look_at(), "qemu+ssh://alpha/system");
+  EXPECT_EQ(listening(), "qemu+ssh://alpha/system");
   set("LIBVIRT_DEFAULT_URI", "an alias");
-  EXPECT_EQ(uri_to_look_at(), "an alias");
+  EXPECT_EQ(listening(), "an alias");
   set("LIBVIRT_DEFAULT_URI", "test:///default");
-  EXPECT_EQ(uri_to_look_at(), "test:///default");
+  EXPECT_EQ(listening(), "test:///default");
   const std::string local = "qemu:///system?socket=" + (dir / "sock");
   set("LIBVIRT_DEFAULT_URI", local);
-  EXPECT_EQ(uri_to_look_at(), "");
+  EXPECT_FALSE(default_connection().listens);
   write_file(dir / "sock", "");
-  EXPECT_EQ(uri_to_look_at(), local);
+  EXPECT_EQ(listening(), local);
 }
 
 TEST_F(DefaultUriOfEnvironment, SaysWhereAUsersOwnDaemonIs) {
@@ -54,9 +58,9 @@ TEST_F(DefaultUriOfEnvironment, SaysWhereAUsersOwnDaemonIs) {
   set("XDG_RUNTIME_DIR", dir.path());
   EXPECT_EQ(socket_directory(*session), dir / "libvirt");
   set("LIBVIRT_DEFAULT_URI", "qemu:///session");
-  EXPECT_EQ(uri_to_look_at(), "");
+  EXPECT_FALSE(default_connection().listens);
   write_file(dir / "libvirt/virtqemud-sock", "");
-  EXPECT_EQ(uri_to_look_at(), "qemu:///session");
+  EXPECT_EQ(listening(), "qemu:///session");
   // As without a login of systemd's.
   ::unsetenv("XDG_RUNTIME_DIR");
   set("XDG_CACHE_HOME", "/somewhere");

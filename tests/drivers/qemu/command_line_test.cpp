@@ -84,6 +84,8 @@ TEST(QemuCommandLine, MonitorsOnChardevs) {
        "socket,id=other,path=/run/other,server=on", "-chardev", "pty,id=p", "-mon", "p,mode=control", "-mon",
        "missing,mode=control"});
   EXPECT_THAT(qmp_paths(line), testing::ElementsAre("/run/late", "fd 32"));
+  EXPECT_FALSE(line.qmp[0].libvirts);
+  EXPECT_TRUE(line.qmp[1].libvirts);
 }
 
 TEST(QemuCommandLine, HumanMonitorIsNoQmp) {

@@ -1,5 +1,6 @@
 // Domains of a real libvirtd, seen through the mount of the real daemon; virsh is what users use beside it.
 #include "e2e/libvirt/domains.h"
+#include "support/users.h"
 
 #include <array>
 #include <atomic>
@@ -19,6 +20,7 @@ namespace vmemfs::test {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -187,6 +189,47 @@ TEST(Discovery, ALibvirtDomainIsOneVm) {
     EXPECT_EQ(info(mount, "only-one")["driver"], winner);
     EXPECT_THAT(read_file(mount / ".vmemfs/control"), Not(HasSubstr("refused")));
   }
+}
+
+/// While its daemon is away a domain is a QEMU, but its monitor stays libvirt's; with the daemon it gets all
+/// that libvirt has, as soon as no reader is disturbed by that.
+TEST(Discovery, ADomainWhoseDaemonComesLateIsHandedOver) {
+  if (const std::string why = why_no_libvirt(); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  LibvirtHost host;
+  DomainOptions bare;
+  bare.name = "late";
+  bare.kernel = false;
+  bare.monitor_for_test = false;
+  host.create(bare);
+  host.kill_daemon();
+  const std::vector<std::string> where{"--discover", "libvirt:uri=" + host.uri(), "--discover", "qemu"};
+  const RunResult listed = run(joined({VMEMFS_PROGRAM, "list"}, where));
+  EXPECT_EQ(listed.code, 1);
+  EXPECT_THAT(listed.text, ContainsRegex("late +qemu .* yes\n"));
+
+  const Mount mount{where, Discover::on};
+  ASSERT_TRUE(eventually([&] { return exists(mount / "late/mem"); }, 10s)) << mount.log();
+  EXPECT_EQ(info(mount, "late")["driver"], "qemu");
+  EXPECT_EQ(try_write(mount / "late/control", "pause\n"), EOPNOTSUPP);
+  EXPECT_THAT(status(mount, "late", "last_error"), HasSubstr("libvirt's own"));
+  {
+    const UniqueFd mem = open_mem(mount, "late");
+    host.start_daemon();
+    const auto refused = [&] { return read_file(mount / ".vmemfs/control"); };
+    EXPECT_TRUE(eventually(
+        [&] { return refused().find("until no file of its memory is open") != std::string::npos; }, 10s))
+        << refused();
+    std::this_thread::sleep_for(1s);
+    EXPECT_EQ(pread_at(mem.get(), 2 * kMiB, 8).bytes.size(), 8U);
+  }
+  ASSERT_TRUE(eventually([&] {
+    return exists(mount / "late") && info(mount, "late")["driver"] == "libvirt";
+  })) << mount.log();
+  EXPECT_EQ(try_write(mount / "late/control", "pause\n"), 0) << mount.log();
+  EXPECT_EQ(host.state_of("late"), "paused");
+  EXPECT_EQ(pread_at(open_mem(mount, "late").get(), 2 * kMiB, 8).bytes.size(), 8U);
 }
 
 TEST_F(Libvirt, ADaemonThatIsAwayHidesNoMemory) {

@@ -189,7 +189,8 @@ TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   host.kill_daemon();
   const Mount mount{discover({host.tcp_uri()}), Discover::on};
   const auto line = [&] { return line_with(read_file(mount / ".vmemfs/control"), "unlisted libvirt: "); };
-  EXPECT_THAT(line(), AllOf(HasSubstr(host.tcp_uri()), HasSubstr("refused"), HasSubstr("virsh -c URI list")));
+  EXPECT_THAT(line(), AllOf(HasSubstr(host.tcp_uri()), HasSubstr("refused"),
+                            HasSubstr("virsh -c '" + host.tcp_uri() + "' list")));
   Events events{mount};
   host.start_daemon();
   ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();

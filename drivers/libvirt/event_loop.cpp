@@ -1,6 +1,7 @@
 #include "drivers/libvirt/event_loop.h"
 
 #include "util/log.h"
+#include "util/signals.h"
 
 #include <atomic>
 #include <chrono>
@@ -28,6 +29,7 @@ public:
     virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
     wake_ = virEventAddTimeout(
         -1, [](int timer, void*) { virEventUpdateTimeout(timer, -1); }, nullptr, nullptr);
+    const SignalsBlocked blocked;
     thread_ = std::thread{[this] { run(); }};
   }
 

@@ -41,9 +41,10 @@ LibvirtSession::~LibvirtSession() {
 }
 
 std::vector<std::string> LibvirtSession::user() const {
-  return joined(as_user(user_), {"env", "HOME=" + dir_.path(), "XDG_RUNTIME_DIR=" + (dir_ / "run"),
-                                 "XDG_CONFIG_HOME=" + (dir_ / "config"), "XDG_CACHE_HOME=" + (dir_ / "cache"),
-                                 "XDG_DATA_HOME=" + (dir_ / "data")});
+  return joined(as_user(user_),
+                {"env", "HOME=" + dir_.path(), "XDG_RUNTIME_DIR=" + (dir_ / "run"),
+                 "XDG_CONFIG_HOME=" + (dir_ / "config"), "XDG_CACHE_HOME=" + (dir_ / "cache"),
+                 "XDG_DATA_HOME=" + (dir_ / "data"), "LIBVIRT_AUTOSTART=0"}); // the daemon is ours to start
 }
 
 RunResult LibvirtSession::try_virsh(const std::vector<std::string>& args) const {

@@ -5,8 +5,11 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <string>
+#include <string_view>
 
 namespace vmemfs::test {
 namespace {
@@ -23,6 +26,19 @@ std::string ssh_uri(const LibvirtHost& host, const SshServer& server, const std:
 
 /// The option's value as our parameters quote it: a URI has their '=' and ','.
 std::string quoted(const std::string& uri) { return '"' + uri + '"'; }
+
+/// How many of a process's threads do not block the signal.
+unsigned threads_that_take(int signal, const std::string& process) {
+  unsigned count = 0;
+  for (const auto& thread : std::filesystem::directory_iterator{process + "/task"}) {
+    const std::string status = read_file(thread.path() / "status");
+    constexpr std::string_view kBlocked = "SigBlk:\t";
+    const std::size_t at = status.find(kBlocked);
+    const auto blocked = std::stoull(status.substr(at + kBlocked.size()), nullptr, 16);
+    count += (blocked >> (static_cast<unsigned>(signal) - 1) & 1U) == 0 ? 1 : 0;
+  }
+  return count;
+}
 
 TEST_F(LibvirtTransport, Ssh) {
   if (const std::string why = why_no_ssh_server(); !why.empty()) {
@@ -75,6 +91,22 @@ TEST_F(LibvirtTransport, SshThatFailsSaysWhy) {
                             domain(quoted(ssh_uri(host, server, server.client())), "web01"), dir.path()});
   EXPECT_NE(refused.code, 0);
   EXPECT_THAT(refused.text, HasSubstr("port " + std::to_string(server.port()) + ": Connection refused"));
+}
+
+/// libfuse waits for a signal in the main thread: one that another thread gets is not noticed.
+TEST_F(LibvirtTransport, SignalsAreForTheMainThread) {
+  LibvirtHost host;
+  DomainOptions bare;
+  bare.kernel = false;
+  host.create(bare);
+  const std::vector<std::string> by_name{"--vm", domain(host.uri(), "web01")};
+  for (const auto& args : {by_name, discover({host.uri()})}) {
+    Mount mount{args, args == by_name ? Discover::off : Discover::on};
+    ASSERT_TRUE(exists(mount / "web01/mem")) << mount.log();
+    const std::string process = fmt::format("/proc/{}", mount.daemon().pid());
+    EXPECT_EQ(threads_that_take(SIGINT, process), 1U);
+    EXPECT_EQ(threads_that_take(SIGTERM, process), 1U);
+  }
 }
 
 /// Control and C in a terminal ends ssh as well, which a domain that we have paused needs to run again.

@@ -45,21 +45,25 @@ bool has_network() {
 
 std::string remedy(ErrorKind kind, const std::string& uri) {
   if (const auto place = parse_uri(uri); !(place && place->local()) && !has_network()) {
-    return "; this mount was started without need for the network and gave it up: start it with this URI in "
-           "a "
-           "--vm or --discover";
+    return "; this mount had no need for the network and gave it up: start it with this URI in a --vm or "
+           "--discover";
   }
   if (kind == ErrorKind::permission) {
     return "; run vmemfs as root, or as a user of the group libvirt, or with credentials in libvirt's "
            "auth.conf";
   }
-  return fmt::format(
-      "; is the daemon (libvirtd, virtqemud) running there, and the URI right? See whether `virsh{} "
-      "list` works",
-      uri.empty() ? "" : fmt::format(" -c '{}'", name_of_uri(uri)));
+  const std::string where = uri.empty() ? "" : fmt::format(" -c '{}'", name_of_uri(uri));
+  return fmt::format("; is the daemon (libvirtd, virtqemud) running there, and the URI right? See whether "
+                     "`virsh{} list` works",
+                     where);
 }
 
 } // namespace
+
+Connection::Keeper::Keeper(std::string uri)
+    : uri_{std::move(uri)},
+      why_not_{ErrorKind::busy, std::string{kOrigin},
+               fmt::format("no connection to {} yet: the host has not answered so far", name_of_uri(uri_))} {}
 
 Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std::string& uri) {
   auto keeper = std::make_shared<Keeper>(uri);

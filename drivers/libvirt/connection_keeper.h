@@ -3,13 +3,11 @@
 #pragma once
 
 #include "drivers/libvirt/connection.h"
-#include "drivers/libvirt/connection_uri.h"
 #include "drivers/libvirt/subscribers.h"
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <fmt/format.h>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,7 +21,7 @@ class Connection::Keeper : public std::enable_shared_from_this<Connection::Keepe
 public:
   /// In use. no_memory: no thread to be had.
   static Result<std::shared_ptr<Keeper>> start(const std::string& uri);
-  explicit Keeper(std::string uri) : uri_{std::move(uri)} {}
+  explicit Keeper(std::string uri);
 
   /// False: it has ended.
   [[nodiscard]] bool begin_use();
@@ -64,10 +62,8 @@ private:
   Link link_;                   ///< null while there is none
   std::string host_{};          ///< as it calls itself
   std::string canonical_uri_{}; ///< as libvirt has it
-  Error why_not_{ErrorKind::busy, std::string{kOrigin},
-
-                 fmt::format("no connection to {} yet: the host has not answered so far", name_of_uri(uri_))};
-  unsigned tries_ = 0; ///< to open it that are through
+  Error why_not_;               ///< there is no link_
+  unsigned tries_ = 0;          ///< to open it that are through
   std::vector<DomainRun> domains_;
   bool closed_ = false; ///< link_ is broken
   bool old_list_ = false;

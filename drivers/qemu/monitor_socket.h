@@ -16,8 +16,9 @@ namespace vmemfs::qemu {
 struct MonitorSocket {
   std::string path;      ///< as QEMU was given it: perhaps relative to its working directory
   std::optional<int> fd; ///< number in QEMU of a socket that its parent (libvirt) opened
-  /// The one that libvirt keeps for itself, by the name that it gives it (qemu_monitor.c: "charmonitor"). A
-  /// libvirtd that starts and finds it in use gives the domain up, so it is left alone also while it is free.
+  /// The one that libvirt keeps for itself, by the name that it gives it: "charmonitor". It is left alone
+  /// also while it is free: a daemon that starts takes it for good, and what was paused by it could not be
+  /// resumed.
   bool libvirts = false;
 };
 

@@ -42,6 +42,9 @@ Result<Attacher::FoundOne> Attacher::attach_found(std::string_view driver, const
   const VmIdentity& identity = (*opened)->identity(); // knows more than the discovery
   const std::string base = vm_base_name(identity.name, identity.uuid, found.number);
   if (instead_of != nullptr) {
+    if (instead_of->in_use()) {
+      return fail(ErrorKind::busy, "vm", "somebody has just begun to use it by its other driver");
+    }
     instead_of->detach();
   }
   const Driver* const driver_of_it = opened->get();

@@ -31,7 +31,7 @@ public:
   };
   /// One that was found. Named as vm_base_name() says; where that is taken its number stands behind it.
   /// `instead_of`, if not null, is the same VM, attached by another driver: it is detached once this one can
-  /// have it.
+  /// have it, unless it is in use by then (busy).
   [[nodiscard]] Result<FoundOne> attach_found(std::string_view driver, const FoundVm& found, NameClaim claim,
                                               Vm* instead_of = nullptr);
 

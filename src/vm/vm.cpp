@@ -340,6 +340,11 @@ Result<void> Vm::resume(std::optional<HoldId> own) {
   return noted(pauses_.resume(own));
 }
 
+bool Vm::in_use() const {
+  const Pauses::Info info = pauses_.info();
+  return pauses_.has_viewers() || info.by == PausedBy::us || info.holds > 0;
+}
+
 void Vm::detach() {
   detached_ = true;
   pauses_.let_go();

@@ -89,9 +89,7 @@ public:
   }
 
   /// Somebody has a file of its memory open, or we paused it: not the moment to let go of it unasked.
-  [[nodiscard]] bool in_use() const {
-    return pauses_.has_viewers() || pauses_.info().by == PausedBy::us || pauses_.info().holds > 0;
-  }
+  [[nodiscard]] bool in_use() const;
 
   /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
   /// How many bytes were written, from the start: fewer than all where the driver failed on the way.

@@ -10,7 +10,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <unistd.h>
 
 namespace vmemfs::test {
@@ -32,16 +31,6 @@ protected:
   }
   static RunResult vmemfs(const std::vector<std::string>& args, const std::vector<std::string>& before = {}) {
     return run(joined(joined(before, {VMEMFS_PROGRAM}), args));
-  }
-  /// The line of `vmemfs check` about this.
-  static std::string line_of(const std::string& text, const std::string& what) {
-    std::istringstream lines{text};
-    for (std::string line; std::getline(lines, line);) {
-      if (line.find(what) != std::string::npos) {
-        return line;
-      }
-    }
-    return "none about " + what;
   }
 };
 
@@ -90,12 +79,12 @@ TEST_F(DiscoveryTools, CheckTellsOfMonitors) {
   QemuGuest free{named("free")};
   const auto checked = vmemfs({"check"});
   EXPECT_EQ(checked.code, 0) << checked.text;
-  EXPECT_THAT(line_of(checked.text, "/dev/fuse"), testing::StartsWith("yes"));
-  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (free) memory", free.pid())),
+  EXPECT_THAT(line_with(checked.text, "/dev/fuse"), testing::StartsWith("yes"));
+  EXPECT_THAT(line_with(checked.text, fmt::format("qemu {} (free) memory", free.pid())),
               testing::StartsWith("yes"));
-  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (free) monitor", free.pid())),
+  EXPECT_THAT(line_with(checked.text, fmt::format("qemu {} (free) monitor", free.pid())),
               testing::StartsWith("yes"));
-  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (without) monitor", in_use.pid())),
+  EXPECT_THAT(line_with(checked.text, fmt::format("qemu {} (without) monitor", in_use.pid())),
               testing::AllOf(testing::StartsWith("no "),
                              HasSubstr("is in use by somebody else; give QEMU one more")));
   const TempDir dir;
@@ -103,7 +92,7 @@ TEST_F(DiscoveryTools, CheckTellsOfMonitors) {
       {"qemu-system-x86_64", "-m", "16M", "-display", "none", "-nodefaults", "-S", "-name", "bare"},
       dir / "log"};
   EXPECT_TRUE(eventually([&] {
-    return line_of(vmemfs({"check"}).text, fmt::format("qemu {} (bare) monitor", bare.pid()))
+    return line_with(vmemfs({"check"}).text, fmt::format("qemu {} (bare) monitor", bare.pid()))
                .find("QEMU was started without a QMP socket; -qmp unix:") != std::string::npos;
   }));
 }
@@ -115,9 +104,9 @@ TEST_F(DiscoveryTools, CheckTellsWhatAnOrdinaryUserLacks) {
   QemuGuest guest{named("of root")};
   const auto checked = vmemfs({"check"}, as_user(kOrdinary));
   EXPECT_EQ(checked.code, 1);
-  EXPECT_THAT(line_of(checked.text, "VMs of other users"),
+  EXPECT_THAT(line_with(checked.text, "VMs of other users"),
               testing::AllOf(testing::StartsWith("no "), HasSubstr("CAP_SYS_PTRACE"), HasSubstr("as root")));
-  EXPECT_THAT(line_of(checked.text, fmt::format("qemu {} (of root) memory", guest.pid())),
+  EXPECT_THAT(line_with(checked.text, fmt::format("qemu {} (of root) memory", guest.pid())),
               testing::AllOf(testing::StartsWith("no "), ContainsRegex("run as the user .*as root")));
 }
 
@@ -134,16 +123,16 @@ TEST_F(DiscoveryTools, CheckTellsWhatIsMissingForMounting) {
   EXPECT_EQ(no_device.code, 0);
   const auto hidden = in_namespace("mount -t tmpfs tmpfs /dev");
   EXPECT_EQ(hidden.code, 1);
-  EXPECT_THAT(line_of(hidden.text, "/dev/fuse"), HasSubstr("it is not there; run modprobe fuse"));
+  EXPECT_THAT(line_with(hidden.text, "/dev/fuse"), HasSubstr("it is not there; run modprobe fuse"));
   const auto no_helper = run({"env", "PATH=/nonexistent", VMEMFS_PROGRAM, "check"});
-  EXPECT_THAT(line_of(no_helper.text, "fusermount3"), HasSubstr("apt-get install fuse3"));
+  EXPECT_THAT(line_with(no_helper.text, "fusermount3"), HasSubstr("apt-get install fuse3"));
   for (const char* scope : {"1", "3"}) {
     write_file(dir / "scope", std::string{scope} + "\n");
     const auto yama = in_namespace(fmt::format(
         "mkdir -p {0}/yama && mount -t tmpfs tmpfs /proc/sys/kernel && mkdir /proc/sys/kernel/yama && "
         "cp {0}/scope /proc/sys/kernel/yama/ptrace_scope",
         dir.path()));
-    const std::string line = line_of(yama.text, "kernel.yama.ptrace_scope");
+    const std::string line = line_with(yama.text, "kernel.yama.ptrace_scope");
     if (std::string_view{scope} == "1") {
       EXPECT_THAT(line, testing::StartsWith("yes")) << "root has CAP_SYS_PTRACE";
     } else {
@@ -156,7 +145,7 @@ TEST_F(DiscoveryTools, CheckTellsWhatWasNotCompiledInFromWhatIsNotThere) {
   const auto checked = vmemfs({"check"});
   for (const std::string driver : {"qemu", "dump", "fake", "kvm", "libvirt", "xen"}) {
     const bool compiled_in = vmemfs({"drivers", driver}).code == 0;
-    const std::string line = line_of(checked.text, "driver " + driver + " ");
+    const std::string line = line_with(checked.text, "driver " + driver + " ");
     EXPECT_EQ(line.find("not compiled in") == std::string::npos, compiled_in) << line;
     EXPECT_THAT(line,
                 ContainsRegex(compiled_in ? "^(yes|no) " : "^no .*it takes a vmemfs that was built with"));

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <sstream>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -57,6 +58,16 @@ void write_file(const std::string& path, std::string_view text) {
   if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     throw std::system_error{errno, std::generic_category(), path};
   }
+}
+
+std::string line_with(const std::string& text, std::string_view words) {
+  std::istringstream lines{text};
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find(words) != std::string::npos) {
+      return line;
+    }
+  }
+  return {};
 }
 
 ReadResult pread_at(int fd, std::uint64_t offset, std::size_t size) {

@@ -36,6 +36,9 @@ void write_file(const std::string& path, std::string_view text);
 /// One open, one write, one close: 0 or the errno.
 [[nodiscard]] int try_write(const std::string& path, std::string_view text);
 
+/// The first line of `text` with these words; empty: there is none.
+[[nodiscard]] std::string line_with(const std::string& text, std::string_view words);
+
 /// pread: the bytes, or nothing and the errno.
 struct ReadResult {
   std::vector<std::byte> bytes;

@@ -161,12 +161,11 @@ TEST_F(Libvirt, DomainsComeAndGo) {
   EXPECT_FALSE(exists(mount / "before"));
 }
 
-/// By two drivers the same VM is found; it has one directory, and who has it can be chosen. Other QEMUs of
-/// the machine are seen, too.
-TEST(Discovery, ALibvirtDomainIsOneVm) {
-  if (const std::string why = why_no_libvirt(); !why.empty()) {
-    GTEST_SKIP() << why;
-  }
+/// Of all VMs of this machine, so these run alone.
+class Discovery : public Libvirt {};
+
+/// By two drivers the same VM is found; it has one directory, and who has it can be chosen.
+TEST_F(Discovery, ALibvirtDomainIsOneVm) {
   LibvirtHost host;
   DomainOptions bare;
   bare.name = "only-one";
@@ -193,10 +192,7 @@ TEST(Discovery, ALibvirtDomainIsOneVm) {
 
 /// While its daemon is away a domain is a QEMU, but its monitor stays libvirt's; with the daemon it gets all
 /// that libvirt has, as soon as no reader is disturbed by that.
-TEST(Discovery, ADomainWhoseDaemonComesLateIsHandedOver) {
-  if (const std::string why = why_no_libvirt(); !why.empty()) {
-    GTEST_SKIP() << why;
-  }
+TEST_F(Discovery, ADomainWhoseDaemonComesLateIsHandedOver) {
   LibvirtHost host;
   DomainOptions bare;
   bare.name = "late";

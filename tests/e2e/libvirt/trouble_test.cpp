@@ -40,17 +40,6 @@ private:
   BoundSocket bound_ = bind_to_free_port();
 };
 
-/// The first with these words; empty: there is none.
-std::string line_with(const std::string& text, const std::string& words) {
-  std::istringstream lines{text};
-  for (std::string line; std::getline(lines, line);) {
-    if (line.find(words) != std::string::npos) {
-      return line;
-    }
-  }
-  return {};
-}
-
 std::size_t entries_of(const std::string& directory) {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{directory}, {}));
 }

@@ -3,7 +3,6 @@
 #include "core/text.h"
 
 #include <fmt/format.h>
-#include <iterator>
 
 namespace vmemfs {
 
@@ -11,9 +10,9 @@ std::string maps_text(const MemoryMap& map) {
   std::string text;
   for (const Region& region : map.regions()) {
     // No source tells what the guest may execute, so x is never claimed.
-    fmt::format_to(std::back_inserter(text), "{:016x}-{:016x} r{}- {} {}+{:#x}\n", region.range.begin.value(),
-                   region.range.end.value(), region.writable ? 'w' : '-', to_string(region.kind),
-                   printable(map.blocks()[region.block]), region.block_offset);
+    text += fmt::format("{:016x}-{:016x} r{}- {} {}+{:#x}\n", region.range.begin.value(),
+                        region.range.end.value(), region.writable ? 'w' : '-', to_string(region.kind),
+                        printable(map.blocks()[region.block]), region.block_offset);
   }
   return text;
 }

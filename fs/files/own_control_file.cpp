@@ -59,15 +59,13 @@ Result<OwnControlFile::Action> OwnControlFile::prepare_attach(std::string_view l
 Result<std::string> OwnControlFile::status() {
   std::string text;
   for (const auto& vm : vms_.all()) {
-    fmt::format_to(std::back_inserter(text), "vm {} {}\n", vm->driver().identity().driver,
-                   printable(vm->name()));
+    text += fmt::format("vm {} {}\n", vm->driver().identity().driver, printable(vm->name()));
   }
   for (const Refusal& refusal : lookout_.refused()) {
     text += refusal_line(refusal);
   }
   for (const LookError& error : lookout_.look_errors()) {
-    fmt::format_to(std::back_inserter(text), "unlisted {}: {}\n", error.driver,
-                   printable(error.reason, kLongestReason));
+    text += fmt::format("unlisted {}: {}\n", error.driver, printable(error.reason, kLongestReason));
   }
   return text + fmt::format("command attach {}\ncommand detach NAME\ncommand status\n", kVmLineForm);
 }

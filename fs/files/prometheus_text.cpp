@@ -23,7 +23,7 @@ std::string escaped(std::string_view value) {
 
 void PrometheusText::family(std::string_view name, std::string_view type, std::string_view help) {
   family_ = name;
-  fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
 }
 
 std::string PrometheusText::labels_text(const MetricLabels& labels) {

@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstdint>
 #include <fmt/format.h>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +26,7 @@ public:
   template <typename Number>
     requires std::integral<Number> || std::floating_point<Number>
   void sample(const MetricLabels& labels, Number value, std::string_view suffix = {}) {
-    fmt::format_to(std::back_inserter(text_), "{}{}{} {}\n", family_, suffix, labels_text(labels), value);
+    text_ += fmt::format("{}{}{} {}\n", family_, suffix, labels_text(labels), value);
   }
 
   /// A family with one sample and no labels.

@@ -4,7 +4,6 @@
 #include "fs/files/control_command.h"
 
 #include <fmt/format.h>
-#include <iterator>
 
 namespace vmemfs {
 
@@ -22,7 +21,7 @@ std::string state_word(Vm& vm) {
 std::string status_text(Vm& vm) {
   std::string text = fmt::format("state {}\n", state_word(vm));
   const auto add = [&text](std::string_view key, const auto& value) {
-    fmt::format_to(std::back_inserter(text), "{} {}\n", key, value);
+    text += fmt::format("{} {}\n", key, value);
   };
   const Pauses::Info pause = vm.pause_info();
   add("paused_by", to_string(pause.by));

@@ -56,13 +56,12 @@ std::string vm_list_text(const std::vector<ListedVm>& vms) {
   }
   std::string text = fmt::format("{:<{}}  {:<8}  {:<8}  {:<36}  {}\n", "NAME", width, "DRIVER", "NUMBER",
                                  "UUID", "ATTACHABLE");
-  const auto out = std::back_inserter(text);
   for (const ListedVm& vm : vms) {
-    fmt::format_to(out, "{:<{}}  {:<8}  {:<8}  {:<36}  {}\n",
-                   or_dash(vm.directory.empty() ? vm.name : vm.directory), width, vm.driver,
-                   or_dash(vm.number), or_dash(vm.uuid), vm.reason.empty() ? "yes" : "no");
+    text += fmt::format("{:<{}}  {:<8}  {:<8}  {:<36}  {}\n",
+                        or_dash(vm.directory.empty() ? vm.name : vm.directory), width, vm.driver,
+                        or_dash(vm.number), or_dash(vm.uuid), vm.reason.empty() ? "yes" : "no");
     if (!vm.reason.empty()) {
-      fmt::format_to(out, "    {}\n", printable(vm.reason, kLongestReason));
+      text += fmt::format("    {}\n", printable(vm.reason, kLongestReason));
     }
   }
   return text;

@@ -111,7 +111,7 @@ std::string to_text(const RegisterSet& registers) {
   std::string text;
   for (std::size_t i = 0; i < kRegisterCount; ++i) {
     if (const auto value = registers.get(static_cast<Register>(i))) {
-      fmt::format_to(std::back_inserter(text), "{} {:#018x}\n", kNames[i], *value);
+      text += fmt::format("{} {:#018x}\n", kNames[i], *value);
     }
   }
   return text;

@@ -117,7 +117,7 @@ std::string printable(std::string_view text, std::size_t limit) {
     if (byte >= 0x20 && byte < 0x7f && c != '\\') {
       safe += c;
     } else {
-      fmt::format_to(std::back_inserter(safe), "\\x{:02x}", byte);
+      safe += fmt::format("\\x{:02x}", byte);
     }
   }
   if (text.size() > limit) {

@@ -252,12 +252,11 @@ std::string describe_type(const ParamSpec& spec) {
 std::string describe(std::span<const ParamSpec> specs) {
   const std::string one_of = fmt::format(", one of {} is required", fmt::join(alternatives_of(specs), ", "));
   std::string text;
-  const auto out = std::back_inserter(text);
   for (const ParamSpec& spec : specs) {
-    fmt::format_to(out, "  {}  {}{}{}{}\n      {}\n      example: {}={}\n", spec.name, describe_type(spec),
-                   spec.required ? ", required" : "", spec.alternative ? one_of : "",
-                   spec.fallback.empty() ? "" : fmt::format(", default {}", spec.fallback), spec.help,
-                   spec.name, spec.example);
+    text += fmt::format("  {}  {}{}{}{}\n      {}\n      example: {}={}\n", spec.name, describe_type(spec),
+                        spec.required ? ", required" : "", spec.alternative ? one_of : "",
+                        spec.fallback.empty() ? "" : fmt::format(", default {}", spec.fallback), spec.help,
+                        spec.name, spec.example);
   }
   return text;
 }

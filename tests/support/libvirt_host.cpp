@@ -126,7 +126,10 @@ void LibvirtHost::start_daemon() {
   const auto answers = [this] { return try_virsh({"version"}).code == 0; };
   const auto ended = [this] { return daemon_->wait({}).has_value(); };
   if (!eventually([&] { return answers() || ended(); }, std::chrono::seconds{60}) || ended()) {
-    throw std::runtime_error{"libvirtd does not start: " + read_file(dir_ / "output")};
+    const std::string log = dir_ / "libvirtd.log";
+    throw std::runtime_error{fmt::format("libvirtd does not start; virsh says: {}its output: {}\nits log: {}",
+                                         try_virsh({"version"}).text, read_file(dir_ / "output"),
+                                         exists(log) ? read_file(log) : "there is none")};
   }
 }
 

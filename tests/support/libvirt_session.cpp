@@ -21,7 +21,11 @@ LibvirtSession::LibvirtSession(uid_t user) : user_{user} {
   const auto answers = [this] { return try_virsh({"version"}).code == 0; };
   const auto ended = [this] { return daemon_->wait({}).has_value(); };
   if (!eventually([&] { return answers() || ended(); }, std::chrono::seconds{60}) || ended()) {
-    throw std::runtime_error{"a user's libvirtd does not start: " + read_file(dir_ / "output")};
+    const std::string log = dir_ / "cache/libvirt/libvirtd.log";
+    throw std::runtime_error{
+        fmt::format("a user's libvirtd does not start; virsh says: {}its output: {}\nits log: {}",
+                    try_virsh({"version"}).text, read_file(dir_ / "output"),
+                    exists(log) ? read_file(log) : "there is none")};
   }
 }
 

@@ -294,9 +294,9 @@ nlohmann::ordered_json compare_sizes(const Settings& settings) {
   nlohmann::ordered_json json;
   for (const std::uint64_t megabytes : {256U, 1024U, 3072U, 8192U}) {
     SharedGuest shared{megabytes};
-    const auto own = private_guest(megabytes, true);
+    const auto private_qemu = private_guest(megabytes, true);
     test::Mount mount{{"--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
-                       fmt::format("private=qemu:pid={}", own->pid())}};
+                       fmt::format("private=qemu:pid={}", private_qemu->pid())}};
     // Above 3 GiB the RAM file and guest physical addresses part ways: stay below.
     const std::uint64_t readable = std::min<std::uint64_t>(megabytes, 3072);
     const auto file = [](std::string path) -> MakeTarget {

@@ -319,9 +319,9 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
 }
 
 /// The event is told under the lock of the state, so that whoever finds the new state finds it told.
-void FakeDriver::change_state(bool running, bool tell) {
+void FakeDriver::change_state(bool running, bool notify) {
   const std::scoped_lock lock{listener_mutex_, mutex_};
-  if (std::exchange(running_, running) != running && listener_ != nullptr && tell) {
+  if (std::exchange(running_, running) != running && listener_ != nullptr && notify) {
     listener_->on_vm_event(running ? VmEvent::resumed : VmEvent::paused);
   }
 }

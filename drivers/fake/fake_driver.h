@@ -89,7 +89,7 @@ private:
   std::string resume_ticket() const override { return options_.resume_ticket; }
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
-  void change_state(bool running, bool tell);
+  void change_state(bool running, bool notify);
   void read_piece(const MemoryMap& map, ReadPiece& piece) const;
   void lay_over(Gpa gpa, std::span<std::byte> target) const;
   void store(Gpa gpa, std::span<const std::byte> bytes);

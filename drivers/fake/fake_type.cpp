@@ -10,12 +10,12 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kMostVcpus = 4096;
+constexpr std::uint64_t kMaxVcpus = 4096;
 
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
       {"size", ParamType::size, false, "64M", "bytes of guest physical memory", "1G", {}, {1, kGpaLimit - 1}},
-      {"vcpus", ParamType::number, false, "1", "number of vCPUs", "4", {}, {0, kMostVcpus}},
+      {"vcpus", ParamType::number, false, "1", "number of vCPUs", "4", {}, {0, kMaxVcpus}},
       {"holes", ParamType::text, false, "", "ranges without memory, joined by +",
        "0xa0000-0xc0000+0x1000000-0x2000000"},
       {"roms", ParamType::text, false, "", "ranges of ROM, joined by +", "0xf0000-0x100000"},

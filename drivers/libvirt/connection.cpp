@@ -67,8 +67,9 @@ std::string Connection::host() const { return keeper_->host(); }
 
 std::vector<DomainRun> Connection::domains() const { return keeper_->domains(); }
 
-Connection::Subscription Connection::subscribe(const DomainRun& run, std::function<void(DomainNews)> tell) {
-  return Subscription{keeper_->subscribers().add(run, std::move(tell))};
+Connection::Subscription Connection::subscribe(const DomainRun& run,
+                                               std::function<void(DomainEvent)> callback) {
+  return Subscription{keeper_->subscribers().add(run, std::move(callback))};
 }
 
 } // namespace vmemfs::libvirt

@@ -25,7 +25,7 @@ struct DomainRun {
   friend bool operator==(const DomainRun&, const DomainRun&) = default;
 };
 
-enum class DomainNews : unsigned char {
+enum class DomainEvent : unsigned char {
   paused,
   resumed,
   reset,
@@ -82,15 +82,15 @@ public:
 
   /// Tells what happens to this run of a domain, on a thread that must not be kept: it must return soon and
   /// ask libvirt nothing.
-  [[nodiscard]] Subscription subscribe(const DomainRun& run, std::function<void(DomainNews)> tell);
+  [[nodiscard]] Subscription subscribe(const DomainRun& run, std::function<void(DomainEvent)> callback);
 
   /// For calls that libvirt may be slow to answer.
-  [[nodiscard]] const std::shared_ptr<CallPlaces>& places() const { return places_; }
+  [[nodiscard]] const std::shared_ptr<CallSlots>& slots() const { return slots_; }
 
 private:
   const std::string uri_;
   const std::shared_ptr<Keeper> keeper_;
-  const std::shared_ptr<CallPlaces> places_ = std::make_shared<CallPlaces>();
+  const std::shared_ptr<CallSlots> slots_ = std::make_shared<CallSlots>();
 };
 
 } // namespace vmemfs::libvirt

@@ -22,7 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstWait{100};
-constexpr milliseconds kLongestWait{5000};
+constexpr milliseconds kMaxWait{5000};
 /// Many events in a row are one change of the list.
 constexpr milliseconds kBetweenLists{30};
 /// How long ending waits for a connection that is just being opened.
@@ -62,8 +62,9 @@ std::string remedy(ErrorKind kind, const std::string& uri) {
 
 Connection::Keeper::Keeper(std::string uri)
     : uri_{std::move(uri)},
-      why_not_{ErrorKind::busy, std::string{kOrigin},
-               fmt::format("no connection to {} yet: the host has not answered so far", name_of_uri(uri_))} {}
+      connect_error_{
+          ErrorKind::busy, std::string{kOrigin},
+          fmt::format("no connection to {} yet: the host has not answered so far", name_of_uri(uri_))} {}
 
 Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std::string& uri) {
   auto keeper = std::make_shared<Keeper>(uri);
@@ -108,12 +109,12 @@ void Connection::Keeper::run() {
       changed_.notify_all();
       return;
     }
-    wait = std::min(2 * wait, kLongestWait);
+    wait = std::min(2 * wait, kMaxWait);
   }
 }
 
 Result<Link> Connection::Keeper::open() const {
-  const std::string uri = without_questions(uri_.empty() ? chosen_uri() : uri_);
+  const std::string uri = without_prompts(uri_.empty() ? chosen_uri() : uri_);
   virConnect* const connection = virConnectOpen(uri.empty() ? nullptr : uri.c_str());
   if (connection == nullptr) {
     auto failed = fail_vir(fmt::format("no connection to {}", name_of_uri(uri_)));
@@ -121,15 +122,15 @@ Result<Link> Connection::Keeper::open() const {
     return failed;
   }
   virConnectSetKeepAlive(connection, kAliveEvery, kAliveOwed); // fails where it makes no sense: test:///
-  return own(connection);
+  return adopt(connection);
 }
 
 void Connection::Keeper::note_failure(Error error) {
   const std::scoped_lock lock{mutex_};
-  if (why_not_.text != error.text) {
+  if (connect_error_.text != error.text) {
     log::debug("{}", error.message()); // those who want something of it tell it to the user
   }
-  why_not_ = std::move(error);
+  connect_error_ = std::move(error);
   ++tries_;
   changed_.notify_all();
 }
@@ -156,10 +157,10 @@ bool Connection::Keeper::serve(const Link& link) {
     changed_.notify_all();
   }
   log::debug("libvirt: connected to {}", name_of_uri(uri_));
-  subscribers_->tell_all(DomainNews::state_unclear);
+  subscribers_->notify_all(DomainEvent::state_unclear);
   for (bool good = true; good;) {
     Lock lock{mutex_};
-    changed_.wait(lock, [this] { return users_ == 0 || closed_ || old_list_; });
+    changed_.wait(lock, [this] { return users_ == 0 || closed_ || list_stale_; });
     if (users_ == 0 || closed_) {
       break;
     }
@@ -171,11 +172,11 @@ bool Connection::Keeper::serve(const Link& link) {
     const std::scoped_lock lock{mutex_};
     link_ = nullptr;
     if (users_ > 0) {
-      why_not_ = lost();
-      log::warning("{}", why_not_.message());
+      connect_error_ = lost();
+      log::warning("{}", connect_error_.message());
     }
   }
-  subscribers_->tell_all(DomainNews::state_unclear);
+  subscribers_->notify_all(DomainEvent::state_unclear);
   stop_listening(link, callbacks);
   return true;
 }
@@ -189,7 +190,7 @@ Error Connection::Keeper::lost() const {
 bool Connection::Keeper::take_list(const Link& link) {
   {
     const std::scoped_lock lock{mutex_};
-    old_list_ = false; // what comes from here on takes another list
+    list_stale_ = false; // what comes from here on takes another list
   }
   virDomainPtr* handles = nullptr;
   const int count = virConnectListAllDomains(link.get(), &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
@@ -199,7 +200,7 @@ bool Connection::Keeper::take_list(const Link& link) {
   }
   std::vector<DomainRun> list;
   for (int i = 0; i < count; ++i) {
-    const DomainHandle domain = own(handles[i]);
+    const DomainHandle domain = adopt(handles[i]);
     const char* const name = virDomainGetName(domain.get());
     const auto id = static_cast<int>(virDomainGetID(domain.get()));
     if (id >= 0) { // else it has ended meanwhile
@@ -212,7 +213,7 @@ bool Connection::Keeper::take_list(const Link& link) {
     const std::scoped_lock lock{mutex_};
     domains_ = list;
   }
-  subscribers_->tell_ended(list);
+  subscribers_->notify_ended(list);
   return true;
 }
 
@@ -226,14 +227,14 @@ std::optional<ConnectionUri> Connection::Keeper::place() const {
 
 Result<Link> Connection::Keeper::link() const {
   const std::scoped_lock lock{mutex_};
-  return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{why_not_};
+  return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 
 Result<Link> Connection::Keeper::wait_for_link(milliseconds limit) const {
   Lock lock{mutex_};
   const unsigned enough = tries_ == 0 ? 1 : tries_ + 1;
   changed_.wait_for(lock, limit, [&] { return (link_ != nullptr && !closed_) || tries_ >= enough; });
-  return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{why_not_};
+  return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 
 std::string Connection::Keeper::host() const {
@@ -267,28 +268,28 @@ struct Connection::Keeper::Callbacks {
     case VIR_DOMAIN_EVENT_SUSPENDED: {
       // By a command; else its memory may have come in only just now, by a migration or from a file.
       const bool plain = detail == VIR_DOMAIN_EVENT_SUSPENDED_PAUSED;
-      keeper(argument).on_event(uuid_of(domain), plain ? DomainNews::paused : DomainNews::state_unclear);
+      keeper(argument).on_event(uuid_of(domain), plain ? DomainEvent::paused : DomainEvent::state_unclear);
       break;
     }
-    case VIR_DOMAIN_EVENT_RESUMED: keeper(argument).on_event(uuid_of(domain), DomainNews::resumed); break;
+    case VIR_DOMAIN_EVENT_RESUMED: keeper(argument).on_event(uuid_of(domain), DomainEvent::resumed); break;
     case VIR_DOMAIN_EVENT_STARTED: // of a domain that ran as well: it has been woken up
-      keeper(argument).on_event(uuid_of(domain), DomainNews::state_unclear);
+      keeper(argument).on_event(uuid_of(domain), DomainEvent::state_unclear);
       keeper(argument).on_list_changed();
       break;
     case VIR_DOMAIN_EVENT_STOPPED:
     case VIR_DOMAIN_EVENT_DEFINED:
     case VIR_DOMAIN_EVENT_UNDEFINED: keeper(argument).on_list_changed(); break;
-    default: keeper(argument).on_event(uuid_of(domain), DomainNews::state_unclear);
+    default: keeper(argument).on_event(uuid_of(domain), DomainEvent::state_unclear);
     }
     return 0;
   }
 
   static void reboot(virConnectPtr /*link*/, virDomainPtr domain, void* argument) {
-    keeper(argument).on_event(uuid_of(domain), DomainNews::reset);
+    keeper(argument).on_event(uuid_of(domain), DomainEvent::reset);
   }
 
   static void device(virConnectPtr /*link*/, virDomainPtr domain, const char* /*alias*/, void* argument) {
-    keeper(argument).on_event(uuid_of(domain), DomainNews::memory_changed);
+    keeper(argument).on_event(uuid_of(domain), DomainEvent::memory_changed);
   }
 
   /// libvirt has one function type for all kinds of events, and wants it cast.
@@ -308,13 +309,13 @@ std::vector<int> Connection::Keeper::listen(const Link& link) {
        {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, Callbacks::generic(&Callbacks::device)}}};
   std::vector<int> registered;
   for (const auto& [event, function] : wanted) {
-    void* const own_argument = Callbacks::argument(*this);
-    const int number = virConnectDomainEventRegisterAny(link.get(), nullptr, event, function, own_argument,
-                                                        &Callbacks::drop);
+    void* const callback_argument = Callbacks::argument(*this);
+    const int number = virConnectDomainEventRegisterAny(link.get(), nullptr, event, function,
+                                                        callback_argument, &Callbacks::drop);
     if (number >= 0) {
       registered.push_back(number);
     } else {
-      Callbacks::drop(own_argument);
+      Callbacks::drop(callback_argument);
     }
   }
   return registered;
@@ -330,17 +331,17 @@ void Connection::Keeper::stop_listening(const Link& link, const std::vector<int>
 void Connection::Keeper::on_closed() {
   const std::scoped_lock lock{mutex_};
   closed_ = true;
-  why_not_ = lost();
+  connect_error_ = lost();
   changed_.notify_all();
 }
 
-void Connection::Keeper::on_event(const std::string& uuid, DomainNews news) {
-  subscribers_->tell(uuid, news);
+void Connection::Keeper::on_event(const std::string& uuid, DomainEvent event) {
+  subscribers_->notify(uuid, event);
 }
 
 void Connection::Keeper::on_list_changed() {
   const std::scoped_lock lock{mutex_};
-  old_list_ = true;
+  list_stale_ = true;
   changed_.notify_all();
 }
 

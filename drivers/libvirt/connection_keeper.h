@@ -50,7 +50,7 @@ private:
 
   // On the event loop's thread.
   void on_closed();
-  void on_event(const std::string& uuid, DomainNews news);
+  void on_event(const std::string& uuid, DomainEvent event);
   void on_list_changed();
   struct Callbacks;
 
@@ -62,11 +62,11 @@ private:
   Link link_;                   ///< null while there is none
   std::string host_{};          ///< as it calls itself
   std::string canonical_uri_{}; ///< as libvirt has it
-  Error why_not_;               ///< there is no link_
+  Error connect_error_;         ///< there is no link_
   unsigned tries_ = 0;          ///< to open it that are through
   std::vector<DomainRun> domains_;
   bool closed_ = false; ///< link_ is broken
-  bool old_list_ = false;
+  bool list_stale_ = false;
   unsigned users_ = 1;
   bool ended_ = false; ///< the thread is through
 };

@@ -67,7 +67,7 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
   return uri;
 }
 
-std::string without_questions(std::string uri) {
+std::string without_prompts(std::string uri) {
   const auto place = parse_uri(uri);
   if (!place || place->transport != "ssh" || uri.find("no_tty=") != std::string::npos) {
     return uri;
@@ -76,8 +76,8 @@ std::string without_questions(std::string uri) {
 }
 
 std::string name_of_uri(std::string_view uri) {
-  constexpr std::size_t kMost = 200;
-  return uri.empty() ? "libvirt's default connection" : printable(uri, kMost);
+  constexpr std::size_t kMaxLength = 200;
+  return uri.empty() ? "libvirt's default connection" : printable(uri, kMaxLength);
 }
 
 } // namespace vmemfs::libvirt

@@ -25,7 +25,7 @@ struct ConnectionUri {
 [[nodiscard]] std::optional<ConnectionUri> parse_uri(std::string_view text);
 
 /// The same connection, but ssh gives up where it would have to ask something on a terminal (`no_tty`).
-[[nodiscard]] std::string without_questions(std::string uri);
+[[nodiscard]] std::string without_prompts(std::string uri);
 
 /// For messages: what to call the connection of this URI, which may be empty.
 [[nodiscard]] std::string name_of_uri(std::string_view uri);

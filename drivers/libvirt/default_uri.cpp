@@ -36,8 +36,8 @@ bool listens(const ConnectionUri& uri) {
     return is_there(uri.socket);
   }
   const std::string directory = socket_directory(uri);
-  const std::string own = uri.driver == "xen" ? "/virtxend-sock" : "/virtqemud-sock";
-  return !directory.empty() && (is_there(directory + own) || is_there(directory + "/libvirt-sock"));
+  const std::string socket = uri.driver == "xen" ? "/virtxend-sock" : "/virtqemud-sock";
+  return !directory.empty() && (is_there(directory + socket) || is_there(directory + "/libvirt-sock"));
 }
 
 /// By the order in which libvirt tries what there is.

@@ -15,15 +15,15 @@ namespace vmemfs::libvirt {
 namespace {
 
 DomainHandle look_up(const Link& link, const std::string& wanted) {
-  if (auto by_uuid = own(virDomainLookupByUUIDString(link.get(), wanted.c_str()))) {
+  if (auto by_uuid = adopt(virDomainLookupByUUIDString(link.get(), wanted.c_str()))) {
     return by_uuid;
   }
-  if (auto by_name = own(virDomainLookupByName(link.get(), wanted.c_str()))) {
+  if (auto by_name = adopt(virDomainLookupByName(link.get(), wanted.c_str()))) {
     return by_name;
   }
   const auto id = parse_u64(wanted);
   return id && *id <= std::numeric_limits<int>::max()
-             ? own(virDomainLookupByID(link.get(), static_cast<int>(*id)))
+             ? adopt(virDomainLookupByID(link.get(), static_cast<int>(*id)))
              : nullptr;
 }
 
@@ -32,7 +32,7 @@ DomainHandle look_up(const Link& link, const std::string& wanted) {
 Domain::Domain(std::shared_ptr<Connection> connection, DomainRun run, bool host_in_name)
     : connection_{std::move(connection)}, run_{std::move(run)}, host_in_name_{host_in_name},
       calls_{fmt::format("domain '{}'", printable(run_.name.empty() ? run_.uuid : run_.name)),
-             connection_->places()} {}
+             connection_->slots()} {}
 
 Result<std::shared_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connection,
                                              const std::string& wanted, std::chrono::milliseconds limit,
@@ -70,7 +70,7 @@ Result<DomainHandle> Domain::handle() {
       return handle_;
     }
   }
-  DomainHandle fresh = own(virDomainLookupByUUIDString(link->get(), run_.uuid.c_str()));
+  DomainHandle fresh = adopt(virDomainLookupByUUIDString(link->get(), run_.uuid.c_str()));
   if (fresh == nullptr && !last_failure_is(VIR_ERR_NO_DOMAIN)) {
     return fail_vir(fmt::format("can't look for domain {}", run_.uuid));
   }

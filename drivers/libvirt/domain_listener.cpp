@@ -3,9 +3,8 @@
 namespace vmemfs::libvirt {
 
 DomainListener::DomainListener(Domain& domain)
-    : domain_{domain},
-      subscription_{domain.connection().subscribe(domain.run(), [this](DomainNews news) { on_news(news); })} {
-}
+    : domain_{domain}, subscription_{domain.connection().subscribe(
+                           domain.run(), [this](DomainEvent event) { on_event(event); })} {}
 
 void DomainListener::set(VmListener* listener) {
   const std::scoped_lock lock{mutex_};
@@ -24,14 +23,14 @@ std::optional<std::chrono::milliseconds> DomainListener::state_delay() const {
                                      : std::nullopt;
 }
 
-void DomainListener::on_news(DomainNews news) {
-  switch (news) {
-  case DomainNews::paused: emit(VmEvent::paused); break;
-  case DomainNews::resumed: emit(VmEvent::resumed); break;
-  case DomainNews::reset: emit(VmEvent::reset); break;
-  case DomainNews::memory_changed:
-  case DomainNews::state_unclear: emit(VmEvent::state_unclear); break;
-  case DomainNews::ended:
+void DomainListener::on_event(DomainEvent event) {
+  switch (event) {
+  case DomainEvent::paused: emit(VmEvent::paused); break;
+  case DomainEvent::resumed: emit(VmEvent::resumed); break;
+  case DomainEvent::reset: emit(VmEvent::reset); break;
+  case DomainEvent::memory_changed:
+  case DomainEvent::state_unclear: emit(VmEvent::state_unclear); break;
+  case DomainEvent::ended:
     if (!ended_.exchange(true)) {
       emit(VmEvent::gone);
     }

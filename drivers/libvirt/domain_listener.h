@@ -28,7 +28,7 @@ public:
   [[nodiscard]] std::optional<std::chrono::milliseconds> state_delay() const;
 
 private:
-  void on_news(DomainNews news);
+  void on_event(DomainEvent event);
 
   Domain& domain_;
   std::atomic<bool> ended_{false};

@@ -7,7 +7,7 @@ namespace vmemfs::libvirt {
 namespace {
 
 struct Reason {
-  std::string_view word;
+  std::string_view reason;
   /// A command stopped it, or something that libvirt does and ends by itself (a dump, a snapshot).
   bool by_command;
 };
@@ -40,7 +40,7 @@ RunStatus status_of(int state, int reason) {
   case VIR_DOMAIN_BLOCKED: return {true, "idle", true}; // Xen's word for waiting in the vCPU
   case VIR_DOMAIN_PAUSED: {
     const Reason why = why_paused(reason);
-    return {false, why.word.empty() ? "paused" : fmt::format("paused ({})", why.word), why.by_command};
+    return {false, why.reason.empty() ? "paused" : fmt::format("paused ({})", why.reason), why.by_command};
   }
   // The guest still runs while it is on its way down; QEMU stands once it is there.
   case VIR_DOMAIN_SHUTDOWN: return {false, "shutdown", false};

@@ -15,8 +15,8 @@
 namespace vmemfs::libvirt {
 namespace {
 
-constexpr std::size_t kMostText = std::size_t{16} << 20U;
-constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 52U;
+constexpr std::size_t kMaxText = std::size_t{16} << 20U;
+constexpr std::uint64_t kMaxMemory = std::uint64_t{1} << 52U;
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 
@@ -34,7 +34,7 @@ std::optional<std::uint64_t> bytes_of(const pugi::xml_node& node) {
   const auto* const known =
       std::ranges::find(kUnits, unit, &std::pair<std::string_view, std::uint64_t>::first);
   const std::uint64_t factor = known != kUnits.end() ? known->second : 0;
-  if (!number || factor == 0 || *number > kMostMemory / factor) {
+  if (!number || factor == 0 || *number > kMaxMemory / factor) {
     return std::nullopt;
   }
   return *number * factor;
@@ -73,7 +73,7 @@ Result<void> take_memory_devices(const pugi::xml_node& domain, DomainDescription
     }
     const auto size = bytes_of(device.child("target").child("size"));
     const auto base = parse_u64(device.child("address").attribute("base").as_string());
-    if (!size || !base || *size == 0 || *base >= kMostMemory) {
+    if (!size || !base || *size == 0 || *base >= kMaxMemory) {
       return no_description("a DIMM without a size or a place");
     }
     description.dimms.push_back({Gpa{*base}, Gpa{*base + *size}});
@@ -115,12 +115,12 @@ void take_smm(const pugi::xml_node& domain, DomainDescription& description) {
 }
 
 void take_limits(const pugi::xml_node& domain, DomainDescription& description) {
-  const pugi::xml_node most = domain.child("maxMemory");
-  description.most_memory =
-      std::max(description.memory_bytes, most ? bytes_of(most).value_or(kMostMemory) : 0);
+  const pugi::xml_node max_node = domain.child("maxMemory");
+  description.max_memory =
+      std::max(description.memory_bytes, max_node ? bytes_of(max_node).value_or(kMaxMemory) : 0);
   for (const pugi::xml_node& controller : domain.child("devices").children("controller")) {
     if (const pugi::xml_node hole = controller.child("pcihole64")) {
-      description.pci_hole = std::max(description.pci_hole, bytes_of(hole).value_or(kMostMemory));
+      description.pci_hole = std::max(description.pci_hole, bytes_of(hole).value_or(kMaxMemory));
     }
   }
 }
@@ -169,12 +169,12 @@ struct Layout {
 
 /// Machines before 2.1 do it differently.
 std::optional<Layout> layout_of(const DomainDescription& domain, std::uint64_t size) {
-  constexpr unsigned kOldest = 2001;
+  constexpr unsigned kMinVersion = 2001;
   constexpr unsigned kWithGap = 7001;
-  if (const auto version = version_of(domain.machine, "pc-i440fx-"); version >= kOldest) {
+  if (const auto version = version_of(domain.machine, "pc-i440fx-"); version >= kMinVersion) {
     return Layout{size < 3584 * kMiB ? size : 3 * kGiB, version >= kWithGap, 0};
   }
-  if (const auto version = version_of(domain.machine, "pc-q35-"); version >= kOldest) {
+  if (const auto version = version_of(domain.machine, "pc-q35-"); version >= kMinVersion) {
     return Layout{size < 2816 * kMiB ? size : 2 * kGiB, version >= kWithGap, domain.smm_memory};
   }
   return std::nullopt;
@@ -186,14 +186,14 @@ std::optional<Layout> layout_of(const DomainDescription& domain, std::uint64_t s
 bool may_reach_the_gap(const DomainDescription& domain) {
   constexpr std::uint64_t kGap = 1012 * kGiB;
   constexpr std::uint64_t kForPciAndSlots = 320 * kGiB;
-  return domain.most_memory + std::max(domain.pci_hole, kForPciAndSlots) > kGap;
+  return domain.max_memory + std::max(domain.pci_hole, kForPciAndSlots) > kGap;
 }
 
 } // namespace
 
 Result<DomainDescription> parse_domain_xml(std::string_view text) {
   pugi::xml_document document;
-  if (text.size() > kMostText) {
+  if (text.size() > kMaxText) {
     return no_description(fmt::format("it is {} bytes long", text.size()));
   }
   const auto parsed =

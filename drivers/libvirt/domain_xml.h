@@ -21,9 +21,9 @@ struct DomainDescription {
   std::uint64_t memory_bytes = 0; ///< all of it, memory devices included
   std::uint32_t vcpus = 0;
   std::vector<GpaRange> dimms;
-  std::uint64_t most_memory = 0; ///< bytes, with what can still be plugged in
-  std::uint64_t pci_hole = 0;    ///< bytes above 4 GiB that are asked for PCI devices
-  std::uint64_t smm_memory = 0;  ///< bytes that the firmware may keep to itself at the end of low memory
+  std::uint64_t max_memory = 0; ///< bytes, with what can still be plugged in
+  std::uint64_t pci_hole = 0;   ///< bytes above 4 GiB that are asked for PCI devices
+  std::uint64_t smm_memory = 0; ///< bytes that the firmware may keep to itself at the end of low memory
   /// Why reading through QEMU allocates what the guest has not touched; empty: it does not.
   std::string reading_allocates;
   /// What is there besides that makes the rest say too little: a memory device of another kind, options

@@ -35,12 +35,12 @@ ErrorKind kind_of(const virError& error) {
 
 } // namespace
 
-Link own(virConnectPtr connection) {
+Link adopt(virConnectPtr connection) {
   return connection != nullptr ? Link{connection, [](virConnectPtr open) { virConnectClose(open); }}
                                : nullptr;
 }
 
-DomainHandle own(virDomainPtr domain) {
+DomainHandle adopt(virDomainPtr domain) {
   return domain != nullptr ? DomainHandle{domain, [](virDomainPtr handle) { virDomainFree(handle); }}
                            : nullptr;
 }
@@ -52,15 +52,15 @@ std::string taken(char* text) {
 }
 
 tl::unexpected<Error> fail_vir(std::string_view what) {
-  constexpr std::size_t kMostWords = 400;
+  constexpr std::size_t kMaxMessage = 400;
   const virError* const error = virGetLastError();
   if (error == nullptr) {
     return fail(ErrorKind::source_failed, kOrigin, fmt::format("{}: failed without a word", what));
   }
-  std::string words = error->message != nullptr ? error->message : "";
+  std::string message = error->message != nullptr ? error->message : "";
   std::ranges::replace_if(
-      words, [](unsigned char c) { return std::iscntrl(c) != 0; }, ' '); // ssh's lines
-  return fail(kind_of(*error), kOrigin, fmt::format("{}: {}", what, printable(trim(words), kMostWords)));
+      message, [](unsigned char c) { return std::iscntrl(c) != 0; }, ' '); // ssh's lines
+  return fail(kind_of(*error), kOrigin, fmt::format("{}: {}", what, printable(trim(message), kMaxMessage)));
 }
 
 bool last_failure_is(int code) { return virGetLastErrorCode() == code; }

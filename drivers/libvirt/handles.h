@@ -18,8 +18,8 @@ using Link = std::shared_ptr<virConnect>;
 using DomainHandle = std::shared_ptr<virDomain>;
 
 /// Null stays null, and leaves the error of the call that gave it.
-[[nodiscard]] Link own(virConnectPtr connection);
-[[nodiscard]] DomainHandle own(virDomainPtr domain);
+[[nodiscard]] Link adopt(virConnectPtr connection);
+[[nodiscard]] DomainHandle adopt(virDomainPtr domain);
 
 /// Text that libvirt has made for us, freed as it wants; empty for null.
 [[nodiscard]] std::string taken(char* text);

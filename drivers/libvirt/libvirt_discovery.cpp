@@ -41,7 +41,7 @@ void LibvirtDiscovery::begin(std::chrono::steady_clock::time_point patience) {
   static_cast<void>(connect()); // a look tries that again
 }
 
-Result<std::vector<FoundVm>> LibvirtDiscovery::look() {
+Result<std::vector<FoundVm>> LibvirtDiscovery::scan() {
   if (connection_ == nullptr) {
     if (auto connected = connect(); !connected) {
       return tl::unexpected{std::move(connected.error())};

@@ -21,7 +21,7 @@ public:
 
   void begin(std::chrono::steady_clock::time_point patience) override;
 
-  Result<std::vector<FoundVm>> look() override;
+  Result<std::vector<FoundVm>> scan() override;
 
 private:
   using RunId = std::pair<std::string, int>; ///< uuid and id

@@ -88,7 +88,7 @@ Result<std::unique_ptr<Driver>> open_process(const Params& params, const Domain&
 }
 
 /// The VM is just starting or ending: no reason to read it in a slow way for ever.
-bool will_pass(ErrorKind kind) { return kind == ErrorKind::busy || kind == ErrorKind::vm_gone; }
+bool is_transient(ErrorKind kind) { return kind == ErrorKind::busy || kind == ErrorKind::vm_gone; }
 
 class LibvirtType : public DriverType {
 public:
@@ -112,7 +112,7 @@ public:
       return std::make_unique<libvirt::LocalDomain>(std::move(*domain), std::move(*memory),
                                                     params.flag("passthrough"));
     }
-    if (params.text("memory") == "process" || will_pass(memory.error().kind)) {
+    if (params.text("memory") == "process" || is_transient(memory.error().kind)) {
       return tl::unexpected{std::move(memory.error())};
     }
     if (const auto place = (*domain)->connection().place(); place && place->driver != "qemu") {

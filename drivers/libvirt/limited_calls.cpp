@@ -12,18 +12,18 @@ namespace vmemfs::libvirt {
 
 using Clock = std::chrono::steady_clock;
 
-bool CallPlaces::take(Clock::time_point deadline, bool second) {
+bool CallSlots::take(Clock::time_point deadline, bool second) {
   std::unique_lock lock{mutex_};
   const bool free = changed_.wait_until(
-      lock, deadline, [this, most = second ? kPlaces / 2 : kPlaces] { return taken_ < most; });
-  taken_ += free ? 1 : 0;
+      lock, deadline, [this, max_slots = second ? kSlots / 2 : kSlots] { return used_ < max_slots; });
+  used_ += free ? 1 : 0;
   return free;
 }
 
-void CallPlaces::give_back() {
+void CallSlots::release() {
   {
     const std::scoped_lock lock{mutex_};
-    --taken_;
+    --used_;
   }
   changed_.notify_all();
 }
@@ -33,42 +33,42 @@ tl::unexpected<Error> LimitedCalls::no_answer() const {
       ErrorKind::timed_out, kOrigin,
       fmt::format("{} does not answer: libvirt has been waiting for its QEMU for more than {} s; does "
                   "that hang? `virsh domcontrol` at its host says more",
-                  whose_, limit_ / std::chrono::seconds{1}));
+                  domain_, limit_ / std::chrono::seconds{1}));
 }
 
 /// A place, of this domain's and of the connection's.
-Result<void> LimitedCalls::wait_for_turn() {
+Result<void> LimitedCalls::wait_for_slot() {
   const auto deadline = Clock::now() + limit_;
   const auto too_many = [this] {
     return fail(ErrorKind::busy, kOrigin,
                 fmt::format("{}: too many calls wait for libvirt, or for other domains of its host that hang",
-                            whose_));
+                            domain_));
   };
   bool second = false;
   {
     std::unique_lock lock{state_->mutex};
     const bool free = state_->changed.wait_until(
-        lock, deadline, [this] { return state_->given_up > 0 || state_->under_way < kAtOnce; });
+        lock, deadline, [this] { return state_->given_up > 0 || state_->running < kAtOnce; });
     if (state_->given_up > 0) {
       return no_answer();
     }
     if (!free) {
       return too_many();
     }
-    second = ++state_->under_way > 1;
+    second = ++state_->running > 1;
   }
-  if (places_->take(deadline, second)) {
+  if (slots_->take(deadline, second)) {
     return {};
   }
   const std::scoped_lock lock{state_->mutex};
-  --state_->under_way;
+  --state_->running;
   state_->changed.notify_all();
   return too_many();
 }
 
 Result<void> LimitedCalls::run(std::function<void()> call) {
-  if (auto turn = wait_for_turn(); !turn) {
-    return turn;
+  if (auto admitted = wait_for_slot(); !admitted) {
+    return admitted;
   }
   struct Mine {
     bool done = false;
@@ -76,12 +76,12 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
     bool failed = false;
   };
   const auto mine = std::make_shared<Mine>();
-  const auto end = [state = state_, places = places_, mine](bool failed) {
-    places->give_back();
+  const auto end = [state = state_, slots = slots_, mine](bool failed) {
+    slots->release();
     const std::scoped_lock lock{state->mutex};
     mine->done = true;
     mine->failed = failed;
-    --state->under_way;
+    --state->running;
     state->given_up -= mine->given_up ? 1 : 0;
     state->changed.notify_all();
   };
@@ -109,7 +109,7 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
     return no_answer();
   }
   if (mine->failed) {
-    return fail(ErrorKind::no_memory, kOrigin, fmt::format("{}: out of memory for a call", whose_));
+    return fail(ErrorKind::no_memory, kOrigin, fmt::format("{}: out of memory for a call", domain_));
   }
   return {};
 }

@@ -22,19 +22,19 @@
 namespace vmemfs::libvirt {
 
 /// Places for calls of one connection. Thread-safe.
-class CallPlaces {
+class CallSlots {
 public:
-  static constexpr unsigned kPlaces = 4;
+  static constexpr unsigned kSlots = 4;
 
   /// `second`: of a domain that has one already; that leaves half of them to others, which do not get them
   /// back from a domain that hangs. False: there was none until the deadline.
   [[nodiscard]] bool take(std::chrono::steady_clock::time_point deadline, bool second);
-  void give_back();
+  void release();
 
 private:
   std::mutex mutex_; ///< guards what follows
   std::condition_variable changed_;
-  unsigned taken_ = 0;
+  unsigned used_ = 0;
 };
 
 /// Thread-safe.
@@ -45,10 +45,9 @@ public:
   /// libvirt lets one at a time get at a domain; with a second one the way there and back costs nothing.
   static constexpr unsigned kAtOnce = 2;
 
-  /// `whose`: the domain, for errors. `limit`: for tests.
-  LimitedCalls(std::string whose, std::shared_ptr<CallPlaces> places,
-               std::chrono::milliseconds limit = kLimit)
-      : whose_{std::move(whose)}, limit_{limit}, places_{std::move(places)} {}
+  /// `domain`: the domain, for errors. `limit`: for tests.
+  LimitedCalls(std::string domain, std::shared_ptr<CallSlots> slots, std::chrono::milliseconds limit = kLimit)
+      : domain_{std::move(domain)}, limit_{limit}, slots_{std::move(slots)} {}
 
   /// Makes the call on a thread that is left to itself when it takes too long, so that the call has to own
   /// all it uses. timed_out: it does, or an earlier one does and is still under way. busy: its turn did not
@@ -63,17 +62,17 @@ private:
   struct State {
     std::mutex mutex; ///< guards what follows
     std::condition_variable changed;
-    unsigned under_way = 0;
+    unsigned running = 0;
     unsigned given_up = 0; ///< of those
   };
 
   Result<void> run(std::function<void()> call);
-  Result<void> wait_for_turn();
+  Result<void> wait_for_slot();
   [[nodiscard]] tl::unexpected<Error> no_answer() const;
 
-  const std::string whose_;
+  const std::string domain_;
   const std::chrono::milliseconds limit_;
-  const std::shared_ptr<CallPlaces> places_;
+  const std::shared_ptr<CallSlots> slots_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

@@ -29,8 +29,8 @@ RunControl* LocalDomain::run_control() {
 }
 
 RegisterReader* LocalDomain::register_reader() {
-  RegisterReader* const own = ForwardingDriver::register_reader();
-  return own != nullptr || !passthrough_ ? own : &registers_;
+  RegisterReader* const inner_reader = ForwardingDriver::register_reader();
+  return inner_reader != nullptr || !passthrough_ ? inner_reader : &registers_;
 }
 
 AccessReport LocalDomain::access() const {

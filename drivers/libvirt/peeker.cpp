@@ -26,8 +26,8 @@ struct Call {
 /// The batch as calls.
 class Plan {
 public:
-  Plan(std::span<ReadPiece> pieces, const MemoryMap& map, std::size_t most_of_a_call)
-      : map_{map}, most_{most_of_a_call} {
+  Plan(std::span<ReadPiece> pieces, const MemoryMap& map, std::size_t max_call_bytes)
+      : map_{map}, max_bytes_{max_call_bytes} {
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       add(i, pieces[i]);
     }
@@ -46,14 +46,14 @@ private:
       }
       const Gpa gpa = piece.gpa + at;
       const std::size_t size =
-          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, most_});
+          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, max_bytes_});
       add(stretch, {gpa, gpa + size}, index, at);
       at += size;
     }
   }
 
   void add(const MemoryMap::Stretch& stretch, GpaRange range, std::size_t piece, std::size_t offset) {
-    if (!calls_.empty() && goes_on(calls_.back().range, range, stretch)) {
+    if (!calls_.empty() && continues(calls_.back().range, range, stretch)) {
       calls_.back().range.end = range.end;
     } else {
       calls_.push_back({range});
@@ -63,15 +63,15 @@ private:
   }
 
   /// All between the two is of the same stretch, or there is nothing.
-  [[nodiscard]] bool goes_on(const GpaRange& call, const GpaRange& next,
-                             const MemoryMap::Stretch& stretch) const {
-    return call.end <= next.begin && next.end - call.begin <= most_ &&
+  [[nodiscard]] bool continues(const GpaRange& call, const GpaRange& next,
+                               const MemoryMap::Stretch& stretch) const {
+    return call.end <= next.begin && next.end - call.begin <= max_bytes_ &&
            next.begin - call.end <= Peeker::kBridged &&
            (call.end == next.begin || stretch.region->range.begin <= call.end);
   }
 
   const MemoryMap& map_;
-  const std::size_t most_;
+  const std::size_t max_bytes_;
   std::vector<Call> calls_;
 };
 
@@ -95,7 +95,7 @@ void make(const Call& call, Domain& domain, std::span<ReadPiece> pieces) {
 } // namespace
 
 void Peeker::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
-  for (const Plan plan{pieces, map, most_of_a_call_}; const Call& call : plan.calls()) {
+  for (const Plan plan{pieces, map, max_call_bytes_}; const Call& call : plan.calls()) {
     make(call, *domain_, pieces);
   }
 }
@@ -125,13 +125,13 @@ Result<ReadCost> Peeker::measure(const MemoryMap& map) {
     return tl::unexpected{call.error()};
   }
   std::chrono::nanoseconds page{0};
-  for (std::size_t size = kLeastOfACall; size <= std::min<std::uint64_t>(kMostOfACall, range.size());
+  for (std::size_t size = kMinCallBytes; size <= std::min<std::uint64_t>(kMaxCallBytes, range.size());
        size *= 4) {
-    const Time all = fastest(size, size == kMostOfACall ? 2 : 1);
+    const Time all = fastest(size, size == kMaxCallBytes ? 2 : 1);
     if (!all) {
       return tl::unexpected{all.error()};
     }
-    most_of_a_call_ = size;
+    max_call_bytes_ = size;
     page = std::max<std::chrono::nanoseconds>((*all - *call) / static_cast<std::int64_t>(size / kPageSize),
                                               std::chrono::nanoseconds{0});
     if (*all > kLongEnough) {

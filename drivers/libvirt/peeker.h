@@ -20,8 +20,8 @@ namespace vmemfs::libvirt {
 class Peeker {
 public:
   /// Of one call. libvirt takes up to 4 MiB; QEMU does nothing else meanwhile.
-  static constexpr std::size_t kMostOfACall = std::size_t{1} << 20U;
-  static constexpr std::size_t kLeastOfACall = std::size_t{64} << 10U;
+  static constexpr std::size_t kMaxCallBytes = std::size_t{1} << 20U;
+  static constexpr std::size_t kMinCallBytes = std::size_t{64} << 10U;
   /// What lies between two pieces is fetched as well up to this size: it costs less than a call of its own.
   static constexpr std::size_t kBridged = std::size_t{64} << 10U;
 
@@ -34,11 +34,11 @@ public:
   /// longer than a second or so, over whatever line.
   [[nodiscard]] Result<ReadCost> measure(const MemoryMap& map);
 
-  [[nodiscard]] std::size_t most_of_a_call() const { return most_of_a_call_; }
+  [[nodiscard]] std::size_t max_call_bytes() const { return max_call_bytes_; }
 
 private:
   const std::shared_ptr<Domain> domain_;
-  std::atomic<std::size_t> most_of_a_call_{kLeastOfACall};
+  std::atomic<std::size_t> max_call_bytes_{kMinCallBytes};
 };
 
 } // namespace vmemfs::libvirt

@@ -28,9 +28,9 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, cons
       worker_{context.worker},
       identity_{domain_->identity(domain_key(domain_->connection(), domain_->run()))},
       lease_{std::make_shared<Lease>(this)},
-      devices_{domain_->connection().subscribe(domain_->run(), [this](DomainNews news) {
+      devices_{domain_->connection().subscribe(domain_->run(), [this](DomainEvent event) {
         // A device may also have come while there was no connection.
-        if (news == DomainNews::memory_changed || news == DomainNews::state_unclear) {
+        if (event == DomainEvent::memory_changed || event == DomainEvent::state_unclear) {
           refresh_later();
         }
       })} {}
@@ -77,7 +77,7 @@ Result<void> RemoteDomain::refresh() {
   });
 }
 
-void RemoteDomain::follow_layout(bool missed) {
+void RemoteDomain::poll_layout(bool missed) {
   if (missed && options_.passthrough && miss_limit_.allows()) {
     refresh_later();
   }
@@ -135,7 +135,7 @@ AccessReport RemoteDomain::access() const {
       fmt::format("virDomainMemoryPeek over libvirt, as {}: {:.1f} ms a call and {:.3f} ms each 4 KiB, "
                   "measured while attaching; up to {} KiB a call",
                   options_.why_remote, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
-                  peeker_.most_of_a_call() >> 10U);
+                  peeker_.max_call_bytes() >> 10U);
   if (map_->reading_allocates()) {
     report.ram += "; QEMU allocates what the guest has not touched when it is read";
   }

@@ -37,7 +37,7 @@ public:
   std::shared_ptr<const MemoryMap> memory_map() const override { return map_->load(); }
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
-  void follow_layout(bool missed) override;
+  void poll_layout(bool missed) override;
   std::optional<std::chrono::milliseconds> state_delay() const override { return listener_.state_delay(); }
   ReadCost read_cost() const override { return cost_; }
   bool gone() const override { return listener_.ended(); }

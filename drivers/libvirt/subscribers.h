@@ -16,21 +16,21 @@ namespace vmemfs::libvirt {
 /// Thread-safe. Callbacks are called one at a time. Held by shared_ptr, as what add() returns holds on to it.
 class Subscribers : public std::enable_shared_from_this<Subscribers> {
 public:
-  using Tell = std::function<void(DomainNews)>;
+  using Callback = std::function<void(DomainEvent)>;
 
   /// Until the last copy of what is returned goes.
-  [[nodiscard]] std::shared_ptr<void> add(const DomainRun& run, Tell tell);
+  [[nodiscard]] std::shared_ptr<void> add(const DomainRun& run, Callback callback);
 
   /// To those of this domain.
-  void tell(std::string_view uuid, DomainNews news);
-  void tell_all(DomainNews news);
+  void notify(std::string_view uuid, DomainEvent event);
+  void notify_all(DomainEvent event);
   /// Those of domains that are not in the list (any more) hear that they have ended.
-  void tell_ended(std::span<const DomainRun> running);
+  void notify_ended(std::span<const DomainRun> running);
 
 private:
   struct Entry {
     DomainRun run;
-    Tell tell;
+    Callback callback;
   };
 
   std::mutex mutex_; ///< held while callbacks are called

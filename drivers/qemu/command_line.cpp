@@ -70,16 +70,16 @@ std::uint64_t memory_size(const std::string& text) {
 
 /// Of "-smp"; without "cpus" it is the product of the topology's levels.
 std::uint32_t vcpu_count(const Options& options) {
-  constexpr std::uint64_t kMost = 65536;
+  constexpr std::uint64_t kMaxCount = 65536;
   const auto number = [&](std::string_view key) {
-    return std::min(parse_u64(value_of(options, key)).value_or(1), kMost);
+    return std::min(parse_u64(value_of(options, key)).value_or(1), kMaxCount);
   };
   if (options.contains("cpus")) {
     return static_cast<std::uint32_t>(number("cpus"));
   }
   std::uint64_t count = 1;
   for (const std::string_view level : {"sockets", "dies", "clusters", "cores", "threads"}) {
-    count = std::min(count * number(level), kMost);
+    count = std::min(count * number(level), kMaxCount);
   }
   return static_cast<std::uint32_t>(count);
 }

@@ -8,12 +8,12 @@
 namespace vmemfs::qemu {
 
 Result<bool> wait_for_fd(int fd, short events, std::chrono::steady_clock::time_point deadline) {
-  constexpr std::int64_t kLongestPoll = 1 << 30;
+  constexpr std::int64_t kMaxPollMs = 1 << 30;
   for (;;) {
     const auto now = std::chrono::steady_clock::now();
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count();
     pollfd entry{fd, events, 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, kLongestPoll)));
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, kMaxPollMs)));
     if (ready >= 0) {
       return ready > 0;
     }

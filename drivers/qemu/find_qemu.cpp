@@ -169,13 +169,13 @@ bool lacks_its_monitors(const FoundQemu& qemu) {
 bool is_still_starting(const FoundQemu& qemu) {
   constexpr std::chrono::seconds kStarting{5}; // later its monitors are somewhere else, or gone
   constexpr std::chrono::milliseconds kPatience{500};
-  constexpr std::chrono::milliseconds kBetweenLooks{10};
+  constexpr std::chrono::milliseconds kPollInterval{10};
   const auto limit = std::chrono::steady_clock::now() + kPatience;
   while (qemu.process->age() < kStarting && qemu.process->alive() && lacks_its_monitors(qemu)) {
     if (std::chrono::steady_clock::now() >= limit) {
       return true;
     }
-    std::this_thread::sleep_for(kBetweenLooks);
+    std::this_thread::sleep_for(kPollInterval);
   }
   return false;
 }

@@ -14,7 +14,7 @@ namespace vmemfs::qemu {
 namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
-constexpr std::size_t kMostOfAPacket = 1984; ///< two digits each, in packets of at most 4096 (QEMU 7.2)
+constexpr std::size_t kMaxPacketBytes = 1984; ///< two digits each, in packets of at most 4096 (QEMU 7.2)
 
 // Whether addresses are physical is one setting of the whole QEMU, which outlives our connection.
 constexpr std::string_view kPhysical = "Qqemu.PhyMemMode:1";
@@ -23,8 +23,8 @@ constexpr std::string_view kVirtual = "Qqemu.PhyMemMode:0";
 GdbScript write_script(Gpa gpa, std::span<const std::byte> bytes) {
   GdbScript script;
   script.add(kPhysical);
-  for (std::size_t at = 0; at < bytes.size(); at += kMostOfAPacket) {
-    const auto part = bytes.subspan(at, std::min(kMostOfAPacket, bytes.size() - at));
+  for (std::size_t at = 0; at < bytes.size(); at += kMaxPacketBytes) {
+    const auto part = bytes.subspan(at, std::min(kMaxPacketBytes, bytes.size() - at));
     script.add(fmt::format("M{:x},{:x}:{}", (gpa + at).value(), part.size(), gdb_bytes(part)));
   }
   script.add(kVirtual);
@@ -47,7 +47,7 @@ std::size_t confirmed(std::span<const std::string> replies, std::size_t size, st
       refusal = replies[i].empty() ? "(not known)" : replies[i];
       return done;
     }
-    done = std::min(size, i * kMostOfAPacket); // the first switched the mode
+    done = std::min(size, i * kMaxPacketBytes); // the first switched the mode
   }
   return done;
 }

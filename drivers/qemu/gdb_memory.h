@@ -13,9 +13,9 @@
 namespace vmemfs::qemu {
 
 /// What one visit takes.
-inline constexpr std::size_t kMostOfAVisit = std::size_t{32} << 10;
+inline constexpr std::size_t kMaxVisitBytes = std::size_t{32} << 10;
 
-/// Writes at most kMostOfAVisit bytes to guest physical memory in one visit (see gdb_visit.h). QEMU
+/// Writes at most kMaxVisitBytes bytes to guest physical memory in one visit (see gdb_visit.h). QEMU
 /// confirms each packet, but drops silently what falls on a ROM or a hole and hands a device what
 /// falls on its registers: the caller sees to it that all of it is writable memory.
 ///

@@ -30,7 +30,7 @@ constexpr std::chrono::milliseconds kVisitTime{100};
 
 enum class Stub : unsigned char { free, left_behind, in_use };
 
-Result<Stub> look_at_stub(MonitorSession& session) {
+Result<Stub> query_stub(MonitorSession& session) {
   const auto chardevs = session.chardevs();
   if (!chardevs) {
     return tl::unexpected{chardevs.error()};
@@ -50,17 +50,17 @@ Result<Stub> look_at_stub(MonitorSession& session) {
 /// Another process of ours is at it, or has died over it: then only QEMU itself has the other end still.
 Result<Stub> wait_for_stub(MonitorSession& session) {
   std::this_thread::sleep_for(kVisitTime);
-  auto stub = look_at_stub(session);
+  auto stub = query_stub(session);
   if (stub != Stub::in_use || !session.close_fd(kOurEnd)) {
     return stub;
   }
   std::this_thread::sleep_for(kVisitTime);
-  return look_at_stub(session);
+  return query_stub(session);
 }
 
 /// Refuses where somebody else uses the gdbstub; clears away what an earlier process of ours left.
 Result<void> claim_stub(MonitorSession& session) {
-  auto stub = look_at_stub(session);
+  auto stub = query_stub(session);
   if (stub == Stub::in_use) {
     stub = wait_for_stub(session);
   }
@@ -80,7 +80,7 @@ Result<void> claim_stub(MonitorSession& session) {
 
 /// A socket that holds the script, its other end given to QEMU as chardev.
 Result<UniqueFd> offer_script(MonitorSession& session, const GdbScript& script) {
-  if (script.bytes().size() > GdbScript::kMostBytes) {
+  if (script.bytes().size() > GdbScript::kMaxBytes) {
     return fail(ErrorKind::invalid, kOrigin, "too much for one visit to the gdbstub");
   }
   std::array<int, 2> fds{};

@@ -25,7 +25,7 @@ namespace vmemfs::qemu {
 class GdbScript {
 public:
   /// What a socket takes at once on any kernel; more is refused by visit_gdbstub().
-  static constexpr std::size_t kMostBytes = std::size_t{80} << 10;
+  static constexpr std::size_t kMaxBytes = std::size_t{80} << 10;
 
   void add(std::string_view payload);
   [[nodiscard]] const std::string& bytes() const { return bytes_; }

@@ -14,7 +14,7 @@ public:
   explicit Batch(const HostMemory& host) : host_{host} {}
 
   void add(ReadPiece& owner, const HostPiece& piece) {
-    if (count_ == kMost) {
+    if (count_ == kMaxPieces) {
       flush();
     }
     owners_[count_] = &owner;
@@ -36,11 +36,11 @@ public:
   }
 
 private:
-  static constexpr std::size_t kMost = 64;
+  static constexpr std::size_t kMaxPieces = 64;
 
   const HostMemory& host_;
-  std::array<ReadPiece*, kMost> owners_;
-  std::array<HostPiece, kMost> pieces_;
+  std::array<ReadPiece*, kMaxPieces> owners_;
+  std::array<HostPiece, kMaxPieces> pieces_;
   std::size_t count_ = 0;
 };
 

@@ -152,8 +152,8 @@ Monitor::~Monitor() {
 
 Result<MonitorSession> Monitor::session() {
   const auto limit = Clock::now() + timeout_;
-  std::unique_lock turn{turn_, limit};
-  if (!turn.owns_lock()) {
+  std::unique_lock lock{session_lock_, limit};
+  if (!lock.owns_lock()) {
     return fail(ErrorKind::busy, kOrigin,
                 fmt::format("the monitor {} was in use by others for all of the {} ms that were allowed",
                             path_, timeout_.count()));
@@ -162,7 +162,7 @@ Result<MonitorSession> Monitor::session() {
   if (!connection) {
     return tl::unexpected{std::move(connection.error())};
   }
-  return MonitorSession{std::move(turn), std::move(*connection), timeout_};
+  return MonitorSession{std::move(lock), std::move(*connection), timeout_};
 }
 
 Result<RunStatus> Monitor::run_status() {
@@ -248,7 +248,7 @@ void Monitor::watch_events(const std::stop_token& stop) {
       eventfd_t count = 0;
       ::eventfd_read(wake_.get(), &count);
     } else if (entries[1].revents != 0) {
-      const std::scoped_lock turn{turn_};
+      const std::scoped_lock lock{session_lock_};
       take_events_of(*connection);
       if (connection->broken()) {
         drop(connection);

@@ -42,9 +42,9 @@ namespace vmemfs::qemu {
 /// Errors: see QmpConnection; source_failed too where an answer has not the shape it must have.
 class MonitorSession {
 public:
-  MonitorSession(std::unique_lock<TimedLock> turn, std::shared_ptr<QmpConnection> connection,
+  MonitorSession(std::unique_lock<TimedLock> lock, std::shared_ptr<QmpConnection> connection,
                  std::chrono::milliseconds timeout)
-      : turn_{std::move(turn)}, connection_{std::move(connection)}, timeout_{timeout} {}
+      : lock_{std::move(lock)}, connection_{std::move(connection)}, timeout_{timeout} {}
 
   [[nodiscard]] Result<RunStatus> run_status();
 
@@ -95,7 +95,7 @@ private:
   [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
   [[nodiscard]] Result<void> change_state(std::string_view command, bool running);
 
-  std::unique_lock<TimedLock> turn_;
+  std::unique_lock<TimedLock> lock_;
   std::shared_ptr<QmpConnection> connection_;
   std::chrono::milliseconds timeout_;
 };
@@ -140,8 +140,8 @@ private:
   const std::chrono::milliseconds timeout_;
   const bool keep_;
   const QmpEventHandler on_event_;
-  TimedLock turn_;   ///< held by the session; guards the use of connections
-  std::mutex mutex_; ///< guards kept_; never held while waiting
+  TimedLock session_lock_; ///< held by the session; guards the use of connections
+  std::mutex mutex_;       ///< guards kept_; never held while waiting
   std::shared_ptr<QmpConnection> kept_;
   UniqueFd wake_; ///< eventfd: kept_ changed, or the end
   std::jthread thread_;

@@ -26,11 +26,11 @@ Result<std::string> read_link(const std::string& path) {
 }
 
 /// Splits off the first word of `text`.
-std::string_view take_word(std::string_view& text) {
+std::string_view take_token(std::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-  const std::string_view word = text.substr(0, text.find(' '));
-  text.remove_prefix(word.size());
-  return word;
+  const std::string_view token = text.substr(0, text.find(' '));
+  text.remove_prefix(token.size());
+  return token;
 }
 
 /// A line of net/unix: "Num: RefCount Protocol Flags Type St Inode Path".
@@ -43,12 +43,12 @@ struct SocketLine {
 
 std::optional<SocketLine> parse_socket_line(std::string_view line) {
   for (unsigned skipped = 0; skipped < 3; ++skipped) {
-    take_word(line);
+    take_token(line);
   }
-  const auto flags = parse_hex(take_word(line));
-  take_word(line);
-  const auto state = parse_hex(take_word(line));
-  const std::string_view inode = take_word(line);
+  const auto flags = parse_hex(take_token(line));
+  take_token(line);
+  const auto state = parse_hex(take_token(line));
+  const std::string_view inode = take_token(line);
   if (!flags || !state || inode.empty() || line.size() < 2) {
     return std::nullopt;
   }

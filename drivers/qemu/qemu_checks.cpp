@@ -50,7 +50,7 @@ HostCheck check_monitor(const FoundVm& vm, const FoundQemu& qemu) {
 
 std::vector<HostCheck> check_qemus() {
   QemuDiscovery discovery;
-  const auto found = discovery.look();
+  const auto found = discovery.scan();
   if (!found) {
     return {{"QEMUs of this host", false, Weight::helpful, found.error().message()}};
   }

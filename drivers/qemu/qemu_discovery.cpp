@@ -15,7 +15,7 @@ namespace {
 constexpr unsigned kEveryTime = 20;
 /// ... and then this many of all the old ones at each look, in turn: what costs the most of a look while
 /// nothing happens.
-constexpr std::size_t kOldOnes = 64;
+constexpr std::size_t kMaxRechecks = 64;
 
 /// By its executable; by its name where we may not see that (then it can't be attached either, but listed).
 bool runs_qemu(pid_t pid) {
@@ -32,8 +32,8 @@ bool is_vm(const QemuCommandLine& line) { return line.machine != "none"; }
 
 } // namespace
 
-Result<std::vector<FoundVm>> QemuDiscovery::look() {
-  forget_the_dead();
+Result<std::vector<FoundVm>> QemuDiscovery::scan() {
+  forget_exited();
   std::vector<pid_t> pids = list_pids();
   if (pids.empty()) {
     return fail(ErrorKind::source_failed, "qemu", "can't list the processes in /proc; is it mounted?");
@@ -41,22 +41,22 @@ Result<std::vector<FoundVm>> QemuDiscovery::look() {
   std::ranges::sort(pids);
   std::erase_if(pids, [&](pid_t pid) { return qemus_.contains(pid); });
 
-  std::unordered_map<pid_t, unsigned> looks;
-  std::vector<pid_t> old;
+  std::unordered_map<pid_t, unsigned> scan_counts;
+  std::vector<pid_t> seen_before;
   for (const pid_t pid : pids) {
     const auto known = others_.find(pid);
     const unsigned times = known == others_.end() ? 0 : known->second;
-    looks.emplace(pid, std::min(times + 1, kEveryTime));
+    scan_counts.emplace(pid, std::min(times + 1, kEveryTime));
     if (times < kEveryTime) {
       take_if_qemu(pid);
     } else {
-      old.push_back(pid);
+      seen_before.push_back(pid);
     }
   }
-  others_ = std::move(looks);
-  const std::size_t count = std::min(old.size(), kOldOnes);
+  others_ = std::move(scan_counts);
+  const std::size_t count = std::min(seen_before.size(), kMaxRechecks);
   for (std::size_t i = 0; i < count; ++i) {
-    take_if_qemu(old[next_old_++ % old.size()]);
+    take_if_qemu(seen_before[next_recheck_++ % seen_before.size()]);
   }
 
   std::vector<const Known*> known;
@@ -67,7 +67,7 @@ Result<std::vector<FoundVm>> QemuDiscovery::look() {
   return found;
 }
 
-void QemuDiscovery::forget_the_dead() {
+void QemuDiscovery::forget_exited() {
   std::erase_if(qemus_, [](const auto& entry) { return !entry.second.process.alive(); });
 }
 

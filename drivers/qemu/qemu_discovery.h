@@ -19,7 +19,7 @@ namespace vmemfs::qemu {
 /// Not thread-safe.
 class QemuDiscovery final : public Discovery {
 public:
-  Result<std::vector<FoundVm>> look() override;
+  Result<std::vector<FoundVm>> scan() override;
 
 private:
   struct Known {
@@ -27,12 +27,12 @@ private:
     FoundVm vm;
   };
 
-  void forget_the_dead();
+  void forget_exited();
   void take_if_qemu(pid_t pid);
 
   std::map<pid_t, Known> qemus_;
   std::unordered_map<pid_t, unsigned> others_; ///< how often each was looked at, up to kEveryTime
-  std::size_t next_old_ = 0;                   ///< where among the old others the next look goes on
+  std::size_t next_recheck_ = 0;               ///< where among the old others the next look goes on
 };
 
 } // namespace vmemfs::qemu

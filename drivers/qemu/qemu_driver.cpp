@@ -99,7 +99,7 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
     return;
   }
   note("vCPU activity", true, fmt::format("seen in the CPU time of {} threads", activity->threads().size()));
-  if (standstill_.watch(std::move(*activity))) {
+  if (idle_monitor_.watch(std::move(*activity))) {
     emit(VmEvent::state_unclear);
   }
 }
@@ -116,7 +116,7 @@ Result<void> QemuDriver::refresh(Mappings mappings) {
   return publish(std::move(*layout), mappings);
 }
 
-void QemuDriver::follow_layout(bool missed) {
+void QemuDriver::poll_layout(bool missed) {
   if (!flat_view_) {
     if (missed && miss_limit_.allows()) {
       refresh_later();
@@ -134,14 +134,15 @@ void QemuDriver::follow_layout(bool missed) {
   }
 }
 
-void QemuDriver::follow_state() {
-  if (standstill_.look()) {
+void QemuDriver::poll_run_state() {
+  if (idle_monitor_.poll()) {
     emit(VmEvent::state_unclear);
   }
 }
 
 std::optional<std::chrono::milliseconds> QemuDriver::state_delay() const {
-  return monitor_ != nullptr && standstill_.watching() ? std::optional{Standstill::kDelay} : std::nullopt;
+  return monitor_ != nullptr && idle_monitor_.watching() ? std::optional{VcpuIdleMonitor::kDelay}
+                                                         : std::nullopt;
 }
 
 ReadCost QemuDriver::read_cost() const {
@@ -211,18 +212,18 @@ Result<RunStatus> QemuDriver::run_status() {
   if (!session) {
     return tl::unexpected{session.error()};
   }
-  if (!standstill_.watching()) { // a vCPU was unplugged
+  if (!idle_monitor_.watching()) { // a vCPU was unplugged
     if (const auto vcpus = session->vcpus()) {
       take_vcpus(*vcpus);
     }
   }
-  return standstill_.ask([&] { return session->run_status(); }, [this] { emit(VmEvent::state_unclear); });
+  return idle_monitor_.ask([&] { return session->run_status(); }, [this] { emit(VmEvent::state_unclear); });
 }
 
 Result<void> QemuDriver::pause() { return monitor_->stop(); }
 
 Result<void> QemuDriver::resume() {
-  standstill_.forget();
+  idle_monitor_.forget();
   auto resumed = monitor_->cont();
   if (resumed && !flat_view_) {
     refresh_later();

@@ -13,7 +13,7 @@
 #include "drivers/qemu/guest_memory.h"
 #include "drivers/qemu/monitor.h"
 #include "drivers/qemu/qemu_vcpu.h"
-#include "drivers/qemu/standstill.h"
+#include "drivers/qemu/vcpu_idle_monitor.h"
 #include "host/process_writer.h"
 #include "util/fd_watcher.h"
 #include "util/published.h"
@@ -61,8 +61,8 @@ public:
   std::shared_ptr<const MemoryMap> memory_map() const override;
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
-  void follow_layout(bool missed) override;
-  void follow_state() override;
+  void poll_layout(bool missed) override;
+  void poll_run_state() override;
   std::optional<std::chrono::milliseconds> state_delay() const override;
   ReadCost read_cost() const override;
   bool gone() const override { return !qemu_.process->alive(); }
@@ -135,7 +135,7 @@ private:
   std::atomic<bool> refresh_pending_{false};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking the monitor because somebody read a hole
   std::atomic<bool> attached_{false};
-  Standstill standstill_;
+  VcpuIdleMonitor idle_monitor_;
 
   std::mutex write_mutex_; ///< one write at a time
   ProcessWriter writer_;

@@ -62,7 +62,7 @@ Result<void> QemuDriver::take_newest_layout() {
   if (!flat_view_ && options_.map != MapSource::guess) {
     return refresh(Mappings::keep);
   }
-  follow_layout(false);
+  poll_layout(false);
   return {};
 }
 
@@ -83,13 +83,13 @@ WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes
   }
   WriteOutcome outcome;
   while (outcome.done < bytes.size() && !outcome.failure) {
-    follow_layout(false);
+    poll_layout(false);
     const auto memory = memory_.load();
     if (memory == nullptr) {
       return nothing_written(gone_error());
     }
     const Gpa here = gpa + outcome.done;
-    const auto part = bytes.subspan(outcome.done, std::min(kMostOfAVisit, bytes.size() - outcome.done));
+    const auto part = bytes.subspan(outcome.done, std::min(kMaxVisitBytes, bytes.size() - outcome.done));
     auto allowed = memory->writable(here, part.size());
     if (allowed.size > 0) {
       auto written = write_by_gdbstub(*session, here, part.first(allowed.size));
@@ -118,7 +118,7 @@ std::string QemuDriver::describe_writes() const {
   }
   return fmt::format("QEMU's gdbstub, switched on for it; a running guest is stopped for a few "
                      "milliseconds for each {} KiB",
-                     kMostOfAVisit >> 10U);
+                     kMaxVisitBytes >> 10U);
 }
 
 } // namespace vmemfs::qemu

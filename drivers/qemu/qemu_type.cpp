@@ -14,7 +14,7 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kLongestTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
+constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
@@ -51,19 +51,19 @@ const std::vector<ParamSpec>& specs() {
        "time limit of every exchange with the monitor",
        "500ms",
        {},
-       {1, kLongestTimeout}},
+       {1, kMaxTimeout}},
   };
   return kSpecs;
 }
 
-qemu::MapSource map_source(std::string_view word) {
-  if (word == "monitor") {
+qemu::MapSource map_source(std::string_view name) {
+  if (name == "monitor") {
     return qemu::MapSource::monitor;
   }
-  if (word == "flatview") {
+  if (name == "flatview") {
     return qemu::MapSource::flat_view;
   }
-  return word == "guess" ? qemu::MapSource::guess : qemu::MapSource::automatic;
+  return name == "guess" ? qemu::MapSource::guess : qemu::MapSource::automatic;
 }
 
 class QemuType : public DriverType {

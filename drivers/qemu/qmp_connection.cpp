@@ -115,7 +115,7 @@ Result<SocketAddress> socket_address(const std::string& path) {
   return result;
 }
 
-tl::unexpected<Error> nobody_answers(const std::string& path) {
+tl::unexpected<Error> no_greeting(const std::string& path) {
   return fail(ErrorKind::busy, kOrigin,
               fmt::format("no greeting from the monitor {}: somebody else holds it (a monitor serves one "
                           "client at a time), or QEMU hangs. Close the other client, or give QEMU a "
@@ -163,7 +163,7 @@ Result<UniqueFd> connect_to(const std::string& path, Clock::time_point deadline)
       return connect_error(errno, path);
     }
     if (Clock::now() >= deadline) {
-      return nobody_answers(path);
+      return no_greeting(path);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
@@ -206,7 +206,7 @@ Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_p
   QmpConnection connection{std::move(*socket), peer};
   auto done = connection.negotiate(deadline);
   if (!done && done.error().kind == ErrorKind::timed_out) {
-    return nobody_answers(path);
+    return no_greeting(path);
   }
   if (!done) {
     done.error().text += fmt::format(" (monitor {})", path);

@@ -71,11 +71,11 @@ std::optional<Register> plain_register(std::string_view name) {
 }
 
 /// Takes the next word from the front of `text`.
-std::string_view take_word(std::string_view& text) {
+std::string_view take_token(std::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
-  const std::string_view word = text.substr(0, text.find(' '));
-  text.remove_prefix(word.size());
-  return word;
+  const std::string_view token = text.substr(0, text.find(' '));
+  text.remove_prefix(token.size());
+  return token;
 }
 
 /// "SELECTOR BASE LIMIT FLAGS ..." after the "=". A base of 8 digits may have lost its upper half.
@@ -88,11 +88,11 @@ struct SegmentValue {
 };
 
 std::optional<SegmentValue> parse_segment(std::string_view text) {
-  const auto selector = parse_hex(take_word(text));
-  const std::string_view base_text = take_word(text);
+  const auto selector = parse_hex(take_token(text));
+  const std::string_view base_text = take_token(text);
   const auto base = parse_hex(base_text);
-  const auto limit = parse_hex(take_word(text));
-  const auto flags = parse_hex(take_word(text));
+  const auto limit = parse_hex(take_token(text));
+  const auto flags = parse_hex(take_token(text));
   if (!selector || !base || !limit || !flags) {
     return std::nullopt;
   }
@@ -155,8 +155,8 @@ private:
 
   /// "BASE LIMIT"; the limit's register follows the base's.
   Result<void> take_table(Register base_register, std::string_view text, std::string_view line) {
-    const auto base = parse_hex(take_word(text));
-    const auto limit = parse_hex(take_word(text));
+    const auto base = parse_hex(take_token(text));
+    const auto limit = parse_hex(take_token(text));
     if (!base || !limit) {
       return bad_line(line);
     }

@@ -39,7 +39,7 @@ DomainInfo to_domain_info(const xc_domaininfo_t& raw) {
   info.shut_down = (raw.flags & XEN_DOMINF_shutdown) != 0;
   info.shutdown_reason = (raw.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
   info.pages = raw.tot_pages;
-  info.most_pages = raw.max_pages;
+  info.max_pages = raw.max_pages;
   info.vcpus = raw.max_vcpu_id == XEN_INVALID_MAX_VCPU_ID ? 0 : raw.max_vcpu_id + 1;
   info.cpu_time = std::chrono::nanoseconds{static_cast<std::int64_t>(raw.cpu_time)};
   return info;
@@ -100,7 +100,7 @@ Result<std::vector<DomainInfo>> all_domains(xc_interface* control) {
   }
 }
 
-std::string_view shutdown_word(unsigned reason) {
+std::string_view shutdown_name(unsigned reason) {
   switch (reason) {
   case SHUTDOWN_poweroff: return "powered off";
   case SHUTDOWN_reboot: return "rebooting";

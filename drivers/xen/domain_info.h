@@ -31,7 +31,7 @@ struct DomainInfo {
   bool shut_down = false;       ///< the guest has ended, crashed or suspended; the domain is still there
   unsigned shutdown_reason = 0; ///< SHUTDOWN_... of <xen/sched.h>
   std::uint64_t pages = 0;      ///< that it has now
-  std::uint64_t most_pages = 0; ///< that it may have
+  std::uint64_t max_pages = 0;  ///< that it may have
   std::uint32_t vcpus = 0;      ///< the highest number there may be, plus 1
   std::chrono::nanoseconds cpu_time{0}; ///< of all vCPUs together
 };
@@ -43,6 +43,6 @@ struct DomainInfo {
 [[nodiscard]] Result<std::vector<DomainInfo>> all_domains(xc_interface* control);
 
 /// What stands for a shutdown reason: "crashed", "powered off", ...
-[[nodiscard]] std::string_view shutdown_word(unsigned reason);
+[[nodiscard]] std::string_view shutdown_name(unsigned reason);
 
 } // namespace vmemfs::xen

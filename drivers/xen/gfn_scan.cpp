@@ -20,7 +20,7 @@ void append(GfnRanges& ranges, GfnRange range) {
 
 } // namespace
 
-Result<void> GfnScan::look_at_each(GfnRange range) {
+Result<void> GfnScan::probe_each(GfnRange range) {
   std::array<Frame, kBatchPages> frames{};
   std::array<bool, kBatchPages> found{};
   for (std::uint64_t at = range.begin; at < range.end; at += kBatchPages) {
@@ -58,8 +58,8 @@ Result<bool> GfnScan::step() {
     const bool differ = found[i] != found[i + 1];
     const bool has_vga_hole = block.begin == 0;
     if (degree_ == ScanDegree::all || differ || (any && (degree_ == ScanDegree::pages || has_vga_hole))) {
-      if (auto looked = look_at_each(block); !looked) {
-        return tl::unexpected{std::move(looked.error())};
+      if (auto probed = probe_each(block); !probed) {
+        return tl::unexpected{std::move(probed.error())};
       }
     } else if (any) {
       append(present_, block);

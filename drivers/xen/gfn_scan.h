@@ -36,7 +36,7 @@ public:
   [[nodiscard]] const GfnRanges& present() const { return present_; }
 
 private:
-  Result<void> look_at_each(GfnRange range);
+  Result<void> probe_each(GfnRange range);
 
   Probe probe_;
   std::uint64_t end_;

@@ -100,13 +100,13 @@ Result<Layout> pv_layout(std::vector<Frame> machine_frames) {
 
 Result<Layout> hvm_layout(const GfnRanges& present, DomainKind kind,
                           const std::vector<std::uint64_t>& special) {
-  const GfnRange own = special_window(special);
+  const GfnRange window = special_window(special);
   std::vector<Region> regions;
   for (GfnRange range : present) {
     take_below(range, kind == DomainKind::hvm ? kHvmDevices : kFirmwareTables, guest_block, regions);
     take_below(range, kFirmwareTables, device_block, regions);
-    take_below(range, own.begin, firmware_block, regions);
-    take_below(range, own.end, special_block, regions);
+    take_below(range, window.begin, firmware_block, regions);
+    take_below(range, window.end, special_block, regions);
     take_below(range, k4Gib, firmware_block, regions);
     take_below(range, range.end, guest_block, regions);
   }

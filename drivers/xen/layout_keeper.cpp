@@ -27,18 +27,18 @@ LayoutKeeper::~LayoutKeeper() {
 }
 
 Result<void> LayoutKeeper::begin() {
-  const std::uint64_t begun = ++looks_begun_;
+  const std::uint64_t begun = ++scans_begun_;
   auto layout = finder_.find(ScanDegree::samples);
   if (!layout) {
     return tl::unexpected{std::move(layout.error())};
   }
   publish(std::move(*layout), begun);
-  look_later({});
+  schedule_scan({});
   return {};
 }
 
 Result<void> LayoutKeeper::refresh() {
-  const std::uint64_t begun = ++looks_begun_;
+  const std::uint64_t begun = ++scans_begun_;
   auto layout = finder_.find(ScanDegree::pages);
   if (!layout) {
     return tl::unexpected{std::move(layout.error())};
@@ -63,35 +63,35 @@ void LayoutKeeper::publish(Layout layout, std::uint64_t begun) {
   }
 }
 
-void LayoutKeeper::follow() {
-  if (looking_ || !follow_limit_.allows()) {
+void LayoutKeeper::poll() {
+  if (scanning_ || !poll_limit_.allows()) {
     return;
   }
   const auto info = domain_info(control_, domain_);
   if (info && (info->pages != load()->pages || refused_)) {
-    look_later({});
+    schedule_scan({});
   }
 }
 
 /// Populating a page takes it from a stock that the guest counts on, unless there is enough for all.
-std::size_t LayoutKeeper::pages_to_spare() const {
+std::size_t LayoutKeeper::spare_pages() const {
   const auto [missing, in_stock] = finder_.on_demand();
   return missing <= in_stock ? std::numeric_limits<std::size_t>::max() : in_stock / 2;
 }
 
-void LayoutKeeper::look_later(Worker::Clock::duration delay) {
-  if (looking_.exchange(true)) {
+void LayoutKeeper::schedule_scan(Worker::Clock::duration delay) {
+  if (scanning_.exchange(true)) {
     return;
   }
   worker_.post_after(delay, [lease = lease_] {
     const std::scoped_lock lock{lease->mutex};
     if (lease->keeper != nullptr) {
-      lease->keeper->look_some();
+      lease->keeper->scan_some();
     }
   });
 }
 
-void LayoutKeeper::look_some() {
+void LayoutKeeper::scan_some() {
   const auto until = Worker::Clock::now() + kAtATime;
   Result<bool> through = false;
   do {
@@ -102,9 +102,9 @@ void LayoutKeeper::look_some() {
     log::debug("xen domain {}: looking for its memory: {}", domain_, through.error().message());
     callbacks_.failed();
   }
-  looking_ = false;
+  scanning_ = false;
   if (through && !*through) {
-    look_later(kAtATime);
+    schedule_scan(kAtATime);
   }
 }
 
@@ -134,7 +134,7 @@ Result<bool> LayoutKeeper::step() {
 }
 
 Result<bool> LayoutKeeper::begin_scan(ScanDegree degree) {
-  const std::uint64_t begun = ++looks_begun_;
+  const std::uint64_t begun = ++scans_begun_;
   const auto info = domain_info(control_, domain_);
   if (!info) {
     return tl::unexpected{info.error()};

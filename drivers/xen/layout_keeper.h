@@ -45,7 +45,7 @@ public:
   Result<void> refresh();
 
   /// Has it looked at in the background where there is reason to. One hypercall, ten times a second at most.
-  void follow();
+  void poll();
 
   /// A page of the map could not be had.
   void note_refused() { refused_.store(true, std::memory_order_relaxed); }
@@ -64,11 +64,11 @@ private:
   };
 
   void publish(Layout layout, std::uint64_t begun);
-  void look_later(Worker::Clock::duration delay);
-  void look_some();
+  void schedule_scan(Worker::Clock::duration delay);
+  void scan_some();
   [[nodiscard]] Result<bool> step();
   [[nodiscard]] Result<bool> begin_scan(ScanDegree degree);
-  [[nodiscard]] std::size_t pages_to_spare() const;
+  [[nodiscard]] std::size_t spare_pages() const;
 
   xc_interface* const control_;
   const std::uint32_t domain_;
@@ -76,18 +76,18 @@ private:
   const LayoutFinder finder_;
   Worker& worker_;
   const Callbacks callbacks_;
-  const PageBatch::Allowance allowance_{[this] { return pages_to_spare(); }};
+  const PageBatch::Allowance allowance_{[this] { return spare_pages(); }};
   std::atomic<bool> on_demand_{false};
 
   Published<Layout> layout_;
   std::mutex publish_mutex_;          ///< one change of layout_ at a time
   std::uint64_t published_begun_ = 0; ///< which look the layout is of; needs publish_mutex_
-  std::atomic<std::uint64_t> looks_begun_{0};
+  std::atomic<std::uint64_t> scans_begun_{0};
   std::atomic<bool> refused_{false};
-  RateLimit follow_limit_{std::chrono::milliseconds{100}};
+  RateLimit poll_limit_{std::chrono::milliseconds{100}};
 
-  std::atomic<bool> looking_{false}; ///< the job is posted or runs; there is one at a time
-  std::optional<Scan> scan_;         ///< the job's
+  std::atomic<bool> scanning_{false}; ///< the job is posted or runs; there is one at a time
+  std::optional<Scan> scan_;          ///< the job's
 
   /// What the job holds on to; `keeper` is null once it has ended.
   struct Lease {

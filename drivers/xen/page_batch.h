@@ -53,12 +53,12 @@ private:
   void fail_all(ErrorKind kind);
   void end_piece(const Part& part, ErrorKind kind);
 
-  static constexpr std::size_t kMostParts = 2 * kBatchPages; ///< small pieces may share pages
+  static constexpr std::size_t kMaxParts = 2 * kBatchPages; ///< small pieces may share pages
 
   std::array<Frame, kBatchPages> frames_;
   std::array<Gfn, kBatchPages> gfns_;
   std::array<int, kBatchPages> errors_;
-  std::array<Part, kMostParts> parts_;
+  std::array<Part, kMaxParts> parts_;
   std::size_t page_count_ = 0;
   std::size_t part_count_ = 0;
   BatchOutcome outcome_;

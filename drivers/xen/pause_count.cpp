@@ -7,10 +7,10 @@ namespace vmemfs::xen {
 namespace {
 
 /// More than this many pauses of others are not ended by one command.
-constexpr int kMostPauses = 64;
+constexpr int kMaxPauses = 64;
 
 /// Between being told to stand and standing there is a moment in which a vCPU still runs.
-bool stands(const DomainInfo& info) { return (info.paused || info.shut_down) && !info.on_cpu; }
+bool is_stopped(const DomainInfo& info) { return (info.paused || info.shut_down) && !info.on_cpu; }
 
 tl::unexpected<Error> command_error(int os_errno, std::string_view what) {
   if (os_errno == ESRCH) {
@@ -25,9 +25,9 @@ Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the doma
 
 RunStatus run_status_of(const DomainInfo& info) {
   if (info.shut_down) {
-    return {false, std::string{shutdown_word(info.shutdown_reason)}, false};
+    return {false, std::string{shutdown_name(info.shutdown_reason)}, false};
   }
-  return stands(info) ? RunStatus{false, "paused"} : RunStatus{true, "running"};
+  return is_stopped(info) ? RunStatus{false, "paused"} : RunStatus{true, "running"};
 }
 
 Result<void> PauseCount::add_one() const {
@@ -46,10 +46,10 @@ Result<void> PauseCount::take_one() const {
 
 /// Needs mutex_. True where a domain that was known to stand has run meanwhile.
 bool PauseCount::note(const DomainInfo& info) {
-  const auto before = standing_since_;
-  standing_since_ = stands(info) ? info.cpu_time : std::chrono::nanoseconds{-1};
-  stands_ = standing_since_.count() >= 0;
-  return before.count() >= 0 && before != standing_since_;
+  const auto before = paused_cpu_time_;
+  paused_cpu_time_ = is_stopped(info) ? info.cpu_time : std::chrono::nanoseconds{-1};
+  known_paused_ = paused_cpu_time_.count() >= 0;
+  return before.count() >= 0 && before != paused_cpu_time_;
 }
 
 PauseCount::Answer PauseCount::ask() {
@@ -61,11 +61,11 @@ PauseCount::Answer PauseCount::ask() {
   }
   const bool has_run = note(*info);
   if (!info->paused) {
-    ours_ = false; // somebody else has given it back
-  } else if (info->shut_down && ours_) {
+    held_ = false; // somebody else has given it back
+  } else if (info->shut_down && held_) {
     // Nobody will ask for it back, and a domain that only suspended is to go on.
     static_cast<void>(take_one());
-    ours_ = false;
+    held_ = false;
   }
   return {run_status_of(*info), has_run};
 }
@@ -80,16 +80,16 @@ Result<void> PauseCount::pause() {
     return {};
   }
   auto added = add_one(); // returns when it stands
-  ours_ = added.has_value();
+  held_ = added.has_value();
   return added;
 }
 
 Result<bool> PauseCount::resume() {
   const std::scoped_lock lock{mutex_};
-  standing_since_ = std::chrono::nanoseconds{-1};
-  stands_ = false;
-  const bool given_back = std::exchange(ours_, false);
-  for (int i = 0; i < kMostPauses; ++i) {
+  paused_cpu_time_ = std::chrono::nanoseconds{-1};
+  known_paused_ = false;
+  const bool given_back = std::exchange(held_, false);
+  for (int i = 0; i < kMaxPauses; ++i) {
     const auto info = domain_info(control_, domain_);
     if (!info || info->dying) {
       return tl::unexpected{gone_error()};
@@ -101,15 +101,15 @@ Result<bool> PauseCount::resume() {
       return false;
     }
     if (auto taken = take_one(); !taken) {
-      ours_ = given_back && i == 0;
+      held_ = given_back && i == 0;
       return tl::unexpected{std::move(taken.error())};
     }
   }
   return fail(ErrorKind::busy, kOrigin, "it was let run, but somebody pauses it again and again");
 }
 
-bool PauseCount::look() {
-  if (!stands_ || !look_limit_.allows()) {
+bool PauseCount::poll() {
+  if (!known_paused_ || !poll_limit_.allows()) {
     return false;
   }
   const std::scoped_lock lock{mutex_};
@@ -117,9 +117,10 @@ bool PauseCount::look() {
   return info && note(*info);
 }
 
-PauseCount::Short::Short(const PauseCount& count) : count_{count}, result_{count.add_one()} {}
+PauseCount::TemporaryPause::TemporaryPause(const PauseCount& count)
+    : count_{count}, result_{count.add_one()} {}
 
-PauseCount::Short::~Short() {
+PauseCount::TemporaryPause::~TemporaryPause() {
   if (result_) {
     static_cast<void>(count_.take_one());
   }

@@ -16,7 +16,7 @@ namespace vmemfs::xen {
 /// them, unless resume() is called where none of ours is held.
 class PauseCount {
 public:
-  /// How long it takes at most until look() has told, if it is called all the time.
+  /// How long it takes at most until poll() has told, if it is called all the time.
   static constexpr std::chrono::milliseconds kDelay{10};
 
   PauseCount(xc_interface* control, std::uint32_t domain) : control_{control}, domain_{domain} {}
@@ -35,15 +35,15 @@ public:
   [[nodiscard]] Result<bool> resume();
 
   /// True, once, where a domain that was known to stand may have run since. At most one hypercall each 10 ms.
-  [[nodiscard]] bool look();
+  [[nodiscard]] bool poll();
 
   /// Stops the domain for a short time, whoever else does.
-  class Short {
+  class TemporaryPause {
   public:
-    explicit Short(const PauseCount& count);
-    ~Short();
-    Short(const Short&) = delete;
-    Short& operator=(const Short&) = delete;
+    explicit TemporaryPause(const PauseCount& count);
+    ~TemporaryPause();
+    TemporaryPause(const TemporaryPause&) = delete;
+    TemporaryPause& operator=(const TemporaryPause&) = delete;
     [[nodiscard]] const Result<void>& result() const { return result_; }
 
   private:
@@ -58,11 +58,11 @@ private:
 
   xc_interface* const control_;
   const std::uint32_t domain_;
-  RateLimit look_limit_{kDelay};
-  std::atomic<bool> stands_{false}; ///< that standing_since_ is set
-  std::mutex mutex_;                ///< guards what follows
-  bool ours_ = false;
-  std::chrono::nanoseconds standing_since_{
+  RateLimit poll_limit_{kDelay};
+  std::atomic<bool> known_paused_{false}; ///< that paused_cpu_time_ is set
+  std::mutex mutex_;                      ///< guards what follows
+  bool held_ = false;
+  std::chrono::nanoseconds paused_cpu_time_{
       -1}; ///< CPU time of a domain that is known to stand; negative: not known
 };
 

@@ -12,8 +12,8 @@ namespace vmemfs::xen {
 namespace {
 
 /// The guest names its frames as it likes. Beyond this it is not believed, as a table takes 8 bytes for each.
-std::uint64_t most_frames(const DomainInfo& domain) {
-  return 4 * domain.most_pages + (std::uint64_t{1} << 20U);
+std::uint64_t max_frames(const DomainInfo& domain) {
+  return 4 * domain.max_pages + (std::uint64_t{1} << 20U);
 }
 
 /// What libxenguest maps of the guest, for no longer than it takes to copy it.
@@ -48,7 +48,7 @@ struct Found {
 Found from_guest_table(xc_interface* control, const MachineTable& table, const DomainInfo& domain) {
   xen_pfn_t highest = 0;
   if (xc_domain_maximum_gpfn(control, domain.id, &highest) < 0 || highest == 0 ||
-      highest >= most_frames(domain)) {
+      highest >= max_frames(domain)) {
     return {};
   }
   const GuestTable guest{control, domain.id};
@@ -137,9 +137,9 @@ Result<PvFrames> find_pv_frames(xc_interface* control, const ForeignMemory& memo
                     "the guest's table of its frames, each held against the hypervisor's"};
   }
   // Most guests number their frames without gaps, and then few of the host's frames come into question.
-  auto by_host = HostSearch{memory, table, domain.most_pages}.run();
+  auto by_host = HostSearch{memory, table, domain.max_pages}.run();
   if (by_host && by_host->count < domain.pages) {
-    by_host = HostSearch{memory, table, most_frames(domain)}.run();
+    by_host = HostSearch{memory, table, max_frames(domain)}.run();
   }
   if (!by_host) {
     return tl::unexpected{std::move(by_host.error())};

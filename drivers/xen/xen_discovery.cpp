@@ -27,7 +27,7 @@ Result<void> XenDiscovery::connect() {
   return {};
 }
 
-Result<bool> XenDiscovery::heard_of_changes() {
+Result<bool> XenDiscovery::domains_changed() {
   bool any = false;
   for (;;) {
     const auto event = store_->next_event();
@@ -66,13 +66,13 @@ Result<void> XenDiscovery::list() {
   return {};
 }
 
-Result<std::vector<FoundVm>> XenDiscovery::look() {
+Result<std::vector<FoundVm>> XenDiscovery::scan() {
   if (!store_) {
     if (auto connected = connect(); !connected) {
       return tl::unexpected{std::move(connected.error())};
     }
   }
-  const auto changed = heard_of_changes();
+  const auto changed = domains_changed();
   if (!changed) { // xenstored was started anew, maybe
     store_.reset();
     return tl::unexpected{changed.error()};

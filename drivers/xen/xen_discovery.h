@@ -12,11 +12,11 @@ namespace vmemfs::xen {
 /// xenstore tells of domains that come and go; only then they are listed anew. Not thread-safe.
 class XenDiscovery final : public Discovery {
 public:
-  Result<std::vector<FoundVm>> look() override;
+  Result<std::vector<FoundVm>> scan() override;
 
 private:
   Result<void> connect();
-  Result<bool> heard_of_changes();
+  Result<bool> domains_changed();
   Result<void> list();
 
   Control control_;

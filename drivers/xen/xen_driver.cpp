@@ -49,22 +49,24 @@ Error refused_write(int os_errno, DomainKind kind, Gpa gpa) {
 
 XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& context)
     : info_{std::move(info)}, access_{std::move(access)},
-      identity_{access_.news->store().name_of(info_.id), info_.uuid, std::string{kOrigin}, key_of(info_)},
-      pauses_{access_.control.get(), info_.id},
+      identity_{access_.events->store().name_of(info_.id), info_.uuid, std::string{kOrigin}, key_of(info_)},
+      pause_count_{access_.control.get(), info_.id},
       layout_{access_.control.get(),
               access_.memory,
               access_.table.get(),
               info_,
               context.worker,
-              {.changed = [this] { emit(VmEvent::layout_changed); }, .failed = [this] { look_for_end(); }}} {}
+              {.changed = [this] { emit(VmEvent::layout_changed); }, .failed = [this] { check_for_end(); }}} {
+}
 
-Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_ptr<DomainNews> news,
+Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_ptr<DomainEvents> events,
                                                  const DomainInfo& info) {
   auto memory = open_foreign_memory();
   if (!memory) {
     return tl::unexpected{memory.error()};
   }
-  Access access{std::move(control), ForeignMemory{std::move(*memory), info.id}, nullptr, 64, std::move(news)};
+  Access access{std::move(control), ForeignMemory{std::move(*memory), info.id}, nullptr, 64,
+                std::move(events)};
   if (info.kind == DomainKind::pv) {
     auto table = MachineTable::shared(access.control.get());
     if (!table) {
@@ -85,15 +87,15 @@ Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, co
   if (!control) {
     return tl::unexpected{control.error()};
   }
-  auto news = DomainNews::of(context.watcher);
-  if (!news) {
-    return tl::unexpected{news.error()};
+  auto events = DomainEvents::of(context.watcher);
+  if (!events) {
+    return tl::unexpected{events.error()};
   }
-  const auto info = find_domain(control->get(), (*news)->store(), domain);
+  const auto info = find_domain(control->get(), (*events)->store(), domain);
   if (!info) {
     return tl::unexpected{info.error()};
   }
-  auto access = open_access(std::move(*control), std::move(*news), *info);
+  auto access = open_access(std::move(*control), std::move(*events), *info);
   if (!access) {
     return tl::unexpected{access.error()};
   }
@@ -101,7 +103,7 @@ Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, co
   if (auto begun = driver->layout_.begin(); !begun) {
     return tl::unexpected{std::move(begun.error())};
   }
-  driver->subscription_ = driver->access_.news->subscribe([raw = driver.get()] { raw->look_for_end(); });
+  driver->subscription_ = driver->access_.events->subscribe([raw = driver.get()] { raw->check_for_end(); });
   return driver;
 }
 
@@ -124,7 +126,7 @@ void XenDriver::read(std::span<ReadPiece> pieces) {
       kBatch->read({*layout, access_.memory, access_.table.get(), layout_.allowance()}, pieces);
   if (outcome.refused) { // of a domain on its way out pages are refused as well
     layout_.note_refused();
-    look_for_end();
+    check_for_end();
   }
   if (outcome.gone) {
     end();
@@ -168,7 +170,7 @@ WriteOutcome XenDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
   const auto layout = layout_.load();
   WriteOutcome outcome;
   while (outcome.done < bytes.size() && !outcome.failure) {
-    look_for_end();
+    check_for_end();
     if (gone_) {
       return nothing_written(gone_error());
     }
@@ -185,9 +187,9 @@ WriteOutcome XenDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
                               "the domain's pages are populated on demand, and few are left for that"};
       break;
     }
-    const std::size_t most = kBatchPages * kPageSize - here.page_offset();
+    const std::size_t max_bytes = kBatchPages * kPageSize - here.page_offset();
     const std::size_t size =
-        std::min<std::uint64_t>({bytes.size() - outcome.done, most, stretch.range.end - here});
+        std::min<std::uint64_t>({bytes.size() - outcome.done, max_bytes, stretch.range.end - here});
     auto part = write_part(*layout, here, bytes.subspan(outcome.done, size));
     outcome.done += part.done;
     outcome.failure = std::move(part.failure);
@@ -205,14 +207,14 @@ Result<void> XenDriver::refresh() {
   }
   auto refreshed = layout_.refresh();
   if (!refreshed) {
-    look_for_end();
+    check_for_end();
   }
   return gone_ ? tl::unexpected{gone_error()} : std::move(refreshed);
 }
 
-void XenDriver::follow_layout(bool /*missed*/) {
+void XenDriver::poll_layout(bool /*missed*/) {
   if (!gone_) {
-    layout_.follow();
+    layout_.poll();
   }
 }
 
@@ -240,9 +242,9 @@ Result<void> XenDriver::write_registers(VcpuId vcpu, std::span<const RegisterVal
   if (auto checked = check_vcpu(vcpu); !checked) {
     return checked;
   }
-  const PauseCount::Short standing{pauses_}; // what is not set stays as it is now
-  if (!standing.result()) {
-    return standing.result();
+  const PauseCount::TemporaryPause pause{pause_count_}; // what is not set stays as it is now
+  if (!pause.result()) {
+    return pause.result();
   }
   const auto now = read_registers(vcpu);
   if (!now) {
@@ -263,23 +265,23 @@ Result<void> XenDriver::write_registers(VcpuId vcpu, std::span<const RegisterVal
 // ---- state
 
 Result<RunStatus> XenDriver::run_status() {
-  auto answer = pauses_.ask();
+  auto answer = pause_count_.ask();
   if (answer.has_run) {
     emit(VmEvent::state_unclear);
   }
   return std::move(answer.status);
 }
 
-void XenDriver::follow_state() {
-  if (pauses_.look()) {
+void XenDriver::poll_run_state() {
+  if (pause_count_.poll()) {
     emit(VmEvent::state_unclear);
   }
 }
 
-Result<void> XenDriver::pause() { return pauses_.pause(); }
+Result<void> XenDriver::pause() { return pause_count_.pause(); }
 
 Result<void> XenDriver::resume() {
-  const auto running = pauses_.resume();
+  const auto running = pause_count_.resume();
   if (!running) {
     return tl::unexpected{running.error()};
   }
@@ -292,7 +294,7 @@ Result<void> XenDriver::resume() {
 
 std::string XenDriver::resume_ticket() const { return to_text(ResumeTicket{info_.id, info_.uuid}); }
 
-void XenDriver::look_for_end() {
+void XenDriver::check_for_end() {
   const auto info = domain_info(access_.control.get(), info_.id);
   const bool ended =
       info ? info->dying || info->uuid != info_.uuid : info.error().kind == ErrorKind::not_found;

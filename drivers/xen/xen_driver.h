@@ -8,7 +8,7 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
-#include "drivers/xen/domain_news.h"
+#include "drivers/xen/domain_events.h"
 #include "drivers/xen/layout_keeper.h"
 #include "drivers/xen/page_batch.h"
 #include "drivers/xen/pause_count.h"
@@ -36,8 +36,8 @@ public:
   std::shared_ptr<const MemoryMap> memory_map() const override;
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
-  void follow_layout(bool missed) override;
-  void follow_state() override;
+  void poll_layout(bool missed) override;
+  void poll_run_state() override;
   std::optional<std::chrono::milliseconds> state_delay() const override { return PauseCount::kDelay; }
   ReadCost read_cost() const override;
   bool gone() const override { return gone_; }
@@ -56,10 +56,10 @@ private:
     ForeignMemory memory;
     std::shared_ptr<const MachineTable> table; ///< of PV only
     unsigned bits;                             ///< of a PV guest's words
-    std::shared_ptr<DomainNews> news;
+    std::shared_ptr<DomainEvents> events;
   };
   XenDriver(DomainInfo info, Access access, const DriverContext& context);
-  static Result<Access> open_access(Control control, std::shared_ptr<DomainNews> news,
+  static Result<Access> open_access(Control control, std::shared_ptr<DomainEvents> events,
                                     const DomainInfo& info);
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
@@ -74,21 +74,21 @@ private:
   WriteOutcome write_part(const Layout& layout, Gpa gpa, std::span<const std::byte> bytes);
 
   // The end.
-  void look_for_end();
+  void check_for_end();
   void end();
   void emit(VmEvent event);
 
   const DomainInfo info_; ///< as it was when attached
   const Access access_;
   const VmIdentity identity_;
-  PauseCount pauses_;
+  PauseCount pause_count_;
   std::atomic<bool> gone_{false};
 
   std::mutex listener_mutex_; ///< held while the listener is called
   VmListener* listener_ = nullptr;
 
-  LayoutKeeper layout_;                   ///< its callbacks use what is above
-  DomainNews::Subscription subscription_; ///< last: its callback uses the rest
+  LayoutKeeper layout_;                     ///< its callbacks use what is above
+  DomainEvents::Subscription subscription_; ///< last: its callback uses the rest
 };
 
 } // namespace vmemfs::xen

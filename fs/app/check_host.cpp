@@ -42,7 +42,7 @@ std::vector<HostCheck> all_checks() {
 } // namespace
 
 int check_host() {
-  constexpr std::size_t kLongest = 2000;
+  constexpr std::size_t kMaxDetail = 2000;
   constexpr std::size_t kWidest = 40;
   const auto checks = all_checks();
   std::size_t width = 0;
@@ -52,7 +52,7 @@ int check_host() {
   bool good = true;
   for (const HostCheck& check : checks) {
     std::cout << fmt::format("{:<3}  {:<{}}  {}\n", check.good ? "yes" : "no", printable(check.what), width,
-                             printable(check.detail, kLongest));
+                             printable(check.detail, kMaxDetail));
     good = good && (check.good || check.weight == Weight::helpful);
   }
   return good ? 0 : 1;

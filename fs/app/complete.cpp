@@ -12,12 +12,12 @@
 namespace vmemfs {
 namespace {
 
-using Words = std::vector<std::string>;
+using Strings = std::vector<std::string>;
 
 constexpr std::array<std::string_view, 3> kSubcommands{"list", "drivers", "check"};
 
-Words driver_names(std::string_view before, std::string_view after) {
-  Words names;
+Strings driver_names(std::string_view before, std::string_view after) {
+  Strings names;
   std::ranges::transform(all_drivers(), std::back_inserter(names), [&](const DriverType* type) {
     return fmt::format("{}{}{}", before, type->name(), after);
   });
@@ -25,8 +25,8 @@ Words driver_names(std::string_view before, std::string_view after) {
 }
 
 /// `before` is all of the word up to the value.
-Words values_of(const ParamSpec& spec, std::string_view before) {
-  Words values;
+Strings values_of(const ParamSpec& spec, std::string_view before) {
+  Strings values;
   const auto add = [&](std::string_view value) { values.push_back(fmt::format("{}{}", before, value)); };
   if (spec.type == ParamType::flag) {
     add("on");
@@ -53,16 +53,16 @@ std::size_t last_pair(std::string_view text) {
 }
 
 /// `word` has KEY=VALUE pairs from `pairs_at` on; what the last may become.
-Words complete_pairs(std::string_view word, std::size_t pairs_at, std::span<const ParamSpec> specs) {
+Strings complete_pairs(std::string_view word, std::size_t pairs_at, std::span<const ParamSpec> specs) {
   const std::string_view pairs = word.substr(pairs_at);
   const std::size_t begin = last_pair(pairs);
   const std::string_view pair = pairs.substr(begin);
   if (const std::size_t end = pair.find('='); end != std::string_view::npos) {
     const ParamSpec* const spec = find_spec(specs, pair.substr(0, end));
-    return spec == nullptr ? Words{} : values_of(*spec, word.substr(0, pairs_at + begin + end + 1));
+    return spec == nullptr ? Strings{} : values_of(*spec, word.substr(0, pairs_at + begin + end + 1));
   }
   const auto given = parse_pairs(pairs.substr(0, begin)).pairs;
-  Words keys;
+  Strings keys;
   for (const ParamSpec& spec : specs) {
     if (std::ranges::find(given, spec.name, &KeyValue::key) == given.end()) {
       keys.push_back(fmt::format("{}{}=", word.substr(0, pairs_at + begin), spec.name));
@@ -72,7 +72,7 @@ Words complete_pairs(std::string_view word, std::size_t pairs_at, std::span<cons
 }
 
 /// A word as after --vm.
-Words complete_vm(std::string_view word) {
+Strings complete_vm(std::string_view word) {
   const std::size_t colon = word.find(':');
   const std::string_view head = word.substr(0, colon);
   const std::size_t equals = head.find('=');
@@ -90,9 +90,9 @@ Words complete_vm(std::string_view word) {
 }
 
 /// A word as after --discover.
-Words complete_discovery(std::string_view word) {
+Strings complete_discovery(std::string_view word) {
   const std::size_t colon = word.find(':');
-  Words names;
+  Strings names;
   for (const DriverType* const type : all_drivers()) {
     if (type->discovery({}) == nullptr) {
       continue;
@@ -110,7 +110,7 @@ Words complete_discovery(std::string_view word) {
 }
 
 /// All that may stand where the last word is, whatever it begins with.
-Words candidates(const Completion& typed) {
+Strings candidates(const Completion& typed) {
   const std::string& word = typed.words.back();
   const std::string before = typed.words.size() > 1 ? typed.words[typed.words.size() - 2] : "";
   const std::string& first = typed.words.front();
@@ -132,7 +132,7 @@ Words candidates(const Completion& typed) {
   if (word.starts_with('-')) {
     return typed.options;
   }
-  return typed.words.size() == 1 ? Words{kSubcommands.begin(), kSubcommands.end()} : Words{};
+  return typed.words.size() == 1 ? Strings{kSubcommands.begin(), kSubcommands.end()} : Strings{};
 }
 
 } // namespace

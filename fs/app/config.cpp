@@ -179,12 +179,12 @@ private:
         .spec = {.name = std::move(name), .driver = type != nullptr ? std::string{type->name()} : ""},
         .attach = false};
     std::vector<KeyValue> options;
-    std::vector<KeyValue> own;
+    std::vector<KeyValue> driver_params;
     for (const KeyValue& pair : pairs) {
-      (find_spec(vm_option_specs(), pair.key) != nullptr ? options : own).push_back(pair);
+      (find_spec(vm_option_specs(), pair.key) != nullptr ? options : driver_params).push_back(pair);
     }
-    vm.attach = type != nullptr || !own.empty();
-    vm.spec.params = format_pairs(own);
+    vm.attach = type != nullptr || !driver_params.empty();
+    vm.spec.params = format_pairs(driver_params);
     vm.spec.options = format_pairs(options);
     config_.vms.push_back(std::move(vm));
   }
@@ -247,11 +247,11 @@ std::optional<std::string> find_config() {
     const char* const value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): before any thread is made
     return value != nullptr && *value == '/' ? fmt::format("{}{}", value, below) : std::string{};
   };
-  std::string own = from_environment("XDG_CONFIG_HOME", "/vmemfs/config.toml");
-  if (own.empty()) {
-    own = from_environment("HOME", "/.config/vmemfs/config.toml");
+  std::string user_config = from_environment("XDG_CONFIG_HOME", "/vmemfs/config.toml");
+  if (user_config.empty()) {
+    user_config = from_environment("HOME", "/.config/vmemfs/config.toml");
   }
-  for (std::string& path : std::array{std::move(own), std::string{"/etc/vmemfs/config.toml"}}) {
+  for (std::string& path : std::array{std::move(user_config), std::string{"/etc/vmemfs/config.toml"}}) {
     std::error_code hidden; // by a directory that is closed to us: then it is not ours
     if (!path.empty() && std::filesystem::exists(path, hidden)) {
       return std::move(path);

@@ -1,15 +1,15 @@
 #include "fs/app/daemon.h"
 
 #include "drivers/all_drivers.h"
-#include "fs/app/attached_vms.h"
 #include "fs/app/background.h"
 #include "fs/app/mounter.h"
 #include "fs/app/privileges.h"
 #include "fs/app/service_notify.h"
+#include "fs/app/vm_service.h"
 #include "fs/files/stats_text.h"
 #include "fs/fuse/fuse_mount.h"
+#include "fs/fuse/mount_directory.h"
 #include "fs/fuse/mount_watch.h"
-#include "fs/fuse/own_dir.h"
 #include "fs/fuse/session.h"
 #include "util/log.h"
 
@@ -25,10 +25,10 @@ namespace {
 constexpr int kFailed = 1;
 /// What is there at the start is in the mount from its first moment, unless a monitor or a host takes too
 /// long.
-constexpr std::chrono::seconds kForFirstLook{5};
+constexpr std::chrono::seconds kFirstScanLimit{5};
 
 /// What was made ready before rights were given up.
-struct Surroundings {
+struct RunContext {
   Background& background; ///< who waits for us to be ready
   Mounter& mounter;
   const ServiceNotify& service;
@@ -80,15 +80,14 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
       .map([&] { return std::move(*session); });
 }
 
-Result<void> serve(Session& session, AttachedVms& vms, const MountOptions& options,
-                   const Surroundings& around) {
+Result<void> serve(Session& session, VmService& vms, const MountOptions& options, const RunContext& context) {
   vms.set_callbacks(kernel_notifications(session));
-  around.background.ready();
-  log_privileges(around.privileges);
-  around.service.ready();
+  context.background.ready();
+  log_privileges(context.privileges);
+  context.service.ready();
   const auto watch = watch_mount(options.mountpoint, vms.event_readers());
   auto served = session.serve();
-  around.service.stopping();
+  context.service.stopping();
   return served;
 }
 
@@ -109,27 +108,27 @@ Network network_for(const MountOptions& options) {
   return needed ? Network::needed : Network::none;
 }
 
-int run(const MountOptions& options, const Surroundings& around) {
-  AttachedVms vms{options};
-  const OwnDir own_dir{
+int run(const MountOptions& options, const RunContext& context) {
+  VmService vms{options};
+  const MountDirectory mount_directory{
       {.drivers = all_drivers(),
        .vms = vms.registry(),
        .attacher = vms.attacher(),
-       .lookout = vms.lookout(),
+       .finder = vms.finder(),
        .events = vms.event_readers(),
        .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_readers()); }}};
-  Tree tree{vms.registry(), own_dir, {::getuid(), ::getgid(), root_mode(options)}};
+  Tree tree{vms.registry(), mount_directory, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree};
-  if (!vms.begin(kForFirstLook)) {
+  if (!vms.begin(kFirstScanLimit)) {
     return kFailed;
   }
-  const auto session = mount(file_system, options, around.mounter);
+  const auto session = mount(file_system, options, context.mounter);
   if (!session) {
     return fail_with(session.error());
   }
-  const auto served = serve(**session, vms, options, around);
+  const auto served = serve(**session, vms, options, context);
   vms.end(); // while the session is there to be told
-  around.mounter.unmount();
+  context.mounter.unmount();
   return served ? 0 : fail_with(served.error());
 }
 

@@ -88,7 +88,7 @@ private:
 };
 
 /// How a process ended.
-std::string in_words(int status) {
+std::string describe_status(int status) {
   return WIFSIGNALED(status) ? fmt::format("it was killed by signal {}", WTERMSIG(status))
                              : fmt::format("it ended with exit code {}", WEXITSTATUS(status));
 }
@@ -123,7 +123,7 @@ public:
       int status = 0;
       ::kill(*pid, SIGKILL); // unless it has ended already
       ::waitpid(*pid, &status, 0);
-      return fail(ErrorKind::source_failed, kOrigin, in_words(status));
+      return fail(ErrorKind::source_failed, kOrigin, describe_status(status));
     }
     return std::make_unique<Child>(std::move(*process), std::move(ours), number);
   }
@@ -201,7 +201,7 @@ public:
   /// In words, once it has ended.
   std::string how_it_ended() {
     const auto status = reap();
-    return status ? in_words(*status) : "it closed its socket";
+    return status ? describe_status(*status) : "it closed its socket";
   }
 
 private:

@@ -28,14 +28,15 @@ std::string to_text(const GuardianMessage& message) {
 
 Result<GuardianMessage> parse_guardian_message(std::string_view text) {
   const std::size_t head_end = text.find('\n');
-  const auto words = split(text.substr(0, head_end), ' ');
-  const auto vm = words.size() > 1 ? parse_vm(words[1]) : std::nullopt;
+  const auto fields = split(text.substr(0, head_end), ' ');
+  const auto vm = fields.size() > 1 ? parse_vm(fields[1]) : std::nullopt;
   const bool has_ticket = head_end != std::string_view::npos && head_end + 1 < text.size();
-  if (vm && !has_ticket && head_end == std::string_view::npos && words.size() == 2 && words[0] == "disarm") {
+  if (vm && !has_ticket && head_end == std::string_view::npos && fields.size() == 2 &&
+      fields[0] == "disarm") {
     return GuardianMessage{*vm, std::nullopt};
   }
-  if (vm && has_ticket && words.size() == 3 && words[0] == "arm" && !words[2].empty()) {
-    return GuardianMessage{*vm, GuardTicket{std::string{words[2]}, std::string{text.substr(head_end + 1)}}};
+  if (vm && has_ticket && fields.size() == 3 && fields[0] == "arm" && !fields[2].empty()) {
+    return GuardianMessage{*vm, GuardTicket{std::string{fields[2]}, std::string{text.substr(head_end + 1)}}};
   }
   return fail(ErrorKind::invalid, "guardian",
               fmt::format("a message that is none of ours: '{}'", printable(text)));

@@ -34,9 +34,9 @@ using Tickets = std::map<std::uint32_t, GuardTicket>;
 constexpr int kWrongUse = 2;
 constexpr int kFailed = 1;
 constexpr milliseconds kFirstPause{50};
-constexpr milliseconds kLongestPause{1000};
+constexpr milliseconds kMaxRetryDelay{1000};
 constexpr std::chrono::minutes kGiveUpAfter{10};
-constexpr int kLookEvery = 250; ///< ms, for a dying daemon, while there are tickets
+constexpr int kPollIntervalMs = 250; ///< ms, for a dying daemon, while there are tickets
 
 /// What ends a process that does not mind; from its terminal, its service manager or its peer.
 constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
@@ -99,30 +99,30 @@ bool is_dying(pid_t pid) {
                     status->find("\nVmSize:") == std::string::npos);
 }
 
-enum class Heard : unsigned char { message, nothing_yet, end, failure };
+enum class Received : unsigned char { message, nothing_yet, end, failure };
 
 /// Takes in the next message.
-Heard hear(int socket, Tickets& tickets) {
+Received receive(int socket, Tickets& tickets) {
   std::string buffer(kMaxGuardianMessage, '\0');
   const ssize_t size = ::recv(socket, buffer.data(), buffer.size(), MSG_TRUNC | MSG_DONTWAIT);
   // ECONNRESET: the daemon ended without having read what we sent. It is told once and before the
   // messages that still wait; the end comes after these.
   if (size < 0 && errno == ECONNRESET) {
-    return Heard::message;
+    return Received::message;
   }
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
-    return Heard::nothing_yet;
+    return Received::nothing_yet;
   }
   if (size < 0) {
     log::error("guardian: can't hear the daemon: {}", std::generic_category().message(errno));
-    return Heard::failure;
+    return Received::failure;
   }
   if (size > static_cast<ssize_t>(buffer.size())) {
     log::warning("guardian: a message of {} bytes is none of ours", size);
   } else if (size > 0) {
     take(std::string_view{buffer}.substr(0, static_cast<std::size_t>(size)), tickets);
   }
-  return size > 0 ? Heard::message : Heard::end;
+  return size > 0 ? Received::message : Received::end;
 }
 
 /// Until the daemon has ended: true. False if it can't be listened to any more.
@@ -130,17 +130,17 @@ bool listen_to_daemon(int socket, Tickets& tickets) {
   const pid_t daemon = daemon_of(socket);
   bool dead = false;
   for (;;) {
-    switch (hear(socket, tickets)) {
-    case Heard::message: continue;
-    case Heard::end: return true;
-    case Heard::failure: return false;
-    case Heard::nothing_yet: break;
+    switch (receive(socket, tickets)) {
+    case Received::message: continue;
+    case Received::end: return true;
+    case Received::failure: return false;
+    case Received::nothing_yet: break;
     }
     if (dead) {
       return true;
     }
     pollfd wait{socket, POLLIN, 0};
-    const bool quiet = ::poll(&wait, 1, tickets.empty() ? -1 : kLookEvery) == 0;
+    const bool quiet = ::poll(&wait, 1, tickets.empty() ? -1 : kPollIntervalMs) == 0;
     dead = quiet && daemon != 0 && is_dying(daemon); // what it said before still waits
   }
 }
@@ -162,10 +162,10 @@ bool is_final(ErrorKind kind) {
 }
 
 /// Whoever holds the VM's monitor now may let go of it later.
-void let_run(std::uint32_t vm, const GuardTicket& ticket) {
+void resume_vm(std::uint32_t vm, const GuardTicket& ticket) {
   const auto begin = Clock::now();
   milliseconds pause = kFirstPause;
-  std::string told;
+  std::string reported;
   for (;;) {
     const auto resumed = resume(ticket);
     const auto passed = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
@@ -180,28 +180,29 @@ void let_run(std::uint32_t vm, const GuardTicket& ticket) {
                  error.message());
       return;
     }
-    if (std::exchange(told, error.message()) != error.message()) {
-      log::warning("guardian: VM {} ({}) still stands, trying again: {}", vm, printable(ticket.driver), told);
+    if (std::exchange(reported, error.message()) != error.message()) {
+      log::warning("guardian: VM {} ({}) still stands, trying again: {}", vm, printable(ticket.driver),
+                   reported);
     }
     std::this_thread::sleep_for(pause);
-    pause = std::min(2 * pause, kLongestPause);
+    pause = std::min(2 * pause, kMaxRetryDelay);
   }
 }
 
 /// Each on a thread of its own, as one that hangs must not delay the others.
-void let_all_run(const Tickets& tickets) {
+void resume_all(const Tickets& tickets) {
   std::vector<std::jthread> threads;
   threads.reserve(tickets.size());
   std::vector<Tickets::const_pointer> rest;
   for (const auto& entry : tickets) {
     try {
-      threads.emplace_back([&entry] { let_run(entry.first, entry.second); });
+      threads.emplace_back([&entry] { resume_vm(entry.first, entry.second); });
     } catch (const std::system_error&) { // no thread to be had
       rest.push_back(&entry);
     }
   }
   for (const auto* const entry : rest) {
-    let_run(entry->first, entry->second);
+    resume_vm(entry->first, entry->second);
   }
 }
 
@@ -226,7 +227,7 @@ int run_guardian() {
   }
   if (!tickets.empty()) {
     log::info("guardian: vmemfs has ended with {} VMs paused", tickets.size());
-    let_all_run(tickets);
+    resume_all(tickets);
   }
   return 0;
 }

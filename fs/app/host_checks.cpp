@@ -96,7 +96,7 @@ HostCheck check_capabilities() {
   struct Needed {
     int number;
     std::string_view name;
-    std::string_view what_for;
+    std::string_view purpose;
   };
   constexpr std::array kNeeded{
       Needed{CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "memory of other users' VMs"},
@@ -105,7 +105,7 @@ HostCheck check_capabilities() {
   std::vector<std::string> missing;
   for (const Needed& needed : kNeeded) {
     if (!may(needed.number)) {
-      missing.push_back(fmt::format("{} ({})", needed.name, needed.what_for));
+      missing.push_back(fmt::format("{} ({})", needed.name, needed.purpose));
     }
   }
   if (missing.empty()) {

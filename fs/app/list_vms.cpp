@@ -1,6 +1,6 @@
 #include "fs/app/list_vms.h"
 
-#include "fs/app/attached_vms.h"
+#include "fs/app/vm_service.h"
 #include "fs/files/vm_list_text.h"
 #include "util/log.h"
 
@@ -22,18 +22,18 @@ int list_vms(const ListVms& how) {
   log::set_level(log::Level::error); // why a VM can't be attached is in the list
   MountOptions found_ones;
   found_ones.discoveries = how.discoveries;
-  AttachedVms vms{found_ones};
-  const auto patience = std::chrono::steady_clock::now() + kForFarHosts;
+  VmService vms{found_ones};
+  const auto deadline = std::chrono::steady_clock::now() + kForFarHosts;
   if (!vms.begin(kForFarHosts)) {
     return 1;
   }
-  while (vms.lookout().undecided() > 0 && std::chrono::steady_clock::now() < patience) {
+  while (vms.finder().pending() > 0 && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(kBetweenLooks);
   }
-  const auto listed = listed_vms(vms.lookout().sightings(), vms.registry());
+  const auto listed = listed_vms(vms.finder().discovered_vms(), vms.registry());
   std::cout << (how.json ? vm_list_json(listed) : vm_list_text(listed));
-  const auto errors = vms.lookout().look_errors();
-  for (const LookError& error : errors) {
+  const auto errors = vms.finder().discovery_errors();
+  for (const DiscoveryError& error : errors) {
     std::cerr << fmt::format("vmemfs: can't look for VMs: {}: {}\n", error.driver, error.reason);
   }
   return errors.empty() ? 0 : 1;

@@ -18,14 +18,14 @@ namespace {
 
 class MountOptionsMaker {
 public:
-  explicit MountOptionsMaker(MountWords words) : words_{std::move(words)} {}
+  explicit MountOptionsMaker(MountArguments arguments) : arguments_{std::move(arguments)} {}
 
   MadeOptions make() {
     take_fuse_options();
     check_settings();
     take_source();
     take_config();
-    for (const std::string& text : words_.vms) {
+    for (const std::string& text : arguments_.vms) {
       take_vm(text);
     }
     apply_settings();
@@ -51,15 +51,15 @@ private:
   void take_fuse_options() {
     constexpr std::array<std::string_view, 2> kOurs{"cache_size", "cache_ttl"};
     constexpr std::string_view kConfig = "config=";
-    for (const std::string& list : words_.fuse) {
+    for (const std::string& list : arguments_.fuse) {
       for (const std::string_view option : split(list, ',')) {
         const std::string_view key = option.substr(0, option.find('='));
         if (option == "writable") {
-          words_.settings.push_back({"writable", "on"});
+          arguments_.settings.push_back({"writable", "on"});
         } else if (option.starts_with(kConfig)) {
-          words_.config = option.substr(kConfig.size());
+          arguments_.config = option.substr(kConfig.size());
         } else if (std::ranges::find(kOurs, key) != kOurs.end() && key.size() < option.size()) {
-          words_.settings.push_back({std::string{key}, std::string{option.substr(key.size() + 1)}});
+          arguments_.settings.push_back({std::string{key}, std::string{option.substr(key.size() + 1)}});
         } else if (!option.empty() && !option.starts_with("x-") && option != "defaults" &&
                    option != "nofail") {
           options_.fuse_options.emplace_back(option);
@@ -70,13 +70,13 @@ private:
 
   /// What is wrong is left out from here on.
   void check_settings() {
-    if (!words_.discoveries.empty()) {
-      if (std::ranges::find(words_.settings, KeyValue{"discover", "off"}) != words_.settings.end()) {
+    if (!arguments_.discoveries.empty()) {
+      if (std::ranges::find(arguments_.settings, KeyValue{"discover", "off"}) != arguments_.settings.end()) {
         problems_.emplace_back("--discover and --no-discover exclude each other");
       }
-      words_.settings.push_back({"discover", "on"}); // whatever the configuration says
+      arguments_.settings.push_back({"discover", "on"}); // whatever the configuration says
     }
-    std::erase_if(words_.settings, [this](const KeyValue& setting) {
+    std::erase_if(arguments_.settings, [this](const KeyValue& setting) {
       const auto wrong = wrong_value(*find_spec(mount_specs(), setting.key), setting.value);
       if (wrong) {
         std::string option = setting.key;
@@ -89,23 +89,23 @@ private:
 
   /// SOURCE of fstab: one VM and no other, or a word that stands for none, as other filesystems have it.
   void take_source() {
-    if (words_.positionals.size() < 2) {
+    if (arguments_.positionals.size() < 2) {
       return;
     }
-    const std::string& source = words_.positionals.front();
+    const std::string& source = arguments_.positionals.front();
     if (source != "none" && source != "vmemfs") {
-      words_.vms.push_back(source);
-      words_.settings.push_back({"discover", "off"});
+      arguments_.vms.push_back(source);
+      arguments_.settings.push_back({"discover", "off"});
       only_source_ = true;
     }
   }
 
   void take_config() {
-    if (words_.config.empty()) {
-      words_.config = find_config().value_or("");
+    if (arguments_.config.empty()) {
+      arguments_.config = find_config().value_or("");
     }
-    if (!words_.config.empty()) {
-      config_ = read_config(words_.config);
+    if (!arguments_.config.empty()) {
+      config_ = read_config(arguments_.config);
       std::ranges::copy(config_.problems, std::back_inserter(problems_));
     }
   }
@@ -120,8 +120,8 @@ private:
 
   /// The last that the command line says; else the configuration; else the default.
   void apply_settings() {
-    if (!words_.positionals.empty()) {
-      words_.settings.push_back({"mountpoint", words_.positionals.back()});
+    if (!arguments_.positionals.empty()) {
+      arguments_.settings.push_back({"mountpoint", arguments_.positionals.back()});
     }
     std::vector<KeyValue> settings;
     const auto add_missing = [&](const KeyValue& pair) {
@@ -129,7 +129,7 @@ private:
         settings.push_back(pair);
       }
     };
-    std::for_each(words_.settings.rbegin(), words_.settings.rend(), add_missing);
+    std::for_each(arguments_.settings.rbegin(), arguments_.settings.rend(), add_missing);
     std::ranges::for_each(config_.mount, add_missing);
     if (const auto said = Params::check(settings, mount_specs())) {
       apply(*said);
@@ -155,13 +155,13 @@ private:
 
   /// Who looks for VMs, in the order of preference.
   void take_discoveries(const Params& said) {
-    if (words_.discoveries.empty() && options_.discover) {
+    if (arguments_.discoveries.empty() && options_.discover) {
       for (const std::string_view line : split(said.text("discover_with"), '\n')) {
-        words_.discoveries.emplace_back(line);
+        arguments_.discoveries.emplace_back(line);
       }
     }
-    std::erase(words_.discoveries, "");
-    for (const std::string& text : words_.discoveries) {
+    std::erase(arguments_.discoveries, "");
+    for (const std::string& text : arguments_.discoveries) {
       auto [spec, problems] = read_discovery_line(text);
       for (const std::string& problem : problems) {
         problems_.push_back(fmt::format("--discover '{}': {}", printable(text), problem));
@@ -186,7 +186,7 @@ private:
     }
   }
 
-  MountWords words_;
+  MountArguments arguments_;
   Config config_;
   bool only_source_ = false;
   MountOptions options_;
@@ -195,10 +195,12 @@ private:
 
 } // namespace
 
-MadeOptions make_mount_options(MountWords words) { return MountOptionsMaker{std::move(words)}.make(); }
+MadeOptions make_mount_options(MountArguments arguments) {
+  return MountOptionsMaker{std::move(arguments)}.make();
+}
 
-MadeOptions make_list_options(MountWords words) {
-  return MountOptionsMaker{std::move(words)}.make_for_list();
+MadeOptions make_list_options(MountArguments arguments) {
+  return MountOptionsMaker{std::move(arguments)}.make_for_list();
 }
 
 } // namespace vmemfs

@@ -24,7 +24,7 @@ struct MountOptions {
 };
 
 /// A command line, split into its options but not looked at.
-struct MountWords {
+struct MountArguments {
   std::vector<std::string> positionals; ///< [SOURCE] MOUNTPOINT
   std::vector<std::string> vms;         ///< each after --vm
   std::vector<std::string> discoveries; ///< each after --discover
@@ -39,9 +39,9 @@ struct MadeOptions {
 };
 
 /// Reads the configuration file.
-[[nodiscard]] MadeOptions make_mount_options(MountWords words);
+[[nodiscard]] MadeOptions make_mount_options(MountArguments arguments);
 
 /// The same where nothing is to be mounted: of the options only `discoveries` means anything.
-[[nodiscard]] MadeOptions make_list_options(MountWords words);
+[[nodiscard]] MadeOptions make_list_options(MountArguments arguments);
 
 } // namespace vmemfs

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view kOrigin = "mount";
 constexpr int kEndLimitMs = 5000;
-constexpr std::size_t kLongestText = 4096;
+constexpr std::size_t kMaxText = 4096;
 
 tl::unexpected<Error> no_answer() {
   return fail(ErrorKind::source_failed, kOrigin,
@@ -45,7 +45,7 @@ UniqueFd descriptor_in(msghdr& message) {
 }
 
 Answer receive(int socket) {
-  std::string text(kLongestText, '\0');
+  std::string text(kMaxText, '\0');
   iovec part{text.data(), text.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
@@ -63,7 +63,7 @@ Answer receive(int socket) {
 
 } // namespace
 
-Result<Mounter> Mounter::start(const MountWish& wish) {
+Result<Mounter> Mounter::start(const MountRequest& request) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return fail_errno(errno, kOrigin, "can't make a socket");
@@ -77,7 +77,7 @@ Result<Mounter> Mounter::start(const MountWish& wish) {
   }
   if (pid == 0) {
     ours.reset();
-    ::_exit(run_mounter(std::move(theirs), wish));
+    ::_exit(run_mounter(std::move(theirs), request));
   }
   return Mounter{pid, std::move(ours)};
 }

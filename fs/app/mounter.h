@@ -16,7 +16,7 @@
 namespace vmemfs {
 
 /// What is to be mounted where.
-struct MountWish {
+struct MountRequest {
   std::string mountpoint;           ///< absolute
   std::vector<std::string> options; ///< FUSE mount options, one each
 };
@@ -24,7 +24,7 @@ struct MountWish {
 class Mounter {
 public:
   /// Forks: before any thread is made, before rights are given up.
-  static Result<Mounter> start(const MountWish& wish);
+  static Result<Mounter> start(const MountRequest& request);
   Mounter(Mounter&& other) noexcept;
   Mounter(const Mounter&) = delete;
   Mounter& operator=(const Mounter&) = delete;

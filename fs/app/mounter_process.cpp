@@ -31,7 +31,7 @@ constexpr int kFailed = 1;
 constexpr int kFirstOther = STDERR_FILENO + 1;
 
 /// A mount of ours, by the path that the table of mounts has.
-struct OwnMount {
+struct ActiveMount {
   MountTable table;
   std::string path;
   MountIdentity identity;
@@ -118,10 +118,10 @@ void force_unmount(const std::string& path) {
   }
 }
 
-void unmount(const OwnMount& own) {
+void unmount(const ActiveMount& active) {
   // Somebody else may have mounted something over it.
-  if (own.table.mounted_on(own.path) == own.identity) {
-    force_unmount(own.path);
+  if (active.table.mounted_on(active.path) == active.identity) {
+    force_unmount(active.path);
   }
 }
 
@@ -134,13 +134,13 @@ tl::unexpected<Error> not_in_table(const std::string& path) {
 
 /// Mounts, and hands the device to the daemon: it must not be open here, or else the mount would not be dead
 /// when the daemon is.
-Result<OwnMount> mount(int socket, const MountWish& wish) {
-  std::string path = real_path(wish.mountpoint);
+Result<ActiveMount> mount(int socket, const MountRequest& request) {
+  std::string path = real_path(request.mountpoint);
   auto table = MountTable::open();
   if (!table) {
     return tl::unexpected{std::move(table.error())};
   }
-  const auto device = mount_fuse(wish.mountpoint, wish.options);
+  const auto device = mount_fuse(request.mountpoint, request.options);
   if (!device) {
     return tl::unexpected{device.error()};
   }
@@ -152,7 +152,7 @@ Result<OwnMount> mount(int socket, const MountWish& wish) {
   leave_standard_streams();
   keep_what_unmounting_takes();
   send_device(socket, device->get());
-  return OwnMount{std::move(*table), std::move(path), std::move(*identity)};
+  return ActiveMount{std::move(*table), std::move(path), std::move(*identity)};
 }
 
 /// False: the daemon has no wish, it has ended.
@@ -167,14 +167,14 @@ bool wait_for_request(int socket) {
 
 /// Until the daemon has closed its end or has ended: true. False as soon as the mount is gone: what is
 /// mounted there next may well be given the same numbers.
-bool wait_for_end(int socket, const OwnMount& own) {
+bool wait_for_end(int socket, const ActiveMount& active) {
   for (;;) {
-    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {own.table.fd(), POLLPRI, 0}}};
+    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}}};
     const int ready = ::poll(entries.data(), entries.size(), -1);
     if (ready < 0 && errno != EINTR) {
       return true;
     }
-    if (ready > 0 && entries[1].revents != 0 && !own.table.has(own.identity, own.path)) {
+    if (ready > 0 && entries[1].revents != 0 && !active.table.has(active.identity, active.path)) {
       return false;
     }
     if (ready > 0 && entries[0].revents != 0) {
@@ -185,7 +185,7 @@ bool wait_for_end(int socket, const OwnMount& own) {
 
 } // namespace
 
-int run_mounter(UniqueFd socket, const MountWish& wish) {
+int run_mounter(UniqueFd socket, const MountRequest& request) {
   ignore_signals();
   ::setsid();
   close_all_but(socket.get());
@@ -194,13 +194,13 @@ int run_mounter(UniqueFd socket, const MountWish& wish) {
   if (!wait_for_request(socket.get())) {
     return 0;
   }
-  const auto own = mount(socket.get(), wish);
-  if (!own) {
-    send_error(socket.get(), own.error());
+  const auto active = mount(socket.get(), request);
+  if (!active) {
+    send_error(socket.get(), active.error());
     return kFailed;
   }
-  if (wait_for_end(socket.get(), *own)) {
-    unmount(*own);
+  if (wait_for_end(socket.get(), *active)) {
+    unmount(*active);
   }
   return 0;
 }

@@ -9,6 +9,6 @@ namespace vmemfs {
 
 /// What it does after fork(). Never returns to what the daemon was doing: returns the exit code for _exit().
 /// `socket` is the only descriptor it keeps, but for the standard streams until it has mounted.
-[[nodiscard]] int run_mounter(UniqueFd socket, const MountWish& wish);
+[[nodiscard]] int run_mounter(UniqueFd socket, const MountRequest& request);
 
 } // namespace vmemfs

@@ -35,10 +35,10 @@ constexpr std::string_view kListExamples =
     "  vmemfs list --discover libvirt:uri=qemu+ssh://alpha/system   the domains of another host\n";
 
 struct RawOptions {
-  MountWords mount;
+  MountArguments mount;
   ListDrivers drivers;
   bool json = false;
-  MountWords list;
+  MountArguments list;
 };
 
 /// CLI11 would call the positionals ARGS.
@@ -74,67 +74,68 @@ std::string footer() {
 
 std::string help_of(std::string_view setting) {
   const ParamSpec& spec = *find_spec(mount_specs(), setting);
-  const bool tell_default = !spec.fallback.empty() && spec.type != ParamType::flag;
-  return fmt::format("{}{}", spec.help, tell_default ? fmt::format(" (default: {})", spec.fallback) : "");
+  const bool show_default = !spec.fallback.empty() && spec.type != ParamType::flag;
+  return fmt::format("{}{}", spec.help, show_default ? fmt::format(" (default: {})", spec.fallback) : "");
 }
 
-void add_setting(CLI::App& app, MountWords& words, const char* option, const std::string& key,
+void add_setting(CLI::App& app, MountArguments& arguments, const char* option, const std::string& key,
                  const char* form) {
   app.add_option_function<std::string>(
          option,
-         [&words, key](const std::string& value) {
-           words.settings.push_back({key, value});
+         [&arguments, key](const std::string& value) {
+           arguments.settings.push_back({key, value});
          },
          help_of(key))
       ->option_text(form);
 }
 
 /// `value`: what giving the flag says.
-void add_flag(CLI::App& app, MountWords& words, const char* option, const std::string& key, bool value,
-              const std::string& help) {
+void add_flag(CLI::App& app, MountArguments& arguments, const char* option, const std::string& key,
+              bool value, const std::string& help) {
   app.add_flag_callback(
       option,
-      [&words, key, value] {
-        words.settings.push_back({key, value ? "on" : "off"});
+      [&arguments, key, value] {
+        arguments.settings.push_back({key, value ? "on" : "off"});
       },
       help);
 }
 
 /// Where VMs are looked for.
-void define_discovery_options(CLI::App& app, MountWords& words) {
-  app.add_option("--config", words.config,
+void define_discovery_options(CLI::App& app, MountArguments& arguments) {
+  app.add_option("--config", arguments.config,
                  "read this configuration instead of ~/.config/vmemfs/config.toml or /etc/vmemfs/config.toml")
       ->option_text("FILE");
   app.add_option(
-         "--discover", words.discoveries,
+         "--discover", arguments.discoveries,
          "look for VMs with this driver, and with no others but those that are given so; where several "
          "find the same VM the first has it; repeatable")
       ->option_text(std::string{kDiscoveryLineForm})
       ->allow_extra_args(false);
 }
 
-void define_mount_options(CLI::App& app, MountWords& words) {
-  app.add_option("ARGS", words.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as after --vm")
+void define_mount_options(CLI::App& app, MountArguments& arguments) {
+  app.add_option("ARGS", arguments.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as after --vm")
       ->expected(0, 2)
       ->option_text(" ");
   app.add_option(
-         "--vm", words.vms,
+         "--vm", arguments.vms,
          "mount this VM; repeatable. NAME alone, or with no DRIVER behind the '=': each driver is tried")
       ->option_text(std::string{kVmLineForm})
       ->allow_extra_args(false);
-  define_discovery_options(app, words);
-  app.add_option("-o", words.fuse,
+  define_discovery_options(app, arguments);
+  app.add_option("-o", arguments.fuse,
                  "FUSE mount options (ro, allow_other, ...), and writable, cache_size=, cache_ttl=, config=")
       ->option_text("OPTIONS")
       ->allow_extra_args(false);
-  add_flag(app, words, "-f,--foreground", "foreground", true, help_of("foreground"));
-  add_flag(app, words, "-d,--debug", "debug", true, help_of("debug"));
-  add_flag(app, words, "--no-discover", "discover", false, "only the VMs that are named, none that is found");
-  add_flag(app, words, "--writable", "writable", true, help_of("writable"));
-  add_flag(app, words, "--no-writable", "writable", false,
+  add_flag(app, arguments, "-f,--foreground", "foreground", true, help_of("foreground"));
+  add_flag(app, arguments, "-d,--debug", "debug", true, help_of("debug"));
+  add_flag(app, arguments, "--no-discover", "discover", false,
+           "only the VMs that are named, none that is found");
+  add_flag(app, arguments, "--writable", "writable", true, help_of("writable"));
+  add_flag(app, arguments, "--no-writable", "writable", false,
            "nothing is written, also where the configuration says otherwise for all VMs");
-  add_setting(app, words, "--cache-size", "cache_size", "BYTES");
-  add_setting(app, words, "--cache-ttl", "cache_ttl", "DURATION");
+  add_setting(app, arguments, "--cache-size", "cache_size", "BYTES");
+  add_setting(app, arguments, "--cache-ttl", "cache_ttl", "DURATION");
 }
 
 /// Those that a shell may offer.
@@ -164,14 +165,15 @@ bool is_good(const MadeOptions& made, std::string_view help, CommandLine& result
   return false;
 }
 
-void take_mount_options(MountWords words, CommandLine& result) {
-  if (MadeOptions made = make_mount_options(std::move(words)); is_good(made, "vmemfs --help", result)) {
+void take_mount_options(MountArguments arguments, CommandLine& result) {
+  if (MadeOptions made = make_mount_options(std::move(arguments)); is_good(made, "vmemfs --help", result)) {
     result.mount = std::move(made.options);
   }
 }
 
-void take_list_options(MountWords words, bool json, CommandLine& result) {
-  if (MadeOptions made = make_list_options(std::move(words)); is_good(made, "vmemfs list --help", result)) {
+void take_list_options(MountArguments arguments, bool json, CommandLine& result) {
+  if (MadeOptions made = make_list_options(std::move(arguments));
+      is_good(made, "vmemfs list --help", result)) {
     result.list = ListVms{json, std::move(made.options.discoveries)};
   }
 }

@@ -10,15 +10,15 @@ namespace vmemfs {
 namespace {
 
 /// More than any sensible number of commands; a file copied there by mistake is larger.
-constexpr std::size_t kLongestText = 4096;
+constexpr std::size_t kMaxText = 4096;
 
 } // namespace
 
 Result<std::vector<CommandLineText>> command_lines(std::string_view text) {
-  if (text.size() > kLongestText) {
+  if (text.size() > kMaxText) {
     return fail(
         ErrorKind::invalid, "control",
-        fmt::format("{} bytes at once are no commands; a write takes at most {}", text.size(), kLongestText));
+        fmt::format("{} bytes at once are no commands; a write takes at most {}", text.size(), kMaxText));
   }
   std::vector<CommandLineText> lines;
   for (const std::string_view line : split(text, '\n')) {

@@ -11,14 +11,14 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::chrono::hours kLongestPause{24};
+constexpr std::chrono::hours kMaxPause{24};
 
-using Words = std::span<const std::string_view>;
+using Arguments = std::span<const std::string_view>;
 
 struct Verb {
   std::string_view name;
   std::string_view arguments; ///< as shown to users
-  Result<ControlCommand> (*parse)(const Verb& verb, Words arguments);
+  Result<ControlCommand> (*parse)(const Verb& verb, Arguments arguments);
   bool ControlAbilities::*needs = nullptr;
 };
 
@@ -28,87 +28,87 @@ tl::unexpected<Error> wrong(const Verb& verb, std::string_view what) {
                           verb.arguments.empty() ? "" : " ", verb.arguments));
 }
 
-tl::unexpected<Error> unknown_word(const Verb& verb, std::string_view word) {
-  return wrong(verb, fmt::format("'{}' is not understood", printable(word)));
+tl::unexpected<Error> unknown_argument(const Verb& verb, std::string_view argument) {
+  return wrong(verb, fmt::format("'{}' is not understood", printable(argument)));
 }
 
-template <typename Command> Result<ControlCommand> plain(const Verb& verb, Words arguments) {
+template <typename Command> Result<ControlCommand> plain(const Verb& verb, Arguments arguments) {
   if (!arguments.empty()) {
     return wrong(verb, fmt::format("'{}' is too much", printable(arguments.front())));
   }
   return Command{};
 }
 
-Result<ControlCommand> parse_pause(const Verb& verb, Words arguments) {
+Result<ControlCommand> parse_pause(const Verb& verb, Arguments arguments) {
   if (arguments.empty()) {
     return PauseCommand{};
   }
   if (arguments.size() > 1) {
     return wrong(verb, "only one of these at a time");
   }
-  const std::string_view word = arguments.front();
-  if (word == "hold") {
+  const std::string_view argument = arguments.front();
+  if (argument == "hold") {
     return HoldCommand{};
   }
-  if (word == "keep") {
+  if (argument == "keep") {
     return PauseCommand{PauseKind::keep, {}};
   }
   constexpr std::string_view kTtl = "ttl=";
-  if (!word.starts_with(kTtl)) {
-    return unknown_word(verb, word);
+  if (!argument.starts_with(kTtl)) {
+    return unknown_argument(verb, argument);
   }
-  const auto duration = parse_duration(word.substr(kTtl.size()));
-  if (!duration || duration->count() <= 0 || *duration > kLongestPause) {
+  const auto duration = parse_duration(argument.substr(kTtl.size()));
+  if (!duration || duration->count() <= 0 || *duration > kMaxPause) {
     return wrong(verb, fmt::format("'{}' is no duration from 1ms to 1440m, as 500ms, 5s or 2m",
-                                   printable(word.substr(kTtl.size()))));
+                                   printable(argument.substr(kTtl.size()))));
   }
   return PauseCommand{PauseKind::timed, *duration};
 }
 
-Result<ControlCommand> parse_write(const Verb& verb, Words arguments) {
+Result<ControlCommand> parse_write(const Verb& verb, Arguments arguments) {
   if (arguments.size() == 1 && (arguments.front() == "on" || arguments.front() == "off")) {
     return WriteCommand{arguments.front() == "on"};
   }
   return wrong(verb, arguments.empty() ? "on or off is missing" : "on or off, nothing else");
 }
 
-Result<void> add_cache_word(const Verb& verb, std::string_view word, CacheCommand& command) {
+Result<void> add_cache_argument(const Verb& verb, std::string_view argument, CacheCommand& command) {
   constexpr std::string_view kSize = "size=";
   constexpr std::string_view kTtl = "ttl=";
   for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
-    if (word == to_string(mode)) {
+    if (argument == to_string(mode)) {
       command.mode = mode;
       return {};
     }
   }
-  if (word == "size=share") {
+  if (argument == "size=share") {
     command.fair_share = true;
     command.size.reset();
-  } else if (word.starts_with(kSize)) {
-    command.size = parse_size(word.substr(kSize.size()));
+  } else if (argument.starts_with(kSize)) {
+    command.size = parse_size(argument.substr(kSize.size()));
     command.fair_share = false;
     if (!command.size) {
-      return wrong(verb, fmt::format("'{}' is no size as 64M", printable(word.substr(kSize.size()))));
+      return wrong(verb, fmt::format("'{}' is no size as 64M", printable(argument.substr(kSize.size()))));
     }
-  } else if (word.starts_with(kTtl)) {
-    command.ttl = parse_duration(word.substr(kTtl.size()));
-    if (!command.ttl || *command.ttl > kLongestPause) {
+  } else if (argument.starts_with(kTtl)) {
+    command.ttl = parse_duration(argument.substr(kTtl.size()));
+    if (!command.ttl || *command.ttl > kMaxPause) {
       return wrong(verb, fmt::format("'{}' is no duration up to 1440m, as 100ms or 2s",
-                                     printable(word.substr(kTtl.size()))));
+                                     printable(argument.substr(kTtl.size()))));
     }
   } else {
-    return unknown_word(verb, word);
+    return unknown_argument(verb, argument);
   }
   return {};
 }
 
-Result<ControlCommand> parse_cache(const Verb& verb, Words arguments) {
+Result<ControlCommand> parse_cache(const Verb& verb, Arguments arguments) {
   if (arguments.empty()) {
     return wrong(verb, "what about it is missing");
   }
   CacheCommand command;
-  for (const std::string_view word : arguments) {
-    if (auto added = add_cache_word(verb, word, command); !added) {
+  for (const std::string_view argument : arguments) {
+    if (auto added = add_cache_argument(verb, argument, command); !added) {
       return tl::unexpected{std::move(added.error())};
     }
   }
@@ -126,17 +126,17 @@ constexpr std::array kVerbs{
     Verb{"detach", "", plain<DetachCommand>},
 };
 
-std::vector<std::string_view> words_of(std::string_view line) {
-  std::vector<std::string_view> words = split(line, ' ');
-  std::erase_if(words, [](std::string_view word) { return word.empty(); });
-  return words;
+std::vector<std::string_view> split_tokens(std::string_view line) {
+  std::vector<std::string_view> tokens = split(line, ' ');
+  std::erase_if(tokens, [](std::string_view argument) { return argument.empty(); });
+  return tokens;
 }
 
 } // namespace
 
 Result<ControlCommand> parse_control_command(std::string_view line) {
-  const auto words = words_of(line);
-  const std::string_view name = words.empty() ? std::string_view{} : words.front();
+  const auto tokens = split_tokens(line);
+  const std::string_view name = tokens.empty() ? std::string_view{} : tokens.front();
   const auto verb = std::ranges::find(kVerbs, name, &Verb::name);
   if (verb == kVerbs.end()) {
     std::string names;
@@ -146,7 +146,7 @@ Result<ControlCommand> parse_control_command(std::string_view line) {
     return fail(ErrorKind::invalid, "control",
                 fmt::format("there is no command '{}'; there are:{}", printable(name), names));
   }
-  return verb->parse(*verb, Words{words}.subspan(1));
+  return verb->parse(*verb, Arguments{tokens}.subspan(1));
 }
 
 std::string control_usage(ControlAbilities abilities) {

@@ -11,7 +11,7 @@ namespace {
 
 /// Longer answers are cut. Below what the kernel asks for at once, so that a read of several such requests
 /// ends with a short one, and never waits with events in its hands.
-constexpr std::size_t kLongestAnswer = std::size_t{64} << 10U;
+constexpr std::size_t kMaxAnswer = std::size_t{64} << 10U;
 
 } // namespace
 
@@ -49,7 +49,7 @@ bool EventReaders::readable(const Reader& reader) const {
 
 /// What a read of `size` bytes gets now; empty where there is nothing.
 std::string EventReaders::take(Reader& reader, std::size_t size) {
-  const std::size_t room = std::min(size, kLongestAnswer);
+  const std::size_t room = std::min(size, kMaxAnswer);
   std::string text = std::exchange(reader.rest, {});
   while (text.size() < room) {
     const EventLog::Part part = log_.read(reader.next, 1);

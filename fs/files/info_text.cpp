@@ -35,7 +35,7 @@ Json cache_json(Vm& vm) {
           {"hits", counts.hits},
           {"misses", counts.misses},
           {"merged", counts.merged},
-          {"read_ahead", counts.ahead},
+          {"read_ahead", counts.prefetched},
           {"evictions", stats.evictions},
           // How long pages of a paused VM may outlive that somebody else resumes it; null: none are kept.
           {"state_delay_ms", delay ? Json(delay->count()) : Json(nullptr)}};
@@ -66,7 +66,7 @@ std::string info_text(Vm& vm) {
       {"name", identity.name},
       {"uuid", identity.uuid},
       {"driver", identity.driver},
-      {"state", state_word(vm)},
+      {"state", state_name(vm)},
       {"epoch", vm.epoch()},
       {"vcpus", driver.vcpu_count()},
       {"memory", memory_json(*driver.memory_map())},

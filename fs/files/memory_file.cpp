@@ -10,7 +10,7 @@
 namespace vmemfs {
 
 MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::move(vm)}, policy_{policy} {
-  vm_->follow_layout();
+  vm_->poll_layout();
   vm_->begin_view();
 }
 
@@ -25,7 +25,7 @@ void MemoryFile::read(Reply& reply, const ReadRequest& request) {
 void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
   ScratchPool::Lease scratch{pool};
-  auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &ahead_);
+  auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &read_ahead_);
   // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
   const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
   // After an error the kernel asks for each page by itself.
@@ -53,7 +53,7 @@ void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {
     reply.error(ErrorKind::vm_gone);
     return;
   }
-  vm_->follow_layout();
+  vm_->poll_layout();
   const auto found = whence == SEEK_DATA ? vm_->memory().seek_data(offset) : vm_->memory().seek_hole(offset);
   if (found) {
     reply.offset(*found);

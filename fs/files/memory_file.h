@@ -26,7 +26,7 @@ private:
 
   const std::shared_ptr<Vm> vm_;
   const HolePolicy policy_;
-  ReadAhead ahead_;
+  ReadAhead read_ahead_;
 };
 
 } // namespace vmemfs

@@ -64,7 +64,7 @@ constexpr VmMetric kVmMetrics[]{
     {"vmemfs_cache_merged_total", "counter", "Pages that another reader was reading just then.",
      [](Vm& vm) { return vm.memory().cache_counts().merged; }},
     {"vmemfs_cache_read_ahead_total", "counter", "Pages read before anybody asked for them.",
-     [](Vm& vm) { return vm.memory().cache_counts().ahead; }},
+     [](Vm& vm) { return vm.memory().cache_counts().prefetched; }},
     {"vmemfs_cache_evictions_total", "counter", "Pages that left the page cache for others.",
      [](Vm& vm) { return vm.cache_stats().evictions; }},
     {"vmemfs_cache_used_bytes", "gauge", "Memory of the page cache in use.",

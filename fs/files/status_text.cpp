@@ -7,7 +7,7 @@
 
 namespace vmemfs {
 
-std::string state_word(Vm& vm) {
+std::string state_name(Vm& vm) {
   if (vm.gone()) {
     return "gone";
   }
@@ -19,11 +19,11 @@ std::string state_word(Vm& vm) {
 }
 
 std::string status_text(Vm& vm) {
-  std::string text = fmt::format("state {}\n", state_word(vm));
+  std::string text = fmt::format("state {}\n", state_name(vm));
   const auto add = [&text](std::string_view key, const auto& value) {
     text += fmt::format("{} {}\n", key, value);
   };
-  const Pauses::Info pause = vm.pause_info();
+  const RunStateTracker::Info pause = vm.pause_info();
   add("paused_by", to_string(pause.by));
   add("driver", vm.driver().identity().driver);
   add("epoch", vm.epoch());

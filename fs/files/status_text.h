@@ -8,7 +8,7 @@
 namespace vmemfs {
 
 /// The hypervisor's own word for the VM's state; "gone" or "unknown" where there is none. Asks the driver.
-[[nodiscard]] std::string state_word(Vm& vm);
+[[nodiscard]] std::string state_name(Vm& vm);
 
 /// `key value` lines, then one line a command. Asks the driver for the state.
 [[nodiscard]] std::string status_text(Vm& vm);

@@ -13,25 +13,25 @@ namespace {
 
 std::string or_dash(std::string_view text) { return text.empty() ? "-" : printable(text); }
 
-constexpr std::size_t kLongestReason = 2000;
+constexpr std::size_t kMaxReason = 2000;
 
 } // namespace
 
-std::vector<ListedVm> listed_vms(const std::vector<Sighting>& sightings, const VmRegistry& vms) {
+std::vector<ListedVm> listed_vms(const std::vector<DiscoveredVm>& discovered_vms, const VmRegistry& vms) {
   std::vector<ListedVm> listed;
   std::set<std::shared_ptr<Vm>> attached; // several drivers may have seen the same VM
-  for (const Sighting& sighting : sightings) {
-    const auto here = vms.find_key(sighting.vm.key);
+  for (const DiscoveredVm& discovered : discovered_vms) {
+    const auto here = vms.find_key(discovered.vm.key);
     if (here != nullptr && !attached.insert(here).second) {
       continue;
     }
     ListedVm vm{.directory = {},
-                .name = sighting.vm.name,
-                .uuid = sighting.vm.uuid,
-                .driver = sighting.driver,
-                .number = sighting.vm.number,
-                .params = sighting.vm.params,
-                .reason = sighting.reason};
+                .name = discovered.vm.name,
+                .uuid = discovered.vm.uuid,
+                .driver = discovered.driver,
+                .number = discovered.vm.number,
+                .params = discovered.vm.params,
+                .reason = discovered.reason};
     if (here != nullptr) {
       vm.driver = here->driver().identity().driver;
       vm.directory = here->name();
@@ -61,7 +61,7 @@ std::string vm_list_text(const std::vector<ListedVm>& vms) {
                         or_dash(vm.directory.empty() ? vm.name : vm.directory), width, vm.driver,
                         or_dash(vm.number), or_dash(vm.uuid), vm.reason.empty() ? "yes" : "no");
     if (!vm.reason.empty()) {
-      text += fmt::format("    {}\n", printable(vm.reason, kLongestReason));
+      text += fmt::format("    {}\n", printable(vm.reason, kMaxReason));
     }
   }
   return text;

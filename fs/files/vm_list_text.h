@@ -1,7 +1,7 @@
 // The VMs of a host as `vmemfs list` shows them.
 #pragma once
 
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 #include "vm/vm_registry.h"
 
 #include <string>
@@ -20,7 +20,8 @@ struct ListedVm {
 };
 
 /// In the order in which they began, driver by driver.
-[[nodiscard]] std::vector<ListedVm> listed_vms(const std::vector<Sighting>& sightings, const VmRegistry& vms);
+[[nodiscard]] std::vector<ListedVm> listed_vms(const std::vector<DiscoveredVm>& discovered_vms,
+                                               const VmRegistry& vms);
 
 /// A table, with the reason in a line of its own below a VM that can't be attached.
 [[nodiscard]] std::string vm_list_text(const std::vector<ListedVm>& vms);

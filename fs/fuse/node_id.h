@@ -22,8 +22,8 @@ enum class NodeKind : std::uint8_t {
   vcpu_dir,
   regs,
   // Of the mount itself, of no VM:
-  own_dir,
-  own_control,
+  mount_directory,
+  mount_control,
   drivers_dir,
   driver_file,
   events,
@@ -32,12 +32,12 @@ enum class NodeKind : std::uint8_t {
 inline constexpr unsigned kNodeKindCount = 16;
 
 /// Lies under `.vmemfs/`, and belongs to no VM.
-[[nodiscard]] constexpr bool is_own(NodeKind kind) { return kind >= NodeKind::own_dir; }
+[[nodiscard]] constexpr bool is_mount_node(NodeKind kind) { return kind >= NodeKind::mount_directory; }
 
 /// What a node of the tree is: 31 bits of VM, 8 bits of kind, 24 bits of vCPU in an inode number.
 struct NodeId {
   NodeKind kind = NodeKind::root;
-  VmId vm = 0;   ///< 0 for what is_own()
+  VmId vm = 0;   ///< 0 for what is_mount_node()
   VcpuId vcpu{}; ///< for driver_file the number of the driver
 
   [[nodiscard]] constexpr fuse_ino_t ino() const {
@@ -53,7 +53,8 @@ struct NodeId {
       return NodeId{};
     }
     const auto kind = static_cast<unsigned>((ino >> 24U) & 0xffU);
-    if (kind == 0 || kind >= kNodeKindCount || is_own(static_cast<NodeKind>(kind)) != ((ino >> 32U) == 0)) {
+    if (kind == 0 || kind >= kNodeKindCount ||
+        is_mount_node(static_cast<NodeKind>(kind)) != ((ino >> 32U) == 0)) {
       return std::nullopt;
     }
     return NodeId{static_cast<NodeKind>(kind), static_cast<VmId>(ino >> 32U),
@@ -65,7 +66,7 @@ struct NodeId {
 
 [[nodiscard]] constexpr bool is_directory(NodeKind kind) {
   return kind == NodeKind::root || kind == NodeKind::vm_dir || kind == NodeKind::vcpus_dir ||
-         kind == NodeKind::vcpu_dir || kind == NodeKind::own_dir || kind == NodeKind::drivers_dir;
+         kind == NodeKind::vcpu_dir || kind == NodeKind::mount_directory || kind == NodeKind::drivers_dir;
 }
 
 } // namespace vmemfs

@@ -80,7 +80,7 @@ void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int
       return;
     }
     // `echo pause > control` truncates first: files that take commands let it pass without effect.
-    const bool takes_commands = node->kind == NodeKind::control || node->kind == NodeKind::own_control ||
+    const bool takes_commands = node->kind == NodeKind::control || node->kind == NodeKind::mount_control ||
                                 node->kind == NodeKind::regs;
     const int harmless = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW |
                          FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_CTIME;

@@ -11,7 +11,7 @@ namespace {
 
 /// A few threads serve all VMs; more are made when all are busy, so that one slow VM does not hold
 /// the others up. Idle ones beyond the small number go, as each woken thread costs a reader time.
-constexpr unsigned kMostThreads = 64;
+constexpr unsigned kMaxThreads = 64;
 constexpr unsigned kIdleThreads = 4;
 
 } // namespace
@@ -61,7 +61,7 @@ Result<void> Session::serve() {
   if (config == nullptr) {
     return fail(ErrorKind::no_memory, "mount", "no memory for the request loop");
   }
-  fuse_loop_cfg_set_max_threads(config.get(), kMostThreads);
+  fuse_loop_cfg_set_max_threads(config.get(), kMaxThreads);
   fuse_loop_cfg_set_idle_threads(config.get(), kIdleThreads);
   const int result = fuse_session_loop_mt(session_.get(), config.get());
   if (result < 0) { // positive: the signal that ended it

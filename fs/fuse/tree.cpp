@@ -62,8 +62,8 @@ bool takes_writes(NodeKind kind, const Vm& vm) {
 
 } // namespace
 
-Tree::Tree(VmRegistry& vms, const OwnDir& own, TreeOptions options)
-    : vms_{vms}, own_{own}, options_{options}, mounted_at_{now()} {}
+Tree::Tree(VmRegistry& vms, const MountDirectory& mount_directory, TreeOptions options)
+    : vms_{vms}, mount_directory_{mount_directory}, options_{options}, mounted_at_{now()} {}
 
 Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
   auto vm = vms_.find(node.vm);
@@ -74,12 +74,12 @@ Result<std::shared_ptr<Vm>> Tree::vm_of(NodeId node) const {
 }
 
 Result<NodeId> Tree::look_up(NodeId directory, std::string_view name) const {
-  if (is_own(directory.kind)) {
-    return own_.look_up(directory, name);
+  if (is_mount_node(directory.kind)) {
+    return mount_directory_.look_up(directory, name);
   }
   if (directory.kind == NodeKind::root) {
-    if (name == OwnDir::kName) {
-      return NodeId{NodeKind::own_dir, 0, {}};
+    if (name == MountDirectory::kName) {
+      return NodeId{NodeKind::mount_directory, 0, {}};
     }
     const auto vm = vms_.find(name);
     return vm != nullptr ? Result<NodeId>{NodeId{NodeKind::vm_dir, vm->id(), {}}} : no_such_file();
@@ -105,12 +105,12 @@ Result<NodeId> Tree::look_up(NodeId directory, std::string_view name) const {
 }
 
 Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
-  if (is_own(directory.kind)) {
-    return own_.list(directory);
+  if (is_mount_node(directory.kind)) {
+    return mount_directory_.list(directory);
   }
   std::vector<DirectoryEntry> entries;
   if (directory.kind == NodeKind::root) {
-    entries.push_back({std::string{OwnDir::kName}, {NodeKind::own_dir, 0, {}}});
+    entries.push_back({std::string{MountDirectory::kName}, {NodeKind::mount_directory, 0, {}}});
     for (const auto& vm : vms_.all()) {
       entries.push_back({vm->name(), {NodeKind::vm_dir, vm->id(), {}}});
     }
@@ -137,7 +137,7 @@ Result<std::vector<DirectoryEntry>> Tree::list(NodeId directory) const {
 }
 
 /// The root, and what lies in `.vmemfs/`: the mounter's.
-void Tree::describe_own(NodeKind kind, struct stat& attributes) const {
+void Tree::describe_mount_node(NodeKind kind, struct stat& attributes) const {
   attributes.st_uid = options_.uid;
   attributes.st_gid = options_.gid;
   attributes.st_mtim = attributes.st_ctim = mounted_at_;
@@ -146,7 +146,7 @@ void Tree::describe_own(NodeKind kind, struct stat& attributes) const {
   } else if (is_directory(kind)) {
     attributes.st_mode = S_IFDIR | 0500U;
   } else {
-    attributes.st_mode = S_IFREG | (kind == NodeKind::own_control ? 0600U : 0400U);
+    attributes.st_mode = S_IFREG | (kind == NodeKind::mount_control ? 0600U : 0400U);
   }
 }
 
@@ -164,7 +164,7 @@ void Tree::describe(NodeId node, Vm& vm, struct stat& attributes) const {
       S_IFREG | (takes_writes(node.kind, vm) ? writable_file_mode(rights) : read_only_file_mode(rights));
   if (is_memory(node.kind)) {
     constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
-    vm.follow_layout();
+    vm.poll_layout();
     const auto map = vm.driver().memory_map();
     attributes.st_size = static_cast<off_t>(map->ram_end().value());
     attributes.st_blocks = static_cast<blkcnt_t>(map->data_bytes() / kBlock);
@@ -178,8 +178,8 @@ Result<struct stat> Tree::attributes(NodeId node) const {
   attributes.st_ino = node.ino();
   attributes.st_nlink = is_directory(node.kind) ? 2 : 1;
   attributes.st_atim = mounted_at_;
-  if (node.kind == NodeKind::root || is_own(node.kind)) {
-    describe_own(node.kind, attributes);
+  if (node.kind == NodeKind::root || is_mount_node(node.kind)) {
+    describe_mount_node(node.kind, attributes);
     return attributes;
   }
   const auto vm = vm_of(node);
@@ -191,8 +191,8 @@ Result<struct stat> Tree::attributes(NodeId node) const {
 }
 
 Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
-  if (is_own(node.kind)) {
-    return own_.open(node, flags);
+  if (is_mount_node(node.kind)) {
+    return mount_directory_.open(node, flags);
   }
   auto found = vm_of(node);
   if (!found) {
@@ -214,7 +214,7 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
       if (vm->gone()) {
         return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
       }
-      vm->follow_layout();
+      vm->poll_layout();
       return maps_text(*vm->driver().memory_map());
     });
   case NodeKind::info:
@@ -225,8 +225,8 @@ Result<std::unique_ptr<OpenFile>> Tree::open(NodeId node, int flags) const {
   case NodeKind::vm_dir:
   case NodeKind::vcpus_dir:
   case NodeKind::vcpu_dir:
-  case NodeKind::own_dir:
-  case NodeKind::own_control:
+  case NodeKind::mount_directory:
+  case NodeKind::mount_control:
   case NodeKind::drivers_dir:
   case NodeKind::driver_file:
   case NodeKind::events:

@@ -4,8 +4,8 @@
 #include "core/error.h"
 #include "fs/files/open_file.h"
 #include "fs/fuse/directory_entry.h"
+#include "fs/fuse/mount_directory.h"
 #include "fs/fuse/node_id.h"
-#include "fs/fuse/own_dir.h"
 #include "vm/vm_registry.h"
 
 #include <memory>
@@ -27,10 +27,10 @@ struct TreeOptions {
   mode_t root_mode = kRootForMounter;
 };
 
-/// Thread-safe. Knows the VMs through the registry alone; that and `own` must outlive it.
+/// Thread-safe. Knows the VMs through the registry alone; that and `mount_directory` must outlive it.
 class Tree {
 public:
-  Tree(VmRegistry& vms, const OwnDir& own, TreeOptions options);
+  Tree(VmRegistry& vms, const MountDirectory& mount_directory, TreeOptions options);
 
   [[nodiscard]] Result<NodeId> look_up(NodeId directory, std::string_view name) const;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list(NodeId directory) const;
@@ -40,11 +40,11 @@ public:
 
 private:
   [[nodiscard]] Result<std::shared_ptr<Vm>> vm_of(NodeId node) const;
-  void describe_own(NodeKind kind, struct stat& attributes) const;
+  void describe_mount_node(NodeKind kind, struct stat& attributes) const;
   void describe(NodeId node, Vm& vm, struct stat& attributes) const;
 
   VmRegistry& vms_;
-  const OwnDir& own_;
+  const MountDirectory& mount_directory_;
   const TreeOptions options_;
   const timespec mounted_at_;
 };

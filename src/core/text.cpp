@@ -105,9 +105,9 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
 }
 
 std::optional<std::uint32_t> parse_mode(std::string_view text) {
-  constexpr std::size_t kMostDigits = 4;
+  constexpr std::size_t kMaxDigits = 4;
   const auto mode = parse_base(text, 8);
-  return mode && text.size() <= kMostDigits ? std::optional{static_cast<std::uint32_t>(*mode)} : std::nullopt;
+  return mode && text.size() <= kMaxDigits ? std::optional{static_cast<std::uint32_t>(*mode)} : std::nullopt;
 }
 
 std::string printable(std::string_view text, std::size_t limit) {

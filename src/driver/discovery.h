@@ -46,7 +46,7 @@ public:
   /// All VMs that there are now, the oldest first. Called about twice a second, by one thread at a time, so
   /// it has to be cheap, and it asks no VM and no monitor: a driver that hears of changes keeps the list and
   /// answers from it. A VM may be listed before it can be opened.
-  [[nodiscard]] virtual Result<std::vector<FoundVm>> look() = 0;
+  [[nodiscard]] virtual Result<std::vector<FoundVm>> scan() = 0;
 };
 
 } // namespace vmemfs

@@ -170,14 +170,14 @@ public:
 
   /// Takes over a changed memory map where that is cheap (microseconds, no monitor); else does
   /// nothing. `missed` says that somebody has just read where the map has a hole. For the read path.
-  virtual void follow_layout(bool missed) { static_cast<void>(missed); }
+  virtual void poll_layout(bool missed) { static_cast<void>(missed); }
 
   /// Looks whether a VM that run_status() last found standing may have run since, where that is cheap
   /// (microseconds, no monitor), and tells the listener. For the read path.
-  virtual void follow_state() {}
+  virtual void poll_run_state() {}
 
   /// How long it may take at most until the listener has heard that somebody else let the VM run, if
-  /// follow_state() is called before every read. Nothing: it may never hear of it.
+  /// poll_run_state() is called before every read. Nothing: it may never hear of it.
   [[nodiscard]] virtual std::optional<std::chrono::milliseconds> state_delay() const { return std::nullopt; }
 
   /// The memory can't change at all, as that of a dump.

@@ -27,7 +27,7 @@ std::vector<KeyValue> params_for(const DriverType& type, std::span<const KeyValu
 }
 
 /// Does one of them say which VM is meant, rather than how it is to be read?
-bool says_which(const DriverType& type, std::span<const KeyValue> params) {
+bool selects_vm(const DriverType& type, std::span<const KeyValue> params) {
   return std::ranges::any_of(params, [&](const KeyValue& pair) {
     const ParamSpec* const spec = find_spec(type.params(), pair.key);
     return spec->required || spec->alternative;
@@ -38,7 +38,7 @@ bool says_which(const DriverType& type, std::span<const KeyValue> params) {
 std::optional<std::vector<KeyValue>> params_by_name(const DriverType& type, std::string_view vm,
                                                     std::span<const KeyValue> pairs) {
   auto params = params_for(type, pairs);
-  if (says_which(type, params)) {
+  if (selects_vm(type, params)) {
     return params;
   }
   const auto by_name = std::ranges::find_if(type.params(), &ParamSpec::names_vm);
@@ -62,7 +62,7 @@ Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const
 }
 
 /// Without the driver's name where the message begins with it anyway.
-std::string said_by(const DriverType& type, const Error& error) {
+std::string refusal_text(const DriverType& type, const Error& error) {
   const std::string message = error.origin == "parameters" ? error.text : error.message();
   const std::string prefix = fmt::format("{}: ", type.name());
   return message.starts_with(prefix) ? message : prefix + message;
@@ -84,7 +84,7 @@ Result<std::unique_ptr<Driver>> try_each(DriverList drivers, const VmSpec& spec,
     if (opened) {
       return opened;
     }
-    refusals.push_back(said_by(*type, opened.error()));
+    refusals.push_back(refusal_text(*type, opened.error()));
     if (!kind || opened.error().kind == ErrorKind::permission) {
       kind = opened.error().kind;
     }

@@ -48,13 +48,13 @@ bool fits(const ParamSpec& spec, std::string_view value) {
   case ParamType::size:
   case ParamType::duration: {
     const auto measured = measure(spec, value);
-    return measured && *measured >= spec.range.least && *measured <= spec.range.most;
+    return measured && *measured >= spec.range.min && *measured <= spec.range.max;
   }
   case ParamType::flag: return parse_flag(value).has_value();
   case ParamType::choice: return std::ranges::find(spec.choices, value) != spec.choices.end();
   case ParamType::mode: {
     const auto mode = parse_mode(value);
-    return mode && (*mode & ~spec.range.most) == 0;
+    return mode && (*mode & ~spec.range.max) == 0;
   }
   case ParamType::user: return find_user(value).has_value();
   case ParamType::group: return find_group(value).has_value();
@@ -106,17 +106,17 @@ std::string describe_limit(const ParamSpec& spec, std::uint64_t limit) {
 }
 
 std::string describe_range(const ParamSpec& spec) {
-  const auto& [least, most] = spec.range;
+  const auto& [min, max] = spec.range;
   if (spec.type == ParamType::mode) {
-    return fmt::format(", of {:#o}", most);
+    return fmt::format(", of {:#o}", max);
   }
-  if (least != 0 && most != kNoLimit) {
-    return fmt::format(", {} to {}", describe_limit(spec, least), describe_limit(spec, most));
+  if (min != 0 && max != kNoLimit) {
+    return fmt::format(", {} to {}", describe_limit(spec, min), describe_limit(spec, max));
   }
-  if (most != kNoLimit) {
-    return fmt::format(", at most {}", describe_limit(spec, most));
+  if (max != kNoLimit) {
+    return fmt::format(", at most {}", describe_limit(spec, max));
   }
-  return least == 0 ? "" : fmt::format(", at least {}", describe_limit(spec, least));
+  return min == 0 ? "" : fmt::format(", at least {}", describe_limit(spec, min));
 }
 
 std::vector<std::string_view> names_of(std::span<const ParamSpec> specs) {

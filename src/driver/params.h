@@ -31,11 +31,11 @@ enum class ParamType : unsigned char {
   group, ///< the same
 };
 
-/// What is allowed, both ends included. Sizes in bytes, durations in milliseconds; of a mode, `most` are the
+/// What is allowed, both ends included. Sizes in bytes, durations in milliseconds; of a mode, `max` are the
 /// bits that it may have. Means nothing for the other types.
 struct ParamRange {
-  std::uint64_t least = 0;
-  std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t min = 0;
+  std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
 };
 
 struct ParamSpec {

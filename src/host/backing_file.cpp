@@ -126,7 +126,7 @@ bool on_hugetlbfs(int fd) {
 }
 
 /// Past the end of a file nothing is resident, so "resident" there shows that mincore() won't tell.
-bool mincore_tells(int fd) {
+bool mincore_works(int fd) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) {
     return false;
@@ -138,16 +138,16 @@ bool mincore_tells(int fd) {
     return false;
   }
   unsigned char resident = 1;
-  const bool tells = ::mincore(page, kPageSize, &resident) == 0 && (resident & 1U) == 0;
+  const bool works = ::mincore(page, kPageSize, &resident) == 0 && (resident & 1U) == 0;
   ::munmap(page, kPageSize);
-  return tells;
+  return works;
 }
 
 } // namespace
 
 BackingFile::BackingFile(UniqueFd fd, std::string way)
     : fd_{std::move(fd)}, way_{std::move(way)}, hugetlb_{on_hugetlbfs(fd_.get())},
-      residency_known_{!hugetlb_ && mincore_tells(fd_.get())} {}
+      residency_known_{!hugetlb_ && mincore_works(fd_.get())} {}
 
 Result<BackingFile> BackingFile::open(const Process& process, const Vma& vma) {
   Search search{process, vma};

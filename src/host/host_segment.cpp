@@ -164,10 +164,10 @@ private:
   void append(HostSegment segment) {
     if (!segments_.empty()) {
       HostSegment& last = segments_.back();
-      const bool goes_on = last.range.end == segment.range.begin && last.access == segment.access &&
-                           last.file == segment.file && last.detail == segment.detail &&
-                           (!last.file || last.file_offset + last.range.size() == segment.file_offset);
-      if (goes_on) {
+      const bool continues = last.range.end == segment.range.begin && last.access == segment.access &&
+                             last.file == segment.file && last.detail == segment.detail &&
+                             (!last.file || last.file_offset + last.range.size() == segment.file_offset);
+      if (continues) {
         last.range.end = segment.range.end;
         return;
       }

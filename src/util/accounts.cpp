@@ -22,12 +22,13 @@ std::optional<uid_t> by_number(std::string_view text) {
 }
 
 /// Calls getpwnam_r or getgrnam_r with as much room as the entry takes.
-template <typename Entry, typename Look> std::optional<Entry> look_up(std::string_view name, Look look) {
-  constexpr std::size_t kMostRoom = std::size_t{1} << 20U;
+template <typename Entry, typename Lookup>
+std::optional<Entry> look_up(std::string_view name, Lookup lookup) {
+  constexpr std::size_t kMaxBuffer = std::size_t{1} << 20U;
   Entry entry{};
   Entry* found = nullptr;
-  for (std::vector<char> room(1024); room.size() <= kMostRoom; room.resize(room.size() * 2)) {
-    if (look(std::string{name}.c_str(), &entry, room.data(), room.size(), &found) != ERANGE) {
+  for (std::vector<char> buffer(1024); buffer.size() <= kMaxBuffer; buffer.resize(buffer.size() * 2)) {
+    if (lookup(std::string{name}.c_str(), &entry, buffer.data(), buffer.size(), &found) != ERANGE) {
       break;
     }
   }

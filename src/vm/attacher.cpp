@@ -30,10 +30,10 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
   return vms_.add(std::move(name), std::move(*driver), all_options);
 }
 
-Result<Attacher::FoundOne> Attacher::attach_found(std::string_view driver, const FoundVm& found,
-                                                  NameClaim claim, Vm* instead_of) {
+Result<Attacher::AttachResult> Attacher::attach_found(std::string_view driver, const FoundVm& found,
+                                                      NameClaim claim, Vm* instead_of) {
   if (auto here = vms_.find_key(found.key); here != nullptr && here.get() != instead_of) {
-    return FoundOne{std::move(here), false};
+    return AttachResult{std::move(here), false};
   }
   auto opened = open_({.name = {}, .driver = std::string{driver}, .params = found.params});
   if (!opened) {
@@ -49,8 +49,8 @@ Result<Attacher::FoundOne> Attacher::attach_found(std::string_view driver, const
   }
   const Driver* const driver_of_it = opened->get();
   auto vm = vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
-  const bool new_here = &vm->driver() == driver_of_it;
-  return FoundOne{std::move(vm), new_here};
+  const bool newly_attached = &vm->driver() == driver_of_it;
+  return AttachResult{std::move(vm), newly_attached};
 }
 
 Result<void> Attacher::detach(std::string_view name) {

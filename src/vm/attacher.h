@@ -25,15 +25,15 @@ public:
   /// As the user says it. Without a name the directory has the VM's own name, or the driver's.
   [[nodiscard]] Result<std::shared_ptr<Vm>> attach(const VmSpec& spec);
 
-  struct FoundOne {
+  struct AttachResult {
     std::shared_ptr<Vm> vm;
-    bool new_here; ///< false: that very VM was attached already, by whichever driver
+    bool newly_attached; ///< false: that very VM was attached already, by whichever driver
   };
   /// One that was found. Named as vm_base_name() says; where that is taken its number stands behind it.
   /// `instead_of`, if not null, is the same VM, attached by another driver: it is detached once this one can
   /// have it, unless it is in use by then (busy).
-  [[nodiscard]] Result<FoundOne> attach_found(std::string_view driver, const FoundVm& found, NameClaim claim,
-                                              Vm* instead_of = nullptr);
+  [[nodiscard]] Result<AttachResult> attach_found(std::string_view driver, const FoundVm& found,
+                                                  NameClaim claim, Vm* instead_of = nullptr);
 
   /// The VM stays as it is, but a guest that we paused runs again.
   [[nodiscard]] Result<void> detach(std::string_view name);

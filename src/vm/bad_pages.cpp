@@ -5,7 +5,7 @@ namespace vmemfs {
 void BadPages::add(Gfn page) {
   const std::scoped_lock lock{mutex_};
   ++times_;
-  if (pages_.size() < kMostListed) {
+  if (pages_.size() < kMaxListed) {
     pages_.insert(page);
   }
 }

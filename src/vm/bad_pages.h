@@ -14,7 +14,7 @@ namespace vmemfs {
 class BadPages {
 public:
   /// Pages beyond this many are counted but not listed.
-  static constexpr std::size_t kMostListed = 1024;
+  static constexpr std::size_t kMaxListed = 1024;
 
   void add(Gfn page);
 

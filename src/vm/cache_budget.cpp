@@ -34,11 +34,11 @@ void CacheBudget::Share::set_active(bool active) {
   budget_.share_out();
 }
 
-Result<void> CacheBudget::Share::set_own_size(std::optional<std::uint64_t> bytes) {
+Result<void> CacheBudget::Share::set_fixed_size(std::optional<std::uint64_t> bytes) {
   const std::scoped_lock lock{budget_.mutex_};
   std::uint64_t others = 0; // never above the total
   for (const Share* const share : budget_.shares_) {
-    others += share != this ? share->own_size_.value_or(0) : 0;
+    others += share != this ? share->fixed_size_.value_or(0) : 0;
   }
   if (bytes && *bytes > budget_.total_bytes_ - others) {
     return fail(ErrorKind::invalid, "cache",
@@ -46,7 +46,7 @@ Result<void> CacheBudget::Share::set_own_size(std::optional<std::uint64_t> bytes
                     size_text(budget_.total_bytes_) + ", of which " + size_text(others) +
                     " are set aside for other VMs; mount with a larger --cache-size");
   }
-  own_size_ = bytes;
+  fixed_size_ = bytes;
   budget_.share_out();
   return {};
 }
@@ -59,14 +59,14 @@ std::uint64_t CacheBudget::Share::limit() const {
 /// Sets the limits that follow from who is active and who has a size of its own.
 void CacheBudget::share_out() {
   std::uint64_t rest = total_bytes_;
-  std::uint64_t takers = 0;
+  std::uint64_t sharers = 0;
   for (const Share* const share : shares_) {
-    rest -= share->active_ ? share->own_size_.value_or(0) : 0;
-    takers += share->active_ && !share->own_size_ ? 1 : 0;
+    rest -= share->active_ ? share->fixed_size_.value_or(0) : 0;
+    sharers += share->active_ && !share->fixed_size_ ? 1 : 0;
   }
-  const std::uint64_t even = takers > 0 ? rest / takers / kPageSize * kPageSize : 0;
+  const std::uint64_t even = sharers > 0 ? rest / sharers / kPageSize * kPageSize : 0;
   const auto limit_of = [&](const Share& share) {
-    return share.active_ ? share.own_size_.value_or(even) : std::uint64_t{0};
+    return share.active_ ? share.fixed_size_.value_or(even) : std::uint64_t{0};
   };
   // Those that shrink go first, so that the sum never exceeds the total.
   for (const bool growing : {false, true}) {

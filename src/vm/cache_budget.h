@@ -37,7 +37,7 @@ public:
 
     /// A size that the VM has whenever it is active; nullopt: an even share. invalid where the own sizes of
     /// all VMs, active or not, would exceed the total; nothing changes then.
-    [[nodiscard]] Result<void> set_own_size(std::optional<std::uint64_t> bytes);
+    [[nodiscard]] Result<void> set_fixed_size(std::optional<std::uint64_t> bytes);
 
     [[nodiscard]] std::uint64_t limit() const; ///< bytes
 
@@ -48,7 +48,7 @@ public:
     PageCache& cache_;
     // Under the budget's lock:
     bool active_ = false;
-    std::optional<std::uint64_t> own_size_;
+    std::optional<std::uint64_t> fixed_size_;
     std::uint64_t limit_ = 0;
   };
 

@@ -22,7 +22,7 @@ void CacheCounters::add(const CacheCounts& counts) {
   add_to(hits_, counts.hits);
   add_to(misses_, counts.misses);
   add_to(merged_, counts.merged);
-  add_to(ahead_, counts.ahead);
+  add_to(prefetched_, counts.prefetched);
 }
 
 void CachedPages::plan(const Region& region, GpaRange range) {
@@ -40,9 +40,9 @@ void CachedPages::plan(const Region& region, GpaRange range) {
 }
 
 void CachedPages::plan_page(Gfn gfn, GpaRange part) {
-  PageCache::Claimed page{PageCache::Claim::hit, use_.cache->find(gfn, use_.wish)};
+  PageCache::Claimed page{PageCache::Claim::hit, use_.cache->find(gfn, use_.request)};
   if (page.frame == nullptr) {
-    page = use_.cache->claim(gfn, use_.wish);
+    page = use_.cache->claim(gfn, use_.request);
   }
   switch (page.what) {
   case PageCache::Claim::hit:
@@ -69,14 +69,14 @@ void CachedPages::plan_page(Gfn gfn, GpaRange part) {
   }
 }
 
-void CachedPages::plan_ahead(const MemoryMap& map, Gpa from) {
-  if (use_.ahead == nullptr || use_.most_ahead == 0 || scratch_.pieces_.empty()) {
+void CachedPages::plan_prefetch(const MemoryMap& map, Gpa from) {
+  if (use_.read_ahead == nullptr || use_.max_prefetch == 0 || scratch_.pieces_.empty()) {
     return;
   }
-  claim_ahead(map, {from, from + std::min(use_.ahead->take_window(), use_.most_ahead)});
+  claim_prefetch(map, {from, from + std::min(use_.read_ahead->take_window(), use_.max_prefetch)});
 }
 
-void CachedPages::claim_ahead(const MemoryMap& map, GpaRange range) {
+void CachedPages::claim_prefetch(const MemoryMap& map, GpaRange range) {
   const auto stretch = map.at(range.begin);
   if (stretch.region == nullptr) {
     return;
@@ -84,7 +84,7 @@ void CachedPages::claim_ahead(const MemoryMap& map, GpaRange range) {
   const Gpa end = std::min(range.end, stretch.range.end);
   for (Gpa page{(range.begin.value() + kPageSize - 1) & ~(kPageSize - 1)}; page + kPageSize <= end;
        page = page + kPageSize) {
-    const auto [claim, frame] = use_.cache->claim(Gfn{page}, use_.wish);
+    const auto [claim, frame] = use_.cache->claim(Gfn{page}, use_.request);
     if (claim == PageCache::Claim::hit) {
       use_.cache->unpin(frame);
     }
@@ -96,7 +96,7 @@ void CachedPages::claim_ahead(const MemoryMap& map, GpaRange range) {
     }
     scratch_.frames_.push_back(frame);
     scratch_.pieces_.push_back({page, PageCache::bytes(frame), 0, std::nullopt});
-    ++counts_.ahead;
+    ++counts_.prefetched;
   }
 }
 
@@ -110,8 +110,8 @@ void CachedPages::settle(std::size_t index, bool whole) {
     scratch_.pinned_.push_back(frame);
   }
   scratch_.frames_[index] = nullptr;
-  if (whole && use_.epoch->load().number == use_.wish.epoch) {
-    use_.cache->publish(frame, {use_.wish.epoch, use_.wish.now_ns}, pin);
+  if (whole && use_.epoch->load().number == use_.request.epoch) {
+    use_.cache->publish(frame, {use_.request.epoch, use_.request.now_ns}, pin);
   } else {
     use_.cache->abandon(frame, pin);
   }
@@ -121,7 +121,7 @@ void CachedPages::wait() {
   scratch_.pieces_.clear();
   scratch_.frames_.clear();
   for (const auto& [part, index] : scratch_.waiting_) {
-    PageCache::Frame* const frame = use_.cache->wait_for(Gfn{part.begin}, use_.wish);
+    PageCache::Frame* const frame = use_.cache->wait_for(Gfn{part.begin}, use_.request);
     if (frame != nullptr) {
       scratch_.pinned_.push_back(frame);
       scratch_.data_[index].iov_base = part_of(frame, part).data();

@@ -16,7 +16,7 @@ class Epoch {
 public:
   struct Value {
     std::uint64_t number;
-    bool stands;
+    bool stable;
 
     friend bool operator==(const Value&, const Value&) = default;
   };
@@ -26,7 +26,7 @@ public:
   /// From now on memory may change at any time. Call it before the guest may run.
   void may_change() {
     std::uint64_t now = packed_.load();
-    while (!packed_.compare_exchange_weak(now, (now | kStands) + 1)) { // the next number, without the mark
+    while (!packed_.compare_exchange_weak(now, (now | kStable) + 1)) { // the next number, without the mark
     }
   }
 
@@ -35,18 +35,18 @@ public:
 
   /// Memory stands, as was found by asking at some time after `before` was loaded. Does nothing, and
   /// returns false, where the number has moved since: then the answer may be old.
-  bool stands_since(Value before) {
+  bool try_mark_stable(Value before) {
     std::uint64_t expected = pack(before);
-    return packed_.compare_exchange_strong(expected, ((expected | kStands) + 1) | kStands);
+    return packed_.compare_exchange_strong(expected, ((expected | kStable) + 1) | kStable);
   }
 
 private:
-  static constexpr std::uint64_t kStands = 1; ///< the lowest bit; the number is above it
+  static constexpr std::uint64_t kStable = 1; ///< the lowest bit; the number is above it
   static constexpr std::uint64_t kStep = 2;
 
-  static constexpr Value unpack(std::uint64_t packed) { return {packed / kStep, (packed & kStands) != 0}; }
+  static constexpr Value unpack(std::uint64_t packed) { return {packed / kStep, (packed & kStable) != 0}; }
   static constexpr std::uint64_t pack(Value value) {
-    return value.number * kStep + (value.stands ? kStands : 0);
+    return value.number * kStep + (value.stable ? kStable : 0);
   }
 
   std::atomic<std::uint64_t> packed_{kStep};

@@ -9,7 +9,7 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::size_t kLongestLogged = 1000;
+constexpr std::size_t kMaxLogged = 1000;
 
 } // namespace
 
@@ -26,10 +26,10 @@ std::string_view to_string(EventKind kind) {
   return "unknown";
 }
 
-EventLog::EventLog(std::size_t most_kept) : ring_(std::max<std::size_t>(most_kept, 1)) {}
+EventLog::EventLog(std::size_t max_kept) : ring_(std::max<std::size_t>(max_kept, 1)) {}
 
 void EventLog::append(EventKind kind, std::string vm, std::string detail) {
-  log::debug("{}: {}: {}", printable(vm), to_string(kind), printable(detail, kLongestLogged));
+  log::debug("{}: {}: {}", printable(vm), to_string(kind), printable(detail, kMaxLogged));
   auto event = std::make_shared<Event>(Event{0, {}, std::move(vm), kind, std::move(detail)});
   std::shared_ptr<const Event> overtaken; // ends after the lock is let go
   {
@@ -49,12 +49,12 @@ std::uint64_t EventLog::end() const {
   return end_;
 }
 
-EventLog::Part EventLog::read(std::uint64_t from, std::size_t most) const {
+EventLog::Part EventLog::read(std::uint64_t from, std::size_t max_count) const {
   const std::scoped_lock lock{mutex_};
   const std::uint64_t oldest = end_ > ring_.size() ? end_ - ring_.size() : 0;
   const std::uint64_t begin = std::clamp(from, oldest, std::max(oldest, end_));
   Part part{from < oldest ? oldest - from : 0, {}};
-  for (std::uint64_t number = begin; number < end_ && part.events.size() < most; ++number) {
+  for (std::uint64_t number = begin; number < end_ && part.events.size() < max_count; ++number) {
     part.events.push_back(ring_[number % ring_.size()]);
   }
   return part;

@@ -49,9 +49,9 @@ public:
 /// A ring of the latest events. Thread-safe; appending waits for no reader.
 class EventLog {
 public:
-  static constexpr std::size_t kMostKept = 4096;
+  static constexpr std::size_t kMaxKept = 4096;
 
-  explicit EventLog(std::size_t most_kept = kMostKept);
+  explicit EventLog(std::size_t max_kept = kMaxKept);
 
   void append(EventKind kind, std::string vm, std::string detail);
 
@@ -62,8 +62,8 @@ public:
     std::uint64_t missed; ///< how many of those asked for are gone already
     std::vector<std::shared_ptr<const Event>> events;
   };
-  /// The events from number `from` on, `most` of them at most.
-  [[nodiscard]] Part read(std::uint64_t from, std::size_t most) const;
+  /// The events from number `from` on, `max_count` of them at most.
+  [[nodiscard]] Part read(std::uint64_t from, std::size_t max_count) const;
 
   /// How many there were of this kind since the beginning.
   [[nodiscard]] std::uint64_t count(EventKind kind) const;

@@ -22,7 +22,7 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
     }
     // The map may be old: it has nothing there, or the memory went away under it.
     if ((result.outside || result.failure == ErrorKind::source_failed) && !retried) {
-      driver_.follow_layout(true);
+      driver_.poll_layout(true);
       if (auto now = driver_.memory_map(); now != map) {
         map = std::move(now);
         continue;
@@ -124,7 +124,7 @@ MemoryView::Attempt MemoryView::attempt(const Request& request) {
   ReadScratch& scratch = request.scratch;
   Attempt result = plan(request);
   if (request.cached.used()) {
-    request.cached.plan_ahead(request.map, request.range.end);
+    request.cached.plan_prefetch(request.map, request.range.end);
   }
   if (!scratch.pieces_.empty()) {
     fetch(request, result);
@@ -147,11 +147,11 @@ MemoryView::Attempt MemoryView::attempt(const Request& request) {
   return result;
 }
 
-void MemoryView::fetch_ahead(GpaRange range, ReadScratch& scratch, const CacheUse& use) {
+void MemoryView::prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& use) {
   const auto map = driver_.memory_map();
   scratch.clear();
   CachedPages cached{use, scratch};
-  cached.claim_ahead(*map, range);
+  cached.claim_prefetch(*map, range);
   if (scratch.pieces_.empty()) {
     return;
   }

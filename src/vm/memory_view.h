@@ -37,7 +37,7 @@ public:
                                                           const CacheUse& use = {});
 
   /// Fetches pages of the range into the cache; what can't be read is left to those who ask for it.
-  void fetch_ahead(GpaRange range, ReadScratch& scratch, const CacheUse& use);
+  void prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& use);
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
 

@@ -11,13 +11,13 @@ PageCache::PageCache(std::size_t limit_bytes) { set_limit(limit_bytes); }
 
 PageCache::~PageCache() = default;
 
-PageCache::Frame* PageCache::find(Gfn gfn, const PageWish& wish) {
+PageCache::Frame* PageCache::find(Gfn gfn, const PageRequest& request) {
   const std::uint32_t count = count_.load(std::memory_order_acquire);
   Shard* const shard = slot(Shard::home(gfn, count)).load(std::memory_order_acquire);
-  return shard != nullptr ? shard->find(gfn, wish) : nullptr;
+  return shard != nullptr ? shard->find(gfn, request) : nullptr;
 }
 
-PageCache::Claimed PageCache::claim(Gfn gfn, const PageWish& wish) {
+PageCache::Claimed PageCache::claim(Gfn gfn, const PageRequest& request) {
   for (;;) {
     const std::uint32_t count = count_.load(std::memory_order_acquire);
     const auto unchanged = [&] { return count_.load(std::memory_order_relaxed) == count; };
@@ -29,7 +29,7 @@ PageCache::Claimed PageCache::claim(Gfn gfn, const PageWish& wish) {
     // Unchanged under the shard's lock is enough: set_limit() changes the count before it goes through the
     // shards, and then finds what was claimed by the old one.
     if (shard != nullptr) {
-      if (const auto claimed = shard->claim(gfn, wish, unchanged)) {
+      if (const auto claimed = shard->claim(gfn, request, unchanged)) {
         return *claimed;
       }
     } else if (unchanged()) {
@@ -38,10 +38,10 @@ PageCache::Claimed PageCache::claim(Gfn gfn, const PageWish& wish) {
   }
 }
 
-PageCache::Frame* PageCache::wait_for(Gfn gfn, const PageWish& wish) {
+PageCache::Frame* PageCache::wait_for(Gfn gfn, const PageRequest& request) {
   const std::uint32_t count = count_.load(std::memory_order_acquire);
   Shard* const shard = slot(Shard::home(gfn, count)).load(std::memory_order_acquire);
-  return shard != nullptr ? shard->wait_for(gfn, wish) : nullptr;
+  return shard != nullptr ? shard->wait_for(gfn, request) : nullptr;
 }
 
 void PageCache::publish(Frame* frame, PageStamp stamp, bool pin) {

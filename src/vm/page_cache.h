@@ -29,7 +29,7 @@ struct PageStamp {
 };
 
 /// Which pages a reader takes: those of this very epoch, fetched not before `oldest_ns`.
-struct PageWish {
+struct PageRequest {
   std::uint64_t epoch;
   std::int64_t oldest_ns;
   std::int64_t now_ns; ///< becomes the time of the page's last use
@@ -55,7 +55,7 @@ public:
   PageCache& operator=(const PageCache&) = delete;
 
   /// The page, pinned, or nullptr. Takes no lock. May now and then miss a page that is there.
-  [[nodiscard]] Frame* find(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Frame* find(Gfn gfn, const PageRequest& request);
 
   enum class Claim : unsigned char {
     hit,     ///< the frame has the page, and is pinned
@@ -67,10 +67,10 @@ public:
     Claim what;
     Frame* frame; ///< of hit and claimed
   };
-  [[nodiscard]] Claimed claim(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Claimed claim(Gfn gfn, const PageRequest& request);
 
   /// Waits until the page is no longer being read. The page, pinned, or nullptr where that reading failed.
-  [[nodiscard]] Frame* wait_for(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Frame* wait_for(Gfn gfn, const PageRequest& request);
 
   /// The claimed frame has the page now. With `pin` the caller keeps it pinned.
   void publish(Frame* frame, PageStamp stamp, bool pin);

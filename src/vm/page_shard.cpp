@@ -31,10 +31,10 @@ PageCache::Shard::Shard(std::uint32_t number, std::uint32_t limit, std::byte* me
 
 PageCache::Shard::~Shard() { ::munmap(memory_, kShardPages * kPageSize); }
 
-PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageWish& wish) {
+PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request) {
   std::unique_lock lock{mutex_};
   if (Frame* const loading = in_index(gfn);
-      loading != nullptr && loading->state == State::claimed && loading->fits(wish)) {
+      loading != nullptr && loading->state == State::claimed && loading->satisfies(request)) {
     // Only for this very reading: a frame may be claimed again before this thread gets to look.
     const std::uint32_t claims = loading->claims;
     ++waiting_;
@@ -42,10 +42,10 @@ PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageWish& wish) {
     --waiting_;
   }
   Frame* const frame = in_index(gfn);
-  if (frame == nullptr || frame->state != State::published || !frame->fits(wish)) {
+  if (frame == nullptr || frame->state != State::published || !frame->satisfies(request)) {
     return nullptr;
   }
-  frame->use(wish);
+  frame->use(request);
   return frame;
 }
 
@@ -79,11 +79,11 @@ void PageCache::Shard::clear() {
     if (frame.linked()) {
       drop(frame);
     } else {
-      frame.gives_back = frame.state != State::free;
+      frame.returns_memory = frame.state != State::free;
     }
   }
   victims_.clear();
-  give_back_free();
+  return_free_memory();
 }
 
 void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
@@ -128,7 +128,7 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
     }
   }
   victims_.clear();
-  give_back_free();
+  return_free_memory();
 }
 
 std::uint32_t PageCache::Shard::limit() const {
@@ -142,9 +142,9 @@ PageCache::Shard::Stats PageCache::Shard::stats() const {
 }
 
 /// Somebody let a doomed frame go, and nobody pinned it then.
-void PageCache::Shard::last_let_go(Frame& frame) {
+void PageCache::Shard::on_last_unpin(Frame& frame) {
   const std::scoped_lock lock{mutex_};
-  free_if_let_go(frame);
+  free_if_unpinned(frame);
 }
 
 std::uint32_t PageCache::Shard::number_of(const Frame& frame) const {
@@ -153,17 +153,17 @@ std::uint32_t PageCache::Shard::number_of(const Frame& frame) const {
 
 PageCache::Frame* PageCache::Shard::in_index(Gfn gfn) {
   const std::uint32_t number =
-      index_.find(gfn, [&](std::uint32_t candidate) { return frames_[candidate].holds(gfn); });
+      index_.find(gfn, [&](std::uint32_t candidate) { return frames_[candidate].has_page(gfn); });
   return number != PageIndex::kNone ? &frames_[number] : nullptr;
 }
 
-PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageWish& wish) {
+PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageRequest& request) {
   Frame* frame = in_index(gfn);
   if (frame != nullptr && frame->state == State::claimed) {
-    return {frame->fits(wish) ? Claim::loading : Claim::full, nullptr};
+    return {frame->satisfies(request) ? Claim::loading : Claim::full, nullptr};
   }
-  if (frame != nullptr && frame->fits(wish)) {
-    frame->use(wish);
+  if (frame != nullptr && frame->satisfies(request)) {
+    frame->use(request);
     return {Claim::hit, frame};
   }
   if (frame != nullptr && !frame->take()) {
@@ -171,7 +171,7 @@ PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageWish& wish)
     frame = nullptr;
   }
   if (frame == nullptr) {
-    frame = take_frame(wish.epoch);
+    frame = take_frame(request.epoch);
     if (frame == nullptr) {
       return {Claim::full, nullptr};
     }
@@ -180,9 +180,9 @@ PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageWish& wish)
   }
   frame->state = State::claimed;
   ++frame->claims;
-  frame->epoch.store(wish.epoch, std::memory_order_relaxed);
-  frame->fetched_ns.store(wish.now_ns, std::memory_order_relaxed);
-  frame->last_used_ns.store(wish.now_ns, std::memory_order_relaxed);
+  frame->epoch.store(request.epoch, std::memory_order_relaxed);
+  frame->fetched_ns.store(request.now_ns, std::memory_order_relaxed);
+  frame->last_used_ns.store(request.now_ns, std::memory_order_relaxed);
   return {Claim::claimed, frame};
 }
 
@@ -213,9 +213,9 @@ PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
 PageCache::Frame* PageCache::Shard::next_victim() {
   for (std::size_t i = victims_.size(); i-- > 0;) {
     const auto [rank, frame] = victims_[i];
-    const bool as_it_was = frame->state == State::published && rank_of(*frame, victims_epoch_) == rank;
-    const bool taken = as_it_was && frame->take();
-    if (taken || !as_it_was) {
+    const bool unchanged = frame->state == State::published && rank_of(*frame, victims_epoch_) == rank;
+    const bool taken = unchanged && frame->take();
+    if (taken || !unchanged) {
       victims_.erase(victims_.begin() + static_cast<std::ptrdiff_t>(i));
     }
     if (taken) {
@@ -235,11 +235,11 @@ void PageCache::Shard::gather_victims(std::uint64_t epoch) {
       victims_.push_back({rank_of(frame, epoch), &frame});
     }
   }
-  const auto let_go = [](const Victim& victim) {
+  const auto unpinned = [](const Victim& victim) {
     return victim.frame->pins.load(std::memory_order_relaxed) == 0;
   };
   const auto earlier = [](const Victim& a, const Victim& b) { return a.rank < b.rank; };
-  const auto pinned = std::partition(victims_.begin(), victims_.end(), let_go);
+  const auto pinned = std::partition(victims_.begin(), victims_.end(), unpinned);
   if (pinned - victims_.begin() > kAtOnce) {
     const auto nth = victims_.begin() + kAtOnce - 1;
     std::nth_element(victims_.begin(), nth, pinned, earlier);
@@ -273,15 +273,15 @@ void PageCache::Shard::drop(Frame& frame) {
   unlink(frame);
   if (frame.state == State::claimed) {
     frame.state = State::condemned;
-    frame.gives_back = true;
+    frame.returns_memory = true;
     wake();
   } else if (frame.take()) {
     free(frame);
   } else {
     frame.state = State::doomed;
-    frame.gives_back = true;
+    frame.returns_memory = true;
     frame.pins.fetch_or(Frame::kDoomed, std::memory_order_relaxed);
-    free_if_let_go(frame); // it may have been, just before
+    free_if_unpinned(frame); // it may have been, just before
   }
 }
 
@@ -291,33 +291,33 @@ void PageCache::Shard::leave(Frame& frame, bool pin) {
     frame.state = State::doomed;
     frame.pins.fetch_sub(Frame::kBusy - Frame::kDoomed - 1, std::memory_order_release);
   } else {
-    free_and_give_back(frame);
+    free_and_return_memory(frame);
   }
 }
 
-void PageCache::Shard::free_if_let_go(Frame& frame) {
+void PageCache::Shard::free_if_unpinned(Frame& frame) {
   std::uint32_t nobody = Frame::kDoomed;
   if (frame.pins.compare_exchange_strong(nobody, Frame::kBusy, std::memory_order_acquire,
                                          std::memory_order_relaxed)) {
-    free_and_give_back(frame);
+    free_and_return_memory(frame);
   }
 }
 
 void PageCache::Shard::free(Frame& frame) {
   frame.state = State::free;
-  frame.gives_back = false;
+  frame.returns_memory = false;
   --used_;
   free_.push_back(number_of(frame));
 }
 
-void PageCache::Shard::free_and_give_back(Frame& frame) {
-  if (frame.gives_back || used_ > limit_) {
+void PageCache::Shard::free_and_return_memory(Frame& frame) {
+  if (frame.returns_memory || used_ > limit_) {
     ::madvise(frame.bytes, kPageSize, MADV_DONTNEED);
   }
   free(frame);
 }
 
-void PageCache::Shard::give_back_free() {
+void PageCache::Shard::return_free_memory() {
   for (std::size_t begin = 0; begin < kShardPages; ++begin) {
     std::size_t end = begin;
     while (end < kShardPages && frames_[end].state == State::free) {

@@ -35,9 +35,9 @@ struct alignas(64) PageCache::Frame {
   static constexpr std::uint32_t kDoomed = 1U << 30U; ///< in `pins`: whoever lets go last frees it
 
   std::atomic<std::uint32_t> pins{kBusy};
-  State state = State::free; ///< these three: only under the shard's lock
-  bool gives_back = false;   ///< its memory goes back to the kernel when it becomes free
-  std::uint32_t claims = 0;  ///< how often it was claimed
+  State state = State::free;   ///< these three: only under the shard's lock
+  bool returns_memory = false; ///< its memory goes back to the kernel when it becomes free
+  std::uint32_t claims = 0;    ///< how often it was claimed
   std::atomic<std::uint64_t> gfn{0};
   std::atomic<std::uint64_t> epoch{0};
   std::atomic<std::int64_t> fetched_ns{0}; ///< while claimed: when that was
@@ -45,16 +45,18 @@ struct alignas(64) PageCache::Frame {
   Shard* shard = nullptr;
   std::byte* bytes = nullptr;
 
-  [[nodiscard]] bool holds(Gfn wanted) const { return gfn.load(std::memory_order_relaxed) == wanted.value(); }
-  [[nodiscard]] bool fits(const PageWish& wish) const {
-    return epoch.load(std::memory_order_relaxed) == wish.epoch &&
-           fetched_ns.load(std::memory_order_relaxed) >= wish.oldest_ns;
+  [[nodiscard]] bool has_page(Gfn wanted) const {
+    return gfn.load(std::memory_order_relaxed) == wanted.value();
+  }
+  [[nodiscard]] bool satisfies(const PageRequest& request) const {
+    return epoch.load(std::memory_order_relaxed) == request.epoch &&
+           fetched_ns.load(std::memory_order_relaxed) >= request.oldest_ns;
   }
   /// Counted as one more reader; false: it was busy or doomed, and nothing has happened.
   [[nodiscard]] bool pin();
   void unpin();
   /// Counted as one more reader; it is published, and the shard's lock is held.
-  void use(const PageWish& wish);
+  void use(const PageRequest& request);
   /// Made busy: it was published and nobody pinned it.
   [[nodiscard]] bool take();
 
@@ -82,15 +84,15 @@ public:
   }
 
   [[nodiscard]] std::uint32_t number() const { return number_; }
-  [[nodiscard]] Frame* find(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Frame* find(Gfn gfn, const PageRequest& request);
 
   /// Nothing where, with the lock held, is_home() says that the page belongs elsewhere by now.
   template <typename IsHome>
-  [[nodiscard]] std::optional<Claimed> claim(Gfn gfn, const PageWish& wish, const IsHome& is_home) {
+  [[nodiscard]] std::optional<Claimed> claim(Gfn gfn, const PageRequest& request, const IsHome& is_home) {
     const std::scoped_lock lock{mutex_};
-    return is_home() ? std::optional{claim_locked(gfn, wish)} : std::nullopt;
+    return is_home() ? std::optional{claim_locked(gfn, request)} : std::nullopt;
   }
-  [[nodiscard]] Frame* wait_for(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Frame* wait_for(Gfn gfn, const PageRequest& request);
   void publish(Frame& frame, PageStamp stamp, bool pin);
   void abandon(Frame& frame, bool pin);
   void clear();
@@ -116,12 +118,12 @@ private:
   };
 
   Shard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
-  void last_let_go(Frame& frame);
+  void on_last_unpin(Frame& frame);
 
   // All below: under the lock.
   [[nodiscard]] std::uint32_t number_of(const Frame& frame) const;
   [[nodiscard]] Frame* in_index(Gfn gfn);
-  [[nodiscard]] Claimed claim_locked(Gfn gfn, const PageWish& wish);
+  [[nodiscard]] Claimed claim_locked(Gfn gfn, const PageRequest& request);
   [[nodiscard]] Frame* take_frame(std::uint64_t epoch);
   [[nodiscard]] Frame* next_victim();
   [[nodiscard]] static Rank rank_of(const Frame& frame, std::uint64_t epoch);
@@ -130,10 +132,10 @@ private:
   void unlink(Frame& frame);
   void drop(Frame& frame);
   void leave(Frame& frame, bool pin);
-  void free_if_let_go(Frame& frame);
+  void free_if_unpinned(Frame& frame);
   void free(Frame& frame);
-  void free_and_give_back(Frame& frame);
-  void give_back_free();
+  void free_and_return_memory(Frame& frame);
+  void return_free_memory();
   void wake();
 
   const std::uint32_t number_;
@@ -165,13 +167,13 @@ inline bool PageCache::Frame::pin() {
 inline void PageCache::Frame::unpin() {
   // Whoever makes the frame busy next must not be overtaken by this reader's looking at it.
   if (pins.fetch_sub(1, std::memory_order_release) == (kDoomed | 1U)) {
-    shard->last_let_go(*this);
+    shard->on_last_unpin(*this);
   }
 }
 
-inline void PageCache::Frame::use(const PageWish& wish) {
+inline void PageCache::Frame::use(const PageRequest& request) {
   pins.fetch_add(1, std::memory_order_acquire);
-  last_used_ns.store(wish.now_ns, std::memory_order_relaxed);
+  last_used_ns.store(request.now_ns, std::memory_order_relaxed);
 }
 
 inline bool PageCache::Frame::take() {
@@ -179,15 +181,15 @@ inline bool PageCache::Frame::take() {
   return pins.compare_exchange_strong(nobody, kBusy, std::memory_order_acquire, std::memory_order_relaxed);
 }
 
-inline PageCache::Frame* PageCache::Shard::find(Gfn gfn, const PageWish& wish) {
+inline PageCache::Frame* PageCache::Shard::find(Gfn gfn, const PageRequest& request) {
   Frame* found = nullptr;
   static_cast<void>(index_.find(gfn, [&](std::uint32_t number) {
     Frame& frame = frames_[number];
     if (!frame.pin()) {
       return false;
     }
-    if (frame.holds(gfn) && frame.fits(wish)) {
-      frame.last_used_ns.store(wish.now_ns, std::memory_order_relaxed);
+    if (frame.has_page(gfn) && frame.satisfies(request)) {
+      frame.last_used_ns.store(request.now_ns, std::memory_order_relaxed);
       found = &frame;
       return true;
     }

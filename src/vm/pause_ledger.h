@@ -23,8 +23,8 @@ public:
   using Clock = std::chrono::steady_clock;
 
   /// It was us who stopped the VM. Holds may be entered while somebody else's pause stands; they end nothing.
-  void set_ours() { ours_ = true; }
-  [[nodiscard]] bool ours() const { return ours_; }
+  void set_by_us() { by_us_ = true; }
+  [[nodiscard]] bool by_us() const { return by_us_; }
 
   void add(PauseKind kind, Clock::time_point until = {}) {
     plain_ = plain_ || kind == PauseKind::plain || kind == PauseKind::keep;
@@ -44,7 +44,7 @@ public:
   }
   /// The VM runs: nothing of all this is true any more.
   void clear() {
-    ours_ = plain_ = keep_ = false;
+    by_us_ = plain_ = keep_ = false;
     until_.reset();
     holds_.clear();
   }
@@ -56,7 +56,7 @@ public:
   [[nodiscard]] std::optional<Clock::time_point> until() const { return until_; }
 
 private:
-  bool ours_ = false;
+  bool by_us_ = false;
   bool plain_ = false;
   bool keep_ = false;
   std::optional<Clock::time_point> until_; ///< of the timed pause that lasts longest

@@ -11,59 +11,59 @@ namespace vmemfs {
 /// One per open file. Thread-safe: readers that mix on one file only make it guess worse.
 class ReadAhead {
 public:
-  static constexpr std::size_t kSmallest = std::size_t{128} << 10U;
-  static constexpr std::size_t kLargest = std::size_t{2} << 20U;
-  static constexpr std::size_t kLargestApart = std::size_t{4} << 20U; ///< of take_apart()
-  static constexpr std::size_t kRunApart = std::size_t{16} << 10U;    ///< bytes in a row before that
+  static constexpr std::size_t kMinWindow = std::size_t{128} << 10U;
+  static constexpr std::size_t kMaxWindow = std::size_t{2} << 20U;
+  static constexpr std::size_t kMaxBackgroundWindow = std::size_t{4} << 20U; ///< of next_background_range()
+  static constexpr std::size_t kMinBackgroundRun = std::size_t{16} << 10U;   ///< bytes in a row before that
 
   /// Notes a read of `size` bytes at `offset`.
   void note(std::uint64_t offset, std::size_t size) {
-    const bool goes_on = next_.exchange(offset + size, std::memory_order_relaxed) == offset;
-    run_.store((goes_on ? run_.load(std::memory_order_relaxed) : 0) + size, std::memory_order_relaxed);
-    if (!goes_on) {
+    const bool is_sequential = next_.exchange(offset + size, std::memory_order_relaxed) == offset;
+    run_.store((is_sequential ? run_.load(std::memory_order_relaxed) : 0) + size, std::memory_order_relaxed);
+    if (!is_sequential) {
       window_.store(0, std::memory_order_relaxed);
-      taken_to_.store(0, std::memory_order_relaxed);
+      prefetched_to_.store(0, std::memory_order_relaxed);
     } else if (window_.load(std::memory_order_relaxed) == 0) {
-      window_.store(std::clamp(size, kSmallest, kLargest), std::memory_order_relaxed);
+      window_.store(std::clamp(size, kMinWindow, kMaxWindow), std::memory_order_relaxed);
     }
   }
 
   /// The read that was noted last began where the one before it ended.
-  [[nodiscard]] bool goes_on() const { return window_.load(std::memory_order_relaxed) != 0; }
+  [[nodiscard]] bool is_sequential() const { return window_.load(std::memory_order_relaxed) != 0; }
 
   /// How many bytes behind the read that was noted last are worth fetching with it; more each time.
   [[nodiscard]] std::size_t take_window() {
     const std::size_t window = window_.load(std::memory_order_relaxed);
-    window_.store(std::min(2 * window, kLargest), std::memory_order_relaxed);
+    window_.store(std::min(2 * window, kMaxWindow), std::memory_order_relaxed);
     return window;
   }
 
-  struct Stretch {
+  struct ByteRange {
     std::uint64_t offset;
     std::size_t size;
   };
 
   /// What is worth fetching apart from the read that was noted last, which ended at `end`, and behind what
   /// was taken before; of size 0 while there is enough of that, or where too little was read in a row to tell
-  /// (a few words of a structure are no reason for long calls). `most`: the largest.
-  [[nodiscard]] Stretch take_apart(std::uint64_t end, std::size_t most) {
+  /// (a few words of a structure are no reason for long calls). `max_bytes`: the largest.
+  [[nodiscard]] ByteRange next_background_range(std::uint64_t end, std::size_t max_bytes) {
     const std::uint64_t run = run_.load(std::memory_order_relaxed);
     const std::size_t window =
-        run < kRunApart ? 0 : std::min({window_.load(std::memory_order_relaxed), most, 4 * run});
-    const std::uint64_t from = std::max(taken_to_.load(std::memory_order_relaxed), end);
+        run < kMinBackgroundRun ? 0 : std::min({window_.load(std::memory_order_relaxed), max_bytes, 4 * run});
+    const std::uint64_t from = std::max(prefetched_to_.load(std::memory_order_relaxed), end);
     if (window == 0 || from - end > window / 2) {
       return {from, 0};
     }
-    window_.store(std::min(2 * window, kLargestApart), std::memory_order_relaxed);
-    taken_to_.store(from + window, std::memory_order_relaxed);
+    window_.store(std::min(2 * window, kMaxBackgroundWindow), std::memory_order_relaxed);
+    prefetched_to_.store(from + window, std::memory_order_relaxed);
     return {from, window};
   }
 
 private:
   std::atomic<std::uint64_t> next_{~std::uint64_t{0}};
   std::atomic<std::size_t> window_{0};
-  std::atomic<std::uint64_t> run_{0};      ///< bytes that were read in a row
-  std::atomic<std::uint64_t> taken_to_{0}; ///< by take_apart()
+  std::atomic<std::uint64_t> run_{0};           ///< bytes that were read in a row
+  std::atomic<std::uint64_t> prefetched_to_{0}; ///< by next_background_range()
 };
 
 } // namespace vmemfs

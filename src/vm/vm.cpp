@@ -12,14 +12,14 @@ namespace vmemfs {
 namespace {
 
 /// How old a look at the guest's memory layout may be while it is being read.
-constexpr std::chrono::milliseconds kLayoutLookEvery{10};
+constexpr std::chrono::milliseconds kLayoutPollInterval{10};
 /// About what an answer through FUSE costs: a page that is cheaper than that is not worth keeping.
 constexpr std::chrono::microseconds kWorthCaching{20};
 /// A reader should not wait for a call as long as this that fetches more than it has asked for.
 constexpr std::chrono::milliseconds kLongCall{1};
 /// What is fetched apart comes in pieces, of which so many may be wanted at a time.
-constexpr std::size_t kPieceAhead = std::size_t{1} << 20U;
-constexpr unsigned kMostPiecesAhead = 12;
+constexpr std::size_t kPrefetchPiece = std::size_t{1} << 20U;
+constexpr unsigned kMaxPendingPrefetches = 12;
 /// A batch is cheap where this many pages cost as much as the call.
 constexpr int kCheapBatch = 16;
 
@@ -40,7 +40,7 @@ std::size_t cheap_batch(const ReadCost& cost) {
     return 0;
   }
   const auto pages = cost.page.count() > 0 ? cost.call / cost.page : std::numeric_limits<std::int64_t>::max();
-  return std::min(static_cast<std::size_t>(pages), ReadAhead::kLargest / kPageSize) * kPageSize;
+  return std::min(static_cast<std::size_t>(pages), ReadAhead::kMaxWindow / kPageSize) * kPageSize;
 }
 
 } // namespace
@@ -50,21 +50,24 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
       services_{std::move(services)},
       coherence_{[this] { services_.changed(id_, gone()); }, [this] { drop_caches(); }},
       cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
-      next_read_{
-          [this] { post_next_read(); },
-          [this](const NextRead::Wish& wish, ReadScratch& scratch) { return fetch_next(wish, scratch); }},
-      pauses_{*driver_,
-              coherence_,
-              services_.guard,
-              id_,
-              name_,
-              [this](Pauses::Clock::duration delay, void (Pauses::*what)()) { call_later(delay, what); },
-              [this](EventKind kind, std::string detail) { tell(kind, std::move(detail)); }},
+      prefetch_{[this] { post_prefetch(); },
+                [this](const SequentialPrefetch::Request& request, ReadScratch& scratch) {
+                  return fetch_next(request, scratch);
+                }},
+      run_state_{*driver_,
+                 coherence_,
+                 services_.guard,
+                 id_,
+                 name_,
+                 [this](RunStateTracker::Clock::duration delay, void (RunStateTracker::*what)()) {
+                   call_later(delay, what);
+                 },
+                 [this](EventKind kind, std::string detail) { report(kind, std::move(detail)); }},
       writable_{options.writable} {
   cache_settings_.ttl = options.cache_ttl;
-  tell_cache_its_use();
+  update_cache_use();
   if (driver_->frozen()) {
-    static_cast<void>(coherence_.stands_since(coherence_.epoch().load()));
+    static_cast<void>(coherence_.try_mark_stable(coherence_.epoch().load()));
   }
 }
 
@@ -72,16 +75,16 @@ std::shared_ptr<Vm> Vm::create(VmId id, std::string name, std::unique_ptr<Driver
                                VmOptions options) {
   std::shared_ptr<Vm> vm{new Vm{id, std::move(name), std::move(driver), std::move(services), options}};
   vm->driver_->set_listener(vm.get());
-  vm->pauses_.look_soon();
+  vm->run_state_.poll_soon();
   return vm;
 }
 
 Vm::~Vm() { driver_->set_listener(nullptr); }
 
-void Vm::call_later(Pauses::Clock::duration delay, void (Pauses::*what)()) {
+void Vm::call_later(RunStateTracker::Clock::duration delay, void (RunStateTracker::*what)()) {
   services_.jobs.post_after(delay, [weak = weak_from_this(), what] {
     if (const auto vm = weak.lock()) {
-      (vm->pauses_.*what)();
+      (vm->run_state_.*what)();
     }
   });
 }
@@ -89,44 +92,46 @@ void Vm::call_later(Pauses::Clock::duration delay, void (Pauses::*what)()) {
 // ---- memory
 
 tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
-                                              ReadScratch& scratch, ReadAhead* ahead) {
+                                              ReadScratch& scratch, ReadAhead* read_ahead) {
   if (detached_.load(std::memory_order_relaxed)) {
     return tl::unexpected{ErrorKind::vm_gone};
   }
   const std::int64_t now = monotonic_ns();
-  if (now >= next_layout_look_ns_.load(std::memory_order_relaxed)) {
-    follow_layout();
+  if (now >= next_layout_poll_ns_.load(std::memory_order_relaxed)) {
+    poll_layout();
   }
-  if (ahead != nullptr) {
-    ahead->note(offset, size);
+  if (read_ahead != nullptr) {
+    read_ahead->note(offset, size);
   }
   if (!cache_in_use_.load(std::memory_order_relaxed)) {
-    return read_live({ahead, offset, size, policy, 0}, scratch);
+    return read_live({read_ahead, offset, size, policy, 0}, scratch);
   }
-  const CacheUse use = cache_use(now, ahead);
-  if (ahead != nullptr && use.cache != nullptr && most_ahead_apart_.load(std::memory_order_relaxed) != 0) {
-    want_ahead(*ahead, offset + size, use.wish.epoch);
+  const CacheUse use = cache_use(now, read_ahead);
+  if (read_ahead != nullptr && use.cache != nullptr &&
+      max_background_prefetch_.load(std::memory_order_relaxed) != 0) {
+    prefetch_in_background(*read_ahead, offset + size, use.request.epoch);
   }
   return view_.read(offset, size, policy, scratch, use);
 }
 
 /// What is to come has its calls begin before the reader waits for its own.
-void Vm::want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch) {
-  if (pieces_ahead_.load(std::memory_order_relaxed) >= kMostPiecesAhead) {
+void Vm::prefetch_in_background(ReadAhead& read_ahead, std::uint64_t end, std::uint64_t epoch) {
+  if (pending_prefetches_.load(std::memory_order_relaxed) >= kMaxPendingPrefetches) {
     return;
   }
-  const auto [from, bytes] = ahead.take_apart(end, most_ahead_apart_.load(std::memory_order_relaxed));
+  const auto [from, bytes] =
+      read_ahead.next_background_range(end, max_background_prefetch_.load(std::memory_order_relaxed));
   if (bytes == 0) {
     return;
   }
   const std::uint64_t to = std::min(from + bytes, view_.size());
-  for (std::uint64_t at = from; at < to; at += kPieceAhead) {
-    ++pieces_ahead_;
-    const GpaRange piece{Gpa{at}, Gpa{std::min<std::uint64_t>(at + kPieceAhead, to)}};
-    services_.slow_ahead.post([weak = weak_from_this(), piece, epoch] {
+  for (std::uint64_t at = from; at < to; at += kPrefetchPiece) {
+    ++pending_prefetches_;
+    const GpaRange piece{Gpa{at}, Gpa{std::min<std::uint64_t>(at + kPrefetchPiece, to)}};
+    services_.slow_prefetch_jobs.post([weak = weak_from_this(), piece, epoch] {
       if (const auto vm = weak.lock()) {
         vm->fetch_into_cache(piece, epoch);
-        --vm->pieces_ahead_;
+        --vm->pending_prefetches_;
       }
     });
   }
@@ -134,72 +139,74 @@ void Vm::want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch) {
 
 void Vm::fetch_into_cache(GpaRange range, std::uint64_t epoch) {
   const CacheUse use = cache_use(monotonic_ns(), nullptr);
-  if (use.cache == nullptr || use.wish.epoch != epoch || !cache_in_use_ || gone()) {
+  if (use.cache == nullptr || use.request.epoch != epoch || !cache_in_use_ || gone()) {
     return;
   }
   try {
     ReadScratch scratch;
-    view_.fetch_ahead(range, scratch, use);
+    view_.prefetch(range, scratch, use);
   } catch (const std::bad_alloc&) { // who asks for it is told
     log::debug("{}: no memory to read ahead", name_);
   }
 }
 
 /// Without the cache; but while memory stands, of large reads from front to back each fetches the next.
-tl::expected<std::size_t, ErrorKind> Vm::read_live(const NextRead::Wish& wish, ReadScratch& scratch) {
-  const bool goes_on = wish.reader != nullptr && wish.size >= NextRead::kSmallest &&
-                       reads_next_.load(std::memory_order_relaxed) && wish.reader->goes_on();
-  if (!goes_on || !coherence_.epoch().load().stands) {
-    return view_.read(wish.offset, wish.size, wish.policy, scratch);
+tl::expected<std::size_t, ErrorKind> Vm::read_live(const SequentialPrefetch::Request& request,
+                                                   ReadScratch& scratch) {
+  const bool is_sequential = request.reader != nullptr && request.size >= SequentialPrefetch::kMinSize &&
+                             prefetches_sequentially_.load(std::memory_order_relaxed) &&
+                             request.reader->is_sequential();
+  if (!is_sequential || !coherence_.epoch().load().stable) {
+    return view_.read(request.offset, request.size, request.policy, scratch);
   }
-  driver_->follow_state();
+  driver_->poll_run_state();
   const Epoch::Value epoch = coherence_.epoch().load();
-  NextRead::Wish now = wish;
+  SequentialPrefetch::Request now = request;
   now.epoch = epoch.number;
-  const bool fetched = next_read_.take(now, scratch);
-  auto bytes = fetched ? wish.size : view_.read(wish.offset, wish.size, wish.policy, scratch);
+  const bool fetched = prefetch_.take(now, scratch);
+  auto bytes = fetched ? request.size : view_.read(request.offset, request.size, request.policy, scratch);
   if (fetched && gone()) {
     return tl::unexpected{ErrorKind::vm_gone};
   }
-  if (bytes == wish.size && epoch.stands && scratch.is_copy()) {
+  if (bytes == request.size && epoch.stable && scratch.is_copy()) {
     now.offset += now.size;
-    next_read_.begin(now);
+    prefetch_.begin(now);
   }
   return bytes;
 }
 
-void Vm::post_next_read() {
-  services_.ahead.post([weak = weak_from_this()] {
+void Vm::post_prefetch() {
+  services_.prefetch_jobs.post([weak = weak_from_this()] {
     if (const auto vm = weak.lock()) {
-      vm->next_read_.run();
+      vm->prefetch_.run();
     }
   });
 }
 
-bool Vm::fetch_next(const NextRead::Wish& wish, ReadScratch& scratch) {
-  const auto bytes = view_.read(wish.offset, wish.size, wish.policy, scratch);
-  return bytes == wish.size && scratch.is_copy();
+bool Vm::fetch_next(const SequentialPrefetch::Request& request, ReadScratch& scratch) {
+  const auto bytes = view_.read(request.offset, request.size, request.policy, scratch);
+  return bytes == request.size && scratch.is_copy();
 }
 
 /// What a read that begins now may take from the cache, and may put there.
-CacheUse Vm::cache_use(std::int64_t now_ns, ReadAhead* ahead) {
-  driver_->follow_state();
+CacheUse Vm::cache_use(std::int64_t now_ns, ReadAhead* read_ahead) {
+  driver_->poll_run_state();
   const Epoch::Value epoch = coherence_.epoch().load();
   std::int64_t oldest = std::numeric_limits<std::int64_t>::min();
-  if (!epoch.stands) {
+  if (!epoch.stable) {
     const std::int64_t ttl = cache_ttl_ns_.load(std::memory_order_relaxed);
     if (ttl == 0) {
       return {};
     }
     oldest = now_ns - ttl;
   }
-  return {&cache_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), ahead, most_ahead_};
+  return {&cache_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), read_ahead, max_prefetch_};
 }
 
-void Vm::follow_layout() {
-  constexpr std::int64_t kEvery = kLayoutLookEvery / std::chrono::nanoseconds{1};
-  next_layout_look_ns_.store(monotonic_ns() + kEvery, std::memory_order_relaxed);
-  driver_->follow_layout(false);
+void Vm::poll_layout() {
+  constexpr std::int64_t kEvery = kLayoutPollInterval / std::chrono::nanoseconds{1};
+  next_layout_poll_ns_.store(monotonic_ns() + kEvery, std::memory_order_relaxed);
+  driver_->poll_layout(false);
 }
 
 Result<void> Vm::check_writable(GpaRange range) const {
@@ -227,7 +234,7 @@ Result<std::size_t> Vm::write(std::uint64_t offset, std::span<const std::byte> b
 }
 
 Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byte> bytes) {
-  const auto turn = pauses_.turn();
+  const auto lock = run_state_.lock_operations();
   if (gone()) {
     return gone_error();
   }
@@ -242,7 +249,7 @@ Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byt
   if (bytes.empty()) {
     return 0;
   }
-  follow_layout();
+  poll_layout();
   if (offset >= kGpaLimit || bytes.size() > kGpaLimit - offset) {
     return noted<std::size_t>(fail(ErrorKind::hole, "vm", "there is no memory that high"));
   }
@@ -252,10 +259,10 @@ Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byt
   }
   auto outcome = writer->write(gpa, bytes);
   // Whatever became of it: what was read before must not be served any more.
-  pauses_.note_write();
+  run_state_.note_write();
   if (outcome.failure) { // it may go on behind our back, as a monitor that answered too late
     coherence_.may_change();
-    pauses_.look_soon();
+    run_state_.poll_soon();
   } else {
     coherence_.changed();
   }
@@ -270,7 +277,7 @@ Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byt
 }
 
 Result<void> Vm::set_writable(bool on) {
-  const auto turn = pauses_.turn(); // when writes are off, none is under way any more
+  const auto lock = run_state_.lock_operations(); // when writes are off, none is under way any more
   if (on && driver_->memory_writer() == nullptr && driver_->register_writer() == nullptr) {
     return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,
                             "this driver can write neither memory nor registers"));
@@ -289,14 +296,14 @@ void Vm::on_vm_event(VmEvent event) {
   switch (event) {
   case VmEvent::layout_changed:
     coherence_.changed();
-    tell(EventKind::layout, "the memory map changed");
+    report(EventKind::layout, "the memory map changed");
     break;
-  case VmEvent::paused: pauses_.look_soon(); break;
-  case VmEvent::reset: tell(EventKind::reset, "the guest was reset"); [[fallthrough]];
+  case VmEvent::paused: run_state_.poll_soon(); break;
+  case VmEvent::reset: report(EventKind::reset, "the guest was reset"); [[fallthrough]];
   case VmEvent::resumed:
   case VmEvent::state_unclear:
     coherence_.may_change();
-    pauses_.look_soon();
+    run_state_.poll_soon();
     break;
   case VmEvent::gone: coherence_.may_change(); break;
   }
@@ -306,14 +313,14 @@ Result<RunStatus> Vm::run_status() {
   if (gone()) {
     return gone_error();
   }
-  return pauses_.status();
+  return run_state_.status();
 }
 
 /// Detaching may have come between the question whether the VM is gone and the pause; then nobody else would
 /// end it.
 template <typename T> Result<T> Vm::unless_detached(Result<T> paused) {
   if (gone()) {
-    pauses_.let_go();
+    run_state_.release();
     return gone_error();
   }
   return noted(std::move(paused));
@@ -323,31 +330,31 @@ Result<Paused> Vm::pause(PauseKind kind, std::chrono::milliseconds for_how_long)
   if (gone()) {
     return gone_error();
   }
-  return unless_detached(pauses_.pause(kind, for_how_long));
+  return unless_detached(run_state_.pause(kind, for_how_long));
 }
 
 Result<HoldId> Vm::hold() {
   if (gone()) {
     return gone_error();
   }
-  return unless_detached(pauses_.hold());
+  return unless_detached(run_state_.hold());
 }
 
-Result<void> Vm::resume(std::optional<HoldId> own) {
+Result<void> Vm::resume(std::optional<HoldId> own_hold) {
   if (gone()) {
     return gone_error();
   }
-  return noted(pauses_.resume(own));
+  return noted(run_state_.resume(own_hold));
 }
 
 bool Vm::in_use() const {
-  const Pauses::Info info = pauses_.info();
-  return pauses_.has_viewers() || info.by == PausedBy::us || info.holds > 0;
+  const RunStateTracker::Info info = run_state_.info();
+  return run_state_.has_viewers() || info.by == PausedBy::us || info.holds > 0;
 }
 
 void Vm::detach() {
   detached_ = true;
-  pauses_.let_go();
+  run_state_.release();
   coherence_.changed(); // tells the registry
 }
 
@@ -357,14 +364,14 @@ Result<void> Vm::change_cache(const std::function<void(CacheSettings&)>& change)
   const std::scoped_lock one{cache_change_mutex_};
   CacheSettings settings = cache_settings();
   change(settings);
-  if (auto sized = cache_share_.set_own_size(settings.size); !sized) {
+  if (auto sized = cache_share_.set_fixed_size(settings.size); !sized) {
     return noted(std::move(sized));
   }
   {
     const std::scoped_lock lock{settings_mutex_};
     cache_settings_ = settings;
   }
-  tell_cache_its_use();
+  update_cache_use();
   return {};
 }
 
@@ -373,40 +380,41 @@ CacheSettings Vm::cache_settings() const {
   return cache_settings_;
 }
 
-void Vm::tell_cache_its_use() {
+void Vm::update_cache_use() {
   const CacheSettings settings = cache_settings();
   const ReadCost cost = driver_->read_cost();
   const bool worth_it = settings.mode == CacheMode::on ||
                         (settings.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
   cache_share_.set_active(worth_it);
   // Of the cache, so that reading ahead never drives out what is in use.
-  constexpr std::size_t kAheadShare = 4;
-  const std::size_t share = cache_share_.limit() / kAheadShare;
+  constexpr std::size_t kPrefetchShare = 4;
+  const std::size_t share = cache_share_.limit() / kPrefetchShare;
   const std::size_t batch = cheap_batch(cost);
-  const bool apart = cost.call >= kLongCall;
-  most_ahead_ = apart ? 0 : std::min(batch, share);
-  most_ahead_apart_ = apart && batch != 0 ? std::min(ReadAhead::kLargestApart, share) : 0;
+  const bool in_background = cost.call >= kLongCall;
+  max_prefetch_ = in_background ? 0 : std::min(batch, share);
+  max_background_prefetch_ =
+      in_background && batch != 0 ? std::min(ReadAhead::kMaxBackgroundWindow, share) : 0;
   cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
   cache_in_use_ = worth_it;
-  reads_next_ = settings.mode == CacheMode::automatic;
+  prefetches_sequentially_ = settings.mode == CacheMode::automatic;
 }
 
 void Vm::drop_caches() {
   cache_.clear();
-  next_read_.drop();
+  prefetch_.drop();
   services_.drop_outer_caches(id_);
 }
 
 void Vm::flush() {
   coherence_.changed();
   cache_.clear();
-  next_read_.drop();
+  prefetch_.drop();
 }
 
 // ---- the rest
 
 Result<void> Vm::refresh() {
-  const auto turn = pauses_.turn();
+  const auto lock = run_state_.lock_operations();
   if (gone()) {
     return gone_error();
   }
@@ -438,7 +446,7 @@ Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> val
 }
 
 Result<void> Vm::try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  const auto turn = pauses_.turn();
+  const auto lock = run_state_.lock_operations();
   RegisterWriter* const writer = driver_->register_writer();
   if (gone()) {
     return gone_error();
@@ -466,12 +474,12 @@ template <typename T> Result<T> Vm::noted(Result<T> result) {
       const std::scoped_lock lock{settings_mutex_};
       last_error_ = result.error().message();
     }
-    tell(EventKind::error, result.error().message());
+    report(EventKind::error, result.error().message());
   }
   return result;
 }
 
-void Vm::tell(EventKind kind, std::string detail) const {
+void Vm::report(EventKind kind, std::string detail) const {
   if (services_.events != nullptr) {
     services_.events->append(kind, name_, std::move(detail));
   }

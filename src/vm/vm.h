@@ -10,10 +10,10 @@
 #include "vm/coherence.h"
 #include "vm/event_log.h"
 #include "vm/memory_view.h"
-#include "vm/next_read.h"
 #include "vm/page_cache.h"
 #include "vm/pause_guard.h"
-#include "vm/pauses.h"
+#include "vm/run_state_tracker.h"
+#include "vm/sequential_prefetch.h"
 #include "vm/vm_counters.h"
 #include "vm/vm_options.h"
 
@@ -34,11 +34,11 @@ using VmId = std::uint32_t;
 
 /// What a VM needs of its surroundings. All outlive it.
 struct VmServices {
-  Worker& jobs;              ///< for what may have to wait for the driver
-  Worker& ahead;             ///< for reads that somebody is going to ask for
-  Worker& slow_ahead;        ///< the same where they take long
-  CacheBudget& cache_budget; ///< shared by all VMs of the mount
-  PauseGuard* guard;         ///< null: nobody sees to paused VMs when this process is killed
+  Worker& jobs;               ///< for what may have to wait for the driver
+  Worker& prefetch_jobs;      ///< for reads that somebody is going to ask for
+  Worker& slow_prefetch_jobs; ///< the same where they take long
+  CacheBudget& cache_budget;  ///< shared by all VMs of the mount
+  PauseGuard* guard;          ///< null: nobody sees to paused VMs when this process is killed
   /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
   /// (gone()); on any thread; returns soon.
   std::function<void(VmId, bool gone)> changed;
@@ -73,19 +73,19 @@ public:
   /// Whoever uses the VM counts what no method here does: reads of memory files and control commands.
   [[nodiscard]] VmCounters& counters() { return counters_; }
 
-  // Memory. See MemoryView. `ahead` is the open file's, and may be null.
+  // Memory. See MemoryView. `read_ahead` is the open file's, and may be null.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
                                                           HolePolicy policy, ReadScratch& scratch,
-                                                          ReadAhead* ahead = nullptr);
+                                                          ReadAhead* read_ahead = nullptr);
   [[nodiscard]] const MemoryView& memory() const { return view_; }
   /// Takes over a changed memory map where that is cheap. Before answering for size or shape.
-  void follow_layout();
+  void poll_layout();
 
-  /// A file of the VM's memory is open, until end_view(). See Pauses.
-  void begin_view() { pauses_.begin_view(); }
+  /// A file of the VM's memory is open, until end_view(). See RunStateTracker.
+  void begin_view() { run_state_.begin_view(); }
   void end_view() {
-    pauses_.end_view();
-    next_read_.drop();
+    run_state_.end_view();
+    prefetch_.drop();
   }
 
   /// Somebody has a file of its memory open, or we paused it: not the moment to let go of it unasked.
@@ -97,17 +97,17 @@ public:
   [[nodiscard]] bool writable() const { return writable_; }
   [[nodiscard]] Result<void> set_writable(bool on);
 
-  // State and control. See Pauses.
+  // State and control. See RunStateTracker.
   [[nodiscard]] Result<RunStatus> run_status();
   [[nodiscard]] Result<Paused> pause(PauseKind kind = PauseKind::plain,
                                      std::chrono::milliseconds for_how_long = {});
   [[nodiscard]] Result<HoldId> hold();
-  void end_hold(HoldId hold) { pauses_.end_hold(hold); }
-  [[nodiscard]] bool is_held(HoldId hold) const { return pauses_.is_held(hold); }
-  [[nodiscard]] Result<void> resume(std::optional<HoldId> own = std::nullopt);
-  void let_go() { pauses_.let_go(); }
-  [[nodiscard]] Pauses::Info pause_info() const { return pauses_.info(); }
-  [[nodiscard]] std::chrono::system_clock::time_point last_change() const { return pauses_.last_change(); }
+  void end_hold(HoldId hold) { run_state_.end_hold(hold); }
+  [[nodiscard]] bool is_held(HoldId hold) const { return run_state_.is_held(hold); }
+  [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold = std::nullopt);
+  void release() { run_state_.release(); }
+  [[nodiscard]] RunStateTracker::Info pause_info() const { return run_state_.info(); }
+  [[nodiscard]] std::chrono::system_clock::time_point last_change() const { return run_state_.last_change(); }
   [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
   /// Reads the memory map anew.
   [[nodiscard]] Result<void> refresh();
@@ -130,18 +130,18 @@ private:
   Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options);
 
   void on_vm_event(VmEvent event) override;
-  void call_later(Pauses::Clock::duration delay, void (Pauses::*what)());
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read_live(const NextRead::Wish& wish,
+  void call_later(RunStateTracker::Clock::duration delay, void (RunStateTracker::*what)());
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read_live(const SequentialPrefetch::Request& request,
                                                                ReadScratch& scratch);
-  void post_next_read();
-  [[nodiscard]] bool fetch_next(const NextRead::Wish& wish, ReadScratch& scratch);
-  [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* ahead);
-  void want_ahead(ReadAhead& ahead, std::uint64_t end, std::uint64_t epoch);
+  void post_prefetch();
+  [[nodiscard]] bool fetch_next(const SequentialPrefetch::Request& request, ReadScratch& scratch);
+  [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* read_ahead);
+  void prefetch_in_background(ReadAhead& read_ahead, std::uint64_t end, std::uint64_t epoch);
   void fetch_into_cache(GpaRange range, std::uint64_t epoch);
-  void tell_cache_its_use();
+  void update_cache_use();
   void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
-  void tell(EventKind kind, std::string detail) const;
+  void report(EventKind kind, std::string detail) const;
   // What the methods without try_ count.
   [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
   [[nodiscard]] Result<RegisterSet> try_read_registers(VcpuId vcpu);
@@ -160,18 +160,18 @@ private:
   PageCache cache_{0};
   CacheBudget::Share cache_share_;
   MemoryView view_;
-  NextRead next_read_;
-  Pauses pauses_;
+  SequentialPrefetch prefetch_;
+  RunStateTracker run_state_;
 
   std::atomic<bool> detached_{false};
   std::atomic<bool> writable_;
   std::atomic<bool> cache_in_use_{false};
-  std::atomic<bool> reads_next_{false};
+  std::atomic<bool> prefetches_sequentially_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};
-  std::atomic<std::size_t> most_ahead_{0};       ///< along with a read
-  std::atomic<std::size_t> most_ahead_apart_{0}; ///< by calls of their own
-  std::atomic<unsigned> pieces_ahead_{0};        ///< that are wanted and not fetched yet
-  std::atomic<std::int64_t> next_layout_look_ns_{0};
+  std::atomic<std::size_t> max_prefetch_{0};            ///< along with a read
+  std::atomic<std::size_t> max_background_prefetch_{0}; ///< by calls of their own
+  std::atomic<unsigned> pending_prefetches_{0};         ///< that are wanted and not fetched yet
+  std::atomic<std::int64_t> next_layout_poll_ns_{0};
   std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
   mutable std::mutex settings_mutex_; ///< guards what follows
   CacheSettings cache_settings_;

@@ -10,7 +10,7 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::size_t kLongest = 255; // NAME_MAX
+constexpr std::size_t kMaxLength = 255; // NAME_MAX
 
 bool is_control(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -55,7 +55,7 @@ CodePoint first_character(std::string_view text) {
 }
 
 /// Control characters, C1 included, and what changes the writing direction or can't be seen.
-bool plays_tricks(std::uint32_t c) {
+bool is_unsafe_character(std::uint32_t c) {
   struct Range {
     std::uint32_t first;
     std::uint32_t last;
@@ -82,20 +82,20 @@ std::string_view cut(std::string_view text, std::size_t bytes) {
 
 Result<void> check_vm_name(std::string_view name) {
   const bool has_bad_character = std::ranges::any_of(name, [](char c) { return is_control(c) || c == '/'; });
-  if (name.empty() || name.size() > kLongest || name.front() == '.' || has_bad_character) {
+  if (name.empty() || name.size() > kMaxLength || name.front() == '.' || has_bad_character) {
     return fail(ErrorKind::invalid, "vm",
                 fmt::format("'{}' can't be a VM's name here: 1 to {} bytes, no '/', no control characters, "
                             "no '.' in front",
-                            printable(name), kLongest));
+                            printable(name), kMaxLength));
   }
   return {};
 }
 
 std::string safe_vm_name(std::string_view wanted) {
   std::string name;
-  while (!wanted.empty() && name.size() < kLongest) {
+  while (!wanted.empty() && name.size() < kMaxLength) {
     const CodePoint c = first_character(wanted);
-    const bool harmless = c.bytes > 0 && !plays_tricks(c.value) && c.value != '/';
+    const bool harmless = c.bytes > 0 && !is_unsafe_character(c.value) && c.value != '/';
     const std::size_t bytes = std::max<std::size_t>(c.bytes, 1);
     name += harmless ? wanted.substr(0, bytes) : "_";
     wanted.remove_prefix(bytes);
@@ -103,7 +103,7 @@ std::string safe_vm_name(std::string_view wanted) {
   if (!name.empty() && (name.front() == '.' || name.front() == '-')) {
     name.front() = '_';
   }
-  return std::string{cut(name, kLongest)};
+  return std::string{cut(name, kMaxLength)};
 }
 
 std::string vm_base_name(std::string_view name, std::string_view uuid, std::string_view number) {
@@ -120,7 +120,7 @@ std::string vm_name_candidate(std::string_view base, std::string_view number, un
     return std::string{base};
   }
   const std::string end = attempt == 1 ? fmt::format("-{}", number) : fmt::format("-{}-{}", number, attempt);
-  return fmt::format("{}{}", cut(base, kLongest - std::min(end.size(), kLongest)), end);
+  return fmt::format("{}{}", cut(base, kMaxLength - std::min(end.size(), kMaxLength)), end);
 }
 
 } // namespace vmemfs

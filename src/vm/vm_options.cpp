@@ -17,7 +17,7 @@ std::span<const ParamSpec> vm_option_specs() {
        .type = ParamType::duration,
        .help = "how old pages of a running VM may be; 0ms unless said, which is live",
        .example = "100ms",
-       .range = {.most = kDay}},
+       .range = {.max = kDay}},
       {.name = "owner",
        .type = ParamType::user,
        .help = "whose the VM's files are; who mounted, unless said",
@@ -31,7 +31,7 @@ std::span<const ParamSpec> vm_option_specs() {
        .help = "who may read and write the VM's files; 0600 unless said. For others than who mounted the "
                "mount must have allow_other",
        .example = "0640",
-       .range = {.most = kReadAndWrite}},
+       .range = {.max = kReadAndWrite}},
   };
   return kSpecs;
 }

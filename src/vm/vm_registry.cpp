@@ -34,8 +34,8 @@ std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& wish, std::unique_ptr
   do {
     name = vm_name_candidate(wish.base, wish.number, attempt++);
   } while (is_taken(name));
-  const VmOptions& own = options.of(name);
-  return insert(std::move(name), std::move(driver), own);
+  const VmOptions& vm_options = options.of(name);
+  return insert(std::move(name), std::move(driver), vm_options);
 }
 
 bool VmRegistry::is_taken(std::string_view name) const {
@@ -54,11 +54,11 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
                                        const VmOptions& options) {
   const VmId id = next_id_++;
   // First of its events, and before it is listed: who hears of it and looks for it waits for this.
-  tell(EventKind::added, name, driver->identity().driver);
+  report(EventKind::added, name, driver->identity().driver);
   auto vm = Vm::create(id, std::move(name), std::move(driver),
                        VmServices{.jobs = services_.jobs,
-                                  .ahead = services_.ahead,
-                                  .slow_ahead = services_.slow_ahead,
+                                  .prefetch_jobs = services_.prefetch_jobs,
+                                  .slow_prefetch_jobs = services_.slow_prefetch_jobs,
                                   .cache_budget = services_.cache_budget,
                                   .guard = services_.guard,
                                   .changed = [this](VmId which, bool gone) { on_changed(which, gone); },
@@ -88,7 +88,7 @@ void VmRegistry::on_changed(VmId id, bool gone) {
 /// standstill under which it was read. The wait has an end, as the kernel may itself wait for a read that is
 /// stuck in a driver; such a page goes when the notifier gets to it.
 void VmRegistry::drop_caches(VmId id) {
-  constexpr std::chrono::seconds kLongest{1};
+  constexpr std::chrono::seconds kMaxWait{1};
   auto dropped = std::make_shared<std::promise<void>>();
   auto future = dropped->get_future();
   services_.notifier.post([this, id, dropped] {
@@ -97,7 +97,7 @@ void VmRegistry::drop_caches(VmId id) {
     }
     dropped->set_value();
   });
-  static_cast<void>(future.wait_for(kLongest));
+  static_cast<void>(future.wait_for(kMaxWait));
 }
 
 void VmRegistry::remove(VmId id) {
@@ -114,10 +114,10 @@ void VmRegistry::remove(VmId id) {
   if (callbacks_.removed) {
     callbacks_.removed(*vm);
   }
-  tell(EventKind::removed, vm->name(), vm->driver().gone() ? "the VM has ended" : "detached");
+  report(EventKind::removed, vm->name(), vm->driver().gone() ? "the VM has ended" : "detached");
 }
 
-void VmRegistry::tell(EventKind kind, const std::string& vm, std::string detail) const {
+void VmRegistry::report(EventKind kind, const std::string& vm, std::string detail) const {
   if (services_.events != nullptr) {
     services_.events->append(kind, vm, std::move(detail));
   }

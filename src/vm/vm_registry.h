@@ -18,10 +18,10 @@ class Worker;
 
 /// What all VMs of a mount share. All outlive the registry.
 struct RegistryServices {
-  Worker& notifier;   ///< one thread, for telling the filesystem; never waits for a driver
-  Worker& jobs;       ///< for what may have to wait for a driver
-  Worker& ahead;      ///< for reads that somebody is going to ask for
-  Worker& slow_ahead; ///< the same where they take long
+  Worker& notifier;           ///< one thread, for telling the filesystem; never waits for a driver
+  Worker& jobs;               ///< for what may have to wait for a driver
+  Worker& prefetch_jobs;      ///< for reads that somebody is going to ask for
+  Worker& slow_prefetch_jobs; ///< the same where they take long
   CacheBudget& cache_budget;
   PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
   EventLog* events = nullptr;  ///< null: nobody wants to know
@@ -73,7 +73,7 @@ private:
   [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view key) const;
   std::shared_ptr<Vm> insert(std::string name, std::unique_ptr<Driver> driver, const VmOptions& options);
 
-  void tell(EventKind kind, const std::string& vm, std::string detail) const;
+  void report(EventKind kind, const std::string& vm, std::string detail) const;
   void on_changed(VmId id, bool gone);
   void drop_caches(VmId id);
 

@@ -15,9 +15,9 @@ const std::vector<ParamSpec> kSpecs{
     {"keep", ParamType::flag, false, "off", "a flag", "on"},
     {"map", ParamType::choice, false, "auto", "a choice", "one", {"auto", "one"}},
     {.name = "count", .type = ParamType::number, .range = {2, 5}},
-    {.name = "room", .type = ParamType::size, .range = {.least = 4096}},
+    {.name = "room", .type = ParamType::size, .range = {.min = 4096}},
     {.name = "wait", .type = ParamType::duration, .range = {1, 120'000}},
-    {.name = "mode", .type = ParamType::mode, .range = {.most = 0666}},
+    {.name = "mode", .type = ParamType::mode, .range = {.max = 0666}},
     {.name = "owner", .type = ParamType::user},
     {.name = "group", .type = ParamType::group},
 };

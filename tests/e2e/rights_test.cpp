@@ -74,8 +74,8 @@ std::vector<std::string> of_the_unit(const std::string& setting) {
   std::ifstream file{VMEMFS_SOURCE_DIR "/packaging/vmemfs.service"};
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with(setting + "=")) {
-      std::istringstream words{line.substr(setting.size() + 1)};
-      return {std::istream_iterator<std::string>{words}, {}};
+      std::istringstream stream{line.substr(setting.size() + 1)};
+      return {std::istream_iterator<std::string>{stream}, {}};
     }
   }
   return {};
@@ -151,7 +151,7 @@ protected:
   void SetUp() override {
     RightsTest::SetUp();
     if (!IsSkipped()) {
-      let_everybody_mount();
+      allow_mounts_for_all();
     }
   }
 

@@ -16,7 +16,7 @@ template <typename Command> Command parsed(std::string_view line) {
   return std::get<Command>(command.value());
 }
 
-TEST(ControlCommand, Pauses) {
+TEST(ControlCommand, RunStateTracker) {
   EXPECT_EQ(parsed<PauseCommand>("pause").kind, PauseKind::plain);
   EXPECT_EQ(parsed<PauseCommand>("pause keep").kind, PauseKind::keep);
   EXPECT_EQ(parsed<PauseCommand>("pause   ttl=5s").for_how_long, milliseconds{5000});

@@ -12,7 +12,7 @@ TEST(NodeId, EveryNodeHasANumberOfItsOwnAndComesBack) {
   for (const VmId vm : {1U, 2U, 0x7fff'ffffU}) {
     for (unsigned kind = 1; kind < kNodeKindCount; ++kind) {
       for (const std::uint32_t vcpu : {0U, 1U, 0xff'ffffU}) {
-        const NodeId node{static_cast<NodeKind>(kind), is_own(static_cast<NodeKind>(kind)) ? 0 : vm,
+        const NodeId node{static_cast<NodeKind>(kind), is_mount_node(static_cast<NodeKind>(kind)) ? 0 : vm,
                           VcpuId{vcpu}};
         if (node.vm == 0 && vm != 1) {
           continue; // there is only one of these

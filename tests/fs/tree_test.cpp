@@ -4,7 +4,7 @@
 #include "vm/attacher.h"
 #include "vm/cache_budget.h"
 #include "vm/event_log.h"
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ protected:
 
   void add(VmOptions options) { vm_ = *vms_.add("vm", std::move(*FakeDriver::create({})), options); }
   [[nodiscard]] struct stat stat_of(NodeKind kind) const {
-    const VmId vm = kind == NodeKind::root || is_own(kind) ? 0 : vm_->id();
+    const VmId vm = kind == NodeKind::root || is_mount_node(kind) ? 0 : vm_->id();
     return tree_.attributes({kind, vm, {}}).value();
   }
   [[nodiscard]] mode_t mode_of(NodeKind kind) const { return stat_of(kind).st_mode; }
@@ -34,19 +34,22 @@ protected:
   Worker jobs_;
   Worker ahead_;
   CacheBudget budget_{1U << 20U};
-  VmRegistry vms_{
-      {.notifier = notifier_, .jobs = jobs_, .ahead = ahead_, .slow_ahead = ahead_, .cache_budget = budget_}};
+  VmRegistry vms_{{.notifier = notifier_,
+                   .jobs = jobs_,
+                   .prefetch_jobs = ahead_,
+                   .slow_prefetch_jobs = ahead_,
+                   .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{{}, vms_, options_};
-  Lookout lookout_{{}, {}, attacher_, {}, {}};
+  VmFinder finder_{{}, {}, attacher_, {}, {}};
   EventLog events_;
   std::shared_ptr<EventReaders> readers_ = EventReaders::create(events_);
-  OwnDir own_{{.drivers = {},
-               .vms = vms_,
-               .attacher = attacher_,
-               .lookout = lookout_,
-               .events = *readers_,
-               .stats = [] { return std::string{}; }}};
+  MountDirectory own_{{.drivers = {},
+                       .vms = vms_,
+                       .attacher = attacher_,
+                       .finder = finder_,
+                       .events = *readers_,
+                       .stats = [] { return std::string{}; }}};
   Tree tree_{vms_, own_, {kMounter, kMountersGroup}};
   Tree open_tree_{vms_, own_, {kMounter, kMountersGroup, TreeOptions::kRootForAll}};
   std::shared_ptr<Vm> vm_;
@@ -115,14 +118,14 @@ TEST_F(TreeTest, BitsThatAreNoFilesRightsCountForNothing) {
 
 TEST_F(TreeTest, RootAndOwnDirectoryStayTheMountersWhateverTheVmsAre) {
   add({.rights = {.owner = 7, .group = 8, .mode = 0666}});
-  for (const NodeKind kind : {NodeKind::root, NodeKind::own_dir, NodeKind::drivers_dir}) {
+  for (const NodeKind kind : {NodeKind::root, NodeKind::mount_directory, NodeKind::drivers_dir}) {
     EXPECT_EQ(mode_of(kind), S_IFDIR | 0500U);
     EXPECT_EQ(stat_of(kind).st_uid, kMounter);
   }
-  EXPECT_EQ(mode_of(NodeKind::own_control), S_IFREG | 0600U);
+  EXPECT_EQ(mode_of(NodeKind::mount_control), S_IFREG | 0600U);
   EXPECT_EQ(mode_of(NodeKind::driver_file), S_IFREG | 0400U);
   EXPECT_EQ(open_tree_.attributes({NodeKind::root, 0, {}})->st_mode, S_IFDIR | 0555U);
-  EXPECT_EQ(open_tree_.attributes({NodeKind::own_dir, 0, {}})->st_mode, S_IFDIR | 0500U);
+  EXPECT_EQ(open_tree_.attributes({NodeKind::mount_directory, 0, {}})->st_mode, S_IFDIR | 0500U);
 }
 
 } // namespace

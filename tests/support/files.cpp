@@ -60,10 +60,10 @@ void write_file(const std::string& path, std::string_view text) {
   }
 }
 
-std::string line_with(const std::string& text, std::string_view words) {
+std::string line_with(const std::string& text, std::string_view part) {
   std::istringstream lines{text};
   for (std::string line; std::getline(lines, line);) {
-    if (line.find(words) != std::string::npos) {
+    if (line.find(part) != std::string::npos) {
       return line;
     }
   }

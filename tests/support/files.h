@@ -37,7 +37,7 @@ void write_file(const std::string& path, std::string_view text);
 [[nodiscard]] int try_write(const std::string& path, std::string_view text);
 
 /// The first line of `text` with these words; empty: there is none.
-[[nodiscard]] std::string line_with(const std::string& text, std::string_view words);
+[[nodiscard]] std::string line_with(const std::string& text, std::string_view part);
 
 /// pread: the bytes, or nothing and the errno.
 struct ReadResult {

@@ -165,7 +165,7 @@ std::string LibvirtHost::virsh(const std::vector<std::string>& args) const {
 std::string LibvirtHost::xml(const DomainOptions& options, std::string files) const {
   files = files.empty() ? options.name : files;
   const std::string kernel = options.kernel ? fmt::format("<kernel>{}</kernel><cmdline>fill={} {}</cmdline>",
-                                                          VMEMFS_TINY_GUEST, options.fill, options.words)
+                                                          VMEMFS_TINY_GUEST, options.fill, options.arguments)
                                             : "";
   const std::string monitor = options.monitor_for_test
                                   ? fmt::format("<qemu:commandline><qemu:arg value='-qmp'/><qemu:arg "

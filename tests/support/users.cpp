@@ -41,7 +41,7 @@ void give(const std::string& path, uid_t user) {
   check(::chown(path.c_str(), user, static_cast<gid_t>(user)), "chown");
 }
 
-void let_everybody_mount() {
+void allow_mounts_for_all() {
   struct stat device {};
   check(::stat(kDevice, &device), kDevice);
   if ((device.st_mode & kForAll) == kForAll) {

@@ -19,6 +19,6 @@ void give(const std::string& path, uid_t user);
 
 /// Whether mounting is possible for users without rights: makes it so for this process and those it starts,
 /// in a mount namespace of its own, where /dev/fuse is root's alone. Throws std::system_error.
-void let_everybody_mount();
+void allow_mounts_for_all();
 
 } // namespace vmemfs::test

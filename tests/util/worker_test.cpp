@@ -25,19 +25,19 @@ TEST(Worker, RunsJobsInTurn) {
 
 TEST(Worker, EndDropsWhatHasNotBegun) {
   std::promise<void> begun;
-  std::promise<void> go_on;
+  std::promise<void> release;
   std::atomic<int> ran = 0;
   {
     Worker worker;
     worker.post([&] {
       begun.set_value();
-      go_on.get_future().wait();
+      release.get_future().wait();
       ++ran;
     });
     worker.post([&] { ++ran; });
     begun.get_future().wait();
     // Let go only when the destructor has begun; a moment later than needed does no harm.
-    static_cast<void>(std::async(std::launch::async, [&] { go_on.set_value(); }));
+    static_cast<void>(std::async(std::launch::async, [&] { release.set_value(); }));
   }
   EXPECT_GE(ran, 1);
 }

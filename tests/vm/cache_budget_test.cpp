@@ -64,23 +64,23 @@ TEST(CacheBudget, SharesAreWholePages) {
 
 TEST(CacheBudget, OwnSizesComeFirstWhileTheirVmIsActive) {
   CacheBudget budget{kTotal};
-  Member own{budget};
+  Member fixed{budget};
   const Member even{budget};
-  ASSERT_TRUE(own.share.set_own_size(8 * kMiB).has_value());
-  EXPECT_EQ(own.limit(), 8 * kMiB);
+  ASSERT_TRUE(fixed.share.set_fixed_size(8 * kMiB).has_value());
+  EXPECT_EQ(fixed.limit(), 8 * kMiB);
   EXPECT_EQ(even.limit(), 4 * kMiB);
-  own.share.set_active(false);
-  EXPECT_EQ(own.limit(), 0);
+  fixed.share.set_active(false);
+  EXPECT_EQ(fixed.limit(), 0);
   EXPECT_EQ(even.limit(), kTotal);
-  own.share.set_active(true);
-  EXPECT_EQ(own.limit(), 8 * kMiB);
-  ASSERT_TRUE(own.share.set_own_size(kTotal).has_value());
+  fixed.share.set_active(true);
+  EXPECT_EQ(fixed.limit(), 8 * kMiB);
+  ASSERT_TRUE(fixed.share.set_fixed_size(kTotal).has_value());
   EXPECT_EQ(even.limit(), 0);
-  ASSERT_TRUE(own.share.set_own_size(0).has_value());
-  EXPECT_EQ(own.limit(), 0);
+  ASSERT_TRUE(fixed.share.set_fixed_size(0).has_value());
+  EXPECT_EQ(fixed.limit(), 0);
   EXPECT_EQ(even.limit(), kTotal);
-  ASSERT_TRUE(own.share.set_own_size(std::nullopt).has_value());
-  EXPECT_EQ(own.limit(), kTotal / 2);
+  ASSERT_TRUE(fixed.share.set_fixed_size(std::nullopt).has_value());
+  EXPECT_EQ(fixed.limit(), kTotal / 2);
   EXPECT_EQ(even.limit(), kTotal / 2);
 }
 
@@ -88,17 +88,17 @@ TEST(CacheBudget, OwnSizesBeyondTheTotalAreRefused) {
   CacheBudget budget{kTotal};
   Member first{budget, false};
   Member second{budget};
-  ASSERT_TRUE(first.share.set_own_size(5 * kMiB).has_value()); // counts although inactive
-  const auto refused = second.share.set_own_size(7 * kMiB + 1);
+  ASSERT_TRUE(first.share.set_fixed_size(5 * kMiB).has_value()); // counts although inactive
+  const auto refused = second.share.set_fixed_size(7 * kMiB + 1);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().kind, ErrorKind::invalid);
   EXPECT_THAT(refused.error().text, HasSubstr("12 MiB"));
   EXPECT_THAT(refused.error().text, HasSubstr("5 MiB"));
   EXPECT_THAT(refused.error().text, HasSubstr("--cache-size"));
   EXPECT_EQ(second.limit(), kTotal); // as before
-  EXPECT_FALSE(second.share.set_own_size(std::numeric_limits<std::uint64_t>::max()).has_value());
-  EXPECT_TRUE(second.share.set_own_size(7 * kMiB).has_value());
-  EXPECT_TRUE(second.share.set_own_size(7 * kMiB).has_value()); // does not count twice
+  EXPECT_FALSE(second.share.set_fixed_size(std::numeric_limits<std::uint64_t>::max()).has_value());
+  EXPECT_TRUE(second.share.set_fixed_size(7 * kMiB).has_value());
+  EXPECT_TRUE(second.share.set_fixed_size(7 * kMiB).has_value()); // does not count twice
   first.share.set_active(true);
   EXPECT_EQ(first.limit(), 5 * kMiB);
 }
@@ -106,15 +106,15 @@ TEST(CacheBudget, OwnSizesBeyondTheTotalAreRefused) {
 TEST(CacheBudget, PagesOfAnInactiveVmGo) {
   CacheBudget budget{kTotal};
   Member member{budget};
-  const PageWish wish{1, 0, 1};
-  const auto claimed = member.cache.claim(Gfn{7}, wish);
+  const PageRequest request{1, 0, 1};
+  const auto claimed = member.cache.claim(Gfn{7}, request);
   ASSERT_EQ(claimed.what, PageCache::Claim::claimed);
   member.cache.publish(claimed.frame, {1, 1}, false);
   EXPECT_EQ(member.cache.stats().used_bytes, kPageSize);
   member.share.set_active(false);
   EXPECT_EQ(member.cache.stats().used_bytes, 0);
   member.share.set_active(true);
-  EXPECT_EQ(member.cache.find(Gfn{7}, wish), nullptr);
+  EXPECT_EQ(member.cache.find(Gfn{7}, request), nullptr);
 }
 
 TEST(CacheBudget, GivesOnlyWhatWasTakenBefore) {
@@ -135,14 +135,14 @@ TEST(CacheBudget, GivesOnlyWhatWasTakenBefore) {
     }
   }};
   for (int round = 0; round < 50; ++round) {
-    ASSERT_TRUE(taker.share.set_own_size(0).has_value());
+    ASSERT_TRUE(taker.share.set_fixed_size(0).has_value());
     for (std::uint64_t page = 0; page < kTotal / kPageSize; ++page) { // so that taking takes its time
       const auto claimed = giver.cache.claim(Gfn{page}, {1, 0, 1});
       ASSERT_EQ(claimed.what, PageCache::Claim::claimed);
       giver.cache.publish(claimed.frame, {1, 1}, false);
     }
     moving = true;
-    ASSERT_TRUE(taker.share.set_own_size(kTotal).has_value());
+    ASSERT_TRUE(taker.share.set_fixed_size(kTotal).has_value());
     EXPECT_EQ(taker.limit(), kTotal);
     EXPECT_EQ(giver.limit(), 0);
     moving = false;

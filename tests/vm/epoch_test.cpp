@@ -8,33 +8,33 @@ namespace {
 TEST(Epoch, TheNumberGoesUpWithEveryChange) {
   Epoch epoch;
   const auto first = epoch.load();
-  EXPECT_FALSE(first.stands);
+  EXPECT_FALSE(first.stable);
   epoch.may_change();
   EXPECT_GT(epoch.load().number, first.number);
-  EXPECT_FALSE(epoch.load().stands);
+  EXPECT_FALSE(epoch.load().stable);
   const auto second = epoch.load();
   epoch.changed();
   EXPECT_GT(epoch.load().number, second.number);
-  EXPECT_FALSE(epoch.load().stands);
+  EXPECT_FALSE(epoch.load().stable);
 }
 
 TEST(Epoch, StandsOnlyIfNothingHappenedSince) {
   Epoch epoch;
   auto before = epoch.load();
   epoch.may_change();
-  EXPECT_FALSE(epoch.stands_since(before));
-  EXPECT_FALSE(epoch.load().stands);
+  EXPECT_FALSE(epoch.try_mark_stable(before));
+  EXPECT_FALSE(epoch.load().stable);
   before = epoch.load();
-  ASSERT_TRUE(epoch.stands_since(before));
-  const auto stands = epoch.load();
-  EXPECT_TRUE(stands.stands);
-  EXPECT_GT(stands.number, before.number);
+  ASSERT_TRUE(epoch.try_mark_stable(before));
+  const auto stable = epoch.load();
+  EXPECT_TRUE(stable.stable);
+  EXPECT_GT(stable.number, before.number);
   epoch.changed();
-  EXPECT_TRUE(epoch.load().stands);
-  EXPECT_GT(epoch.load().number, stands.number);
+  EXPECT_TRUE(epoch.load().stable);
+  EXPECT_GT(epoch.load().number, stable.number);
   const auto written = epoch.load();
   epoch.may_change();
-  EXPECT_FALSE(epoch.load().stands);
+  EXPECT_FALSE(epoch.load().stable);
   EXPECT_GT(epoch.load().number, written.number);
 }
 

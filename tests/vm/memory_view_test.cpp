@@ -157,7 +157,7 @@ class SlowToNotice : public ForwardingDriver {
 public:
   SlowToNotice(std::unique_ptr<Driver> inner, FakeDriver* fake)
       : ForwardingDriver{std::move(inner)}, fake_{fake} {}
-  void follow_layout(bool missed) override {
+  void poll_layout(bool missed) override {
     if (missed) {
       fake_->change_layout({});
     }

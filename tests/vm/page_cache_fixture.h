@@ -50,7 +50,7 @@ inline bool is_resident(PageCache::Frame* frame) {
 /// A cache with a clock of its own, which goes on by one with each step.
 class PageCacheTest : public testing::Test {
 protected:
-  [[nodiscard]] PageWish wish(std::uint64_t epoch = kEpoch) { return {epoch, 0, ++now_}; }
+  [[nodiscard]] PageRequest request(std::uint64_t epoch = kEpoch) { return {epoch, 0, ++now_}; }
 
   /// Claims the page, which must be possible, and publishes it.
   void load(std::uint64_t page, std::uint64_t epoch = kEpoch) {
@@ -72,7 +72,7 @@ protected:
   }
   /// Claimed and filled, but not published yet.
   PageCache::Frame* claim_new(std::uint64_t page, std::uint64_t epoch = kEpoch) {
-    const auto claimed = cache_.claim(Gfn{page}, wish(epoch));
+    const auto claimed = cache_.claim(Gfn{page}, request(epoch));
     EXPECT_EQ(claimed.what, Claim::claimed) << page;
     if (claimed.what != Claim::claimed) {
       return nullptr;
@@ -84,14 +84,14 @@ protected:
 
   /// Makes it the page used last.
   void touch(std::uint64_t page) {
-    EXPECT_TRUE(hit(page, wish())) << page;
+    EXPECT_TRUE(hit(page, request())) << page;
     last_used_[page] = now_;
   }
   /// Whether there is such a page. Looks without making it the one used last.
   [[nodiscard]] bool has(std::uint64_t page, std::uint64_t epoch = kEpoch) {
     return hit(page, {epoch, 0, last_used_[page]});
   }
-  [[nodiscard]] bool hit(std::uint64_t page, const PageWish& how) {
+  [[nodiscard]] bool hit(std::uint64_t page, const PageRequest& how) {
     PageCache::Frame* const frame = cache_.find(Gfn{page}, how);
     if (frame == nullptr) {
       return false;
@@ -111,7 +111,7 @@ protected:
   }
 
   [[nodiscard]] Claim claim_and_abandon(std::uint64_t page) {
-    const auto claimed = cache_.claim(Gfn{page}, wish());
+    const auto claimed = cache_.claim(Gfn{page}, request());
     if (claimed.what == Claim::claimed) {
       cache_.abandon(claimed.frame, false);
     } else if (claimed.what == Claim::hit) {

@@ -11,8 +11,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST_F(PageCacheTest, IsEmptyAtFirst) {
-  EXPECT_EQ(cache_.find(Gfn{7}, wish()), nullptr);
-  EXPECT_EQ(cache_.wait_for(Gfn{7}, wish()), nullptr);
+  EXPECT_EQ(cache_.find(Gfn{7}, request()), nullptr);
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, request()), nullptr);
   EXPECT_EQ(used_pages(), 0U);
   EXPECT_EQ(cache_.stats().limit_bytes, kPages * kPageSize);
 }
@@ -21,7 +21,7 @@ TEST_F(PageCacheTest, HasWhatWasPublished) {
   load(7);
   EXPECT_TRUE(has(7));
   EXPECT_FALSE(has(8));
-  const auto claimed = cache_.claim(Gfn{7}, wish());
+  const auto claimed = cache_.claim(Gfn{7}, request());
   ASSERT_EQ(claimed.what, Claim::hit);
   EXPECT_TRUE(is_filled(claimed.frame, Gfn{7}, kEpoch));
   cache_.unpin(claimed.frame);
@@ -39,7 +39,7 @@ TEST_F(PageCacheTest, TakesPagesOfTheSameEpochOnly) {
   load(7);
   EXPECT_FALSE(has(7, kEpoch - 1));
   EXPECT_FALSE(has(7, kEpoch + 1));
-  EXPECT_EQ(cache_.wait_for(Gfn{7}, wish(kEpoch + 1)), nullptr);
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, request(kEpoch + 1)), nullptr);
   EXPECT_TRUE(has(7));
 }
 
@@ -86,11 +86,11 @@ TEST_F(PageCacheTest, ReadersKeepThePageThatANewerOneReplaced) {
 TEST_F(PageCacheTest, IsNotFoundWhileItIsBeingRead) {
   PageCache::Frame* const frame = claim_new(7);
   EXPECT_FALSE(has(7));
-  EXPECT_EQ(cache_.claim(Gfn{7}, wish()).what, Claim::loading);
+  EXPECT_EQ(cache_.claim(Gfn{7}, request()).what, Claim::loading);
   // What is being read is of no use to those who want it newer or of another epoch.
-  EXPECT_EQ(cache_.claim(Gfn{7}, wish(kEpoch + 1)).what, Claim::full);
+  EXPECT_EQ(cache_.claim(Gfn{7}, request(kEpoch + 1)).what, Claim::full);
   EXPECT_EQ(cache_.claim(Gfn{7}, {kEpoch, now_ + 1, now_ + 2}).what, Claim::full);
-  EXPECT_EQ(cache_.wait_for(Gfn{7}, wish(kEpoch + 1)), nullptr);
+  EXPECT_EQ(cache_.wait_for(Gfn{7}, request(kEpoch + 1)), nullptr);
   cache_.publish(frame, {kEpoch, now_}, false);
   EXPECT_TRUE(has(7));
 }
@@ -203,7 +203,7 @@ TEST_F(PageCacheTest, TheOrderIsExactAlsoWithManyPages) {
         replaced.pop_back();
       }
     } else if (random() % 4 != 0) {
-      PageCache::Frame* const frame = cache_.find(Gfn{number}, wish(epoch));
+      PageCache::Frame* const frame = cache_.find(Gfn{number}, request(epoch));
       ASSERT_EQ(frame != nullptr, there) << number << " in step " << step;
       if (there) {
         ASSERT_TRUE(is_filled(frame, Gfn{number}, epoch));
@@ -274,7 +274,7 @@ TEST_F(PageCacheTest, PagesAreNotMistakenForOthers) {
   }
   for (int i = 0; i < 50'000; ++i) {
     const std::uint64_t page = any_page();
-    ASSERT_EQ(cache_.find(Gfn{page}, wish()), nullptr) << page;
+    ASSERT_EQ(cache_.find(Gfn{page}, request()), nullptr) << page;
   }
 }
 
@@ -319,7 +319,7 @@ TEST_F(PageCacheTest, ManyPinnedPagesUsedLongAgoAreNotInTheWay) {
 
 TEST_F(PageCacheTest, EachPinCounts) {
   PageCache::Frame* const first = load_pinned(7);
-  ASSERT_EQ(cache_.find(Gfn{7}, wish()), first);
+  ASSERT_EQ(cache_.find(Gfn{7}, request()), first);
   cache_.unpin(first);
   load_all(100, 200);
   EXPECT_TRUE(is_filled(first, Gfn{7}, kEpoch));
@@ -337,7 +337,7 @@ TEST_F(PageCacheTest, IsFullWhenAllArePinnedOrClaimed) {
   EXPECT_EQ(claim_and_abandon(100), Claim::full);
   EXPECT_EQ(claim_and_abandon(3), Claim::hit);
   EXPECT_EQ(claim_and_abandon(50), Claim::loading);
-  EXPECT_EQ(cache_.claim(Gfn{3}, wish(kEpoch + 1)).what, Claim::full); // and gone
+  EXPECT_EQ(cache_.claim(Gfn{3}, request(kEpoch + 1)).what, Claim::full); // and gone
   EXPECT_FALSE(has(3));
   EXPECT_TRUE(is_filled(pinned[3], Gfn{3}, kEpoch));
 
@@ -457,7 +457,7 @@ TEST_F(PageCacheTest, ClearGivesTheMemoryBack) {
     cache_.unpin(frames[i]);
   }
   PageCache::Frame* const claimed = frames[3]; // page 3 anew
-  ASSERT_EQ(cache_.claim(Gfn{3}, wish(kEpoch + 1)).frame, claimed);
+  ASSERT_EQ(cache_.claim(Gfn{3}, request(kEpoch + 1)).frame, claimed);
   EXPECT_TRUE(std::ranges::all_of(frames, is_resident));
   cache_.clear();
   EXPECT_EQ(std::ranges::count_if(frames, is_resident), 4);
@@ -520,8 +520,8 @@ TEST_F(PageCacheTest, ALimitIsRoundedDownToPages) {
 
 TEST_F(PageCacheTest, ALimitOf0IsAlwaysFull) {
   PageCache none{0};
-  EXPECT_EQ(none.claim(Gfn{1}, wish()).what, Claim::full);
-  EXPECT_EQ(none.find(Gfn{1}, wish()), nullptr);
+  EXPECT_EQ(none.claim(Gfn{1}, request()).what, Claim::full);
+  EXPECT_EQ(none.find(Gfn{1}, request()), nullptr);
   EXPECT_EQ(none.stats().used_bytes, 0U);
 
   load_all(0, kPages);

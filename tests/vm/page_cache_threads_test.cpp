@@ -30,16 +30,16 @@ protected:
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < kReaders; ++i) {
       threads.emplace_back([&, i] {
-        const PageWish wish{kEpoch, 0, 200};
+        const PageRequest request{kEpoch, 0, 200};
         start.arrive_and_wait();
-        const auto claimed = cache_.claim(Gfn{7}, wish);
+        const auto claimed = cache_.claim(Gfn{7}, request);
         seen.claims[i] = claimed.what;
         start.arrive_and_wait();
         if (claimed.what == Claim::claimed) {
           std::this_thread::sleep_for(std::chrono::milliseconds{20});
           finish(claimed.frame);
         } else if (claimed.what == Claim::loading) {
-          seen.frames[i] = cache_.wait_for(Gfn{7}, wish);
+          seen.frames[i] = cache_.wait_for(Gfn{7}, request);
         }
       });
     }
@@ -150,16 +150,16 @@ protected:
     const Gfn gfn{random() % 4 != 0 ? random() % 40 : random() % 2000};
     const std::uint64_t epoch = epoch_;
     const std::int64_t now = ++now_;
-    const PageWish wish{epoch, now - 500, now};
-    if (PageCache::Frame* const frame = cache_.find(gfn, wish)) {
+    const PageRequest request{epoch, now - 500, now};
+    if (PageCache::Frame* const frame = cache_.find(gfn, request)) {
       ++hits_;
       return {frame, gfn, epoch};
     }
-    const auto [what, frame] = cache_.claim(gfn, wish);
+    const auto [what, frame] = cache_.claim(gfn, request);
     switch (what) {
     case Claim::hit: return {frame, gfn, epoch};
     case Claim::claimed: return load(random, {frame, gfn, epoch}, now);
-    case Claim::loading: ++merged_; return {cache_.wait_for(gfn, wish), gfn, epoch};
+    case Claim::loading: ++merged_; return {cache_.wait_for(gfn, request), gfn, epoch};
     case Claim::full: ++full_; break;
     }
     return {nullptr, gfn, epoch};
@@ -213,14 +213,14 @@ TEST_F(PageCacheStress, NobodySeesAWrongPage) {
   EXPECT_EQ(cache_.stats().used_bytes, 0U);
   constexpr std::uint64_t kAll = 4 * PageCache::kShardPages;
   cache_.set_limit(kAll * kPageSize);
-  const PageWish wish{epoch_, 0, now_};
+  const PageRequest request{epoch_, 0, now_};
   std::vector<PageCache::Frame*> frames;
   for (std::uint64_t page = 0; page < kAll; ++page) {
-    const auto claimed = cache_.claim(Gfn{page}, wish);
+    const auto claimed = cache_.claim(Gfn{page}, request);
     ASSERT_EQ(claimed.what, Claim::claimed) << page;
     frames.push_back(claimed.frame);
   }
-  EXPECT_EQ(cache_.claim(Gfn{kAll}, wish).what, Claim::full);
+  EXPECT_EQ(cache_.claim(Gfn{kAll}, request).what, Claim::full);
   std::ranges::sort(frames);
   EXPECT_EQ(std::ranges::adjacent_find(frames), frames.end());
   std::ranges::for_each(frames, [&](auto* frame) { cache_.abandon(frame, false); });

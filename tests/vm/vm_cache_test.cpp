@@ -89,7 +89,7 @@ TEST(VmCache, CallsThatTakeLongOverlap) {
       EXPECT_EQ(counter->most > 1, overlap) << piece;
       EXPECT_EQ(slow.metrics->metrics().bytes, kSize) << "nothing is fetched twice";
       EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
-      EXPECT_EQ(slow.vm->memory().cache_counts().ahead > kSize / kPageSize / 2, overlap);
+      EXPECT_EQ(slow.vm->memory().cache_counts().prefetched > kSize / kPageSize / 2, overlap);
     }
   }
 }

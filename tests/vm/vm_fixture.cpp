@@ -22,8 +22,8 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
   metrics = counted.get();
   vm = Vm::create(1, "vm", std::move(counted),
                   {.jobs = jobs,
-                   .ahead = ahead_worker,
-                   .slow_ahead = slow_ahead_worker,
+                   .prefetch_jobs = prefetch_worker,
+                   .slow_prefetch_jobs = slow_prefetch_worker,
                    .cache_budget = budget,
                    .guard = &guard,
                    .changed = [this](VmId, bool) { ++changes; },
@@ -36,7 +36,7 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
 
 std::vector<std::byte> VmFixture::read(std::uint64_t offset, std::size_t size, HolePolicy policy) {
   std::vector<std::byte> bytes;
-  const auto read = vm->read(offset, size, policy, scratch, &ahead);
+  const auto read = vm->read(offset, size, policy, scratch, &read_ahead);
   if (!read) {
     error = read.error();
     return bytes;

@@ -63,14 +63,14 @@ struct VmFixture {
   std::atomic<int> changes{0};
   std::atomic<int> drops{0};
   Worker jobs{2};
-  Worker ahead_worker{1};
-  Worker slow_ahead_worker{3};
+  Worker prefetch_worker{1};
+  Worker slow_prefetch_worker{3};
   FakeDriver* fake = nullptr;
   FaultDriver* fault = nullptr;
   MetricsDriver* metrics = nullptr;
   std::shared_ptr<Vm> vm;
   ReadScratch scratch;
-  ReadAhead ahead;
+  ReadAhead read_ahead;
   ErrorKind error{};
 };
 

@@ -15,8 +15,11 @@ std::unique_ptr<FakeDriver> fake() { return std::move(*FakeDriver::create({})); 
 TEST(VmRegistry, NamesAreUniqueAndFound) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{
-      {.notifier = worker, .jobs = worker, .ahead = worker, .slow_ahead = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker,
+                  .jobs = worker,
+                  .prefetch_jobs = worker,
+                  .slow_prefetch_jobs = worker,
+                  .cache_budget = budget}};
   const auto vm = vms.add("a", fake());
   ASSERT_TRUE(vm.has_value());
   EXPECT_EQ(vms.find("a"), *vm);
@@ -35,8 +38,11 @@ TEST(VmRegistry, NamesAreUniqueAndFound) {
 TEST(VmRegistry, RefusesWhatIsNoFileName) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{
-      {.notifier = worker, .jobs = worker, .ahead = worker, .slow_ahead = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker,
+                  .jobs = worker,
+                  .prefetch_jobs = worker,
+                  .slow_prefetch_jobs = worker,
+                  .cache_budget = budget}};
   for (const std::string& name :
        {std::string{}, std::string{"."}, std::string{".."}, std::string{".vmemfs"}, std::string{"a/b"},
         std::string{"a\nb"}, std::string{"a\0b", 3}, std::string(256, 'x')}) {
@@ -48,8 +54,11 @@ TEST(VmRegistry, RefusesWhatIsNoFileName) {
 TEST(VmRegistry, ANameIsFreeOnceItsVmIsDetached) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{
-      {.notifier = worker, .jobs = worker, .ahead = worker, .slow_ahead = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker,
+                  .jobs = worker,
+                  .prefetch_jobs = worker,
+                  .slow_prefetch_jobs = worker,
+                  .cache_budget = budget}};
   worker.post(
       [] { std::this_thread::sleep_for(std::chrono::milliseconds{50}); }); // so the first one can't leave yet
   const auto first = vms.add("a", fake());
@@ -66,8 +75,11 @@ TEST(VmRegistry, ANameIsFreeOnceItsVmIsDetached) {
 TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {
   CacheBudget budget{0};
   Worker worker; // goes first, as its last job may be what ends a VM
-  VmRegistry vms{
-      {.notifier = worker, .jobs = worker, .ahead = worker, .slow_ahead = worker, .cache_budget = budget}};
+  VmRegistry vms{{.notifier = worker,
+                  .jobs = worker,
+                  .prefetch_jobs = worker,
+                  .slow_prefetch_jobs = worker,
+                  .cache_budget = budget}};
   std::atomic<int> removed{0};
   vms.set_callbacks({.changed = {}, .removed = [&](const Vm&) { ++removed; }});
   auto driver = fake();

@@ -36,14 +36,14 @@ TEST_F(VmTest, PauseAndResumeAreIdempotentAndNewEpochs) {
 
 TEST_F(VmTest, AForeignPauseIsSeenAndEndedByAResumeAlone) {
   fake->set_running(false);
-  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::somebody_else; }));
+  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::other; }));
   EXPECT_EQ(vm->pause(), Paused::already);
   EXPECT_EQ(vm->pause(PauseKind::timed, milliseconds{1}), Paused::already);
   const auto hold = vm->hold();
   ASSERT_TRUE(hold.has_value());
   vm->end_hold(*hold);
-  vm->let_go();
-  EXPECT_EQ(vm->pause_info().by, PausedBy::somebody_else);
+  vm->release();
+  EXPECT_EQ(vm->pause_info().by, PausedBy::other);
   EXPECT_FALSE(runs());
   ASSERT_TRUE(vm->resume().has_value());
   EXPECT_TRUE(runs());
@@ -54,17 +54,17 @@ TEST_F(VmTest, AForeignResumeEndsOurPause) {
   fake->set_running(true);
   EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::nobody; }));
   fake->set_running(false);
-  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::somebody_else; }));
-  vm->let_go();
+  EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::other; }));
+  vm->release();
   EXPECT_FALSE(runs());
 }
 
 TEST_F(VmTest, LetGoEndsOurOwnPauseButNotOneToKeep) {
   ASSERT_TRUE(vm->pause().has_value());
-  vm->let_go();
+  vm->release();
   EXPECT_TRUE(runs());
   ASSERT_TRUE(vm->pause(PauseKind::keep).has_value());
-  vm->let_go();
+  vm->release();
   EXPECT_FALSE(runs());
   EXPECT_TRUE(vm->pause_info().keep);
 }
@@ -143,7 +143,7 @@ TEST_F(VmTest, APauseWhoseOutcomeCanNotBeAskedIsOursAllTheSame) {
   ASSERT_EQ(vm->pause(), Paused::by_us);
   EXPECT_EQ(vm->pause_info().by, PausedBy::us);
   EXPECT_EQ(guard.armed(), 1U);
-  vm->let_go();
+  vm->release();
   EXPECT_TRUE(runs());
 }
 

@@ -40,14 +40,14 @@ TEST_P(XenKind, AfterTheDaemonIsKilledItRunsAgainByOneCount) {
   Mount mount{vm_option(domain())};
   ASSERT_EQ(try_write(mount / domain().name() + "/control", "pause\n"), 0);
   ASSERT_TRUE(domain().paused());
-  const std::uint64_t standing = domain().status(XG_OFF_COUNTER);
+  const std::uint64_t paused_count = domain().status(XG_OFF_COUNTER);
   domain().pause(); // somebody else's, which must stay
   mount.kill_daemon();
   ::usleep(1'000'000);
   EXPECT_TRUE(domain().paused());
   domain().unpause();
   EXPECT_TRUE(eventually([&] { return !domain().paused(); }));
-  EXPECT_TRUE(eventually([&] { return domain().status(XG_OFF_COUNTER) > standing; }));
+  EXPECT_TRUE(eventually([&] { return domain().status(XG_OFF_COUNTER) > paused_count; }));
 }
 
 TEST_P(XenKind, WhatWasPausedRunsAgainWhenTheDaemonEnds) {
@@ -163,9 +163,9 @@ TEST(XenFind, ByNameNumberAndUuidAndWithAClearWordWhereThereIsNone) {
 
 /// Domains are made and destroyed at random while everything there is is read.
 TEST(XenChurn, DomainsComeAndGoUnderReaders) {
-  const char* const wish = std::getenv("VMEMFS_CHURN_SECONDS");
+  const char* const setting = std::getenv("VMEMFS_CHURN_SECONDS");
   const auto until =
-      std::chrono::steady_clock::now() + std::chrono::seconds{wish != nullptr ? std::atoi(wish) : 60};
+      std::chrono::steady_clock::now() + std::chrono::seconds{setting != nullptr ? std::atoi(setting) : 60};
   std::mt19937 random{20};
   int made = 0;
   {

@@ -129,14 +129,14 @@ TEST_P(XenMount, TheCounterGoesOnUntilPausedAndAfter) {
   command("pause");
   EXPECT_TRUE(domain().paused());
   EXPECT_TRUE(says("control", "paused_by vmemfs"));
-  const std::uint64_t standing = counter();
-  EXPECT_EQ(standing, domain().status(XG_OFF_COUNTER));
+  const std::uint64_t paused_count = counter();
+  EXPECT_EQ(paused_count, domain().status(XG_OFF_COUNTER));
   ::usleep(300'000);
-  EXPECT_EQ(counter(), standing);
+  EXPECT_EQ(counter(), paused_count);
   command("pause"); // no second count
   command("resume");
   EXPECT_FALSE(domain().paused());
-  EXPECT_TRUE(eventually([&] { return counter() > standing; }));
+  EXPECT_TRUE(eventually([&] { return counter() > paused_count; }));
 }
 
 TEST_P(XenMount, WhileItStandsPagesComeFromTheCache) {
@@ -147,9 +147,9 @@ TEST_P(XenMount, WhileItStandsPagesComeFromTheCache) {
   EXPECT_EQ(first.bytes, again.bytes);
   EXPECT_FALSE(says("info", "\"hits\": 0,")) << read_file(dir() + "/info");
   // Somebody else lets it run: what was cached does not hold.
-  const std::uint64_t standing = counter();
+  const std::uint64_t paused_count = counter();
   domain().unpause();
-  EXPECT_TRUE(eventually([&] { return counter() > standing; }, std::chrono::seconds{10}));
+  EXPECT_TRUE(eventually([&] { return counter() > paused_count; }, std::chrono::seconds{10}));
   EXPECT_TRUE(eventually([&] { return says("control", "state running"); }));
 }
 

@@ -17,8 +17,8 @@ public:
   std::shared_ptr<const MemoryMap> memory_map() const override { return inner_->memory_map(); }
   void read(std::span<ReadPiece> pieces) override { inner_->read(pieces); }
   Result<void> refresh() override { return inner_->refresh(); }
-  void follow_layout(bool missed) override { inner_->follow_layout(missed); }
-  void follow_state() override { inner_->follow_state(); }
+  void poll_layout(bool missed) override { inner_->poll_layout(missed); }
+  void poll_run_state() override { inner_->poll_run_state(); }
   std::optional<std::chrono::milliseconds> state_delay() const override { return inner_->state_delay(); }
   bool frozen() const override { return inner_->frozen(); }
   ReadCost read_cost() const override { return inner_->read_cost(); }

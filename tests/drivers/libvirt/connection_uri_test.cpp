@@ -34,11 +34,11 @@ TEST(ConnectionUri, ItsParts) {
 }
 
 TEST(ConnectionUri, NobodyIsAskedOnATerminal) {
-  EXPECT_EQ(without_questions("qemu+ssh://a/system"), "qemu+ssh://a/system?no_tty=1");
-  EXPECT_EQ(without_questions("qemu+ssh://a/system?keyfile=/k"), "qemu+ssh://a/system?keyfile=/k&no_tty=1");
+  EXPECT_EQ(without_prompts("qemu+ssh://a/system"), "qemu+ssh://a/system?no_tty=1");
+  EXPECT_EQ(without_prompts("qemu+ssh://a/system?keyfile=/k"), "qemu+ssh://a/system?keyfile=/k&no_tty=1");
   for (const char* const as_it_is :
        {"qemu:///system", "qemu+tcp://a/system", "qemu+ssh://a/system?no_tty=0", "hail", ""}) {
-    EXPECT_EQ(without_questions(as_it_is), as_it_is);
+    EXPECT_EQ(without_prompts(as_it_is), as_it_is);
   }
 }
 

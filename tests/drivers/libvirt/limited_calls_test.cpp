@@ -34,7 +34,7 @@ struct Hanging {
 };
 
 TEST(LimitedCalls, GiveBackWhatTheCallGives) {
-  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>()};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallSlots>()};
   EXPECT_EQ(calls.make<int>([] { return Result<int>{7}; }), 7);
   const auto failed = calls.make<int>([]() -> Result<int> { return fail(ErrorKind::busy, "test", "why"); });
   ASSERT_FALSE(failed);
@@ -43,7 +43,7 @@ TEST(LimitedCalls, GiveBackWhatTheCallGives) {
 }
 
 TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
-  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>(), 2s};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallSlots>(), 2s};
   Hanging hanging;
   const auto first = calls.make<int>(hanging.call());
   ASSERT_FALSE(first);
@@ -64,22 +64,22 @@ TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
 
 /// Domains that hang leave the connection the place that it needs itself.
 TEST(LimitedCalls, AConnectionHasFewPlaces) {
-  const auto places = std::make_shared<CallPlaces>();
+  const auto slots = std::make_shared<CallSlots>();
   std::vector<std::unique_ptr<LimitedCalls>> domains;
   Hanging hanging;
   std::array<ErrorKind, 6> kinds{};
   {
     std::vector<std::jthread> callers;
     for (std::size_t i = 0; i < kinds.size(); ++i) {
-      domains.push_back(std::make_unique<LimitedCalls>("x", places, 400ms));
+      domains.push_back(std::make_unique<LimitedCalls>("x", slots, 400ms));
       callers.emplace_back([&kinds, &hanging, i, calls = domains.back().get()] {
-        std::this_thread::sleep_for(i < CallPlaces::kPlaces ? 0ms : 100ms);
+        std::this_thread::sleep_for(i < CallSlots::kSlots ? 0ms : 100ms);
         const auto result = calls->make<int>(hanging.call());
         kinds.at(i) = result ? ErrorKind::invalid : result.error().kind;
       });
     }
   }
-  EXPECT_EQ(std::ranges::count(kinds, ErrorKind::timed_out), CallPlaces::kPlaces);
+  EXPECT_EQ(std::ranges::count(kinds, ErrorKind::timed_out), CallSlots::kSlots);
   EXPECT_EQ(std::ranges::count(kinds, ErrorKind::busy), 2);
   hanging.end();
   int answered = 0;
@@ -94,7 +94,7 @@ TEST(LimitedCalls, AConnectionHasFewPlaces) {
 }
 
 TEST(LimitedCalls, WhatThrowsIsAFailure) {
-  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>()};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallSlots>()};
   const auto failed = calls.make<int>([]() -> Result<int> { throw std::bad_alloc{}; });
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().kind, ErrorKind::no_memory);
@@ -102,16 +102,16 @@ TEST(LimitedCalls, WhatThrowsIsAFailure) {
 }
 
 TEST(LimitedCalls, NoMoreThanSoManyAtOnce) {
-  LimitedCalls calls{"domain 'x'", std::make_shared<CallPlaces>()};
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallSlots>()};
   std::atomic<unsigned> now{0};
-  std::atomic<unsigned> most{0};
+  std::atomic<unsigned> max{0};
   {
     std::vector<std::jthread> callers;
     for (int i = 0; i < 12; ++i) {
       callers.emplace_back([&] {
         static_cast<void>(calls.make<int>([&] {
           const unsigned mine = ++now;
-          for (unsigned seen = most; seen < mine && !most.compare_exchange_weak(seen, mine);) {
+          for (unsigned seen = max; seen < mine && !max.compare_exchange_weak(seen, mine);) {
           }
           std::this_thread::sleep_for(20ms);
           --now;
@@ -120,8 +120,8 @@ TEST(LimitedCalls, NoMoreThanSoManyAtOnce) {
       });
     }
   }
-  EXPECT_LE(most, LimitedCalls::kAtOnce);
-  EXPECT_GE(most, 2U);
+  EXPECT_LE(max, LimitedCalls::kAtOnce);
+  EXPECT_GE(max, 2U);
 }
 
 } // namespace

@@ -48,10 +48,10 @@ protected:
     EXPECT_TRUE(done) << done.error().message();
   }
 
-  static void expect_failure(const Result<void>& result, ErrorKind kind, const std::string& words) {
+  static void expect_failure(const Result<void>& result, ErrorKind kind, const std::string& text) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().kind, kind) << result.error().message();
-    EXPECT_THAT(result.error().text, testing::HasSubstr(words));
+    EXPECT_THAT(result.error().text, testing::HasSubstr(text));
   }
 };
 

@@ -194,8 +194,8 @@ TEST_P(GuestWrites, FailAfterTheEnd) {
 }
 
 TEST_P(GuestWrites, AreTold) {
-  const std::string words = vm_->driver().access().writes;
-  EXPECT_THAT(words, testing::HasSubstr(GetParam().accel == "kvm" ? "/proc/PID/mem" : "gdbstub"));
+  const std::string text = vm_->driver().access().writes;
+  EXPECT_THAT(text, testing::HasSubstr(GetParam().accel == "kvm" ? "/proc/PID/mem" : "gdbstub"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backings, GuestWrites,
@@ -321,7 +321,7 @@ TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
         Monitor monitor{socket, 20s, false};
         for (unsigned i = 1;; ++i) {
-          const std::vector<std::byte> bytes(kMostOfAVisit, static_cast<std::byte>(i));
+          const std::vector<std::byte> bytes(kMaxVisitBytes, static_cast<std::byte>(i));
           static_cast<void>(monitor.session().map(
               [&](MonitorSession&& session) { return write_by_gdbstub(session, Gpa{kFree}, bytes).done; }));
         }
@@ -331,7 +331,7 @@ TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
       ::waitpid(child, nullptr, 0);
       EXPECT_TRUE(test::eventually([&] { return vm.guest().running() == !paused; })) << round;
       EXPECT_TRUE(test::eventually([&] { // QEMU may still be at it
-        const auto all = vm.guest().pmemsave(kFree, kMostOfAVisit);
+        const auto all = vm.guest().pmemsave(kFree, kMaxVisitBytes);
         return std::ranges::count(all, all.front()) == std::ssize(all);
       })) << "visits are whole, round "
           << round;

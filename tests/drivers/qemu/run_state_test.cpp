@@ -65,17 +65,17 @@ protected:
 
   test::QemuGuest& guest() { return vm_->guest(); }
 
-  void expect_standing() {
+  void expect_paused() {
     const auto status = vm_->control().run_status();
     ASSERT_TRUE(status) << status.error().message();
     EXPECT_FALSE(status->running);
   }
 
-  /// How many were told while follow_state() was called for that long.
+  /// How many were told while poll_run_state() was called for that long.
   int unclear_within(std::chrono::milliseconds time) {
     int unclear = 0;
     for (const auto end = Clock::now() + time; Clock::now() < end; std::this_thread::sleep_for(1ms)) {
-      vm_->driver().follow_state();
+      vm_->driver().poll_run_state();
       for (const VmEvent event : listener_.take()) {
         unclear += event == VmEvent::state_unclear ? 1 : 0;
       }
@@ -95,14 +95,14 @@ TEST_P(RunState, HasADelay) {
 
 TEST_P(RunState, NothingIsToldWhileItStands) {
   ASSERT_TRUE(vm_->control().pause());
-  expect_standing();
+  expect_paused();
   EXPECT_EQ(unclear_within(1s), 0);
 }
 
 TEST_P(RunState, GuestThatGoesOnIsTold) {
   for (int i = 0; i < 3; ++i) {
     guest().pause();
-    expect_standing();
+    expect_paused();
     EXPECT_EQ(unclear_within(100ms), 0);
     guest().resume();
     EXPECT_EQ(unclear_within(50ms), 1) << i;
@@ -112,7 +112,7 @@ TEST_P(RunState, GuestThatGoesOnIsTold) {
 TEST_P(RunState, ShortestRunIsTold) {
   for (int i = 0; i < 20; ++i) {
     guest().pause();
-    expect_standing();
+    expect_paused();
     EXPECT_EQ(unclear_within(30ms), 0);
     guest().resume();
     guest().pause();
@@ -123,11 +123,11 @@ TEST_P(RunState, ShortestRunIsTold) {
 TEST_P(RunState, RunIsToldBeforeTheNextAnswer) {
   for (int i = 0; i < 20; ++i) {
     guest().pause();
-    expect_standing();
+    expect_paused();
     static_cast<void>(listener_.take());
     guest().resume();
     guest().pause();
-    expect_standing();
+    expect_paused();
     const auto events = listener_.take();
     EXPECT_EQ(std::ranges::count(events, VmEvent::state_unclear), 1) << i;
     EXPECT_EQ(unclear_within(30ms), 0) << i;
@@ -136,7 +136,7 @@ TEST_P(RunState, RunIsToldBeforeTheNextAnswer) {
 
 TEST_P(RunState, OwnResumeIsNoNews) {
   ASSERT_TRUE(vm_->control().pause());
-  expect_standing();
+  expect_paused();
   ASSERT_TRUE(vm_->control().resume());
   EXPECT_EQ(unclear_within(200ms), 0);
 }
@@ -173,7 +173,7 @@ TEST(RunStateOfAHotplugVm, NewVcpusAreWatchedToo) {
   ASSERT_TRUE(vm.control().run_status());
   vm.guest().resume();
   EXPECT_TRUE(test::eventually([&] {
-    vm.driver().follow_state();
+    vm.driver().poll_run_state();
     return std::ranges::count(listener.take(), VmEvent::state_unclear) > 0;
   }));
   vm.driver().set_listener(nullptr);
@@ -185,7 +185,7 @@ TEST(RunStateWithoutAMonitor, IsNotFollowed) {
   options.monitor_for_driver = false;
   AttachedGuest vm{options, ",timeout=200ms"};
   EXPECT_FALSE(vm.driver().state_delay());
-  vm.driver().follow_state();
+  vm.driver().poll_run_state();
 }
 
 /// A kept monitor: what happened before a command of ours has been told when its answer is there.

@@ -73,14 +73,14 @@ class Events {
 public:
   explicit Events(const Mount& mount)
       : file_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {}
-  [[nodiscard]] bool tell(const std::string& words,
-                          std::chrono::milliseconds limit = std::chrono::seconds{10}) {
+  [[nodiscard]] bool wait_for(const std::string& part,
+                              std::chrono::milliseconds limit = std::chrono::seconds{10}) {
     return eventually(
         [&] {
           std::array<char, 4096> buffer{};
           const ssize_t got = ::read(file_.get(), buffer.data(), buffer.size());
           text_.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-          return text_.find(words) != std::string::npos;
+          return text_.find(part) != std::string::npos;
         },
         limit);
   }

@@ -96,7 +96,7 @@ TEST_F(Libvirt, StateIsLibvirtsAndForeignCommandsAreEpochs) {
 
   Events events{mount};
   host.virsh({"reset", "web01"});
-  EXPECT_TRUE(events.tell("\"event\":\"reset\"")) << events.text();
+  EXPECT_TRUE(events.wait_for("\"event\":\"reset\"")) << events.text();
 }
 
 TEST_F(Libvirt, TheMonitorIsLeftAloneWithoutConsent) {

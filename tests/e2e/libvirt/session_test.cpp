@@ -23,7 +23,7 @@ TEST(LibvirtSessions, AUsersOwnDomainsAreFoundWithoutBeingAskedFor) {
       0) {
     GTEST_SKIP() << "other users can't get at " << VMEMFS_PROGRAM;
   }
-  let_everybody_mount();
+  allow_mounts_for_all();
   LibvirtSession session{kOrdinary};
   session.create("mine");
   const Mount mount{{}, Discover::on, RunAs{session.user(), kOrdinary}};

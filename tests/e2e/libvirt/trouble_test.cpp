@@ -177,7 +177,7 @@ TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   host.create(bare);
   host.kill_daemon();
   const Mount mount{discover({host.tcp_uri()}), Discover::on};
-  const auto line = [&] { return line_with(read_file(mount / ".vmemfs/control"), "unlisted libvirt: "); };
+  const auto line = [&] { return line_with(read_file(mount / ".vmemfs/control"), "discovery_failed libvirt: "); };
   EXPECT_THAT(line(), AllOf(HasSubstr(host.tcp_uri()), HasSubstr("refused"),
                             HasSubstr("virsh -c '" + host.tcp_uri() + "' list")));
   Events events{mount};
@@ -185,7 +185,7 @@ TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
   EXPECT_EQ(line(), "");
   host.kill_daemon();
-  EXPECT_TRUE(events.tell("can't look for VMs: libvirt: ")) << events.text();
+  EXPECT_TRUE(events.wait_for("can't look for VMs: libvirt: ")) << events.text();
   EXPECT_TRUE(eventually([&] { return !line().empty(); }));
   EXPECT_TRUE(exists(mount / "web01/mem")) << "it is taken to be there still";
   host.start_daemon();
@@ -229,14 +229,14 @@ TEST_F(LibvirtTrouble, AGuestThatRebootsByItselfIsTold) {
   host.create(bare);
   const Mount mount{{"--vm", domain(host.uri(), "web01")}};
   Events events{mount};
-  EXPECT_TRUE(events.tell("\"event\":\"reset\"", 30s)) << events.text() << mount.log();
+  EXPECT_TRUE(events.wait_for("\"event\":\"reset\"", 30s)) << events.text() << mount.log();
 }
 
 /// Memory that stood while the guest slept is not what it is once it was woken.
 TEST_F(LibvirtTrouble, AGuestThatSleepsAndWakesIsNoOldMemory) {
   LibvirtHost host{LibvirtHost::Listen::tcp};
   DomainOptions sleeper;
-  sleeper.words = "sleep";
+  sleeper.arguments = "sleep";
   sleeper.monitor_for_test = false;
   host.create(sleeper);
   ASSERT_TRUE(eventually([&] { return host.state_of("web01") == "pmsuspended"; })) << host.state_of("web01");
@@ -247,7 +247,7 @@ TEST_F(LibvirtTrouble, AGuestThatSleepsAndWakesIsNoOldMemory) {
   const std::string epoch = info(mount, "web01")["epoch"].dump();
   Events events{mount};
   host.virsh({"dompmwakeup", "web01"});
-  EXPECT_TRUE(events.tell("\"event\":\"resumed\"")) << events.text() << mount.log();
+  EXPECT_TRUE(events.wait_for("\"event\":\"resumed\"")) << events.text() << mount.log();
   EXPECT_NE(info(mount, "web01")["epoch"].dump(), epoch);
 }
 

@@ -7,11 +7,11 @@
 namespace vmemfs::test {
 namespace {
 
-constexpr std::size_t kSize = NextRead::kSmallest;
+constexpr std::size_t kSize = SequentialPrefetch::kMinSize;
 constexpr std::uint64_t kNext = 2 * kSize; ///< where what begin_reading() has fetched ahead begins
 
 /// A guest that stands, read from front to back.
-struct NextReadTest : testing::Test {
+struct SequentialPrefetchTest : testing::Test {
   void SetUp() override { ASSERT_TRUE(vm.vm->pause().has_value()); }
 
   /// Reads until the next read has been fetched as well.
@@ -36,13 +36,13 @@ struct NextReadTest : testing::Test {
   VmFixture vm;
 };
 
-TEST_F(NextReadTest, ThePartThatComesNextIsFetchedBeforeItIsAskedFor) {
+TEST_F(SequentialPrefetchTest, ThePartThatComesNextIsFetchedBeforeItIsAskedFor) {
   begin_reading();
   EXPECT_EQ(next_word(), fake_word(Gpa{kNext}));
   EXPECT_TRUE(eventually([&] { return bytes_fetched() == 4 * kSize; }));
 }
 
-TEST_F(NextReadTest, EveryByteOfALongReadIsRight) {
+TEST_F(SequentialPrefetchTest, EveryByteOfALongReadIsRight) {
   for (std::uint64_t at = 0; at < 64 * kSize; at += kSize) {
     const auto bytes = vm.read(at, kSize);
     ASSERT_EQ(bytes.size(), kSize);
@@ -54,14 +54,14 @@ TEST_F(NextReadTest, EveryByteOfALongReadIsRight) {
   }
 }
 
-TEST_F(NextReadTest, NothingIsFetchedForReadsHereAndThere) {
+TEST_F(SequentialPrefetchTest, NothingIsFetchedForReadsHereAndThere) {
   for (const std::uint64_t at : {8 * kSize, kSize, 4 * kSize}) {
     static_cast<void>(vm.read(at, kSize));
   }
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 3 * kSize; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(NextReadTest, NothingIsFetchedForSmallReads) {
+TEST_F(SequentialPrefetchTest, NothingIsFetchedForSmallReads) {
   constexpr std::size_t kPage = 4096;
   for (std::uint64_t at = 0; at < 16 * kPage; at += kPage) {
     static_cast<void>(vm.read(at, kPage));
@@ -69,7 +69,7 @@ TEST_F(NextReadTest, NothingIsFetchedForSmallReads) {
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 16 * kPage; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(NextReadTest, NothingIsFetchedWhereTheUserWantsNoCache) {
+TEST_F(SequentialPrefetchTest, NothingIsFetchedWhereTheUserWantsNoCache) {
   ASSERT_TRUE(
       vm.vm->change_cache([](CacheSettings& settings) { settings.mode = CacheMode::off; }).has_value());
   static_cast<void>(vm.read(0, kSize));
@@ -77,14 +77,14 @@ TEST_F(NextReadTest, NothingIsFetchedWhereTheUserWantsNoCache) {
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(NextReadTest, NothingIsFetchedWhileTheGuestRuns) {
+TEST_F(SequentialPrefetchTest, NothingIsFetchedWhileTheGuestRuns) {
   ASSERT_TRUE(vm.vm->resume().has_value());
   static_cast<void>(vm.read(0, kSize));
   static_cast<void>(vm.read(kSize, kSize));
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(NextReadTest, WhatTheGuestWroteMeanwhileIsSeen) {
+TEST_F(SequentialPrefetchTest, WhatTheGuestWroteMeanwhileIsSeen) {
   begin_reading();
   ASSERT_TRUE(vm.vm->resume().has_value());
   vm.write_word(kNext, 0x1111);
@@ -92,7 +92,7 @@ TEST_F(NextReadTest, WhatTheGuestWroteMeanwhileIsSeen) {
   EXPECT_EQ(next_word(), 0x1111U);
 }
 
-TEST_F(NextReadTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
+TEST_F(SequentialPrefetchTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
   begin_reading();
   const auto is_paused_by = [&](PausedBy who) {
     return eventually([&] { return vm.vm->pause_info().by == who; });
@@ -101,11 +101,11 @@ TEST_F(NextReadTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
   vm.write_word(kNext, 0x2222);
   ASSERT_TRUE(is_paused_by(PausedBy::nobody));
   vm.fake->set_running(false);
-  ASSERT_TRUE(is_paused_by(PausedBy::somebody_else)); // and so memory is known to stand
+  ASSERT_TRUE(is_paused_by(PausedBy::other)); // and so memory is known to stand
   EXPECT_EQ(next_word(), 0x2222U);
 }
 
-TEST_F(NextReadTest, WhatWasWrittenThroughTheMountIsSeen) {
+TEST_F(SequentialPrefetchTest, WhatWasWrittenThroughTheMountIsSeen) {
   begin_reading();
   ASSERT_TRUE(vm.vm->set_writable(true).has_value());
   const std::uint64_t value = 0x3333;
@@ -113,22 +113,22 @@ TEST_F(NextReadTest, WhatWasWrittenThroughTheMountIsSeen) {
   EXPECT_EQ(next_word(), value);
 }
 
-TEST_F(NextReadTest, WhatADebuggerWroteIsSeenAfterAWhile) {
+TEST_F(SequentialPrefetchTest, WhatADebuggerWroteIsSeenAfterAWhile) {
   begin_reading();
   const std::uint64_t value = 0x4444;
   ASSERT_FALSE(vm.fake->memory_writer()->write(Gpa{kNext}, std::as_bytes(std::span{&value, 1})).failure);
-  std::this_thread::sleep_for(NextRead::kLongest + std::chrono::milliseconds{5});
+  std::this_thread::sleep_for(SequentialPrefetch::kMaxAge + std::chrono::milliseconds{5});
   EXPECT_EQ(next_word(), value);
 }
 
-TEST_F(NextReadTest, AVmThatHasEndedIsGone) {
+TEST_F(SequentialPrefetchTest, AVmThatHasEndedIsGone) {
   begin_reading();
   vm.fake->die();
   EXPECT_TRUE(vm.read(kNext, kSize).empty());
   EXPECT_EQ(vm.error, ErrorKind::vm_gone);
 }
 
-TEST_F(NextReadTest, AFailureIsTheReadersOwn) {
+TEST_F(SequentialPrefetchTest, AFailureIsTheReadersOwn) {
   static_cast<void>(vm.read(0, kSize));
   vm.fault->fail_nth(FaultPoint::read, 2, ErrorKind::source_failed);
   static_cast<void>(vm.read(kSize, kSize));
@@ -136,12 +136,12 @@ TEST_F(NextReadTest, AFailureIsTheReadersOwn) {
   EXPECT_EQ(next_word(), fake_word(Gpa{kNext})) << "what failed ahead is tried again when it is asked for";
 }
 
-TEST_F(NextReadTest, ManyReadersAtOnceGetWhatIsTheirs) {
+TEST_F(SequentialPrefetchTest, ManyReadersAtOnceGetWhatIsTheirs) {
   const auto read_all = [&](HolePolicy policy) {
     ReadScratch scratch;
-    ReadAhead ahead;
+    ReadAhead read_ahead;
     for (std::uint64_t at = 0; at < 32 * kSize; at += kSize) {
-      ASSERT_EQ(vm.vm->read(at, kSize, policy, scratch, &ahead), kSize);
+      ASSERT_EQ(vm.vm->read(at, kSize, policy, scratch, &read_ahead), kSize);
       std::uint64_t word = 0;
       std::memcpy(&word, scratch.data().front().iov_base, sizeof word);
       ASSERT_EQ(word, fake_word(Gpa{at}));

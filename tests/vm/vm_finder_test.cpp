@@ -2,7 +2,7 @@
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 #include "util/worker.h"
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 
 #include <algorithm>
 #include <atomic>
@@ -77,7 +77,7 @@ private:
 class HostDiscovery : public Discovery {
 public:
   explicit HostDiscovery(const Host& host) : host_{host} {}
-  Result<std::vector<FoundVm>> look() override {
+  Result<std::vector<FoundVm>> scan() override {
     if (host_.closed) {
       return fail(ErrorKind::source_failed, "host", "closed, as the test wants it");
     }
@@ -88,29 +88,30 @@ private:
   const Host& host_;
 };
 
-class LookoutTest : public testing::Test {
+class VmFinderTest : public testing::Test {
 protected:
   void begin(std::vector<VmSpec> wanted = {}) {
-    std::vector<Lookout::Source> sources;
+    std::vector<VmFinder::Source> sources;
     sources.push_back({"better", std::make_unique<HostDiscovery>(better_)});
     sources.push_back({"fake", std::make_unique<HostDiscovery>(host_)});
-    const Lookout::Pace pace{.look = milliseconds{5},
-                             .young = milliseconds{50},
-                             .longest_wait = milliseconds{100},
-                             .longest_wait_wanted = milliseconds{50},
-                             .quiet = milliseconds{20},
-                             .for_better = milliseconds{300}};
-    lookout_ = std::make_unique<Lookout>(
+    const VmFinder::Pace pace{.scan = milliseconds{5},
+                              .young = milliseconds{50},
+                              .max_wait = milliseconds{100},
+                              .max_wait_wanted = milliseconds{50},
+                              .quiet = milliseconds{20},
+                              .preferred_driver_wait = milliseconds{300}};
+    finder_ = std::make_unique<VmFinder>(
         std::move(sources), std::move(wanted), attacher_,
-        Lookout::Tell{
-            .refusal = [this](const Refusal& refusal) { tell(refusal.name); },
-            .look_error = [this](const LookError& error) { tell(error.driver + " " + error.reason); }},
+        VmFinder::Callbacks{
+            .refusal = [this](const Refusal& refusal) { report(refusal.name); },
+            .discovery_error =
+                [this](const DiscoveryError& error) { report(error.driver + " " + error.reason); }},
         pace);
-    lookout_->begin(std::chrono::seconds{10});
+    finder_->begin(std::chrono::seconds{10});
   }
-  void tell(std::string text) {
-    const std::scoped_lock lock{told_mutex_};
-    told_.push_back(std::move(text));
+  void report(std::string text) {
+    const std::scoped_lock lock{reported_mutex_};
+    reported_.push_back(std::move(text));
   }
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> names;
@@ -123,9 +124,9 @@ protected:
   [[nodiscard]] bool come_to_be(const std::vector<std::string>& expected) const {
     return eventually([&] { return names() == expected; });
   }
-  [[nodiscard]] std::vector<std::string> told() {
-    const std::scoped_lock lock{told_mutex_};
-    return told_;
+  [[nodiscard]] std::vector<std::string> reported() {
+    const std::scoped_lock lock{reported_mutex_};
+    return reported_;
   }
 
   Host host_;
@@ -134,19 +135,19 @@ protected:
   Worker worker_;
   VmRegistry vms_{{.notifier = worker_,
                    .jobs = worker_,
-                   .ahead = worker_,
-                   .slow_ahead = worker_,
+                   .prefetch_jobs = worker_,
+                   .slow_prefetch_jobs = worker_,
                    .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{
       [this](const VmSpec& spec) { return spec.driver == "better" ? better_.open(spec) : host_.open(spec); },
       vms_, options_};
-  std::mutex told_mutex_;
-  std::vector<std::string> told_;
-  std::unique_ptr<Lookout> lookout_;
+  std::mutex reported_mutex_;
+  std::vector<std::string> reported_;
+  std::unique_ptr<VmFinder> finder_;
 };
 
-TEST_F(LookoutTest, WhatIsThereAtTheStartIsThereAfterTheFirstLook) {
+TEST_F(VmFinderTest, WhatIsThereAtTheStartIsThereAfterTheFirstLook) {
   for (int i = 0; i < 50; ++i) {
     host_.start(std::to_string(i), "vm" + std::to_string(i));
   }
@@ -154,7 +155,7 @@ TEST_F(LookoutTest, WhatIsThereAtTheStartIsThereAfterTheFirstLook) {
   EXPECT_EQ(names().size(), 50U);
 }
 
-TEST_F(LookoutTest, VmsComeAndGo) {
+TEST_F(VmFinderTest, VmsComeAndGo) {
   begin();
   EXPECT_THAT(names(), IsEmpty());
   host_.start("1", "a");
@@ -168,7 +169,7 @@ TEST_F(LookoutTest, VmsComeAndGo) {
   EXPECT_EQ(host_.opened, 3);
 }
 
-TEST_F(LookoutTest, TheOldestOfOneNameHasItWhoeverIsAttachedFirst) {
+TEST_F(VmFinderTest, TheOldestOfOneNameHasItWhoeverIsAttachedFirst) {
   host_.start("1", "web");
   host_.start("2", "web");
   host_.start("3", "web");
@@ -183,7 +184,7 @@ TEST_F(LookoutTest, TheOldestOfOneNameHasItWhoeverIsAttachedFirst) {
   EXPECT_TRUE(come_to_be({"web-2", "web-2-4", "web-3"}));
 }
 
-TEST_F(LookoutTest, WhatWasDetachedStaysAway) {
+TEST_F(VmFinderTest, WhatWasDetachedStaysAway) {
   host_.start("1", "a");
   begin();
   ASSERT_TRUE(come_to_be({"a"}));
@@ -196,48 +197,48 @@ TEST_F(LookoutTest, WhatWasDetachedStaysAway) {
   EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_THAT(names(), IsEmpty());
-  EXPECT_THAT(lookout_->refused(), IsEmpty());
+  EXPECT_THAT(finder_->refused(), IsEmpty());
   EXPECT_TRUE(attacher_.attach({"again", "fake", "1"}).has_value()); // unless it is asked for
   EXPECT_FALSE(attacher_.detach("nobody").has_value());
 }
 
-TEST_F(LookoutTest, WhatIsRefusedIsTriedAgainAndToldOnce) {
+TEST_F(VmFinderTest, WhatIsRefusedIsTriedAgainAndToldOnce) {
   host_.start("1", "a");
   host_.refuse("1", ErrorKind::permission);
   begin();
-  ASSERT_EQ(lookout_->refused().size(), 1U);
-  EXPECT_EQ(lookout_->refused().front().name, "a");
-  EXPECT_THAT(lookout_->refused().front().reason, testing::HasSubstr("as the test wants it"));
+  ASSERT_EQ(finder_->refused().size(), 1U);
+  EXPECT_EQ(finder_->refused().front().name, "a");
+  EXPECT_THAT(finder_->refused().front().reason, testing::HasSubstr("as the test wants it"));
   EXPECT_TRUE(eventually([&] { return host_.opened >= 5; }));
-  EXPECT_THAT(told(), ElementsAre("a"));
+  EXPECT_THAT(reported(), ElementsAre("a"));
   host_.allow("1");
   EXPECT_TRUE(come_to_be({"a"}));
-  EXPECT_THAT(lookout_->refused(), IsEmpty());
+  EXPECT_THAT(finder_->refused(), IsEmpty());
 }
 
-TEST_F(LookoutTest, WhatIsSeenIsTold) {
+TEST_F(VmFinderTest, WhatIsSeenIsTold) {
   host_.start("2", "older");
   host_.start("1", "younger");
   host_.refuse("1", ErrorKind::busy);
   begin();
-  const auto seen = lookout_->sightings();
+  const auto seen = finder_->discovered_vms();
   ASSERT_EQ(seen.size(), 2U);
   EXPECT_EQ(seen[0].vm.name, "older");
   EXPECT_EQ(seen[0].driver, "fake");
   EXPECT_EQ(seen[0].reason, "");
   EXPECT_EQ(seen[1].vm.name, "younger");
   EXPECT_THAT(seen[1].reason, testing::HasSubstr("as the test wants it"));
-  EXPECT_THAT(lookout_->look_errors(), IsEmpty());
+  EXPECT_THAT(finder_->discovery_errors(), IsEmpty());
   host_.closed = true;
-  const LookError closed{"fake", "closed, as the test wants it"};
-  EXPECT_TRUE(eventually([&] { return lookout_->look_errors() == std::vector{closed}; }));
+  const DiscoveryError closed{"fake", "closed, as the test wants it"};
+  EXPECT_TRUE(eventually([&] { return finder_->discovery_errors() == std::vector{closed}; }));
   EXPECT_EQ(names(), (std::vector<std::string>{"older"})); // what is there stays
   host_.closed = false;
-  EXPECT_TRUE(eventually([&] { return lookout_->look_errors().empty(); }));
-  EXPECT_THAT(told(), testing::Contains("fake closed, as the test wants it").Times(1));
+  EXPECT_TRUE(eventually([&] { return finder_->discovery_errors().empty(); }));
+  EXPECT_THAT(reported(), testing::Contains("fake closed, as the test wants it").Times(1));
 }
 
-TEST_F(LookoutTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {
+TEST_F(VmFinderTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {
   options_.by_name["a"] = {
       .writable = true, .cache_ttl = milliseconds{7}, .rights = {.owner = 5, .group = 6, .mode = 0640}};
   host_.start("1", "x");
@@ -251,10 +252,10 @@ TEST_F(LookoutTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {
   EXPECT_EQ(host_.opened, 1) << "what is wrong is told before anything is opened";
 }
 
-TEST_F(LookoutTest, WhatIsWantedComesAgainUnderItsName) {
+TEST_F(VmFinderTest, WhatIsWantedComesAgainUnderItsName) {
   begin({{"mine", "fake", "1"}});
-  EXPECT_EQ(lookout_->refused().size(), 1U);
-  EXPECT_TRUE(eventually([&] { return told() == std::vector<std::string>{"mine"}; }));
+  EXPECT_EQ(finder_->refused().size(), 1U);
+  EXPECT_TRUE(eventually([&] { return reported() == std::vector<std::string>{"mine"}; }));
   host_.start("1", "a");
   EXPECT_TRUE(come_to_be({"mine"})); // and not as "a" besides
   std::this_thread::sleep_for(milliseconds{50});
@@ -267,7 +268,7 @@ TEST_F(LookoutTest, WhatIsWantedComesAgainUnderItsName) {
   EXPECT_TRUE(eventually([&] { return vms_.find("mine") == nullptr; }));
 }
 
-TEST_F(LookoutTest, AVmAttachedByHandIsNotFoundASecondTime) {
+TEST_F(VmFinderTest, AVmAttachedByHandIsNotFoundASecondTime) {
   host_.start("1", "a");
   ASSERT_TRUE(attacher_.attach({"mine", "fake", "1"}).has_value());
   begin();
@@ -275,7 +276,7 @@ TEST_F(LookoutTest, AVmAttachedByHandIsNotFoundASecondTime) {
   EXPECT_EQ(host_.opened, 1);
 }
 
-TEST_F(LookoutTest, WhatSeveralDriversFindIsOneVmOfThePreferred) {
+TEST_F(VmFinderTest, WhatSeveralDriversFindIsOneVmOfThePreferred) {
   host_.start("1", "a");
   better_.start("1", "a");
   begin();
@@ -284,10 +285,10 @@ TEST_F(LookoutTest, WhatSeveralDriversFindIsOneVmOfThePreferred) {
   EXPECT_THAT(names(), ElementsAre("a"));
   EXPECT_EQ(better_.opened, 1);
   EXPECT_EQ(host_.opened, 0);
-  EXPECT_THAT(lookout_->refused(), IsEmpty());
+  EXPECT_THAT(finder_->refused(), IsEmpty());
 }
 
-TEST_F(LookoutTest, AVmIsLeftToItsManagerForAWhileOnly) {
+TEST_F(VmFinderTest, AVmIsLeftToItsManagerForAWhileOnly) {
   begin();
   host_.start("1", "a", "better");
   std::this_thread::sleep_for(milliseconds{50});
@@ -301,7 +302,7 @@ TEST_F(LookoutTest, AVmIsLeftToItsManagerForAWhileOnly) {
   EXPECT_TRUE(come_to_be({"a", "b", "c"}));
 }
 
-TEST_F(LookoutTest, WhatThePreferredDriverCantOpenAnotherMay) {
+TEST_F(VmFinderTest, WhatThePreferredDriverCantOpenAnotherMay) {
   host_.start("1", "a");
   better_.start("1", "a");
   better_.refuse("1", ErrorKind::source_failed);
@@ -310,22 +311,22 @@ TEST_F(LookoutTest, WhatThePreferredDriverCantOpenAnotherMay) {
   EXPECT_GE(better_.opened, 2);
   EXPECT_EQ(host_.opened, 1);
   better_.allow("1");
-  EXPECT_TRUE(eventually([&] { return lookout_->refused().empty(); }));
+  EXPECT_TRUE(eventually([&] { return finder_->refused().empty(); }));
   EXPECT_TRUE(come_to_be({"a"}));
 }
 
-TEST_F(LookoutTest, AVmIsHandedOverToThePreferredDriverOnceNobodyUsesIt) {
+TEST_F(VmFinderTest, AVmIsHandedOverToThePreferredDriverOnceNobodyUsesIt) {
   host_.start("1", "a");
   begin();
   const auto by_other = vms_.find("a");
   ASSERT_NE(by_other, nullptr);
   by_other->begin_view();
   better_.start("1", "a");
-  EXPECT_TRUE(eventually([&] { return !lookout_->refused().empty(); }));
+  EXPECT_TRUE(eventually([&] { return !finder_->refused().empty(); }));
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_EQ(better_.opened, 0);
   EXPECT_FALSE(by_other->gone());
-  EXPECT_THAT(lookout_->refused().front().reason, testing::HasSubstr("until no file of its memory is open"));
+  EXPECT_THAT(finder_->refused().front().reason, testing::HasSubstr("until no file of its memory is open"));
   by_other->end_view();
   ASSERT_TRUE(by_other->pause().has_value());
   std::this_thread::sleep_for(milliseconds{50});
@@ -334,10 +335,10 @@ TEST_F(LookoutTest, AVmIsHandedOverToThePreferredDriverOnceNobodyUsesIt) {
   EXPECT_TRUE(eventually([&] { return by_other->gone() && vms_.find("a") != nullptr; }));
   EXPECT_NE(vms_.find("a"), by_other);
   EXPECT_EQ(better_.opened, 1);
-  EXPECT_TRUE(eventually([&] { return lookout_->refused().empty(); }));
+  EXPECT_TRUE(eventually([&] { return finder_->refused().empty(); }));
 }
 
-TEST_F(LookoutTest, WhatWasDetachedByHandNoOtherDriverBrings) {
+TEST_F(VmFinderTest, WhatWasDetachedByHandNoOtherDriverBrings) {
   host_.start("1", "a");
   begin();
   ASSERT_TRUE(attacher_.detach("a").has_value());
@@ -347,7 +348,7 @@ TEST_F(LookoutTest, WhatWasDetachedByHandNoOtherDriverBrings) {
   EXPECT_EQ(better_.opened, 0);
 }
 
-TEST_F(LookoutTest, WhatTheUserNamedIsNotHandedOver) {
+TEST_F(VmFinderTest, WhatTheUserNamedIsNotHandedOver) {
   host_.start("1", "a");
   const auto named = attacher_.attach({"mine", "fake", "1"});
   ASSERT_TRUE(named.has_value());

@@ -1,63 +1,63 @@
 // With a thread of the test's own in the place of a vCPU.
 #include "drivers/qemu/sleeper.h"
-#include "drivers/qemu/standstill.h"
+#include "drivers/qemu/vcpu_idle_monitor.h"
 
 #include <gtest/gtest.h>
 
 namespace vmemfs::qemu {
 namespace {
 
-class StandstillTest : public testing::Test {
+class VcpuIdleMonitorTest : public testing::Test {
 protected:
   void SetUp() override {
     const pid_t tid = vcpu_.tid();
     auto activity = VcpuActivity::open(Process::open(::getpid()).value(), {&tid, 1});
     ASSERT_TRUE(activity) << activity.error().message();
     ASSERT_TRUE(test::eventually([&] { return activity->all_asleep(); }));
-    static_cast<void>(standstill_.watch(std::move(*activity)));
+    static_cast<void>(idle_monitor_.watch(std::move(*activity)));
   }
 
   /// Asks, and is answered `running`; how often it was told by then that the VM has run.
   int ask(bool running) {
     int by_then = 0;
-    const auto status = standstill_.ask(
+    const auto status = idle_monitor_.ask(
         [&]() -> Result<RunStatus> {
-          by_then = told_;
+          by_then = notified_;
           return RunStatus{running, ""};
         },
-        [&] { ++told_; });
+        [&] { ++notified_; });
     EXPECT_TRUE(status && status->running == running);
     return by_then;
   }
 
   Sleeper vcpu_;
-  Standstill standstill_;
-  int told_ = 0;
+  VcpuIdleMonitor idle_monitor_;
+  int notified_ = 0;
 };
 
-TEST_F(StandstillTest, ARunThatShowsIsToldBeforeQemuIsAsked) {
+TEST_F(VcpuIdleMonitorTest, ARunThatShowsIsToldBeforeQemuIsAsked) {
   EXPECT_EQ(ask(false), 0);
   EXPECT_EQ(ask(false), 0); // it still stands
   vcpu_.wake();
   EXPECT_EQ(ask(false), 1);
-  EXPECT_EQ(told_, 1);
-  EXPECT_FALSE(standstill_.look()); // was told
+  EXPECT_EQ(notified_, 1);
+  EXPECT_FALSE(idle_monitor_.poll()); // was told
 }
 
-TEST_F(StandstillTest, ARunThatOnlyQemuKnowsOfIsToldByItsAnswer) {
+TEST_F(VcpuIdleMonitorTest, ARunThatOnlyQemuKnowsOfIsToldByItsAnswer) {
   EXPECT_EQ(ask(false), 0);
   EXPECT_EQ(ask(true), 0);
-  EXPECT_EQ(told_, 1);
+  EXPECT_EQ(notified_, 1);
   EXPECT_EQ(ask(true), 1); // once
-  EXPECT_EQ(told_, 1);
+  EXPECT_EQ(notified_, 1);
 }
 
-TEST_F(StandstillTest, ARunIsSeenByALook) {
+TEST_F(VcpuIdleMonitorTest, ARunIsSeenByALook) {
   EXPECT_EQ(ask(false), 0);
   vcpu_.wake();
-  EXPECT_TRUE(standstill_.look());
+  EXPECT_TRUE(idle_monitor_.poll());
   EXPECT_EQ(ask(false), 0);
-  EXPECT_EQ(told_, 0);
+  EXPECT_EQ(notified_, 0);
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-#include "vm/pauses.h"
+#include "vm/run_state_tracker.h"
 
 #include "core/text.h"
 #include "util/log.h"
@@ -10,13 +10,13 @@ namespace vmemfs {
 namespace {
 
 /// How often, at most, a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
-constexpr std::chrono::milliseconds kLookEvery{100};
+constexpr std::chrono::milliseconds kPollInterval{100};
 /// The same where nobody has the memory open.
-constexpr std::chrono::milliseconds kLookRarely{1000};
+constexpr std::chrono::milliseconds kSlowPollInterval{1000};
 /// After which time something is tried again that must come about in the end.
 constexpr std::chrono::milliseconds kTryAgainAfter{500};
 
-// Because of whom a VM stands or runs, for Pauses::Tell.
+// Because of whom a VM stands or runs, for RunStateTracker::Tell.
 constexpr std::string_view kByUs = "by us";
 constexpr std::string_view kByOthers = "by somebody else";
 
@@ -26,9 +26,9 @@ std::int64_t wall_ns() {
 
 /// The next multiple of `period`: what stands is looked at all in one go, which takes one waking up for a
 /// whole host instead of one for each VM.
-Pauses::Clock::time_point next_common_moment(Pauses::Clock::duration period) {
-  const auto now = Pauses::Clock::now().time_since_epoch();
-  return Pauses::Clock::time_point{now - now % period + period};
+RunStateTracker::Clock::time_point next_common_moment(RunStateTracker::Clock::duration period) {
+  const auto now = RunStateTracker::Clock::now().time_since_epoch();
+  return RunStateTracker::Clock::time_point{now - now % period + period};
 }
 
 } // namespace
@@ -37,32 +37,32 @@ std::string_view to_string(PausedBy who) {
   switch (who) {
   case PausedBy::nobody: return "nobody";
   case PausedBy::us: return "vmemfs";
-  case PausedBy::somebody_else: return "other";
+  case PausedBy::other: return "other";
   }
   return "unknown";
 }
 
-Pauses::Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
-               const std::string& name, Later later, Tell tell)
-    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name}, later_{std::move(later)},
-      tell_{std::move(tell)} {}
+RunStateTracker::RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
+                                 const std::string& name, Schedule schedule, Notify notify)
+    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name},
+      schedule_{std::move(schedule)}, notify_{std::move(notify)} {}
 
-Pauses::~Pauses() {
-  if (driver_.gone() || !(ledger_.ours() || in_doubt_)) {
+RunStateTracker::~RunStateTracker() {
+  if (driver_.gone() || !(ledger_.by_us() || in_doubt_)) {
     end_guard();
   }
 }
 
-void Pauses::look_soon() {
-  if (!look_pending_.exchange(true)) {
-    later_({}, &Pauses::look);
+void RunStateTracker::poll_soon() {
+  if (!poll_pending_.exchange(true)) {
+    schedule_({}, &RunStateTracker::poll);
   }
 }
 
-void Pauses::look() {
-  look_pending_ = false; // what comes from here on takes another look
-  const std::scoped_lock lock{turn_};
-  const auto control = run_control_or_why_not();
+void RunStateTracker::poll() {
+  poll_pending_ = false; // what comes from here on takes another look
+  const std::scoped_lock lock{operation_mutex_};
+  const auto control = require_run_control();
   if (!control) {
     return;
   }
@@ -73,38 +73,38 @@ void Pauses::look() {
 
 /// Follows the state of a VM that stands, as long as it does: mapped pages must go when somebody else lets it
 /// run, also if nobody reads. Where nothing can be mapped it is only for telling of it.
-void Pauses::watch_while_it_stands() {
+void RunStateTracker::watch_while_paused() {
   if (!driver_.state_delay()) {
     return;
   }
-  const auto next = next_common_moment(viewers_ > 0 ? kLookEvery : kLookRarely);
+  const auto next = next_common_moment(viewers_ > 0 ? kPollInterval : kSlowPollInterval);
   const std::int64_t due = next.time_since_epoch().count();
   const std::int64_t planned = next_watch_;
   if (planned == 0 || planned > due) {
     next_watch_ = due;
-    later_(next - Clock::now(), &Pauses::watch);
+    schedule_(next - Clock::now(), &RunStateTracker::watch);
   }
 }
 
-void Pauses::watch() {
+void RunStateTracker::watch() {
   if (Clock::now().time_since_epoch().count() < next_watch_) {
     return; // an earlier one was planned meanwhile, and that goes on
   }
   next_watch_ = 0;
   if (paused_since_ns_ != 0 && !driver_.gone()) {
-    driver_.follow_state();
-    watch_while_it_stands();
+    driver_.poll_run_state();
+    watch_while_paused();
   }
 }
 
-void Pauses::begin_view() {
+void RunStateTracker::begin_view() {
   if (viewers_++ == 0 && paused_since_ns_ != 0) {
-    driver_.follow_state();
-    watch_while_it_stands();
+    driver_.poll_run_state();
+    watch_while_paused();
   }
 }
 
-Result<RunStatus> Pauses::ask_state(RunControl& control) {
+Result<RunStatus> RunStateTracker::ask_state(RunControl& control) {
   const Epoch::Value before = coherence_.epoch().load();
   auto status = control.run_status();
   if (!status) {
@@ -114,10 +114,10 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
     found_running(before);
     return status;
   }
-  bool ours = false;
+  bool by_us = false;
   {
     const std::scoped_lock lock{ledger_mutex_};
-    ours = ledger_.ours() || in_doubt_;
+    by_us = ledger_.by_us() || in_doubt_;
   }
   // It stands for a reason of its own: nobody's pause keeps it, and none may end it.
   if (!status->by_command) {
@@ -125,16 +125,15 @@ Result<RunStatus> Pauses::ask_state(RunControl& control) {
     clear_ledger();
     end_guard();
   }
-  took_stand(before);
-  note_state(KnownState::standing, !status->by_command
-                                       ? fmt::format("by itself: {}", printable(status->detail))
-                                       : std::string{ours ? kByUs : kByOthers});
+  found_paused(before);
+  note_state(KnownState::paused, !status->by_command ? fmt::format("by itself: {}", printable(status->detail))
+                                                     : std::string{by_us ? kByUs : kByOthers});
   return status;
 }
 
-void Pauses::found_running(Epoch::Value before) {
+void RunStateTracker::found_running(Epoch::Value before) {
   // Either nobody has told us yet, or too early: QEMU tells of a resume just before the vCPUs run.
-  if (before.stands || paused_since_ns_ != 0) {
+  if (before.stable || paused_since_ns_ != 0) {
     coherence_.drop_all();
   }
   paused_since_ns_ = 0;
@@ -144,31 +143,31 @@ void Pauses::found_running(Epoch::Value before) {
   note_state(KnownState::running, kByOthers);
 }
 
-void Pauses::note_state(KnownState now, std::string_view because_of) {
+void RunStateTracker::note_state(KnownState now, std::string_view because_of) {
   const KnownState before = std::exchange(state_, now);
   if (before != KnownState::unknown && before != now) {
-    tell_(now == KnownState::running ? EventKind::resumed : EventKind::paused, std::string{because_of});
+    notify_(now == KnownState::running ? EventKind::resumed : EventKind::paused, std::string{because_of});
   }
 }
 
 /// The VM was found standing after `before` had been loaded.
-void Pauses::took_stand(Epoch::Value before) {
-  const bool is_followed = driver_.state_delay().has_value();
+void RunStateTracker::found_paused(Epoch::Value before) {
+  const bool is_monitored = driver_.state_delay().has_value();
   // Where it is followed, memory that was not known to stand may have changed until now.
-  if (paused_since_ns_ == 0 || (is_followed && !before.stands)) {
+  if (paused_since_ns_ == 0 || (is_monitored && !before.stable)) {
     paused_since_ns_ = wall_ns();
   }
-  watch_while_it_stands();
+  watch_while_paused();
   // Where nobody would tell us that it runs again, nothing may be kept.
-  if (before.stands || !is_followed) {
+  if (before.stable || !is_monitored) {
     return;
   }
-  if (!coherence_.stands_since(before)) {
-    look_soon();
+  if (!coherence_.try_mark_stable(before)) {
+    poll_soon();
   }
 }
 
-Result<RunControl*> Pauses::run_control_or_why_not() {
+Result<RunControl*> RunStateTracker::require_run_control() {
   if (driver_.gone()) {
     return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
   }
@@ -180,51 +179,51 @@ Result<RunControl*> Pauses::run_control_or_why_not() {
   return control;
 }
 
-Result<RunStatus> Pauses::status() {
-  const std::scoped_lock lock{turn_};
-  return run_control_or_why_not().and_then([this](RunControl* control) { return ask_state(*control); });
+Result<RunStatus> RunStateTracker::status() {
+  const std::scoped_lock lock{operation_mutex_};
+  return require_run_control().and_then([this](RunControl* control) { return ask_state(*control); });
 }
 
-Result<Paused> Pauses::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
-  const std::scoped_lock lock{turn_};
+Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  const std::scoped_lock lock{operation_mutex_};
   const auto until = Clock::now() + for_how_long;
-  auto paused = run_control_or_why_not().and_then([&](RunControl* control) {
+  auto paused = require_run_control().and_then([&](RunControl* control) {
     return stop(*control, [&](PauseLedger& ledger) {
-      if (ledger.ours()) { // a command ends nobody else's pause, so it is not entered for one
+      if (ledger.by_us()) { // a command ends nobody else's pause, so it is not entered for one
         ledger.add(kind, until);
       }
     });
   });
   if (paused == Paused::by_us && kind == PauseKind::timed) {
-    later_(until - Clock::now(), &Pauses::settle_in_turn);
+    schedule_(until - Clock::now(), &RunStateTracker::lock_and_settle);
   }
   return paused;
 }
 
-Result<HoldId> Pauses::hold() {
-  const std::scoped_lock lock{turn_};
+Result<HoldId> RunStateTracker::hold() {
+  const std::scoped_lock lock{operation_mutex_};
   HoldId hold = 0;
-  auto paused = run_control_or_why_not().and_then([&](RunControl* control) {
+  auto paused = require_run_control().and_then([&](RunControl* control) {
     return stop(*control, [&](PauseLedger& ledger) { hold = ledger.add_hold(); });
   });
   return paused.map([&](Paused) { return hold; });
 }
 
 /// Sees to it that the VM stands; `enter` notes who wants it.
-Result<Paused> Pauses::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
+Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
   const auto status = ask_state(control);
   if (!status) {
     return tl::unexpected{status.error()};
   }
-  bool ours = false;
+  bool by_us = false;
   bool keep = false;
   {
     const std::scoped_lock lock{ledger_mutex_};
     if (status->running || in_doubt_) {
-      ledger_.set_ours();
+      ledger_.set_by_us();
     }
     enter(ledger_);
-    ours = ledger_.ours();
+    by_us = ledger_.by_us();
     keep = ledger_.keep();
   }
   in_doubt_ = false;
@@ -237,12 +236,12 @@ Result<Paused> Pauses::stop(RunControl& control, const std::function<void(PauseL
     }
   }
   if (!status->running) {
-    return ours ? Paused::by_us : Paused::already;
+    return by_us ? Paused::by_us : Paused::already;
   }
   return stop_running(control);
 }
 
-Result<Paused> Pauses::stop_running(RunControl& control) {
+Result<Paused> RunStateTracker::stop_running(RunControl& control) {
   if (auto paused = control.pause(); !paused) {
     return not_stopped(std::move(paused.error()));
   }
@@ -252,8 +251,8 @@ Result<Paused> Pauses::stop_running(RunControl& control) {
   }
   if (!now) { // it stands by the command's own word; pages are kept once that was asked
     paused_since_ns_ = wall_ns();
-    note_state(KnownState::standing, kByUs);
-    look_soon();
+    note_state(KnownState::paused, kByUs);
+    poll_soon();
   }
   log::info("{}: paused", name_);
   return Paused::by_us;
@@ -261,18 +260,18 @@ Result<Paused> Pauses::stop_running(RunControl& control) {
 
 /// A pause of ours failed. Where the command may have got through, the VM may still come to a stand, and
 /// nobody who was told of a failure would expect that.
-tl::unexpected<Error> Pauses::not_stopped(Error why) {
+tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
   clear_ledger();
   if (why.kind == ErrorKind::timed_out || why.kind == ErrorKind::source_failed) {
     in_doubt_ = true;
-    later_(kTryAgainAfter, &Pauses::settle_in_turn);
+    schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
   } else {
     end_guard();
   }
   return tl::unexpected{std::move(why)};
 }
 
-Result<void> Pauses::run(RunControl& control) {
+Result<void> RunStateTracker::resume_vm(RunControl& control) {
   coherence_.drop_all(); // so that nothing the guest changes can be hidden
   auto resumed = control.resume();
   if (!resumed) {
@@ -288,18 +287,18 @@ Result<void> Pauses::run(RunControl& control) {
   return {};
 }
 
-Result<void> Pauses::resume(std::optional<HoldId> own) {
-  const std::scoped_lock lock{turn_};
-  const auto control = run_control_or_why_not();
+Result<void> RunStateTracker::resume(std::optional<HoldId> own_hold) {
+  const std::scoped_lock lock{operation_mutex_};
+  const auto control = require_run_control();
   if (!control) {
     return tl::unexpected{control.error()};
   }
   const auto others = [&] {
     const std::scoped_lock ledger{ledger_mutex_};
-    return ledger_.holds() - (own && ledger_.has_hold(*own) ? 1 : 0);
+    return ledger_.holds() - (own_hold && ledger_.has_hold(*own_hold) ? 1 : 0);
   };
   // Holds end when somebody lets the VM run; and that somebody has paused it we may not know yet.
-  if (others() > 0 || state_ != KnownState::standing) {
+  if (others() > 0 || state_ != KnownState::paused) {
     static_cast<void>(ask_state(**control));
   }
   if (const std::size_t holds = others(); holds > 0) {
@@ -308,16 +307,16 @@ Result<void> Pauses::resume(std::optional<HoldId> own) {
                             "closed",
                             holds));
   }
-  return run(**control);
+  return resume_vm(**control);
 }
 
-bool Pauses::is_held(HoldId hold) const {
+bool RunStateTracker::is_held(HoldId hold) const {
   const std::scoped_lock lock{ledger_mutex_};
   return ledger_.has_hold(hold);
 }
 
-void Pauses::end_hold(HoldId hold) {
-  const std::scoped_lock lock{turn_};
+void RunStateTracker::end_hold(HoldId hold) {
+  const std::scoped_lock lock{operation_mutex_};
   {
     const std::scoped_lock ledger{ledger_mutex_};
     ledger_.end_hold(hold);
@@ -326,67 +325,67 @@ void Pauses::end_hold(HoldId hold) {
 }
 
 /// Lets the VM run if it was us who stopped it and nobody wants that any more. Tries until it is done.
-void Pauses::settle() {
+void RunStateTracker::settle() {
   {
     const std::scoped_lock lock{ledger_mutex_};
     ledger_.expire(Clock::now());
-    const bool ours = ledger_.ours() || in_doubt_;
-    if (!ours || ledger_.any()) {
+    const bool by_us = ledger_.by_us() || in_doubt_;
+    if (!by_us || ledger_.any()) {
       return;
     }
   }
-  const auto control = run_control_or_why_not();
+  const auto control = require_run_control();
   if (!control) {
     return; // it has ended
   }
-  if (const auto done = run_if_ours(**control); !done) {
+  if (const auto done = resume_if_ours(**control); !done) {
     if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
       log::warning("{}: could not be resumed, will be tried again: {}", name_, settle_error_);
     }
-    later_(kTryAgainAfter, &Pauses::settle_in_turn);
+    schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
   } else {
     settle_error_.clear();
   }
 }
 
 /// Lets the VM run, unless it has come out meanwhile that it is not for us to do so.
-Result<void> Pauses::run_if_ours(RunControl& control) {
+Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
   if (const auto status = ask_state(control); !status) {
     return tl::unexpected{status.error()};
   }
   {
     const std::scoped_lock lock{ledger_mutex_};
-    if (!ledger_.ours() && !in_doubt_) {
+    if (!ledger_.by_us() && !in_doubt_) {
       return {};
     }
   }
-  return run(control);
+  return resume_vm(control);
 }
 
-void Pauses::settle_in_turn() {
-  const std::scoped_lock lock{turn_};
+void RunStateTracker::lock_and_settle() {
+  const std::scoped_lock lock{operation_mutex_};
   settle();
 }
 
-void Pauses::let_go() {
-  const std::scoped_lock lock{turn_};
+void RunStateTracker::release() {
+  const std::scoped_lock lock{operation_mutex_};
   {
     const std::scoped_lock ledger{ledger_mutex_};
-    if (!(ledger_.ours() || in_doubt_) || ledger_.keep()) {
+    if (!(ledger_.by_us() || in_doubt_) || ledger_.keep()) {
       return;
     }
   }
-  const auto control = run_control_or_why_not();
+  const auto control = require_run_control();
   if (!control) {
     return;
   }
   log::info("{}: was paused by us, so it is resumed", name_);
-  if (const auto resumed = run_if_ours(**control); !resumed) { // then the guard goes on trying
+  if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard goes on trying
     log::error("{}: could not be resumed: {}", name_, resumed.error().message());
   }
 }
 
-Result<void> Pauses::arm_guard(RunControl& control) {
+Result<void> RunStateTracker::arm_guard(RunControl& control) {
   const std::string ticket = control.resume_ticket();
   if (guard_ == nullptr || ticket.empty()) {
     return {};
@@ -396,17 +395,17 @@ Result<void> Pauses::arm_guard(RunControl& control) {
   return armed;
 }
 
-void Pauses::end_guard() {
+void RunStateTracker::end_guard() {
   if (std::exchange(guarded_, false)) {
     guard_->disarm(id_);
   }
 }
 
-Pauses::Info Pauses::info() const {
+RunStateTracker::Info RunStateTracker::info() const {
   const std::scoped_lock lock{ledger_mutex_};
   Info info{PausedBy::nobody, ledger_.holds(), ledger_.keep(), std::nullopt};
   if (paused_since_ns_ != 0) {
-    info.by = ledger_.ours() ? PausedBy::us : PausedBy::somebody_else;
+    info.by = ledger_.by_us() ? PausedBy::us : PausedBy::other;
   }
   if (ledger_.until()) {
     info.ends_in = std::chrono::duration_cast<std::chrono::milliseconds>(*ledger_.until() - Clock::now());
@@ -414,20 +413,20 @@ Pauses::Info Pauses::info() const {
   return info;
 }
 
-std::chrono::system_clock::time_point Pauses::last_change() const {
+std::chrono::system_clock::time_point RunStateTracker::last_change() const {
   const std::int64_t since = paused_since_ns_;
   return std::chrono::system_clock::time_point{
       std::chrono::duration_cast<std::chrono::system_clock::duration>(
           std::chrono::nanoseconds{since != 0 ? since : wall_ns()})};
 }
 
-void Pauses::note_write() {
+void RunStateTracker::note_write() {
   if (paused_since_ns_ != 0) {
     paused_since_ns_ = wall_ns();
   }
 }
 
-void Pauses::clear_ledger() {
+void RunStateTracker::clear_ledger() {
   const std::scoped_lock lock{ledger_mutex_};
   ledger_.clear();
 }

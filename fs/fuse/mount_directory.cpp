@@ -1,8 +1,8 @@
-#include "fs/fuse/own_dir.h"
+#include "fs/fuse/mount_directory.h"
 
 #include "fs/files/driver_text.h"
 #include "fs/files/events_file.h"
-#include "fs/files/own_control_file.h"
+#include "fs/files/mount_control_file.h"
 #include "fs/files/text_file.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ tl::unexpected<Error> no_such_file() { return fail(ErrorKind::not_found, "fs", "
 
 } // namespace
 
-Result<NodeId> OwnDir::look_up(NodeId directory, std::string_view name) const {
+Result<NodeId> MountDirectory::look_up(NodeId directory, std::string_view name) const {
   const auto entries = list(directory);
   if (!entries) {
     return tl::unexpected{entries.error()};
@@ -24,10 +24,10 @@ Result<NodeId> OwnDir::look_up(NodeId directory, std::string_view name) const {
   return found != entries->end() ? Result<NodeId>{found->node} : no_such_file();
 }
 
-Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
-  if (directory.kind == NodeKind::own_dir) {
+Result<std::vector<DirectoryEntry>> MountDirectory::list(NodeId directory) const {
+  if (directory.kind == NodeKind::mount_directory) {
     return std::vector<DirectoryEntry>{
-        {"control", {NodeKind::own_control, 0, {}}},
+        {"control", {NodeKind::mount_control, 0, {}}},
         {"drivers", {NodeKind::drivers_dir, 0, {}}},
         {"events", {NodeKind::events, 0, {}}},
         {"stats", {NodeKind::stats, 0, {}}},
@@ -43,9 +43,9 @@ Result<std::vector<DirectoryEntry>> OwnDir::list(NodeId directory) const {
   return entries;
 }
 
-Result<std::unique_ptr<OpenFile>> OwnDir::open(NodeId node, int flags) const {
-  if (node.kind == NodeKind::own_control) {
-    return std::make_unique<OwnControlFile>(services_.vms, services_.attacher, services_.lookout);
+Result<std::unique_ptr<OpenFile>> MountDirectory::open(NodeId node, int flags) const {
+  if (node.kind == NodeKind::mount_control) {
+    return std::make_unique<MountControlFile>(services_.vms, services_.attacher, services_.finder);
   }
   if ((flags & O_ACCMODE) != O_RDONLY) {
     return fail(ErrorKind::read_only, "fs", "this file takes no writes");

@@ -1,18 +1,18 @@
-#include "vm/next_read.h"
+#include "vm/sequential_prefetch.h"
 
 #include <utility>
 
 namespace vmemfs {
 
-bool NextRead::take(const Wish& wish, ReadScratch& scratch) {
+bool SequentialPrefetch::take(const Request& request, ReadScratch& scratch) {
   std::unique_lock lock{mutex_};
-  if (state_ == State::idle || wish_.reader != wish.reader) {
+  if (state_ == State::idle || request_.reader != request.reader) {
     return false;
   }
-  if (wish_ == wish) {
+  if (request_ == request) {
     changed_.wait(lock, [this] { return state_ != State::fetching; });
   }
-  const bool have = state_ == State::ready && wish_ == wish && !is_old();
+  const bool have = state_ == State::ready && request_ == request && !is_stale();
   if (have) {
     std::swap(*scratch_, scratch);
   }
@@ -24,21 +24,21 @@ bool NextRead::take(const Wish& wish, ReadScratch& scratch) {
   return have;
 }
 
-void NextRead::begin(const Wish& wish) {
+void SequentialPrefetch::begin(const Request& request) {
   {
     const std::scoped_lock lock{mutex_};
-    const bool others = state_ == State::ready && wish_.reader != wish.reader && !is_old();
+    const bool others = state_ == State::ready && request_.reader != request.reader && !is_stale();
     if (state_ == State::queued || state_ == State::fetching || others) {
       return;
     }
     state_ = State::queued;
-    wish_ = wish;
+    request_ = request;
     since_ = Clock::now();
   }
   post_();
 }
 
-void NextRead::run() {
+void SequentialPrefetch::run() {
   std::unique_lock lock{mutex_};
   if (state_ != State::queued) {
     return;
@@ -49,15 +49,15 @@ void NextRead::run() {
   if (scratch_ == nullptr) {
     scratch_ = std::make_unique<ReadScratch>();
   }
-  const Wish wish = wish_;
+  const Request request = request_;
   lock.unlock();
-  const bool fetched = fetch_(wish, *scratch_);
+  const bool fetched = fetch_(request, *scratch_);
   lock.lock();
   state_ = fetched && !unwanted_ ? State::ready : State::idle;
   changed_.notify_all();
 }
 
-void NextRead::drop() {
+void SequentialPrefetch::drop() {
   const std::scoped_lock lock{mutex_};
   if (state_ == State::fetching) {
     unwanted_ = true;

@@ -3,15 +3,15 @@
 
 #include "fs/files/command_file.h"
 #include "vm/attacher.h"
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 
 namespace vmemfs {
 
-class OwnControlFile : public CommandFile {
+class MountControlFile : public CommandFile {
 public:
   /// All outlive the file.
-  OwnControlFile(const VmRegistry& vms, Attacher& attacher, const Lookout& lookout)
-      : vms_{vms}, attacher_{attacher}, lookout_{lookout} {}
+  MountControlFile(const VmRegistry& vms, Attacher& attacher, const VmFinder& finder)
+      : vms_{vms}, attacher_{attacher}, finder_{finder} {}
 
 private:
   /// attach SPEC, detach NAME, status.
@@ -23,7 +23,7 @@ private:
 
   const VmRegistry& vms_;
   Attacher& attacher_;
-  const Lookout& lookout_;
+  const VmFinder& finder_;
 };
 
 } // namespace vmemfs

@@ -11,7 +11,7 @@
 #include "vm/attacher.h"
 #include "vm/cache_budget.h"
 #include "vm/event_log.h"
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 #include "vm/vm_registry.h"
 
 #include <chrono>
@@ -19,13 +19,13 @@
 
 namespace vmemfs {
 
-class AttachedVms {
+class VmService {
 public:
   /// Starts threads. `options` must outlive it.
-  explicit AttachedVms(const MountOptions& options);
-  ~AttachedVms(); ///< as end()
-  AttachedVms(const AttachedVms&) = delete;
-  AttachedVms& operator=(const AttachedVms&) = delete;
+  explicit VmService(const MountOptions& options);
+  ~VmService(); ///< as end()
+  VmService(const VmService&) = delete;
+  VmService& operator=(const VmService&) = delete;
 
   /// What was named, and then what is found; the latter comes and goes from here on. What is there now is
   /// there when this returns, except what takes longer than `limit`. False where one that was named could not
@@ -40,20 +40,20 @@ public:
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }
   [[nodiscard]] Attacher& attacher() { return attacher_; }
-  [[nodiscard]] Lookout& lookout() { return lookout_; }
+  [[nodiscard]] VmFinder& finder() { return finder_; }
   [[nodiscard]] EventLog& events() { return events_; }
   [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
 
 private:
-  void tell_refusal(const Refusal& refusal);
-  void tell_look_error(const LookError& error);
+  void report_refusal(const Refusal& refusal);
+  void report_discovery_error(const DiscoveryError& error);
 
   const MountOptions& options_;
   FdWatcher watcher_;
   Worker notifier_; ///< calls callbacks
   Worker jobs_;
-  Worker ahead_;
-  Worker slow_ahead_;
+  Worker prefetch_jobs_;
+  Worker slow_prefetch_jobs_;
   Guardian guardian_{watcher_};
   CacheBudget cache_budget_;
   EventLog events_;
@@ -61,7 +61,7 @@ private:
   VmRegistry registry_;
   const DriverContext context_{watcher_, jobs_};
   Attacher attacher_;
-  Lookout lookout_;
+  VmFinder finder_;
 };
 
 } // namespace vmemfs

@@ -7,7 +7,7 @@
 #include "fs/files/open_file.h"
 #include "fs/fuse/directory_entry.h"
 #include "vm/attacher.h"
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 
 #include <functional>
 #include <memory>
@@ -19,21 +19,21 @@
 namespace vmemfs {
 
 /// What the files here show and steer. All outlive the directory.
-struct OwnDirServices {
+struct MountDirectoryServices {
   std::span<const DriverType* const> drivers;
   const VmRegistry& vms;
   Attacher& attacher;
-  const Lookout& lookout;
+  const VmFinder& finder;
   EventReaders& events;
   std::function<std::string()> stats; ///< the text of `stats`; asks nobody who may make it wait
 };
 
-/// Thread-safe. Its nodes are those of which is_own() is true.
-class OwnDir {
+/// Thread-safe. Its nodes are those of which is_mount_node() is true.
+class MountDirectory {
 public:
   static constexpr std::string_view kName = ".vmemfs";
 
-  explicit OwnDir(OwnDirServices services) : services_{std::move(services)} {}
+  explicit MountDirectory(MountDirectoryServices services) : services_{std::move(services)} {}
 
   [[nodiscard]] Result<NodeId> look_up(NodeId directory, std::string_view name) const;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list(NodeId directory) const;
@@ -41,7 +41,7 @@ public:
   [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(NodeId node, int flags) const;
 
 private:
-  const OwnDirServices services_;
+  const MountDirectoryServices services_;
 };
 
 } // namespace vmemfs

@@ -17,9 +17,9 @@ namespace vmemfs::qemu {
 
 /// Thread-safe. What it tells errs to one side only: the guest may have stood all the time, but a guest
 /// that has run is told.
-class Standstill {
+class VcpuIdleMonitor {
 public:
-  /// How long it takes at most until look() has told, if it is called all the time.
+  /// How long it takes at most until poll() has told, if it is called all the time.
   static constexpr std::chrono::milliseconds kDelay{50};
 
   /// Watches these threads from now on. True if what was known of a standing VM is void by that.
@@ -39,23 +39,23 @@ public:
 
   /// True, once, where a VM that was known to stand may have run since; also where one of which nothing
   /// is known looks as if it stood now. Without a lock unless it is time for a look, which is every 20 ms.
-  [[nodiscard]] bool look();
+  [[nodiscard]] bool poll();
 
 private:
-  static constexpr std::chrono::milliseconds kBetweenLooks{20};
+  static constexpr std::chrono::milliseconds kPollInterval{20};
   static constexpr std::chrono::seconds kBetweenGuesses{1};
 
   std::optional<std::uint64_t> sample();
-  [[nodiscard]] bool fall_asleep();
+  [[nodiscard]] bool wait_until_asleep();
   bool changed(const std::optional<std::uint64_t>& now);
-  bool seems_to_stand(const std::optional<std::uint64_t>& now);
+  bool seems_idle(const std::optional<std::uint64_t>& now);
 
   std::atomic<bool> watching_{false};
-  RateLimit look_limit_{kBetweenLooks};
+  RateLimit poll_limit_{kPollInterval};
   RateLimit guess_limit_{kBetweenGuesses};
   std::mutex mutex_; ///< guards what follows; never held while QEMU is asked or waited for
   std::optional<VcpuActivity> activity_;
-  std::optional<std::uint64_t> standing_;    ///< sample since which the VM is known to stand
+  std::optional<std::uint64_t> idle_sample_; ///< sample since which the VM is known to stand
   std::optional<std::uint64_t> last_sample_; ///< at the last guess
   bool guessed_ = false;                     ///< that it stands, since it was last seen to run
 };

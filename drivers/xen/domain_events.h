@@ -13,15 +13,15 @@
 namespace vmemfs::xen {
 
 /// Thread-safe.
-class DomainNews : public std::enable_shared_from_this<DomainNews> {
+class DomainEvents : public std::enable_shared_from_this<DomainEvents> {
 public:
   /// The one that belongs to this watcher; made where there is none, and as long as somebody has it.
-  static Result<std::shared_ptr<DomainNews>> of(FdWatcher& watcher);
+  static Result<std::shared_ptr<DomainEvents>> of(FdWatcher& watcher);
 
-  DomainNews(Store store, FdWatcher& watcher) : store_{std::move(store)}, watcher_{watcher} {}
-  DomainNews(const DomainNews&) = delete;
-  DomainNews& operator=(const DomainNews&) = delete;
-  ~DomainNews() = default;
+  DomainEvents(Store store, FdWatcher& watcher) : store_{std::move(store)}, watcher_{watcher} {}
+  DomainEvents(const DomainEvents&) = delete;
+  DomainEvents& operator=(const DomainEvents&) = delete;
+  ~DomainEvents() = default;
 
   [[nodiscard]] const Store& store() const { return store_; }
 
@@ -29,9 +29,9 @@ public:
   class Subscription {
   public:
     Subscription() = default;
-    Subscription(std::shared_ptr<DomainNews> news, std::uint64_t number)
-        : news_{std::move(news)}, number_{number} {}
-    Subscription(Subscription&& other) noexcept : news_{std::move(other.news_)}, number_{other.number_} {}
+    Subscription(std::shared_ptr<DomainEvents> events, std::uint64_t number)
+        : events_{std::move(events)}, number_{number} {}
+    Subscription(Subscription&& other) noexcept : events_{std::move(other.events_)}, number_{other.number_} {}
     Subscription& operator=(Subscription&& other) noexcept;
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
@@ -40,7 +40,7 @@ public:
   private:
     void end();
 
-    std::shared_ptr<DomainNews> news_;
+    std::shared_ptr<DomainEvents> events_;
     std::uint64_t number_ = 0;
   };
 

@@ -1,4 +1,4 @@
-#include "drivers/xen/domain_news.h"
+#include "drivers/xen/domain_events.h"
 
 #include "util/log.h"
 
@@ -6,31 +6,31 @@
 
 namespace vmemfs::xen {
 
-Result<std::shared_ptr<DomainNews>> DomainNews::of(FdWatcher& watcher) {
+Result<std::shared_ptr<DomainEvents>> DomainEvents::of(FdWatcher& watcher) {
   static std::mutex mutex;
-  static std::map<FdWatcher*, std::weak_ptr<DomainNews>> known;
+  static std::map<FdWatcher*, std::weak_ptr<DomainEvents>> known;
   const std::scoped_lock lock{mutex};
   std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
   if (const auto found = known.find(&watcher); found != known.end()) {
-    if (auto news = found->second.lock()) {
-      return news;
+    if (auto events = found->second.lock()) {
+      return events;
     }
   }
   auto store = Store::open();
   if (!store) {
     return tl::unexpected{store.error()};
   }
-  auto news = std::make_shared<DomainNews>(std::move(*store), watcher);
-  auto waiting = news->store_.watch(kDomainLeft).and_then([&] { return news->wait(); });
+  auto events = std::make_shared<DomainEvents>(std::move(*store), watcher);
+  auto waiting = events->store_.watch(kDomainLeft).and_then([&] { return events->wait(); });
   if (!waiting) {
     return tl::unexpected{std::move(waiting.error())};
   }
-  known[&watcher] = news;
-  return news;
+  known[&watcher] = events;
+  return events;
 }
 
 /// The lock, as it may be heard of something before the watch is ours.
-Result<void> DomainNews::wait() {
+Result<void> DomainEvents::wait() {
   const std::scoped_lock lock{mutex_};
   auto watch = watcher_.watch_once(store_.fd(), [this] { hear(); });
   if (!watch) {
@@ -40,7 +40,7 @@ Result<void> DomainNews::wait() {
   return {};
 }
 
-void DomainNews::hear() {
+void DomainEvents::hear() {
   bool any = false;
   for (;;) {
     const auto event = store_.next_event();
@@ -64,28 +64,28 @@ void DomainNews::hear() {
   }
 }
 
-DomainNews::Subscription DomainNews::subscribe(std::function<void()> callback) {
+DomainEvents::Subscription DomainEvents::subscribe(std::function<void()> callback) {
   const std::scoped_lock lock{mutex_};
   const std::uint64_t number = next_number_++;
   callbacks_.emplace(number, std::move(callback));
   return {shared_from_this(), number};
 }
 
-DomainNews::Subscription& DomainNews::Subscription::operator=(Subscription&& other) noexcept {
+DomainEvents::Subscription& DomainEvents::Subscription::operator=(Subscription&& other) noexcept {
   if (this != &other) {
     end();
-    news_ = std::move(other.news_);
+    events_ = std::move(other.events_);
     number_ = other.number_;
   }
   return *this;
 }
 
-void DomainNews::Subscription::end() {
-  if (news_ != nullptr) {
-    const std::scoped_lock lock{news_->mutex_};
-    news_->callbacks_.erase(number_);
+void DomainEvents::Subscription::end() {
+  if (events_ != nullptr) {
+    const std::scoped_lock lock{events_->mutex_};
+    events_->callbacks_.erase(number_);
   }
-  news_.reset();
+  events_.reset();
 }
 
 } // namespace vmemfs::xen

@@ -1,11 +1,11 @@
-#include "drivers/qemu/standstill.h"
+#include "drivers/qemu/vcpu_idle_monitor.h"
 
 #include <thread>
 #include <utility>
 
 namespace vmemfs::qemu {
 
-bool Standstill::watch(VcpuActivity activity) {
+bool VcpuIdleMonitor::watch(VcpuActivity activity) {
   const std::scoped_lock lock{mutex_};
   if (watching_ && activity_->threads() == activity.threads()) {
     return false;
@@ -13,11 +13,11 @@ bool Standstill::watch(VcpuActivity activity) {
   activity_ = std::move(activity);
   watching_ = true;
   last_sample_.reset();
-  return std::exchange(standing_, std::nullopt).has_value();
+  return std::exchange(idle_sample_, std::nullopt).has_value();
 }
 
-Result<RunStatus> Standstill::ask(const std::function<Result<RunStatus>()>& query,
-                                  const std::function<void()>& has_run) {
+Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>& query,
+                                       const std::function<void()>& has_run) {
   // QEMU says that the VM stands a moment before its last thread has gone to sleep.
   constexpr int kTries = 3;
   for (int i = 1;; ++i) {
@@ -38,44 +38,44 @@ Result<RunStatus> Standstill::ask(const std::function<Result<RunStatus>()>& quer
     if (status->running) {
       {
         const std::scoped_lock lock{mutex_};
-        ran = std::exchange(standing_, std::nullopt).has_value();
+        ran = std::exchange(idle_sample_, std::nullopt).has_value();
       }
       if (ran) {
         has_run();
       }
       return status;
     }
-    const bool slept = i < kTries && fall_asleep();
+    const bool slept = i < kTries && wait_until_asleep();
     const std::scoped_lock lock{mutex_};
     if (i == kTries || (slept && sample() == before)) {
-      standing_ = before;
+      idle_sample_ = before;
       return status;
     }
   }
 }
 
-void Standstill::forget() {
+void VcpuIdleMonitor::forget() {
   const std::scoped_lock lock{mutex_};
-  standing_.reset();
+  idle_sample_.reset();
 }
 
-bool Standstill::look() {
-  if (!watching_ || !look_limit_.allows()) {
+bool VcpuIdleMonitor::poll() {
+  if (!watching_ || !poll_limit_.allows()) {
     return false;
   }
   const std::unique_lock lock{mutex_, std::try_to_lock};
   if (!lock) { // whoever has it takes a look as well
     return false;
   }
-  if (standing_) {
+  if (idle_sample_) {
     return changed(sample());
   }
-  return guess_limit_.allows() && seems_to_stand(sample());
+  return guess_limit_.allows() && seems_idle(sample());
 }
 
 /// Waits for the threads, but not for long; false if one had not been asleep right away. Without the lock but
 /// for single glances: on a busy machine it takes its time, and readers have to be told meanwhile.
-bool Standstill::fall_asleep() {
+bool VcpuIdleMonitor::wait_until_asleep() {
   constexpr int kPolls = 25;
   constexpr std::chrono::microseconds kBetweenPolls{200};
   for (int i = 0; i < kPolls; ++i) {
@@ -92,7 +92,7 @@ bool Standstill::fall_asleep() {
 
 /// Called with mutex_ held, as all that follow.
 /// Called with mutex_ held, as all that follow.
-std::optional<std::uint64_t> Standstill::sample() {
+std::optional<std::uint64_t> VcpuIdleMonitor::sample() {
   if (!watching_) {
     return std::nullopt;
   }
@@ -101,20 +101,20 @@ std::optional<std::uint64_t> Standstill::sample() {
   return now;
 }
 
-bool Standstill::changed(const std::optional<std::uint64_t>& now) {
-  if (!standing_ || now == standing_) {
+bool VcpuIdleMonitor::changed(const std::optional<std::uint64_t>& now) {
+  if (!idle_sample_ || now == idle_sample_) {
     return false;
   }
-  standing_.reset();
+  idle_sample_.reset();
   guessed_ = false;
   last_sample_.reset();
   return true;
 }
 
-bool Standstill::seems_to_stand(const std::optional<std::uint64_t>& now) {
-  const bool stands = now && now == last_sample_;
+bool VcpuIdleMonitor::seems_idle(const std::optional<std::uint64_t>& now) {
+  const bool idle = now && now == last_sample_;
   last_sample_ = now;
-  return stands ? !std::exchange(guessed_, true) : (guessed_ = false);
+  return idle ? !std::exchange(guessed_, true) : (guessed_ = false);
 }
 
 } // namespace vmemfs::qemu

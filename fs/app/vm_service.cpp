@@ -1,4 +1,4 @@
-#include "fs/app/attached_vms.h"
+#include "fs/app/vm_service.h"
 
 #include "core/text.h"
 #include "drivers/all_drivers.h"
@@ -15,12 +15,12 @@ namespace {
 /// For work that waits for drivers: so many may hang before it stands still.
 constexpr unsigned kJobThreads = 4;
 /// So many readers from front to back, of different VMs, have a second CPU's help at a time.
-constexpr unsigned kAheadThreads = 2;
+constexpr unsigned kPrefetchThreads = 2;
 /// So many calls that take long are made for reads to come.
-constexpr unsigned kSlowAheadThreads = 6;
+constexpr unsigned kSlowPrefetchThreads = 6;
 
-std::vector<Lookout::Source> discoveries(const MountOptions& options) {
-  std::vector<Lookout::Source> sources;
+std::vector<VmFinder::Source> discoveries(const MountOptions& options) {
+  std::vector<VmFinder::Source> sources;
   for (const VmSpec& spec : options.discoveries) {
     if (auto discovery = open_discovery(spec)) {
       sources.push_back({spec.driver, std::move(*discovery)});
@@ -40,27 +40,28 @@ std::vector<Lookout::Source> discoveries(const MountOptions& options) {
 
 } // namespace
 
-AttachedVms::AttachedVms(const MountOptions& options)
-    : options_{options}, jobs_{kJobThreads}, ahead_{kAheadThreads}, slow_ahead_{kSlowAheadThreads},
-      cache_budget_{options.cache_size}, registry_{{.notifier = notifier_,
-                                                    .jobs = jobs_,
-                                                    .ahead = ahead_,
-                                                    .slow_ahead = slow_ahead_,
-                                                    .cache_budget = cache_budget_,
-                                                    .guard = &guardian_,
-                                                    .events = &events_}},
+VmService::VmService(const MountOptions& options)
+    : options_{options}, jobs_{kJobThreads}, prefetch_jobs_{kPrefetchThreads},
+      slow_prefetch_jobs_{kSlowPrefetchThreads}, cache_budget_{options.cache_size},
+      registry_{{.notifier = notifier_,
+                 .jobs = jobs_,
+                 .prefetch_jobs = prefetch_jobs_,
+                 .slow_prefetch_jobs = slow_prefetch_jobs_,
+                 .cache_budget = cache_budget_,
+                 .guard = &guardian_,
+                 .events = &events_}},
       attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
                 options.vm_options},
-      lookout_{discoveries(options),
-               options.wanted,
-               attacher_,
-               {.refusal = [this](const Refusal& refusal) { tell_refusal(refusal); },
-                .look_error = [this](const LookError& error) { tell_look_error(error); }},
-               {}} {}
+      finder_{discoveries(options),
+              options.wanted,
+              attacher_,
+              {.refusal = [this](const Refusal& refusal) { report_refusal(refusal); },
+               .discovery_error = [this](const DiscoveryError& error) { report_discovery_error(error); }},
+              {}} {}
 
-AttachedVms::~AttachedVms() { end(); }
+VmService::~VmService() { end(); }
 
-bool AttachedVms::begin(std::chrono::milliseconds limit) {
+bool VmService::begin(std::chrono::milliseconds limit) {
   bool good = true;
   for (const VmSpec& spec : options_.vms) {
     if (const auto vm = attacher_.attach(spec); !vm) {
@@ -69,34 +70,34 @@ bool AttachedVms::begin(std::chrono::milliseconds limit) {
     }
   }
   if (good) {
-    lookout_.begin(limit);
+    finder_.begin(limit);
   }
   return good;
 }
 
-void AttachedVms::set_callbacks(const VmRegistry::Callbacks& callbacks) {
+void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) {
   notifier_.post([this, callbacks] { registry_.set_callbacks(callbacks); });
 }
 
-void AttachedVms::end() {
-  lookout_.stop();
+void VmService::end() {
+  finder_.stop();
   event_readers_->end();
   for (const auto& vm : registry_.all()) {
-    vm->let_go();
+    vm->release();
   }
-  ahead_.stop();
-  slow_ahead_.stop();
+  prefetch_jobs_.stop();
+  slow_prefetch_jobs_.stop();
   jobs_.stop();
   notifier_.stop();
 }
 
-void AttachedVms::tell_refusal(const Refusal& refusal) {
+void VmService::report_refusal(const Refusal& refusal) {
   events_.append(EventKind::error, refusal.name, refusal.reason);
   const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
   log::warning("can't attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name), refusal.reason);
 }
 
-void AttachedVms::tell_look_error(const LookError& error) {
+void VmService::report_discovery_error(const DiscoveryError& error) {
   events_.append(EventKind::error, "", fmt::format("can't look for VMs: {}: {}", error.driver, error.reason));
   log::warning("can't look for VMs: {}: {}", error.driver, error.reason);
 }

@@ -1,4 +1,4 @@
-#include "vm/lookout.h"
+#include "vm/vm_finder.h"
 
 #include "util/log.h"
 #include "vm/vm_name.h"
@@ -17,57 +17,57 @@ constexpr unsigned kAttachers = 4;
 
 } // namespace
 
-Lookout::Lookout(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher, Tell tell,
-                 Pace pace)
-    : attacher_{attacher}, tell_{std::move(tell)}, pace_{pace}, sources_{std::move(sources)},
-      attachers_{kAttachers}, looker_{1} {
+VmFinder::VmFinder(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher,
+                   Callbacks callbacks, Pace pace)
+    : attacher_{attacher}, callbacks_{std::move(callbacks)}, pace_{pace}, sources_{std::move(sources)},
+      attachers_{kAttachers}, scanner_{1} {
   for (VmSpec& spec : wanted) {
     Refusal refusal{spec.name, spec.driver, {}, {}};
     wanted_.push_back({.spec = std::move(spec), .refusal = std::move(refusal)});
   }
 }
 
-Lookout::~Lookout() { stop(); }
+VmFinder::~VmFinder() { stop(); }
 
-void Lookout::begin(Clock::duration limit) {
+void VmFinder::begin(Clock::duration limit) {
   for (const Source& source : sources_) {
     source.discovery->begin(Clock::now() + limit / 2);
   }
-  first_look_jobs_ = Afterwards{nullptr, [this](void*) {
-                                  const std::scoped_lock lock{mutex_};
-                                  first_look_done_ = true;
-                                  first_look_.notify_all();
-                                }};
-  looker_.post([this] { look(); });
+  first_scan_jobs_ = CompletionToken{nullptr, [this](void*) {
+                                       const std::scoped_lock lock{mutex_};
+                                       first_scan_done_ = true;
+                                       first_scan_.notify_all();
+                                     }};
+  scanner_.post([this] { scan(); });
   std::unique_lock lock{mutex_};
-  first_look_.wait_for(lock, limit, [this] { return first_look_done_; });
+  first_scan_.wait_for(lock, limit, [this] { return first_scan_done_; });
 }
 
-void Lookout::stop() {
-  looker_.stop();
+void VmFinder::stop() {
+  scanner_.stop();
   attachers_.stop();
 }
 
-void Lookout::look() {
+void VmFinder::scan() {
   const auto now = Clock::now();
-  bool something_new = false;
+  bool found_new = false;
   for (std::size_t source = 0; source < sources_.size(); ++source) {
-    something_new = take_in(source, now) || something_new;
+    found_new = take_in(source, now) || found_new;
   }
-  check_wanted(now, something_new);
+  check_wanted(now, found_new);
   try_due(now);
-  looker_.post_after(pace_.look, [this] { look(); });
+  scanner_.post_after(pace_.scan, [this] { scan(); });
 }
 
 /// Brings the list up to date; true where a VM is there that was not.
-bool Lookout::take_in(std::size_t source, Clock::time_point now) {
-  auto vms = sources_[source].discovery->look();
-  note_look(source, vms);
+bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
+  auto vms = sources_[source].discovery->scan();
+  note_scan(source, vms);
   if (!vms) {
     return false;
   }
   const std::scoped_lock lock{mutex_};
-  bool something_new = false;
+  bool found_new = false;
   std::set<Key> here;
   for (FoundVm& vm : *vms) {
     const Key key{source, vm.key};
@@ -77,63 +77,63 @@ bool Lookout::take_in(std::size_t source, Clock::time_point now) {
       found_.emplace(
           key,
           Found{.vm = std::move(vm), .since = now, .order = next_order_++, .refusal = std::move(refusal)});
-      something_new = true;
+      found_new = true;
     }
   }
   std::erase_if(
       found_, [&](const auto& entry) { return entry.first.first == source && !here.contains(entry.first); });
-  return something_new;
+  return found_new;
 }
 
-void Lookout::note_look(std::size_t source, const Result<std::vector<FoundVm>>& seen) {
-  std::optional<LookError> news;
+void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) {
+  std::optional<DiscoveryError> changed;
   {
     const std::scoped_lock lock{mutex_};
     if (seen) {
-      if (look_errors_.erase(source) != 0) {
+      if (discovery_errors_.erase(source) != 0) {
         log::info("{}: VMs can be looked for again", sources_[source].driver);
       }
     } else {
-      LookError error{sources_[source].driver, seen.error().text};
-      LookError& last = look_errors_[source];
+      DiscoveryError error{sources_[source].driver, seen.error().text};
+      DiscoveryError& last = discovery_errors_[source];
       if (last != error) {
         last = std::move(error);
-        news = last;
+        changed = last;
       }
     }
   }
-  if (news) {
-    tell_.look_error(*news);
+  if (changed) {
+    callbacks_.discovery_error(*changed);
   }
 }
 
-void Lookout::check_wanted(Clock::time_point now, bool something_new) {
+void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
   const std::scoped_lock lock{mutex_};
   for (Wanted& wanted : wanted_) {
     if (wanted.vm != nullptr && wanted.vm->gone()) {
       wanted.settled = wanted.vm->detached();
       wanted.vm.reset();
-      something_new = true;
+      found_new = true;
     }
-    if (something_new) { // it may be what came
-      wanted.patience = {now, {}};
+    if (found_new) { // it may be what came
+      wanted.backoff = {now, {}};
     }
   }
 }
 
 /// What is wanted is tried before what was found: a VM that is both has the wanted name.
-void Lookout::try_due(Clock::time_point now) {
+void VmFinder::try_due(Clock::time_point now) {
   std::vector<Key> due_found;
   std::vector<std::size_t> due_wanted;
   {
     const std::scoped_lock lock{mutex_};
     for (auto& [key, found] : found_) {
-      if (found.trying || found.settled || found.patience.next > now) {
+      if (found.trying || found.settled || found.backoff.next > now) {
         continue;
       }
-      const Others others = others_with(key, found, now);
-      found.settled = others == Others::have_it;
-      if (others == Others::none) {
+      const OtherDrivers others = other_drivers(key, found, now);
+      found.settled = others == OtherDrivers::have_attached;
+      if (others == OtherDrivers::none) {
         found.trying = true;
         due_found.push_back(key);
       }
@@ -141,44 +141,45 @@ void Lookout::try_due(Clock::time_point now) {
     std::ranges::sort(due_found, {}, [&](const Key& key) { return found_.at(key).order; });
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       Wanted& wanted = wanted_[i];
-      if (!wanted.trying && !wanted.settled && wanted.vm == nullptr && wanted.patience.next <= now) {
+      if (!wanted.trying && !wanted.settled && wanted.vm == nullptr && wanted.backoff.next <= now) {
         wanted.trying = true;
         due_wanted.push_back(i);
       }
     }
   }
   // The next look comes while this one's jobs may still run, and has done nothing to be waited for.
-  const Afterwards all_done = std::exchange(first_look_jobs_, nullptr);
-  const Afterwards then_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
-                                for (const Key& key : due_found) {
-                                  attachers_.post([this, key, all_done] { try_found(key); });
-                                }
-                              }};
+  const CompletionToken all_done = std::exchange(first_scan_jobs_, nullptr);
+  const CompletionToken then_try_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
+                                         for (const Key& key : due_found) {
+                                           attachers_.post([this, key, all_done] { try_found(key); });
+                                         }
+                                       }};
   for (const std::size_t index : due_wanted) {
-    attachers_.post([this, index, then_found] { try_wanted(index); });
+    attachers_.post([this, index, then_try_found] { try_wanted(index); });
   }
 }
 
 /// With mutex_ held.
-Lookout::Others Lookout::others_with(const Key& key, const Found& found, Clock::time_point now) const {
+VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& found,
+                                               Clock::time_point now) const {
   bool may_come = false;
   for (std::size_t better = 0; better < key.first; ++better) {
     const auto other = found_.find({better, found.vm.key});
     if (other == found_.end()) {
-      may_come =
-          may_come || (sources_[better].driver == found.vm.manager && now - found.since < pace_.for_better);
+      may_come = may_come || (sources_[better].driver == found.vm.manager &&
+                              now - found.since < pace_.preferred_driver_wait);
       continue;
     }
     if (other->second.settled) {
-      return Others::have_it;
+      return OtherDrivers::have_attached;
     }
-    may_come = may_come || now - other->second.since < pace_.for_better;
+    may_come = may_come || now - other->second.since < pace_.preferred_driver_wait;
   }
-  return may_come ? Others::may_take_it : Others::none;
+  return may_come ? OtherDrivers::may_attach : OtherDrivers::none;
 }
 
 /// With mutex_ held. The same VM, found by another driver, is no namesake.
-NameClaim Lookout::claim_of(const Found& found) const {
+NameClaim VmFinder::claim_of(const Found& found) const {
   const auto base = [](const FoundVm& vm) { return vm_base_name(vm.name, vm.uuid, vm.number); };
   const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
     const Found& other = entry.second;
@@ -188,9 +189,9 @@ NameClaim Lookout::claim_of(const Found& found) const {
 }
 
 /// With mutex_ held.
-Lookout::ByWorse Lookout::by_worse(const Key& key) const {
-  for (std::size_t worse = key.first + 1; worse < sources_.size(); ++worse) {
-    const auto other = found_.find({worse, key.second});
+VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {
+  for (std::size_t source = key.first + 1; source < sources_.size(); ++source) {
+    const auto other = found_.find({source, key.second});
     if (other != found_.end() && other->second.attached) {
       auto vm = other->second.attached->lock();
       const bool gone = vm == nullptr || vm->gone();
@@ -200,10 +201,10 @@ Lookout::ByWorse Lookout::by_worse(const Key& key) const {
   return {};
 }
 
-void Lookout::try_found(const Key& key) {
+void VmFinder::try_found(const Key& key) {
   FoundVm vm;
   NameClaim claim{};
-  ByWorse worse;
+  LessPreferred other;
   {
     const std::scoped_lock lock{mutex_};
     const auto found = found_.find(key);
@@ -212,22 +213,22 @@ void Lookout::try_found(const Key& key) {
     }
     vm = found->second.vm;
     claim = claim_of(found->second);
-    worse = by_worse(key);
-    if (worse.detached) {
+    other = less_preferred(key);
+    if (other.detached) {
       found->second.trying = false;
       found->second.settled = true;
       return;
     }
-    if (worse.vm != nullptr && worse.vm->in_use()) {
+    if (other.vm != nullptr && other.vm->in_use()) {
       found->second.trying = false;
       found->second.refusal.reason = fmt::format(
           "the driver {} has it, until no file of its memory is open and it is not paused by vmemfs",
-          worse.vm->driver().identity().driver);
+          other.vm->driver().identity().driver);
       return;
     }
   }
-  auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim, worse.vm.get());
-  std::optional<Refusal> news;
+  auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim, other.vm.get());
+  std::optional<Refusal> changed;
   {
     const std::scoped_lock lock{mutex_};
     const auto found = found_.find(key);
@@ -236,63 +237,61 @@ void Lookout::try_found(const Key& key) {
     }
     found->second.trying = false;
     found->second.settled = attached.has_value();
-    if (attached && attached->new_here) {
+    if (attached && attached->newly_attached) {
       found->second.attached = attached->vm;
     }
     if (!attached) {
-      news = note_failure(found->second, attached.error(), found->second.since, pace_.longest_wait);
+      changed = note_failure(found->second, attached.error(), found->second.since, pace_.max_wait);
     }
   }
-  if (news) {
-    tell_.refusal(*news);
+  if (changed) {
+    callbacks_.refusal(*changed);
   }
 }
 
-void Lookout::try_wanted(std::size_t index) {
+void VmFinder::try_wanted(std::size_t index) {
   VmSpec spec;
   {
     const std::scoped_lock lock{mutex_};
     spec = wanted_[index].spec;
   }
   auto attached = attacher_.attach(spec);
-  std::optional<Refusal> news;
+  std::optional<Refusal> changed;
   {
     const std::scoped_lock lock{mutex_};
     Wanted& wanted = wanted_[index];
     wanted.trying = false;
     if (attached) {
       wanted.vm = std::move(*attached);
-      wanted.told.clear();
+      wanted.reported.clear();
     } else {
-      news = note_failure(wanted, attached.error(), {}, pace_.longest_wait_wanted);
+      changed = note_failure(wanted, attached.error(), {}, pace_.max_wait_wanted);
     }
   }
-  if (news) {
-    tell_.refusal(*news);
+  if (changed) {
+    callbacks_.refusal(*changed);
   }
 }
 
 /// With mutex_ held. What there is to be told, if anything.
-template <typename Entry> std::optional<Refusal> Lookout::note_failure(Entry& entry, const Error& error,
-                                                                       Clock::time_point since,
-                                                                       Clock::duration longest_wait) {
+template <typename Entry> std::optional<Refusal>
+VmFinder::note_failure(Entry& entry, const Error& error, Clock::time_point since, Clock::duration max_wait) {
   const auto now = Clock::now();
   const Clock::duration age = now - since;
-  Patience& patience = entry.patience;
-  patience.wait = age < pace_.young
-                      ? Clock::duration{}
-                      : std::clamp<Clock::duration>(patience.wait * 2, pace_.look * 2, longest_wait);
-  patience.next = now + patience.wait;
+  Backoff& backoff = entry.backoff;
+  backoff.wait = age < pace_.young ? Clock::duration{}
+                                   : std::clamp<Clock::duration>(backoff.wait * 2, pace_.scan * 2, max_wait);
+  backoff.next = now + backoff.wait;
   entry.refusal.reason = error.message();
-  const bool worth_telling = age >= pace_.quiet || error.kind == ErrorKind::permission;
-  if (!worth_telling || entry.told == entry.refusal.reason) {
+  const bool worth_reporting = age >= pace_.quiet || error.kind == ErrorKind::permission;
+  if (!worth_reporting || entry.reported == entry.refusal.reason) {
     return std::nullopt;
   }
-  entry.told = entry.refusal.reason;
+  entry.reported = entry.refusal.reason;
   return entry.refusal;
 }
 
-std::vector<Refusal> Lookout::refused() const {
+std::vector<Refusal> VmFinder::refused() const {
   std::vector<Refusal> refusals;
   const std::scoped_lock lock{mutex_};
   for (const Wanted& wanted : wanted_) {
@@ -308,31 +307,31 @@ std::vector<Refusal> Lookout::refused() const {
   return refusals;
 }
 
-std::size_t Lookout::undecided() const {
+std::size_t VmFinder::pending() const {
   const std::scoped_lock lock{mutex_};
   return static_cast<std::size_t>(std::ranges::count_if(found_, [](const auto& entry) {
     return !entry.second.settled && entry.second.refusal.reason.empty();
   }));
 }
 
-std::vector<LookError> Lookout::look_errors() const {
+std::vector<DiscoveryError> VmFinder::discovery_errors() const {
   const std::scoped_lock lock{mutex_};
-  const auto errors = look_errors_ | std::views::values;
+  const auto errors = discovery_errors_ | std::views::values;
   return {errors.begin(), errors.end()};
 }
 
-std::vector<Sighting> Lookout::sightings() const {
+std::vector<DiscoveredVm> VmFinder::discovered_vms() const {
   const std::scoped_lock lock{mutex_};
-  std::vector<std::pair<std::uint64_t, Sighting>> in_order;
+  std::vector<std::pair<std::uint64_t, DiscoveredVm>> in_order;
   in_order.reserve(found_.size());
   for (const auto& [key, found] : found_) {
     in_order.push_back(
         {found.order, {sources_[key.first].driver, found.vm, found.settled ? "" : found.refusal.reason}});
   }
-  std::ranges::sort(in_order, {}, &std::pair<std::uint64_t, Sighting>::first);
-  std::vector<Sighting> sightings;
-  std::ranges::move(in_order | std::views::values, std::back_inserter(sightings));
-  return sightings;
+  std::ranges::sort(in_order, {}, &std::pair<std::uint64_t, DiscoveredVm>::first);
+  std::vector<DiscoveredVm> discovered_vms;
+  std::ranges::move(in_order | std::views::values, std::back_inserter(discovered_vms));
+  return discovered_vms;
 }
 
 } // namespace vmemfs

@@ -23,7 +23,7 @@
 namespace vmemfs {
 
 /// Who stopped the VM, as far as can be told.
-enum class PausedBy : unsigned char { nobody, us, somebody_else };
+enum class PausedBy : unsigned char { nobody, us, other };
 
 /// "nobody", "vmemfs" or "other".
 [[nodiscard]] std::string_view to_string(PausedBy who);
@@ -35,22 +35,22 @@ enum class Paused : unsigned char {
 };
 
 /// Thread-safe. Operations take turns.
-class Pauses {
+class RunStateTracker {
 public:
   using Clock = std::chrono::steady_clock;
   /// Has a method of this object called on another thread after a while, unless the VM has ended by then.
-  using Later = std::function<void(Clock::duration, void (Pauses::*)())>;
+  using Schedule = std::function<void(Clock::duration, void (RunStateTracker::*)())>;
   /// Is told when the VM is known to have come to a stand or to run again, once a change; what it was when
   /// first looked at is no change. The words say because of whom.
-  using Tell = std::function<void(EventKind, std::string)>;
+  using Notify = std::function<void(EventKind, std::string)>;
 
   /// `guard` may be null; `id` is the VM's number there. Everything outlives this object.
-  Pauses(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id, const std::string& name,
-         Later later, Tell tell);
+  RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
+                  const std::string& name, Schedule schedule, Notify notify);
   /// A guard that is still needed, as the VM could not be let run, stays.
-  ~Pauses();
-  Pauses(const Pauses&) = delete;
-  Pauses& operator=(const Pauses&) = delete;
+  ~RunStateTracker();
+  RunStateTracker(const RunStateTracker&) = delete;
+  RunStateTracker& operator=(const RunStateTracker&) = delete;
 
   [[nodiscard]] Result<RunStatus> status();
 
@@ -60,13 +60,13 @@ public:
   /// Never fails for the caller: where the VM can't be resumed at once it is tried again.
   void end_hold(HoldId hold);
   [[nodiscard]] bool is_held(HoldId hold) const;
-  /// Ends every pause, whoever made it; busy where others than `own` hold the VM.
-  [[nodiscard]] Result<void> resume(std::optional<HoldId> own);
+  /// Ends every pause, whoever made it; busy where others than `own_hold` hold the VM.
+  [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold);
   /// Lets the VM run if it was us who stopped it, unless it is to be kept so.
-  void let_go();
+  void release();
 
   /// The state may have changed: asks for it, on another thread.
-  void look_soon();
+  void poll_soon();
 
   /// Somebody may keep pages of the VM's memory where we don't see it (a mapping), and so the end of a
   /// standstill has to be noticed soon, until end_view(). Views count.
@@ -75,7 +75,7 @@ public:
   [[nodiscard]] bool has_viewers() const { return viewers_ > 0; }
 
   /// Held, it keeps the VM's state from being changed by us.
-  [[nodiscard]] std::unique_lock<std::mutex> turn() { return std::unique_lock{turn_}; }
+  [[nodiscard]] std::unique_lock<std::mutex> lock_operations() { return std::unique_lock{operation_mutex_}; }
 
   /// As last known.
   struct Info {
@@ -91,24 +91,24 @@ public:
   void note_write();
 
 private:
-  enum class KnownState : unsigned char { unknown, running, standing };
+  enum class KnownState : unsigned char { unknown, running, paused };
 
-  void look();
-  void watch_while_it_stands();
+  void poll();
+  void watch_while_paused();
   void watch();
-  void settle_in_turn();
+  void lock_and_settle();
 
-  // With turn_ held.
-  Result<RunControl*> run_control_or_why_not();
+  // With operation_mutex_ held.
+  Result<RunControl*> require_run_control();
   Result<RunStatus> ask_state(RunControl& control);
-  void took_stand(Epoch::Value before);
+  void found_paused(Epoch::Value before);
   void found_running(Epoch::Value before);
   void note_state(KnownState now, std::string_view because_of);
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter);
   Result<Paused> stop_running(RunControl& control);
   tl::unexpected<Error> not_stopped(Error why);
-  Result<void> run(RunControl& control);
-  Result<void> run_if_ours(RunControl& control);
+  Result<void> resume_vm(RunControl& control);
+  Result<void> resume_if_ours(RunControl& control);
   void settle();
   Result<void> arm_guard(RunControl& control);
   void end_guard();
@@ -119,19 +119,19 @@ private:
   PauseGuard* const guard_;
   const std::uint32_t id_;
   const std::string& name_;
-  const Later later_;
-  const Tell tell_;
+  const Schedule schedule_;
+  const Notify notify_;
 
-  std::mutex turn_;
-  bool guarded_ = false;                   ///< the guard is armed; needs turn_
-  bool in_doubt_ = false;                  ///< a pause of ours failed, but may still come about; needs turn_
-  KnownState state_ = KnownState::unknown; ///< that others were told of; needs turn_
-  std::string settle_error_;               ///< why the VM could not be let run the last time; needs turn_
-  mutable std::mutex ledger_mutex_;        ///< never held while waiting
-  PauseLedger ledger_;                     ///< changed only with turn_ held as well
+  std::mutex operation_mutex_;
+  bool guarded_ = false;  ///< the guard is armed; needs operation_mutex_
+  bool in_doubt_ = false; ///< a pause of ours failed, but may still come about; needs operation_mutex_
+  KnownState state_ = KnownState::unknown; ///< that others were told of; needs operation_mutex_
+  std::string settle_error_;        ///< why the VM could not be let run the last time; needs operation_mutex_
+  mutable std::mutex ledger_mutex_; ///< never held while waiting
+  PauseLedger ledger_;              ///< changed only with operation_mutex_ held as well
 
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: runs, or not known
-  std::atomic<bool> look_pending_{false};
+  std::atomic<bool> poll_pending_{false};
   std::atomic<int> viewers_{0};
   std::atomic<std::int64_t> next_watch_{0}; ///< when watch() is to come, on Clock; 0: it is not
 };

@@ -1,4 +1,4 @@
-#include "fs/files/own_control_file.h"
+#include "fs/files/mount_control_file.h"
 
 #include "core/text.h"
 #include "fs/vm_line.h"
@@ -11,21 +11,20 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::size_t kLongestReason = 2000;
+constexpr std::size_t kMaxReason = 2000;
 
 std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : text; }
 
 std::string refusal_line(const Refusal& refusal) {
   const std::string who = fmt::format("{} {} {}", or_dash(refusal.driver), or_dash(refusal.number),
                                       printable(or_dash(refusal.name)));
-  return refusal.reason.empty()
-             ? fmt::format("attaching {}\n", who)
-             : fmt::format("refused {}: {}\n", who, printable(refusal.reason, kLongestReason));
+  return refusal.reason.empty() ? fmt::format("attaching {}\n", who)
+                                : fmt::format("refused {}: {}\n", who, printable(refusal.reason, kMaxReason));
 }
 
 } // namespace
 
-Result<OwnControlFile::Action> OwnControlFile::prepare(std::string_view command) {
+Result<MountControlFile::Action> MountControlFile::prepare(std::string_view command) {
   const std::string_view verb = command.substr(0, command.find(' '));
   const std::string_view rest = trim(command.substr(verb.size()));
   if (verb == "status" && rest.empty()) {
@@ -44,7 +43,7 @@ Result<OwnControlFile::Action> OwnControlFile::prepare(std::string_view command)
                           printable(command), kVmLineForm));
 }
 
-Result<OwnControlFile::Action> OwnControlFile::prepare_attach(std::string_view line) {
+Result<MountControlFile::Action> MountControlFile::prepare_attach(std::string_view line) {
   const auto [spec, problems] = read_vm_line(line);
   if (!problems.empty()) {
     return fail(ErrorKind::invalid, "control",
@@ -56,16 +55,16 @@ Result<OwnControlFile::Action> OwnControlFile::prepare_attach(std::string_view l
   };
 }
 
-Result<std::string> OwnControlFile::status() {
+Result<std::string> MountControlFile::status() {
   std::string text;
   for (const auto& vm : vms_.all()) {
     text += fmt::format("vm {} {}\n", vm->driver().identity().driver, printable(vm->name()));
   }
-  for (const Refusal& refusal : lookout_.refused()) {
+  for (const Refusal& refusal : finder_.refused()) {
     text += refusal_line(refusal);
   }
-  for (const LookError& error : lookout_.look_errors()) {
-    text += fmt::format("unlisted {}: {}\n", error.driver, printable(error.reason, kLongestReason));
+  for (const DiscoveryError& error : finder_.discovery_errors()) {
+    text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
   }
   return text + fmt::format("command attach {}\ncommand detach NAME\ncommand status\n", kVmLineForm);
 }

@@ -6,15 +6,20 @@
 
 #include "vm/memory_view.h"
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 namespace vmemfs {
 
-/// Thread-safe. Holds as many buffers as there ever were reads at once.
+/// Thread-safe. Keeps at most kept_limit() buffers that no read uses; on a busy host many more threads than
+/// CPUs may each have one for a moment, and what they hold then must not stay with the daemon.
 class ScratchPool {
 public:
+  /// As many as reads really run at once, and at least 8.
+  [[nodiscard]] static std::size_t kept_limit();
+
   /// A scratch for one read; goes back when this ends, with what it had borrowed let go.
   class Lease {
   public:
@@ -29,11 +34,14 @@ public:
     std::unique_ptr<ReadScratch> scratch_;
   };
 
+  /// How many buffers no read uses.
+  [[nodiscard]] std::size_t kept() const;
+
 private:
   std::unique_ptr<ReadScratch> take();
   void give_back(std::unique_ptr<ReadScratch> scratch);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<std::unique_ptr<ReadScratch>> free_;
 };
 

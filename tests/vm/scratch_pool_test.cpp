@@ -1,6 +1,8 @@
 #include "vm/scratch_pool.h"
 
 #include <gtest/gtest.h>
+#include <memory>
+#include <vector>
 
 namespace vmemfs {
 namespace {
@@ -16,6 +18,18 @@ TEST(ScratchPool, ReadsAtOnceHaveBuffersOfTheirOwnAndTheLastOneIsUsedAgain) {
   }
   ScratchPool::Lease again{pool};
   EXPECT_EQ(&*again, last);
+}
+
+TEST(ScratchPool, ManyReadsAtOnce_End_OnlyTheLimitIsKept) {
+  ScratchPool pool;
+  {
+    std::vector<std::unique_ptr<ScratchPool::Lease>> leases;
+    for (std::size_t i = 0; i < ScratchPool::kept_limit() + 5; ++i) {
+      leases.push_back(std::make_unique<ScratchPool::Lease>(pool));
+    }
+    EXPECT_EQ(pool.kept(), 0U);
+  }
+  EXPECT_EQ(pool.kept(), ScratchPool::kept_limit());
 }
 
 } // namespace

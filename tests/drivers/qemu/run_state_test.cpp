@@ -83,6 +83,23 @@ protected:
     return unclear;
   }
 
+  /// Waits until the driver is certain that the paused guest has not run since it answered. On a busy host a
+  /// vCPU thread of QEMU may fall asleep only after QEMU's answer, which looks like a run: the driver then
+  /// reports it, once, and takes the next answer as the new state.
+  void expect_paused_for_certain() {
+    constexpr int kMaxRounds = 5;
+    for (int round = 0; round < kMaxRounds; ++round) {
+      expect_paused();
+      static_cast<void>(listener_.take());
+      const int late = unclear_within(30ms);
+      ASSERT_LE(late, 1);
+      if (late == 0) {
+        return;
+      }
+    }
+    FAIL() << "a paused guest is reported as perhaps running again and again";
+  }
+
   Listener listener_;
   std::unique_ptr<AttachedGuest> vm_;
 };
@@ -102,8 +119,7 @@ TEST_P(RunState, NothingIsToldWhileItStands) {
 TEST_P(RunState, GuestThatGoesOnIsTold) {
   for (int i = 0; i < 3; ++i) {
     guest().pause();
-    expect_paused();
-    EXPECT_EQ(unclear_within(100ms), 0);
+    expect_paused_for_certain();
     guest().resume();
     EXPECT_EQ(unclear_within(50ms), 1) << i;
   }
@@ -112,8 +128,7 @@ TEST_P(RunState, GuestThatGoesOnIsTold) {
 TEST_P(RunState, ShortestRunIsTold) {
   for (int i = 0; i < 20; ++i) {
     guest().pause();
-    expect_paused();
-    EXPECT_EQ(unclear_within(30ms), 0);
+    expect_paused_for_certain();
     guest().resume();
     guest().pause();
     EXPECT_EQ(unclear_within(50ms), 1) << i;
@@ -123,14 +138,13 @@ TEST_P(RunState, ShortestRunIsTold) {
 TEST_P(RunState, RunIsToldBeforeTheNextAnswer) {
   for (int i = 0; i < 20; ++i) {
     guest().pause();
-    expect_paused();
-    static_cast<void>(listener_.take());
+    expect_paused_for_certain();
     guest().resume();
     guest().pause();
     expect_paused();
     const auto events = listener_.take();
     EXPECT_EQ(std::ranges::count(events, VmEvent::state_unclear), 1) << i;
-    EXPECT_EQ(unclear_within(30ms), 0) << i;
+    expect_paused_for_certain();
   }
 }
 

@@ -108,11 +108,12 @@ void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>&
 }
 
 void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
+  std::vector<std::shared_ptr<Vm>> ended; // destroyed after the lock is released: ~Vm may wait for a driver
   const std::scoped_lock lock{mutex_};
   for (Wanted& wanted : wanted_) {
     if (wanted.vm != nullptr && wanted.vm->gone()) {
       wanted.settled = wanted.vm->detached();
-      wanted.vm.reset();
+      ended.push_back(std::move(wanted.vm));
       found_new = true;
     }
     if (found_new) { // it may be what came
@@ -195,7 +196,7 @@ VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {
     if (other != found_.end() && other->second.attached) {
       auto vm = other->second.attached->lock();
       const bool gone = vm == nullptr || vm->gone();
-      return {gone ? nullptr : std::move(vm), gone};
+      return {std::move(vm), gone}; // the caller destroys it after the lock is released
     }
   }
   return {};

@@ -1,4 +1,4 @@
-# What is needed to build. scripts/bootstrap installs all of it from Debian packages.
+# Dependencies of the build. scripts/bootstrap installs all of it from Debian packages.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
@@ -27,7 +27,7 @@ vmemfs_require(TOMLPLUSPLUS_FOUND libtomlplusplus-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
 
-# Drivers that a build may be without; everything else is as ever then.
+# Drivers that a build may be without; everything else is unchanged then.
 set(VMEMFS_WITH_LIBVIRT OFF)
 if(NOT VMEMFS_LIBVIRT STREQUAL "OFF")
   pkg_check_modules(LIBVIRT IMPORTED_TARGET libvirt>=8.0 libvirt-qemu)

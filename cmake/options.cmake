@@ -1,4 +1,4 @@
-# Warnings, sanitizers and include roots that every target of ours gets, through vmemfs_options.
+# Warnings, sanitizers and include roots of all targets of this project, through vmemfs_options.
 add_library(vmemfs_options INTERFACE)
 target_include_directories(vmemfs_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
 target_compile_definitions(vmemfs_options INTERFACE VMEMFS_VERSION="${PROJECT_VERSION}" _FILE_OFFSET_BITS=64)
@@ -8,7 +8,7 @@ target_compile_options(vmemfs_options INTERFACE
 if(VMEMFS_SANITIZE)
   target_compile_options(vmemfs_options INTERFACE -fsanitize=${VMEMFS_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all
-    # g++ 12 takes the sanitizers' own checks inside <regex> and <functional> for uses of unset values.
+    # g++ 12 reports the sanitizers' own checks inside <regex> and <functional> as uses of unset values.
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(vmemfs_options INTERFACE -fsanitize=${VMEMFS_SANITIZE})
 endif()

@@ -4,8 +4,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
-# Trees of the project in different places share what ccache has. It takes precompiled headers if it may ignore two
-# things that our sources don't use: __TIME__ and macros that only headers see.
+# Trees of the project in different places share the contents of ccache. It uses precompiled headers if it may ignore two
+# things that our sources do not use: __TIME__ and macros that only headers see.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 
 presets="release dev asan tsan clang"

@@ -1,4 +1,5 @@
-// Reading another process's memory: what our layer adds to the system call under it.
+// SPDX-License-Identifier: MIT
+// Cost of reading another process's memory: the overhead over the system call.
 #include "host/host_memory.h"
 
 #include <benchmark/benchmark.h>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::size_t kSize = std::size_t{64} << 20;
 
-/// A child that only holds 64 MiB of memory, at the same address as here.
+/// A child that holds 64 MiB of memory, at the same address as in this process.
 class Holder {
 public:
   explicit Holder(bool shared)

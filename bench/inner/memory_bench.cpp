@@ -1,4 +1,5 @@
-// Looking up an address, and a whole read without FUSE.
+// SPDX-License-Identifier: MIT
+// Cost of looking up an address, and of a whole read without FUSE.
 #include "drivers/fake/fake_driver.h"
 #include "vm/memory_view.h"
 
@@ -29,7 +30,7 @@ void BM_MemoryMapLookup(benchmark::State& state) {
 }
 BENCHMARK(BM_MemoryMapLookup)->Arg(2)->Arg(16)->Arg(256);
 
-/// The guest of zeros is named, not copied: what is left is what the layers cost.
+/// The guest of zeros is borrowed, not copied: the rest is the cost of the layers.
 void BM_ReadBorrowed(benchmark::State& state) {
   FakeOptions options;
   options.size = 256 * kMiB;
@@ -61,7 +62,7 @@ void BM_ReadCopied(benchmark::State& state) {
 }
 BENCHMARK(BM_ReadCopied)->Arg(8)->Arg(4096)->Arg(1 << 20);
 
-/// What all copying is measured by.
+/// The reference for all copying.
 void BM_Memcpy(benchmark::State& state) {
   const auto size = static_cast<std::size_t>(state.range(0));
   std::vector<std::byte> from(size);

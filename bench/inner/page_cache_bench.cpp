@@ -1,4 +1,5 @@
-// A page from the cache, next to nothing but its copying.
+// SPDX-License-Identifier: MIT
+// Cost of a page from the cache, compared with copying it.
 #include "vm/page_cache.h"
 
 #include <array>
@@ -15,7 +16,7 @@ constexpr std::uint64_t kEpoch = 1;
 
 using Page = std::array<std::byte, kPageSize>;
 
-/// Pages in no order, the same in each benchmark; every thread has its own.
+/// Pages in random order, the same in each benchmark; every thread has its own.
 class RandomPages {
 public:
   explicit RandomPages(const benchmark::State& state)
@@ -43,7 +44,7 @@ void BM_PageCopy(benchmark::State& state) {
 }
 BENCHMARK(BM_PageCopy)->Threads(1)->Threads(2)->UseRealTime();
 
-/// All pages are in it.
+/// A cache with all pages.
 PageCache& full_cache() {
   static PageCache cache{kPages * kPageSize};
   static const bool filled = [] {

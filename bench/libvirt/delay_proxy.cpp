@@ -1,6 +1,7 @@
-// delay_proxy LISTEN_PORT TARGET_PORT DELAY_US: a TCP proxy on 127.0.0.1 that holds every byte for so long on
-// its way in each direction, as a network with a round trip of twice that would. For kernels that have no
-// netem; it does not limit bandwidth, lose packets or let round trips vary.
+// SPDX-License-Identifier: MIT
+// delay_proxy LISTEN_PORT TARGET_PORT DELAY_US: a TCP proxy on 127.0.0.1 that delays every byte by DELAY_US
+// in each direction, as a network with twice that round trip does. For kernels without netem; it does not
+// limit bandwidth, lose packets or vary the round trip.
 #include "util/unique_fd.h"
 
 #include <algorithm>
@@ -25,7 +26,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using vmemfs::UniqueFd;
 
-/// What is on its way in one direction.
+/// Bytes in transit in one direction.
 class Wire {
 public:
   void put(std::string bytes, Clock::time_point arrives) {

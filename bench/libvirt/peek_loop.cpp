@@ -1,4 +1,5 @@
-// peek_loop URI DOMAIN seq|random BLOCK COUNT: what somebody would write who reads a domain's memory through
+// SPDX-License-Identifier: MIT
+// peek_loop URI DOMAIN seq|random BLOCK COUNT: a program that reads a domain's memory through
 // libvirt without vmemfs: virDomainMemoryPeek() of one block after the other. Prints MB/s of reading from
 // 16 MiB on (seq), or the median milliseconds of a read at scattered places (random).
 // peek_loop file PATH seq|random BLOCK COUNT: the same with pread().
@@ -65,7 +66,7 @@ int main(int argc, char** argv) {
   const std::size_t count = std::strtoull(argv[5], nullptr, 10);
   const ReadBlock read =
       std::string_view{argv[1]} == "file" ? open_file(argv[2]) : open_domain(argv[1], argv[2]);
-  // On a page, as dd has it: the kernel cuts a read of 1 MiB in two where it is not.
+  // Page-aligned, as in dd: the kernel splits an unaligned read of 1 MiB in two.
   const std::unique_ptr<char, decltype(&std::free)> memory{
       static_cast<char*>(std::aligned_alloc(4096, (block + 4095) / 4096 * 4096)), &std::free};
   const std::span buffer{memory.get(), block};

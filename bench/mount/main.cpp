@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Compares reading guest memory through the mount with what a user would do instead, in one run:
 // the targets take turns within each round, figures are medians over the rounds, and a ratio is the
 // median of the ratios within the rounds. Start it with bench/mount/run.
@@ -38,7 +39,7 @@ struct NamedTarget {
 /// All samples of all rounds, by target and pattern.
 using Samples = std::map<std::string, std::map<std::string, std::vector<Sample>>>;
 
-/// Guest memory starts being plain RAM without holes there, and firmware uses the last of it.
+/// Start of guest memory that is plain RAM without holes; firmware uses the end of RAM.
 Area area_of(std::uint64_t megabytes, std::vector<pid_t> servers) {
   return {16 * kMiB, (megabytes - 16) * kMiB, std::move(servers)};
 }
@@ -79,7 +80,7 @@ private:
   test::QemuGuest guest_;
 };
 
-/// A guest with QEMU's default RAM; without huge pages where `small_pages`.
+/// A guest with QEMU's default RAM; without huge pages if `small_pages`.
 std::unique_ptr<test::QemuGuest> private_guest(std::uint64_t megabytes, bool small_pages) {
   ::prctl(PR_SET_THP_DISABLE, small_pages ? 1 : 0, 0, 0, 0); // inherited by QEMU
   auto guest = std::make_unique<test::QemuGuest>(guest_options(megabytes));
@@ -173,7 +174,7 @@ constexpr const char* kReadv = "process_vm_readv, 4 KiB pages";
 constexpr const char* kReadvHuge = "process_vm_readv, huge pages";
 constexpr const char* kShared = "vmemfs, shared RAM";
 constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
-/// As that of a running guest: nothing is read before it is asked for.
+/// As for a running guest: nothing is prefetched.
 constexpr const char* kPrivateLive = "vmemfs, private RAM, 4 KiB pages, cache off";
 constexpr const char* kPrivateHuge = "vmemfs, private RAM, huge pages";
 constexpr const char* kNull = "vmemfs, null server (fake guest)";
@@ -185,8 +186,8 @@ struct Ratio {
   std::string goal;
 };
 
-/// How near the mount comes to its two parts one after the other: the system call that fetches the
-/// bytes, and a FUSE reply for which none have to be fetched. Median over the rounds.
+/// Throughput of the mount relative to its two parts in sequence: the system call that fetches the bytes,
+/// and a FUSE reply that needs no fetch. Median over the rounds.
 double share_of_parts(const Samples& samples, const char* mount, const char* fetch) {
   const auto& whole = samples.at(mount).at("seq 1M");
   const auto& fetches = samples.at(fetch).at("seq 1M");
@@ -282,7 +283,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
   return json;
 }
 
-/// Throughput as a function of the guest's size, with the RAM file as the measure.
+/// Throughput by guest size, relative to the RAM file.
 nlohmann::ordered_json compare_sizes(const Settings& settings) {
   fmt::print("\n| guest | RAM file, seq 1M | shared, seq 1M | ratio | private, seq 1M | shared, rand 4K | "
              "private, rand 4K |\n"
@@ -297,7 +298,7 @@ nlohmann::ordered_json compare_sizes(const Settings& settings) {
     const auto private_qemu = private_guest(megabytes, true);
     test::Mount mount{{"--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
                        fmt::format("private=qemu:pid={}", private_qemu->pid())}};
-    // Above 3 GiB the RAM file and guest physical addresses part ways: stay below.
+    // Above 3 GiB, offsets in the RAM file and guest physical addresses differ: stay below.
     const std::uint64_t readable = std::min<std::uint64_t>(megabytes, 3072);
     const auto file = [](std::string path) -> MakeTarget {
       return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "measure.h"
 
 #include <algorithm>
@@ -34,7 +35,7 @@ struct ReaderResult {
   std::vector<double> latencies_us;
 };
 
-/// Reads until told to stop. The buffer is reused and page-aligned, as a good client's is.
+/// Reads until stopped. The buffer is reused and page-aligned, like that of a good client.
 ReaderResult read_until(const std::atomic<bool>& stop, Target& target, const Pattern& pattern,
                         const Area& area, unsigned seed) {
   constexpr std::size_t kAlignment = 4096;

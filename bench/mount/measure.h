@@ -1,4 +1,5 @@
-// How fast a target is: one sample of one access pattern.
+// SPDX-License-Identifier: MIT
+// Measurement of a target: one sample of one access pattern.
 #pragma once
 
 #include "target.h"
@@ -31,7 +32,7 @@ struct Sample {
   double p99_us = 0;
 };
 
-/// Where to read: [begin, end) of guest physical addresses, and whose CPU time counts beside ours.
+/// The range to read, [begin, end) of guest physical addresses, and the process whose CPU time is added.
 struct Area {
   std::uint64_t begin;
   std::uint64_t end;

@@ -1,4 +1,5 @@
-// Something that memory can be read from, in one way.
+// SPDX-License-Identifier: MIT
+// A way to read guest memory.
 #pragma once
 
 #include "support/test_monitor.h"
@@ -31,7 +32,7 @@ private:
   UniqueFd file_;
 };
 
-/// process_vm_readv on QEMU, as a program of the user's own would do it.
+/// process_vm_readv on QEMU, as in a user's own program.
 class ProcessTarget : public Target {
 public:
   ProcessTarget(pid_t pid, std::uint64_t hva) : pid_{pid}, hva_{hva} {}

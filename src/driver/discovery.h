@@ -1,4 +1,5 @@
-// How a kind of driver finds VMs by itself.
+// SPDX-License-Identifier: MIT
+// Interface of the discovery of VMs by a driver type.
 #pragma once
 
 #include "core/error.h"
@@ -12,22 +13,23 @@
 
 namespace vmemfs {
 
-/// A VM that runs, and what it takes to open it. Nothing here is trusted: names are the VM owner's choice.
+/// A running VM, and the parameters that open it. Nothing here is trusted: names are chosen by the VM's
+/// owner.
 struct FoundVm {
-  /// Names this very VM among all that any driver ever finds, and is the same whichever finds it; as
-  /// VmIdentity::key. For a VM that is a process of this host: process_key(); for a domain of this host's
-  /// Xen: xen_domain_key().
+  /// Identifies this VM among all VMs of all drivers, and is the same for every driver that finds it;
+  /// equal to VmIdentity::key. For a VM that is a process of this host: process_key(); for a domain of
+  /// this host's Xen: xen_domain_key().
   std::string key;
-  std::string name;   ///< as the hypervisor has it; may be empty
+  std::string name;   ///< as the hypervisor reports it; may be empty
   std::string uuid;   ///< may be empty
-  std::string number; ///< what tells VMs of one name apart, fit for a file name: pid, domain id
-  std::string params; ///< as after `DRIVER:`
-  /// The driver that has this VM in its charge, as far as can be seen, and does more with it; it is worth a
-  /// wait. Empty: none.
+  std::string number; ///< distinguishes VMs of one name, valid in a file name: pid, domain id
+  std::string params; ///< in the syntax after `DRIVER:`
+  /// The driver that appears to manage this VM and offers more functions for it; worth a wait. Empty:
+  /// none.
   std::string manager{};
 };
 
-/// Ids are used again after a while, uuids by the next start.
+/// Ids are reused after a while, uuids by the next start.
 [[nodiscard]] inline std::string xen_domain_key(std::uint32_t id, std::string_view uuid) {
   return fmt::format("{}.{}", id, uuid);
 }
@@ -39,13 +41,13 @@ public:
   Discovery& operator=(const Discovery&) = delete;
   virtual ~Discovery() = default;
 
-  /// Called once, before the first look: starts what takes a while, and returns at once. Until `patience` the
-  /// first look may wait for that.
+  /// Called once, before the first scan: starts slow initialization, and returns at once. The first scan
+  /// may wait for it until `patience`.
   virtual void begin(std::chrono::steady_clock::time_point /*patience*/) {}
 
-  /// All VMs that there are now, the oldest first. Called about twice a second, by one thread at a time, so
-  /// it has to be cheap, and it asks no VM and no monitor: a driver that hears of changes keeps the list and
-  /// answers from it. A VM may be listed before it can be opened.
+  /// All VMs that exist now, the oldest first. Called about twice a second, by one thread at a time, so
+  /// it must be cheap, and must query no VM and no monitor: a driver that receives events keeps the list
+  /// and answers from it. A VM may be listed before it can be opened.
   [[nodiscard]] virtual Result<std::vector<FoundVm>> scan() = 0;
 };
 

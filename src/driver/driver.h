@@ -1,7 +1,8 @@
-// What a driver is. Read this file first if you write one.
+// SPDX-License-Identifier: MIT
+// The interface of a driver. To write a driver, read this file first.
 //
-// A driver instance is one VM, reached in one way. The required core is small: identity, memory map,
-// batch read. Everything else is found by asking: a null pointer means "this VM can't".
+// A driver instance is one VM, reached in one way. The required core is small: identity, memory map, batch
+// read. The rest is optional: a null pointer means that this VM does not support it.
 //
 // Thread-safety: all methods of all interfaces here may be called from any thread at any time,
 // unless the comment says otherwise. Nothing throws, except std::bad_alloc.
@@ -28,40 +29,40 @@ namespace vmemfs {
 struct ReadPiece {
   Gpa gpa;
   std::span<std::byte> buffer;
-  std::size_t done = 0;             ///< bytes from the start of buffer that were really read
+  std::size_t done = 0;             ///< bytes read, from the start of buffer
   std::optional<ErrorKind> failure; ///< why done < buffer.size(); never set on a complete piece
 };
 
-/// What reading costs, roughly: what it takes to decide whether a page cache pays.
+/// Approximate cost of reads; decides whether a page cache pays.
 struct ReadCost {
-  std::chrono::nanoseconds call{0}; ///< of a batch, whatever its size
+  std::chrono::nanoseconds call{0}; ///< of a batch, regardless of its size
   std::chrono::nanoseconds page{0}; ///< of each 4 KiB in it
 };
 
-/// What became of a write.
+/// Result of a write.
 struct WriteOutcome {
-  std::size_t done = 0;         ///< bytes from the start that are in guest memory now
-  std::optional<Error> failure; ///< why done is less than all; never set where all was written
+  std::size_t done = 0;         ///< bytes written, from the start
+  std::optional<Error> failure; ///< why not all was written; never set if all was
 };
 
-/// What the user is told about a VM; fixed for the life of the driver instance.
+/// Identity of a VM as shown to the user; constant for the life of the driver instance.
 struct VmIdentity {
-  std::string name;   ///< as the hypervisor has it, not trusted, may be empty
+  std::string name;   ///< as the hypervisor reports it, not trusted, may be empty
   std::string uuid;   ///< may be empty
   std::string driver; ///< name of the driver
-  std::string key{};  ///< names this very VM among all, as FoundVm::key; empty: can't be told
+  std::string key{};  ///< identifies this VM among all, as FoundVm::key; empty: unknown
 };
 
-/// How things are reached and why, in words, for `info`.
+/// Access methods and their reasons, as text for `info`.
 struct AccessReport {
   std::string map;
   std::string ram;
   std::string registers;
   std::string run_control;
-  std::string writes = "not by this driver"; ///< how guest memory is written, or why it can't be
+  std::string writes = "not by this driver"; ///< how guest memory is written, or why not
 };
 
-/// One thing that was tried while attaching, for `info`.
+/// One attempt made while attaching, for `info`.
 struct ProbeResult {
   std::string what;
   bool ok;
@@ -71,15 +72,15 @@ struct ProbeResult {
 /// Keeps borrowed memory mapped.
 using MemoryPin = std::shared_ptr<const void>;
 
-/// Names guest memory in our own address space, so that a reply can be made from it without a copy.
+/// Access to guest memory in this process's address space, so that a reply needs no copy.
 class DirectMemory {
 public:
   virtual ~DirectMemory() = default;
 
-  /// The guest memory at [gpa, gpa + size), or an empty span where it can't be named just now (the
-  /// caller then reads). The bytes must only be handed to the kernel, never touched: the backend may
-  /// be truncated at any time, which is EFAULT to a system call but SIGBUS to a load. They stay
-  /// mapped while `pin` lives. Borrowing allocates no guest memory.
+  /// The guest memory at [gpa, gpa + size), or an empty span if it cannot be borrowed at present (the
+  /// caller then reads). The bytes must only be passed to the kernel, never accessed: the backend may be
+  /// truncated at any time, which is EFAULT to a system call but SIGBUS to a load. They stay mapped while
+  /// `pin` lives. Borrowing allocates no guest memory.
   [[nodiscard]] virtual std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) = 0;
 };
 
@@ -87,10 +88,10 @@ class MemoryWriter {
 public:
   virtual ~MemoryWriter() = default;
 
-  /// Writes all of `bytes` or as much of them from the start as it can. The caller has seen to it that
-  /// all of it lies in writable regions of the map, but the map may have changed since: what is no
-  /// memory any more is refused. When this returns, what was written holds for the guest's reads and for
-  /// its instruction fetches alike.
+  /// Writes all of `bytes`, or as many of them from the start as possible. The caller has checked that
+  /// the whole range lies in writable regions of the map, but the map may have changed since: an address
+  /// without memory is refused. When this returns, the written bytes are visible to the guest's reads and
+  /// instruction fetches.
   [[nodiscard]] virtual WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) = 0;
 };
 
@@ -103,20 +104,20 @@ public:
 class RegisterWriter {
 public:
   virtual ~RegisterWriter() = default;
-  /// Sets all of `values` or, where one can't be set, reports which; registers before it may have
-  /// been set by then. A running VM is stopped for as long as it takes.
+  /// Sets all of `values` or, if one cannot be set, reports which; registers before it may have been set
+  /// by then. A running VM is paused meanwhile.
   [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;
 };
 
 struct RunStatus {
   bool running;
-  std::string detail; ///< the hypervisor's own word: "running", "paused", "prelaunch", ...
-  /// Where it does not run: false if it stands for a reason of its own (migrated away, crashed, shut down),
-  /// so that whoever paused it must not let it run any more.
+  std::string detail; ///< the hypervisor's own term: "running", "paused", "prelaunch", ...
+  /// If not running: false if it stopped for a reason of its own (migrated away, crashed, shut down), so
+  /// that a pauser must not resume it any more.
   bool by_command = true;
 };
 
-/// Both commands are idempotent and return when the VM is in the state that was asked for.
+/// Both commands are idempotent and return when the VM is in the requested state.
 class RunControl {
 public:
   virtual ~RunControl() = default;
@@ -124,8 +125,8 @@ public:
   [[nodiscard]] virtual Result<void> pause() = 0;
   [[nodiscard]] virtual Result<void> resume() = 0;
 
-  /// What another process needs to let this VM run again should this one die: for
-  /// DriverType::resume_orphan(), and for nobody else. Empty: there is no way.
+  /// The ticket with which another process can resume this VM if this one dies: for
+  /// DriverType::resume_orphan() only. Empty: not possible.
   [[nodiscard]] virtual std::string resume_ticket() const { return {}; }
 };
 
@@ -134,7 +135,7 @@ enum class VmEvent : unsigned char {
   resumed,
   reset,
   layout_changed,
-  state_unclear, ///< the guest may have run since it was last known to stand
+  state_unclear, ///< the guest may have run since it was last known to be paused
   gone,
 };
 
@@ -142,8 +143,8 @@ class VmListener {
 public:
   virtual ~VmListener() = default;
   /// Called on any thread, also from inside a call into the driver; must return soon and must not call
-  /// back into the driver. An event may be told twice, or late, but what it tells of happened before
-  /// anything that a later call of run_status() finds.
+  /// the driver, except for Driver::gone(). An event may be delivered twice, or late, but it happened
+  /// before anything that a later call of run_status() finds.
   virtual void on_vm_event(VmEvent event) = 0;
 };
 
@@ -160,41 +161,41 @@ public:
   /// The memory map as last known; never null, never blocks.
   [[nodiscard]] virtual std::shared_ptr<const MemoryMap> memory_map() const = 0;
 
-  /// Reads all pieces, each with its own result. A piece may cross region borders; it then ends at
-  /// the first address without memory (failure = hole). Where the VM is gone every piece fails with
-  /// vm_gone. Allocates no guest memory. Bytes of a buffer beyond `done` are undefined.
+  /// Reads all pieces, each with its own result. A piece may cross region borders; it then ends at the
+  /// first address without memory (failure = hole). If the VM is gone, every piece fails with vm_gone.
+  /// Allocates no guest memory. Bytes of a buffer beyond `done` are undefined.
   virtual void read(std::span<ReadPiece> pieces) = 0;
 
-  /// Reads the memory map anew, whatever it costs. Not for the read path.
+  /// Reads the memory map again, whatever it costs. Not for the read path.
   [[nodiscard]] virtual Result<void> refresh() = 0;
 
-  /// Takes over a changed memory map where that is cheap (microseconds, no monitor); else does
-  /// nothing. `missed` says that somebody has just read where the map has a hole. For the read path.
+  /// Adopts a changed memory map if that is cheap (microseconds, no monitor); else does nothing.
+  /// `missed`: a read has just hit a hole of the map. For the read path.
   virtual void poll_layout(bool missed) { static_cast<void>(missed); }
 
-  /// Looks whether a VM that run_status() last found standing may have run since, where that is cheap
-  /// (microseconds, no monitor), and tells the listener. For the read path.
+  /// Checks whether a VM that run_status() last found paused may have run since, if that is cheap
+  /// (microseconds, no monitor), and notifies the listener. For the read path.
   virtual void poll_run_state() {}
 
-  /// How long it may take at most until the listener has heard that somebody else let the VM run, if
-  /// poll_run_state() is called before every read. Nothing: it may never hear of it.
+  /// Max delay until the listener is notified that somebody else resumed the VM, if poll_run_state() is
+  /// called before every read. nullopt: the notification may never come.
   [[nodiscard]] virtual std::optional<std::chrono::milliseconds> state_delay() const { return std::nullopt; }
 
-  /// The memory can't change at all, as that of a dump.
+  /// The memory cannot change at all, such as that of a dump.
   [[nodiscard]] virtual bool frozen() const { return false; }
 
   [[nodiscard]] virtual ReadCost read_cost() const { return {}; }
 
-  /// True once the VM has ended; stays true.
+  /// True once the VM has ended; stays true. Takes no lock, as listeners may call it.
   [[nodiscard]] virtual bool gone() const = 0;
 
   [[nodiscard]] virtual AccessReport access() const = 0;
   [[nodiscard]] virtual std::vector<ProbeResult> probe() const { return {}; }
 
-  /// At most one listener; nullptr removes it, and when that call returns it is not called any more.
+  /// At most one listener; nullptr removes it, and it is not called after that call has returned.
   virtual void set_listener(VmListener* listener) = 0;
 
-  // The rest by asking. Pointers stay valid as long as the driver.
+  // Optional functions. Pointers stay valid as long as the driver.
   [[nodiscard]] virtual DirectMemory* direct_memory() { return nullptr; }
   [[nodiscard]] virtual MemoryWriter* memory_writer() { return nullptr; }
   [[nodiscard]] virtual RegisterReader* register_reader() { return nullptr; }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/driver_list.h"
 
 #include "core/text.h"
@@ -18,7 +19,7 @@ std::string no_such_driver(DriverList drivers, std::string_view name) {
   return fmt::format("there is no driver '{}' here; there are {}", printable(name), fmt::join(names, ", "));
 }
 
-/// Those that the driver has.
+/// The pairs with a parameter of the driver.
 std::vector<KeyValue> params_for(const DriverType& type, std::span<const KeyValue> pairs) {
   std::vector<KeyValue> params;
   std::ranges::copy_if(pairs, std::back_inserter(params),
@@ -26,7 +27,7 @@ std::vector<KeyValue> params_for(const DriverType& type, std::span<const KeyValu
   return params;
 }
 
-/// Does one of them say which VM is meant, rather than how it is to be read?
+/// Whether one of them identifies the VM, rather than how it is read.
 bool selects_vm(const DriverType& type, std::span<const KeyValue> params) {
   return std::ranges::any_of(params, [&](const KeyValue& pair) {
     const ParamSpec* const spec = find_spec(type.params(), pair.key);
@@ -34,7 +35,7 @@ bool selects_vm(const DriverType& type, std::span<const KeyValue> params) {
   });
 }
 
-/// What this driver makes of a spec that names none. Nothing where there is nothing to find a VM by.
+/// This driver's parameters for a spec without a driver. nullopt if nothing identifies a VM.
 std::optional<std::vector<KeyValue>> params_by_name(const DriverType& type, std::string_view vm,
                                                     std::span<const KeyValue> pairs) {
   auto params = params_for(type, pairs);
@@ -61,7 +62,7 @@ Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const
   return type.open(*params, context);
 }
 
-/// Without the driver's name where the message begins with it anyway.
+/// The message without the driver's name, if it begins with it.
 std::string refusal_text(const DriverType& type, const Error& error) {
   const std::string message = error.origin == "parameters" ? error.text : error.message();
   const std::string prefix = fmt::format("{}: ", type.name());
@@ -72,7 +73,7 @@ Result<std::unique_ptr<Driver>> try_each(DriverList drivers, const VmSpec& spec,
                                          const DriverContext& context) {
   const auto pairs = parse_pairs(spec.params).pairs;
   std::vector<std::string> refusals;
-  std::optional<ErrorKind> kind; // of the first that was tried, unless rights would have helped
+  std::optional<ErrorKind> kind; // the first error, unless permission was the problem
   for (const DriverType* const type : drivers) {
     const auto params = params_by_name(*type, spec.name, pairs);
     if (!params) {
@@ -93,7 +94,7 @@ Result<std::unique_ptr<Driver>> try_each(DriverList drivers, const VmSpec& spec,
               fmt::format("no driver can open '{}': {}", printable(spec.name), fmt::join(refusals, "; ")));
 }
 
-/// Of a spec without a driver: keys that no driver has, and values that no driver takes.
+/// Errors of a spec without a driver: keys that no driver has, and values that no driver accepts.
 std::vector<std::string> problems_with_any(DriverList drivers, std::span<const KeyValue> pairs) {
   std::vector<std::string> problems;
   for (const auto& [key, value] : pairs) {

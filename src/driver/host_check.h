@@ -1,4 +1,5 @@
-// One thing that a host has or lacks, for `vmemfs check`.
+// SPDX-License-Identifier: MIT
+// Result of one check of the host, for `vmemfs check`.
 #pragma once
 
 #include <string>
@@ -6,15 +7,15 @@
 namespace vmemfs {
 
 enum class Weight : unsigned char {
-  needed,  ///< without it nothing can be mounted, or that VM's memory can't be read
-  helpful, ///< without it something works less well, or only for some VMs
+  needed,  ///< without it nothing can be mounted, or the VM's memory cannot be read
+  helpful, ///< without it some functions or VMs are limited
 };
 
 struct HostCheck {
   std::string what; ///< a few words, fit for a terminal
   bool good;
   Weight weight;
-  std::string detail; ///< what is there; or else what is not, and what helps
+  std::string detail; ///< what was found; or what is missing, and the remedy
 };
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/param_text.h"
 
 #include "core/text.h"
@@ -11,11 +12,11 @@
 namespace vmemfs {
 namespace {
 
-/// Takes one value off the front of `text`, up to and with a comma that is not in quotes. Nothing where a
-/// quote is left open; all is taken then.
+/// Removes one value from the start of `text`, including the comma after it that is not quoted. nullopt if
+/// a quote is not closed; then all text is consumed.
 std::optional<std::string> take_value(std::string_view& text) {
   std::string value;
-  std::size_t kept = 0; // what of `value` is no space at the end
+  std::size_t kept = 0; // size of `value` without trailing spaces
   bool quoted = false;
   std::size_t i = 0;
   for (; i < text.size() && (quoted || text[i] != ','); ++i) {

@@ -1,8 +1,9 @@
-// Parameters as text: KEY=VALUE, separated by commas, as after `--vm NAME=DRIVER:`.
+// SPDX-License-Identifier: MIT
+// Text form of parameters: KEY=VALUE, separated by commas, such as after `--vm NAME=DRIVER:`.
 //
-// A value with commas, with quotes, or with spaces at its ends stands in double quotes; in quotes, a
-// backslash takes the next character as it is (\" is a quote, \\ a backslash). Elsewhere a backslash is
-// one, and everything but comma and quote stands for itself: also '=', ':' and spaces within.
+// A value with commas, with quotes, or with spaces at its ends is enclosed in double quotes; inside quotes,
+// a backslash escapes the next character (\" is a quote, \\ a backslash). Elsewhere a backslash is literal,
+// as is everything but comma and quote, also '=', ':' and inner spaces.
 #pragma once
 
 #include <span>
@@ -21,7 +22,7 @@ struct KeyValue {
 
 struct ParsedPairs {
   std::vector<KeyValue> pairs;
-  std::vector<std::string> problems; ///< sentences for the user; what they are about is not in `pairs`
+  std::vector<std::string> problems; ///< sentences for the user; the text with problems is not in `pairs`
 };
 
 [[nodiscard]] ParsedPairs parse_pairs(std::string_view text);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/params.h"
 
 #include "core/text.h"
@@ -28,7 +29,7 @@ std::optional<bool> parse_flag(std::string_view text) {
   return std::nullopt;
 }
 
-/// What the range is about: numbers, bytes, milliseconds; nothing where `value` is none.
+/// The number to compare with the range: a count, bytes or milliseconds; nullopt if `value` is not one.
 std::optional<std::uint64_t> measure(const ParamSpec& spec, std::string_view value) {
   if (spec.type == ParamType::size) {
     return parse_size(value);
@@ -68,7 +69,7 @@ std::string_view plain_type(ParamType type) {
   case ParamType::path: return "a path";
   case ParamType::number: return "a number";
   case ParamType::size: return "a size (bytes, or with K, M, G, T)";
-  case ParamType::duration: return "a duration (as 500ms, 2s or 1m)";
+  case ParamType::duration: return "a duration (such as 500ms, 2s or 1m)";
   case ParamType::flag: return "on or off";
   case ParamType::choice: return "one of ";
   case ParamType::mode: return "permission bits in octal";
@@ -160,7 +161,7 @@ Result<Params> Params::check(std::span<const KeyValue> pairs, std::span<const Pa
   }
   for (const ParamSpec& spec : specs) {
     if (!spec.fallback.empty()) {
-      params.values_.emplace(spec.name, spec.fallback); // where it is not there
+      params.values_.emplace(spec.name, spec.fallback); // if it was not given
     }
   }
   return params;

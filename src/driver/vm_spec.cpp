@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/vm_spec.h"
 
 #include "core/text.h"

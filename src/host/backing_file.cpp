@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/backing_file.h"
 
 #include "core/gpa.h"
@@ -25,8 +26,8 @@ struct Opened {
   std::string way;
 };
 
-/// Looks for the file of one mapping. Every candidate is looked at before it is opened, as opening a
-/// device or a pipe may do things, and once more afterwards, as a descriptor may have been replaced.
+/// Finds the file of one mapping. Every candidate is checked before it is opened, as opening a device or a
+/// pipe may have side effects, and again afterwards, as a descriptor may have been replaced.
 class Search {
 public:
   Search(const Process& process, const Vma& vma) : process_{process}, vma_{vma} {}
@@ -34,7 +35,7 @@ public:
   std::optional<Opened> map_files() {
     const std::string path =
         fmt::format("/proc/{}/map_files/{:x}-{:x}", process_.pid(), vma_.range.begin, vma_.range.end);
-    // The device may be another one than maps shows (btrfs), but this is the mapping's own link.
+    // The device may differ from the one in maps (btrfs), but this is the mapping's own link.
     return try_path(path, "map_files", true);
   }
 
@@ -68,7 +69,7 @@ public:
   [[nodiscard]] bool denied() const { return denied_; }
 
 private:
-  /// `known` says that something else than the device number tells that it is the right file system.
+  /// `known`: the file system is known to be the right one without comparing the device number.
   [[nodiscard]] bool matches(const struct stat& info, bool known) {
     const bool same =
         info.st_ino == vma_.inode && (known || info.st_dev == makedev(vma_.device_major, vma_.device_minor));
@@ -105,7 +106,7 @@ private:
     return Opened{std::move(fd), std::move(way)};
   }
 
-  /// The process's own open file; helps where its mode keeps us from opening it again.
+  /// The process's own open file; helps if its mode forbids opening it again.
   std::optional<Opened> try_getfd(int number, bool known) {
     UniqueFd fd = process_.duplicate_fd(number);
     if (!fd || !matches_fd(fd.get(), known)) {
@@ -125,7 +126,7 @@ bool on_hugetlbfs(int fd) {
   return ::fstatfs(fd, &info) == 0 && info.f_type == HUGETLBFS_MAGIC;
 }
 
-/// Past the end of a file nothing is resident, so "resident" there shows that mincore() won't tell.
+/// Past the end of a file nothing is resident, so "resident" there shows that mincore() is not reliable.
 bool mincore_works(int fd) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) {
@@ -168,12 +169,12 @@ Result<BackingFile> BackingFile::open(const Process& process, const Vma& vma) {
   if (search.denied()) {
     return fail(
         ErrorKind::permission, kOrigin,
-        fmt::format("can't open {}, which process {} has mapped ({}; where the process has closed the file, "
+        fmt::format("cannot open {}, which process {} has mapped ({}; if the process has closed the file, "
                     "only root or CAP_CHECKPOINT_RESTORE helps)",
                     path, process.pid(), access_remedy(process.pid())));
   }
   return fail(ErrorKind::unsupported, kOrigin,
-              fmt::format("{} can't be opened: process {} has no descriptor for it", path, process.pid()));
+              fmt::format("cannot open {}: process {} has no descriptor for it", path, process.pid()));
 }
 
 BackingFile::Progress BackingFile::read(std::uint64_t offset, std::span<std::byte> buffer) const {

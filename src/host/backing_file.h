@@ -1,4 +1,5 @@
-// The file behind a mapping of another process, opened by us.
+// SPDX-License-Identifier: MIT
+// The file behind a mapping of another process, opened by this process.
 #pragma once
 
 #include "core/error.h"
@@ -16,17 +17,17 @@ namespace vmemfs {
 /// Immutable and thread-safe. Holding it keeps a memfd and its pages alive.
 class BackingFile {
 public:
-  /// Opens the regular file behind `vma` read-only, whichever way works: /proc/PID/map_files,
-  /// /proc/PID/fd/N, pidfd_getfd, or the path. Files that aren't regular are never opened
-  /// (unsupported). permission: the text names the remedy.
+  /// Opens the regular file behind `vma` read-only, by the first way that works: /proc/PID/map_files,
+  /// /proc/PID/fd/N, pidfd_getfd, or the path. Files that are not regular are never opened (unsupported).
+  /// permission: the text names the remedy.
   static Result<BackingFile> open(const Process& process, const Vma& vma);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool is_hugetlb() const { return hugetlb_; }
 
-  /// Whether mincore() tells the truth about our mapping of this file. The kernel reports all pages as
-  /// resident to those who neither own the file nor may write it; for hugetlbfs it only knows what we
-  /// have touched ourselves.
+  /// Whether mincore() is reliable for a mapping of this file. The kernel reports all pages as resident
+  /// to a process that neither owns the file nor may write it; for hugetlbfs it only reports pages that
+  /// this process has touched.
   [[nodiscard]] bool residency_known() const { return residency_known_; }
 
   /// How it was opened, for `info`: "map_files", "fd 12", ...

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/host_memory.h"
 
 #include "core/gpa.h"
@@ -76,7 +77,7 @@ private:
     }
   }
 
-  /// Splits at changes between pages that are there and others, as many pages at a time as fit.
+  /// Splits at changes between present and absent pages, as many pages at a time as fit.
   void read_guarded(std::size_t index, const HostSegment& segment, std::size_t at, std::size_t size) {
     HostPiece& piece = pieces_[index];
     std::array<std::uint64_t, 512> entries;
@@ -93,7 +94,7 @@ private:
     }
   }
 
-  /// Reads the pages that `entries` tell about, up to `end`; where it stopped.
+  /// Reads the pages that `entries` describe, up to `end`; returns where it stopped.
   std::size_t read_runs(std::size_t index, const HostSegment& segment, std::size_t at, std::size_t end,
                         std::span<const std::uint64_t> entries) {
     HostPiece& piece = pieces_[index];
@@ -116,7 +117,7 @@ private:
     return at;
   }
 
-  /// Zeros in place of a page that is being moved would be wrong; ordinary pages are told right away.
+  /// Zeros in place of a page that is being moved would be wrong; ordinary pages are reported correctly.
   [[nodiscard]] bool moved_huge_page(const HostSegment& segment, Hva hva, std::size_t size) const {
     const bool huge = segment.file == nullptr || segment.file->is_hugetlb();
     return huge && pagemap_.any_huge_page(hva, size);
@@ -154,7 +155,7 @@ bool any_with(const std::vector<HostSegment>& segments, Access access) {
                              [access](const HostSegment& segment) { return segment.access == access; });
 }
 
-/// That reads will be allowed, checked now so that the user learns what is missing.
+/// Checks that reads will be allowed, so that the user gets the error at the start.
 Result<Pagemap> open_pagemap(const Process& process, const std::vector<HostSegment>& segments) {
   const bool guarded = any_with(segments, Access::process_guard);
   if (guarded || any_with(segments, Access::process)) {
@@ -171,7 +172,7 @@ Result<void> check_usable(const std::vector<HostSegment>& segments) {
     return {};
   }
   return fail(ErrorKind::unsupported, "proc",
-              fmt::format("guest memory can't be reached: {}", segments.front().detail));
+              fmt::format("cannot access guest memory: {}", segments.front().detail));
 }
 
 } // namespace
@@ -184,7 +185,7 @@ Result<std::shared_ptr<HostMemory>> HostMemory::open(std::shared_ptr<const Proce
                                                      std::span<const HvaRange> ranges) {
   auto segments = plan_segments(*process, ranges);
   auto pagemap = segments ? open_pagemap(*process, *segments) : Result<Pagemap>{};
-  // Asked last: what was found by pid was the same process if it still lives.
+  // Checked last: data found by pid belongs to this process if it is still alive.
   if (!process->alive()) {
     return gone(*process);
   }
@@ -203,7 +204,7 @@ Result<std::shared_ptr<HostMemory>> HostMemory::open(std::shared_ptr<const Proce
 
 void HostMemory::read(std::span<HostPiece> pieces) const {
   ReadCall{process_->pid(), segments_, pagemap_, pieces}.run();
-  // The pid may have been used again meanwhile, and a memfd outlives its VM.
+  // The pid may have been reused meanwhile, and a memfd outlives its VM.
   if (!process_->alive()) {
     for (HostPiece& piece : pieces) {
       piece.done = 0;

@@ -1,12 +1,13 @@
-// The memory of another process that backs guest RAM: reads that never make it grow.
+// SPDX-License-Identifier: MIT
+// Reads of another process's memory that backs guest RAM, without making it grow.
 //
-// Each stretch is read in the way that fits how the process mapped it:
-//   shared file (memfd, tmpfs, hugetlbfs, disk)  pread of the file, or named in our own mapping
+// Each stretch is read in the way that fits its mapping:
+//   shared file (memfd, tmpfs, hugetlbfs, disk)  pread of the file, or a borrowed local mapping
 //   private, no file                             process_vm_readv
-//   private with a file, huge pages without one  process_vm_readv where /proc/PID/pagemap says that a
-//                                                page is there, else the file or zeros
+//   private with a file, huge pages without one  process_vm_readv if /proc/PID/pagemap reports a
+//                                                page, else the file or zeros
 //   anything else (device memory, [vvar], ...)   refused
-// Reading a shared or huge page that is not there through a mapping would allocate it; hence the detours.
+// Reading an absent shared or huge page through a mapping would allocate it; hence the different ways.
 #pragma once
 
 #include "core/error.h"
@@ -28,24 +29,24 @@ namespace vmemfs {
 struct HostPiece {
   Hva hva;
   std::span<std::byte> buffer;
-  std::size_t done = 0;                  ///< bytes from the start of buffer that were really read
+  std::size_t done = 0;                  ///< bytes read, from the start of buffer
   std::optional<ErrorKind> failure = {}; ///< why done < buffer.size(); never set on a complete piece
 };
 
-/// How one stretch is reached; for `info` and for leaving out what can't be read.
+/// Access method of one stretch; for `info` and for leaving out unreadable ones.
 struct HostStretch {
   HvaRange range;
   bool usable;
   std::string detail; ///< "shared file /dev/shm/x, mapped", or why it is refused
 };
 
-/// The layout is that of open(): open anew when the process may have mapped something else there
-/// (the VM's memory map changed, or a read failed with source_failed). Immutable and thread-safe.
+/// The layout is that of open(): open again when the process may have mapped something else there (the VM's
+/// memory map changed, or a read failed with source_failed). Immutable and thread-safe.
 class HostMemory {
 public:
   /// `ranges` may be in any order; overlaps are merged. A range may span several mappings, with gaps;
-  /// what is not usable is listed in stretches(). Fails where nothing is usable, or for want of
-  /// rights (permission; the text names the remedy).
+  /// unusable parts are listed in stretches(). Fails if nothing is usable, or for lack of permission
+  /// (permission; the text names the remedy).
   static Result<std::shared_ptr<HostMemory>> open(std::shared_ptr<const Process> process,
                                                   std::span<const HvaRange> ranges);
 
@@ -58,15 +59,15 @@ public:
   /// unsupported (refused stretch), hole (outside of what was opened), permission.
   void read(std::span<HostPiece> pieces) const;
 
-  /// The memory in our own mapping, or an empty span where it isn't a mapped shared file, or not
+  /// The memory in a mapping of this process, or an empty span if it is not a mapped shared file, or not
   /// wholly in host memory, or larger than 1 MiB and a page, or the process has ended. The bytes must
-  /// only be handed to a system call, never touched, and stay mapped as long as this object.
+  /// only be passed to a system call, never accessed, and stay mapped as long as this object.
   [[nodiscard]] std::span<const std::byte> borrow(Hva hva, std::size_t size) const;
 
-  /// How memory is reached, in words: the usable kinds, the largest first.
+  /// Access methods as text: the usable kinds, the largest first.
   [[nodiscard]] std::string describe() const;
 
-  /// Sorted by address; neighbours that are reached in the same way are one stretch.
+  /// Sorted by address; neighbours with the same access method are one stretch.
   [[nodiscard]] std::vector<HostStretch> stretches() const;
 
 private:
@@ -74,7 +75,7 @@ private:
 
   std::shared_ptr<const Process> process_;
   std::vector<HostSegment> segments_; ///< sorted, no overlap
-  Pagemap pagemap_;                   ///< open only where a segment needs it
+  Pagemap pagemap_;                   ///< open only if a segment needs it
 };
 
 } // namespace vmemfs

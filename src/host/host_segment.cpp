@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/host_segment.h"
 
 #include "core/gpa.h"
@@ -38,13 +39,13 @@ std::vector<HvaRange> normalized(std::span<const HvaRange> ranges) {
   return joined;
 }
 
-/// Private memory with nothing behind it: heap, anonymous mappings (also named ones), /dev/zero.
+/// Private memory without a file: heap, anonymous mappings (also named ones), /dev/zero.
 bool is_anonymous(const Vma& vma) {
   return !vma.shared && (vma.path.empty() || vma.path == "[heap]" || vma.path == "[stack]" ||
                          vma.path.starts_with("[anon:") || vma.path == "/dev/zero");
 }
 
-/// Of files whose name the kernel shows in brackets only named shared anonymous memory is a file.
+/// Among files with a bracketed name in maps, only named shared anonymous memory is a file.
 bool may_have_file(const Vma& vma) {
   return vma.has_file() && (vma.path.starts_with('/') || vma.path.starts_with("[anon_shmem:"));
 }
@@ -138,7 +139,7 @@ private:
     return {};
   }
 
-  /// Only the handler knows what is in a missing page; the wait for it and the growth are its purpose.
+  /// Only the handler has the content of a missing page; waiting for it, and the growth, are intended.
   void prefer_userfault_handler(const Vma& vma, HostSegment& segment) const {
     const auto covers = [&](const HvaRange& range) { return range.contains(vma.range.begin); };
     if (std::ranges::any_of(userfault_, covers)) {
@@ -175,7 +176,7 @@ private:
     segments_.push_back(std::move(segment));
   }
 
-  /// Without a view all is read by pread, so a failure costs speed only.
+  /// Without a view, pread is used for all reads, so a failure costs speed only.
   static void map_view(HostSegment& segment) {
     if (segment.access != Access::file) {
       return;

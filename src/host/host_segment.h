@@ -1,4 +1,5 @@
-// How each stretch of another process's memory is to be reached: decided once, when it is opened.
+// SPDX-License-Identifier: MIT
+// Segments of another process's memory with their access methods, which are chosen once, at opening.
 #pragma once
 
 #include "core/error.h"
@@ -18,22 +19,22 @@ namespace vmemfs {
 enum class Access : unsigned char {
   file,          ///< shared mapping: pread of the file
   process,       ///< process_vm_readv
-  process_guard, ///< the same for pages that are there, others from the file or zeros
+  process_guard, ///< the same for present pages, others from the file or zeros
   refused,       ///< not memory, or not reachable
 };
 
 struct HostSegment {
   HvaRange range;
   Access access = Access::refused;
-  std::shared_ptr<const BackingFile> file; ///< null: nothing but zeros behind absent pages
+  std::shared_ptr<const BackingFile> file; ///< null: absent pages are zeros
   std::uint64_t file_offset = 0;           ///< of range.begin, in bytes
   SharedView view;                         ///< of the whole range; only with Access::file, may be absent
-  std::string detail;                      ///< in words, for `info`; why, where refused
+  std::string detail;                      ///< text for `info`; the reason, if refused
 };
 
-/// Splits `ranges` by what the process has mapped there. Sorted, no overlap; neighbours that are
-/// reached in the same way are one. Parts where nothing is mapped are refused segments.
-/// permission: something can't be reached for want of rights; the text names the remedy.
+/// Splits `ranges` by the mappings of the process. Sorted, no overlap; neighbours with the same access
+/// method are one segment. Unmapped parts are refused segments. permission: a part is not accessible; the
+/// text names the remedy.
 [[nodiscard]] Result<std::vector<HostSegment>> plan_segments(const Process& process,
                                                              std::span<const HvaRange> ranges);
 

@@ -1,13 +1,14 @@
-// Host virtual addresses: where another process (a VMM) has guest memory mapped.
+// SPDX-License-Identifier: MIT
+// Host virtual addresses: addresses at which another process (a VMM) has guest memory mapped.
 //
-// They only mean something together with the process they belong to and are never dereferenced.
+// They are valid only together with their process and are never dereferenced.
 #pragma once
 
 #include <cstdint>
 
 namespace vmemfs {
 
-/// Address in another process.
+/// Address in another process; an alias, not a distinct type.
 using Hva = std::uint64_t;
 
 /// Half-open: [begin, end).

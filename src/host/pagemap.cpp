@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/pagemap.h"
 
 #include "core/gpa.h"
@@ -42,7 +43,7 @@ Result<Pagemap> Pagemap::open(pid_t pid) {
   UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd) {
     const int error = errno;
-    return fail_errno(error, "proc", fmt::format("can't open {} ({})", path, access_remedy(pid)));
+    return fail_errno(error, "proc", fmt::format("cannot open {} ({})", path, access_remedy(pid)));
   }
   return Pagemap{std::move(fd)};
 }

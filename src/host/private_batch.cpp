@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/private_batch.h"
 
 #include <cerrno>
@@ -9,7 +10,7 @@ void PrivateBatch::add(std::size_t tag, Hva hva, std::span<std::byte> buffer) {
     flush();
   }
   local_[count_] = iovec{buffer.data(), buffer.size()};
-  // An address in the other process; never dereferenced in ours.
+  // An address in the other process; never dereferenced in this one.
   remote_[count_] = iovec{reinterpret_cast<void*>(hva), buffer.size()}; // NOLINT(performance-no-int-to-ptr)
   tags_[count_] = tag;
   ++count_;
@@ -20,7 +21,7 @@ void PrivateBatch::flush() {
     const std::size_t left = count_ - first_;
     const ssize_t got = ::process_vm_readv(pid_, &local_[first_], left, &remote_[first_], left, 0);
     if (got > 0) {
-      // Short where a stretch fails in its middle: the next call starts there and says why.
+      // Short if a stretch fails in its middle: the next call starts there and reports the error.
       advance(static_cast<std::size_t>(got));
     } else {
       fail_first(got == 0 ? EFAULT : errno);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Reads of many stretches of another process's memory with as few process_vm_readv calls as possible.
 #pragma once
 
@@ -14,7 +15,7 @@ namespace vmemfs {
 /// Gathers stretches on the stack; no allocation. For one thread.
 class PrivateBatch {
 public:
-  /// Told of a stretch that could not be read in full.
+  /// Receives the stretches that could not be read in full.
   class Sink {
   public:
     Sink() = default;
@@ -33,10 +34,10 @@ public:
   PrivateBatch& operator=(const PrivateBatch&) = delete;
   ~PrivateBatch() = default;
 
-  /// Queues a read; reads what is queued when there is no more room.
+  /// Queues a read; flushes when the queue is full.
   void add(std::size_t tag, Hva hva, std::span<std::byte> buffer);
 
-  /// Reads all that is queued. Failing stretches go to the sink, the others are read nevertheless.
+  /// Reads all queued stretches. Failing ones are reported to the sink, the others are still read.
   void flush();
 
 private:
@@ -48,7 +49,7 @@ private:
 
   pid_t pid_;
   Sink& sink_;
-  std::size_t first_ = 0; ///< first stretch that is not read in full
+  std::size_t first_ = 0; ///< first stretch not read in full
   std::size_t count_ = 0;
   std::array<iovec, kCapacity> local_;
   std::array<iovec, kCapacity> remote_;

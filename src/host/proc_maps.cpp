@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/proc_maps.h"
 
 #include "core/text.h"
@@ -29,7 +30,7 @@ public:
     return true;
   }
 
-  /// One of two characters; `flag` tells whether it is the first.
+  /// One of two characters; `flag` is set if it is the first.
   bool flag(bool& flag, char yes, char no) {
     if (rest_.empty() || (rest_.front() != yes && rest_.front() != no)) {
       return false;

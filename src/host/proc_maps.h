@@ -1,4 +1,5 @@
-// What a process has mapped where: /proc/PID/maps (format: proc_pid_maps(5)).
+// SPDX-License-Identifier: MIT
+// Memory mappings of a process: /proc/PID/maps (format: proc_pid_maps(5)).
 #pragma once
 
 #include "core/error.h"

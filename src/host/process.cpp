@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/process.h"
 
 #include "core/text.h"
@@ -20,7 +21,7 @@ namespace {
 
 constexpr std::string_view kOrigin = "proc";
 
-/// Start time is field 22; the name (field 2) is in brackets and what follows it starts at field 3.
+/// Start time is field 22; the name (field 2) is in brackets, and field 3 follows it.
 constexpr std::size_t kStartTimeAfterName = 22 - 3;
 
 tl::unexpected<Error> gone(pid_t pid) {
@@ -35,7 +36,7 @@ template <typename T> Result<std::vector<T>> list_numbers(const std::string& pat
   const auto close = [](DIR* dir) { ::closedir(dir); };
   const std::unique_ptr<DIR, decltype(close)> dir{::opendir(path.c_str()), close};
   if (!dir) {
-    return fail_errno(errno, kOrigin, fmt::format("can't list {}", path));
+    return fail_errno(errno, kOrigin, fmt::format("cannot list {}", path));
   }
   std::vector<T> numbers;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): safe, as no other thread has this directory stream
@@ -54,7 +55,7 @@ Result<std::string> read_link(const std::string& path) {
   std::string target(4096, '\0');
   const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
   if (size < 0) {
-    return fail_errno(errno, kOrigin, fmt::format("can't read {}", path));
+    return fail_errno(errno, kOrigin, fmt::format("cannot read {}", path));
   }
   target.resize(static_cast<std::size_t>(size));
   return target;
@@ -69,14 +70,14 @@ int yama_scope() {
 } // namespace
 
 Result<Process> Process::open(pid_t pid) {
-  // First the pidfd, then /proc: if the process is alive at the end, both were about the same one.
+  // First the pidfd, then /proc: if the process is alive at the end, both belong to the same one.
   UniqueFd pidfd = pidfd_open(pid);
   if (!pidfd) {
     const int error = errno;
     if (error == ESRCH || error == EINVAL) {
       return fail(ErrorKind::not_found, kOrigin, fmt::format("there is no process {}", pid));
     }
-    return fail_errno(error, kOrigin, fmt::format("can't watch process {}", pid));
+    return fail_errno(error, kOrigin, fmt::format("cannot watch process {}", pid));
   }
   const auto stat = read_proc_file(fmt::format("/proc/{}/stat", pid));
   if (!stat) {
@@ -164,7 +165,7 @@ Result<std::uint64_t> parse_start_time(std::string_view stat) {
 Result<std::string> read_proc_file(const std::string& path, std::size_t limit) {
   const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd) {
-    return fail_errno(errno, kOrigin, fmt::format("can't open {}", path));
+    return fail_errno(errno, kOrigin, fmt::format("cannot open {}", path));
   }
   constexpr std::size_t kChunk = 64 << 10;
   std::string text;
@@ -176,7 +177,7 @@ Result<std::string> read_proc_file(const std::string& path, std::size_t limit) {
       continue;
     }
     if (got < 0) {
-      return fail_errno(errno, kOrigin, fmt::format("can't read {}", path));
+      return fail_errno(errno, kOrigin, fmt::format("cannot read {}", path));
     }
     if (got == 0) {
       text.resize(size);

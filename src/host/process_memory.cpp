@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/process_memory.h"
 
 #include "host/process.h"
@@ -13,14 +14,14 @@ namespace {
 constexpr std::string_view kOrigin = "proc";
 
 tl::unexpected<Error> read_failed(int os_errno, pid_t pid, Hva hva) {
-  std::string what = fmt::format("can't read memory of process {} at {:#x}", pid, hva);
+  std::string what = fmt::format("cannot read memory of process {} at {:#x}", pid, hva);
   if (os_errno == EPERM || os_errno == EACCES) {
     what += fmt::format(" ({})", access_remedy(pid));
   }
   return fail_errno(os_errno, kOrigin, std::move(what));
 }
 
-/// The kernel reads from it; it never dereferences the pointer in our address space.
+/// The kernel reads from it; the pointer is never dereferenced in this address space.
 iovec remote_vector(Hva hva, std::size_t size) {
   return iovec{reinterpret_cast<void*>(hva), size}; // NOLINT(performance-no-int-to-ptr)
 }

@@ -1,7 +1,7 @@
-// Small structures in the memory of another process. For guest RAM see host_memory.h.
+// SPDX-License-Identifier: MIT
+// Reads of small structures in the memory of another process. For guest RAM see host_memory.h.
 //
-// Stateless, so usable from any thread. The pid is not checked: hold a Process and ask alive()
-// afterwards.
+// Stateless and thread-safe. The pid is not checked: hold a Process and call alive() afterwards.
 #pragma once
 
 #include "core/error.h"
@@ -28,13 +28,13 @@ struct ProcessPiece {
 inline constexpr std::size_t kMaxProcessPieces = 16;
 [[nodiscard]] Result<void> read_process_memory(pid_t pid, std::span<const ProcessPiece> pieces);
 
-/// As far as memory is mapped from `hva` on: the number of bytes read, at least 1.
+/// Reads as far as memory is mapped from `hva` on; returns the number of bytes read, at least 1.
 [[nodiscard]] Result<std::size_t> read_process_memory_prefix(pid_t pid, Hva hva, std::span<std::byte> buffer);
 
-/// Whether we may read the memory of `pid` at all; touches none of it.
+/// Whether this process may read the memory of `pid`; accesses none of it.
 [[nodiscard]] Result<void> check_process_memory_access(pid_t pid);
 
-/// A value of a type without pointers of ours in it.
+/// Reads a value of a trivially copyable type.
 template <typename T>
   requires std::is_trivially_copyable_v<T>
 [[nodiscard]] Result<T> read_process_value(pid_t pid, Hva hva) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/process_writer.h"
 
 #include <cerrno>
@@ -24,11 +25,11 @@ Result<int> ProcessWriter::file() {
   const pid_t pid = process_->pid();
   UniqueFd file{::open(fmt::format("/proc/{}/mem", pid).c_str(), O_WRONLY | O_CLOEXEC)};
   const int os_errno = errno;
-  if (!process_->alive()) { // or else this was the memory of a later process
+  if (!process_->alive()) { // otherwise this may be the memory of a later process
     return gone(pid);
   }
   if (!file) {
-    std::string what = fmt::format("can't open the memory of process {} for writing", pid);
+    std::string what = fmt::format("cannot open the memory of process {} for writing", pid);
     if (os_errno == EPERM || os_errno == EACCES) {
       what += fmt::format(" ({})", access_remedy(pid));
     }
@@ -50,12 +51,12 @@ ProcessWriter::Outcome ProcessWriter::write(Hva hva, std::span<const std::byte> 
     const ssize_t put = ::pwrite(*opened, rest.data(), rest.size(), static_cast<off_t>(hva + outcome.done));
     if (put > 0) {
       outcome.done += static_cast<std::size_t>(put);
-    } else if (put == 0) { // the kernel's word for an address space that is no more
+    } else if (put == 0) { // the kernel returns 0 for an address space that no longer exists
       outcome.failure = gone(process_->pid()).value();
       return outcome;
     } else if (errno != EINTR) {
       outcome.failure = fail_errno(errno, kOrigin,
-                                   fmt::format("can't write memory of process {} at {:#x}", process_->pid(),
+                                   fmt::format("cannot write memory of process {} at {:#x}", process_->pid(),
                                                hva + outcome.done))
                             .value();
       return outcome;

@@ -1,4 +1,5 @@
-// Writes into the memory of another process.
+// SPDX-License-Identifier: MIT
+// Writer to the memory of another process.
 #pragma once
 
 #include "core/error.h"
@@ -14,22 +15,22 @@
 
 namespace vmemfs {
 
-/// Thread-safe. Opens /proc/PID/mem once, on first use: that descriptor is of this very address space,
-/// so that neither a later process of the same number nor another program of the same process can be hit.
+/// Thread-safe. Opens /proc/PID/mem once, on first use: the descriptor is bound to that address space, so
+/// that neither a later process with the same pid nor another program in the same process can be written.
 ///
-/// The kernel lets it write where the process itself may only read (a private copy of a file): what may
-/// be written is for the caller to know.
+/// The kernel allows writes even if the process itself may only read (a private copy of a file): the caller
+/// must check what may be written.
 class ProcessWriter {
 public:
   explicit ProcessWriter(std::shared_ptr<const Process> process) : process_{std::move(process)} {}
 
   struct Outcome {
     std::size_t done = 0;         ///< bytes from the start that were written
-    std::optional<Error> failure; ///< why done is less than all
+    std::optional<Error> failure; ///< why not all was written
   };
 
   /// permission: the text names the remedy. vm_gone: the process has ended or runs another program.
-  /// source_failed: nothing is mapped there, or its page can't be had.
+  /// source_failed: nothing is mapped there, or its page is not available.
   [[nodiscard]] Outcome write(Hva hva, std::span<const std::byte> bytes);
 
 private:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/shared_view.h"
 
 #include "core/gpa.h"
@@ -19,7 +20,7 @@ Result<SharedView> SharedView::map(int fd, std::uint64_t offset, std::size_t siz
   void* const base =
       ::mmap(nullptr, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
   if (base == MAP_FAILED) {
-    return fail_errno(errno, "proc", "can't map a file of guest memory");
+    return fail_errno(errno, "proc", "cannot map a file of guest memory");
   }
   return SharedView{std::span{static_cast<const std::byte*>(base), size}};
 }

@@ -1,4 +1,5 @@
-// Our own read-only mapping of a stretch of a file. It is never touched, only named to system calls.
+// SPDX-License-Identifier: MIT
+// Read-only mapping of a stretch of a file, never accessed, only passed to system calls.
 #pragma once
 
 #include "core/error.h"
@@ -12,7 +13,7 @@ namespace vmemfs {
 
 class SharedView {
 public:
-  /// Maps nothing; if_resident() answers with an empty span.
+  /// Maps nothing; if_resident() returns an empty span.
   SharedView() = default;
   SharedView(SharedView&& other) noexcept : bytes_{std::exchange(other.bytes_, {})} {}
   SharedView& operator=(SharedView&& other) noexcept {
@@ -28,7 +29,7 @@ public:
 
   explicit operator bool() const { return !bytes_.empty(); }
 
-  /// The most that if_resident() gives: the largest request and a page, for unaligned ones.
+  /// Max size for if_resident(): the largest request and a page, for unaligned ones.
   static constexpr std::size_t kMaxPages = 257;
 
   /// [offset, offset + size) of the view if all its pages are in host memory, else an empty span. One

@@ -1,5 +1,6 @@
-// Ranges whose missing pages somebody else supplies (userfaultfd): post-copy migration, lazy restore
-// of snapshots. What is missing there is neither zero nor in the file.
+// SPDX-License-Identifier: MIT
+// Ranges with a userfaultfd handler that supplies missing pages: post-copy migration, lazy restore of
+// snapshots. A missing page there is neither zero nor in the file.
 #pragma once
 
 #include "core/error.h"
@@ -14,8 +15,8 @@ namespace vmemfs {
 /// The ranges of a /proc/PID/smaps text that have the flag `um` (missing pages are handled).
 [[nodiscard]] Result<std::vector<HvaRange>> parse_userfault_ranges(std::string_view smaps);
 
-/// The same of a process. Looks at smaps (which takes milliseconds per GiB) only where the process has
-/// a userfaultfd open; empty where that can't be seen.
+/// The same for a process. Reads smaps (milliseconds per GiB) only if the process has a userfaultfd open;
+/// empty if that is not visible.
 [[nodiscard]] Result<std::vector<HvaRange>> userfault_ranges(const Process& process);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "util/accounts.h"
 
 #include "core/text.h"
@@ -13,7 +14,7 @@
 namespace vmemfs {
 namespace {
 
-/// The greatest number stands for "nobody in particular" in chown(2) and the like.
+/// The greatest number means "no change" in chown(2) and the like.
 constexpr std::uint64_t kGreatest = std::numeric_limits<uid_t>::max() - 1;
 
 std::optional<uid_t> by_number(std::string_view text) {
@@ -21,7 +22,7 @@ std::optional<uid_t> by_number(std::string_view text) {
   return number && *number <= kGreatest ? std::optional{static_cast<uid_t>(*number)} : std::nullopt;
 }
 
-/// Calls getpwnam_r or getgrnam_r with as much room as the entry takes.
+/// Calls getpwnam_r or getgrnam_r with a buffer as large as the entry needs.
 template <typename Entry, typename Lookup>
 std::optional<Entry> look_up(std::string_view name, Lookup lookup) {
   constexpr std::size_t kMaxBuffer = std::size_t{1} << 20U;

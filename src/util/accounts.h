@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Users and groups of this host. Thread-safe.
 #pragma once
 
@@ -7,7 +8,7 @@
 
 namespace vmemfs {
 
-/// By number, which need not belong to anybody, or by name. Nothing where there is no such name.
+/// By number, which need not be in use, or by name. nullopt if there is no such name.
 [[nodiscard]] std::optional<uid_t> find_user(std::string_view text);
 [[nodiscard]] std::optional<gid_t> find_group(std::string_view text);
 

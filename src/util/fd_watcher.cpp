@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "util/fd_watcher.h"
 
 #include "util/signals.h"
@@ -55,7 +56,7 @@ Result<FdWatcher::Watch> FdWatcher::watch_once(int fd, std::function<void()> cal
   if (add_to_epoll(epoll_.get(), fd, id) != 0) {
     const int error = errno;
     entries_.erase(id);
-    return fail_errno(error, "watcher", "can't wait for a file descriptor");
+    return fail_errno(error, "watcher", "cannot wait for a file descriptor");
   }
   return Watch{this, id};
 }
@@ -82,7 +83,7 @@ void FdWatcher::fire(std::uint64_t id) {
   running_id_ = id;
   lock.unlock();
   callback();
-  callback = nullptr; // unlocked, as what it owns may come back here when destroyed
+  callback = nullptr; // unlocked, as destructors of its captures may call this object
   lock.lock();
   running_id_ = 0;
   callback_ended_.notify_all();
@@ -92,7 +93,7 @@ void FdWatcher::remove(std::uint64_t id) {
   std::unique_lock lock{mutex_};
   if (const auto found = entries_.find(id); found != entries_.end()) {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
-    // Destroyed after the lock is released: it may own things whose destructors come back here.
+    // Destroyed after the lock is released: destructors of its captures may call this object.
     const auto entry = entries_.extract(found);
     lock.unlock();
     return;

@@ -1,4 +1,5 @@
-// One thread that waits for any number of file descriptors.
+// SPDX-License-Identifier: MIT
+// Thread that waits for any number of file descriptors.
 #pragma once
 
 #include "core/error.h"
@@ -16,9 +17,9 @@ namespace vmemfs {
 
 class FdWatcher {
 public:
-  /// Throws std::system_error where the kernel has no descriptors or threads left.
+  /// Throws std::system_error if the kernel has no descriptors or threads left.
   FdWatcher();
-  /// All watches must have ended. Not to be run by a callback.
+  /// All watches must have ended. Must not be called by a callback.
   ~FdWatcher();
   FdWatcher(const FdWatcher&) = delete;
   FdWatcher& operator=(const FdWatcher&) = delete;
@@ -62,7 +63,7 @@ private:
   std::condition_variable callback_ended_;
   std::map<std::uint64_t, Entry> entries_;
   std::uint64_t next_id_ = 1;
-  std::uint64_t running_id_ = 0; ///< whose callback runs just now; 0: none
+  std::uint64_t running_id_ = 0; ///< the watch whose callback is running; 0: none
   std::jthread thread_;
 };
 

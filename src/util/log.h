@@ -1,7 +1,9 @@
-// Logging: one line an event, to standard error or to syslog. Thread-safe.
+// SPDX-License-Identifier: MIT
+// Logging: one line per event, to standard error or to syslog. Thread-safe.
 //
-// Levels: error = something the user asked for failed; warning = works, but not as well as it could;
-// info = attach, detach, writes; debug = every decision.
+// Levels: error = a requested operation failed; warning = works, but in a limited way; info = changes to a
+// guest by vmemfs (pauses, resumes, writes); debug = everything else, including attach and detach
+// (EventLog).
 #pragma once
 
 #include <fmt/format.h>
@@ -12,7 +14,7 @@ namespace vmemfs::log {
 
 enum class Level { debug, info, warning, error };
 
-/// Where lines go. Standard error is the default; syslog is for the daemon in the background.
+/// Selects syslog, for the daemon in the background. Standard error is the default.
 void to_syslog();
 void set_level(Level level);
 [[nodiscard]] bool enabled(Level level);

@@ -1,4 +1,5 @@
-// A shared, immutable value that is replaced now and then and read all the time.
+// SPDX-License-Identifier: MIT
+// Shared, immutable value that is replaced rarely and read often.
 #pragma once
 
 #include <memory>
@@ -7,8 +8,8 @@
 
 namespace vmemfs {
 
-/// Thread-safe. The lock is held for the copy of a pointer only. (std::atomic<std::shared_ptr> of
-/// libstdc++ 12 spins in much the same way, and the thread sanitizer does not understand it.)
+/// Thread-safe. The lock is held only to copy a pointer. (std::atomic<std::shared_ptr> of libstdc++ 12
+/// spins in much the same way, and the thread sanitizer does not support it.)
 template <typename T> class Published {
 public:
   [[nodiscard]] std::shared_ptr<const T> load() const {
@@ -18,7 +19,7 @@ public:
 
   void store(std::shared_ptr<const T> value) {
     const std::scoped_lock lock{mutex_};
-    value_.swap(value); // the old value ends after the lock is let go
+    value_.swap(value); // the former value is destroyed after the lock is released
   }
 
 private:

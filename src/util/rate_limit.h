@@ -1,4 +1,5 @@
-// At most once in a while.
+// SPDX-License-Identifier: MIT
+// Rate limiter: at most one action per interval.
 #pragma once
 
 #include <atomic>

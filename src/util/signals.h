@@ -1,12 +1,13 @@
-// Keeps signals away from our threads, so that the main thread gets them.
+// SPDX-License-Identifier: MIT
+// Blocking of signals in vmemfs' threads, so that the main thread receives them.
 #pragma once
 
 #include <csignal>
 
 namespace vmemfs {
 
-/// Blocks all signals for the calling thread while it lives. A thread that is started meanwhile
-/// inherits that for good.
+/// Blocks all signals for the calling thread during its lifetime. A thread that is started meanwhile
+/// inherits the mask permanently.
 class SignalsBlocked {
 public:
   SignalsBlocked() {

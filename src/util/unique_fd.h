@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Owner of a file descriptor.
 #pragma once
 
@@ -22,7 +23,7 @@ public:
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
-  /// Whose it is then must close it.
+  /// The caller becomes responsible for closing it.
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
 
   void reset(int fd = -1) {

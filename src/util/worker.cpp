@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "util/worker.h"
 
 #include "util/signals.h"
@@ -14,7 +15,7 @@ Worker::Worker(unsigned threads) {
 Worker::~Worker() { stop(); }
 
 void Worker::stop() {
-  std::map<Due, std::function<void()>> dropped; // ends outside of the lock: what it holds may post
+  std::map<Due, std::function<void()>> dropped; // destroyed outside of the lock: captures may post
   {
     const std::scoped_lock lock{mutex_};
     stopped_ = true;
@@ -57,12 +58,12 @@ void Worker::run(const std::stop_token& stop) {
     }
     auto job = std::move(jobs_.begin()->second);
     jobs_.erase(jobs_.begin());
-    if (!jobs_.empty()) { // of those who wait, maybe none does so for what is next now
+    if (!jobs_.empty()) { // perhaps no waiting thread waits for the next due time
       changed_.notify_one();
     }
     lock.unlock();
     job();
-    job = nullptr; // what it holds ends outside of the lock
+    job = nullptr; // its captures are destroyed outside of the lock
     lock.lock();
   }
 }

@@ -1,4 +1,5 @@
-// Threads that run small jobs, at once or later: for work that a reader must not wait for.
+// SPDX-License-Identifier: MIT
+// Threads that run small jobs, immediately or delayed, so that readers need not wait for them.
 #pragma once
 
 #include <chrono>
@@ -19,23 +20,23 @@ class Worker {
 public:
   using Clock = std::chrono::steady_clock;
 
-  /// Throws std::system_error where no thread can be started.
+  /// Throws std::system_error if no thread can be started.
   explicit Worker(unsigned threads = 1);
   ~Worker(); ///< as stop()
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Finishes the running jobs and drops the rest; later ones are dropped as well. Not to be run by a job.
+  /// Finishes the running jobs and drops queued and later ones. Must not be called by a job.
   void stop();
 
-  /// `job` must not throw; what it refers to must be kept alive by itself (capture a weak_ptr).
+  /// `job` must not throw, and must keep alive what it refers to (capture a weak_ptr).
   void post(std::function<void()> job) { post_at(Clock::time_point::min(), std::move(job)); }
   void post_after(Clock::duration delay, std::function<void()> job) {
     post_at(Clock::now() + delay, std::move(job));
   }
 
 private:
-  using Due = std::pair<Clock::time_point, std::uint64_t>; ///< when, and in which order
+  using Due = std::pair<Clock::time_point, std::uint64_t>; ///< due time, and order of posting
 
   void post_at(Clock::time_point due, std::function<void()> job);
   void run(const std::stop_token& stop);

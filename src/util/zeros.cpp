@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "util/zeros.h"
 
 #include "util/unique_fd.h"
@@ -10,11 +11,11 @@ namespace vmemfs {
 namespace {
 
 constexpr std::size_t kSize = (std::size_t{1} << 20U) + 4096;
-/// Stays in a CPU's cache; a multiple of the page size.
+/// Fits a CPU's cache; a multiple of the page size.
 constexpr std::size_t kWindow = std::size_t{64} << 10U;
 
-/// One small file, mapped again and again, side by side. The kernel takes its pages at once, while each page
-/// of memory that nobody has written yet takes it a look-up. Empty where that can't be made.
+/// One small file, mapped repeatedly, side by side. The kernel finds its pages at once, while each
+/// unwritten page of anonymous memory costs a lookup. Empty if the mapping fails.
 std::span<const std::byte> repeated_file() {
   const UniqueFd file{::memfd_create("vmemfs-zeros", MFD_CLOEXEC)};
   if (!file || ::ftruncate(file.get(), kWindow) != 0) {
@@ -32,7 +33,7 @@ std::span<const std::byte> repeated_file() {
       return {};
     }
   }
-  return {begin, kSize}; // for the life of the process
+  return {begin, kSize}; // mapped until the process ends
 }
 
 std::span<const std::byte> unwritten_memory() {

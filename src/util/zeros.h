@@ -1,4 +1,5 @@
-// Bytes that are zero and cost nothing: what a hole reads as where holes read as zeros.
+// SPDX-License-Identifier: MIT
+// Zero bytes that need almost no memory, for holes that read as zeros.
 #pragma once
 
 #include <cstddef>
@@ -6,8 +7,8 @@
 
 namespace vmemfs {
 
-/// At least 1 MiB + 4 KiB of zeros, page-aligned; the largest read there is. Takes 64 KiB of memory, and must
-/// not be written to.
+/// At least 1 MiB + 4 KiB of zeros (the max read size), page-aligned. Takes 64 KiB of memory, and must not
+/// be written to.
 [[nodiscard]] std::span<const std::byte> zeros();
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/attacher.h"
 
 #include "core/text.h"
@@ -8,7 +9,7 @@
 namespace vmemfs {
 
 Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
-  if (!spec.name.empty()) { // before a VM is asked for nothing
+  if (!spec.name.empty()) { // before a VM is queried in vain
     if (auto checked = check_vm_name(spec.name); !checked) {
       return tl::unexpected{std::move(checked.error())};
     }
@@ -39,11 +40,11 @@ Result<Attacher::AttachResult> Attacher::attach_found(std::string_view driver, c
   if (!opened) {
     return tl::unexpected{std::move(opened.error())};
   }
-  const VmIdentity& identity = (*opened)->identity(); // knows more than the discovery
+  const VmIdentity& identity = (*opened)->identity(); // more complete than what the discovery knows
   const std::string base = vm_base_name(identity.name, identity.uuid, found.number);
   if (instead_of != nullptr) {
     if (instead_of->in_use()) {
-      return fail(ErrorKind::busy, "vm", "somebody has just begun to use it by its other driver");
+      return fail(ErrorKind::busy, "vm", "the VM is in use through its other driver");
     }
     instead_of->detach();
   }

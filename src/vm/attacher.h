@@ -1,4 +1,5 @@
-// From a description of a VM, by the user or by a discovery, to an entry in the registry.
+// SPDX-License-Identifier: MIT
+// Attaching and detaching: from the description of a VM, by the user or a discovery, to a registry entry.
 #pragma once
 
 #include "driver/discovery.h"
@@ -22,20 +23,21 @@ public:
   Attacher(OpenDriver open, VmRegistry& vms, const VmOptionsTable& options)
       : open_{std::move(open)}, vms_{vms}, options_{options} {}
 
-  /// As the user says it. Without a name the directory has the VM's own name, or the driver's.
+  /// Attaches the VM that the user describes. Without a name, its directory gets the VM's own name, or
+  /// the driver's.
   [[nodiscard]] Result<std::shared_ptr<Vm>> attach(const VmSpec& spec);
 
   struct AttachResult {
     std::shared_ptr<Vm> vm;
-    bool newly_attached; ///< false: that very VM was attached already, by whichever driver
+    bool newly_attached; ///< false: the same VM was attached already, by any driver
   };
-  /// One that was found. Named as vm_base_name() says; where that is taken its number stands behind it.
-  /// `instead_of`, if not null, is the same VM, attached by another driver: it is detached once this one can
-  /// have it, unless it is in use by then (busy).
+  /// Attaches a discovered VM. Its name is vm_base_name(), followed by its number if that name is taken.
+  /// `instead_of`, if not null, is the same VM attached by another driver: it is detached once this
+  /// driver has opened the VM, unless it is in use by then (busy).
   [[nodiscard]] Result<AttachResult> attach_found(std::string_view driver, const FoundVm& found,
                                                   NameClaim claim, Vm* instead_of = nullptr);
 
-  /// The VM stays as it is, but a guest that we paused runs again.
+  /// The VM itself is not changed, except that a guest that vmemfs paused is resumed.
   [[nodiscard]] Result<void> detach(std::string_view name);
 
 private:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/bad_pages.h"
 
 namespace vmemfs {

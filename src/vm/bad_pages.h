@@ -1,4 +1,5 @@
-// Which bad pages were handed out as zeros, so that padding can be audited.
+// SPDX-License-Identifier: MIT
+// List of the bad pages that were read as zeros, so that padding can be audited.
 #pragma once
 
 #include "core/gpa.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/cache_budget.h"
 
 #include <algorithm>
@@ -8,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 
-/// As the options take it: whole MiB, else bytes.
+/// A size in the syntax of the options: whole MiB, else bytes.
 std::string size_text(std::uint64_t bytes) {
   return bytes % kMiB == 0 ? std::to_string(bytes / kMiB) + " MiB" : std::to_string(bytes) + " bytes";
 }
@@ -56,7 +57,7 @@ std::uint64_t CacheBudget::Share::limit() const {
   return limit_;
 }
 
-/// Sets the limits that follow from who is active and who has a size of its own.
+/// Computes and sets the limits of all shares.
 void CacheBudget::share_out() {
   std::uint64_t rest = total_bytes_;
   std::uint64_t sharers = 0;
@@ -68,7 +69,7 @@ void CacheBudget::share_out() {
   const auto limit_of = [&](const Share& share) {
     return share.active_ ? share.fixed_size_.value_or(even) : std::uint64_t{0};
   };
-  // Those that shrink go first, so that the sum never exceeds the total.
+  // Shrinking shares are set first, so that the sum never exceeds the total.
   for (const bool growing : {false, true}) {
     for (Share* const share : shares_) {
       const std::uint64_t limit = limit_of(*share);

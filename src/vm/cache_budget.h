@@ -1,7 +1,8 @@
-// One bound for the page caches of all VMs of a mount, shared out fairly.
+// SPDX-License-Identifier: MIT
+// Memory limit for the page caches of all VMs of a mount, divided fairly.
 //
-// A VM may have a size of its own; what those leave is split evenly among the other VMs that are active.
-// Inactive ones have nothing, so that VMs that nobody reads cost no memory.
+// A VM may have a size of its own; the rest is divided evenly among the other active VMs. Inactive VMs get
+// nothing, so that a VM that nobody reads costs no memory.
 #pragma once
 
 #include "core/error.h"
@@ -23,8 +24,8 @@ public:
   CacheBudget& operator=(const CacheBudget&) = delete;
   ~CacheBudget() = default;
 
-  /// One VM's part, and the only one to set its cache's limit. At first inactive and without a size of its
-  /// own.
+  /// One VM's part; the only object that sets the limit of the VM's cache. Initially inactive and without
+  /// a size of its own.
   class Share {
   public:
     /// `cache` must outlive the share.
@@ -35,8 +36,8 @@ public:
 
     void set_active(bool active);
 
-    /// A size that the VM has whenever it is active; nullopt: an even share. invalid where the own sizes of
-    /// all VMs, active or not, would exceed the total; nothing changes then.
+    /// Sets the size that the VM has whenever it is active; nullopt: an even share. invalid if the
+    /// fixed sizes of all VMs, active or not, would exceed the total; nothing changes then.
     [[nodiscard]] Result<void> set_fixed_size(std::optional<std::uint64_t> bytes);
 
     [[nodiscard]] std::uint64_t limit() const; ///< bytes

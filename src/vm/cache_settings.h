@@ -1,4 +1,5 @@
-// How a VM's memory is to be cached, as the user has it.
+// SPDX-License-Identifier: MIT
+// Cache settings of a VM, as the user sets them.
 #pragma once
 
 #include <chrono>
@@ -9,15 +10,15 @@
 namespace vmemfs {
 
 enum class CacheMode : unsigned char {
-  automatic, ///< where the driver says that reading costs more than answering
+  automatic, ///< on if, by the driver, reading costs more than answering
   on,
   off,
 };
 
 struct CacheSettings {
   CacheMode mode = CacheMode::automatic;
-  std::chrono::milliseconds ttl{0};       ///< how old pages of a running VM may be
-  std::optional<std::uint64_t> size = {}; ///< bytes of its own; else a fair share
+  std::chrono::milliseconds ttl{0};       ///< max age of pages of a running VM
+  std::optional<std::uint64_t> size = {}; ///< fixed size in bytes; else a fair share
 };
 
 /// "auto", "on" or "off".

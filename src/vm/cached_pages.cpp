@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/cached_pages.h"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ std::span<std::byte> part_of(PageCache::Frame* frame, GpaRange part) {
 
 void CacheCounters::add(const CacheCounts& counts) {
   const auto add_to = [](std::atomic<std::uint64_t>& counter, std::uint64_t count) {
-    if (count != 0) { // so that readers fight for as few counters as can be
+    if (count != 0) { // to limit contention on the counters
       counter.fetch_add(count, std::memory_order_relaxed);
     }
   };
@@ -59,7 +60,7 @@ void CachedPages::plan_page(Gfn gfn, GpaRange part) {
   case PageCache::Claim::loading:
     scratch_.waiting_.push_back({part, scratch_.data_.size()});
     scratch_.add({});
-    scratch_.data_.back().iov_len = part.size(); // where from, is not known yet
+    scratch_.data_.back().iov_len = part.size(); // the address is not known yet
     ++counts_.merged;
     break;
   case PageCache::Claim::full:

@@ -1,10 +1,11 @@
-// The part of a read that goes through the page cache.
+// SPDX-License-Identifier: MIT
+// Steps of a read that use the page cache.
 //
-// Steps, all on the reader's thread: plan() finds each page in the cache, or claims a frame for it, or finds
-// that another thread is just reading it; plan_prefetch() claims some more where the file is read from front
-// to back; the caller then has the driver read all claimed pages as one batch; settle() makes them available
-// to others; and last, wait() collects what other threads have read. As everybody settles before waiting,
-// readers never wait for each other in a circle.
+// All steps run on the reader's thread: plan() finds each page in the cache, or claims a frame for it, or
+// finds that another thread is reading it; plan_prefetch() claims further pages if the file is read
+// sequentially; the caller then has the driver read all claimed pages as one batch; settle() publishes
+// them; finally, wait() collects pages that other threads have read. Every thread settles before it waits,
+// so that readers never wait for each other in a circle.
 #pragma once
 
 #include "vm/epoch.h"
@@ -18,21 +19,21 @@
 
 namespace vmemfs {
 
-/// How one read may use the page cache; without a cache: not at all.
+/// Parameters of one read's use of the page cache; without a cache, it uses none.
 struct CacheUse {
   PageCache* cache = nullptr;
-  PageRequest request{};           ///< which pages still hold; loaded before the read began
-  const Epoch* epoch = nullptr;    ///< what is fetched is kept only while this still is the wish's
-  ReadAhead* read_ahead = nullptr; ///< of the open file; may be null
-  std::size_t max_prefetch = 0;    ///< bytes; 0 where a batch of many pages is not cheap
+  PageRequest request{};           ///< which pages are valid; loaded before the read began
+  const Epoch* epoch = nullptr;    ///< fetched pages are kept only while this is the request's epoch
+  ReadAhead* read_ahead = nullptr; ///< the open file's; may be null
+  std::size_t max_prefetch = 0;    ///< bytes; 0 if a batch of many pages is not cheap
 };
 
-/// What the cache did, in pages. For `info`.
+/// Cache statistics, in pages. For `info`.
 struct CacheCounts {
-  std::uint64_t hits = 0;       ///< were there
-  std::uint64_t misses = 0;     ///< had to be read
-  std::uint64_t merged = 0;     ///< another reader was just reading them
-  std::uint64_t prefetched = 0; ///< read before anybody asked for them
+  std::uint64_t hits = 0;       ///< found in the cache
+  std::uint64_t misses = 0;     ///< read from the driver
+  std::uint64_t merged = 0;     ///< read by another reader at the same time
+  std::uint64_t prefetched = 0; ///< read before they were requested
 };
 
 /// Thread-safe.
@@ -48,7 +49,7 @@ private:
   std::atomic<std::uint64_t> prefetched_{0};
 };
 
-/// One read's dealings with the cache. For one thread.
+/// One read's use of the cache. For one thread.
 class CachedPages {
 public:
   CachedPages(const CacheUse& use, ReadScratch& scratch) : use_{use}, scratch_{scratch} {
@@ -57,21 +58,22 @@ public:
 
   [[nodiscard]] bool used() const { return use_.cache != nullptr; }
 
-  /// Lays out `range`, which lies in `region`. Pages that a region has only in part are read without the
-  /// cache.
+  /// Plans the read of `range`, which lies in `region`. Pages that a region contains only in part bypass
+  /// the cache.
   void plan(const Region& region, GpaRange range);
 
-  /// Claims pages from `from` on, up to the end of their region, if pages must be read anyway.
+  /// Claims pages from `from` on, up to the end of their region, if other pages must be read anyway.
   void plan_prefetch(const MemoryMap& map, Gpa from);
 
-  /// Claims the pages of `range` that nobody has or reads, up to the end of their region.
+  /// Claims the pages of `range` that are neither cached nor being read, up to the end of their region.
   void claim_prefetch(const MemoryMap& map, GpaRange range);
 
-  /// The driver is through with piece `index`, whose claimed frame others may have now; `whole`: it has the
-  /// page's own bytes, all of them.
+  /// Publishes the claimed frame of piece `index`, which the driver has processed. `whole`: the frame
+  /// holds all bytes of the page.
   void settle(std::size_t index, bool whole);
 
-  /// Puts in what other threads have read; what they could not is staged as new pieces.
+  /// Adds the pages that other threads have read; pages that they could not read are staged as new
+  /// pieces.
   void wait();
 
   [[nodiscard]] const CacheCounts& counts() const { return counts_; }

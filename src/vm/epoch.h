@@ -1,9 +1,10 @@
-// Until when what was read of a VM's memory still holds: the one place where that is decided.
+// SPDX-License-Identifier: MIT
+// Validity of cached guest memory: the VM's epoch.
 //
-// The number goes up whenever memory may have changed in a way that a cache could hide. A cache marks
-// what it keeps with the number that was loaded before the reading began, and serves it only while that is
-// still the number. Between two numbers the memory either *stands* (nothing can change it without a new
-// number) or it may change at any time.
+// The number goes up whenever memory may have changed in a way that a cache could hide. A cache tags each
+// entry with the number loaded before the read began, and serves the entry only while that number is
+// current. Within an epoch, memory either is *stable* (it cannot change without a new number) or may change
+// at any time.
 #pragma once
 
 #include <atomic>
@@ -23,18 +24,18 @@ public:
 
   [[nodiscard]] Value load() const { return unpack(packed_.load()); }
 
-  /// From now on memory may change at any time. Call it before the guest may run.
+  /// Memory may change at any time from now on. Call it before the guest may run.
   void may_change() {
     std::uint64_t now = packed_.load();
     while (!packed_.compare_exchange_weak(now, (now | kStable) + 1)) { // the next number, without the mark
     }
   }
 
-  /// Something has just changed; whether memory stands is as before.
+  /// Memory has changed; whether it is stable stays as before.
   void changed() { packed_.fetch_add(kStep); }
 
-  /// Memory stands, as was found by asking at some time after `before` was loaded. Does nothing, and
-  /// returns false, where the number has moved since: then the answer may be old.
+  /// Marks memory as stable, which a query made after `before` was loaded has found. Does nothing and
+  /// returns false if the number has changed since: the answer may be stale.
   bool try_mark_stable(Value before) {
     std::uint64_t expected = pack(before);
     return packed_.compare_exchange_strong(expected, ((expected | kStable) + 1) | kStable);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/event_log.h"
 
 #include "core/text.h"
@@ -31,11 +32,12 @@ EventLog::EventLog(std::size_t max_kept) : ring_(std::max<std::size_t>(max_kept,
 void EventLog::append(EventKind kind, std::string vm, std::string detail) {
   log::debug("{}: {}: {}", printable(vm), to_string(kind), printable(detail, kMaxLogged));
   auto event = std::make_shared<Event>(Event{0, {}, std::move(vm), kind, std::move(detail)});
-  std::shared_ptr<const Event> overtaken; // ends after the lock is let go
+  std::shared_ptr<const Event> overtaken; // destroyed after the lock is released
   {
     const std::scoped_lock lock{mutex_};
     event->number = end_++;
-    event->time = std::chrono::system_clock::now(); // here, so that times are in the order of numbers
+    event->time =
+        std::chrono::system_clock::now(); // under the lock, so that times are in the order of numbers
     overtaken = std::exchange(ring_[event->number % ring_.size()], std::move(event));
     counts_[static_cast<std::size_t>(kind)].fetch_add(1, std::memory_order_relaxed);
   }
@@ -69,7 +71,7 @@ void EventLog::add_listener(std::weak_ptr<EventListener> listener) {
   listeners_.push_back(std::move(listener));
 }
 
-/// Those that are still there.
+/// The listeners that still exist.
 std::vector<std::shared_ptr<EventListener>> EventLog::listeners() {
   std::vector<std::shared_ptr<EventListener>> alive;
   const std::scoped_lock lock{mutex_};

@@ -1,4 +1,5 @@
-// What has happened to the VMs of a mount: the latest events, for any number of readers.
+// SPDX-License-Identifier: MIT
+// Log of the latest events of the VMs of a mount, for any number of readers.
 #pragma once
 
 #include <array>
@@ -15,13 +16,13 @@
 namespace vmemfs {
 
 enum class EventKind : unsigned char {
-  added,   ///< a VM is there; detail: its driver
-  removed, ///< it is there no more; detail: why
-  paused,  ///< it stands; detail: because of whom
-  resumed, ///< it runs again; detail: because of whom
+  added,   ///< a VM was attached; detail: its driver
+  removed, ///< it was removed; detail: the reason
+  paused,  ///< it is paused; detail: who paused it
+  resumed, ///< it runs again; detail: who resumed it
   reset,
   layout, ///< its memory map changed
-  error,  ///< something that was asked for failed; detail: the message
+  error,  ///< an operation failed; detail: the message
 };
 inline constexpr std::array kEventKinds{EventKind::added,   EventKind::removed, EventKind::paused,
                                         EventKind::resumed, EventKind::reset,   EventKind::layout,
@@ -41,8 +42,8 @@ struct Event {
 class EventListener {
 public:
   virtual ~EventListener() = default;
-  /// There are new events. Called on the thread that appended one, which may hold locks of its own: must
-  /// return soon, must not throw, and must ask no VM.
+  /// Called when there are new events, on the thread that appended one, which may hold locks: must return
+  /// soon, must not throw, and must not query a VM.
   virtual void on_events() = 0;
 };
 
@@ -55,20 +56,20 @@ public:
 
   void append(EventKind kind, std::string vm, std::string detail);
 
-  /// Number of the next event: where a reader starts who wants what comes from now on.
+  /// Number of the next event: the start for a reader that needs only new events.
   [[nodiscard]] std::uint64_t end() const;
 
   struct Part {
-    std::uint64_t missed; ///< how many of those asked for are gone already
+    std::uint64_t missed; ///< number of requested events that were overwritten
     std::vector<std::shared_ptr<const Event>> events;
   };
-  /// The events from number `from` on, `max_count` of them at most.
+  /// The events from number `from` on, at most `max_count`.
   [[nodiscard]] Part read(std::uint64_t from, std::size_t max_count) const;
 
-  /// How many there were of this kind since the beginning.
+  /// Number of events of this kind since the start.
   [[nodiscard]] std::uint64_t count(EventKind kind) const;
 
-  /// The listener is kept alive while it is called, and forgotten when it has gone.
+  /// The listener is kept alive during a call, and removed after it has been destroyed.
   void add_listener(std::weak_ptr<EventListener> listener);
 
 private:

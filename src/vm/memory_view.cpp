@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/memory_view.h"
 
 #include "util/zeros.h"
@@ -20,7 +21,7 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
       const std::uint64_t count = std::min<std::uint64_t>({size, kMaxRead, end - offset});
       result = attempt({*map, {Gpa{offset}, Gpa{offset + count}}, policy, scratch, cached});
     }
-    // The map may be old: it has nothing there, or the memory went away under it.
+    // The map may be stale: it has no region there, or the memory was removed meanwhile.
     if ((result.outside || result.failure == ErrorKind::source_failed) && !retried) {
       driver_.poll_layout(true);
       if (auto now = driver_.memory_map(); now != map) {
@@ -28,8 +29,8 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
         continue;
       }
     }
-    // Where no byte had to come from the driver (holes, cached pages, the end), nobody has looked
-    // whether it lives.
+    // If no byte came from the driver (holes, cached pages, the end), nobody has checked whether the VM
+    // is alive.
     if (result.failure == ErrorKind::vm_gone || (!result.asked && driver_.gone())) {
       return tl::unexpected{ErrorKind::vm_gone};
     }
@@ -40,7 +41,7 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std:
   }
 }
 
-/// Cuts the range at the borders of regions and lays the answer out in scratch.
+/// Splits the range at region borders and builds the answer in scratch.
 MemoryView::Attempt MemoryView::plan(const Request& request) {
   const auto& [map, range, policy, scratch, cached] = request;
   Attempt attempt;
@@ -76,7 +77,7 @@ MemoryView::Attempt MemoryView::plan(const Request& request) {
   return attempt;
 }
 
-/// Goes on behind each bad page of a piece; what could not be read is zeros. True if there was one.
+/// Continues after each bad page of a piece; unreadable bytes become zeros. True if there was one.
 bool MemoryView::read_past_bad_pages(ReadPiece& piece) {
   bool any = false;
   while (piece.failure == ErrorKind::bad_page) {
@@ -98,7 +99,7 @@ bool MemoryView::read_past_bad_pages(ReadPiece& piece) {
   return any;
 }
 
-/// Has the driver read all pieces, and notes the lowest failure among those that were asked for.
+/// Has the driver read all pieces, and records the lowest failure among the requested ones.
 void MemoryView::fetch(const Request& request, Attempt& result) {
   ReadScratch& scratch = request.scratch;
   driver_.read(scratch.pieces_);
@@ -107,7 +108,7 @@ void MemoryView::fetch(const Request& request, Attempt& result) {
     const bool asked = i < scratch.asked_pieces_;
     const bool padded = asked && request.policy == HolePolicy::padded && read_past_bad_pages(piece);
     request.cached.settle(i, !piece.failure && !padded);
-    // Of a cached page the read may want a part only.
+    // The read may need only a part of a cached page.
     const Gpa cut = std::max(piece.gpa + piece.done, request.range.begin);
     if (!asked || !piece.failure || cut >= request.range.end) {
       continue;

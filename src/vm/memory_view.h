@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: MIT
 // A guest's physical address space as a file: offsets are guest physical addresses.
 //
-// This is where it is decided what a reader gets at holes and bad pages (design: "the memory files").
+// It decides what a reader gets at holes and bad pages (docs/semantics.md).
 #pragma once
 
 #include "core/error.h"
@@ -17,7 +18,7 @@
 namespace vmemfs {
 
 enum class HolePolicy : unsigned char {
-  honest, ///< a hole or bad page ends a read, and is an error where a read starts
+  honest, ///< a hole or bad page ends a read; it is an error at the start of a read
   padded, ///< holes and bad pages read as zeros
 };
 
@@ -26,17 +27,18 @@ class MemoryView {
 public:
   MemoryView(Driver& driver, BadPages& bad_pages) : driver_{driver}, bad_pages_{bad_pages} {}
 
-  /// The longest read; longer ones are cut.
+  /// Max size of a read; longer ones are truncated.
   static constexpr std::size_t kMaxRead = ReadScratch::kStaging;
 
-  /// Bytes at [offset, offset + size), in scratch.data(). Fewer than asked for where the space ends
-  /// or, in honest mode, where a hole begins; none past the end. Never a byte that was not read from
-  /// the guest or is not a documented zero.
+  /// Reads [offset, offset + size) into scratch.data(). Returns fewer bytes than requested if the space
+  /// ends or, in honest mode, at a hole; none past the end. Every byte was read from the guest or is a
+  /// documented zero.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
                                                           HolePolicy policy, ReadScratch& scratch,
                                                           const CacheUse& use = {});
 
-  /// Fetches pages of the range into the cache; what can't be read is left to those who ask for it.
+  /// Fetches pages of the range into the cache; a page that cannot be read is left to the reader that
+  /// requests it.
   void prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& use);
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
@@ -51,11 +53,11 @@ private:
   struct Attempt {
     std::size_t bytes = 0;
     std::optional<ErrorKind> failure{}; ///< what ended the read early
-    bool outside = false;               ///< some of it lies where the map has nothing
-    bool asked = false;                 ///< the driver was asked for some of it, so it knows if the VM lives
+    bool outside = false;               ///< a part of it is not in the memory map
+    bool asked = false;                 ///< the driver was called, so it knows whether the VM is alive
     Gpa cut{kGpaLimit};                 ///< where the bytes end
   };
-  /// One read on its way.
+  /// State of one read.
   struct Request {
     const MemoryMap& map;
     GpaRange range;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/page_cache.h"
 
 #include "vm/page_shard.h"
@@ -26,8 +27,8 @@ PageCache::Claimed PageCache::claim(Gfn gfn, const PageRequest& request) {
     if (shard == nullptr) {
       shard = make_shard(number, count);
     }
-    // Unchanged under the shard's lock is enough: set_limit() changes the count before it goes through the
-    // shards, and then finds what was claimed by the old one.
+    // An unchanged count under the shard's lock is enough: set_limit() changes the count before it
+    // resizes the shards, and then finds frames claimed with the former count.
     if (shard != nullptr) {
       if (const auto claimed = shard->claim(gfn, request, unchanged)) {
         return *claimed;
@@ -75,7 +76,7 @@ void PageCache::set_limit(std::size_t limit_bytes) {
     }
   }
   count_.store(count, std::memory_order_release);
-  // Those that shrink first, so that all together never exceed the higher one of both limits.
+  // Shrinking shards first, so that the sum never exceeds the higher of the two limits.
   const auto shrinks = [&](const auto& shard) { return share_of(shard->number()) < shard->limit(); };
   const auto others = std::partition(shards_.begin(), shards_.end(), shrinks);
   std::for_each(shards_.begin(), others,
@@ -99,7 +100,7 @@ std::atomic<PageCache::Shard*>& PageCache::slot(std::uint32_t number) const {
   return rows_[row][number - std::bit_floor(number)];
 }
 
-/// nullptr where its share is nothing, where there is no memory, or where the count has changed.
+/// nullptr if its share is nothing, if there is no memory, or if the count has changed.
 PageCache::Shard* PageCache::make_shard(std::uint32_t number, std::uint32_t count) {
   const std::scoped_lock lock{mutex_};
   std::atomic<Shard*>& place = slot(number);
@@ -113,7 +114,7 @@ PageCache::Shard* PageCache::make_shard(std::uint32_t number, std::uint32_t coun
   return place.load(std::memory_order_relaxed);
 }
 
-/// How many pages a shard may have; the lock is held.
+/// Max number of pages of a shard; the lock is held.
 std::uint32_t PageCache::share_of(std::uint32_t number) const {
   const std::size_t pages = std::min<std::size_t>(limit_bytes_ / kPageSize, kMaxPages);
   const std::uint32_t count = count_.load(std::memory_order_relaxed);

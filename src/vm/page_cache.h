@@ -1,12 +1,13 @@
-// Pages of one VM's memory that were read while they could not change, or not long ago.
+// SPDX-License-Identifier: MIT
+// Cache of one VM's memory pages that are stable, or recent enough for the VM's TTL.
 //
-// A cache is made of shards, each with up to kShardPages frames of 4 KiB. A hit takes no lock: the reader
-// finds the frame in its shard's index, pins it, and then looks whether it has the right page. Everything
-// else (claiming, publishing, waiting) takes the shard's lock. Which page goes for a new one is decided by
-// the time of its last use, exactly within a shard; a cache of up to kShardPages pages is one shard.
+// A cache consists of shards, each with up to kShardPages frames of 4 KiB. A hit takes no lock: the reader
+// finds the frame in its shard's index, pins it, and then checks whether it has the right page. Every other
+// operation (claiming, publishing, waiting) takes the shard's lock. Eviction is by time of last use, exact
+// within a shard; a cache of up to kShardPages pages is one shard.
 //
-// The life of a frame: free -> claimed (being read into, by one thread) -> published, and pinned by any
-// number of readers -> free again when it is evicted, which takes that nobody pins it.
+// The life of a frame: free -> claimed (being filled, by one thread) -> published, and pinned by any number
+// of readers -> free again when it is evicted, which requires that nobody pins it.
 #pragma once
 
 #include "core/gpa.h"
@@ -22,13 +23,13 @@
 
 namespace vmemfs {
 
-/// Under which epoch a page was read, and when the reading began (steady clock, ns).
+/// The epoch of a page, and when its read began (steady clock, ns).
 struct PageStamp {
   std::uint64_t epoch;
   std::int64_t fetched_ns;
 };
 
-/// Which pages a reader takes: those of this very epoch, fetched not before `oldest_ns`.
+/// The pages a reader accepts: those of this epoch, fetched not before `oldest_ns`.
 struct PageRequest {
   std::uint64_t epoch;
   std::int64_t oldest_ns;
@@ -36,9 +37,9 @@ struct PageRequest {
 };
 
 struct PageCacheStats {
-  std::uint64_t used_bytes; ///< of frames that hold a page, are claimed or pinned
+  std::uint64_t used_bytes; ///< frames that hold a page, are claimed or pinned
   std::uint64_t limit_bytes;
-  std::uint64_t evictions; ///< pages that went for others
+  std::uint64_t evictions; ///< pages replaced by others
 };
 
 /// Thread-safe.
@@ -50,43 +51,43 @@ public:
   struct Frame;
 
   explicit PageCache(std::size_t limit_bytes);
-  ~PageCache(); ///< nobody may hold a pin
+  ~PageCache(); ///< no pin may exist
   PageCache(const PageCache&) = delete;
   PageCache& operator=(const PageCache&) = delete;
 
-  /// The page, pinned, or nullptr. Takes no lock. May now and then miss a page that is there.
+  /// Returns the page, pinned, or nullptr. Takes no lock. May occasionally miss a cached page.
   [[nodiscard]] Frame* find(Gfn gfn, const PageRequest& request);
 
   enum class Claim : unsigned char {
     hit,     ///< the frame has the page, and is pinned
     claimed, ///< the frame is the caller's to read into; publish() or abandon() must follow
-    loading, ///< another thread is reading that page: publish what you claimed, then wait_for() it
+    loading, ///< another thread is reading the page: publish your claims, then wait_for() it
     full,    ///< all frames are in use
   };
   struct Claimed {
     Claim what;
-    Frame* frame; ///< of hit and claimed
+    Frame* frame; ///< for hit and claimed
   };
   [[nodiscard]] Claimed claim(Gfn gfn, const PageRequest& request);
 
-  /// Waits until the page is no longer being read. The page, pinned, or nullptr where that reading failed.
+  /// Waits until the page is no longer being read. Returns it, pinned, or nullptr if that read failed.
   [[nodiscard]] Frame* wait_for(Gfn gfn, const PageRequest& request);
 
-  /// The claimed frame has the page now. With `pin` the caller keeps it pinned.
+  /// Publishes a claimed frame that has been filled. With `pin`, the caller keeps it pinned.
   void publish(Frame* frame, PageStamp stamp, bool pin);
-  /// The claimed frame can't be had by others: the page could not be read, or is old already. With `pin` the
-  /// caller may use the bytes until it unpins; otherwise the frame is free at once.
+  /// Gives up a claimed frame: the page could not be read, or is stale already. With `pin`, the caller
+  /// may use the bytes until it unpins; otherwise the frame is free at once.
   void abandon(Frame* frame, bool pin);
 
   void unpin(Frame* frame);
 
   [[nodiscard]] static std::span<std::byte, kPageSize> bytes(Frame* frame);
 
-  /// Forgets all pages and gives their memory back; what is pinned or claimed follows when it is let go.
+  /// Drops all pages and releases their memory; pinned or claimed ones follow when they are unpinned.
   void clear();
-  /// Pages beyond the new limit go, in each shard those used longest ago first. So do those whose place is in
-  /// another shard from now on: half of them where the number of shards doubles. What is pinned or claimed
-  /// follows when it is let go. The size of the frames' metadata is not counted.
+  /// Evicts pages beyond the new limit, in each shard the least recently used first. Also evicts pages
+  /// that now belong to another shard: half of them if the number of shards doubles. Pinned or claimed
+  /// pages follow when they are unpinned. The size of the frames' metadata is not counted.
   void set_limit(std::size_t limit_bytes);
 
   [[nodiscard]] PageCacheStats stats() const;
@@ -102,12 +103,13 @@ private:
   [[nodiscard]] Shard* make_shard(std::uint32_t number, std::uint32_t count);
   [[nodiscard]] std::uint32_t share_of(std::uint32_t number) const;
 
-  // A row is there before count_ says so, and stays. Pages find their shard by their number and count_.
+  // A row exists before count_ includes it, and is never removed. A page finds its shard by its number
+  // and count_.
   std::array<Row, kRows> rows_;
   std::atomic<std::uint32_t> count_{1}; ///< of shards; a power of two
 
-  mutable std::mutex mutex_; ///< guards what follows, and changes of what precedes; taken before a shard's
-  std::vector<std::unique_ptr<Shard>> shards_; ///< all that there are, also those beyond count_
+  mutable std::mutex mutex_; ///< guards what follows, and changes of the above; taken before a shard's
+  std::vector<std::unique_ptr<Shard>> shards_; ///< all that exist, also those beyond count_
   std::size_t limit_bytes_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// Which frame of a shard may hold a page: a hash table that is read without a lock.
+// SPDX-License-Identifier: MIT
+// Hash table from pages to frames of a shard, read without a lock.
 #pragma once
 
 #include "core/gpa.h"
@@ -11,15 +12,15 @@
 
 namespace vmemfs {
 
-/// Names frames by number. One thread at a time may change it; others may look meanwhile, and then may miss
-/// an entry that is being moved, or be named a frame that has other things to do by now.
+/// Refers to frames by number. One thread at a time may change it. Concurrent readers may miss an entry
+/// that is being moved, or get a frame that has been reused meanwhile.
 class PageIndex {
 public:
-  static constexpr std::uint32_t kMaxFrames = 1024; ///< half of the places
+  static constexpr std::uint32_t kMaxFrames = 1024; ///< half of the slots
 
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
-  /// The first frame that may hold the page and for which is_it(number) holds, or kNone.
+  /// The first frame that may hold the page and for which is_it(number) is true, or kNone.
   template <typename IsIt> [[nodiscard]] std::uint32_t find(Gfn gfn, const IsIt& is_it) const {
     const std::uint32_t tag = tag_of(gfn);
     std::size_t place = home_of(tag);
@@ -53,7 +54,7 @@ public:
     while (places_[gap].load(std::memory_order_relaxed) != wanted) {
       gap = (gap + 1) % kPlaces;
     }
-    // What follows without a gap moves up, unless that took it before its home.
+    // Entries that follow without a gap move up, unless that would place them before their home.
     for (std::size_t next = (gap + 1) % kPlaces;; next = (next + 1) % kPlaces) {
       const std::uint32_t entry = places_[next].load(std::memory_order_relaxed);
       if (entry == 0) {
@@ -69,7 +70,7 @@ public:
   }
 
 private:
-  // An entry is 0 or a number + 1, below the highest bits of the page's hash; these tell its home, too.
+  // An entry is 0 or a number + 1, below the highest bits of the page's hash, which also give its home.
   static constexpr unsigned kNumberBits = 11;
   static constexpr unsigned kTagBits = 32 - kNumberBits;
   static constexpr unsigned kPlaceBits = 11;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/page_shard.h"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ std::unique_ptr<PageCache::Shard> PageCache::Shard::create(std::uint32_t number,
     return nullptr;
   }
   ::madvise(memory, kBytes, MADV_DONTDUMP);
-  ::madvise(memory, kBytes, MADV_NOHUGEPAGE); // one page in use would take the room of 512
+  ::madvise(memory, kBytes, MADV_NOHUGEPAGE); // one page in use would occupy the space of 512
   return std::unique_ptr<Shard>{new Shard{number, limit, static_cast<std::byte*>(memory)}};
 }
 
@@ -35,7 +36,7 @@ PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request
   std::unique_lock lock{mutex_};
   if (Frame* const loading = in_index(gfn);
       loading != nullptr && loading->state == State::claimed && loading->satisfies(request)) {
-    // Only for this very reading: a frame may be claimed again before this thread gets to look.
+    // Only for this claim: a frame may be claimed again before this thread checks.
     const std::uint32_t claims = loading->claims;
     ++waiting_;
     loaded_.wait(lock, [&] { return loading->state != State::claimed || loading->claims != claims; });
@@ -59,7 +60,7 @@ void PageCache::Shard::publish(Frame& frame, PageStamp stamp, bool pin) {
   frame.fetched_ns.store(stamp.fetched_ns, std::memory_order_relaxed);
   frame.state = State::published;
   add_victim(frame);
-  // Not a store: a reader may have counted itself just now, and is going to take that back.
+  // Not a store: a reader may just have incremented the count, and is going to decrement it again.
   frame.pins.fetch_sub(Frame::kBusy - (pin ? 1U : 0U), std::memory_order_release);
   wake();
 }
@@ -103,7 +104,7 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
   const auto last_used = [](const Frame* frame) {
     return frame->last_used_ns.load(std::memory_order_relaxed);
   };
-  // The times are taken once: readers go on changing them.
+  // The times are copied once: readers go on changing them.
   std::vector<std::pair<std::int64_t, Frame*>> oldest_first;
   if (used_ > limit_) {
     for (Frame* const frame : staying) {
@@ -112,7 +113,7 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
     std::ranges::sort(oldest_first);
   }
   std::size_t linked = staying.size();
-  // First what can go at once, ...
+  // First the pages that can be evicted at once, ...
   for (const auto& [time, frame] : oldest_first) {
     if (used_ > limit_ && frame->state == State::published && frame->take()) {
       unlink(*frame);
@@ -120,7 +121,7 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
       --linked;
     }
   }
-  // ... then what is pinned or being read.
+  // ... then those that are pinned or being read.
   for (const auto& [time, frame] : oldest_first) {
     if (linked > limit_ && frame->linked()) {
       drop(*frame);
@@ -141,7 +142,7 @@ PageCache::Shard::Stats PageCache::Shard::stats() const {
   return {used_, evictions_};
 }
 
-/// Somebody let a doomed frame go, and nobody pinned it then.
+/// Frees a doomed frame after its last reader has unpinned it.
 void PageCache::Shard::on_last_unpin(Frame& frame) {
   const std::scoped_lock lock{mutex_};
   free_if_unpinned(frame);
@@ -167,7 +168,7 @@ PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageRequest& re
     return {Claim::hit, frame};
   }
   if (frame != nullptr && !frame->take()) {
-    drop(*frame); // its readers keep what they have
+    drop(*frame); // its readers keep their bytes
     frame = nullptr;
   }
   if (frame == nullptr) {
@@ -186,7 +187,7 @@ PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageRequest& re
   return {Claim::claimed, frame};
 }
 
-/// A busy frame that is not in the index, or nullptr where all are in use.
+/// A busy frame that is not in the index, or nullptr if all are in use.
 PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
   if (used_ < limit_) {
     Frame& frame = frames_[free_.back()];
@@ -195,7 +196,7 @@ PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
     return &frame;
   }
   if (used_ > limit_) {
-    return nullptr; // some wait for being let go
+    return nullptr; // some are still pinned
   }
   Frame* victim = epoch == victims_epoch_ ? next_victim() : nullptr;
   if (victim == nullptr) {
@@ -209,7 +210,7 @@ PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
   return victim;
 }
 
-/// The first of the victims that nobody pins, made busy. Pinned ones stay in the list; their turn may come.
+/// The first victim that nobody pins, made busy. Pinned ones stay in the list for a later attempt.
 PageCache::Frame* PageCache::Shard::next_victim() {
   for (std::size_t i = victims_.size(); i-- > 0;) {
     const auto [rank, frame] = victims_[i];
@@ -225,7 +226,7 @@ PageCache::Frame* PageCache::Shard::next_victim() {
   return nullptr;
 }
 
-/// Looking through all frames is what costs, so it is done for many evictions at once.
+/// Scanning all frames is expensive, so it is done for many evictions at once.
 void PageCache::Shard::gather_victims(std::uint64_t epoch) {
   constexpr std::ptrdiff_t kAtOnce = 64;
   victims_.clear();
@@ -243,14 +244,14 @@ void PageCache::Shard::gather_victims(std::uint64_t epoch) {
   if (pinned - victims_.begin() > kAtOnce) {
     const auto nth = victims_.begin() + kAtOnce - 1;
     std::nth_element(victims_.begin(), nth, pinned, earlier);
-    // Pinned ones that rank before these stay, too: they may be let go.
+    // Pinned frames that rank before these also stay: they may be unpinned.
     const auto later = [rank = nth->rank](const Victim& victim) { return victim.rank >= rank; };
     victims_.erase(std::remove_if(nth + 1, victims_.end(), later), victims_.end());
   }
   std::sort(victims_.rbegin(), victims_.rend(), earlier);
 }
 
-/// Frames get their rank when they are claimed, so one may come to rank among those gathered since.
+/// A frame gets its rank when it is claimed, so it may rank among those gathered since.
 void PageCache::Shard::add_victim(Frame& frame) {
   const Victim victim{rank_of(frame, victims_epoch_), &frame};
   const auto later = [](const Victim& a, const Victim& b) { return a.rank > b.rank; };
@@ -268,7 +269,7 @@ void PageCache::Shard::unlink(Frame& frame) {
   index_.erase(Gfn{frame.gfn.load(std::memory_order_relaxed)}, number_of(frame));
 }
 
-/// Takes a frame out of the index; it is free now or when it is let go, and then its memory goes back.
+/// Removes a frame from the index; it is freed now or when it is unpinned, and then its memory is released.
 void PageCache::Shard::drop(Frame& frame) {
   unlink(frame);
   if (frame.state == State::claimed) {
@@ -281,11 +282,11 @@ void PageCache::Shard::drop(Frame& frame) {
     frame.state = State::doomed;
     frame.returns_memory = true;
     frame.pins.fetch_or(Frame::kDoomed, std::memory_order_relaxed);
-    free_if_unpinned(frame); // it may have been, just before
+    free_if_unpinned(frame); // it may have been unpinned just before
   }
 }
 
-/// A claimed frame that is not in the index: pinned for its holder only, or free.
+/// Releases a claimed frame that is not in the index: pinned for its holder only, or free.
 void PageCache::Shard::leave(Frame& frame, bool pin) {
   if (pin) {
     frame.state = State::doomed;

@@ -1,8 +1,9 @@
-// One shard of a page cache: its frames, their memory, and who gets them.
+// SPDX-License-Identifier: MIT
+// One shard of a page cache: its frames, their memory, and their allocation.
 //
-// What keeps a reader without a lock right: a frame's page, epoch and times change only while its `pins` has
-// kBusy, and kBusy can be set only where nobody pins the frame. So a reader pins first; if the frame was not
-// busy then, it stays what it is until the reader lets go.
+// Invariant for readers without a lock: a frame's page, epoch and times change only while its `pins` has
+// kBusy, and kBusy can be set only if nobody pins the frame. So a reader pins first; if the frame was not
+// busy then, it does not change until the reader unpins it.
 #pragma once
 
 #include "vm/page_cache.h"
@@ -25,22 +26,22 @@ namespace vmemfs {
 struct alignas(64) PageCache::Frame {
   enum class State : unsigned char {
     free,      ///< busy
-    claimed,   ///< busy, and in the index for those who want to wait
-    condemned, ///< busy: claimed, but forgotten meanwhile
+    claimed,   ///< busy, and in the index for threads that wait for it
+    condemned, ///< busy: claimed, but dropped meanwhile
     published, ///< in the index
     doomed,    ///< free as soon as nobody pins it
   };
 
   static constexpr std::uint32_t kBusy = 1U << 31U;   ///< in `pins`: free or claimed
-  static constexpr std::uint32_t kDoomed = 1U << 30U; ///< in `pins`: whoever lets go last frees it
+  static constexpr std::uint32_t kDoomed = 1U << 30U; ///< in `pins`: the last reader to unpin frees it
 
   std::atomic<std::uint32_t> pins{kBusy};
   State state = State::free;   ///< these three: only under the shard's lock
-  bool returns_memory = false; ///< its memory goes back to the kernel when it becomes free
-  std::uint32_t claims = 0;    ///< how often it was claimed
+  bool returns_memory = false; ///< its memory is released to the kernel when it becomes free
+  std::uint32_t claims = 0;    ///< number of claims
   std::atomic<std::uint64_t> gfn{0};
   std::atomic<std::uint64_t> epoch{0};
-  std::atomic<std::int64_t> fetched_ns{0}; ///< while claimed: when that was
+  std::atomic<std::int64_t> fetched_ns{0}; ///< while claimed: time of the claim
   std::atomic<std::int64_t> last_used_ns{0};
   Shard* shard = nullptr;
   std::byte* bytes = nullptr;
@@ -52,12 +53,12 @@ struct alignas(64) PageCache::Frame {
     return epoch.load(std::memory_order_relaxed) == request.epoch &&
            fetched_ns.load(std::memory_order_relaxed) >= request.oldest_ns;
   }
-  /// Counted as one more reader; false: it was busy or doomed, and nothing has happened.
+  /// Adds one reader; false: the frame was busy or doomed, and nothing has changed.
   [[nodiscard]] bool pin();
   void unpin();
-  /// Counted as one more reader; it is published, and the shard's lock is held.
+  /// Adds one reader to a published frame; the shard's lock is held.
   void use(const PageRequest& request);
-  /// Made busy: it was published and nobody pinned it.
+  /// Makes a published frame busy; false if it is pinned.
   [[nodiscard]] bool take();
 
   [[nodiscard]] bool linked() const { return state == State::claimed || state == State::published; }
@@ -67,14 +68,15 @@ static_assert(sizeof(PageCache::Frame) == 64);
 
 class PageCache::Shard {
 public:
-  /// nullptr where the kernel has no room for its memory.
+  /// nullptr if the kernel has no room for its memory.
   static std::unique_ptr<Shard> create(std::uint32_t number, std::uint32_t limit);
   ~Shard();
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
-  /// Which of `count` shards has a page; `count` is a power of two. Eight pages in a row share one, and any
-  /// aligned run of pages is spread evenly. With half as many shards, the pages of two come together.
+  /// The shard, of `count`, that a page belongs to; `count` is a power of two. Eight consecutive pages
+  /// share one, and any aligned run of pages is spread evenly. With half as many shards, the pages of two
+  /// are merged.
   static std::uint32_t home(Gfn gfn, std::uint32_t count) {
     std::uint64_t group = gfn.value() >> 3U;
     group ^= group >> 7U;
@@ -86,7 +88,7 @@ public:
   [[nodiscard]] std::uint32_t number() const { return number_; }
   [[nodiscard]] Frame* find(Gfn gfn, const PageRequest& request);
 
-  /// Nothing where, with the lock held, is_home() says that the page belongs elsewhere by now.
+  /// nullopt if is_home(), called with the lock held, finds that the page belongs to another shard now.
   template <typename IsHome>
   [[nodiscard]] std::optional<Claimed> claim(Gfn gfn, const PageRequest& request, const IsHome& is_home) {
     const std::scoped_lock lock{mutex_};
@@ -97,7 +99,7 @@ public:
   void abandon(Frame& frame, bool pin);
   void clear();
 
-  /// Pages whose home is elsewhere among `count` shards go, and then those beyond the limit.
+  /// Evicts pages that belong to another of `count` shards, and then pages beyond the limit.
   void resize(std::uint32_t limit, std::uint32_t count);
   [[nodiscard]] std::uint32_t limit() const;
 
@@ -110,7 +112,7 @@ public:
 private:
   friend struct PageCache::Frame;
 
-  /// Which page goes first for another one: those of other epochs, then by last use.
+  /// Eviction order: pages of other epochs first, then by last use.
   using Rank = std::pair<bool, std::int64_t>;
   struct Victim {
     Rank rank;
@@ -120,7 +122,7 @@ private:
   Shard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
   void on_last_unpin(Frame& frame);
 
-  // All below: under the lock.
+  // All below: with the lock held.
   [[nodiscard]] std::uint32_t number_of(const Frame& frame) const;
   [[nodiscard]] Frame* in_index(Gfn gfn);
   [[nodiscard]] Claimed claim_locked(Gfn gfn, const PageRequest& request);
@@ -149,14 +151,14 @@ private:
   std::uint32_t limit_;
   std::uint32_t used_ = 0; ///< frames that are not free
   std::uint64_t evictions_ = 0;
-  std::vector<std::uint32_t> free_; ///< numbers; the last one goes out first
-  /// The next to go, the last one first. No other published frame ranks before the first one.
+  std::vector<std::uint32_t> free_; ///< numbers; the last one is used first
+  /// Next pages to evict, from the back. No other published frame ranks before the first one.
   std::vector<Victim> victims_;
   std::uint64_t victims_epoch_ = 0;
 };
 
 inline bool PageCache::Frame::pin() {
-  // Whoever was the last to clear kBusy had written all that the reader is going to look at.
+  // The thread that last cleared kBusy had written all that the reader is going to read.
   if ((pins.fetch_add(1, std::memory_order_acquire) & (kBusy | kDoomed)) == 0) {
     return true;
   }
@@ -165,7 +167,7 @@ inline bool PageCache::Frame::pin() {
 }
 
 inline void PageCache::Frame::unpin() {
-  // Whoever makes the frame busy next must not be overtaken by this reader's looking at it.
+  // The thread that makes the frame busy next must see this reader's accesses as completed.
   if (pins.fetch_sub(1, std::memory_order_release) == (kDoomed | 1U)) {
     shard->on_last_unpin(*this);
   }

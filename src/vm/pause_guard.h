@@ -1,4 +1,5 @@
-// What keeps a VM from standing for ever should this process be killed while it has paused it.
+// SPDX-License-Identifier: MIT
+// Guard that resumes paused VMs if this process is killed.
 #pragma once
 
 #include "core/error.h"
@@ -16,8 +17,9 @@ public:
   PauseGuard& operator=(const PauseGuard&) = delete;
   virtual ~PauseGuard() = default;
 
-  /// From when this returns, the VM runs again within two seconds should this process end in whatever way,
-  /// until disarm(). `vm` is a number of the caller's; `driver` and `ticket`: RunControl::resume_ticket().
+  /// After this returns and until disarm(), the VM runs again within two seconds after this process ends
+  /// in any way. `vm` is a number chosen by the caller; `driver` and `ticket`:
+  /// RunControl::resume_ticket().
   [[nodiscard]] virtual Result<void> arm(std::uint32_t vm, std::string_view driver,
                                          std::string_view ticket) = 0;
   virtual void disarm(std::uint32_t vm) = 0;

@@ -1,4 +1,5 @@
-// Who wants a VM to stand, of those who asked us. Pure bookkeeping.
+// SPDX-License-Identifier: MIT
+// Bookkeeping of the requested pauses and holds of a VM.
 #pragma once
 
 #include <chrono>
@@ -14,7 +15,7 @@ using HoldId = std::uint64_t;
 enum class PauseKind : unsigned char {
   plain, ///< until somebody resumes, or this mount ends
   keep,  ///< until somebody resumes
-  timed, ///< for a while
+  timed, ///< until its time is over
 };
 
 /// Not thread-safe.
@@ -22,7 +23,7 @@ class PauseLedger {
 public:
   using Clock = std::chrono::steady_clock;
 
-  /// It was us who stopped the VM. Holds may be entered while somebody else's pause stands; they end nothing.
+  /// vmemfs has stopped the VM. Holds may be entered while somebody else's pause lasts; they end nothing.
   void set_by_us() { by_us_ = true; }
   [[nodiscard]] bool by_us() const { return by_us_; }
 
@@ -36,13 +37,13 @@ public:
   [[nodiscard]] HoldId add_hold() { return *holds_.insert(next_hold_++).first; }
   void end_hold(HoldId hold) { holds_.erase(hold); }
 
-  /// Forgets a timed pause whose time is up.
+  /// Removes a timed pause that is over.
   void expire(Clock::time_point now) {
     if (until_ && *until_ <= now) {
       until_.reset();
     }
   }
-  /// The VM runs: nothing of all this is true any more.
+  /// The VM runs: no pause or hold exists any more.
   void clear() {
     by_us_ = plain_ = keep_ = false;
     until_.reset();
@@ -59,7 +60,7 @@ private:
   bool by_us_ = false;
   bool plain_ = false;
   bool keep_ = false;
-  std::optional<Clock::time_point> until_; ///< of the timed pause that lasts longest
+  std::optional<Clock::time_point> until_; ///< end of the timed pause that ends last
   std::set<HoldId> holds_;
   HoldId next_hold_ = 1;
 };

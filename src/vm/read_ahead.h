@@ -1,4 +1,5 @@
-// Notices that a file is being read from front to back, and says how far ahead to read.
+// SPDX-License-Identifier: MIT
+// Detector of sequential reads of a file, with the size of the next prefetch.
 #pragma once
 
 #include <algorithm>
@@ -14,9 +15,10 @@ public:
   static constexpr std::size_t kMinWindow = std::size_t{128} << 10U;
   static constexpr std::size_t kMaxWindow = std::size_t{2} << 20U;
   static constexpr std::size_t kMaxBackgroundWindow = std::size_t{4} << 20U; ///< of next_background_range()
-  static constexpr std::size_t kMinBackgroundRun = std::size_t{16} << 10U;   ///< bytes in a row before that
+  static constexpr std::size_t kMinBackgroundRun = std::size_t{16}
+                                                   << 10U; ///< min sequential bytes before the first
 
-  /// Notes a read of `size` bytes at `offset`.
+  /// Records a read of `size` bytes at `offset`.
   void note(std::uint64_t offset, std::size_t size) {
     const bool is_sequential = next_.exchange(offset + size, std::memory_order_relaxed) == offset;
     run_.store((is_sequential ? run_.load(std::memory_order_relaxed) : 0) + size, std::memory_order_relaxed);
@@ -28,10 +30,10 @@ public:
     }
   }
 
-  /// The read that was noted last began where the one before it ended.
+  /// The last recorded read began at the end of the one before it.
   [[nodiscard]] bool is_sequential() const { return window_.load(std::memory_order_relaxed) != 0; }
 
-  /// How many bytes behind the read that was noted last are worth fetching with it; more each time.
+  /// Number of bytes after the last recorded read that are worth fetching with it; grows with each read.
   [[nodiscard]] std::size_t take_window() {
     const std::size_t window = window_.load(std::memory_order_relaxed);
     window_.store(std::min(2 * window, kMaxWindow), std::memory_order_relaxed);
@@ -43,9 +45,9 @@ public:
     std::size_t size;
   };
 
-  /// What is worth fetching apart from the read that was noted last, which ended at `end`, and behind what
-  /// was taken before; of size 0 while there is enough of that, or where too little was read in a row to tell
-  /// (a few words of a structure are no reason for long calls). `max_bytes`: the largest.
+  /// The range worth fetching in the background after the last recorded read, which ended at `end`, and
+  /// after the ranges returned before; of size 0 while enough is pending, or if too few bytes were read
+  /// sequentially (a few words of a structure do not justify long calls). `max_bytes`: its max size.
   [[nodiscard]] ByteRange next_background_range(std::uint64_t end, std::size_t max_bytes) {
     const std::uint64_t run = run_.load(std::memory_order_relaxed);
     const std::size_t window =
@@ -62,8 +64,8 @@ public:
 private:
   std::atomic<std::uint64_t> next_{~std::uint64_t{0}};
   std::atomic<std::size_t> window_{0};
-  std::atomic<std::uint64_t> run_{0};           ///< bytes that were read in a row
-  std::atomic<std::uint64_t> prefetched_to_{0}; ///< by next_background_range()
+  std::atomic<std::uint64_t> run_{0};           ///< bytes read sequentially
+  std::atomic<std::uint64_t> prefetched_to_{0}; ///< end of the last next_background_range()
 };
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/read_scratch.h"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ ReadScratch::ReadScratch()
 void ReadScratch::release() {
   pins_.clear();
   for (PageCache::Frame* const frame : frames_) {
-    if (frame != nullptr) { // of a read that ended early
+    if (frame != nullptr) { // left by a read that ended early
       cache_->abandon(frame, false);
     }
   }
@@ -38,7 +39,7 @@ void ReadScratch::clear() {
 }
 
 void ReadScratch::add(std::span<const std::byte> bytes) {
-  // An iovec has no const; whoever gets it only reads.
+  // An iovec has no const; its users only read.
   data_.push_back({const_cast<std::byte*>(bytes.data()), bytes.size()});
 }
 

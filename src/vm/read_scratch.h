@@ -1,4 +1,5 @@
-// What one read of guest memory needs and the next one reuses, so that a read allocates nothing.
+// SPDX-License-Identifier: MIT
+// Reusable buffers of a read of guest memory, so that a read does not allocate.
 #pragma once
 
 #include "core/gpa.h"
@@ -14,16 +15,15 @@
 
 namespace vmemfs {
 
-/// For one thread at a time. The bytes of a read are laid out in order: borrowed from the driver, cached
+/// For one thread at a time. The bytes of a read are arranged in order: borrowed from the driver, cached
 /// pages, zeros, or read into the staging buffer.
 class ReadScratch {
 public:
-  static constexpr std::size_t kStaging = std::size_t{1} << 20U; ///< no read is larger
+  static constexpr std::size_t kStaging = std::size_t{1} << 20U; ///< max size of a read
 
   ReadScratch();
   ~ReadScratch() { release(); }
-  // Of two scratches in use, each then has what the other had. One that was moved from can only be assigned
-  // to.
+  // Moving between two scratches in use swaps their contents. A moved-from one can only be assigned to.
   ReadScratch(ReadScratch&& other) noexcept = default;
   ReadScratch& operator=(ReadScratch&& other) noexcept = default;
   ReadScratch(const ReadScratch&) = delete;
@@ -32,17 +32,17 @@ public:
   /// The bytes of the last read, in order. Valid until the next read with this scratch or release().
   [[nodiscard]] std::span<const iovec> data() const { return data_; }
 
-  /// Whether the bytes are all our own, the driver having read some of them, so that they stay what they are.
+  /// Whether all bytes are copies, some of them read by the driver, so that they cannot change.
   [[nodiscard]] bool is_copy() const { return staged_ > 0 && pins_.empty() && pinned_.empty(); }
 
-  /// Lets borrowed memory and cached pages go; call it once the bytes are delivered.
+  /// Releases borrowed memory and cached pages; call it once the bytes are delivered.
   void release();
 
 private:
   friend class MemoryView;
   friend class CachedPages;
 
-  /// A part of a page that another thread is just reading, and where in data_ it belongs.
+  /// A part of a page that another thread is reading, and its position in data_.
   struct Waiting {
     GpaRange part;
     std::size_t index;
@@ -51,12 +51,12 @@ private:
   void clear();
   /// Appends bytes to the answer.
   void add(std::span<const std::byte> bytes);
-  /// Appends a piece that is read into the staging buffer.
+  /// Appends a piece to be read into the staging buffer.
   void stage(GpaRange range);
-  /// Cuts the answer after `keep` bytes.
+  /// Truncates the answer to `keep` bytes.
   void truncate(std::size_t keep);
 
-  /// Page-aligned: the kernel copies by pages, and a page of the answer is then one of ours.
+  /// Page-aligned: the kernel copies by pages, so that a page of the answer is one page here.
   struct alignas(kPageSize) StagingPage {
     std::array<std::byte, kPageSize> bytes;
   };
@@ -65,12 +65,12 @@ private:
   std::size_t staged_ = 0;
   std::vector<iovec> data_;
   std::vector<ReadPiece> pieces_;
-  std::vector<PageCache::Frame*> frames_; ///< of each piece: claimed by us to read into, or null
-  std::size_t asked_pieces_ = 0;          ///< the pieces from here on are read ahead
+  std::vector<PageCache::Frame*> frames_; ///< of each piece: the frame claimed for it, or null
+  std::size_t asked_pieces_ = 0;          ///< later pieces are prefetched
   std::vector<MemoryPin> pins_;
-  std::vector<PageCache::Frame*> pinned_; ///< ours until release()
+  std::vector<PageCache::Frame*> pinned_; ///< pinned until release()
   std::vector<Waiting> waiting_;
-  PageCache* cache_ = nullptr; ///< whose frames these are
+  PageCache* cache_ = nullptr; ///< owner of these frames
 };
 
 } // namespace vmemfs

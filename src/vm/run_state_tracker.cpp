@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/run_state_tracker.h"
 
 #include "core/text.h"
@@ -9,14 +10,14 @@
 namespace vmemfs {
 namespace {
 
-/// How often, at most, a VM that stands is looked at when nobody reads it, for the sake of mapped pages.
+/// Poll interval of a paused VM that nobody reads, because its pages may be mapped.
 constexpr std::chrono::milliseconds kPollInterval{100};
-/// The same where nobody has the memory open.
+/// The same if nobody has the memory open.
 constexpr std::chrono::milliseconds kSlowPollInterval{1000};
-/// After which time something is tried again that must come about in the end.
+/// Retry delay of an operation that must succeed in the end.
 constexpr std::chrono::milliseconds kTryAgainAfter{500};
 
-// Because of whom a VM stands or runs, for RunStateTracker::Tell.
+// Causes of a pause or resume, for RunStateTracker::Notify.
 constexpr std::string_view kByUs = "by us";
 constexpr std::string_view kByOthers = "by somebody else";
 
@@ -24,8 +25,8 @@ std::int64_t wall_ns() {
   return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
 }
 
-/// The next multiple of `period`: what stands is looked at all in one go, which takes one waking up for a
-/// whole host instead of one for each VM.
+/// The next multiple of `period`: all paused VMs are polled together, with one wake-up per host instead of
+/// one per VM.
 RunStateTracker::Clock::time_point next_common_moment(RunStateTracker::Clock::duration period) {
   const auto now = RunStateTracker::Clock::now().time_since_epoch();
   return RunStateTracker::Clock::time_point{now - now % period + period};
@@ -60,19 +61,19 @@ void RunStateTracker::poll_soon() {
 }
 
 void RunStateTracker::poll() {
-  poll_pending_ = false; // what comes from here on takes another look
+  poll_pending_ = false; // later events need another poll
   const std::scoped_lock lock{operation_mutex_};
   const auto control = require_run_control();
   if (!control) {
     return;
   }
   if (const auto status = ask_state(**control); !status) {
-    log::debug("{}: asking for the state: {}", name_, status.error().message());
+    log::debug("{}: cannot query the run state: {}", name_, status.error().message());
   }
 }
 
-/// Follows the state of a VM that stands, as long as it does: mapped pages must go when somebody else lets it
-/// run, also if nobody reads. Where nothing can be mapped it is only for telling of it.
+/// Polls the state of a VM as long as it is paused: mapped pages must be dropped if somebody else resumes
+/// it, even if nobody reads. If nothing can be mapped, polling only serves notification.
 void RunStateTracker::watch_while_paused() {
   if (!driver_.state_delay()) {
     return;
@@ -88,7 +89,7 @@ void RunStateTracker::watch_while_paused() {
 
 void RunStateTracker::watch() {
   if (Clock::now().time_since_epoch().count() < next_watch_) {
-    return; // an earlier one was planned meanwhile, and that goes on
+    return; // an earlier poll was scheduled meanwhile, and that one continues
   }
   next_watch_ = 0;
   if (paused_since_ns_ != 0 && !driver_.gone()) {
@@ -119,7 +120,7 @@ Result<RunStatus> RunStateTracker::ask_state(RunControl& control) {
     const std::scoped_lock lock{ledger_mutex_};
     by_us = ledger_.by_us() || in_doubt_;
   }
-  // It stands for a reason of its own: nobody's pause keeps it, and none may end it.
+  // It is stopped for a reason of its own: no pause keeps it stopped, and none may resume it.
   if (!status->by_command) {
     in_doubt_ = false;
     clear_ledger();
@@ -132,7 +133,7 @@ Result<RunStatus> RunStateTracker::ask_state(RunControl& control) {
 }
 
 void RunStateTracker::found_running(Epoch::Value before) {
-  // Either nobody has told us yet, or too early: QEMU tells of a resume just before the vCPUs run.
+  // The resume event is missing or came too early: QEMU reports a resume just before the vCPUs run.
   if (before.stable || paused_since_ns_ != 0) {
     coherence_.drop_all();
   }
@@ -150,15 +151,15 @@ void RunStateTracker::note_state(KnownState now, std::string_view because_of) {
   }
 }
 
-/// The VM was found standing after `before` had been loaded.
+/// The VM was found paused after `before` had been loaded.
 void RunStateTracker::found_paused(Epoch::Value before) {
   const bool is_monitored = driver_.state_delay().has_value();
-  // Where it is followed, memory that was not known to stand may have changed until now.
+  // If it is polled, memory that was not known to be stable may have changed until now.
   if (paused_since_ns_ == 0 || (is_monitored && !before.stable)) {
     paused_since_ns_ = wall_ns();
   }
   watch_while_paused();
-  // Where nobody would tell us that it runs again, nothing may be kept.
+  // If a resume would not be reported, no page may be kept.
   if (before.stable || !is_monitored) {
     return;
   }
@@ -174,7 +175,7 @@ Result<RunControl*> RunStateTracker::require_run_control() {
   RunControl* const control = driver_.run_control();
   if (control == nullptr) {
     return fail(ErrorKind::unsupported, driver_.identity().driver,
-                fmt::format("this VM can't be paused or resumed: {}", driver_.access().run_control));
+                fmt::format("cannot pause or resume this VM: {}", driver_.access().run_control));
   }
   return control;
 }
@@ -189,7 +190,7 @@ Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds 
   const auto until = Clock::now() + for_how_long;
   auto paused = require_run_control().and_then([&](RunControl* control) {
     return stop(*control, [&](PauseLedger& ledger) {
-      if (ledger.by_us()) { // a command ends nobody else's pause, so it is not entered for one
+      if (ledger.by_us()) { // a command ends no pause by others, so it is not entered as one
         ledger.add(kind, until);
       }
     });
@@ -209,7 +210,7 @@ Result<HoldId> RunStateTracker::hold() {
   return paused.map([&](Paused) { return hold; });
 }
 
-/// Sees to it that the VM stands; `enter` notes who wants it.
+/// Pauses the VM if it runs; `enter` records the request.
 Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
   const auto status = ask_state(control);
   if (!status) {
@@ -247,9 +248,9 @@ Result<Paused> RunStateTracker::stop_running(RunControl& control) {
   }
   const auto now = ask_state(control);
   if (now && now->running) {
-    return fail(ErrorKind::busy, "vm", "it was paused, but somebody else let it run again at once");
+    return fail(ErrorKind::busy, "vm", "it was paused, but somebody else resumed it at once; try again");
   }
-  if (!now) { // it stands by the command's own word; pages are kept once that was asked
+  if (!now) { // paused according to the command; pages are kept after a query
     paused_since_ns_ = wall_ns();
     note_state(KnownState::paused, kByUs);
     poll_soon();
@@ -258,8 +259,8 @@ Result<Paused> RunStateTracker::stop_running(RunControl& control) {
   return Paused::by_us;
 }
 
-/// A pause of ours failed. Where the command may have got through, the VM may still come to a stand, and
-/// nobody who was told of a failure would expect that.
+/// After a failed pause: if the command may have been delivered, the VM may still stop, although the caller
+/// got a failure.
 tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
   clear_ledger();
   if (why.kind == ErrorKind::timed_out || why.kind == ErrorKind::source_failed) {
@@ -272,7 +273,7 @@ tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
 }
 
 Result<void> RunStateTracker::resume_vm(RunControl& control) {
-  coherence_.drop_all(); // so that nothing the guest changes can be hidden
+  coherence_.drop_all(); // so that no change by the guest can be hidden
   auto resumed = control.resume();
   if (!resumed) {
     return resumed;
@@ -281,7 +282,7 @@ Result<void> RunStateTracker::resume_vm(RunControl& control) {
   in_doubt_ = false;
   paused_since_ns_ = 0;
   end_guard();
-  coherence_.may_change(); // what was read between the drop and the resume
+  coherence_.may_change(); // invalidates reads between the drop and the resume
   log::info("{}: resumed", name_);
   note_state(KnownState::running, kByUs);
   return {};
@@ -297,7 +298,7 @@ Result<void> RunStateTracker::resume(std::optional<HoldId> own_hold) {
     const std::scoped_lock ledger{ledger_mutex_};
     return ledger_.holds() - (own_hold && ledger_.has_hold(*own_hold) ? 1 : 0);
   };
-  // Holds end when somebody lets the VM run; and that somebody has paused it we may not know yet.
+  // Holds end when somebody resumes the VM; a pause by somebody else may not be known yet.
   if (others() > 0 || state_ != KnownState::paused) {
     static_cast<void>(ask_state(**control));
   }
@@ -324,7 +325,7 @@ void RunStateTracker::end_hold(HoldId hold) {
   settle();
 }
 
-/// Lets the VM run if it was us who stopped it and nobody wants that any more. Tries until it is done.
+/// Resumes the VM if vmemfs stopped it and no pause is left. Retries until it succeeds.
 void RunStateTracker::settle() {
   {
     const std::scoped_lock lock{ledger_mutex_};
@@ -340,7 +341,7 @@ void RunStateTracker::settle() {
   }
   if (const auto done = resume_if_ours(**control); !done) {
     if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
-      log::warning("{}: could not be resumed, will be tried again: {}", name_, settle_error_);
+      log::warning("{}: cannot be resumed, retrying: {}", name_, settle_error_);
     }
     schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
   } else {
@@ -348,7 +349,7 @@ void RunStateTracker::settle() {
   }
 }
 
-/// Lets the VM run, unless it has come out meanwhile that it is not for us to do so.
+/// Resumes the VM, unless it is known by now that the pause is not by vmemfs.
 Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
   if (const auto status = ask_state(control); !status) {
     return tl::unexpected{status.error()};
@@ -380,8 +381,8 @@ void RunStateTracker::release() {
     return;
   }
   log::info("{}: was paused by us, so it is resumed", name_);
-  if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard goes on trying
-    log::error("{}: could not be resumed: {}", name_, resumed.error().message());
+  if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard keeps trying
+    log::error("{}: cannot be resumed: {}", name_, resumed.error().message());
   }
 }
 

@@ -1,8 +1,9 @@
-// Whether a VM runs, who stopped it, and who still wants it stopped.
+// SPDX-License-Identifier: MIT
+// Tracker of a VM's run state, its pauses and who requested them.
 //
-// Order of things: our own resume makes a new epoch and has outer caches dropped, then lets the guest run;
-// our own pause waits until the guest stands, then makes the epoch under which pages may be kept. That the VM
-// stands is believed only once the driver was asked, so that events which come late do no harm.
+// Order: a resume by vmemfs begins a new epoch and has outer caches dropped, then resumes the guest; a
+// pause by vmemfs waits until the guest is stopped, then begins the epoch under which pages may be kept.
+// The VM counts as paused only after the driver was queried, so that late events do no harm.
 #pragma once
 
 #include "core/error.h"
@@ -22,32 +23,32 @@
 
 namespace vmemfs {
 
-/// Who stopped the VM, as far as can be told.
+/// Who stopped the VM, as far as known.
 enum class PausedBy : unsigned char { nobody, us, other };
 
 /// "nobody", "vmemfs" or "other".
 [[nodiscard]] std::string_view to_string(PausedBy who);
 
-/// What a pause came to.
+/// Result of a pause.
 enum class Paused : unsigned char {
-  by_us,   ///< it stands because of us
-  already, ///< somebody else had paused it: this pause changes nothing and ends nothing
+  by_us,   ///< vmemfs paused it
+  already, ///< it was paused by somebody else: this pause changes nothing and ends nothing
 };
 
-/// Thread-safe. Operations take turns.
+/// Thread-safe. Operations are serialized.
 class RunStateTracker {
 public:
   using Clock = std::chrono::steady_clock;
-  /// Has a method of this object called on another thread after a while, unless the VM has ended by then.
+  /// Calls a method of this object on another thread after a delay, unless the VM has ended by then.
   using Schedule = std::function<void(Clock::duration, void (RunStateTracker::*)())>;
-  /// Is told when the VM is known to have come to a stand or to run again, once a change; what it was when
-  /// first looked at is no change. The words say because of whom.
+  /// Called when the VM is known to have paused or resumed, once per change; the first known state is not
+  /// a change. The text says who caused it.
   using Notify = std::function<void(EventKind, std::string)>;
 
-  /// `guard` may be null; `id` is the VM's number there. Everything outlives this object.
+  /// `guard` may be null; `id` is the VM's number there. All arguments outlive this object.
   RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
                   const std::string& name, Schedule schedule, Notify notify);
-  /// A guard that is still needed, as the VM could not be let run, stays.
+  /// A guard that is still needed, because the VM could not be resumed, stays armed.
   ~RunStateTracker();
   RunStateTracker(const RunStateTracker&) = delete;
   RunStateTracker& operator=(const RunStateTracker&) = delete;
@@ -55,26 +56,26 @@ public:
   [[nodiscard]] Result<RunStatus> status();
 
   [[nodiscard]] Result<Paused> pause(PauseKind kind, std::chrono::milliseconds for_how_long);
-  /// A pause that lasts until end_hold(). Several count.
+  /// Pauses until end_hold(). Holds are counted.
   [[nodiscard]] Result<HoldId> hold();
-  /// Never fails for the caller: where the VM can't be resumed at once it is tried again.
+  /// Never fails for the caller: if the VM cannot be resumed at once, it is retried.
   void end_hold(HoldId hold);
   [[nodiscard]] bool is_held(HoldId hold) const;
-  /// Ends every pause, whoever made it; busy where others than `own_hold` hold the VM.
+  /// Ends every pause, whoever requested it; busy if holds other than `own_hold` exist.
   [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold);
-  /// Lets the VM run if it was us who stopped it, unless it is to be kept so.
+  /// Resumes the VM if vmemfs paused it, unless it is to be kept paused.
   void release();
 
-  /// The state may have changed: asks for it, on another thread.
+  /// The state may have changed: queries it, on another thread.
   void poll_soon();
 
-  /// Somebody may keep pages of the VM's memory where we don't see it (a mapping), and so the end of a
-  /// standstill has to be noticed soon, until end_view(). Views count.
+  /// A client may map pages of the VM's memory, which vmemfs cannot observe, so the end of a pause must
+  /// be noticed soon, until end_view(). Views are counted.
   void begin_view();
   void end_view() { --viewers_; }
   [[nodiscard]] bool has_viewers() const { return viewers_ > 0; }
 
-  /// Held, it keeps the VM's state from being changed by us.
+  /// While held, vmemfs does not change the VM's state.
   [[nodiscard]] std::unique_lock<std::mutex> lock_operations() { return std::unique_lock{operation_mutex_}; }
 
   /// As last known.
@@ -85,9 +86,9 @@ public:
     std::optional<std::chrono::milliseconds> ends_in;
   };
   [[nodiscard]] Info info() const;
-  /// When guest memory last may have changed: now, unless the VM is known to stand.
+  /// Time of the last possible change of guest memory: now, unless the VM is known to be paused.
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const;
-  /// Guest memory was written by us.
+  /// Guest memory was written through vmemfs.
   void note_write();
 
 private:
@@ -124,16 +125,16 @@ private:
 
   std::mutex operation_mutex_;
   bool guarded_ = false;  ///< the guard is armed; needs operation_mutex_
-  bool in_doubt_ = false; ///< a pause of ours failed, but may still come about; needs operation_mutex_
-  KnownState state_ = KnownState::unknown; ///< that others were told of; needs operation_mutex_
-  std::string settle_error_;        ///< why the VM could not be let run the last time; needs operation_mutex_
-  mutable std::mutex ledger_mutex_; ///< never held while waiting
-  PauseLedger ledger_;              ///< changed only with operation_mutex_ held as well
+  bool in_doubt_ = false; ///< a pause failed, but may still take effect; needs operation_mutex_
+  KnownState state_ = KnownState::unknown; ///< the last reported state; needs operation_mutex_
+  std::string settle_error_;               ///< why the last resume failed; needs operation_mutex_
+  mutable std::mutex ledger_mutex_;        ///< never held while waiting
+  PauseLedger ledger_;                     ///< changed only with operation_mutex_ held as well
 
-  std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: runs, or not known
+  std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: running or unknown
   std::atomic<bool> poll_pending_{false};
   std::atomic<int> viewers_{0};
-  std::atomic<std::int64_t> next_watch_{0}; ///< when watch() is to come, on Clock; 0: it is not
+  std::atomic<std::int64_t> next_watch_{0}; ///< time of the next watch(), on Clock; 0: none
 };
 
 } // namespace vmemfs

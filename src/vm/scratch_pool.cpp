@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/scratch_pool.h"
 
 #include <algorithm>

@@ -1,7 +1,8 @@
-// Buffers for reads, handed out again last in, first out.
+// SPDX-License-Identifier: MIT
+// Pool of read buffers, reused last in, first out.
 //
-// The kernel wakes waiting threads in turn, so a buffer of each thread's own would always be the one
-// that has been out of the CPU's caches the longest.
+// The kernel wakes waiting threads in turn, so a buffer per thread would always be the one that has been
+// out of the CPU's caches for the longest time.
 #pragma once
 
 #include "vm/memory_view.h"
@@ -20,7 +21,7 @@ public:
   /// As many as reads really run at once, and at least 8.
   [[nodiscard]] static std::size_t kept_limit();
 
-  /// A scratch for one read; goes back when this ends, with what it had borrowed let go.
+  /// A scratch for one read; returned on destruction, after its borrowed memory is released.
   class Lease {
   public:
     explicit Lease(ScratchPool& pool) : pool_{pool}, scratch_{pool.take()} {}

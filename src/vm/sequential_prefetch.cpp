@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/sequential_prefetch.h"
 
 #include <utility>
@@ -19,7 +20,7 @@ bool SequentialPrefetch::take(const Request& request, ReadScratch& scratch) {
   if (state_ == State::fetching) {
     unwanted_ = true;
   } else {
-    state_ = State::idle; // what was only queued the reader does itself, sooner
+    state_ = State::idle; // the reader performs a queued request itself, sooner
   }
   return have;
 }

@@ -1,8 +1,9 @@
-// Fetches what a reader from front to back is going to ask for next, while it still takes what it has.
+// SPDX-License-Identifier: MIT
+// Prefetch for a sequential reader: the next range is fetched while the reader consumes the current one.
 //
-// For memory that stands and costs about as much to fetch as to answer with: two CPUs then share the work
-// that one would do in turn. Where pages cost much more, the page cache reads ahead instead; where memory may
-// change, nothing may be fetched before it is asked for.
+// For memory that is stable and costs about as much to fetch as to reply with: two CPUs then share the
+// work. If pages cost much more, the page cache prefetches instead; if memory may change, nothing may be
+// fetched before it is requested.
 #pragma once
 
 #include "vm/memory_view.h"
@@ -19,17 +20,17 @@
 
 namespace vmemfs {
 
-/// One per VM: of several such readers at once the first one has it. Thread-safe. Holds at most one read's
+/// One per VM, used by the first of several sequential readers. Thread-safe. Holds at most one read's
 /// bytes, and none after drop().
 class SequentialPrefetch {
 public:
   using Clock = std::chrono::steady_clock;
 
-  static constexpr std::size_t kMinSize = std::size_t{256} << 10U; ///< shorter reads gain nothing
-  /// What was fetched is served for so long: a debugger's write into a guest that stands is no event.
+  static constexpr std::size_t kMinSize = std::size_t{256} << 10U; ///< smaller reads gain nothing
+  /// Max age of fetched bytes: a debugger's write into a paused guest causes no event.
   static constexpr std::chrono::milliseconds kMaxAge{50};
 
-  /// A read that is to come, and the epoch in which it has to be fetched and served.
+  /// An expected read, and the epoch in which it must be fetched and served.
   struct Request {
     const ReadAhead* reader;
     std::uint64_t offset;
@@ -40,19 +41,19 @@ public:
     friend bool operator==(const Request&, const Request&) = default;
   };
 
-  /// Has run() called on another thread, or never where everything ends.
+  /// Calls run() on another thread, or never if everything ends.
   using Post = std::function<void()>;
-  /// Reads all of the wish into scratch; false where that is not to be had.
+  /// Reads the whole request into scratch; false if it cannot be read.
   using Fetch = std::function<bool(const Request&, ReadScratch&)>;
 
   SequentialPrefetch(Post post, Fetch fetch) : post_{std::move(post)}, fetch_{std::move(fetch)} {}
 
-  /// True: scratch has all of the wish. Waits where that is just being fetched.
+  /// True: scratch has the whole request. Waits if it is being fetched.
   [[nodiscard]] bool take(const Request& request, ReadScratch& scratch);
-  /// Has `request` fetched, unless something else is still under way.
+  /// Starts fetching `request`, unless another one is in progress.
   void begin(const Request& request);
   void run();
-  /// Gives the memory back.
+  /// Releases the memory.
   void drop();
 
 private:
@@ -65,9 +66,9 @@ private:
   std::mutex mutex_; ///< guards what follows, but for the scratch while it is being fetched
   std::condition_variable changed_;
   State state_ = State::idle;
-  bool unwanted_ = false; ///< what is being fetched is of no use any more
+  bool unwanted_ = false; ///< the bytes being fetched are no longer needed
   Request request_{};
-  Clock::time_point since_; ///< when fetching began, or was asked for
+  Clock::time_point since_; ///< when fetching began or was requested
   std::unique_ptr<ReadScratch> scratch_;
 };
 

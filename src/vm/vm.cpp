@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm.h"
 
 #include "util/log.h"
@@ -11,16 +12,16 @@
 namespace vmemfs {
 namespace {
 
-/// How old a look at the guest's memory layout may be while it is being read.
+/// Max age of the guest's memory layout while it is being read.
 constexpr std::chrono::milliseconds kLayoutPollInterval{10};
-/// About what an answer through FUSE costs: a page that is cheaper than that is not worth keeping.
+/// Approximate cost of a FUSE reply: a page that costs less is not worth caching.
 constexpr std::chrono::microseconds kWorthCaching{20};
-/// A reader should not wait for a call as long as this that fetches more than it has asked for.
+/// A reader should not wait for a call of this duration that fetches more than was requested.
 constexpr std::chrono::milliseconds kLongCall{1};
-/// What is fetched apart comes in pieces, of which so many may be wanted at a time.
+/// Size of a background prefetch, and the max number of pending ones.
 constexpr std::size_t kPrefetchPiece = std::size_t{1} << 20U;
 constexpr unsigned kMaxPendingPrefetches = 12;
-/// A batch is cheap where this many pages cost as much as the call.
+/// A batch is cheap if this many pages cost as much as the call.
 constexpr int kCheapBatch = 16;
 
 std::int64_t monotonic_ns() {
@@ -34,7 +35,7 @@ tl::unexpected<Error> writes_are_off() {
 
 tl::unexpected<Error> gone_error() { return fail(ErrorKind::vm_gone, "vm", "the VM has ended"); }
 
-/// How many bytes to read ahead at most where that costs little more than the call itself.
+/// Max number of bytes to prefetch if they cost little more than the call itself.
 std::size_t cheap_batch(const ReadCost& cost) {
   if (cost.call.count() == 0 || cost.page * kCheapBatch > cost.call) {
     return 0;
@@ -114,7 +115,7 @@ tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t 
   return view_.read(offset, size, policy, scratch, use);
 }
 
-/// What is to come has its calls begin before the reader waits for its own.
+/// Starts the prefetch calls before the reader waits for its own.
 void Vm::prefetch_in_background(ReadAhead& read_ahead, std::uint64_t end, std::uint64_t epoch) {
   if (pending_prefetches_.load(std::memory_order_relaxed) >= kMaxPendingPrefetches) {
     return;
@@ -145,12 +146,12 @@ void Vm::fetch_into_cache(GpaRange range, std::uint64_t epoch) {
   try {
     ReadScratch scratch;
     view_.prefetch(range, scratch, use);
-  } catch (const std::bad_alloc&) { // who asks for it is told
-    log::debug("{}: no memory to read ahead", name_);
+  } catch (const std::bad_alloc&) { // reported to the reader that requests the pages
+    log::debug("{}: cannot prefetch: out of memory", name_);
   }
 }
 
-/// Without the cache; but while memory stands, of large reads from front to back each fetches the next.
+/// Reads without the cache; but while memory is stable, each large sequential read prefetches the next one.
 tl::expected<std::size_t, ErrorKind> Vm::read_live(const SequentialPrefetch::Request& request,
                                                    ReadScratch& scratch) {
   const bool is_sequential = request.reader != nullptr && request.size >= SequentialPrefetch::kMinSize &&
@@ -188,7 +189,7 @@ bool Vm::fetch_next(const SequentialPrefetch::Request& request, ReadScratch& scr
   return bytes == request.size && scratch.is_copy();
 }
 
-/// What a read that begins now may take from the cache, and may put there.
+/// The pages that a read that begins now may take from the cache, and may add.
 CacheUse Vm::cache_use(std::int64_t now_ns, ReadAhead* read_ahead) {
   driver_->poll_run_state();
   const Epoch::Value epoch = coherence_.epoch().load();
@@ -219,7 +220,7 @@ Result<void> Vm::check_writable(GpaRange range) const {
     }
     if (!stretch.region->writable) {
       return fail(ErrorKind::read_only, "vm",
-                  fmt::format("the {} at {:#x} can't be written, so nothing was written",
+                  fmt::format("the {} at {:#x} cannot be written, so nothing was written",
                               to_string(stretch.region->kind), here.value()));
     }
     here = stretch.range.end;
@@ -244,7 +245,7 @@ Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byt
   MemoryWriter* const writer = driver_->memory_writer();
   if (writer == nullptr) {
     return noted<std::size_t>(
-        fail(ErrorKind::unsupported, driver_->identity().driver, "this driver can't write guest memory"));
+        fail(ErrorKind::unsupported, driver_->identity().driver, "this driver cannot write guest memory"));
   }
   if (bytes.empty()) {
     return 0;
@@ -258,9 +259,9 @@ Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byt
     return noted<std::size_t>(tl::unexpected{std::move(checked.error())});
   }
   auto outcome = writer->write(gpa, bytes);
-  // Whatever became of it: what was read before must not be served any more.
+  // Regardless of the result, bytes read before must not be served any more.
   run_state_.note_write();
-  if (outcome.failure) { // it may go on behind our back, as a monitor that answered too late
+  if (outcome.failure) { // it may still take effect later, such as when a monitor answered too late
     coherence_.may_change();
     run_state_.poll_soon();
   } else {
@@ -277,7 +278,7 @@ Result<std::size_t> Vm::try_write(std::uint64_t offset, std::span<const std::byt
 }
 
 Result<void> Vm::set_writable(bool on) {
-  const auto lock = run_state_.lock_operations(); // when writes are off, none is under way any more
+  const auto lock = run_state_.lock_operations(); // once writes are off, none is in progress
   if (on && driver_->memory_writer() == nullptr && driver_->register_writer() == nullptr) {
     return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,
                             "this driver can write neither memory nor registers"));
@@ -290,8 +291,8 @@ Result<void> Vm::set_writable(bool on) {
 
 // ---- events and pauses
 
-/// Only what makes caches hold less is done at once. Who has paused the VM, and that pages may be kept, is
-/// decided by asking, as an event may be old when it gets here.
+/// Only invalidation is done at once. Who paused the VM, and whether pages may be kept, is decided by a
+/// query, because an event may be stale when it arrives.
 void Vm::on_vm_event(VmEvent event) {
   switch (event) {
   case VmEvent::layout_changed:
@@ -316,8 +317,7 @@ Result<RunStatus> Vm::run_status() {
   return run_state_.status();
 }
 
-/// Detaching may have come between the question whether the VM is gone and the pause; then nobody else would
-/// end it.
+/// Detaching may have come between the check of gone() and the pause; then nobody else would end the pause.
 template <typename T> Result<T> Vm::unless_detached(Result<T> paused) {
   if (gone()) {
     run_state_.release();
@@ -355,7 +355,7 @@ bool Vm::in_use() const {
 void Vm::detach() {
   detached_ = true;
   run_state_.release();
-  coherence_.changed(); // tells the registry
+  coherence_.changed(); // notifies the registry
 }
 
 // ---- the cache
@@ -386,7 +386,7 @@ void Vm::update_cache_use() {
   const bool worth_it = settings.mode == CacheMode::on ||
                         (settings.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
   cache_share_.set_active(worth_it);
-  // Of the cache, so that reading ahead never drives out what is in use.
+  // Relative to the cache size, so that prefetching never evicts pages in use.
   constexpr std::size_t kPrefetchShare = 4;
   const std::size_t share = cache_share_.limit() / kPrefetchShare;
   const std::size_t batch = cheap_batch(cost);
@@ -436,7 +436,7 @@ Result<RegisterSet> Vm::try_read_registers(VcpuId vcpu) {
   }
   if (reader == nullptr) {
     return noted<RegisterSet>(fail(ErrorKind::unsupported, driver_->identity().driver,
-                                   fmt::format("registers can't be read: {}", driver_->access().registers)));
+                                   fmt::format("cannot read registers: {}", driver_->access().registers)));
   }
   return noted(reader->read_registers(vcpu));
 }
@@ -456,7 +456,7 @@ Result<void> Vm::try_write_registers(VcpuId vcpu, std::span<const RegisterValue>
   }
   if (writer == nullptr) {
     return noted<void>(fail(ErrorKind::unsupported, driver_->identity().driver,
-                            fmt::format("registers can't be set: {}", driver_->access().registers)));
+                            fmt::format("cannot set registers: {}", driver_->access().registers)));
   }
   auto written = writer->write_registers(vcpu, values);
   if (written) {

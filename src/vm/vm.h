@@ -1,5 +1,6 @@
-// One VM as the filesystem sees it: a driver, the view of its memory, what is known of its state; the
-// place where all of it meets: reads and writes, the page cache, pauses, events.
+// SPDX-License-Identifier: MIT
+// A VM as the filesystem sees it: a driver, the view of its memory and its known state. Connects reads,
+// writes, the page cache, pauses and events.
 #pragma once
 
 #include "driver/driver.h"
@@ -32,27 +33,27 @@ namespace vmemfs {
 /// Number of a VM in this mount; never used twice.
 using VmId = std::uint32_t;
 
-/// What a VM needs of its surroundings. All outlive it.
+/// Services that a VM uses. All outlive it.
 struct VmServices {
-  Worker& jobs;               ///< for what may have to wait for the driver
-  Worker& prefetch_jobs;      ///< for reads that somebody is going to ask for
-  Worker& slow_prefetch_jobs; ///< the same where they take long
+  Worker& jobs;               ///< jobs that may wait for the driver
+  Worker& prefetch_jobs;      ///< reads that are likely to be requested
+  Worker& slow_prefetch_jobs; ///< the same, for slow drivers
   CacheBudget& cache_budget;  ///< shared by all VMs of the mount
-  PauseGuard* guard;          ///< null: nobody sees to paused VMs when this process is killed
+  PauseGuard* guard;          ///< null: no process resumes paused VMs when this process is killed
   /// Called after guest memory may have changed in a way that a cache could hide, or the VM has ended
   /// (gone()); on any thread; returns soon.
   std::function<void(VmId, bool gone)> changed;
-  /// Returns when no cache outside of this library, as the kernel's, holds memory of the VM any more, or
-  /// after a while. Not called on a thread of `changed`.
+  /// Returns when no cache outside of this library, such as the kernel's, contains memory of the VM any
+  /// more, or after a timeout. Not called on a thread of `changed`.
   std::function<void(VmId)> drop_outer_caches;
-  EventLog* events = nullptr; ///< null: nobody wants to know
+  EventLog* events = nullptr; ///< null: events are not recorded
 };
 
-/// Thread-safe. Control operations and writes take turns; reads don't wait for them. Held by shared_ptr, as
-/// what comes later (the end of a timed pause) holds on to it.
+/// Thread-safe. Control operations and writes are serialized; reads do not wait for them. Held by
+/// shared_ptr, because delayed jobs (the end of a timed pause) keep a reference.
 class Vm : VmListener, public std::enable_shared_from_this<Vm> {
 public:
-  /// Begins to listen to the driver, and asks for the VM's state on another thread.
+  /// Registers as the driver's listener, and queries the VM's state on another thread.
   static std::shared_ptr<Vm> create(VmId id, std::string name, std::unique_ptr<Driver> driver,
                                     VmServices services, VmOptions options = {});
   ~Vm() override;
@@ -64,13 +65,15 @@ public:
   [[nodiscard]] Driver& driver() { return *driver_; }
   [[nodiscard]] const FileRights& rights() const { return rights_; } ///< to its files
   [[nodiscard]] const Driver& driver() const { return *driver_; }
-  /// It has ended, or was detached; stays true. Everything then fails with vm_gone.
+  /// It has ended or was detached; stays true. Every operation then fails with vm_gone.
   [[nodiscard]] bool gone() const { return detached_.load(std::memory_order_relaxed) || driver_->gone(); }
-  /// Lets go of it for good, as if it had ended: a guest that we paused runs again. May wait for the driver.
+  /// Detaches for good, as if the VM had ended: a guest that vmemfs paused is resumed. May wait for the
+  /// driver.
   void detach();
   [[nodiscard]] bool detached() const { return detached_.load(std::memory_order_relaxed); }
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
-  /// Whoever uses the VM counts what no method here does: reads of memory files and control commands.
+  /// The caller counts the operations that are not counted here: reads of memory files and control
+  /// commands.
   [[nodiscard]] VmCounters& counters() { return counters_; }
 
   // Memory. See MemoryView. `read_ahead` is the open file's, and may be null.
@@ -78,7 +81,7 @@ public:
                                                           HolePolicy policy, ReadScratch& scratch,
                                                           ReadAhead* read_ahead = nullptr);
   [[nodiscard]] const MemoryView& memory() const { return view_; }
-  /// Takes over a changed memory map where that is cheap. Before answering for size or shape.
+  /// Adopts a changed memory map if that is cheap. Call it before reporting size or shape.
   void poll_layout();
 
   /// A file of the VM's memory is open, until end_view(). See RunStateTracker.
@@ -88,11 +91,11 @@ public:
     prefetch_.drop();
   }
 
-  /// Somebody has a file of its memory open, or we paused it: not the moment to let go of it unasked.
+  /// A file of its memory is open, or vmemfs paused it: it must not be detached without a request.
   [[nodiscard]] bool in_use() const;
 
-  /// Writes guest memory, if writes are on and all of the range is writable; else nothing at all is written.
-  /// How many bytes were written, from the start: fewer than all where the driver failed on the way.
+  /// Writes guest memory, if writes are on and the whole range is writable; else nothing is written.
+  /// Returns the number of bytes written, from the start: fewer than all if the driver failed midway.
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes);
   [[nodiscard]] bool writable() const { return writable_; }
   [[nodiscard]] Result<void> set_writable(bool on);
@@ -109,12 +112,12 @@ public:
   [[nodiscard]] RunStateTracker::Info pause_info() const { return run_state_.info(); }
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const { return run_state_.last_change(); }
   [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
-  /// Reads the memory map anew.
+  /// Reads the memory map again.
   [[nodiscard]] Result<void> refresh();
-  /// Drops what caches hold.
+  /// Drops all cached pages.
   void flush();
 
-  // The page cache. Where there is none in use, every read goes to the driver.
+  // The page cache. If none is in use, every read goes to the driver.
   [[nodiscard]] Result<void> change_cache(const std::function<void(CacheSettings&)>& change);
   [[nodiscard]] CacheSettings cache_settings() const;
   [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
@@ -123,7 +126,7 @@ public:
   [[nodiscard]] Result<RegisterSet> read_registers(VcpuId vcpu);
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
 
-  /// The last failed control operation, in words; empty if there was none.
+  /// Message of the last failed control operation; empty if there was none.
   [[nodiscard]] std::string last_error() const;
 
 private:
@@ -142,7 +145,7 @@ private:
   void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
   void report(EventKind kind, std::string detail) const;
-  // What the methods without try_ count.
+  // Implementations of the methods without try_, which count them.
   [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
   [[nodiscard]] Result<RegisterSet> try_read_registers(VcpuId vcpu);
   [[nodiscard]] Result<void> try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
@@ -168,9 +171,9 @@ private:
   std::atomic<bool> cache_in_use_{false};
   std::atomic<bool> prefetches_sequentially_{false};
   std::atomic<std::int64_t> cache_ttl_ns_{0};
-  std::atomic<std::size_t> max_prefetch_{0};            ///< along with a read
-  std::atomic<std::size_t> max_background_prefetch_{0}; ///< by calls of their own
-  std::atomic<unsigned> pending_prefetches_{0};         ///< that are wanted and not fetched yet
+  std::atomic<std::size_t> max_prefetch_{0};            ///< together with a read
+  std::atomic<std::size_t> max_background_prefetch_{0}; ///< by separate calls
+  std::atomic<unsigned> pending_prefetches_{0};         ///< queued or in progress
   std::atomic<std::int64_t> next_layout_poll_ns_{0};
   std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
   mutable std::mutex settings_mutex_; ///< guards what follows

@@ -1,4 +1,5 @@
-// What was done with one VM through the mount, counted for `.vmemfs/stats`.
+// SPDX-License-Identifier: MIT
+// Counters of the operations on one VM through the mount, for `.vmemfs/stats`.
 #pragma once
 
 #include <array>
@@ -10,7 +11,7 @@
 
 namespace vmemfs {
 
-/// Only ever goes up. Thread-safe, without an order between counters.
+/// Monotonic. Thread-safe, without an order between counters.
 class Counter {
 public:
   void add(std::uint64_t more = 1) { value_.fetch_add(more, std::memory_order_relaxed); }
@@ -20,12 +21,12 @@ private:
   std::atomic<std::uint64_t> value_{0};
 };
 
-/// How often something was tried, and how often in vain.
+/// Number of operations, and of failed ones.
 struct OperationCounter {
   Counter all;
   Counter failed;
 
-  /// Counts what came to `result`, and gives it back.
+  /// Counts `result` and returns it.
   template <typename R> R counted(R result) {
     all.add();
     if (!result) {
@@ -35,7 +36,7 @@ struct OperationCounter {
   }
 };
 
-/// How long something took: how often at most 1 us, 4 us, 16 us, ... 4.19 s, and longer.
+/// Durations by bucket: at most 1 us, 4 us, 16 us, ... 4.19 s, and longer.
 class DurationHistogram {
 public:
   static constexpr std::size_t kBounds = 12;
@@ -53,7 +54,7 @@ public:
     sum_ns_.add(static_cast<std::uint64_t>(duration.count()));
   }
 
-  /// Not those of lower buckets; the one at kBounds has what took longer than every bound.
+  /// Not cumulative; the bucket kBounds has the durations above every bound.
   [[nodiscard]] std::uint64_t in_bucket(std::size_t bucket) const { return buckets_[bucket].load(); }
   [[nodiscard]] std::chrono::nanoseconds sum() const {
     return std::chrono::nanoseconds{static_cast<std::int64_t>(sum_ns_.load())};
@@ -64,7 +65,7 @@ private:
   Counter sum_ns_;
 };
 
-/// One of these a VM, in cache lines of its own. What reads change comes first, in one line.
+/// One per VM, in cache lines of its own. Members that reads change come first, in one line.
 struct alignas(64) VmCounters {
   OperationCounter reads; ///< of the memory files
   Counter read_bytes;
@@ -73,7 +74,7 @@ struct alignas(64) VmCounters {
   OperationCounter register_reads;
   OperationCounter register_writes;
   OperationCounter control_commands;
-  alignas(64) DurationHistogram read_duration; ///< until the kernel had the answer
+  alignas(64) DurationHistogram read_duration; ///< until the kernel has received the answer
 };
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm_finder.h"
 
 #include "util/log.h"
@@ -12,7 +13,7 @@
 namespace vmemfs {
 namespace {
 
-/// So many monitors may keep us waiting before attaching stands still.
+/// Number of monitors that may block before attaching stops.
 constexpr unsigned kAttachers = 4;
 
 } // namespace
@@ -59,7 +60,7 @@ void VmFinder::scan() {
   scanner_.post_after(pace_.scan, [this] { scan(); });
 }
 
-/// Brings the list up to date; true where a VM is there that was not.
+/// Updates the list; true if it has a new VM.
 bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
   auto vms = sources_[source].discovery->scan();
   note_scan(source, vms);
@@ -91,7 +92,7 @@ void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>&
     const std::scoped_lock lock{mutex_};
     if (seen) {
       if (discovery_errors_.erase(source) != 0) {
-        log::info("{}: VMs can be looked for again", sources_[source].driver);
+        log::info("{}: discovery works again", sources_[source].driver);
       }
     } else {
       DiscoveryError error{sources_[source].driver, seen.error().text};
@@ -108,20 +109,21 @@ void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>&
 }
 
 void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
+  std::vector<std::shared_ptr<Vm>> ended; // destroyed after the lock is released: ~Vm may wait for a driver
   const std::scoped_lock lock{mutex_};
   for (Wanted& wanted : wanted_) {
     if (wanted.vm != nullptr && wanted.vm->gone()) {
       wanted.settled = wanted.vm->detached();
-      wanted.vm.reset();
+      ended.push_back(std::move(wanted.vm));
       found_new = true;
     }
-    if (found_new) { // it may be what came
+    if (found_new) { // the new VM may be the wanted one
       wanted.backoff = {now, {}};
     }
   }
 }
 
-/// What is wanted is tried before what was found: a VM that is both has the wanted name.
+/// Wanted VMs are tried before discovered ones: a VM that is both gets the wanted name.
 void VmFinder::try_due(Clock::time_point now) {
   std::vector<Key> due_found;
   std::vector<std::size_t> due_wanted;
@@ -147,7 +149,7 @@ void VmFinder::try_due(Clock::time_point now) {
       }
     }
   }
-  // The next look comes while this one's jobs may still run, and has done nothing to be waited for.
+  // The next scan starts while jobs of this one may still run; nobody waits for the jobs of later scans.
   const CompletionToken all_done = std::exchange(first_scan_jobs_, nullptr);
   const CompletionToken then_try_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
                                          for (const Key& key : due_found) {
@@ -178,7 +180,7 @@ VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& foun
   return may_come ? OtherDrivers::may_attach : OtherDrivers::none;
 }
 
-/// With mutex_ held. The same VM, found by another driver, is no namesake.
+/// With mutex_ held. The same VM, found by another driver, is not a namesake.
 NameClaim VmFinder::claim_of(const Found& found) const {
   const auto base = [](const FoundVm& vm) { return vm_base_name(vm.name, vm.uuid, vm.number); };
   const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
@@ -195,7 +197,7 @@ VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {
     if (other != found_.end() && other->second.attached) {
       auto vm = other->second.attached->lock();
       const bool gone = vm == nullptr || vm->gone();
-      return {gone ? nullptr : std::move(vm), gone};
+      return {std::move(vm), gone}; // the caller destroys it after the lock is released
     }
   }
   return {};
@@ -233,7 +235,7 @@ void VmFinder::try_found(const Key& key) {
     const std::scoped_lock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
-      return; // it left meanwhile
+      return; // it ended meanwhile
     }
     found->second.trying = false;
     found->second.settled = attached.has_value();
@@ -273,7 +275,7 @@ void VmFinder::try_wanted(std::size_t index) {
   }
 }
 
-/// With mutex_ held. What there is to be told, if anything.
+/// With mutex_ held. Returns the refusal to report, if any.
 template <typename Entry> std::optional<Refusal>
 VmFinder::note_failure(Entry& entry, const Error& error, Clock::time_point since, Clock::duration max_wait) {
   const auto now = Clock::now();

@@ -1,5 +1,6 @@
-// Looks out for VMs, as long as a mount lives: those that drivers find by themselves, and those that the
-// user wants whenever they are there.
+// SPDX-License-Identifier: MIT
+// Finder of VMs, active as long as a mount exists: it attaches VMs that drivers discover, and VMs that the
+// user wants whenever they run.
 #pragma once
 
 #include "driver/discovery.h"
@@ -22,15 +23,15 @@
 
 namespace vmemfs {
 
-/// A VM that is there, or is wanted, and that could not be attached so far.
+/// A discovered or wanted VM that could not be attached so far.
 struct Refusal {
-  std::string name;   ///< its own, not trusted; or what the user wants it to be called
-  std::string driver; ///< may be empty for one that is wanted
-  std::string number; ///< see FoundVm; empty for one that is wanted
-  std::string reason; ///< a sentence with the remedy; empty: the first try is under way
+  std::string name;   ///< its own name, not trusted; or the name that the user gave
+  std::string driver; ///< may be empty for a wanted VM
+  std::string number; ///< see FoundVm; empty for a wanted VM
+  std::string reason; ///< a sentence with the remedy; empty: the first attempt is in progress
 };
 
-/// A discovery that can't look just now. What it saw before is taken to be there still.
+/// A discovery that cannot scan at present. VMs that it found before are assumed to still exist.
 struct DiscoveryError {
   std::string driver;
   std::string reason; ///< a sentence with the remedy
@@ -38,14 +39,14 @@ struct DiscoveryError {
   friend bool operator==(const DiscoveryError&, const DiscoveryError&) = default;
 };
 
-/// A VM that a discovery sees.
+/// A VM that a discovery found.
 struct DiscoveredVm {
   std::string driver;
   FoundVm vm;
-  std::string reason; ///< as of its Refusal; empty also where it is attached
+  std::string reason; ///< as in its Refusal; also empty if it is attached
 };
 
-/// Thread-safe. Has threads of its own, as attaching may wait for a monitor that does not answer.
+/// Thread-safe. Has threads of its own, because attaching may wait for a monitor that does not answer.
 class VmFinder {
 public:
   using Clock = std::chrono::steady_clock;
@@ -55,49 +56,50 @@ public:
     std::unique_ptr<Discovery> discovery;
   };
 
-  /// How often things are done; tests have less patience.
+  /// Intervals and delays; tests use shorter ones.
   struct Pace {
     Clock::duration scan = std::chrono::milliseconds{500};
-    /// What fails is tried at each look for so long, as a VM may just be starting; then less and less often.
+    /// A failed attach is retried at each scan for this long, as a VM may just be starting; then less
+    /// and less often.
     Clock::duration young = std::chrono::seconds{10};
     Clock::duration max_wait = std::chrono::seconds{60};
     Clock::duration max_wait_wanted = std::chrono::seconds{10};
-    /// A failure is told once it has lasted so long; one for want of rights at once.
+    /// A failure is reported once it has lasted this long; missing permission at once.
     Clock::duration quiet = std::chrono::seconds{3};
-    /// So long a VM is left to a driver that does more with it; then another one may have it.
+    /// A VM is reserved this long for a preferred driver; then another one may attach it.
     Clock::duration preferred_driver_wait = std::chrono::seconds{3};
   };
 
-  /// Each is told once for each new reason; on any thread, one of several at a time.
+  /// Each is called once for each new reason, on any thread.
   struct Callbacks {
     std::function<void(const Refusal&)> refusal;
     std::function<void(const DiscoveryError&)> discovery_error;
   };
 
-  /// `sources` in the order of preference: where several find the same VM (FoundVm::key), the first has it.
-  /// `attacher` must outlive the lookout. Nothing is done before begin().
+  /// `sources` in the order of preference: if several find the same VM (FoundVm::key), the first attaches
+  /// it. `attacher` must outlive the finder. Nothing is done before begin().
   VmFinder(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher, Callbacks callbacks,
            Pace pace);
   ~VmFinder(); ///< as stop()
   VmFinder(const VmFinder&) = delete;
   VmFinder& operator=(const VmFinder&) = delete;
 
-  /// Waits until all that is there at the start is attached or refused, or the time is over: whichever is
-  /// first. Of that time, half is for discoveries that take a while to begin.
+  /// Waits until all VMs that exist at the start are attached or refused, or `limit` is over, whichever
+  /// is first. Half of that time is for discoveries that take a while to begin.
   void begin(Clock::duration limit);
   void stop();
 
-  /// Those that were tried, or are being tried; not what is left to another driver.
+  /// VMs with a failed or running attempt; not those reserved for another driver.
   [[nodiscard]] std::vector<Refusal> refused() const;
-  /// How many of those that were found are neither attached nor refused nor another driver's yet.
+  /// Number of discovered VMs that are neither attached nor refused nor handled by another driver yet.
   [[nodiscard]] std::size_t pending() const;
-  /// All that is found just now, in the order in which it was found.
+  /// All VMs found by the last scan, in the order in which they were found.
   [[nodiscard]] std::vector<DiscoveredVm> discovered_vms() const;
-  /// Those of the last look, in the order of preference of their sources.
+  /// Errors of the last scan, in the order of preference of their sources.
   [[nodiscard]] std::vector<DiscoveryError> discovery_errors() const;
 
 private:
-  /// When to try again.
+  /// Time of the next attempt.
   struct Backoff {
     Clock::time_point next{};
     Clock::duration wait{};
@@ -105,10 +107,10 @@ private:
   struct Found {
     FoundVm vm;
     Clock::time_point since;
-    std::uint64_t order; ///< in which they were found
+    std::uint64_t order; ///< of discovery
     Backoff backoff{};
     bool trying = false;
-    bool settled = false; ///< attached, perhaps detached since: nothing is left to be done
+    bool settled = false;                        ///< attached, perhaps detached since: nothing is left to do
     std::optional<std::weak_ptr<Vm>> attached{}; ///< if it was attached for this entry
     Refusal refusal{};
     std::string reported{};
@@ -117,13 +119,13 @@ private:
     VmSpec spec;
     Backoff backoff{};
     bool trying = false;
-    bool settled = false;     ///< was detached by hand
+    bool settled = false;     ///< detached on request
     std::shared_ptr<Vm> vm{}; ///< while it is attached
     Refusal refusal{};
     std::string reported{};
   };
   using Key = std::pair<std::size_t, std::string>; ///< index of the source, FoundVm::key
-  /// Does something when the last copy goes: when all jobs that hold one are done.
+  /// Runs an action when the last copy is destroyed: when all jobs that hold one are done.
   using CompletionToken = std::shared_ptr<void>;
 
   void scan();
@@ -132,14 +134,14 @@ private:
   void check_wanted(Clock::time_point now, bool found_new);
   void try_due(Clock::time_point now);
   void try_found(const Key& key);
-  /// What another driver has to do with a VM that was found by one.
+  /// Other drivers' claim on a discovered VM.
   enum class OtherDrivers : unsigned char { none, may_attach, have_attached };
   [[nodiscard]] OtherDrivers other_drivers(const Key& key, const Found& found, Clock::time_point now) const;
   [[nodiscard]] NameClaim claim_of(const Found& found) const;
-  /// What became of the same VM by a driver that comes later, and found it first.
+  /// The same VM under a less preferred driver that found it first.
   struct LessPreferred {
-    std::shared_ptr<Vm> vm; ///< null: it has not attached it
-    bool detached = false;  ///< by hand, as the VM itself is still there
+    std::shared_ptr<Vm> vm; ///< null: not attached
+    bool detached = false;  ///< it was detached, though the VM still runs
   };
   [[nodiscard]] LessPreferred less_preferred(const Key& key) const;
   void try_wanted(std::size_t index);
@@ -151,7 +153,7 @@ private:
   const Pace pace_;
   const std::vector<Source> sources_;
 
-  mutable std::mutex mutex_; ///< guards what follows; never held while waiting
+  mutable std::mutex mutex_; ///< guards what follows; never held while waiting, nor while a Vm is destroyed
   std::map<Key, Found> found_;
   std::uint64_t next_order_ = 0;
   std::vector<Wanted> wanted_;
@@ -159,7 +161,7 @@ private:
   bool first_scan_done_ = false;
   std::condition_variable first_scan_;
 
-  CompletionToken first_scan_jobs_; ///< the looker's; taken by the first look
+  CompletionToken first_scan_jobs_; ///< owned by the scanner; taken by the first scan
   Worker attachers_;
   Worker scanner_; ///< last: its job uses the rest
 };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm_name.h"
 
 #include "core/text.h"
@@ -19,10 +20,10 @@ bool is_control(char c) {
 
 struct CodePoint {
   std::uint32_t value;
-  std::size_t bytes; ///< 0: no UTF-8
+  std::size_t bytes; ///< 0: not UTF-8
 };
 
-/// The character at the front of `text`, as RFC 3629 has them: no overlong forms, no surrogates.
+/// The first character of `text`, as in RFC 3629: no overlong forms, no surrogates.
 CodePoint first_character(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   if (byte(0) < 0x80) {
@@ -54,7 +55,7 @@ CodePoint first_character(std::string_view text) {
   return {0, 0};
 }
 
-/// Control characters, C1 included, and what changes the writing direction or can't be seen.
+/// Control characters, C1 included, and characters that change the writing direction or are invisible.
 bool is_unsafe_character(std::uint32_t c) {
   struct Range {
     std::uint32_t first;
@@ -67,7 +68,7 @@ bool is_unsafe_character(std::uint32_t c) {
                              [c](const Range& range) { return c >= range.first && c <= range.last; });
 }
 
-/// The front of `text`, at most so many bytes, with no character cut through.
+/// The start of `text`, at most so many bytes, without splitting a character.
 std::string_view cut(std::string_view text, std::size_t bytes) {
   if (text.size() <= bytes) {
     return text;
@@ -84,7 +85,7 @@ Result<void> check_vm_name(std::string_view name) {
   const bool has_bad_character = std::ranges::any_of(name, [](char c) { return is_control(c) || c == '/'; });
   if (name.empty() || name.size() > kMaxLength || name.front() == '.' || has_bad_character) {
     return fail(ErrorKind::invalid, "vm",
-                fmt::format("'{}' can't be a VM's name here: 1 to {} bytes, no '/', no control characters, "
+                fmt::format("'{}' cannot be a VM's name here: 1 to {} bytes, no '/', no control characters, "
                             "no '.' in front",
                             printable(name), kMaxLength));
   }

@@ -1,4 +1,5 @@
-// Names of VMs' directories. A VM's own name is its owner's choice and not trusted.
+// SPDX-License-Identifier: MIT
+// Names of VMs' directories. A VM's own name is chosen by its owner and not trusted.
 #pragma once
 
 #include "core/error.h"
@@ -8,20 +9,20 @@
 
 namespace vmemfs {
 
-/// Why `name`, given by the user, can't be a directory's name, if it can't.
+/// Checks `name`, given by the user, as a directory's name; the error says why it is not one.
 [[nodiscard]] Result<void> check_vm_name(std::string_view name);
 
-/// A name like `wanted` that is a harmless file name: what could lead elsewhere ('/', a '.' in front), look
-/// like an option ('-' in front) or play tricks on a terminal (control characters, changes of the writing
-/// direction, bytes that are no UTF-8) becomes '_'; what is too long is cut. Empty only if `wanted` is.
+/// A safe file name similar to `wanted`: characters that could escape the directory ('/', a leading '.'),
+/// look like an option (leading '-') or affect a terminal (control characters, changes of the writing
+/// direction, bytes that are not UTF-8) become '_'; long names are truncated. Empty only if `wanted` is.
 [[nodiscard]] std::string safe_vm_name(std::string_view wanted);
 
-/// What the directory of a VM is called that nobody has named: its own name, its uuid or its number, the
-/// first that it has.
+/// Directory name of a VM that the user has not named: the first of its own name, uuid and number that is
+/// not empty.
 [[nodiscard]] std::string vm_base_name(std::string_view name, std::string_view uuid, std::string_view number);
 
-/// What several VMs of one name are called: attempt 0 is `base` itself, 1 has `number` after it, and so on.
-/// Never longer than a file name may be.
+/// Candidate names of several VMs of one name: attempt 0 is `base` itself, 1 has `number` appended, and so
+/// on. Never longer than NAME_MAX.
 [[nodiscard]] std::string vm_name_candidate(std::string_view base, std::string_view number, unsigned attempt);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm_options.h"
 
 #include <chrono>
@@ -11,25 +12,25 @@ std::span<const ParamSpec> vm_option_specs() {
   static const std::vector<ParamSpec> kSpecs{
       {.name = "writable",
        .type = ParamType::flag,
-       .help = "guest memory and registers may be written; off unless said",
+       .help = "allows writes to guest memory and registers; default off",
        .example = "on"},
       {.name = "cache_ttl",
        .type = ParamType::duration,
-       .help = "how old pages of a running VM may be; 0ms unless said, which is live",
+       .help = "max age of cached pages of a running VM; default 0ms, which reads live",
        .example = "100ms",
        .range = {.max = kDay}},
       {.name = "owner",
        .type = ParamType::user,
-       .help = "whose the VM's files are; who mounted, unless said",
+       .help = "owner of the VM's files; default: the user who mounted",
        .example = "root"},
       {.name = "group",
        .type = ParamType::group,
-       .help = "the group of the VM's files; of who mounted, unless said",
+       .help = "group of the VM's files; default: the group of the user who mounted",
        .example = "root"},
       {.name = "mode",
        .type = ParamType::mode,
-       .help = "who may read and write the VM's files; 0600 unless said. For others than who mounted the "
-               "mount must have allow_other",
+       .help = "permissions of the VM's files; default 0600. For other users than the one who mounted, the "
+               "mount needs allow_other",
        .example = "0640",
        .range = {.max = kReadAndWrite}},
   };

@@ -1,4 +1,5 @@
-// What can be set for each VM of a mount.
+// SPDX-License-Identifier: MIT
+// Options of the VMs of a mount.
 #pragma once
 
 #include "driver/params.h"
@@ -13,12 +14,12 @@
 
 namespace vmemfs {
 
-/// Whose a VM's files are, and who may use them.
+/// Owner and permissions of a VM's files.
 struct FileRights {
-  std::optional<uid_t> owner; ///< nothing: who mounted
+  std::optional<uid_t> owner; ///< nullopt: the user who mounted
   std::optional<gid_t> group;
-  /// Permission bits (0666 at most) of a file that takes writes; one that takes none has no write bits. A
-  /// directory may be entered by whoever may read.
+  /// Permission bits (0666 at most) of a writable file; a read-only file has no write bits. A directory
+  /// may be entered by everyone who may read.
   mode_t mode = 0600;
 };
 
@@ -28,16 +29,18 @@ struct VmOptions {
   FileRights rights{};
 };
 
-/// As the user sets them, for one VM or for all. None has a fallback: what is not said stays as it is.
+/// Declarations of the options, for one VM or for all. None has a default: an option that is not given is
+/// unchanged.
 [[nodiscard]] std::span<const ParamSpec> vm_option_specs();
 
-/// Those of `said` that are vm_option_specs(), over `options`.
+/// Applies the values in `said` that are in vm_option_specs() to `options`.
 void set_options(const Params& said, VmOptions& options);
 
 /// The options of every VM, by the name of its directory.
 struct VmOptionsTable {
   VmOptions general;
-  std::map<std::string, VmOptions, std::less<>> by_name; ///< whole options, with the general ones filled in
+  std::map<std::string, VmOptions, std::less<>>
+      by_name; ///< complete options, with the general ones filled in
 
   [[nodiscard]] const VmOptions& of(std::string_view name) const {
     const auto found = by_name.find(name);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm_registry.h"
 
 #include "util/worker.h"
@@ -22,7 +23,7 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
   return insert(std::move(name), std::move(driver), options);
 }
 
-std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& wish, std::unique_ptr<Driver> driver,
+std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
                                           const VmOptionsTable& options) {
   const std::scoped_lock lock{mutex_};
   const VmIdentity& identity = driver->identity();
@@ -30,9 +31,9 @@ std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& wish, std::unique_ptr
     return same;
   }
   std::string name;
-  unsigned attempt = wish.claim == NameClaim::bare ? 0 : 1;
+  unsigned attempt = requested.claim == NameClaim::bare ? 0 : 1;
   do {
-    name = vm_name_candidate(wish.base, wish.number, attempt++);
+    name = vm_name_candidate(requested.base, requested.number, attempt++);
   } while (is_taken(name));
   const VmOptions& vm_options = options.of(name);
   return insert(std::move(name), std::move(driver), vm_options);
@@ -53,7 +54,8 @@ std::shared_ptr<Vm> VmRegistry::with_key(std::string_view key) const {
 std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver> driver,
                                        const VmOptions& options) {
   const VmId id = next_id_++;
-  // First of its events, and before it is listed: who hears of it and looks for it waits for this.
+  // First of its events, and before it is listed: a client that gets the event and looks up the VM waits
+  // for this.
   report(EventKind::added, name, driver->identity().driver);
   auto vm = Vm::create(id, std::move(name), std::move(driver),
                        VmServices{.jobs = services_.jobs,
@@ -66,7 +68,7 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
                                   .events = services_.events},
                        options);
   vms_.emplace(id, vm);
-  if (vm->gone()) { // it ended before anybody listened
+  if (vm->gone()) { // it ended before the listener was registered
     on_changed(id, true);
   }
   return vm;
@@ -84,9 +86,9 @@ void VmRegistry::on_changed(VmId id, bool gone) {
   });
 }
 
-/// Has the filesystem tell the kernel, and waits for that: a page that the kernel keeps must not outlive the
-/// standstill under which it was read. The wait has an end, as the kernel may itself wait for a read that is
-/// stuck in a driver; such a page goes when the notifier gets to it.
+/// Has the filesystem notify the kernel, and waits for that: a page in the kernel's cache must not outlive
+/// the pause under which it was read. The wait has a timeout, as the kernel may itself wait for a read that
+/// is stuck in a driver; such a page is dropped when the notifier reaches it.
 void VmRegistry::drop_caches(VmId id) {
   constexpr std::chrono::seconds kMaxWait{1};
   auto dropped = std::make_shared<std::promise<void>>();
@@ -131,7 +133,7 @@ std::shared_ptr<Vm> VmRegistry::find(VmId id) const {
 
 std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
   const std::scoped_lock lock{mutex_};
-  std::shared_ptr<Vm> found; // one that has ended may not have left yet while another one has its name
+  std::shared_ptr<Vm> found; // an ended VM may not be removed yet while another one has its name
   for (const auto& [id, vm] : vms_) {
     if (vm->name() == name && (found == nullptr || found->gone())) {
       found = vm;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The VMs of one mount.
 #pragma once
 
@@ -16,34 +17,34 @@ namespace vmemfs {
 
 class Worker;
 
-/// What all VMs of a mount share. All outlive the registry.
+/// Services that all VMs of a mount share. All outlive the registry.
 struct RegistryServices {
-  Worker& notifier;           ///< one thread, for telling the filesystem; never waits for a driver
-  Worker& jobs;               ///< for what may have to wait for a driver
-  Worker& prefetch_jobs;      ///< for reads that somebody is going to ask for
-  Worker& slow_prefetch_jobs; ///< the same where they take long
+  Worker& notifier;           ///< one thread that notifies the filesystem; never waits for a driver
+  Worker& jobs;               ///< jobs that may wait for a driver
+  Worker& prefetch_jobs;      ///< reads that are likely to be requested
+  Worker& slow_prefetch_jobs; ///< the same, for slow drivers
   CacheBudget& cache_budget;
-  PauseGuard* guard = nullptr; ///< null: nobody sees to paused VMs when this process is killed
-  EventLog* events = nullptr;  ///< null: nobody wants to know
+  PauseGuard* guard = nullptr; ///< null: no process resumes paused VMs when this process is killed
+  EventLog* events = nullptr;  ///< null: events are not recorded
 };
 
-/// Whether a VM that was found may have its bare name: not if an older one has the same, be it attached or
-/// not, so that who is called what does not depend on who is attached first.
+/// Whether a discovered VM may have its name without a suffix: not if an older VM, attached or not, has the
+/// same name, so that names do not depend on the order of attaching.
 enum class NameClaim : unsigned char { bare, with_number };
 
-/// How a VM that was found is to be called. See vm_name_candidate().
+/// Requested name of a discovered VM. See vm_name_candidate().
 struct FoundName {
   std::string_view base;
   std::string_view number;
   NameClaim claim;
 };
 
-/// Thread-safe. VMs that ended leave by themselves, on the notifier's thread.
+/// Thread-safe. Ended VMs are removed automatically, on the notifier's thread.
 class VmRegistry {
 public:
-  /// What the filesystem wants to hear; called on the notifier's thread, never on one that answers reads.
+  /// Notifications for the filesystem; called on the notifier's thread, never on one that answers reads.
   struct Callbacks {
-    std::function<void(const Vm&)> changed; ///< what caches hold of its memory is old
+    std::function<void(const Vm&)> changed; ///< cached pages of its memory are stale
     std::function<void(const Vm&)> removed; ///< it has left the registry
   };
 
@@ -52,18 +53,18 @@ public:
   /// Set once, before the first add().
   void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
 
-  /// `name` becomes the directory's name; refused if it is no file name or taken by one that lives.
+  /// `name` becomes the directory's name; refused if it is not a file name or belongs to a live VM.
   [[nodiscard]] Result<std::shared_ptr<Vm>> add(std::string name, std::unique_ptr<Driver> driver,
                                                 const VmOptions& options = {});
-  /// For a VM that was found: takes the first free name of vm_name_candidate(). Where that very VM (see
-  /// VmIdentity::key) is here already nothing is added, and it is what is returned.
-  [[nodiscard]] std::shared_ptr<Vm> add_found(const FoundName& wish, std::unique_ptr<Driver> driver,
+  /// Adds a discovered VM under the first free name of vm_name_candidate(). If the same VM (see
+  /// VmIdentity::key) is registered already, nothing is added and that one is returned.
+  [[nodiscard]] std::shared_ptr<Vm> add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
                                               const VmOptionsTable& options);
   void remove(VmId id);
 
   [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const;
   [[nodiscard]] std::shared_ptr<Vm> find(std::string_view name) const;
-  /// One that lives, by VmIdentity::key; null also where `key` is empty.
+  /// A live VM, by VmIdentity::key; null also if `key` is empty.
   [[nodiscard]] std::shared_ptr<Vm> find_key(std::string_view key) const;
   [[nodiscard]] std::vector<std::shared_ptr<Vm>> all() const; ///< in the order of their ids
 

@@ -1,4 +1,5 @@
-// What every driver that was compiled in has to keep.
+// SPDX-License-Identifier: MIT
+// Rules for every driver of this build.
 #include "drivers/all_drivers.h"
 #include "vm/vm_options.h"
 
@@ -18,22 +19,22 @@ protected:
   const DriverType& type_ = *GetParam();
 };
 
-TEST_P(EveryDriver, HasADocumentedExampleThatParses) {
+TEST_P(EveryDriver, DocumentedExample_Parses) {
   const auto spec = parse_vm_spec(type_.example());
   ASSERT_TRUE(spec.has_value()) << spec.error().message();
   EXPECT_EQ(spec->driver, type_.name());
   EXPECT_THAT(problems_of(*spec), IsEmpty());
-  const auto named = parse_vm_spec("NAME=" + std::string{type_.example()}); // as it is shown
+  const auto named = parse_vm_spec("NAME=" + std::string{type_.example()}); // as documented
   EXPECT_EQ(named->name, "NAME");
 }
 
-TEST_P(EveryDriver, DeclaresExamplesAndFallbacksThatAreAllowed) {
+TEST_P(EveryDriver, ParamExamplesAndFallbacks_AreAllowedValues) {
   for (const ParamSpec& param : type_.params()) {
     SCOPED_TRACE(param.name);
     EXPECT_EQ(wrong_value(param, param.example), std::nullopt);
     if (!param.fallback.empty()) {
       EXPECT_EQ(wrong_value(param, param.fallback), std::nullopt);
-      EXPECT_FALSE(param.required || param.alternative) << "what has a default is never missing";
+      EXPECT_FALSE(param.required || param.alternative) << "a parameter with a default is never missing";
     }
     EXPECT_EQ(param.type == vmemfs::ParamType::choice, !param.choices.empty());
     EXPECT_FALSE(param.help.empty());
@@ -41,8 +42,8 @@ TEST_P(EveryDriver, DeclaresExamplesAndFallbacksThatAreAllowed) {
   }
 }
 
-TEST_P(EveryDriver, HasKeysOfItsOwn) {
-  std::set<std::string_view> keys{"driver"}; // which the configuration has beside them
+TEST_P(EveryDriver, ParamKeys_AreUnique) {
+  std::set<std::string_view> keys{"driver"}; // a key that the configuration adds
   for (const ParamSpec& option : vm_option_specs()) {
     keys.insert(option.name);
   }
@@ -55,7 +56,7 @@ TEST_P(EveryDriver, HasKeysOfItsOwn) {
 INSTANTIATE_TEST_SUITE_P(All, EveryDriver, testing::ValuesIn(all_drivers().begin(), all_drivers().end()),
                          [](const auto& subject) { return std::string{subject.param->name()}; });
 
-TEST(AllDrivers, WhatIsAbsentIsNotThere) {
+TEST(AllDrivers, AbsentDriver_IsNotInTheList) {
   for (const AbsentDriver& absent : absent_drivers()) {
     EXPECT_EQ(find_driver(all_drivers(), absent.name), nullptr);
     EXPECT_THAT(problems_of({.driver = std::string{absent.name}}),
@@ -63,10 +64,10 @@ TEST(AllDrivers, WhatIsAbsentIsNotThere) {
   }
 }
 
-TEST(VmOptions, AreSetAsSaid) {
+TEST(VmOptions, SetOptions_AppliesGivenValues) {
   for (const ParamSpec& spec : vm_option_specs()) {
     EXPECT_EQ(wrong_value(spec, spec.example), std::nullopt) << spec.name;
-    EXPECT_TRUE(spec.fallback.empty()) << "or it would outdo what is said for all VMs";
+    EXPECT_TRUE(spec.fallback.empty()) << "otherwise it would override the options for all VMs";
   }
   VmOptions options;
   set_options(Params::parse("cache_ttl=2s,mode=0640,owner=root,group=7", vm_option_specs()).value(), options);

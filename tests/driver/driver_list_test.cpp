@@ -1,4 +1,5 @@
-// Which driver is meant, over drivers of the test's own.
+// SPDX-License-Identifier: MIT
+// Selection of the driver for a spec, with the test's own drivers.
 #include "driver/driver_list.h"
 #include "util/fd_watcher.h"
 #include "util/worker.h"
@@ -13,7 +14,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-/// Opens nothing, but tells what it was asked for.
+/// Opens nothing, and reports the parameters of the request.
 class TestType : public DriverType {
 public:
   TestType(std::string name, std::vector<ParamSpec> specs)
@@ -62,39 +63,40 @@ protected:
   Worker worker_;
 };
 
-TEST_F(DriverListTest, EachIsTriedInTurnByTheName) {
+TEST_F(DriverListTest, SpecWithNameOnly_TriesEachDriverInTurn) {
   EXPECT_EQ(open({.name = "web"}),
             "vm: no driver can open 'web': hyper: asked for name=web; visor: asked for "
             "domain=web; file: finds no VM by its name; say web=EXAMPLE");
 }
 
-TEST_F(DriverListTest, EachTakesTheParametersThatItHas) {
+TEST_F(DriverListTest, SpecWithoutDriver_EachDriverGetsItsParameters) {
   EXPECT_EQ(
       open({.name = "web", .params = "pid=4,uri=remote,path=/x"}),
       "vm: no driver can open 'web': hyper: asked for pid=4; visor: asked for domain=web uri=remote; file: "
       "asked for path=/x");
 }
 
-TEST_F(DriverListTest, OneThatIsNotAvailableSaysWhy) {
+TEST_F(DriverListTest, UnavailableDriver_ErrorHasTheReason) {
   by_name_.missing_ = "no hypervisor here; install it";
   EXPECT_THAT(open({.name = "web"}), HasSubstr("hyper: no hypervisor here; install it; visor: asked"));
 }
 
-TEST_F(DriverListTest, WantOfRightsIsWhatCounts) {
+TEST_F(DriverListTest, MissingPermission_DecidesTheErrorKind) {
   by_domain_.kind_ = ErrorKind::permission;
   EXPECT_EQ(open_driver(kDrivers, {.name = "web"}, {watcher_, worker_}).error().kind, ErrorKind::permission);
   EXPECT_EQ(open_driver({}, {.name = "web"}, {watcher_, worker_}).error().kind, ErrorKind::invalid);
 }
 
-TEST_F(DriverListTest, ALoneWordIsADriverOrAVm) {
+TEST_F(DriverListTest, SingleWord_IsDriverOrVmName) {
   EXPECT_EQ(resolved(kDrivers, {.driver = "visor"}).driver, "visor");
   EXPECT_EQ(resolved(kDrivers, {.driver = "web"}).name, "web");
   EXPECT_EQ(resolved(kDrivers, {.driver = "web"}).driver, "");
-  EXPECT_EQ(resolved(kDrivers, {.driver = "web", .params = "a=1"}).driver, "web"); // a mistake: told as one
+  EXPECT_EQ(resolved(kDrivers, {.driver = "web", .params = "a=1"}).driver,
+            "web"); // a mistake, reported as one
   EXPECT_EQ(resolved(kDrivers, {.name = "x", .driver = "web"}).driver, "web");
 }
 
-TEST_F(DriverListTest, ProblemsAreToldAllAtOnce) {
+TEST_F(DriverListTest, SeveralProblems_AllReported) {
   const std::vector<ParamSpec> options{{.name = "writable", .type = ParamType::flag}};
   EXPECT_THAT(
       problems_of(kDrivers,

@@ -1,4 +1,5 @@
-// The text form of parameters, and of VMs.
+// SPDX-License-Identifier: MIT
+// The text form of parameters and of VM specifications.
 #include "driver/param_text.h"
 #include "driver/vm_spec.h"
 
@@ -14,12 +15,12 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 struct Value {
-  const char* text; ///< as after KEY=
+  const char* text; ///< the text after KEY=
   const char* value;
 };
 class ParamTextValue : public testing::TestWithParam<Value> {};
 
-TEST_P(ParamTextValue, IsTakenAsItIsMeant) {
+TEST_P(ParamTextValue, Parse_YieldsTheValue) {
   const auto [pairs, problems] = parse_pairs(std::string{"a=1,path="} + GetParam().text + ",z=2");
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_THAT(pairs, ElementsAre(KeyValue{"a", "1"}, KeyValue{"path", GetParam().value}, KeyValue{"z", "2"}));
@@ -36,7 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Value{R"("a=1,b=2")", "a=1,b=2"}, Value{"", ""}, Value{R"("")", ""},
                     Value{"\xc3\xa4\xe2\x82\xac", "\xc3\xa4\xe2\x82\xac"}));
 
-TEST(ParamText, WhatIsFormattedIsReadBack) {
+TEST(ParamText, FormattedPairs_ParseUnchanged) {
   constexpr std::string_view kLetters = "ab ,=\"\\:'\n\xff";
   std::mt19937 random{1};
   std::uniform_int_distribution<std::size_t> letter{0, kLetters.size() - 1};
@@ -56,7 +57,7 @@ TEST(ParamText, WhatIsFormattedIsReadBack) {
   }
 }
 
-TEST(ParamText, AllProblemsAreTold) {
+TEST(ParamText, SeveralProblems_AllReported) {
   const auto [pairs, problems] = parse_pairs(R"(one,a=1,,b=2,c="open)");
   EXPECT_THAT(pairs, ElementsAre(KeyValue{"a", "1"}, KeyValue{"b", "2"}));
   EXPECT_THAT(problems, ElementsAre(HasSubstr("'one' is not KEY=VALUE"), HasSubstr("'' is not KEY=VALUE"),
@@ -74,7 +75,7 @@ class VmSpecText : public testing::TestWithParam<Spec> {};
 
 const std::vector<ParamSpec> kOptions{{.name = "writable", .type = ParamType::flag}};
 
-TEST_P(VmSpecText, IsTakenApart) {
+TEST_P(VmSpecText, Parse_YieldsTheParts) {
   const auto [spec, problems] = read_vm_spec(GetParam().text, kOptions);
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_EQ(spec.name, GetParam().name);
@@ -92,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Spec{"web01=", "web01", "", "", ""}, Spec{"web01=:pid=1", "web01", "", "pid=1", ""},
                     Spec{R"(x=dump:path="/a, b")", "x", "dump", R"(path="/a, b")", ""}));
 
-TEST(VmSpecText, WithoutVmAndDriverIsRefused) {
+TEST(VmSpecText, WithoutVmAndDriver_IsRefused) {
   for (const char* text : {"", "=qemu", "=", ":pid=1", "=:pid=1"}) {
     EXPECT_FALSE(parse_vm_spec(text).has_value()) << text;
   }

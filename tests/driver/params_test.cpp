@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/params.h"
 
 #include <gmock/gmock.h>
@@ -22,7 +23,7 @@ const std::vector<ParamSpec> kSpecs{
     {.name = "group", .type = ParamType::group},
 };
 
-TEST(Params, TakesValuesAndFallbacks) {
+TEST(Params, Parse_YieldsValuesAndFallbacks) {
   const auto params = Params::parse("path=/a/b,limit=2s,keep=on", kSpecs);
   ASSERT_TRUE(params.has_value()) << params.error().message();
   EXPECT_EQ(params->text("path"), "/a/b");
@@ -33,14 +34,14 @@ TEST(Params, TakesValuesAndFallbacks) {
   EXPECT_FALSE(Params::parse("path=x", kSpecs)->has("limit"));
 }
 
-TEST(Params, QuotesKeepCommasEqualsSignsSpacesAndQuotes) {
+TEST(Params, QuotedValue_KeepsCommasEqualsSignsSpacesAndQuotes) {
   const auto params = Params::parse(R"(path="/a, b=\"c\" \\",size=1)", kSpecs);
   ASSERT_TRUE(params.has_value()) << params.error().message();
   EXPECT_EQ(params->text("path"), R"(/a, b="c" \)");
   EXPECT_EQ(Params::parse("path=a=b c", kSpecs)->text("path"), "a=b c");
 }
 
-TEST(Params, ReportsEveryProblemAtOnce) {
+TEST(Params, SeveralProblems_AllReported) {
   const auto params = Params::parse("pth=x,size=big,keep=maybe,map=two,limit=5h", kSpecs);
   ASSERT_FALSE(params.has_value());
   for (const char* part : {"no parameter 'pth'", "known: path, size", "size: 'big'", "keep: 'maybe'",
@@ -55,7 +56,7 @@ struct BadParams {
 };
 class ParamsBad : public testing::TestWithParam<BadParams> {};
 
-TEST_P(ParamsBad, IsRefused) {
+TEST_P(ParamsBad, Parse_IsRefused) {
   const auto params = Params::parse(GetParam().text, kSpecs);
   ASSERT_FALSE(params.has_value());
   EXPECT_EQ(params.error().kind, ErrorKind::invalid);
@@ -72,14 +73,14 @@ INSTANTIATE_TEST_SUITE_P(
         BadParams{"count=1", "count: '1' is not allowed; it takes a number, 2 to 5"},
         BadParams{"count=6", "2 to 5"}, BadParams{"count=x", "a number"}, BadParams{"count=-3", "a number"},
         BadParams{"room=4095", "a size (bytes, or with K, M, G, T), at least 4K"},
-        BadParams{"wait=0ms", "a duration (as 500ms, 2s or 1m), 1ms to 2m"},
+        BadParams{"wait=0ms", "a duration (such as 500ms, 2s or 1m), 1ms to 2m"},
         BadParams{"wait=3m", "1ms to 2m"}, BadParams{"mode=0777", "permission bits in octal, of 0666"},
         BadParams{"mode=8", "permission bits"}, BadParams{"mode=00600", "permission bits"},
         BadParams{"owner=no-such-user", "a user of this host"},
         BadParams{"owner=4294967295", "a user of this host"},
         BadParams{"group=no-such-group", "a group of this host"}));
 
-TEST(Params, LimitsThemselvesAreAllowed) {
+TEST(Params, ValueAtLimit_IsAllowed) {
   for (const char* text : {"count=2", "count=5", "room=4K", "wait=1ms", "wait=2m", "mode=0666", "mode=0",
                            "owner=root", "owner=4294967294", "group=root"}) {
     const auto params = Params::parse(std::string{"path=x,"} + text, kSpecs);
@@ -89,7 +90,7 @@ TEST(Params, LimitsThemselvesAreAllowed) {
   EXPECT_EQ(Params::parse("path=x,owner=root", kSpecs)->user("owner"), 0U);
 }
 
-TEST(Params, AreDescribedWithAllThatIsAllowed) {
+TEST(Params, Describe_ListsAllowedValues) {
   const std::string text = describe(kSpecs);
   for (const char* part :
        {"path  text, required", "map  one of auto, one, default auto", "count  a number, 2 to 5",

@@ -308,7 +308,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{{"--vm", "a=dump", "MNT"}, 2, "path is missing"},
         BadCommand{{"--vm", "a=fake:size=0", "MNT"}, 2, "size: '0' is not allowed"},
         BadCommand{{"--vm", "a=fake:holes=5", "MNT"}, 1, "'5' is no range"},
-        BadCommand{{"--vm", "a/b=fake", "MNT"}, 2, "can't be a VM's name"},
+        BadCommand{{"--vm", "a/b=fake", "MNT"}, 2, "cannot be a VM's name"},
         BadCommand{{"--vm", "a=fake", "--vm", "a=fake", "MNT"}, 1, "there is a VM 'a' already"},
         BadCommand{{"--vm", "a=fake", "/nonexistent/dir"}, 1, "there is no directory"},
         BadCommand{{"--vm", "a=fake", "/dev/null"}, 1, "is no directory"},

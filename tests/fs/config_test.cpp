@@ -141,7 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[mount]\ncache_size = 1.5", ":2: cache_size: this is not allowed; it takes a size"},
         Bad{"[mount]\ncache_ttl = '2 days'", ":2: cache_ttl: '2 days' is not allowed; it takes a duration"},
         Bad{"[mount]\ncache_ttl = '1441m'",
-            ":2: cache_ttl: '1441m' is not allowed; it takes a duration (as 500ms, "
+            ":2: cache_ttl: '1441m' is not allowed; it takes a duration (such as 500ms, "
             "2s or 1m), at most 1440m"},
         Bad{"[mount]\nwritable = 'perhaps'", ":2: writable: 'perhaps' is not allowed; it takes on or off"},
         Bad{"[mount]\nwritable = 2", ":2: writable: '2' is not allowed"},
@@ -160,8 +160,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"vm = 1", ":1: 'vm' has to be a table, [vm.NAME]"},
         Bad{"\n[mounts]", ":2: 'mounts' is not known here; there are [mount] and [vm.NAME]"},
         Bad{"[vm]\nweb01 = 'qemu:pid=1'", ":2: a VM has to be a table, [vm.web01]"},
-        Bad{"[vm.'a/b']\ndriver = 'fake'", ":1: 'a/b' can't be a VM's name here"},
-        Bad{"[vm.'']\ndriver = 'fake'", ":1: '' can't be a VM's name here"},
+        Bad{"[vm.'a/b']\ndriver = 'fake'", ":1: 'a/b' cannot be a VM's name here"},
+        Bad{"[vm.'']\ndriver = 'fake'", ":1: '' cannot be a VM's name here"},
         Bad{"[vm.a]\ndriver = 'nope'\nx = 1", ":2: there is no driver 'nope' here; there are "},
         Bad{"[vm.a]\ndriver = 1",
             ":2: driver: this is not allowed; it takes the name of a driver, in quotes"},

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "core/gpa.h"
 #include "host/backing_file.h"
 #include "support/forked_child.h"
@@ -30,7 +31,7 @@ std::optional<Mapped> map_here(const UniqueFd& fd, int protection, int flags) {
   return Mapped{std::move(*process), *vma};
 }
 
-TEST(BackingFile, OpensAMemfdAndReadsToItsEnd) {
+TEST(BackingFile, Memfd_IsReadToItsEnd) {
   const UniqueFd fd{::memfd_create("some name", MFD_CLOEXEC)};
   ASSERT_EQ(::ftruncate(fd.get(), 10), 0);
   ASSERT_EQ(::pwrite(fd.get(), "abc", 3, 7), 3);
@@ -46,8 +47,8 @@ TEST(BackingFile, OpensAMemfdAndReadsToItsEnd) {
   EXPECT_EQ(std::memcmp(bytes.data(), "\0abc", 4), 0);
 }
 
-/// mincore() tells those who neither own nor may write a file that all of it is resident.
-TEST(BackingFile, KnowsWhenMincoreDoesNotTell) {
+/// mincore() reports all pages of a file as resident to a process that neither owns nor may write it.
+TEST(BackingFile, ForeignReadOnlyFile_ResidencyIsUnknown) {
   EXPECT_TRUE(unprivileged([] {
     const UniqueFd foreign{::open("/bin/sh", O_RDONLY | O_CLOEXEC)};
     const auto mapped = map_here(foreign, PROT_READ, MAP_SHARED);
@@ -57,7 +58,7 @@ TEST(BackingFile, KnowsWhenMincoreDoesNotTell) {
   }));
 }
 
-TEST(BackingFile, WithoutRightsToMapFilesADescriptorServes) {
+TEST(BackingFile, MapFilesDenied_DescriptorIsUsed) {
   EXPECT_TRUE(unprivileged([] {
     const UniqueFd fd{::memfd_create("mine", MFD_CLOEXEC)};
     if (::ftruncate(fd.get(), 4096) != 0) {
@@ -70,7 +71,7 @@ TEST(BackingFile, WithoutRightsToMapFilesADescriptorServes) {
   }));
 }
 
-TEST(BackingFile, WithoutADescriptorThePathServes) {
+TEST(BackingFile, NoDescriptor_PathIsUsed) {
   EXPECT_TRUE(unprivileged([] {
     UniqueFd fd{::open("/bin/sh", O_RDONLY | O_CLOEXEC)};
     const auto mapped = map_here(fd, PROT_READ, MAP_PRIVATE);
@@ -81,8 +82,8 @@ TEST(BackingFile, WithoutADescriptorThePathServes) {
   }));
 }
 
-/// As a mapping of a device would look in maps.
-TEST(BackingFile, DevicesAreNotOpened) {
+/// A maps line of a device mapping.
+TEST(BackingFile, Device_IsNotOpened) {
   struct stat info {};
   ASSERT_EQ(::stat("/dev/null", &info), 0);
   Vma vma;
@@ -98,7 +99,7 @@ TEST(BackingFile, DevicesAreNotOpened) {
 }
 
 /// Opening it again is forbidden by its mode; the open descriptor can be duplicated.
-TEST(BackingFile, TakesTheDescriptorWhereTheModeForbidsToOpen) {
+TEST(BackingFile, ModeForbidsOpen_DescriptorIsDuplicated) {
   EXPECT_TRUE(unprivileged([] {
     const UniqueFd fd{::memfd_create("closed", MFD_CLOEXEC)};
     if (::ftruncate(fd.get(), 4096) != 0 || ::fchmod(fd.get(), 0) != 0) {

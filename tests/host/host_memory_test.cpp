@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "core/gpa.h"
 #include "host/host_memory.h"
 #include "host/proc_maps.h"
@@ -29,7 +30,7 @@ std::byte* map(std::size_t size, int flags, int fd = -1, void* at = nullptr) {
   return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
 }
 
-/// Content that tells pages and offsets apart and is nowhere zero.
+/// Content that differs between pages and offsets and is never zero.
 std::byte pattern(std::size_t offset) {
   return static_cast<std::byte>((offset * 7 + offset / 4096 * 13) % 251 + 1);
 }
@@ -58,7 +59,7 @@ int sparse_memfd(std::size_t size, unsigned flags = 0) {
   return fd >= 0 && ::ftruncate(fd, static_cast<off_t>(size)) == 0 ? fd : -1;
 }
 
-/// Blocks that the file of a child's descriptor takes up.
+/// Number of blocks of the file behind a child's descriptor.
 std::uint64_t blocks(const ForkedChild& child, std::uint64_t fd) {
   struct stat info {};
   EXPECT_EQ(::stat(fmt::format("/proc/{}/fd/{}", child.pid(), fd).c_str(), &info), 0);
@@ -98,7 +99,7 @@ std::vector<std::byte> read_all(const HostMemory& memory, Hva hva, std::size_t s
   return all;
 }
 
-TEST(HostMemory, ReadsPrivateMemoryUnalignedAndInManyPieces) {
+TEST(HostMemory, PrivateMemory_UnalignedAndInManyPieces_IsRead) {
   const ForkedChild child{[] {
     std::byte* const memory = map(kMiB, MAP_PRIVATE | MAP_ANONYMOUS);
     fill(memory, 0, kMiB);
@@ -122,7 +123,7 @@ TEST(HostMemory, ReadsPrivateMemoryUnalignedAndInManyPieces) {
 
 class HolesOfPrivateMemory : public testing::TestWithParam<int> {};
 
-TEST_P(HolesOfPrivateMemory, AreZerosAndStayHoles) {
+TEST_P(HolesOfPrivateMemory, Read_GivesZerosAndAllocatesNothing) {
   constexpr std::size_t kSize = 64 * kMiB;
   const ForkedChild child{[] {
     std::byte* const memory = map(kSize, MAP_PRIVATE | MAP_ANONYMOUS);
@@ -137,7 +138,7 @@ TEST_P(HolesOfPrivateMemory, AreZerosAndStayHoles) {
 
 INSTANTIATE_TEST_SUITE_P(All, HolesOfPrivateMemory, testing::Values(MADV_HUGEPAGE, MADV_NOHUGEPAGE));
 
-TEST(HostMemory, UnmappedPageEndsItsPieceAndNoOther) {
+TEST(HostMemory, UnmappedPage_FailsOnlyItsPiece) {
   std::byte* shared_address = nullptr;
   ForkedChild child{[&] {
                       shared_address = map(16 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
@@ -171,7 +172,7 @@ ChildValues shared_memfd() {
   return {address(memory), static_cast<std::uint64_t>(fd)};
 }
 
-TEST(HostMemory, SharedMemfdIsReadAndBorrowedWithoutGrowing) {
+TEST(HostMemory, SharedMemfd_ReadAndBorrowed_DoesNotGrow) {
   const ForkedChild child{shared_memfd};
   const auto memory = open(child, child.value(0), 16 * kMiB);
   EXPECT_THAT(memory->describe(), HasSubstr("shared file /memfd:guest-ram (deleted), mapped"));
@@ -184,7 +185,8 @@ TEST(HostMemory, SharedMemfdIsReadAndBorrowedWithoutGrowing) {
   const Hva data = child.value(0) + 2 * kPageSize;
   const auto borrowed = memory->borrow(data + 100, 2 * kPageSize - 100);
   ASSERT_EQ(borrowed.size(), 2 * kPageSize - 100);
-  EXPECT_TRUE(has_pattern(borrowed, 2 * kPageSize + 100)); // nobody truncates this one, so it may be touched
+  EXPECT_TRUE(
+      has_pattern(borrowed, 2 * kPageSize + 100)); // not truncated in this test, so it may be accessed
   EXPECT_TRUE(memory->borrow(data - 1, 2).empty());
   EXPECT_TRUE(memory->borrow(data, 2 * kPageSize + 1).empty());
   EXPECT_TRUE(memory->borrow(data, 16 * kMiB).empty());
@@ -193,7 +195,7 @@ TEST(HostMemory, SharedMemfdIsReadAndBorrowedWithoutGrowing) {
   EXPECT_EQ(blocks(child, child.value(1)), before);
 }
 
-TEST(HostMemory, BorrowsAWholeUnalignedRequest) {
+TEST(HostMemory, UnalignedRequest_IsBorrowedWhole) {
   const ForkedChild child{[] {
     const int fd = sparse_memfd(4 * kMiB);
     std::byte* const memory = map(4 * kMiB, MAP_SHARED, fd);
@@ -206,7 +208,7 @@ TEST(HostMemory, BorrowsAWholeUnalignedRequest) {
   EXPECT_TRUE(memory->borrow(child.value(0) + 1, kMiB + kPageSize).empty());
 }
 
-TEST(HostMemory, TruncatedFileEndsReadsAndIsNotLent) {
+TEST(HostMemory, TruncatedFile_EndsReadsAndIsNotBorrowed) {
   int fd = -1;
   ForkedChild child{[&] {
                       fd = sparse_memfd(8 * kPageSize);
@@ -226,7 +228,7 @@ TEST(HostMemory, TruncatedFileEndsReadsAndIsNotLent) {
   EXPECT_EQ(across.failure, ErrorKind::source_failed);
 }
 
-TEST(HostMemory, PrivateMappingOfAFileGivesTheProcessesViewWithoutGrowing) {
+TEST(HostMemory, PrivateFileMapping_GivesTheProcessViewAndDoesNotGrow) {
   const ForkedChild child{[] {
     const int fd = sparse_memfd(16 * kMiB);
     std::byte* const file = map(16 * kMiB, MAP_SHARED, fd);
@@ -260,7 +262,7 @@ TEST(HostMemory, PrivateMappingOfAFileGivesTheProcessesViewWithoutGrowing) {
   EXPECT_TRUE(memory->borrow(child.value(0) + kMiB, kPageSize).empty());
 }
 
-TEST(HostMemory, OneRangeOverSeveralKinds) {
+TEST(HostMemory, RangeOverSeveralKinds_IsRead) {
   const ForkedChild child{[] {
     std::byte* const memory = map(6 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
     const int fd = sparse_memfd(2 * kPageSize);
@@ -274,7 +276,7 @@ TEST(HostMemory, OneRangeOverSeveralKinds) {
   EXPECT_TRUE(has_pattern(read(*memory, child.value(0) + 5, 6 * kPageSize - 5).bytes, 5));
 }
 
-TEST(HostMemory, SharedAnonymousMemory) {
+TEST(HostMemory, SharedAnonymousMemory_IsRead) {
   const ForkedChild child{[] {
     std::byte* const memory = map(8 * kPageSize, MAP_SHARED | MAP_ANONYMOUS);
     fill(memory, kPageSize, 2 * kPageSize);
@@ -283,7 +285,7 @@ TEST(HostMemory, SharedAnonymousMemory) {
   const HvaRange range{child.value(0), child.value(0) + 8 * kPageSize};
   const auto memory = HostMemory::open(child.process(), {&range, 1});
   if (!memory) {
-    // Nobody has a descriptor for it: it takes rights that only root has.
+    // No process has a descriptor for it: only root may open it.
     EXPECT_EQ(memory.error().kind, ErrorKind::permission);
     EXPECT_THAT(memory.error().text, HasSubstr("CAP_CHECKPOINT_RESTORE"));
     return;
@@ -294,7 +296,7 @@ TEST(HostMemory, SharedAnonymousMemory) {
   EXPECT_TRUE((*memory)->borrow(child.value(0) + 3 * kPageSize, kPageSize).empty());
 }
 
-TEST(HostMemory, WhatIsNotMemoryIsRefused) {
+TEST(HostMemory, NonMemoryMapping_IsRefused) {
   const ForkedChild child{[] {
     std::byte* const memory = map(8 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
     ::munmap(memory + 2 * kPageSize, kPageSize);
@@ -326,13 +328,13 @@ TEST(HostMemory, WhatIsNotMemoryIsRefused) {
   EXPECT_EQ(refused.error().kind, ErrorKind::unsupported);
 }
 
-TEST(HostMemory, AllFailsOnceTheProcessHasEnded) {
+TEST(HostMemory, ProcessEnded_AllReadsFail) {
   ForkedChild child{shared_memfd};
   const auto memory = open(child, child.value(0), 16 * kMiB);
   const Hva data = child.value(0) + 2 * kPageSize;
   EXPECT_FALSE(memory->borrow(data, kPageSize).empty());
   ::kill(child.pid(), SIGKILL);
-  // A zombie still: gone all the same, although the memfd is held by our mapping.
+  // Still a zombie: gone nevertheless, although our mapping holds the memfd.
   siginfo_t info{};
   ::waitid(P_PID, static_cast<id_t>(child.pid()), &info, WEXITED | WNOWAIT);
   const Reading reading = read(*memory, data, kPageSize);
@@ -341,7 +343,7 @@ TEST(HostMemory, AllFailsOnceTheProcessHasEnded) {
   EXPECT_TRUE(memory->borrow(data, kPageSize).empty());
 }
 
-TEST(HostMemory, ThreadsReadWhileTheProcessIsKilled) {
+TEST(HostMemory, ProcessKilled_DuringParallelReads_GivesDataOrGone) {
   ForkedChild child{[] {
     std::byte* const memory = map(16 * kMiB, MAP_PRIVATE | MAP_ANONYMOUS);
     fill(memory, 0, 16 * kMiB);
@@ -373,7 +375,7 @@ TEST(HostMemory, ThreadsReadWhileTheProcessIsKilled) {
   EXPECT_EQ(bad, 0);
 }
 
-TEST(HostMemory, WithoutRightsTheRemedyIsNamed) {
+TEST(HostMemory, PermissionDenied_ErrorNamesTheRemedy) {
   EXPECT_TRUE(unprivileged([] {
     const auto init = Process::open(1);
     const HvaRange range{0x10000, 0x20000};
@@ -384,7 +386,7 @@ TEST(HostMemory, WithoutRightsTheRemedyIsNamed) {
   }));
 }
 
-TEST(HostMemory, SharedHugePages) {
+TEST(HostMemory, SharedHugePages_AreRead) {
   constexpr std::size_t kSize = 4 * kMiB;
   const ForkedChild child{[] {
     const int fd = sparse_memfd(kSize, MFD_HUGETLB);
@@ -410,7 +412,7 @@ TEST(HostMemory, SharedHugePages) {
 
 class PrivateHugePages : public testing::TestWithParam<bool> {};
 
-TEST_P(PrivateHugePages, AreReadWithoutTakingMore) {
+TEST_P(PrivateHugePages, Read_AllocatesNothing) {
   constexpr std::size_t kSize = 8 * kMiB;
   const ForkedChild child{[] {
     const int fd = GetParam() ? sparse_memfd(kSize, MFD_HUGETLB) : -1;

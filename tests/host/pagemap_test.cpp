@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "core/gpa.h"
 #include "host/pagemap.h"
 #include "support/forked_child.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr std::size_t kPages = 8;
 
-/// Only page 2 is there.
+/// Only page 2 is present.
 ChildValues sparse_memory() {
   auto* const memory = static_cast<std::byte*>(
       ::mmap(nullptr, kPages * kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -20,7 +21,7 @@ ChildValues sparse_memory() {
   return {reinterpret_cast<std::uint64_t>(memory)};
 }
 
-TEST(Pagemap, TellsWhichPagesAreThere) {
+TEST(Pagemap, Read_ReportsPresentPages) {
   ForkedChild child{sparse_memory};
   const auto pagemap = Pagemap::open(child.pid());
   ASSERT_TRUE(pagemap) << pagemap.error().message();
@@ -33,7 +34,7 @@ TEST(Pagemap, TellsWhichPagesAreThere) {
   EXPECT_EQ(pagemap->read(child.value(0), entries), 0U);
 }
 
-TEST(Pagemap, ScanAgrees) {
+TEST(Pagemap, Scan_AgreesWithRead) {
   const ForkedChild child{sparse_memory};
   const auto pagemap = Pagemap::open(child.pid());
   ASSERT_TRUE(pagemap) << pagemap.error().message();
@@ -45,7 +46,7 @@ TEST(Pagemap, ScanAgrees) {
   EXPECT_TRUE(pagemap->any_huge_page(child.value(0) + 2 * kPageSize + 7, 1));
 }
 
-TEST(Pagemap, WithoutRightsTheRemedyIsNamed) {
+TEST(Pagemap, PermissionDenied_ErrorNamesTheRemedy) {
   EXPECT_TRUE(unprivileged([] {
     const auto pagemap = Pagemap::open(1);
     return !pagemap && pagemap.error().kind == ErrorKind::permission &&

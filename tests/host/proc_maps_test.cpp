@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/proc_maps.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +14,7 @@ constexpr const char* kText =
     "7f0000400000-7f0000401000 r-xp 0000f000 fe:0a 18446744073709551615       /usr/lib/x\\012y.so\n"
     "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
 
-TEST(ProcMaps, Parses) {
+TEST(ProcMaps, Text_Parses) {
   const auto maps = parse_maps(kText);
   ASSERT_TRUE(maps) << maps.error().message();
   ASSERT_EQ(maps->size(), 5U);
@@ -32,7 +33,7 @@ TEST(ProcMaps, Parses) {
   EXPECT_TRUE(parse_maps("").value().empty());
 }
 
-TEST(ProcMaps, FindsTheAreaOfAnAddress) {
+TEST(ProcMaps, FindVma_ReturnsTheAreaOfAnAddress) {
   const auto maps = parse_maps(kText).value();
   EXPECT_EQ(find_vma(maps, 0x7f0000000000), &maps[1]);
   EXPECT_EQ(find_vma(maps, 0x7f00001fffff), &maps[1]);
@@ -42,7 +43,7 @@ TEST(ProcMaps, FindsTheAreaOfAnAddress) {
   EXPECT_EQ(find_vma({}, 0), nullptr);
 }
 
-TEST(ProcMaps, RefusesWhatIsMalformed) {
+TEST(ProcMaps, MalformedText_IsRefused) {
   for (const char* const line :
        {"x", "1000-2000", "1000-2000 rw-p", "2000-1000 rw-p 0 0:0 0 \n", "1000-1000 rw-p 0 0:0 0 ",
         "1000-2000 rw-p 0 0:0 ", "1000-2000 rw-q 0 0:0 0 ", "1000-2000 wr-p 0 0:0 0 ",
@@ -55,7 +56,7 @@ TEST(ProcMaps, RefusesWhatIsMalformed) {
   }
 }
 
-TEST(ProcMaps, ReadsThisProcess) {
+TEST(ProcMaps, OwnProcess_IsRead) {
   const auto maps = read_maps(::getpid());
   ASSERT_TRUE(maps) << maps.error().message();
   const int on_stack = 0;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "core/gpa.h"
 #include "host/process_memory.h"
 #include "support/forked_child.h"
@@ -19,7 +20,7 @@ ChildValues lonely_page() {
   return {reinterpret_cast<std::uint64_t>(memory)};
 }
 
-TEST(ProcessMemory, ReadsExactly) {
+TEST(ProcessMemory, Read_ReturnsExactBytes) {
   const ForkedChild child{lonely_page};
   EXPECT_EQ(read_process_value<std::uint64_t>(child.pid(), child.value(0)).value(), 0x1122334455667788U);
   std::uint64_t first = 0;
@@ -33,7 +34,7 @@ TEST(ProcessMemory, ReadsExactly) {
   EXPECT_EQ(last, 42U);
 }
 
-TEST(ProcessMemory, FailsWhereNotAllIsMapped) {
+TEST(ProcessMemory, PartlyMapped_Fails) {
   const ForkedChild child{lonely_page};
   std::array<std::byte, 64> buffer{};
   EXPECT_EQ(read_process_memory(child.pid(), child.value(0) + kPageSize - 32, buffer).error().kind,
@@ -44,7 +45,7 @@ TEST(ProcessMemory, FailsWhereNotAllIsMapped) {
   EXPECT_FALSE(read_process_memory_prefix(child.pid(), child.value(0) + kPageSize, buffer));
 }
 
-TEST(ProcessMemory, TellsAboutRightsAndEnd) {
+TEST(ProcessMemory, DeniedOrEndedProcess_ErrorKindSaysWhich) {
   ForkedChild child{lonely_page};
   EXPECT_TRUE(check_process_memory_access(child.pid()));
   EXPECT_TRUE(unprivileged([] {
@@ -57,7 +58,7 @@ TEST(ProcessMemory, TellsAboutRightsAndEnd) {
   EXPECT_EQ(check_process_memory_access(pid).error().kind, ErrorKind::vm_gone);
 }
 
-TEST(ProcessMemory, RefusesTooManyPieces) {
+TEST(ProcessMemory, TooManyPieces_IsRefused) {
   const std::array<ProcessPiece, kMaxProcessPieces + 1> pieces{};
   EXPECT_EQ(read_process_memory(::getpid(), pieces).error().kind, ErrorKind::invalid);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "host/process.h"
 #include "support/forked_child.h"
 
@@ -8,7 +9,7 @@
 namespace vmemfs {
 namespace {
 
-TEST(Process, DescribesItself) {
+TEST(Process, OwnProcess_IsDescribed) {
   const auto self = Process::open(::getpid());
   ASSERT_TRUE(self) << self.error().message();
   EXPECT_TRUE(self->alive());
@@ -20,7 +21,7 @@ TEST(Process, DescribesItself) {
   EXPECT_NE(std::ranges::count(list_pids(), ::getpid()), 0);
 }
 
-TEST(Process, EndsAsAZombieAlready) {
+TEST(Process, Zombie_HasEnded) {
   ForkedChild child{[] { return ChildValues{}; }};
   const auto process = child.process();
   EXPECT_TRUE(process->alive());
@@ -35,13 +36,13 @@ TEST(Process, EndsAsAZombieAlready) {
   EXPECT_EQ(Process::open(pid).error().kind, ErrorKind::not_found);
 }
 
-TEST(Process, UnknownPidsAreNotFound) {
+TEST(Process, UnknownPid_IsNotFound) {
   for (const pid_t pid : {-1, 0, std::numeric_limits<pid_t>::max()}) {
     EXPECT_EQ(Process::open(pid).error().kind, ErrorKind::not_found) << pid;
   }
 }
 
-TEST(Process, ListsDescriptorsAndTheirTargets) {
+TEST(Process, Descriptors_AreListedWithTargets) {
   const UniqueFd fd{::memfd_create("a name", MFD_CLOEXEC)};
   const auto fds = list_fds(::getpid());
   ASSERT_TRUE(fds);
@@ -50,7 +51,7 @@ TEST(Process, ListsDescriptorsAndTheirTargets) {
   EXPECT_EQ(fd_target(::getpid(), 1 << 20).error().kind, ErrorKind::not_found);
 }
 
-TEST(Process, StartTimeSurvivesOddNames) {
+TEST(Process, StartTime_OddProcessName_IsParsed) {
   const std::string fields = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20\n";
   EXPECT_EQ(parse_start_time("12 (a) b) (" + std::string{")"} + fields).value(), 4711U);
   EXPECT_EQ(parse_start_time("12 (name)" + fields).value(), 4711U);
@@ -60,7 +61,7 @@ TEST(Process, StartTimeSurvivesOddNames) {
   }
 }
 
-TEST(Process, FilesHaveALimit) {
+TEST(Process, ProcFile_AboveLimit_Fails) {
   EXPECT_EQ(read_proc_file("/proc/self/maps", 100).error().kind, ErrorKind::invalid);
   EXPECT_EQ(read_proc_file("/proc/none/such").error().kind, ErrorKind::not_found);
 }

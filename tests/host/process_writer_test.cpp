@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "core/gpa.h"
 #include "host/process_memory.h"
 #include "host/process_writer.h"
@@ -20,7 +21,7 @@ ChildValues two_pages() {
 
 std::vector<std::byte> bytes(std::size_t size) { return std::vector(size, std::byte{0x5a}); }
 
-TEST(ProcessWriter, WritesExactly) {
+TEST(ProcessWriter, Write_ChangesExactBytes) {
   const ForkedChild child{two_pages};
   ProcessWriter writer{child.process()};
   const auto outcome = writer.write(child.value(0) + kPageSize - 3, bytes(7));
@@ -33,7 +34,7 @@ TEST(ProcessWriter, WritesExactly) {
   EXPECT_EQ(around, expected);
 }
 
-TEST(ProcessWriter, TellsHowFarItCame) {
+TEST(ProcessWriter, PartialWrite_ReportsBytesWritten) {
   const ForkedChild child{two_pages};
   ProcessWriter writer{child.process()};
   const auto outcome = writer.write(child.value(0) + kPageSize, bytes(2 * kPageSize));
@@ -43,7 +44,7 @@ TEST(ProcessWriter, TellsHowFarItCame) {
   EXPECT_EQ(writer.write(child.value(0) + 2 * kPageSize, bytes(1)).done, 0U);
 }
 
-TEST(ProcessWriter, TellsAboutTheEnd) {
+TEST(ProcessWriter, ProcessEnded_WriteFailsAsGone) {
   ForkedChild child{two_pages};
   ProcessWriter used{child.process()};
   ProcessWriter fresh{child.process()};
@@ -57,7 +58,7 @@ TEST(ProcessWriter, TellsAboutTheEnd) {
   }
 }
 
-TEST(ProcessWriter, NamesTheRemedyForWantOfRights) {
+TEST(ProcessWriter, PermissionDenied_ErrorNamesTheRemedy) {
   EXPECT_TRUE(unprivileged([] {
     ProcessWriter writer{std::make_shared<const Process>(Process::open(1).value())};
     const auto outcome = writer.write(0x1000, bytes(1));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "core/gpa.h"
 #include "host/userfault.h"
 #include "support/forked_child.h"
@@ -12,7 +13,7 @@
 namespace vmemfs {
 namespace {
 
-TEST(Userfault, FindsFlaggedAreas) {
+TEST(Userfault, Smaps_FlaggedAreasAreFound) {
   const auto ranges = parse_userfault_ranges("1000-3000 rw-p 00000000 00:00 0 \n"
                                              "Size:                  8 kB\n"
                                              "VmFlags: rd wr mr mw me ac um sd \n"
@@ -24,7 +25,7 @@ TEST(Userfault, FindsFlaggedAreas) {
   EXPECT_EQ(parse_userfault_ranges("zz\n").error().kind, ErrorKind::invalid);
 }
 
-TEST(Userfault, SeesARegisteredRange) {
+TEST(Userfault, RegisteredRange_IsFound) {
   const ForkedChild child{[] {
     const int fd = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
     void* const memory =

@@ -1,5 +1,6 @@
-// VMs start and are killed at random under readers of everything: all directories are right, and nothing is
-// left.
+// SPDX-License-Identifier: MIT
+// VMs start and are killed at random while everything is read: all directories are right, and nothing
+// leaks.
 //
 // stress_test [--vms=N] [--seconds=N] [--late=MS]: how many VMs at most, for how long, and how late a
 // directory may come or go. A long run: stress_test --vms=200 --seconds=600 --late=1000
@@ -35,7 +36,7 @@ using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true; // its own memory hides that of the daemon; leaks are told at the end
+constexpr bool kSanitized = true; // its own memory hides that of the daemon; leaks are reported at the end
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 constexpr bool kSanitized = true;
@@ -53,11 +54,12 @@ struct Settings {
 };
 Settings settings;
 
-constexpr unsigned kRounds = 4; ///< after each all VMs are gone, and the daemon should be as it was
+constexpr unsigned kRounds =
+    4; ///< after each round all VMs are gone, and the daemon should be as at its start
 constexpr unsigned kChurners = 4;
 constexpr unsigned kReaders = 3;
 
-/// How long directories took to come and go.
+/// Time until directories appeared and disappeared.
 class Delays {
 public:
   void add(Clock::duration delay) {
@@ -79,9 +81,9 @@ private:
   std::vector<milliseconds> delays_;
 };
 
-/// What may grow where something leaks.
+/// Resources that grow if something leaks.
 struct DaemonState {
-  std::multiset<std::string> descriptors; ///< of what, without the numbers of sockets and processes
+  std::multiset<std::string> descriptors; ///< targets, without the numbers of sockets and processes
   std::size_t threads = 0;
   std::uint64_t memory_kib = 0; ///< anonymous, resident
 
@@ -109,7 +111,7 @@ struct DaemonState {
 
 class Churn : public testing::Test {
 protected:
-  /// One after the other in one thread, until the round is over; leaves none.
+  /// Starts and ends VMs in one thread, one at a time, until the round is over; leaves none.
   void churn(Clock::time_point end, unsigned seed) {
     std::mt19937 dice{seed};
     std::vector<std::unique_ptr<ChurnedVm>> vms(std::max<std::uint64_t>(settings.vms / kChurners, 1));
@@ -117,7 +119,7 @@ protected:
       auto& vm = vms[dice() % vms.size()];
       if (vm == nullptr) {
         start(vm);
-      } else if (dice() % 3 == 0) { // so most of them are there at any time
+      } else if (dice() % 3 == 0) { // so that most of them exist at any time
         kill(vm);
       }
     }
@@ -131,7 +133,7 @@ protected:
     most_ = std::max(most_.load(), ++running_);
     const auto since = Clock::now();
     EXPECT_TRUE(eventually([&] { return vm->is_shown_in(mount_.path()); }, milliseconds{settings.late}))
-        << vm->name() << " does not come:\n"
+        << vm->name() << " does not appear:\n"
         << read_file(mount_ / ".vmemfs/control");
     coming_.add(Clock::now() - since);
   }
@@ -144,16 +146,16 @@ protected:
     --running_;
     const auto since = Clock::now();
     EXPECT_TRUE(eventually([&] { return !exists(mount_ / vm->name()); }, milliseconds{settings.late}))
-        << vm->name() << " does not go";
+        << vm->name() << " does not disappear";
     leaving_.add(Clock::now() - since);
     vm.reset();
   }
 
-  /// From then on the guardian process is there, with what the daemon holds open for it.
+  /// Starts the guardian process, with the descriptors that the daemon keeps for it.
   void pause_one() {
     std::unique_ptr<ChurnedVm> vm;
     start(vm);
-    EXPECT_TRUE(vm->runs()); // a VM that stands needs no guardian
+    EXPECT_TRUE(vm->runs()); // a VM that is paused already needs no guardian
     EXPECT_EQ(try_write(mount_ / vm->name() + "/control", "pause ttl=100ms\n"), 0);
     kill(vm);
   }
@@ -184,7 +186,7 @@ protected:
   Delays leaving_;
 };
 
-TEST_F(Churn, LeavesNothing) {
+TEST_F(Churn, VmsComeAndGo_NothingLeaks) {
   pause_one();
   std::vector<DaemonState> states;
   for (unsigned round = 0; round < kRounds; ++round) {
@@ -198,7 +200,7 @@ TEST_F(Churn, LeavesNothing) {
       }
     }
     EXPECT_TRUE(ours_in_the_mount().empty());
-    std::this_thread::sleep_for(2s); // what waits for a while before it ends
+    std::this_thread::sleep_for(2s); // time for delayed work to end
     const DaemonState& state = states.emplace_back(mount_.daemon().pid());
     fmt::print("round {}: {} VMs so far, at most {} at once; {} descriptors, {} threads, {} KiB\n", round + 1,
                next_number_.load(), most_.load(), state.descriptors.size(), state.threads, state.memory_kib);
@@ -206,7 +208,7 @@ TEST_F(Churn, LeavesNothing) {
   }
   fmt::print("directories came: {}\ndirectories went: {}\nQEMUs that SIGTERM did not end: {}\n",
              coming_.summary(), leaving_.summary(), locked_up_.load());
-  // The first round is for what is made once.
+  // The first round creates what is created only once.
   EXPECT_EQ(states.back().descriptors, states.front().descriptors);
   EXPECT_EQ(states.back().threads, states.front().threads);
   if (!kSanitized) {
@@ -215,7 +217,7 @@ TEST_F(Churn, LeavesNothing) {
   EXPECT_EQ(mount_.unmount(), 0);
 }
 
-/// False where `argument` is no setting.
+/// False if `argument` is not a setting.
 bool take_setting(std::string_view argument) {
   for (const auto& [name, value] :
        {std::pair{"--vms=", &settings.vms}, {"--seconds=", &settings.seconds}, {"--late=", &settings.late}}) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "stress/churned_vm.h"
 
 #include "support/test_monitor.h"
@@ -21,7 +22,7 @@ std::uint64_t marker_of(std::uint64_t number) { return 0x766d'656d'0000'0000U + 
 std::vector<std::string> qemu(std::uint64_t number, const std::string& name, const TempDir& dir) {
   std::vector<std::string> args{
       "qemu-system-x86_64", "-name", name, "-m", "16M", "-display", "none", "-nodefaults", "-no-user-config",
-      // The first monitor is the daemon's, if it wants one.
+      // The first monitor is for the daemon, if it uses one.
       "-qmp", fmt::format("unix:{},server=on,wait=off", dir / "driver.qmp"), "-qmp",
       fmt::format("unix:{},server=on,wait=off", dir / "test.qmp"), "-device",
       fmt::format("loader,addr={:#x},data={:#x},data-len=8", kMarkerAt, marker_of(number))};
@@ -36,12 +37,12 @@ std::vector<std::string> qemu(std::uint64_t number, const std::string& name, con
   return args;
 }
 
-/// From then on it is a whole VM.
+/// The VM is complete after this.
 bool greets(const std::string& monitor) {
   try {
     const TestMonitor greeted{monitor};
     return true;
-  } catch (const std::exception&) { // not there, or not listened at yet
+  } catch (const std::exception&) { // no socket, or no listener yet
     return false;
   }
 }

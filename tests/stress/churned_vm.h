@@ -1,4 +1,5 @@
-// A small real QEMU that comes and goes, and how one knows its directory in a mount.
+// SPDX-License-Identifier: MIT
+// A small real QEMU that starts and ends, and the check of its directory in a mount.
 #pragma once
 
 #include "support/child_process.h"
@@ -9,11 +10,11 @@
 
 namespace vmemfs::test {
 
-/// Runs when constructed and QEMU answers on its monitor. Its memory holds a marker that no other has.
-/// Throws std::runtime_error where QEMU does not come up.
+/// Runs once constructed, when QEMU answers on its monitor. Its memory contains a unique marker. Throws
+/// std::runtime_error if QEMU does not start.
 class ChurnedVm {
 public:
-  /// `number`: of all VMs of a run, never twice; chooses also how its memory is backed and whether it stands.
+  /// `number`: unique in a test run; selects how memory is backed and whether the VM starts paused.
   explicit ChurnedVm(std::uint64_t number);
 
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -22,11 +23,12 @@ public:
   /// Whether the mount has a directory of its name with its marker in its memory.
   [[nodiscard]] bool is_shown_in(const std::string& mountpoint) const;
 
-  /// By SIGKILL or by SIGTERM. False where SIGTERM did not end it within three seconds, so that it took
-  /// SIGKILL: QEMU 7.2 can lock itself up (in monitor_cleanup()) when any client's command comes just then.
+  /// Ends QEMU by SIGKILL or by SIGTERM. False if SIGTERM did not end it within three seconds, so that
+  /// SIGKILL was needed: QEMU 7.2 can deadlock (in monitor_cleanup()) if a client sends a command at that
+  /// moment.
   bool end();
 
-  /// Or does it stand from its start on.
+  /// False if it was started paused.
   static bool runs(std::uint64_t number) { return number % 4 == 0; }
 
 private:

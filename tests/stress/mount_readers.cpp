@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "stress/mount_readers.h"
 
 #include "support/files.h"
@@ -19,7 +20,7 @@ namespace {
 constexpr std::size_t kPiece = 256 << 10;
 constexpr std::uint64_t kMemory = 16 << 20;
 
-/// A VM that left, a hole in memory, a monitor that is gone or that another reader of registers has.
+/// An ended VM, a hole in memory, a monitor that is gone or in use by another reader of registers.
 bool is_fair(const std::string& file, int error) {
   static const std::set<int> anywhere{0, ENOENT, ENODEV};
   return anywhere.contains(error) ||

@@ -1,4 +1,5 @@
-// Reads everything that a mount shows, again and again, and now and then pauses a VM for a moment.
+// SPDX-License-Identifier: MIT
+// Readers of all files of a mount, which repeatedly read and sometimes pause a VM for a moment.
 #pragma once
 
 #include <atomic>
@@ -11,8 +12,8 @@
 
 namespace vmemfs::test {
 
-/// Its threads run from construction to stop(). What a read must never give, for whatever becomes of
-/// the VM meanwhile, is a failure of the test.
+/// Its threads run from construction to stop(). A result that a read must never give, whatever happens to
+/// the VM meanwhile, fails the test.
 class MountReaders {
 public:
   MountReaders(std::string mountpoint, unsigned threads);
@@ -22,7 +23,7 @@ public:
 
   void stop();
 
-  /// How often a read of which file ("mem", "regs", ...) ended in which errno; 0: it succeeded.
+  /// Number of reads by file ("mem", "regs", ...) and errno; 0: success.
   [[nodiscard]] std::map<std::pair<std::string, int>, std::uint64_t> outcomes() const;
 
 private:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/forked_child.h"
 #include "util/fd_watcher.h"
 
@@ -18,7 +19,7 @@ using namespace std::chrono_literals;
 UniqueFd make_event(unsigned value = 0) { return UniqueFd{::eventfd(value, EFD_CLOEXEC)}; }
 void signal_event(const UniqueFd& event) { ASSERT_EQ(::eventfd_write(event.get(), 1), 0); }
 
-TEST(FdWatcher, CallsOnceWhenReadable) {
+TEST(FdWatcher, ReadableFd_CallsBackOnce) {
   FdWatcher watcher;
   const UniqueFd event = make_event();
   std::atomic<int> calls = 0;
@@ -36,7 +37,7 @@ TEST(FdWatcher, CallsOnceWhenReadable) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(FdWatcher, SeesTheEndOfAProcess) {
+TEST(FdWatcher, Pidfd_ProcessEnd_CallsBack) {
   FdWatcher watcher;
   ForkedChild child{[] { return ChildValues{}; }};
   const auto process = child.process();
@@ -47,7 +48,7 @@ TEST(FdWatcher, SeesTheEndOfAProcess) {
   EXPECT_EQ(ended.get_future().wait_for(10s), std::future_status::ready);
 }
 
-TEST(FdWatcher, EndedWatchIsNotCalled) {
+TEST(FdWatcher, EndedWatch_IsNotCalled) {
   FdWatcher watcher;
   const UniqueFd event = make_event();
   std::atomic<int> calls = 0;
@@ -63,7 +64,7 @@ TEST(FdWatcher, EndedWatchIsNotCalled) {
   called.get_future().wait();
 }
 
-TEST(FdWatcher, EndWaitsForTheRunningCallback) {
+TEST(FdWatcher, End_WaitsForTheRunningCallback) {
   FdWatcher watcher;
   const UniqueFd event = make_event(1);
   std::promise<void> begun;
@@ -78,7 +79,7 @@ TEST(FdWatcher, EndWaitsForTheRunningCallback) {
   EXPECT_TRUE(finished);
 }
 
-TEST(FdWatcher, CallbackMayEndItsOwnAndBeginOtherWatches) {
+TEST(FdWatcher, Callback_MayEndItsOwnAndBeginOtherWatches) {
   FdWatcher watcher;
   const UniqueFd first = make_event();
   const UniqueFd second = make_event(1);
@@ -98,7 +99,7 @@ TEST(FdWatcher, CallbackMayEndItsOwnAndBeginOtherWatches) {
   EXPECT_EQ(done.get_future().wait_for(10s), std::future_status::ready);
 }
 
-TEST(FdWatcher, RefusesWhatCanNotBeWatched) {
+TEST(FdWatcher, UnwatchableFd_IsRefused) {
   FdWatcher watcher;
   EXPECT_FALSE(watcher.watch_once(-1, [] {}));
   const UniqueFd event = make_event();
@@ -106,7 +107,7 @@ TEST(FdWatcher, RefusesWhatCanNotBeWatched) {
   EXPECT_FALSE(watcher.watch_once(event.get(), [] {}));
 }
 
-TEST(FdWatcher, ManyWatchesComeAndGo) {
+TEST(FdWatcher, ManyWatches_BeginAndEnd) {
   FdWatcher watcher;
   std::atomic<int> calls = 0;
   const auto churn = [&] {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "util/worker.h"
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 namespace vmemfs {
 namespace {
 
-TEST(Worker, RunsJobsInTurn) {
+TEST(Worker, OneThread_RunsJobsInOrder) {
   std::vector<int> order;
   std::promise<void> done;
   Worker worker;
@@ -23,7 +24,7 @@ TEST(Worker, RunsJobsInTurn) {
   EXPECT_TRUE(std::ranges::is_sorted(order));
 }
 
-TEST(Worker, EndDropsWhatHasNotBegun) {
+TEST(Worker, Stop_DropsQueuedJobs) {
   std::promise<void> begun;
   std::promise<void> release;
   std::atomic<int> ran = 0;
@@ -36,13 +37,13 @@ TEST(Worker, EndDropsWhatHasNotBegun) {
     });
     worker.post([&] { ++ran; });
     begun.get_future().wait();
-    // Let go only when the destructor has begun; a moment later than needed does no harm.
+    // Released only when the destructor has begun; a later moment does no harm.
     static_cast<void>(std::async(std::launch::async, [&] { release.set_value(); }));
   }
   EXPECT_GE(ran, 1);
 }
 
-TEST(Worker, BlocksAllSignals) {
+TEST(Worker, Threads_BlockAllSignals) {
   sigset_t mask;
   std::promise<void> done;
   Worker worker;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "util/zeros.h"
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 namespace vmemfs::test {
 namespace {
 
-TEST(Zeros, AreEnoughForTheLargestReadAndAllZero) {
+TEST(Zeros, Zeros_CoverTheMaxRead) {
   const auto area = zeros();
   EXPECT_GE(area.size(), (std::size_t{1} << 20U) + 4096);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(area.data()) % 4096, 0U);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/cache_budget.h"
 
 #include <algorithm>
@@ -29,7 +30,7 @@ struct Member {
   CacheBudget::Share share;
 };
 
-TEST(CacheBudget, ActiveVmsHaveEvenShares) {
+TEST(CacheBudget, ActiveVms_HaveEvenShares) {
   CacheBudget budget{kTotal};
   Member first{budget, false};
   EXPECT_EQ(first.limit(), 0);
@@ -52,7 +53,7 @@ TEST(CacheBudget, ActiveVmsHaveEvenShares) {
   EXPECT_EQ(first.limit(), kTotal);
 }
 
-TEST(CacheBudget, SharesAreWholePages) {
+TEST(CacheBudget, Shares_AreWholePages) {
   CacheBudget budget{8 * kPageSize};
   const Member a{budget};
   const Member b{budget};
@@ -62,7 +63,7 @@ TEST(CacheBudget, SharesAreWholePages) {
   EXPECT_EQ(c.limit(), 2 * kPageSize);
 }
 
-TEST(CacheBudget, OwnSizesComeFirstWhileTheirVmIsActive) {
+TEST(CacheBudget, FixedSize_ActiveVm_ComesFirst) {
   CacheBudget budget{kTotal};
   Member fixed{budget};
   const Member even{budget};
@@ -84,7 +85,7 @@ TEST(CacheBudget, OwnSizesComeFirstWhileTheirVmIsActive) {
   EXPECT_EQ(even.limit(), kTotal / 2);
 }
 
-TEST(CacheBudget, OwnSizesBeyondTheTotalAreRefused) {
+TEST(CacheBudget, FixedSizes_AboveTotal_AreRefused) {
   CacheBudget budget{kTotal};
   Member first{budget, false};
   Member second{budget};
@@ -103,7 +104,7 @@ TEST(CacheBudget, OwnSizesBeyondTheTotalAreRefused) {
   EXPECT_EQ(first.limit(), 5 * kMiB);
 }
 
-TEST(CacheBudget, PagesOfAnInactiveVmGo) {
+TEST(CacheBudget, InactiveVm_PagesAreDropped) {
   CacheBudget budget{kTotal};
   Member member{budget};
   const PageRequest request{1, 0, 1};
@@ -117,16 +118,16 @@ TEST(CacheBudget, PagesOfAnInactiveVmGo) {
   EXPECT_EQ(member.cache.find(Gfn{7}, request), nullptr);
 }
 
-TEST(CacheBudget, GivesOnlyWhatWasTakenBefore) {
+TEST(CacheBudget, MovedShare_ShrinksBeforeTheOtherGrows) {
   CacheBudget budget{kTotal};
-  Member taker{budget}; // before the other one: the order of joining is not what counts
+  Member taker{budget}; // before the other one: the order of creation must not matter
   Member giver{budget};
   std::atomic<bool> moving{false};
   std::atomic<bool> stop{false};
   std::uint64_t most = 0;
   std::jthread watcher{[&] {
     while (!stop.load()) {
-      // The taker first: what it has by then must have left the giver before.
+      // The taker first: its bytes must have left the giver before.
       const std::uint64_t taken = taker.cache.stats().limit_bytes;
       const std::uint64_t left = giver.cache.stats().limit_bytes;
       if (moving.load()) {
@@ -136,7 +137,7 @@ TEST(CacheBudget, GivesOnlyWhatWasTakenBefore) {
   }};
   for (int round = 0; round < 50; ++round) {
     ASSERT_TRUE(taker.share.set_fixed_size(0).has_value());
-    for (std::uint64_t page = 0; page < kTotal / kPageSize; ++page) { // so that taking takes its time
+    for (std::uint64_t page = 0; page < kTotal / kPageSize; ++page) { // so that the move takes a while
       const auto claimed = giver.cache.claim(Gfn{page}, {1, 0, 1});
       ASSERT_EQ(claimed.what, PageCache::Claim::claimed);
       giver.cache.publish(claimed.frame, {1, 1}, false);

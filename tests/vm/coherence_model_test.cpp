@@ -1,5 +1,6 @@
-// Random interleavings of everything that touches a VM's memory or state, held against a simple model: each
-// page has a version that only goes up, and no read may see less than what was there when it began.
+// SPDX-License-Identifier: MIT
+// Random interleavings of all operations on a VM's memory or state, compared with a simple model: each page
+// has a version that only increases, and no read may return an older version than the one at its start.
 #include "util/log.h"
 #include "vm_fixture.h"
 
@@ -14,11 +15,11 @@ namespace vmemfs::test {
 namespace {
 
 constexpr std::size_t kPages = 64;
-constexpr std::size_t kCachedPages = 24; // fewer than there are, so that pages are evicted all the time
+constexpr std::size_t kCachedPages = 24; // fewer than the guest has, so that pages are evicted all the time
 constexpr int kThreads = 4;
 
-/// A million in all runs together, fewer where a sanitizer makes each step cost ten times as much;
-/// VMEMFS_MODEL_STEPS says otherwise.
+/// A million steps in all runs together, fewer with a sanitizer, which makes each step ten times slower;
+/// VMEMFS_MODEL_STEPS overrides it.
 int steps() {
   if (const char* const asked = std::getenv("VMEMFS_MODEL_STEPS")) {
     return std::atoi(asked);
@@ -30,10 +31,10 @@ int steps() {
 #endif
 }
 
-/// A driver that is interrupted at the worst moments: when it has its answer and has not given it yet.
+/// A driver that is interrupted at the worst moment: when it has read the bytes and not returned them yet.
 class Dawdling : public ForwardingDriver, RunControl {
 public:
-  /// `far`: says that a call takes long, so that what is ahead of a reader is fetched by other threads.
+  /// `far`: reports slow calls, so that other threads prefetch for a reader.
   Dawdling(std::unique_ptr<Driver> inner, bool far) : ForwardingDriver{std::move(inner)}, far_{far} {}
 
   ReadCost read_cost() const override {
@@ -64,7 +65,7 @@ private:
   }
   std::string resume_ticket() const override { return inner().run_control()->resume_ticket(); }
 
-  /// Now and then another thread gets the CPU.
+  /// Occasionally yields the CPU to another thread.
   void dawdle() {
     if (calls_.fetch_add(1, std::memory_order_relaxed) % 8 == 0) {
       std::this_thread::sleep_for(std::chrono::microseconds{1});
@@ -75,14 +76,14 @@ private:
   std::atomic<unsigned> calls_{0};
 };
 
-/// One who reads: from front to back for a while, and then somewhere else.
+/// A reader: sequential for a while, then at another place.
 struct Reader {
   ReadScratch scratch;
   ReadAhead read_ahead;
   std::size_t next = 0; ///< page
 };
 
-/// What must be in memory: per page the version that was written last. Versions are never pattern words.
+/// Expected memory: for each page, the version written last. Versions are never pattern words.
 class Model {
 public:
   explicit Model(VmFixture& fixture) : fixture_{fixture} {}
@@ -154,7 +155,7 @@ private:
     std::uint64_t word = 0;
     std::memcpy(&word, bytes, sizeof(word));
     const std::uint64_t version = word == fake_word(Gpa{page * kPageSize}) ? 0 : word;
-    const bool zeros = word == 0; // of a refused page
+    const bool zeros = word == 0; // a refused page
     ++checked_;
     if ((version < least && !(zeros && policy == HolePolicy::padded)) || version > versions_) {
       ++stale_;
@@ -223,10 +224,10 @@ void random_steps(VmFixture& fixture, Model& model, unsigned seed, int steps) {
   }
 }
 
-/// Whether the driver tells of our own commands, as some hypervisors do; whether its calls take long.
+/// Parameters: the driver notifies of our own commands, as some hypervisors do; its calls are slow.
 class CoherenceModel : public testing::TestWithParam<std::tuple<bool, bool>> {};
 
-TEST_P(CoherenceModel, NoReadIsOlderThanItsBeginning) {
+TEST_P(CoherenceModel, RandomInterleavings_NoReadIsOlderThanItsStart) {
   log::set_level(log::Level::error);
   FakeOptions options;
   options.size = kPages * kPageSize;

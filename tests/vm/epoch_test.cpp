@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/epoch.h"
 
 #include <gtest/gtest.h>
@@ -5,7 +6,7 @@
 namespace vmemfs {
 namespace {
 
-TEST(Epoch, TheNumberGoesUpWithEveryChange) {
+TEST(Epoch, Change_RaisesTheNumber) {
   Epoch epoch;
   const auto first = epoch.load();
   EXPECT_FALSE(first.stable);
@@ -18,7 +19,7 @@ TEST(Epoch, TheNumberGoesUpWithEveryChange) {
   EXPECT_FALSE(epoch.load().stable);
 }
 
-TEST(Epoch, StandsOnlyIfNothingHappenedSince) {
+TEST(Epoch, TryMarkStable_AfterAChange_Fails) {
   Epoch epoch;
   auto before = epoch.load();
   epoch.may_change();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
 #include "drivers/fake/fake_driver.h"
@@ -71,27 +72,29 @@ protected:
   ReadScratch scratch_;
 };
 
-TEST_F(MemoryViewTest, ReadsWhatIsThere) { expect_read(0x123, 0x4567, HolePolicy::honest, 0x4567); }
+TEST_F(MemoryViewTest, Read_InsideRam_IsRight) { expect_read(0x123, 0x4567, HolePolicy::honest, 0x4567); }
 
-TEST_F(MemoryViewTest, HonestReadIntoAHoleIsShort) { expect_read(0xff00, 0x1000, HolePolicy::honest, 0x100); }
+TEST_F(MemoryViewTest, HonestRead_IntoAHole_IsShort) {
+  expect_read(0xff00, 0x1000, HolePolicy::honest, 0x100);
+}
 
-TEST_F(MemoryViewTest, HonestReadInAHoleFails) {
+TEST_F(MemoryViewTest, HonestRead_InAHole_Fails) {
   expect_failure(0x10000, 1, HolePolicy::honest, ErrorKind::hole);
   expect_failure(0x17fff, 0x1000, HolePolicy::honest, ErrorKind::hole);
 }
 
-TEST_F(MemoryViewTest, PaddedReadHasZerosInTheHoleAndDataAfterIt) {
+TEST_F(MemoryViewTest, PaddedRead_OverAHole_HasZerosAndDataAfterIt) {
   expect_read(0xff00, 0x9000, HolePolicy::padded, 0x9000,
               [](std::uint64_t at) { return at >= 0x10000 && at < 0x18000; });
 }
 
-TEST_F(MemoryViewTest, HonestReadIntoABadPageIsShortAndFailsInIt) {
+TEST_F(MemoryViewTest, HonestRead_IntoABadPage_IsShortAndFailsInIt) {
   expect_read(0x1f000, 0x4000, HolePolicy::honest, 0x1000);
   expect_failure(0x20800, 8, HolePolicy::honest, ErrorKind::bad_page);
   EXPECT_EQ(bad_pages_.times_padded(), 0U);
 }
 
-TEST_F(MemoryViewTest, PaddedReadCountsBadPagesAndGoesOn) {
+TEST_F(MemoryViewTest, PaddedRead_OverBadPages_CountsThemAndContinues) {
   const auto bad = [](std::uint64_t at) {
     return (at >= 0x20000 && at < 0x21000) || (at >= 0x23000 && at < 0x25000);
   };
@@ -102,26 +105,26 @@ TEST_F(MemoryViewTest, PaddedReadCountsBadPagesAndGoesOn) {
   EXPECT_EQ(bad_pages_.listed().size(), 3U);
 }
 
-TEST_F(MemoryViewTest, EndsAtTheEnd) {
+TEST_F(MemoryViewTest, Read_AtTheEnd_IsShortOrEmpty) {
   expect_read(2 * kMiB - 16, 4096, HolePolicy::honest, 16);
   expect_read(2 * kMiB, 4096, HolePolicy::honest, 0);
   expect_read(2 * kMiB, 4096, HolePolicy::padded, 0);
   expect_read(~std::uint64_t{0}, 4096, HolePolicy::padded, 0);
 }
 
-TEST_F(MemoryViewTest, AFailingSourceIsNeverZeros) {
+TEST_F(MemoryViewTest, PaddedRead_SourceFails_IsNotZeros) {
   for (const HolePolicy policy : {HolePolicy::honest, HolePolicy::padded}) {
     fault_.fail_nth(FaultPoint::read, 1);
     expect_failure(0, 4096, policy, ErrorKind::source_failed);
   }
 }
 
-TEST_F(MemoryViewTest, APaddedReadThatFailsBehindAHoleKeepsWhatWasBefore) {
+TEST_F(MemoryViewTest, PaddedRead_FailsAfterAHole_KeepsTheBytesBefore) {
   fault_.fail_nth(FaultPoint::read, 1);
   expect_read(0x10800, 0x8000, HolePolicy::padded, 0x7800, [](std::uint64_t) { return true; });
 }
 
-TEST_F(MemoryViewTest, AVmThatEndsIsNoDataAndNoEnd) {
+TEST_F(MemoryViewTest, VmEnded_ReadFails) {
   fake_->die();
   for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{0x10000}, 2 * kMiB}) {
     expect_failure(offset, 4096, HolePolicy::honest, ErrorKind::vm_gone);
@@ -129,18 +132,18 @@ TEST_F(MemoryViewTest, AVmThatEndsIsNoDataAndNoEnd) {
   expect_failure(0, 4096, HolePolicy::padded, ErrorKind::vm_gone);
 }
 
-TEST_F(MemoryViewTest, APieceThatMeetsTheEndOfTheVmTakesTheWholeReadWithIt) {
+TEST_F(MemoryViewTest, VmEndsDuringRead_WholeReadFails) {
   fault_.fail_nth(FaultPoint::read, 1, ErrorKind::vm_gone);
-  expect_failure(0x10800, 0x8000, HolePolicy::padded, ErrorKind::vm_gone); // zeros stood before the piece
+  expect_failure(0x10800, 0x8000, HolePolicy::padded, ErrorKind::vm_gone); // zeros precede the piece
 }
 
-TEST_F(MemoryViewTest, ALongReadIsCutNotRefused) {
+TEST_F(MemoryViewTest, ReadAboveMax_IsTruncated) {
   const auto read = view_.read(0, 16 * kMiB, HolePolicy::padded, scratch_);
   ASSERT_TRUE(read.has_value());
   EXPECT_EQ(*read, MemoryView::kMaxRead);
 }
 
-TEST_F(MemoryViewTest, SeeksAsLseekDoes) {
+TEST_F(MemoryViewTest, Seek_MatchesLseek) {
   EXPECT_EQ(view_.seek_data(0), 0U);
   EXPECT_EQ(view_.seek_hole(0), 0x10000U);
   EXPECT_EQ(view_.seek_data(0x10000), 0x18000U);
@@ -152,7 +155,7 @@ TEST_F(MemoryViewTest, SeeksAsLseekDoes) {
   EXPECT_EQ(view_.seek_hole(2 * kMiB), tl::unexpected{ErrorKind::past_end});
 }
 
-/// A driver that notices a new layout only when it is told of a miss, as QEMU's does.
+/// A driver that notices a new layout only when a miss is reported, as the qemu driver does.
 class SlowToNotice : public ForwardingDriver {
 public:
   SlowToNotice(std::unique_ptr<Driver> inner, FakeDriver* fake)
@@ -167,7 +170,7 @@ private:
   FakeDriver* fake_;
 };
 
-TEST(MemoryViewLayout, AReadOutsideLooksAgainBeforeItFails) {
+TEST(MemoryViewLayout, ReadOutsideTheMap_PollsTheLayoutBeforeItFails) {
   FakeOptions options;
   options.size = kMiB;
   options.holes = {{Gpa{0x8000}, Gpa{0x9000}}};

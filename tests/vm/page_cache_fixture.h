@@ -1,4 +1,5 @@
-// Pages whose content follows from their number and epoch, and a cache with a clock of its own.
+// SPDX-License-Identifier: MIT
+// Fixture with pages whose content follows from their number and epoch, and a cache with a simulated clock.
 #pragma once
 
 #include "vm/page_cache.h"
@@ -20,7 +21,7 @@ constexpr std::uint64_t kEpoch = 5;
 
 using Words = std::array<std::uint64_t, kPageSize / 8>;
 
-/// What a page holds: follows from its number and the epoch, and no two have a word in common.
+/// Content of a page: follows from its number and the epoch; no two pages have a word in common.
 inline Words words_of(Gfn gfn, std::uint64_t epoch) {
   Words words;
   std::uint64_t word = (gfn.value() << 40U) + (epoch << 10U);
@@ -40,14 +41,14 @@ inline bool is_filled(PageCache::Frame* frame, Gfn gfn, std::uint64_t epoch) {
   return std::memcmp(PageCache::bytes(frame).data(), words.data(), kPageSize) == 0;
 }
 
-/// Whether the frame's memory takes room.
+/// Whether the frame's memory is resident.
 inline bool is_resident(PageCache::Frame* frame) {
   unsigned char there = 0;
   EXPECT_EQ(::mincore(PageCache::bytes(frame).data(), kPageSize, &there), 0);
   return (there & 1U) != 0;
 }
 
-/// A cache with a clock of its own, which goes on by one with each step.
+/// A cache with a simulated clock that advances by one per step.
 class PageCacheTest : public testing::Test {
 protected:
   [[nodiscard]] PageRequest request(std::uint64_t epoch = kEpoch) { return {epoch, 0, ++now_}; }
@@ -70,7 +71,7 @@ protected:
     }
     return frame;
   }
-  /// Claimed and filled, but not published yet.
+  /// Claims and fills the page without publishing it.
   PageCache::Frame* claim_new(std::uint64_t page, std::uint64_t epoch = kEpoch) {
     const auto claimed = cache_.claim(Gfn{page}, request(epoch));
     EXPECT_EQ(claimed.what, Claim::claimed) << page;
@@ -82,12 +83,12 @@ protected:
     return claimed.frame;
   }
 
-  /// Makes it the page used last.
+  /// Makes it the most recently used page.
   void touch(std::uint64_t page) {
     EXPECT_TRUE(hit(page, request())) << page;
     last_used_[page] = now_;
   }
-  /// Whether there is such a page. Looks without making it the one used last.
+  /// Whether the page is cached. Does not count as a use.
   [[nodiscard]] bool has(std::uint64_t page, std::uint64_t epoch = kEpoch) {
     return hit(page, {epoch, 0, last_used_[page]});
   }

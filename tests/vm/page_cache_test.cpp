@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "page_cache_fixture.h"
 
 #include <algorithm>
@@ -10,14 +11,14 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-TEST_F(PageCacheTest, IsEmptyAtFirst) {
+TEST_F(PageCacheTest, NewCache_IsEmpty) {
   EXPECT_EQ(cache_.find(Gfn{7}, request()), nullptr);
   EXPECT_EQ(cache_.wait_for(Gfn{7}, request()), nullptr);
   EXPECT_EQ(used_pages(), 0U);
   EXPECT_EQ(cache_.stats().limit_bytes, kPages * kPageSize);
 }
 
-TEST_F(PageCacheTest, HasWhatWasPublished) {
+TEST_F(PageCacheTest, PublishedPage_IsFound) {
   load(7);
   EXPECT_TRUE(has(7));
   EXPECT_FALSE(has(8));
@@ -28,14 +29,14 @@ TEST_F(PageCacheTest, HasWhatWasPublished) {
   EXPECT_EQ(used_pages(), 1U);
 }
 
-TEST_F(PageCacheTest, PublishesWithoutPin) {
+TEST_F(PageCacheTest, PublishWithoutPin_PageIsEvictable) {
   cache_.publish(claim_new(7), {kEpoch, now_}, false);
   EXPECT_TRUE(has(7));
   load_all(100, 100 + kPages); // nothing pins it
   EXPECT_FALSE(has(7));
 }
 
-TEST_F(PageCacheTest, TakesPagesOfTheSameEpochOnly) {
+TEST_F(PageCacheTest, Find_OtherEpoch_Misses) {
   load(7);
   EXPECT_FALSE(has(7, kEpoch - 1));
   EXPECT_FALSE(has(7, kEpoch + 1));
@@ -43,7 +44,7 @@ TEST_F(PageCacheTest, TakesPagesOfTheSameEpochOnly) {
   EXPECT_TRUE(has(7));
 }
 
-TEST_F(PageCacheTest, TakesPagesThatAreNotTooOld) {
+TEST_F(PageCacheTest, Find_TooOldPage_Misses) {
   cache_.publish(claim_new(7), {kEpoch, 1000}, false);
   EXPECT_TRUE(hit(7, {kEpoch, 1000, 2000}));
   EXPECT_FALSE(hit(7, {kEpoch, 1001, 2000}));
@@ -53,8 +54,9 @@ TEST_F(PageCacheTest, TakesPagesThatAreNotTooOld) {
   cache_.publish(claimed.frame, {kEpoch, 2000}, false);
 }
 
-TEST_F(PageCacheTest, TheStampOfThePublisherCounts) {
-  cache_.publish(claim_new(7, kEpoch + 1), {kEpoch, 50}, false); // began under the epoch before, and long ago
+TEST_F(PageCacheTest, Publish_StampOfThePublisherCounts) {
+  cache_.publish(claim_new(7, kEpoch + 1), {kEpoch, 50},
+                 false); // its read began in the epoch before, and long ago
   EXPECT_EQ(cache_.find(Gfn{7}, {kEpoch + 1, 0, ++now_}), nullptr);
   EXPECT_EQ(cache_.find(Gfn{7}, {kEpoch, 51, ++now_}), nullptr);
   PageCache::Frame* const frame = cache_.find(Gfn{7}, {kEpoch, 50, ++now_});
@@ -62,7 +64,7 @@ TEST_F(PageCacheTest, TheStampOfThePublisherCounts) {
   cache_.unpin(frame);
 }
 
-TEST_F(PageCacheTest, ANewerPageTakesTheFrameOfTheOldOne) {
+TEST_F(PageCacheTest, NewerPage_ReusesTheFrameOfTheStaleOne) {
   load(7);
   load(7, kEpoch + 1);
   EXPECT_FALSE(has(7));
@@ -71,7 +73,7 @@ TEST_F(PageCacheTest, ANewerPageTakesTheFrameOfTheOldOne) {
   EXPECT_EQ(cache_.stats().evictions, 0U);
 }
 
-TEST_F(PageCacheTest, ReadersKeepThePageThatANewerOneReplaced) {
+TEST_F(PageCacheTest, ReplacedPage_StaysValidForItsReaders) {
   PageCache::Frame* const old = load_pinned(7);
   load(7, kEpoch + 1);
   EXPECT_FALSE(has(7));
@@ -83,11 +85,11 @@ TEST_F(PageCacheTest, ReadersKeepThePageThatANewerOneReplaced) {
   EXPECT_TRUE(has(7, kEpoch + 1));
 }
 
-TEST_F(PageCacheTest, IsNotFoundWhileItIsBeingRead) {
+TEST_F(PageCacheTest, PageBeingRead_IsNotFound) {
   PageCache::Frame* const frame = claim_new(7);
   EXPECT_FALSE(has(7));
   EXPECT_EQ(cache_.claim(Gfn{7}, request()).what, Claim::loading);
-  // What is being read is of no use to those who want it newer or of another epoch.
+  // A page being read does not serve readers that need a newer one or another epoch.
   EXPECT_EQ(cache_.claim(Gfn{7}, request(kEpoch + 1)).what, Claim::full);
   EXPECT_EQ(cache_.claim(Gfn{7}, {kEpoch, now_ + 1, now_ + 2}).what, Claim::full);
   EXPECT_EQ(cache_.wait_for(Gfn{7}, request(kEpoch + 1)), nullptr);
@@ -95,9 +97,9 @@ TEST_F(PageCacheTest, IsNotFoundWhileItIsBeingRead) {
   EXPECT_TRUE(has(7));
 }
 
-// Which go for others.
+// Eviction.
 
-TEST_F(PageCacheTest, ThePageUsedLongestAgoGoes) {
+TEST_F(PageCacheTest, FullCache_EvictsLeastRecentlyUsed) {
   load_all(0, kPages);
   EXPECT_THAT(missing(0, kPages), IsEmpty());
   touch(0);
@@ -128,7 +130,7 @@ TEST_F(PageCacheTest, ThePageUsedLongestAgoGoes) {
   EXPECT_EQ(cache_.stats().evictions, 18U);
 }
 
-TEST_F(PageCacheTest, AHitByClaimIsAUse) {
+TEST_F(PageCacheTest, HitByClaim_CountsAsUse) {
   load_all(0, kPages);
   EXPECT_EQ(claim_and_abandon(0), Claim::hit);
   last_used_[0] = now_;
@@ -136,14 +138,14 @@ TEST_F(PageCacheTest, AHitByClaimIsAUse) {
   EXPECT_THAT(missing(0, kPages), ElementsAre(1));
 }
 
-TEST_F(PageCacheTest, WhatIsPublishedLateHasThePlaceOfItsClaim) {
+TEST_F(PageCacheTest, LatePublish_RanksByItsClaim) {
   load(0);
   PageCache::Frame* const first = claim_new(1);
   load(2);
   load(3);
   PageCache::Frame* const second = claim_new(4);
   load_all(5, kPages);
-  load(100); // for 0; that 2, 3 and 5 are next is found out already
+  load(100); // replaces 0; 2, 3 and 5 are selected as the next already
   cache_.publish(second, {kEpoch, now_}, false);
   cache_.publish(first, {kEpoch, now_}, false);
   load(101);
@@ -156,10 +158,10 @@ TEST_F(PageCacheTest, WhatIsPublishedLateHasThePlaceOfItsClaim) {
   EXPECT_THAT(missing(0, kPages), ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
-TEST_F(PageCacheTest, PagesOfAnotherEpochGoFirst) {
+TEST_F(PageCacheTest, FullCache_EvictsOtherEpochsFirst) {
   load_all(0, 8);
   for (std::uint64_t page = 8; page < kPages; ++page) {
-    load(page, kEpoch - 1); // these are the newer ones
+    load(page, kEpoch - 1); // used more recently
   }
   load_all(100, 103);
   EXPECT_THAT(missing(0, 8), IsEmpty());
@@ -170,12 +172,12 @@ TEST_F(PageCacheTest, PagesOfAnotherEpochGoFirst) {
   EXPECT_THAT(missing(0, 8), IsEmpty());
   load(108);
   EXPECT_THAT(missing(0, 8), ElementsAre(0));
-  load(200, kEpoch + 1); // now all of them are of another
+  load(200, kEpoch + 1); // now all of them are of another epoch
   EXPECT_THAT(missing(0, 8), ElementsAre(0, 1));
 }
 
-/// Against a model that looks through all pages each time.
-TEST_F(PageCacheTest, TheOrderIsExactAlsoWithManyPages) {
+/// Compared with a model that scans all pages each time.
+TEST_F(PageCacheTest, ManyPages_EvictionOrderIsExact) {
   constexpr std::uint64_t kMany = 300;
   struct Page {
     std::uint64_t epoch;
@@ -183,7 +185,7 @@ TEST_F(PageCacheTest, TheOrderIsExactAlsoWithManyPages) {
     std::vector<PageCache::Frame*> pins;
   };
   std::map<std::uint64_t, Page> model;
-  std::vector<PageCache::Frame*> replaced; // but pinned
+  std::vector<PageCache::Frame*> replaced; // still pinned
   std::uint64_t epoch = kEpoch;
   std::mt19937_64 random{1};
   cache_.set_limit(kMany * kPageSize);
@@ -247,7 +249,7 @@ TEST_F(PageCacheTest, TheOrderIsExactAlsoWithManyPages) {
   EXPECT_EQ(used_pages(), model.size());
 }
 
-TEST_F(PageCacheTest, ALargeOneHasExactlyItsLimitOfPagesInARow) {
+TEST_F(PageCacheTest, LargeCache_HoldsItsLimitOfConsecutivePages) {
   constexpr std::uint64_t kMany = 4 * PageCache::kShardPages;
   cache_.set_limit(kMany * kPageSize);
   load_all(0, kMany);
@@ -260,8 +262,8 @@ TEST_F(PageCacheTest, ALargeOneHasExactlyItsLimitOfPagesInARow) {
   EXPECT_EQ(used_pages(), kMany);
 }
 
-/// Enough for the index to name the wrong frame now and then.
-TEST_F(PageCacheTest, PagesAreNotMistakenForOthers) {
+/// Enough pages for hash collisions in the index.
+TEST_F(PageCacheTest, IndexCollisions_NeverGiveAWrongPage) {
   constexpr std::uint64_t kMany = PageCache::kShardPages;
   cache_.set_limit(kMany * kPageSize);
   std::mt19937_64 random{1};
@@ -280,7 +282,7 @@ TEST_F(PageCacheTest, PagesAreNotMistakenForOthers) {
 
 // Pins.
 
-TEST_F(PageCacheTest, PinnedPagesStay) {
+TEST_F(PageCacheTest, PinnedPages_AreNotEvicted) {
   std::map<std::uint64_t, PageCache::Frame*> pinned;
   for (std::uint64_t page = 0; page < 10; ++page) {
     pinned[page] = load_pinned(page);
@@ -297,11 +299,11 @@ TEST_F(PageCacheTest, PinnedPagesStay) {
     EXPECT_TRUE(has(page)) << page;
     cache_.unpin(frame);
   }
-  load(200); // 0 to 9 are those used longest ago now
+  load(200); // 0 to 9 are the least recently used now
   EXPECT_THAT(missing(0, 10), ElementsAre(0));
 }
 
-TEST_F(PageCacheTest, ManyPinnedPagesUsedLongAgoAreNotInTheWay) {
+TEST_F(PageCacheTest, ManyPinnedStalePages_DoNotBlockEviction) {
   cache_.set_limit(300 * kPageSize);
   std::vector<PageCache::Frame*> pinned;
   for (std::uint64_t page = 0; page < 200; ++page) {
@@ -313,11 +315,11 @@ TEST_F(PageCacheTest, ManyPinnedPagesUsedLongAgoAreNotInTheWay) {
   EXPECT_THAT(missing(0, 200), IsEmpty());
   EXPECT_THAT(missing(280, 300), IsEmpty());
   std::ranges::for_each(pinned, [&](auto* frame) { cache_.unpin(frame); });
-  load_all(1080, 1090); // their turn, now that they can go
+  load_all(1080, 1090); // evictable now
   EXPECT_THAT(missing(0, 200), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
 }
 
-TEST_F(PageCacheTest, EachPinCounts) {
+TEST_F(PageCacheTest, SeveralPins_EachCounts) {
   PageCache::Frame* const first = load_pinned(7);
   ASSERT_EQ(cache_.find(Gfn{7}, request()), first);
   cache_.unpin(first);
@@ -328,7 +330,7 @@ TEST_F(PageCacheTest, EachPinCounts) {
   EXPECT_FALSE(has(7));
 }
 
-TEST_F(PageCacheTest, IsFullWhenAllArePinnedOrClaimed) {
+TEST_F(PageCacheTest, AllPinnedOrClaimed_ClaimIsFull) {
   std::vector<PageCache::Frame*> pinned;
   for (std::uint64_t page = 0; page < kPages - 1; ++page) {
     pinned.push_back(load_pinned(page));
@@ -337,7 +339,7 @@ TEST_F(PageCacheTest, IsFullWhenAllArePinnedOrClaimed) {
   EXPECT_EQ(claim_and_abandon(100), Claim::full);
   EXPECT_EQ(claim_and_abandon(3), Claim::hit);
   EXPECT_EQ(claim_and_abandon(50), Claim::loading);
-  EXPECT_EQ(cache_.claim(Gfn{3}, request(kEpoch + 1)).what, Claim::full); // and gone
+  EXPECT_EQ(cache_.claim(Gfn{3}, request(kEpoch + 1)).what, Claim::full); // and it is evicted
   EXPECT_FALSE(has(3));
   EXPECT_TRUE(is_filled(pinned[3], Gfn{3}, kEpoch));
 
@@ -354,9 +356,9 @@ TEST_F(PageCacheTest, IsFullWhenAllArePinnedOrClaimed) {
   EXPECT_TRUE(has(50));
 }
 
-// Pages that could not be had.
+// Pages that could not be read.
 
-TEST_F(PageCacheTest, AbandonedPagesAreNotFound) {
+TEST_F(PageCacheTest, AbandonedPage_IsNotFound) {
   cache_.abandon(claim_new(7), false);
   EXPECT_FALSE(has(7));
   EXPECT_EQ(used_pages(), 0U);
@@ -364,7 +366,7 @@ TEST_F(PageCacheTest, AbandonedPagesAreNotFound) {
   EXPECT_TRUE(has(7));
 }
 
-TEST_F(PageCacheTest, AbandonedPagesMayBePinned) {
+TEST_F(PageCacheTest, AbandonedPage_MayStayPinned) {
   PageCache::Frame* const frame = claim_new(7);
   cache_.abandon(frame, true);
   EXPECT_FALSE(has(7));
@@ -376,10 +378,10 @@ TEST_F(PageCacheTest, AbandonedPagesMayBePinned) {
   EXPECT_EQ(used_pages(), kPages - 1);
   load(200);
   EXPECT_EQ(used_pages(), kPages);
-  EXPECT_THAT(missing(100 - (kPages - 1), 100), IsEmpty()); // it went into the free one
+  EXPECT_THAT(missing(100 - (kPages - 1), 100), IsEmpty()); // it used the free frame
 }
 
-TEST_F(PageCacheTest, IsFullOfAbandonedPages) {
+TEST_F(PageCacheTest, AbandonedPinnedPages_FillTheCache) {
   std::vector<PageCache::Frame*> abandoned;
   for (std::uint64_t page = 0; page < kPages; ++page) {
     abandoned.push_back(claim_new(page));
@@ -395,9 +397,9 @@ TEST_F(PageCacheTest, IsFullOfAbandonedPages) {
   EXPECT_THAT(missing(0, kPages), IsEmpty());
 }
 
-// Forgetting all.
+// Dropping all.
 
-TEST_F(PageCacheTest, ClearForgetsAll) {
+TEST_F(PageCacheTest, Clear_DropsAll) {
   load_all(0, kPages);
   cache_.clear();
   EXPECT_EQ(missing(0, kPages).size(), kPages);
@@ -407,7 +409,7 @@ TEST_F(PageCacheTest, ClearForgetsAll) {
   EXPECT_THAT(missing(0, kPages), IsEmpty());
 }
 
-TEST_F(PageCacheTest, WhatIsPinnedOutlivesClear) {
+TEST_F(PageCacheTest, Clear_PinnedPageStaysUsable) {
   load_all(0, 8);
   PageCache::Frame* const pinned = load_pinned(8);
   cache_.clear();
@@ -422,14 +424,14 @@ TEST_F(PageCacheTest, WhatIsPinnedOutlivesClear) {
   EXPECT_EQ(used_pages(), 0U);
 }
 
-TEST_F(PageCacheTest, WhatIsClaimedDuringClearIsNotFoundLater) {
+TEST_F(PageCacheTest, Clear_ClaimedPageIsNotFoundLater) {
   PageCache::Frame* const published = claim_new(1);
   PageCache::Frame* const pinned = claim_new(2);
   PageCache::Frame* const abandoned = claim_new(3);
   PageCache::Frame* const abandoned_pinned = claim_new(4);
   cache_.clear();
   EXPECT_EQ(used_pages(), 4U);
-  PageCache::Frame* const again = claim_new(1); // one more reading, in another frame
+  PageCache::Frame* const again = claim_new(1); // a second read, in another frame
   EXPECT_NE(again, published);
   cache_.publish(published, {kEpoch, now_}, false);
   EXPECT_FALSE(has(1));
@@ -448,7 +450,7 @@ TEST_F(PageCacheTest, WhatIsClaimedDuringClearIsNotFoundLater) {
   EXPECT_EQ(used_pages(), 1U);
 }
 
-TEST_F(PageCacheTest, ClearGivesTheMemoryBack) {
+TEST_F(PageCacheTest, Clear_ReleasesMemory) {
   std::vector<PageCache::Frame*> frames;
   for (std::uint64_t page = 0; page < kPages; ++page) {
     frames.push_back(load_pinned(page));
@@ -456,7 +458,7 @@ TEST_F(PageCacheTest, ClearGivesTheMemoryBack) {
   for (std::size_t i = 3; i < kPages; ++i) {
     cache_.unpin(frames[i]);
   }
-  PageCache::Frame* const claimed = frames[3]; // page 3 anew
+  PageCache::Frame* const claimed = frames[3]; // page 3 again
   ASSERT_EQ(cache_.claim(Gfn{3}, request(kEpoch + 1)).frame, claimed);
   EXPECT_TRUE(std::ranges::all_of(frames, is_resident));
   cache_.clear();
@@ -471,7 +473,7 @@ TEST_F(PageCacheTest, ClearGivesTheMemoryBack) {
   EXPECT_TRUE(std::ranges::none_of(frames, is_resident));
 }
 
-TEST_F(PageCacheTest, MemoryThatOnlyReadersHaveFollowsWhenTheyLetGo) {
+TEST_F(PageCacheTest, Clear_PinnedMemoryIsReleasedAtUnpin) {
   for (const bool clears : {true, false}) {
     PageCache::Frame* const abandoned = claim_new(1);
     cache_.abandon(abandoned, true);
@@ -486,9 +488,9 @@ TEST_F(PageCacheTest, MemoryThatOnlyReadersHaveFollowsWhenTheyLetGo) {
   }
 }
 
-// Other limits.
+// Changes of the limit.
 
-TEST_F(PageCacheTest, ASmallerLimitKeepsThePagesUsedLast) {
+TEST_F(PageCacheTest, SmallerLimit_KeepsMostRecentlyUsed) {
   load_all(0, kPages);
   touch(0);
   touch(9);
@@ -502,7 +504,7 @@ TEST_F(PageCacheTest, ASmallerLimitKeepsThePagesUsedLast) {
   EXPECT_TRUE(has(14));
 }
 
-TEST_F(PageCacheTest, ALargerLimitKeepsAll) {
+TEST_F(PageCacheTest, LargerLimit_KeepsAll) {
   load_all(0, kPages);
   cache_.set_limit(2 * kPages * kPageSize);
   EXPECT_THAT(missing(0, kPages), IsEmpty());
@@ -512,13 +514,13 @@ TEST_F(PageCacheTest, ALargerLimitKeepsAll) {
   EXPECT_THAT(missing(0, 2 * kPages), ElementsAre(0));
 }
 
-TEST_F(PageCacheTest, ALimitIsRoundedDownToPages) {
+TEST_F(PageCacheTest, Limit_IsRoundedDownToPages) {
   cache_.set_limit(2 * kPageSize - 1);
   load_all(0, 2);
   EXPECT_THAT(missing(0, 2), ElementsAre(0));
 }
 
-TEST_F(PageCacheTest, ALimitOf0IsAlwaysFull) {
+TEST_F(PageCacheTest, ZeroLimit_ClaimIsFull) {
   PageCache none{0};
   EXPECT_EQ(none.claim(Gfn{1}, request()).what, Claim::full);
   EXPECT_EQ(none.find(Gfn{1}, request()), nullptr);
@@ -534,7 +536,7 @@ TEST_F(PageCacheTest, ALimitOf0IsAlwaysFull) {
   EXPECT_THAT(missing(0, kPages), IsEmpty());
 }
 
-TEST_F(PageCacheTest, ASmallerLimitGivesTheMemoryBack) {
+TEST_F(PageCacheTest, SmallerLimit_ReleasesMemory) {
   std::vector<PageCache::Frame*> frames;
   for (std::uint64_t page = 0; page < kPages; ++page) {
     frames.push_back(load_pinned(page));
@@ -546,7 +548,7 @@ TEST_F(PageCacheTest, ASmallerLimitGivesTheMemoryBack) {
   EXPECT_TRUE(std::ranges::none_of(frames, is_resident));
 }
 
-TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesASmallerLimit) {
+TEST_F(PageCacheTest, SmallerLimit_PinnedOrClaimedPagesStayUsable) {
   std::vector<PageCache::Frame*> pinned;
   for (std::uint64_t page = 0; page < 6; ++page) {
     pinned.push_back(load_pinned(page));
@@ -554,7 +556,7 @@ TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesASmallerLimit) {
   load_all(6, 12);
   PageCache::Frame* const claimed = claim_new(12);
   cache_.set_limit(3 * kPageSize);
-  // Those that nobody has go first; then, of 0 to 5 and 12, the four used longest ago.
+  // Unpinned pages are evicted first; then, of 0 to 5 and 12, the four least recently used.
   EXPECT_THAT(missing(0, 12), ElementsAre(0, 1, 2, 3, 6, 7, 8, 9, 10, 11));
   EXPECT_EQ(used_pages(), 7U);
   EXPECT_EQ(claim_and_abandon(100), Claim::full);
@@ -571,7 +573,7 @@ TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesASmallerLimit) {
   EXPECT_THAT(missing(4, 6), ElementsAre(4));
 }
 
-TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesALimitOf0) {
+TEST_F(PageCacheTest, ZeroLimit_PinnedOrClaimedPagesStayUsable) {
   PageCache::Frame* const pinned = load_pinned(1);
   PageCache::Frame* const claimed = claim_new(2);
   cache_.set_limit(0);
@@ -588,7 +590,7 @@ TEST_F(PageCacheTest, WhatIsPinnedOrClaimedOutlivesALimitOf0) {
   EXPECT_FALSE(is_resident(claimed));
 }
 
-TEST_F(PageCacheTest, OtherNumbersOfShards) {
+TEST_F(PageCacheTest, ShardCountChanges_PagesAreRight) {
   constexpr std::uint64_t kMany = 2 * PageCache::kShardPages;
   load_all(0, kPages);
   PageCache::Frame* const pinned = load_pinned(9999);
@@ -611,7 +613,7 @@ TEST_F(PageCacheTest, OtherNumbersOfShards) {
   }
   cache_.unpin(pinned);
   cache_.publish(claimed, {kEpoch, now_}, false);
-  EXPECT_FALSE(has(8888)); // it was forgotten
+  EXPECT_FALSE(has(8888)); // it was dropped
   cache_.clear();
   EXPECT_EQ(used_pages(), 0U);
 }

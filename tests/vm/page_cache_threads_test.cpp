@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Many threads on one cache.
 #include "page_cache_fixture.h"
 
@@ -23,7 +24,8 @@ protected:
     std::array<PageCache::Frame*, kReaders> frames;
   };
 
-  /// All claim the page at once. Who gets it waits a little and then calls `finish`, the others wait for it.
+  /// All threads claim the page at once. The one that gets it waits a little and then calls `finish`, the
+  /// others wait for it.
   Seen claim_together(const std::function<void(PageCache::Frame*)>& finish) {
     Seen seen{};
     std::barrier start{kReaders};
@@ -50,7 +52,7 @@ protected:
   }
 };
 
-TEST_F(OnePageManyReaders, OneReadsAndAllGetIt) {
+TEST_F(OnePageManyReaders, OneClaims_AllGetThePage) {
   for (int round = 0; round < 10; ++round) {
     const Seen seen = claim_together([&](PageCache::Frame* frame) {
       fill(frame, Gfn{7}, kEpoch);
@@ -69,7 +71,7 @@ TEST_F(OnePageManyReaders, OneReadsAndAllGetIt) {
   }
 }
 
-TEST_F(OnePageManyReaders, NobodyGetsWhatWasAbandoned) {
+TEST_F(OnePageManyReaders, Abandoned_NobodyGetsThePage) {
   for (const bool pin : {false, true}) {
     PageCache::Frame* abandoned = nullptr;
     const Seen seen = claim_together([&](PageCache::Frame* frame) {
@@ -84,18 +86,18 @@ TEST_F(OnePageManyReaders, NobodyGetsWhatWasAbandoned) {
   }
 }
 
-TEST_F(OnePageManyReaders, NobodyGetsWhatIsTooOldOnceItIsThere) {
+TEST_F(OnePageManyReaders, TooOldWhenPublished_NobodyGetsThePage) {
   const Seen seen = claim_together([&](PageCache::Frame* frame) {
     cache_.publish(frame, {kEpoch - 1, 150}, false);
   });
   EXPECT_THAT(seen.frames, testing::Each(nullptr));
 }
 
-TEST_F(OnePageManyReaders, ThoseWhoWaitLearnThatAllIsForgotten) {
+TEST_F(OnePageManyReaders, ClearWhileWaiting_WakesTheWaiters) {
   PageCache::Frame* forgotten = nullptr;
   const Seen seen = claim_together([&](PageCache::Frame* frame) {
     forgotten = frame;
-    cache_.clear(); // this alone ends their waiting
+    cache_.clear(); // only this ends their wait
   });
   EXPECT_THAT(seen.frames, testing::Each(nullptr));
   cache_.publish(forgotten, {kEpoch, 150}, false);
@@ -111,7 +113,7 @@ protected:
   static constexpr int kSteps = 25'000; ///< each
   static constexpr std::size_t kHeld = 3;
 
-  /// A pinned frame, and what it must go on to have in it.
+  /// A pinned frame, and the content that it must keep.
   struct Held {
     PageCache::Frame* frame;
     Gfn gfn;
@@ -137,7 +139,7 @@ protected:
         held.push_back(got);
       }
       while (held.size() > random() % (kHeld + 1)) {
-        check(held.front()); // still what it was
+        check(held.front()); // content unchanged
         cache_.unpin(held.front().frame);
         held.erase(held.begin());
       }
@@ -145,7 +147,8 @@ protected:
     std::ranges::for_each(held, [&](const Held& each) { cache_.unpin(each.frame); });
   }
 
-  /// A page, pinned. Mostly one of few, so that threads meet; sometimes one of many, so that others go.
+  /// A page, pinned. Mostly one of few, so that threads meet; sometimes one of many, so that pages are
+  /// evicted.
   Held get(std::mt19937& random) {
     const Gfn gfn{random() % 4 != 0 ? random() % 40 : random() % 2000};
     const std::uint64_t epoch = epoch_;
@@ -196,7 +199,7 @@ protected:
   std::atomic<int> wrong_{0};
 };
 
-TEST_F(PageCacheStress, NobodySeesAWrongPage) {
+TEST_F(PageCacheStress, ManyThreads_NoWrongPage) {
   std::vector<std::thread> threads;
   for (unsigned seed = 0; seed < kThreads; ++seed) {
     threads.emplace_back([&, seed] { run(seed); });
@@ -208,7 +211,7 @@ TEST_F(PageCacheStress, NobodySeesAWrongPage) {
   RecordProperty("merged", std::to_string(merged_));
   RecordProperty("full", std::to_string(full_));
 
-  // No frame was lost: all are free, and each can be had once.
+  // No frame leaked: all are free, and each can be claimed once.
   cache_.clear();
   EXPECT_EQ(cache_.stats().used_bytes, 0U);
   constexpr std::uint64_t kAll = 4 * PageCache::kShardPages;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/scratch_pool.h"
 
 #include <gtest/gtest.h>
@@ -7,14 +8,14 @@
 namespace vmemfs {
 namespace {
 
-TEST(ScratchPool, ReadsAtOnceHaveBuffersOfTheirOwnAndTheLastOneIsUsedAgain) {
+TEST(ScratchPool, ConcurrentReads_HaveOwnBuffers_LastIsReused) {
   ScratchPool pool;
   const ReadScratch* last = nullptr;
   {
     ScratchPool::Lease first{pool};
     ScratchPool::Lease second{pool};
     EXPECT_NE(&*first, &*second);
-    last = &*first; // ends last, as it began first
+    last = &*first; // returned last, as it was taken first
   }
   ScratchPool::Lease again{pool};
   EXPECT_EQ(&*again, last);

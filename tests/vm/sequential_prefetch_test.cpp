@@ -1,4 +1,5 @@
-// Reading what comes next on another thread: when that is done, and that nothing old is ever served.
+// SPDX-License-Identifier: MIT
+// Sequential prefetch on another thread: when it happens, and that no stale byte is served.
 #include "vm_fixture.h"
 
 #include <gtest/gtest.h>
@@ -8,13 +9,13 @@ namespace vmemfs::test {
 namespace {
 
 constexpr std::size_t kSize = SequentialPrefetch::kMinSize;
-constexpr std::uint64_t kNext = 2 * kSize; ///< where what begin_reading() has fetched ahead begins
+constexpr std::uint64_t kNext = 2 * kSize; ///< start of the range prefetched by begin_reading()
 
-/// A guest that stands, read from front to back.
+/// A paused guest, read sequentially.
 struct SequentialPrefetchTest : testing::Test {
   void SetUp() override { ASSERT_TRUE(vm.vm->pause().has_value()); }
 
-  /// Reads until the next read has been fetched as well.
+  /// Reads until the next range has been prefetched as well.
   void begin_reading() {
     static_cast<void>(vm.read(0, kSize));
     static_cast<void>(vm.read(kSize, kSize));
@@ -23,7 +24,7 @@ struct SequentialPrefetchTest : testing::Test {
 
   [[nodiscard]] std::uint64_t bytes_fetched() const { return vm.metrics->metrics().bytes; }
 
-  /// Of a read that goes on where begin_reading() ended.
+  /// First word of a read that continues where begin_reading() ended.
   [[nodiscard]] std::uint64_t next_word() {
     const auto bytes = vm.read(kNext, kSize);
     std::uint64_t value = 0;
@@ -36,13 +37,13 @@ struct SequentialPrefetchTest : testing::Test {
   VmFixture vm;
 };
 
-TEST_F(SequentialPrefetchTest, ThePartThatComesNextIsFetchedBeforeItIsAskedFor) {
+TEST_F(SequentialPrefetchTest, SequentialRead_NextPartIsPrefetched) {
   begin_reading();
   EXPECT_EQ(next_word(), fake_word(Gpa{kNext}));
   EXPECT_TRUE(eventually([&] { return bytes_fetched() == 4 * kSize; }));
 }
 
-TEST_F(SequentialPrefetchTest, EveryByteOfALongReadIsRight) {
+TEST_F(SequentialPrefetchTest, LongRead_EveryByteIsRight) {
   for (std::uint64_t at = 0; at < 64 * kSize; at += kSize) {
     const auto bytes = vm.read(at, kSize);
     ASSERT_EQ(bytes.size(), kSize);
@@ -54,14 +55,14 @@ TEST_F(SequentialPrefetchTest, EveryByteOfALongReadIsRight) {
   }
 }
 
-TEST_F(SequentialPrefetchTest, NothingIsFetchedForReadsHereAndThere) {
+TEST_F(SequentialPrefetchTest, RandomReads_NothingIsPrefetched) {
   for (const std::uint64_t at : {8 * kSize, kSize, 4 * kSize}) {
     static_cast<void>(vm.read(at, kSize));
   }
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 3 * kSize; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(SequentialPrefetchTest, NothingIsFetchedForSmallReads) {
+TEST_F(SequentialPrefetchTest, SmallReads_NothingIsPrefetched) {
   constexpr std::size_t kPage = 4096;
   for (std::uint64_t at = 0; at < 16 * kPage; at += kPage) {
     static_cast<void>(vm.read(at, kPage));
@@ -69,7 +70,7 @@ TEST_F(SequentialPrefetchTest, NothingIsFetchedForSmallReads) {
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 16 * kPage; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(SequentialPrefetchTest, NothingIsFetchedWhereTheUserWantsNoCache) {
+TEST_F(SequentialPrefetchTest, CacheOff_NothingIsPrefetched) {
   ASSERT_TRUE(
       vm.vm->change_cache([](CacheSettings& settings) { settings.mode = CacheMode::off; }).has_value());
   static_cast<void>(vm.read(0, kSize));
@@ -77,14 +78,14 @@ TEST_F(SequentialPrefetchTest, NothingIsFetchedWhereTheUserWantsNoCache) {
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(SequentialPrefetchTest, NothingIsFetchedWhileTheGuestRuns) {
+TEST_F(SequentialPrefetchTest, GuestRuns_NothingIsPrefetched) {
   ASSERT_TRUE(vm.vm->resume().has_value());
   static_cast<void>(vm.read(0, kSize));
   static_cast<void>(vm.read(kSize, kSize));
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
 }
 
-TEST_F(SequentialPrefetchTest, WhatTheGuestWroteMeanwhileIsSeen) {
+TEST_F(SequentialPrefetchTest, GuestWrote_WriteIsSeen) {
   begin_reading();
   ASSERT_TRUE(vm.vm->resume().has_value());
   vm.write_word(kNext, 0x1111);
@@ -92,7 +93,7 @@ TEST_F(SequentialPrefetchTest, WhatTheGuestWroteMeanwhileIsSeen) {
   EXPECT_EQ(next_word(), 0x1111U);
 }
 
-TEST_F(SequentialPrefetchTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
+TEST_F(SequentialPrefetchTest, ForeignResume_GuestWriteIsSeen) {
   begin_reading();
   const auto is_paused_by = [&](PausedBy who) {
     return eventually([&] { return vm.vm->pause_info().by == who; });
@@ -101,11 +102,11 @@ TEST_F(SequentialPrefetchTest, WhatSomebodyElseLetTheGuestWriteIsSeen) {
   vm.write_word(kNext, 0x2222);
   ASSERT_TRUE(is_paused_by(PausedBy::nobody));
   vm.fake->set_running(false);
-  ASSERT_TRUE(is_paused_by(PausedBy::other)); // and so memory is known to stand
+  ASSERT_TRUE(is_paused_by(PausedBy::other)); // so that memory is known to be stable
   EXPECT_EQ(next_word(), 0x2222U);
 }
 
-TEST_F(SequentialPrefetchTest, WhatWasWrittenThroughTheMountIsSeen) {
+TEST_F(SequentialPrefetchTest, WriteThroughMount_IsSeen) {
   begin_reading();
   ASSERT_TRUE(vm.vm->set_writable(true).has_value());
   const std::uint64_t value = 0x3333;
@@ -113,7 +114,7 @@ TEST_F(SequentialPrefetchTest, WhatWasWrittenThroughTheMountIsSeen) {
   EXPECT_EQ(next_word(), value);
 }
 
-TEST_F(SequentialPrefetchTest, WhatADebuggerWroteIsSeenAfterAWhile) {
+TEST_F(SequentialPrefetchTest, DebuggerWrite_IsSeenAfterMaxAge) {
   begin_reading();
   const std::uint64_t value = 0x4444;
   ASSERT_FALSE(vm.fake->memory_writer()->write(Gpa{kNext}, std::as_bytes(std::span{&value, 1})).failure);
@@ -121,22 +122,23 @@ TEST_F(SequentialPrefetchTest, WhatADebuggerWroteIsSeenAfterAWhile) {
   EXPECT_EQ(next_word(), value);
 }
 
-TEST_F(SequentialPrefetchTest, AVmThatHasEndedIsGone) {
+TEST_F(SequentialPrefetchTest, VmEnded_ReadIsGone) {
   begin_reading();
   vm.fake->die();
   EXPECT_TRUE(vm.read(kNext, kSize).empty());
   EXPECT_EQ(vm.error, ErrorKind::vm_gone);
 }
 
-TEST_F(SequentialPrefetchTest, AFailureIsTheReadersOwn) {
+TEST_F(SequentialPrefetchTest, PrefetchFails_ReaderGetsItsOwnResult) {
   static_cast<void>(vm.read(0, kSize));
   vm.fault->fail_nth(FaultPoint::read, 2, ErrorKind::source_failed);
   static_cast<void>(vm.read(kSize, kSize));
   ASSERT_TRUE(eventually([&] { return vm.metrics->metrics().failed_pieces == 1; }));
-  EXPECT_EQ(next_word(), fake_word(Gpa{kNext})) << "what failed ahead is tried again when it is asked for";
+  EXPECT_EQ(next_word(), fake_word(Gpa{kNext}))
+      << "a failed prefetch is retried when the bytes are requested";
 }
 
-TEST_F(SequentialPrefetchTest, ManyReadersAtOnceGetWhatIsTheirs) {
+TEST_F(SequentialPrefetchTest, ManyReaders_EachGetsItsBytes) {
   const auto read_all = [&](HolePolicy policy) {
     ReadScratch scratch;
     ReadAhead read_ahead;

@@ -1,4 +1,5 @@
-// The page cache as a reader meets it: when pages are kept, and what that saves.
+// SPDX-License-Identifier: MIT
+// The page cache from the point of view of a reader: when pages are kept, and what that saves.
 #include "driver/decorators/forwarding_driver.h"
 #include "vm_fixture.h"
 
@@ -14,7 +15,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr std::uint64_t kMiB = 1U << 20U;
-constexpr microseconds kSlow{500}; ///< a call of it is worth caching, and no long one
+constexpr microseconds kSlow{500}; ///< worth caching, but not a long call
 constexpr milliseconds kVerySlow{20};
 
 bool is_pattern(std::span<const std::byte> bytes, std::uint64_t offset) {
@@ -44,7 +45,7 @@ std::uint64_t read_all(VmFixture& fixture, std::uint64_t size, std::size_t piece
   return fixture.metrics->metrics().reads - before;
 }
 
-TEST(VmCache, ASlowDriverIsAskedOnceAMebibyteAndThenNoMore) {
+TEST(VmCache, SlowDriver_ReadOncePerMebibyte_ThenCached) {
   constexpr std::uint64_t kSize = 16 * kMiB;
   for (const std::size_t piece : {std::size_t{4096}, std::size_t{128} << 10U, std::size_t{kMiB}}) {
     VmFixture slow{of_size(kSize), {}, kSlow};
@@ -55,7 +56,7 @@ TEST(VmCache, ASlowDriverIsAskedOnceAMebibyteAndThenNoMore) {
   }
 }
 
-/// Counts how many reads are under way at once.
+/// Counts concurrent reads.
 class Overlap : public ForwardingDriver {
 public:
   using ForwardingDriver::ForwardingDriver;
@@ -72,8 +73,8 @@ private:
   std::atomic<int> now_{0};
 };
 
-/// Where a call takes long, others are under way while the reader waits for its own.
-TEST(VmCache, CallsThatTakeLongOverlap) {
+/// If a call takes long, others are in progress while the reader waits for its own.
+TEST(VmCache, LongCalls_Overlap) {
   constexpr std::uint64_t kSize = 8 * kMiB;
   for (const auto& [delay, overlap] : {std::pair{kVerySlow, true}, {milliseconds{0}, false}}) {
     for (const std::size_t piece : {std::size_t{4096}, std::size_t{128} << 10U, std::size_t{kMiB}}) {
@@ -94,8 +95,8 @@ TEST(VmCache, CallsThatTakeLongOverlap) {
   }
 }
 
-/// What was wanted before a change is of no use after it.
-TEST(VmCache, WhatIsFetchedAheadEndsWithTheEpoch) {
+/// A prefetch requested before a change is useless after it.
+TEST(VmCache, NewEpoch_PrefetchEnds) {
   VmFixture slow{of_size(16 * kMiB), {}, kVerySlow};
   ASSERT_TRUE(slow.vm->pause().has_value());
   for (std::uint64_t at = 0; at < 4 * kMiB; at += kMiB / 4) {
@@ -111,8 +112,8 @@ TEST(VmCache, WhatIsFetchedAheadEndsWithTheEpoch) {
   }
 }
 
-/// A failure ahead is nobody's but who asks for those pages'.
-TEST(VmCache, AFailureAheadIsTriedAgain) {
+/// A failed prefetch affects only readers that request its pages.
+TEST(VmCache, PrefetchFails_ReadRetries) {
   VmFixture slow{of_size(8 * kMiB), {}, kVerySlow};
   ASSERT_TRUE(slow.vm->pause().has_value());
   for (std::uint64_t at = 0; at < 8 * kMiB; at += kMiB / 2) {
@@ -128,7 +129,7 @@ TEST(VmCache, AFailureAheadIsTriedAgain) {
   }
 }
 
-TEST(VmCache, ARunningVmIsReadLive) {
+TEST(VmCache, RunningVm_IsReadLive) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
   ASSERT_TRUE(slow.vm->cache_in_use());
   for (std::uint64_t i = 1; i < 20; ++i) {
@@ -138,7 +139,7 @@ TEST(VmCache, ARunningVmIsReadLive) {
   EXPECT_EQ(slow.vm->cache_stats().used_bytes, 0U);
 }
 
-TEST(VmCache, AFastDriverIsNotCachedUnlessAskedFor) {
+TEST(VmCache, FastDriver_CachedOnlyOnRequest) {
   VmFixture fast{of_size(kMiB)};
   ASSERT_TRUE(fast.vm->pause().has_value());
   EXPECT_FALSE(fast.vm->cache_in_use());
@@ -146,7 +147,7 @@ TEST(VmCache, AFastDriverIsNotCachedUnlessAskedFor) {
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
   ASSERT_TRUE(fast.vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::on}; })
                   .has_value());
-  EXPECT_EQ(read_all(fast, kMiB, 4096), 256U); // no reading ahead: a batch is not cheaper here
+  EXPECT_EQ(read_all(fast, kMiB, 4096), 256U); // no prefetch: a batch is not cheaper here
   EXPECT_EQ(read_all(fast, kMiB, 4096), 0U);
   ASSERT_TRUE(fast.vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::off}; })
                   .has_value());
@@ -154,7 +155,7 @@ TEST(VmCache, AFastDriverIsNotCachedUnlessAskedFor) {
   EXPECT_EQ(fast.vm->cache_stats().limit_bytes, 0U);
 }
 
-TEST(VmCache, WithATtlPagesOfARunningVmMayBeThatOld) {
+TEST(VmCache, RunningVmWithTtl_PagesAreReusedWithinTtl) {
   VmFixture slow{of_size(kMiB), {.cache_ttl = milliseconds{200}}, kSlow};
   slow.write_word(0x5000, 1);
   EXPECT_EQ(slow.word(0x5000), 1U);
@@ -168,7 +169,7 @@ TEST(VmCache, WithATtlPagesOfARunningVmMayBeThatOld) {
   EXPECT_EQ(slow.word(0x5000), 2U);
 }
 
-TEST(VmCache, EndsWithAResumeWhoeverMakesIt) {
+TEST(VmCache, Resume_ByAnybody_InvalidatesPages) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
   for (const bool foreign : {false, true}) {
     ASSERT_TRUE(slow.vm->pause().has_value());
@@ -184,7 +185,7 @@ TEST(VmCache, EndsWithAResumeWhoeverMakesIt) {
   }
 }
 
-TEST(VmCache, EndsWithAResetAChangeOfTheMapAndAFlush) {
+TEST(VmCache, ResetMapChangeOrFlush_InvalidatesPages) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
   slow.write_word(0x5000, 1);
   ASSERT_TRUE(slow.vm->pause().has_value());
@@ -195,7 +196,7 @@ TEST(VmCache, EndsWithAResetAChangeOfTheMapAndAFlush) {
     const auto reads = slow.metrics->metrics().reads;
     static_cast<void>(slow.word(0x5000));
     static_cast<void>(slow.word(0x5000));
-    return slow.metrics->metrics().reads <= reads + 1; // it stands again, as was found by asking
+    return slow.metrics->metrics().reads <= reads + 1; // paused again, as a query has found
   }));
   slow.fake->change_layout({{Gpa{0x4000}, Gpa{0x6000}}});
   EXPECT_TRUE(slow.read(0x5000, 8).empty());
@@ -207,7 +208,7 @@ TEST(VmCache, EndsWithAResetAChangeOfTheMapAndAFlush) {
   EXPECT_EQ(slow.vm->cache_stats().used_bytes, 0U);
 }
 
-TEST(VmCache, FailedPagesAreNotKept) {
+TEST(VmCache, FailedPages_AreNotCached) {
   FakeOptions options = of_size(kMiB);
   VmFixture slow{options, {}, kSlow};
   ASSERT_TRUE(slow.vm->pause().has_value());
@@ -221,7 +222,7 @@ TEST(VmCache, FailedPagesAreNotKept) {
   EXPECT_TRUE(std::all_of(padded.begin() + 0x1000, padded.begin() + 0x2000,
                           [](std::byte byte) { return byte == std::byte{0}; }));
   EXPECT_TRUE(is_pattern(std::span{padded}.subspan(0x2000), 0x4000));
-  slow.fake->set_bad({}); // no new epoch: only what was never kept can be right now
+  slow.fake->set_bad({}); // no new epoch: the bytes are right only if the failed page was not kept
   EXPECT_TRUE(is_pattern(slow.read(0x2000, 0x3000), 0x2000));
   slow.fault->fail_nth(FaultPoint::read, 1);
   EXPECT_TRUE(slow.read(0x80000, 0x1000).empty());
@@ -229,7 +230,7 @@ TEST(VmCache, FailedPagesAreNotKept) {
   EXPECT_TRUE(is_pattern(slow.read(0x80000, 0x1000), 0x80000));
 }
 
-TEST(VmCache, AnEndedVmGivesNothingOutOfTheCache) {
+TEST(VmCache, VmEnded_CacheServesNothing) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
   ASSERT_TRUE(slow.vm->pause().has_value());
   static_cast<void>(slow.word(0x5000));
@@ -238,7 +239,7 @@ TEST(VmCache, AnEndedVmGivesNothingOutOfTheCache) {
   EXPECT_EQ(slow.error, ErrorKind::vm_gone);
 }
 
-TEST(VmCache, APageThatSeveralReadersWantIsReadOnce) {
+TEST(VmCache, SeveralReaders_SamePageIsReadOnce) {
   VmFixture slow{of_size(4 * kMiB), {}, std::chrono::milliseconds{100}};
   ASSERT_TRUE(slow.vm->pause().has_value());
   constexpr int kReaders = 4;
@@ -258,11 +259,11 @@ TEST(VmCache, APageThatSeveralReadersWantIsReadOnce) {
     });
   }
   readers.clear();
-  EXPECT_EQ(slow.metrics->metrics().bytes, kMiB); // though each may have begun with another page
+  EXPECT_EQ(slow.metrics->metrics().bytes, kMiB); // although each may have begun with another page
   EXPECT_GT(slow.vm->memory().cache_counts().merged, 0U);
 }
 
-TEST(VmCache, SmallReadsInsideAPageAndOverItsBordersAreRight) {
+TEST(VmCache, SmallReads_InsideAndAcrossPages_AreRight) {
   VmFixture slow{of_size(kMiB), {}, microseconds{50}};
   ASSERT_TRUE(slow.vm->pause().has_value());
   const auto whole = slow.read(0, kMiB);

@@ -1,4 +1,5 @@
-// Looking out for VMs over a discovery of the test's own and fake VMs.
+// SPDX-License-Identifier: MIT
+// Finding VMs with the test's own discovery and fake VMs.
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 #include "util/worker.h"
@@ -19,7 +20,7 @@ using test::eventually;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-/// The hypervisor: which VMs there are, and how they can be opened.
+/// A simulated hypervisor: its VMs, and how they can be opened.
 class Host {
 public:
   void start(const std::string& key, const std::string& name, const std::string& manager = {}) {
@@ -65,7 +66,7 @@ public:
   }
 
   std::atomic<int> opened{0};
-  std::atomic<bool> closed{false}; ///< nobody may look
+  std::atomic<bool> closed{false}; ///< scans are denied
 
 private:
   mutable std::mutex mutex_;
@@ -130,7 +131,7 @@ protected:
   }
 
   Host host_;
-  Host better_; ///< what a preferred driver sees of the same host
+  Host better_; ///< the same host as a preferred driver finds it
   CacheBudget budget_{0};
   Worker worker_;
   VmRegistry vms_{{.notifier = worker_,
@@ -147,7 +148,7 @@ protected:
   std::unique_ptr<VmFinder> finder_;
 };
 
-TEST_F(VmFinderTest, WhatIsThereAtTheStartIsThereAfterTheFirstLook) {
+TEST_F(VmFinderTest, VmsAtStart_AttachedAfterFirstScan) {
   for (int i = 0; i < 50; ++i) {
     host_.start(std::to_string(i), "vm" + std::to_string(i));
   }
@@ -155,7 +156,7 @@ TEST_F(VmFinderTest, WhatIsThereAtTheStartIsThereAfterTheFirstLook) {
   EXPECT_EQ(names().size(), 50U);
 }
 
-TEST_F(VmFinderTest, VmsComeAndGo) {
+TEST_F(VmFinderTest, VmsStartAndEnd_DirectoriesFollow) {
   begin();
   EXPECT_THAT(names(), IsEmpty());
   host_.start("1", "a");
@@ -169,7 +170,7 @@ TEST_F(VmFinderTest, VmsComeAndGo) {
   EXPECT_EQ(host_.opened, 3);
 }
 
-TEST_F(VmFinderTest, TheOldestOfOneNameHasItWhoeverIsAttachedFirst) {
+TEST_F(VmFinderTest, SameName_OldestVmGetsIt) {
   host_.start("1", "web");
   host_.start("2", "web");
   host_.start("3", "web");
@@ -179,12 +180,12 @@ TEST_F(VmFinderTest, TheOldestOfOneNameHasItWhoeverIsAttachedFirst) {
   host_.allow("1");
   EXPECT_TRUE(come_to_be({"web", "web-2", "web-3"}));
   host_.end("1");
-  EXPECT_TRUE(come_to_be({"web-2", "web-3"})); // nobody's directory is renamed
+  EXPECT_TRUE(come_to_be({"web-2", "web-3"})); // no directory is renamed
   host_.start("4", "web-2");
   EXPECT_TRUE(come_to_be({"web-2", "web-2-4", "web-3"}));
 }
 
-TEST_F(VmFinderTest, WhatWasDetachedStaysAway) {
+TEST_F(VmFinderTest, DetachedVm_StaysDetached) {
   host_.start("1", "a");
   begin();
   ASSERT_TRUE(come_to_be({"a"}));
@@ -198,11 +199,11 @@ TEST_F(VmFinderTest, WhatWasDetachedStaysAway) {
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_THAT(finder_->refused(), IsEmpty());
-  EXPECT_TRUE(attacher_.attach({"again", "fake", "1"}).has_value()); // unless it is asked for
+  EXPECT_TRUE(attacher_.attach({"again", "fake", "1"}).has_value()); // unless it is requested
   EXPECT_FALSE(attacher_.detach("nobody").has_value());
 }
 
-TEST_F(VmFinderTest, WhatIsRefusedIsTriedAgainAndToldOnce) {
+TEST_F(VmFinderTest, RefusedVm_IsRetriedAndReportedOnce) {
   host_.start("1", "a");
   host_.refuse("1", ErrorKind::permission);
   begin();
@@ -216,7 +217,7 @@ TEST_F(VmFinderTest, WhatIsRefusedIsTriedAgainAndToldOnce) {
   EXPECT_THAT(finder_->refused(), IsEmpty());
 }
 
-TEST_F(VmFinderTest, WhatIsSeenIsTold) {
+TEST_F(VmFinderTest, DiscoveredVms_AreListed) {
   host_.start("2", "older");
   host_.start("1", "younger");
   host_.refuse("1", ErrorKind::busy);
@@ -232,13 +233,13 @@ TEST_F(VmFinderTest, WhatIsSeenIsTold) {
   host_.closed = true;
   const DiscoveryError closed{"fake", "closed, as the test wants it"};
   EXPECT_TRUE(eventually([&] { return finder_->discovery_errors() == std::vector{closed}; }));
-  EXPECT_EQ(names(), (std::vector<std::string>{"older"})); // what is there stays
+  EXPECT_EQ(names(), (std::vector<std::string>{"older"})); // attached VMs stay
   host_.closed = false;
   EXPECT_TRUE(eventually([&] { return finder_->discovery_errors().empty(); }));
   EXPECT_THAT(reported(), testing::Contains("fake closed, as the test wants it").Times(1));
 }
 
-TEST_F(VmFinderTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {
+TEST_F(VmFinderTest, VmSpecOptions_OverrideOptionsByName) {
   options_.by_name["a"] = {
       .writable = true, .cache_ttl = milliseconds{7}, .rights = {.owner = 5, .group = 6, .mode = 0640}};
   host_.start("1", "x");
@@ -249,15 +250,15 @@ TEST_F(VmFinderTest, OptionsOfAVmsLineCountMoreThanThoseOfItsName) {
   EXPECT_EQ((*vm)->rights().group, 9U);
   EXPECT_EQ((*vm)->rights().mode, 0444U);
   EXPECT_EQ(attacher_.attach({"b", "fake", "1", "mode=9"}).error().kind, ErrorKind::invalid);
-  EXPECT_EQ(host_.opened, 1) << "what is wrong is told before anything is opened";
+  EXPECT_EQ(host_.opened, 1) << "errors are reported before anything is opened";
 }
 
-TEST_F(VmFinderTest, WhatIsWantedComesAgainUnderItsName) {
+TEST_F(VmFinderTest, WantedVm_Restarted_GetsItsNameAgain) {
   begin({{"mine", "fake", "1"}});
   EXPECT_EQ(finder_->refused().size(), 1U);
   EXPECT_TRUE(eventually([&] { return reported() == std::vector<std::string>{"mine"}; }));
   host_.start("1", "a");
-  EXPECT_TRUE(come_to_be({"mine"})); // and not as "a" besides
+  EXPECT_TRUE(come_to_be({"mine"})); // and not also as "a"
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_THAT(names(), ElementsAre("mine"));
   host_.end("1");
@@ -268,7 +269,7 @@ TEST_F(VmFinderTest, WhatIsWantedComesAgainUnderItsName) {
   EXPECT_TRUE(eventually([&] { return vms_.find("mine") == nullptr; }));
 }
 
-TEST_F(VmFinderTest, AVmAttachedByHandIsNotFoundASecondTime) {
+TEST_F(VmFinderTest, AttachedVm_IsNotAttachedAgainByDiscovery) {
   host_.start("1", "a");
   ASSERT_TRUE(attacher_.attach({"mine", "fake", "1"}).has_value());
   begin();
@@ -276,7 +277,7 @@ TEST_F(VmFinderTest, AVmAttachedByHandIsNotFoundASecondTime) {
   EXPECT_EQ(host_.opened, 1);
 }
 
-TEST_F(VmFinderTest, WhatSeveralDriversFindIsOneVmOfThePreferred) {
+TEST_F(VmFinderTest, SeveralDrivers_PreferredOneAttaches) {
   host_.start("1", "a");
   better_.start("1", "a");
   begin();
@@ -288,7 +289,7 @@ TEST_F(VmFinderTest, WhatSeveralDriversFindIsOneVmOfThePreferred) {
   EXPECT_THAT(finder_->refused(), IsEmpty());
 }
 
-TEST_F(VmFinderTest, AVmIsLeftToItsManagerForAWhileOnly) {
+TEST_F(VmFinderTest, ManagedVm_IsReservedForALimitedTime) {
   begin();
   host_.start("1", "a", "better");
   std::this_thread::sleep_for(milliseconds{50});
@@ -296,13 +297,13 @@ TEST_F(VmFinderTest, AVmIsLeftToItsManagerForAWhileOnly) {
   better_.start("1", "a");
   EXPECT_TRUE(come_to_be({"a"}));
   EXPECT_EQ(host_.opened, 0);
-  host_.start("2", "b", "better"); // which does not find it
-  host_.start("3", "c", "nobody"); // who is not there to find it
+  host_.start("2", "b", "better"); // a driver that does not find it
+  host_.start("3", "c", "nobody"); // a driver that does not exist
   EXPECT_TRUE(come_to_be({"a", "c"}));
   EXPECT_TRUE(come_to_be({"a", "b", "c"}));
 }
 
-TEST_F(VmFinderTest, WhatThePreferredDriverCantOpenAnotherMay) {
+TEST_F(VmFinderTest, PreferredDriverFails_AnotherAttaches) {
   host_.start("1", "a");
   better_.start("1", "a");
   better_.refuse("1", ErrorKind::source_failed);
@@ -315,7 +316,7 @@ TEST_F(VmFinderTest, WhatThePreferredDriverCantOpenAnotherMay) {
   EXPECT_TRUE(come_to_be({"a"}));
 }
 
-TEST_F(VmFinderTest, AVmIsHandedOverToThePreferredDriverOnceNobodyUsesIt) {
+TEST_F(VmFinderTest, UnusedVm_MovesToThePreferredDriver) {
   host_.start("1", "a");
   begin();
   const auto by_other = vms_.find("a");
@@ -338,7 +339,7 @@ TEST_F(VmFinderTest, AVmIsHandedOverToThePreferredDriverOnceNobodyUsesIt) {
   EXPECT_TRUE(eventually([&] { return finder_->refused().empty(); }));
 }
 
-TEST_F(VmFinderTest, WhatWasDetachedByHandNoOtherDriverBrings) {
+TEST_F(VmFinderTest, DetachedVm_NoOtherDriverAttaches) {
   host_.start("1", "a");
   begin();
   ASSERT_TRUE(attacher_.detach("a").has_value());
@@ -348,7 +349,7 @@ TEST_F(VmFinderTest, WhatWasDetachedByHandNoOtherDriverBrings) {
   EXPECT_EQ(better_.opened, 0);
 }
 
-TEST_F(VmFinderTest, WhatTheUserNamedIsNotHandedOver) {
+TEST_F(VmFinderTest, WantedVm_DoesNotMoveToAnotherDriver) {
   host_.start("1", "a");
   const auto named = attacher_.attach({"mine", "fake", "1"});
   ASSERT_TRUE(named.has_value());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm_fixture.h"
 
 #include "driver/decorators/delay_driver.h"
@@ -29,7 +30,7 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
                    .changed = [this](VmId, bool) { ++changes; },
                    .drop_outer_caches = [this](VmId) { ++drops; }},
                   vm_options);
-  // The first look at the state is over, so that it can't mix with what a test does.
+  // The first query of the state is over, so that it cannot interfere with a test.
   static_cast<void>(eventually([&] { return !fake->calls().empty(); }));
   static_cast<void>(vm->run_status());
 }

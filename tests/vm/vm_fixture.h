@@ -1,4 +1,5 @@
-// A Vm over the fake driver, with all that it needs around it.
+// SPDX-License-Identifier: MIT
+// Fixture with a Vm over the fake driver, and all services that it needs.
 #pragma once
 
 #include "driver/decorators/fault_driver.h"
@@ -20,12 +21,12 @@
 
 namespace vmemfs::test {
 
-/// Notes which VMs are guarded.
+/// Records which VMs are guarded.
 class NotedGuard : public PauseGuard {
 public:
   Result<void> arm(std::uint32_t vm, std::string_view /*driver*/, std::string_view ticket) override {
     if (refuse) {
-      return fail(ErrorKind::source_failed, "guard", "no guard to be had");
+      return fail(ErrorKind::source_failed, "guard", "no guard available");
     }
     const std::scoped_lock lock{mutex_};
     armed_[vm] = ticket;
@@ -49,11 +50,11 @@ private:
 
 struct VmFixture {
   using Wrap = std::function<std::unique_ptr<Driver>(std::unique_ptr<Driver>)>;
-  /// `delay` of each read; `wrap`: a decorator of the test's own.
+  /// `delay`: of each read; `wrap`: adds a decorator of the test.
   explicit VmFixture(FakeOptions options = {}, VmOptions vm_options = {},
                      std::chrono::microseconds delay = {}, const Wrap& wrap = {});
 
-  /// pread of `size` bytes; what failed is in `error`.
+  /// pread of `size` bytes; a failure is stored in `error`.
   std::vector<std::byte> read(std::uint64_t offset, std::size_t size, HolePolicy policy = HolePolicy::honest);
   [[nodiscard]] std::uint64_t word(std::uint64_t offset);
   void write_word(std::uint64_t offset, std::uint64_t value) const;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm_name.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +8,7 @@ namespace {
 
 using namespace std::string_literals;
 
-TEST(VmName, WhatCouldDoHarmIsReplaced) {
+TEST(VmName, UnsafeCharacters_AreReplaced) {
   const struct {
     std::string wanted;
     std::string safe;
@@ -28,11 +29,11 @@ TEST(VmName, WhatCouldDoHarmIsReplaced) {
        "31m",
        "a_31m"},                       // CSI as a C1 control
       {"a\u202egnp.exe", "a_gnp.exe"}, // right-to-left override
-      {"a\u200bb\ufeff", "a_b_"},      // can't be seen
-      {"\xff\xfe", "__"},              // no UTF-8
+      {"a\u200bb\ufeff", "a_b_"},      // invisible
+      {"\xff\xfe", "__"},              // not UTF-8
       {"\xc0\xaf", "__"},              // an overlong '/'
       {"\xed\xa0\x80", "___"},         // a surrogate
-      {"cut\xe6\x97", "cut__"},        // a character that is not all there
+      {"cut\xe6\x97", "cut__"},        // an incomplete character
   };
   for (const auto& [wanted, safe] : kCases) {
     EXPECT_EQ(safe_vm_name(wanted), safe) << wanted;
@@ -40,7 +41,7 @@ TEST(VmName, WhatCouldDoHarmIsReplaced) {
   }
 }
 
-TEST(VmName, ALongNameIsCutBetweenCharacters) {
+TEST(VmName, LongName_IsTruncatedBetweenCharacters) {
   std::string wanted;
   for (int i = 0; i < 200; ++i) {
     wanted += "\u65e5";
@@ -53,13 +54,13 @@ TEST(VmName, ALongNameIsCutBetweenCharacters) {
   EXPECT_TRUE(second.ends_with("\u65e5-4711")) << second;
 }
 
-TEST(VmName, CandidatesTellApart) {
+TEST(VmName, Candidates_AreDistinct) {
   EXPECT_EQ(vm_name_candidate("web01", "4711", 0), "web01");
   EXPECT_EQ(vm_name_candidate("web01", "4711", 1), "web01-4711");
   EXPECT_EQ(vm_name_candidate("web01", "4711", 2), "web01-4711-2");
 }
 
-TEST(VmName, ByNameElseUuidElseNumber) {
+TEST(VmName, BaseName_IsNameElseUuidElseNumber) {
   EXPECT_EQ(vm_base_name("web01", "uuid", "4711"), "web01");
   EXPECT_EQ(vm_base_name("", "uuid", "4711"), "uuid");
   EXPECT_EQ(vm_base_name("", "", "4711"), "4711");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 #include "util/worker.h"
@@ -12,9 +13,9 @@ namespace {
 
 std::unique_ptr<FakeDriver> fake() { return std::move(*FakeDriver::create({})); }
 
-TEST(VmRegistry, NamesAreUniqueAndFound) {
+TEST(VmRegistry, Add_NamesAreUniqueAndFound) {
   CacheBudget budget{0};
-  Worker worker; // goes first, as its last job may be what ends a VM
+  Worker worker; // destroyed first, as its last job may destroy a VM
   VmRegistry vms{{.notifier = worker,
                   .jobs = worker,
                   .prefetch_jobs = worker,
@@ -35,9 +36,9 @@ TEST(VmRegistry, NamesAreUniqueAndFound) {
   EXPECT_NE((*later)->id(), (*vm)->id());
 }
 
-TEST(VmRegistry, RefusesWhatIsNoFileName) {
+TEST(VmRegistry, Add_InvalidFileName_IsRefused) {
   CacheBudget budget{0};
-  Worker worker; // goes first, as its last job may be what ends a VM
+  Worker worker; // destroyed first, as its last job may destroy a VM
   VmRegistry vms{{.notifier = worker,
                   .jobs = worker,
                   .prefetch_jobs = worker,
@@ -51,16 +52,17 @@ TEST(VmRegistry, RefusesWhatIsNoFileName) {
   EXPECT_TRUE(vms.add("weiß-01 (test)", fake()).has_value());
 }
 
-TEST(VmRegistry, ANameIsFreeOnceItsVmIsDetached) {
+TEST(VmRegistry, Detach_FreesTheName) {
   CacheBudget budget{0};
-  Worker worker; // goes first, as its last job may be what ends a VM
+  Worker worker; // destroyed first, as its last job may destroy a VM
   VmRegistry vms{{.notifier = worker,
                   .jobs = worker,
                   .prefetch_jobs = worker,
                   .slow_prefetch_jobs = worker,
                   .cache_budget = budget}};
-  worker.post(
-      [] { std::this_thread::sleep_for(std::chrono::milliseconds{50}); }); // so the first one can't leave yet
+  worker.post([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }); // so that the first one cannot be removed yet
   const auto first = vms.add("a", fake());
   ASSERT_TRUE(first.has_value());
   EXPECT_FALSE(vms.add("a", fake()).has_value());
@@ -72,9 +74,9 @@ TEST(VmRegistry, ANameIsFreeOnceItsVmIsDetached) {
   EXPECT_EQ(vms.find("a"), *second);
 }
 
-TEST(VmRegistry, AVmThatEndsLeavesAndIsAnnounced) {
+TEST(VmRegistry, VmEnded_IsRemovedAndReported) {
   CacheBudget budget{0};
-  Worker worker; // goes first, as its last job may be what ends a VM
+  Worker worker; // destroyed first, as its last job may destroy a VM
   VmRegistry vms{{.notifier = worker,
                   .jobs = worker,
                   .prefetch_jobs = worker,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "vm/vm.h"
 #include "vm_fixture.h"
 
@@ -15,7 +16,7 @@ protected:
   [[nodiscard]] bool runs() const { return vm->run_status()->running; }
 };
 
-TEST_F(VmTest, PauseAndResumeAreIdempotentAndNewEpochs) {
+TEST_F(VmTest, PauseAndResume_AreIdempotentAndBeginEpochs) {
   const auto epoch = vm->epoch();
   ASSERT_EQ(vm->pause(), Paused::by_us);
   EXPECT_EQ(vm->pause_info().by, PausedBy::us);
@@ -34,7 +35,7 @@ TEST_F(VmTest, PauseAndResumeAreIdempotentAndNewEpochs) {
   EXPECT_GT(changes, 0);
 }
 
-TEST_F(VmTest, AForeignPauseIsSeenAndEndedByAResumeAlone) {
+TEST_F(VmTest, ForeignPause_IsSeenAndEndedOnlyByResume) {
   fake->set_running(false);
   EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::other; }));
   EXPECT_EQ(vm->pause(), Paused::already);
@@ -49,7 +50,7 @@ TEST_F(VmTest, AForeignPauseIsSeenAndEndedByAResumeAlone) {
   EXPECT_TRUE(runs());
 }
 
-TEST_F(VmTest, AForeignResumeEndsOurPause) {
+TEST_F(VmTest, ForeignResume_EndsOurPause) {
   ASSERT_TRUE(vm->pause().has_value());
   fake->set_running(true);
   EXPECT_TRUE(eventually([&] { return vm->pause_info().by == PausedBy::nobody; }));
@@ -59,7 +60,7 @@ TEST_F(VmTest, AForeignResumeEndsOurPause) {
   EXPECT_FALSE(runs());
 }
 
-TEST_F(VmTest, LetGoEndsOurOwnPauseButNotOneToKeep) {
+TEST_F(VmTest, Release_EndsOurPauseButNotKeep) {
   ASSERT_TRUE(vm->pause().has_value());
   vm->release();
   EXPECT_TRUE(runs());
@@ -69,7 +70,7 @@ TEST_F(VmTest, LetGoEndsOurOwnPauseButNotOneToKeep) {
   EXPECT_TRUE(vm->pause_info().keep);
 }
 
-TEST_F(VmTest, HoldsAreCounted) {
+TEST_F(VmTest, Holds_AreCounted) {
   const auto first = vm->hold();
   const auto second = vm->hold();
   ASSERT_TRUE(first && second);
@@ -87,11 +88,11 @@ TEST_F(VmTest, HoldsAreCounted) {
   ASSERT_TRUE(own.has_value());
   EXPECT_TRUE(vm->resume(*own).has_value());
   EXPECT_TRUE(runs());
-  vm->end_hold(*own); // what has ended already
+  vm->end_hold(*own); // it has ended already
   EXPECT_TRUE(runs());
 }
 
-TEST_F(VmTest, AHoldLeavesOtherPausesAlone) {
+TEST_F(VmTest, HoldEnds_OtherPausesRemain) {
   ASSERT_TRUE(vm->pause().has_value());
   const auto hold = vm->hold();
   ASSERT_TRUE(hold.has_value());
@@ -100,7 +101,7 @@ TEST_F(VmTest, AHoldLeavesOtherPausesAlone) {
   EXPECT_EQ(vm->pause_info().by, PausedBy::us);
 }
 
-TEST_F(VmTest, ATimedPauseEndsByItselfUnlessOthersWantIt) {
+TEST_F(VmTest, TimedPause_EndsUnlessOthersRemain) {
   ASSERT_EQ(vm->pause(PauseKind::timed, milliseconds{30}), Paused::by_us);
   EXPECT_TRUE(vm->pause_info().ends_in.has_value());
   EXPECT_TRUE(eventually([&] { return runs(); }));
@@ -112,7 +113,7 @@ TEST_F(VmTest, ATimedPauseEndsByItselfUnlessOthersWantIt) {
   EXPECT_FALSE(runs());
 }
 
-TEST_F(VmTest, LastChangeStandsWhilePaused) {
+TEST_F(VmTest, Paused_LastChangeIsConstant) {
   ASSERT_TRUE(vm->pause().has_value());
   const auto since = vm->last_change();
   EXPECT_EQ(vm->last_change(), since);
@@ -120,7 +121,7 @@ TEST_F(VmTest, LastChangeStandsWhilePaused) {
   EXPECT_GT(vm->last_change(), since);
 }
 
-TEST_F(VmTest, FailuresAreKeptInWords) {
+TEST_F(VmTest, FailedOperation_LastErrorHasTheMessage) {
   EXPECT_EQ(vm->last_error(), "");
   fault->fail_nth(FaultPoint::run_status, 1, ErrorKind::timed_out);
   EXPECT_EQ(vm->pause().error().kind, ErrorKind::timed_out);
@@ -131,15 +132,15 @@ TEST_F(VmTest, FailuresAreKeptInWords) {
   EXPECT_FALSE(vm->resume().has_value());
 }
 
-TEST_F(VmTest, APauseThatFailedAndCameAboutAllTheSameIsUndone) {
+TEST_F(VmTest, FailedPauseThatTookEffect_IsUndone) {
   fault->fail_nth(FaultPoint::pause, 1, ErrorKind::timed_out);
   EXPECT_FALSE(vm->pause().has_value());
-  fake->set_running(false); // the hypervisor did it after all
+  fake->set_running(false); // the command took effect nevertheless
   EXPECT_TRUE(eventually([&] { return runs(); }));
 }
 
-TEST_F(VmTest, APauseWhoseOutcomeCanNotBeAskedIsOursAllTheSame) {
-  fault->fail_nth(FaultPoint::run_status, 2, ErrorKind::busy); // the look after the command
+TEST_F(VmTest, PauseWithUnknownResult_CountsAsOurs) {
+  fault->fail_nth(FaultPoint::run_status, 2, ErrorKind::busy); // the query after the command
   ASSERT_EQ(vm->pause(), Paused::by_us);
   EXPECT_EQ(vm->pause_info().by, PausedBy::us);
   EXPECT_EQ(guard.armed(), 1U);
@@ -147,7 +148,7 @@ TEST_F(VmTest, APauseWhoseOutcomeCanNotBeAskedIsOursAllTheSame) {
   EXPECT_TRUE(runs());
 }
 
-TEST_F(VmTest, AHoldThatCanNotBeEndedAtOnceIsEndedLater) {
+TEST_F(VmTest, HoldEndFails_IsRetried) {
   const auto hold = vm->hold();
   ASSERT_TRUE(hold.has_value());
   fault->fail_nth(FaultPoint::resume, 1, ErrorKind::timed_out);
@@ -156,7 +157,7 @@ TEST_F(VmTest, AHoldThatCanNotBeEndedAtOnceIsEndedLater) {
   EXPECT_TRUE(eventually([&] { return runs(); }));
 }
 
-TEST_F(VmTest, AnEndedVmSaysSo) {
+TEST_F(VmTest, VmEnded_OperationsFailAsGone) {
   fake->die();
   EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->hold().error().kind, ErrorKind::vm_gone);
@@ -166,9 +167,9 @@ TEST_F(VmTest, AnEndedVmSaysSo) {
   EXPECT_GT(changes, 0);
 }
 
-// ---- the guard: armed exactly while the VM must not stand without us
+// ---- the guard: armed exactly while the VM must not stay paused without vmemfs
 
-TEST_F(VmTest, TheGuardIsArmedWhileWePause) {
+TEST_F(VmTest, OurPause_ArmsTheGuard) {
   ASSERT_TRUE(vm->pause().has_value());
   EXPECT_EQ(guard.armed(), 1U);
   ASSERT_TRUE(vm->resume().has_value());
@@ -182,20 +183,20 @@ TEST_F(VmTest, TheGuardIsArmedWhileWePause) {
   EXPECT_EQ(guard.armed(), 0U);
 }
 
-TEST_F(VmTest, TheGuardLeavesForeignPausesAlone) {
+TEST_F(VmTest, ForeignPause_DoesNotArmTheGuard) {
   fake->set_running(false);
   ASSERT_EQ(vm->pause(), Paused::already);
   ASSERT_TRUE(vm->hold().has_value());
   EXPECT_EQ(guard.armed(), 0U);
 }
 
-TEST_F(VmTest, AForeignResumeDisarmsTheGuard) {
+TEST_F(VmTest, ForeignResume_DisarmsTheGuard) {
   ASSERT_TRUE(vm->pause().has_value());
   fake->set_running(true);
   EXPECT_TRUE(eventually([&] { return guard.armed() == 0; }));
 }
 
-TEST_F(VmTest, WithoutAGuardNothingIsPaused) {
+TEST_F(VmTest, GuardFails_PauseFails) {
   guard.refuse = true;
   EXPECT_EQ(vm->pause().error().kind, ErrorKind::source_failed);
   EXPECT_TRUE(runs());
@@ -226,7 +227,7 @@ protected:
   VmWriteTest() : VmFixture{options()} {}
 };
 
-TEST_F(VmWriteTest, IsOffUntilAskedFor) {
+TEST_F(VmWriteTest, Write_OffByDefault_IsRefused) {
   const auto bytes = some_bytes(16);
   const auto before = read(0x1000, 16);
   const auto refused = vm->write(0x1000, bytes);
@@ -243,7 +244,7 @@ TEST_F(VmWriteTest, IsOffUntilAskedFor) {
   EXPECT_EQ(vm->write_registers(VcpuId{0}, values).error().kind, ErrorKind::read_only);
 }
 
-TEST_F(VmWriteTest, WhatCanNotBeWrittenWhollyIsNotWrittenAtAll) {
+TEST_F(VmWriteTest, Write_PartlyUnwritableRange_WritesNothing) {
   ASSERT_TRUE(vm->set_writable(true).has_value());
   const auto bytes = some_bytes(0x3000);
   const struct {
@@ -269,7 +270,7 @@ TEST_F(VmWriteTest, WhatCanNotBeWrittenWhollyIsNotWrittenAtAll) {
   EXPECT_EQ(read(0, 0x40000, HolePolicy::padded), before);
 }
 
-TEST_F(VmWriteTest, APartialWriteIsToldExactly) {
+TEST_F(VmWriteTest, PartialWrite_ReportsBytesWritten) {
   ASSERT_TRUE(vm->set_writable(true).has_value());
   fake->set_bad({{Gpa{0x3000}, Gpa{0x4000}}});
   const auto bytes = some_bytes(0x3000);
@@ -281,7 +282,7 @@ TEST_F(VmWriteTest, APartialWriteIsToldExactly) {
   EXPECT_EQ(word(0x3000), fake_word(Gpa{0x3000}));
 }
 
-TEST_F(VmWriteTest, IsSeenAtOnceAlsoWhileCached) {
+TEST_F(VmWriteTest, Write_CachedPage_IsSeenAtOnce) {
   ASSERT_TRUE(vm->set_writable(true).has_value());
   ASSERT_TRUE(
       vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::on}; }).has_value());

@@ -1,4 +1,5 @@
-// Decorator: every batch read takes at least so long, as with a distant host. For tests and benchmarks.
+// SPDX-License-Identifier: MIT
+// Decorator that delays every batch read, as a distant host does. For tests and benchmarks.
 #pragma once
 
 #include "driver/decorators/forwarding_driver.h"
@@ -22,7 +23,7 @@ public:
     cost.call += delay_;
     return cost;
   }
-  /// Memory behind a delay is not at hand, so it can't be named.
+  /// Delayed memory is not local, so it cannot be borrowed.
   DirectMemory* direct_memory() override { return nullptr; }
 
 private:

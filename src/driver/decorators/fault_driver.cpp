@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "driver/decorators/fault_driver.h"
 
 namespace vmemfs {

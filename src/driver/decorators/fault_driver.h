@@ -1,4 +1,5 @@
-// Decorator: makes a chosen call fail. For tests of what is above a driver.
+// SPDX-License-Identifier: MIT
+// Decorator that makes a chosen call fail. For tests of the layers above a driver.
 #pragma once
 
 #include "driver/decorators/forwarding_driver.h"
@@ -25,12 +26,12 @@ class FaultDriver : public ForwardingDriver, MemoryWriter, RegisterReader, Regis
 public:
   explicit FaultDriver(std::unique_ptr<Driver> inner) : ForwardingDriver{std::move(inner)} {}
 
-  /// Makes the n-th call from now (1 = the next) at `point` fail with `kind`; 0 takes it back.
+  /// Makes the n-th call from now (1 = the next) at `point` fail with `kind`; 0 cancels it.
   void fail_nth(FaultPoint point, std::uint32_t nth, ErrorKind kind = ErrorKind::source_failed);
 
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
-  DirectMemory* direct_memory() override { return nullptr; } // so that every read can be made to fail
+  DirectMemory* direct_memory() override { return nullptr; } // so that every read can fail
   MemoryWriter* memory_writer() override { return inner().memory_writer() != nullptr ? this : nullptr; }
   RegisterReader* register_reader() override { return inner().register_reader() != nullptr ? this : nullptr; }
   RegisterWriter* register_writer() override { return inner().register_writer() != nullptr ? this : nullptr; }
@@ -49,7 +50,7 @@ private:
     std::atomic<std::uint32_t> countdown{0};
     std::atomic<ErrorKind> kind{ErrorKind::source_failed};
   };
-  /// The failure that this call must have, if any.
+  /// The failure to inject into this call, if any.
   std::optional<ErrorKind> strike(FaultPoint point);
 
   std::array<Fault, kFaultPointCount> faults_;

@@ -1,4 +1,5 @@
-// Base of the decorators: a driver that hands everything on to another one.
+// SPDX-License-Identifier: MIT
+// Base of the decorators: a driver that forwards every call to another one.
 #pragma once
 
 #include "driver/driver.h"

@@ -1,4 +1,5 @@
-// Decorator: counts what is asked of a driver.
+// SPDX-License-Identifier: MIT
+// Decorator that counts the reads of a driver.
 #pragma once
 
 #include "driver/decorators/forwarding_driver.h"
@@ -32,7 +33,7 @@ public:
     bytes_.fetch_add(bytes, std::memory_order_relaxed);
     failed_.fetch_add(failed, std::memory_order_relaxed);
   }
-  /// Borrowed memory could not be counted.
+  /// Borrowed memory cannot be counted.
   DirectMemory* direct_memory() override { return nullptr; }
 
   [[nodiscard]] DriverMetrics metrics() const { return {reads_, pieces_, bytes_, failed_}; }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tiny guest puts where. Included by the guest (C and assembler) and
+ * Memory layout of the tiny guest. Included by the guest (C and assembler) and
  * by the tests (C++), so that both sides agree on every number.
  */
 #ifndef VMEMFS_TESTS_GUESTS_TINY_LAYOUT_H
@@ -59,7 +59,7 @@
 #define TG_STAR 0x0023001000000000
 #define TG_DR0 0x00000000d0d0d000
 
-/* What tg_info.fill_kind says. The words that are not filled are zero, except
+/* Values of tg_info.fill_kind. The words that are not filled are zero, except
  * that SeaBIOS (pc, q35; not microvm) leaves some 130 KiB of its own in RAM it
  * calls usable, about 16 MiB below the end of the RAM under 4 GiB. */
 #define TG_FILL_NONE 0  /* nothing */
@@ -78,7 +78,7 @@
 #define TG_U64 uint64_t
 #endif
 
-/* One piece of RAM as the firmware's memory map tells it. */
+/* One piece of RAM as the firmware's memory map lists it. */
 struct tg_range {
     TG_U64 start;
     TG_U64 size;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A character device of QEMU, as query-chardev lists it.
 #pragma once
 

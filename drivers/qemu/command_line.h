@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a QEMU command line says about its VM and its monitors. To reach these see monitor_socket.h.
 //
 // Only QEMU's own syntax is read (options with one or two dashes; `key=value,...` with ",," for a comma

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/elf_symbols.h"
 
 #include "core/gpa.h"

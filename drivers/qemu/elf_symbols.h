@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Looks up a symbol in an ELF file (format: elf(5)). Only little-endian 64-bit files.
 //
 // Goes through the section headers (.dynsym, then .symtab): strip(1) keeps .dynsym, and an unstripped

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Waiting for a descriptor with a time limit.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/find_qemu.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which QEMU the user means: by monitor socket, by pid or by name.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view.h"
 
 #include "drivers/qemu/flat_view_capture.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // QEMU's own flat view of guest physical memory, read from the memory of its process: no monitor.
 //
 // Works where QEMU exports its symbols (built with modules, as distributions do, or not stripped).

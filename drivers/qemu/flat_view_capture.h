@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // QEMU's FlatView as it lies in its memory, and a stamp that tells whether it has changed.
 #pragma once
 

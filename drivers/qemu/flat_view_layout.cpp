@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view_layout.h"
 
 #include "core/gpa.h"

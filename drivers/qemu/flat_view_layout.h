@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Where the fields of QEMU's private structures lie that the flat view needs.
 //
 // Fixed offsets are those of memory.h, memory.c and ramblock.h of QEMU on 64-bit hosts, the same from

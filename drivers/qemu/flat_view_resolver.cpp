@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view_resolver.h"
 
 #include "host/process_memory.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // From the ranges of QEMU's flat view to the memory that they are made of.
 #pragma once
 

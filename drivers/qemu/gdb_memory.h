@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Writes guest memory through QEMU's gdbstub: under TCG the only way that also reaches code which QEMU
 // has translated already.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Packets of GDB's remote serial protocol, as far as setting registers and memory needs them.
 //
 // Format: "$PAYLOAD#CC", CC the sum of the payload's bytes modulo 256 in hex; each packet is answered

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_registers.h"
 
 #include "core/text.h"

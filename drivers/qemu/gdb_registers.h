@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Sets registers of a vCPU through QEMU's gdbstub: the only way that QEMU has.
 //
 // Register numbers are those of QEMU's gdb-xml/i386-64bit.xml (checked with 7.2).

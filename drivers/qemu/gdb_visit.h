@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A visit to QEMU's gdbstub: packets that QEMU works off by itself, and its replies.
 //
 // Protocol: GDB's remote serial protocol, as QEMU speaks it (checked with 7.2).

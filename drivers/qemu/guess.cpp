@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The last resort for a QEMU that neither answers nor exports symbols: its machine type's usual layout.
 #include "drivers/qemu/layout.h"
 #include "host/proc_maps.h"

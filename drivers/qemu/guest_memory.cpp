@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/guest_memory.h"
 
 #include <algorithm>

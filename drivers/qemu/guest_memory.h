@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One layout of a guest's memory together with the way to its bytes.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/layout.h"
 
 #include "drivers/qemu_text/mtree.h"

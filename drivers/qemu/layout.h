@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What QEMU has where in guest physical memory, and where that is in QEMU: one form for all sources.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor.h"
 
 #include "drivers/qemu/monitor_answers.h"

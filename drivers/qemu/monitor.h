@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // How the driver talks to QEMU: groups of monitor commands, with or without holding the socket.
 //
 // A monitor socket serves one client at a time, so by default each group of commands connects, runs and

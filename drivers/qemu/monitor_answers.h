@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What QEMU's answers to monitor commands say. The answers are not trusted: every member is checked.
 //
 // Format: QEMU's QMP reference manual (qapi/*.json). Pure functions, thread-safe. Errors: source_failed

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_socket.h"
 
 #include "core/text.h"

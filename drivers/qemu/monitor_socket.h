@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A monitor socket as QEMU's command line has it, and where this process can reach it.
 //
 // Sources of the formats: proc(5) for /proc/PID/fd, root and cwd; /proc/PID/net/unix as in the kernel's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_checks.h"
 
 #include "core/text.h"

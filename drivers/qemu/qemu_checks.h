@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What `vmemfs check` says of the QEMUs of this host.
 #pragma once
 

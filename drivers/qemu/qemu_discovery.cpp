@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_discovery.h"
 
 #include "drivers/qemu/command_line.h"

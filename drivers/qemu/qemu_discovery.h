@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Finds the QEMUs of this host.
 //
 // The kernel tells ordinary users of no process that begins, so the processes are listed again and again;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_driver.h"
 
 #include "drivers/qemu/resume_ticket.h"

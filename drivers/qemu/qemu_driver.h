@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The memory of one running QEMU, KVM or TCG, unpatched.
 //
 // Map: the monitor's `info mtree -f`, checked against QEMU's own flat view, which is then watched for

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Attaching: what ways there are into a running QEMU, tried one after the other, and what is told of them.
 #include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Writing of memory and registers: from outside where that holds, else by the gdbstub.
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/gdb_registers.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_type.h"
 
 #include "drivers/qemu/find_qemu.h"

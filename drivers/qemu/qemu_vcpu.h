@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A vCPU as QEMU's monitor lists it.
 #pragma once
 

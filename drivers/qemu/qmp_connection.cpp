@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qmp_connection.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A connected client of one QMP monitor (QEMU's JSON protocol) on a UNIX socket.
 //
 // Format: QEMU's docs/interop/qmp-spec. One JSON object a line; the greeting comes first, then answers

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/resume_ticket.h"
 
 #include "core/text.h"

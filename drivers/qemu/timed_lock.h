@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A lock that can be waited for with a time limit.
 //
 // Like std::timed_mutex, which ThreadSanitizer (GCC 12) does not understand: it takes no notice of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/vcpu_activity.h"
 
 #include "core/text.h"

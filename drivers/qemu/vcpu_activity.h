@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Whether vCPU threads have run: a paused VM's do not.
 #pragma once
 

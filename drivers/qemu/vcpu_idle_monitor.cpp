@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/vcpu_idle_monitor.h"
 
 #include <thread>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Notices that a VM which stood has run since, without asking QEMU.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Parser of QEMU's `info registers -a` for x86: the registers of all vCPUs.
 //
 // Format (QEMU target/i386/cpu-dump.c): a block "CPU#N" for each vCPU; `RAX=...` with 16 digits while

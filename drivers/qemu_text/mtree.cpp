@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/mtree.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Parser of QEMU's `info mtree -f`: which guest physical ranges are what, as the vCPUs see them.
 //
 // Format (QEMU softmmu/memory.c, mtree_print_flatview): one block a view, "FlatView #N", then ` AS "X",

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/background.h"
 
 #include "util/log.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Going to the background: the caller waits until the mount is there or has failed.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The capabilities of this process (capabilities(7)). Each thread has its own: to be used before any is made.
 #pragma once
 

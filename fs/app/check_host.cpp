@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/check_host.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a shell may offer while a command line of vmemfs is being typed. The shell's side is
 // packaging/completion/vmemfs.bash, which asks `vmemfs __complete WORD...`.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/config.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The configuration file, in TOML:
 //
 //   [mount]             settings of the mount: mount_specs()

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The life of a mount: attach the VMs, mount, serve, let go.
 #pragma once
 

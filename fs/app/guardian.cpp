@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian.h"
 
 #include "host/process.h"

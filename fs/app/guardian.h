@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The daemon's side of the guardian: see fs/app/guardian_process.h for the other.
 #pragma once
 

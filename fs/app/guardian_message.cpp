@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian_message.h"
 
 #include "core/text.h"

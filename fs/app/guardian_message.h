@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the daemon tells its guardian: one message of the socket for each VM that it arms or disarms.
 //
 // Text: "arm NUMBER DRIVER\nTICKET" or "disarm NUMBER". Pure functions, thread-safe.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian_process.h"
 
 #include "core/text.h"

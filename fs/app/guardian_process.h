@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The guardian: a small process that outlives the daemon for as long as it takes to let the VMs run again
 // that the daemon had paused when it was killed.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/host_checks.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What of this host matters to vmemfs whatever the driver. For what a driver needs see DriverType::checks().
 #pragma once
 

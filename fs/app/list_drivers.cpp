@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/list_drivers.h"
 
 #include "drivers/all_drivers.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/list_vms.h"
 
 #include "fs/app/vm_service.h"

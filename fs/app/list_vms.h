@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vmemfs list`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What is to be mounted and how: what the command line says, over what the configuration file says.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_settings.h"
 
 #include "vm/vm_options.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The settings of a mount, declared once: the command line and the configuration take the same.
 #pragma once
 

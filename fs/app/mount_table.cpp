@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_table.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which mount is where, without touching the mount: what is dead or hangs must not take us with it.
 #pragma once
 

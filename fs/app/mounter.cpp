@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mounter.h"
 
 #include "fs/app/mounter_message.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The daemon's side of the process that mounts and unmounts: see fs/app/mounter_process.h for the other.
 //
 // Mounting and unmounting take rights that nothing else does, so a small process has them and the daemon that

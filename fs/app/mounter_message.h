@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the daemon and the process that mounts for it say to each other: messages on a SOCK_SEQPACKET socket.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The process that mounts for the daemon, and unmounts when it is told to or when the daemon has ended, in
 // whatever way. It holds nothing of the daemon's but one end of a socket, and looks at nothing but that and
 // the table of mounts.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The command line, and all that is asked for with it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/privileges.h"
 
 #include "fs/app/capabilities.h"

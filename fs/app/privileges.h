@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Least privilege: what the daemon may do is cut down to what reading VMs takes, before it looks at the
 // first.
 #pragma once

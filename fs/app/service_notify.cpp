@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/service_notify.h"
 
 #include "util/log.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Telling the service manager how far we are (sd_notify(3), the protocol of it).
 #pragma once
 

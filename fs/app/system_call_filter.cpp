@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/system_call_filter.h"
 
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which system calls the daemon gives up (seccomp(2)). Each thread has its own: before any is made.
 #pragma once
 

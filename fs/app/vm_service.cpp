@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/vm_service.h"
 
 #include "core/text.h"

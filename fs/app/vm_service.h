@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The VMs of a mount, and all that keeps them going: what attaches them, looks out for them, caches them,
 // lets them run again. Knows nothing of FUSE.
 #pragma once

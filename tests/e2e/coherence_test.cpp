@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A real guest whose counter moves, read with the page cache on: running it is live, paused it stands, and
 // what others do to it is noticed in time. The truth is what QEMU's own monitor prints.
 #include "guests/tiny/layout.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A mount as the configuration file says, and what the command line says besides.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The control file from outside: holds, timed pauses, many writers at once, odd writes.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // VMs of the host come and go by themselves. These see every QEMU of the host, so they run alone.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `.vmemfs/events` and `.vmemfs/stats` from outside.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What system calls on the mount do, on a made-up guest whose every byte is known.
 #include "support/mount.h"
 #include "util/unique_fd.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Whoever has paused a guest is killed: the guest runs again.
 #include "support/qemu_guest.h"
 

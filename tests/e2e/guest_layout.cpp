@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "e2e/guest_layout.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The tests' own reading of `info mtree -f`: where a guest has RAM or ROM, from QEMU's mouth.
 #pragma once
 

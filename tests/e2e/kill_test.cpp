@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The daemon killed while it has paused a guest: the guest must run again, whatever happens to us.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The same on a guest under KVM, where this machine has it.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"

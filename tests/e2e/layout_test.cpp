@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Every kind of guest, every way to its memory: what the files hold is what QEMU says it is.
 #include "e2e/guest_layout.h"
 #include "support/mount.h"

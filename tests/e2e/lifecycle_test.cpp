@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Mounting, unmounting, and what happens when a VM or its memory goes away under readers.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vmemfs list` and `vmemfs check`. They see every QEMU of the host, so these run alone.
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The process that mounts and unmounts for the daemon, whatever becomes of that.
 #include "support/mount.h"
 #include "util/unique_fd.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A guest whose counter moves: paused it stands, resumed it goes on, and nobody's monitor is held.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"

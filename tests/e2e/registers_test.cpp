@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Registers through the mount, against QEMU's own print-out and the guest's own word.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"

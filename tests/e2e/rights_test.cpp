@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // With how few rights everything works, and what is said where they don't suffice. Real users, real QEMUs;
 // takes root, to become these users.
 #include "support/mount.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the service manager hears, and what it is told in packaging/vmemfs.service.
 #include "support/mount.h"
 #include "util/unique_fd.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Guest memory written through the mount: seen by the guest, or refused with nothing written.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"

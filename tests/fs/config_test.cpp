@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The configuration file: what is taken, and every kind of mistake with its message and line.
 #include "fs/app/config.h"
 #include "support/files.h"

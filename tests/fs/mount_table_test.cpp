@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_table.h"
 
 #include <gtest/gtest.h>

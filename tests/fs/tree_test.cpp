@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_driver.h"
 #include "fs/fuse/tree.h"
 #include "util/worker.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A real guest with a driver that is attached to it.
 #pragma once
 

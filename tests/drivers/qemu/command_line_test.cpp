@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/command_line.h"
 
 #include <gmock/gmock.h>

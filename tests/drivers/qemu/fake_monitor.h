@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A monitor that a test scripts: a thread that serves connections to a UNIX socket, one at a time.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Firmware for test guests, which does nothing, so that registers stay what a test makes of them.
 //
 // The one enters 64-bit mode. CPU 0 spins at kLongModeSpin; its GDT has selectors 8 (64-bit code), 0x10

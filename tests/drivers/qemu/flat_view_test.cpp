@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Against real QEMU guests (TCG, firmware only): what its own monitor says is the truth.
 #include "core/text.h"
 #include "drivers/qemu/flat_view.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_registers.h"
 #include "tests/drivers/qemu/firmware.h"
 #include "tests/drivers/qemu/qemu_child.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Writes to the memory of real guests: what the guest sees of them, and what QEMU itself says is there.
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/monitor.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/hmp_registers.h"
 #include "tests/drivers/qemu/samples.h"
 

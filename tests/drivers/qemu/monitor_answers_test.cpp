@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_answers.h"
 #include "tests/drivers/qemu/samples.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_socket.h"
 #include "support/files.h"
 #include "tests/drivers/qemu/unix_listener.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/mtree.h"
 #include "tests/drivers/qemu/samples.h"
 

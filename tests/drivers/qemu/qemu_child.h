@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A real QEMU as a child process, which ends with its owner, and a way to ask it for the truth that
 // shares no code with what is tested.
 #pragma once

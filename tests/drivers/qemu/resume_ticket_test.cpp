@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/resume_ticket.h"
 #include "host/process.h"
 #include "tests/drivers/qemu/fake_monitor.h"

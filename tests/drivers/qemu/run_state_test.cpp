@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Whether the driver notices that a paused guest was let run by somebody else.
 #include "tests/drivers/qemu/attached_guest.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Recorded answers of a real QEMU; samples/README.md says how they were made.
 #pragma once
 

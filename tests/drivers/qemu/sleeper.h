@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A thread in the place of a vCPU's.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A listening UNIX socket at a path.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // With threads of the test's own in the place of vCPUs.
 #include "drivers/qemu/sleeper.h"
 #include "drivers/qemu/vcpu_activity.h"

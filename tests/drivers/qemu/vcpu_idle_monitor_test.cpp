@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // With a thread of the test's own in the place of a vCPU.
 #include "drivers/qemu/sleeper.h"
 #include "drivers/qemu/vcpu_idle_monitor.h"

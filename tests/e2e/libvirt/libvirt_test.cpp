@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Domains of a real libvirtd, seen through the mount of the real daemon; virsh is what users use beside it.
 #include "e2e/libvirt/domains.h"
 #include "support/users.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What goes wrong between libvirt and its domains, or on the way to them, and what guests do by themselves.
 #include "e2e/libvirt/domains.h"
 #include "support/free_port.h"

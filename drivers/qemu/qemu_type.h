@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The `qemu` driver's entry in the table of drivers.
+// Driver type of the `qemu` driver.
 #pragma once
 
 #include "driver/driver_type.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The same on a guest under KVM, where this machine has it.
+// Read, pause and registers of a guest under KVM, if this machine has it.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A real guest with a driver that is attached to it.
+// Real guest with a driver instance attached to it.
 #pragma once
 
 #include "drivers/qemu/qemu_type.h"
@@ -16,7 +16,7 @@ namespace vmemfs::qemu {
 
 class AttachedGuest {
 public:
-  /// `params` are more parameters of the driver: ",keep=on".
+  /// `params` are additional parameters of the driver, such as ",keep=on".
   explicit AttachedGuest(const test::GuestOptions& options, const std::string& params = "")
       : guest_{options} {
     const DriverType& type = qemu_driver_type();

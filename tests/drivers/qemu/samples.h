@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Recorded answers of a real QEMU; samples/README.md says how they were made.
+// Recorded answers of a real QEMU; samples/README.md describes how they were made.
 #pragma once
 
 #include <filesystem>

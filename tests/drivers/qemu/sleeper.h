@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A thread in the place of a vCPU's.
+// Thread that takes the place of a vCPU thread.
 #pragma once
 
 #include "support/files.h"

@@ -21,7 +21,6 @@ namespace {
 
 /// Drivers that a build may be without.
 constexpr std::array kOptional{
-    AbsentDriver{"kvm", "any VM of KVM, whatever runs it", "libbpf-dev"},
     AbsentDriver{"libvirt", "the domains of a libvirt connection", "libvirt-dev"},
     AbsentDriver{"xen", "the domains of a Xen host", "libxen-dev"},
 };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A character device of QEMU, as query-chardev lists it.
 #pragma once
 
@@ -6,8 +7,8 @@
 namespace vmemfs::qemu {
 
 struct Chardev {
-  std::string id;       ///< its label
-  std::string filename; ///< what is behind it: "unix:/run/x,server=on", "disconnected:...", ...
+  std::string id;       ///< label
+  std::string filename; ///< backend, such as "unix:/run/x,server=on" or "disconnected:..."
 };
 
 } // namespace vmemfs::qemu

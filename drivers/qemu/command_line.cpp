@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/command_line.h"
 
 #include "core/text.h"
@@ -13,7 +14,7 @@ namespace {
 /// Keys and values of one option's argument.
 using Options = std::map<std::string, std::string, std::less<>>;
 
-/// Takes the next piece from the front of `text`, up to a single comma; two stand for one.
+/// Removes the next item from the front of `text`, up to a single comma. A double comma means one comma.
 std::string take_piece(std::string_view& text) {
   std::string piece;
   std::size_t i = 0;
@@ -30,8 +31,8 @@ std::string take_piece(std::string_view& text) {
   return piece;
 }
 
-/// As QEMU reads "VALUE,key=value,flag,noflag": a first piece without "=" has `implied_key`. Where a key
-/// comes twice the last value holds.
+/// Parses "VALUE,key=value,flag,noflag" as QEMU does: a first item without "=" has `implied_key`. If a key is
+/// given twice, the last value counts.
 Options parse_options(std::string_view text, std::string_view implied_key) {
   Options options;
   for (bool first = true; !text.empty(); first = false) {
@@ -41,7 +42,7 @@ Options parse_options(std::string_view text, std::string_view implied_key) {
       options[piece.substr(0, equals)] = piece.substr(equals + 1);
     } else if (first && !implied_key.empty()) {
       options[std::string{implied_key}] = piece;
-    } else if (piece.starts_with("no") && piece.size() > 2) { // "nowait"; no option of ours begins so
+    } else if (piece.starts_with("no") && piece.size() > 2) { // "nowait"; no key here begins with "no"
       options[piece.substr(2)] = "off";
     } else {
       options[piece] = "on";
@@ -60,7 +61,7 @@ bool is_on(const Options& options, std::string_view key) {
   return value == "on" || value == "yes" || value == "true" || value == "y";
 }
 
-/// Bytes of "-m"; a number without a unit is MiB.
+/// Bytes from "-m"; a number without a unit is in MiB.
 std::uint64_t memory_size(const std::string& text) {
   if (const auto mebibytes = parse_u64(text)) {
     return *mebibytes < (std::uint64_t{1} << 43) ? *mebibytes << 20 : 0;
@@ -68,7 +69,7 @@ std::uint64_t memory_size(const std::string& text) {
   return parse_size(text).value_or(0);
 }
 
-/// Of "-smp"; without "cpus" it is the product of the topology's levels.
+/// Number of vCPUs from "-smp"; without "cpus" it is the product of the topology's levels.
 std::uint32_t vcpu_count(const Options& options) {
   constexpr std::uint64_t kMaxCount = 65536;
   const auto number = [&](std::string_view key) {
@@ -100,7 +101,7 @@ std::optional<MonitorSocket> listening_socket(const Options& options) {
 
 class Parser {
 public:
-  /// One option; false if it took no argument.
+  /// Handles one option; returns false if it took no argument.
   bool take(std::string_view option, std::string_view argument) {
     if (option == "s") {
       result_.gdbstub = true;
@@ -125,7 +126,7 @@ public:
     } else if (option == "mon") {
       take_monitor(parse_options(argument, "chardev"));
     } else {
-      return false; // its argument, if it has one, does not begin with a dash and gets skipped
+      return false; // its argument, if it has one, does not begin with a dash and is skipped
     }
     return true;
   }
@@ -144,7 +145,7 @@ public:
 
 private:
   struct QmpMonitor {
-    std::string chardev; ///< name of a chardev, which may come later; or, if empty,
+    std::string chardev; ///< name of a chardev, which may be defined later; if empty, `socket` is used
     std::optional<MonitorSocket> socket;
   };
 
@@ -195,7 +196,7 @@ QemuCommandLine parse_qemu_command_line(std::span<const std::string> arguments) 
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     std::string_view option = arguments[i];
     if (!option.starts_with('-')) {
-      continue; // a disk image, or the argument of an option that is of no interest
+      continue; // a disk image, or the argument of an option that is not read here
     }
     option.remove_prefix(option.starts_with("--") ? 2 : 1);
     const std::string_view argument = i + 1 < arguments.size() ? std::string_view{arguments[i + 1]} : "";

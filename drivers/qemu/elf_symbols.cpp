@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/elf_symbols.h"
 
 #include "core/gpa.h"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr std::string_view kOrigin = "elf";
 
-/// Far above what any QEMU has; bounds the memory that a hostile file can make us take.
+/// Far above the size in any QEMU; bounds the memory that a hostile file can make vmemfs allocate.
 constexpr std::uint64_t kMaxStringTable = std::uint64_t{64} << 20;
 constexpr std::uint64_t kMaxSymbols = std::uint64_t{4} << 20;
 constexpr std::size_t kMaxProgramHeaders = 1024;
@@ -36,7 +37,7 @@ template <typename T> std::optional<T> read_value(const ElfReadAt& read_at, std:
   return value;
 }
 
-/// Offset of the `index`th of a table; nullopt on overflow.
+/// Offset of entry `index` of a table; nullopt on overflow.
 std::optional<std::uint64_t> entry_offset(std::uint64_t table, std::uint64_t index,
                                           std::uint64_t entry_size) {
   std::uint64_t offset = 0;
@@ -52,8 +53,8 @@ std::optional<T> read_entry(const ElfReadAt& read_at, std::uint64_t table, std::
   return offset ? read_value<T>(read_at, *offset) : std::nullopt;
 }
 
-/// Where in a string table `name` starts, in front of its NUL. Linkers let names share their ends, so
-/// it may also be the end of a longer name.
+/// Offsets in a string table at which `name` starts and ends in a NUL. Linkers let names share their ends, so
+/// one may also be the end of a longer name.
 Result<std::vector<std::uint64_t>> name_offsets(const ElfReadAt& read_at, const Elf64_Shdr& strings,
                                                 std::string_view name) {
   if (strings.sh_type != SHT_STRTAB || strings.sh_size > kMaxStringTable) {
@@ -71,7 +72,7 @@ Result<std::vector<std::uint64_t>> name_offsets(const ElfReadAt& read_at, const 
   return offsets;
 }
 
-/// The first symbol that is defined and whose name is at one of `names`.
+/// The first defined symbol with its name at one of `names`.
 Result<std::optional<ElfSymbol>> scan_symbols(const ElfReadAt& read_at, const Elf64_Shdr& symbols,
                                               const std::vector<std::uint64_t>& names) {
   const std::uint64_t count = symbols.sh_size / sizeof(Elf64_Sym);
@@ -142,7 +143,7 @@ Result<ElfFile> ElfFile::open(ElfReadAt read_at) {
     file.section_table_ = header->e_shoff;
     file.section_count_ = header->e_shnum;
   }
-  // Loadable segments are sorted by address (elf(5)), so the first is the lowest.
+  // Loadable segments are sorted by address (elf(5)), so the first one is the lowest.
   for (std::uint64_t i = 0; i < header->e_phnum; ++i) {
     const auto segment = read_entry<Elf64_Phdr>(file.read_at_, header->e_phoff, i);
     if (!segment) {
@@ -154,7 +155,7 @@ Result<ElfFile> ElfFile::open(ElfReadAt read_at) {
       return file;
     }
   }
-  return damaged("nothing to load");
+  return damaged("no loadable segment");
 }
 
 Result<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {

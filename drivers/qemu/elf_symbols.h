@@ -1,7 +1,8 @@
-// Looks up a symbol in an ELF file (format: elf(5)). Only little-endian 64-bit files.
+// SPDX-License-Identifier: MIT
+// Symbol lookup in an ELF file (format: elf(5)). Only little-endian 64-bit files.
 //
-// Goes through the section headers (.dynsym, then .symtab): strip(1) keeps .dynsym, and an unstripped
-// QEMU that exports nothing still has .symtab. The file is not trusted: all offsets, counts and
+// Symbols are found through the section headers (.dynsym, then .symtab): strip(1) keeps .dynsym, and an
+// unstripped QEMU that exports nothing still has .symtab. The file is not trusted: all offsets, counts and
 // strings are checked and bounded.
 #pragma once
 
@@ -15,13 +16,13 @@
 
 namespace vmemfs::qemu {
 
-/// Fills the buffer from the file at an offset; false where the file doesn't have that much.
+/// Fills the buffer from the file at an offset; false if the file ends before.
 using ElfReadAt = std::function<bool(std::uint64_t offset, std::span<std::byte> buffer)>;
 
-/// Reads of bytes in memory, for ElfFile::open(). They must outlive the ElfFile.
+/// A reader of bytes in memory, for ElfFile::open(). The bytes must outlive the ElfFile.
 [[nodiscard]] ElfReadAt elf_bytes(std::span<const std::byte> bytes);
 
-/// Reads by pread. The descriptor must stay open.
+/// A reader that uses pread(2). The descriptor must stay open.
 [[nodiscard]] ElfReadAt elf_fd(int fd);
 
 struct ElfSymbol {
@@ -31,21 +32,21 @@ struct ElfSymbol {
   friend bool operator==(const ElfSymbol&, const ElfSymbol&) = default;
 };
 
-/// For one thread at a time.
+/// Not thread-safe.
 class ElfFile {
 public:
-  /// invalid: not an ELF file of this kind, or a damaged one.
+  /// invalid: not a little-endian 64-bit ELF file, or damaged.
   static Result<ElfFile> open(ElfReadAt read_at);
 
-  /// ET_DYN: loaded at an address that differs from process to process.
+  /// True for ET_DYN: the load address differs from process to process.
   [[nodiscard]] bool is_pie() const { return pie_; }
 
-  /// The first loadable segment: where it lies in the file, and its address as linked. Both are
-  /// rounded down to the page.
+  /// Offset in the file and linked address of the first loadable segment. Both are rounded down to a page
+  /// boundary.
   [[nodiscard]] std::uint64_t first_load_offset() const { return first_load_offset_; }
   [[nodiscard]] std::uint64_t first_load_address() const { return first_load_address_; }
 
-  /// A symbol that is defined in the file. not_found: none of that name. invalid: damaged tables.
+  /// A symbol that is defined in the file. not_found: no symbol of that name. invalid: damaged tables.
   [[nodiscard]] Result<ElfSymbol> find_symbol(std::string_view name) const;
 
 private:

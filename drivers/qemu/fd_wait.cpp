@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/fd_wait.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Waiting for a descriptor with a time limit.
+// SPDX-License-Identifier: MIT
+// Wait for a file descriptor with a time limit.
 #pragma once
 
 #include "core/error.h"
@@ -7,8 +8,8 @@
 
 namespace vmemfs::qemu {
 
-/// True once `fd` has one of `events` (of poll(2)) or an error, which the next call on it then reports;
-/// false at the deadline. Signals don't end the wait.
+/// Returns true when `fd` has one of `events` (of poll(2)) or an error, which the next call on it reports;
+/// false at the deadline. Signals do not end the wait.
 [[nodiscard]] Result<bool> wait_for_fd(int fd, short events, std::chrono::steady_clock::time_point deadline);
 
 } // namespace vmemfs::qemu

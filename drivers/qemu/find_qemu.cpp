@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/find_qemu.h"
 
 #include "core/text.h"
@@ -18,40 +19,40 @@
 namespace vmemfs::qemu {
 namespace {
 
-/// Who listens on the socket. The kernel knows it as soon as the connection waits in the queue, so
-/// this works also while another client has the monitor; nothing is sent.
+/// Pid of the process that listens on the socket. The kernel knows it as soon as the connection is in the
+/// listen queue, so this also works while another client uses the monitor. Nothing is sent.
 Result<pid_t> listener_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
     return fail(ErrorKind::invalid, "qemu",
-                fmt::format("'{}' is longer than a socket's path can be ({} bytes)", printable(path),
+                fmt::format("'{}' is longer than the path of a socket may be ({} bytes)", printable(path),
                             sizeof(address.sun_path) - 1));
   }
   path.copy(address.sun_path, path.size());
   const UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!socket) {
-    return fail_errno(errno, "qemu", "can't make a socket");
+    return fail_errno(errno, "qemu", "cannot create a socket");
   }
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     if (errno == ENOENT || errno == ECONNREFUSED) {
       return fail(ErrorKind::not_found, "qemu",
-                  fmt::format("nobody listens on '{}'; is the VM running, and was QEMU started with "
-                              "-qmp unix:{},server=on,wait=off?",
+                  fmt::format("cannot connect to '{}': no process listens on it; check that the VM is "
+                              "running and that QEMU was started with -qmp unix:{},server=on,wait=off",
                               path, path));
     }
     if (errno == EACCES || errno == EPERM) {
       return fail(ErrorKind::permission, "qemu",
-                  fmt::format("no right to connect to '{}': run vmemfs as the user that QEMU runs as, or as "
-                              "root, or with CAP_DAC_OVERRIDE",
+                  fmt::format("cannot connect to '{}': Permission denied; run vmemfs as the user that QEMU "
+                              "runs as, as root, or with CAP_DAC_OVERRIDE",
                               path));
     }
-    return fail_errno(errno, "qemu", fmt::format("can't connect to '{}'", path));
+    return fail_errno(errno, "qemu", fmt::format("cannot connect to '{}'", path));
   }
   ucred peer{};
   socklen_t size = sizeof(peer);
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return fail_errno(errno, "qemu", fmt::format("can't tell who listens on '{}'", path));
+    return fail_errno(errno, "qemu", fmt::format("cannot determine which process listens on '{}'", path));
   }
   return peer.pid;
 }
@@ -65,16 +66,16 @@ Result<QemuCommandLine> read_command_line(pid_t pid) {
   }
   if (!is_qemu(*name) && (arguments->empty() || !is_qemu(arguments->front()))) {
     return fail(ErrorKind::invalid, "qemu",
-                fmt::format("process {} is no QEMU system emulator ({})", pid, printable(*name)));
+                fmt::format("process {} is not a QEMU system emulator ({})", pid, printable(*name)));
   }
   return parse_qemu_command_line(*arguments);
 }
 
-/// The one running QEMU of that name.
+/// The pid of the only running QEMU with that name.
 Result<pid_t> pid_by_name(const std::string& name) {
   std::vector<pid_t> found;
   for (const pid_t pid : list_pids()) {
-    const auto short_name = comm(pid); // cheap: most processes are told apart by it
+    const auto short_name = comm(pid); // cheap: it excludes most processes
     if (!short_name || !is_qemu(*short_name)) {
       const auto exe = exe_path(pid);
       if (!exe || !is_qemu(*exe)) {
@@ -91,18 +92,18 @@ Result<pid_t> pid_by_name(const std::string& name) {
   }
   if (found.empty()) {
     return fail(ErrorKind::not_found, "qemu",
-                fmt::format("no running QEMU has -name {}; give pid= or qmp= instead", printable(name)));
+                fmt::format("no running QEMU has -name {}; use pid= or qmp= instead", printable(name)));
   }
   return fail(ErrorKind::invalid, "qemu",
-              fmt::format("several QEMUs have -name {}: pids {}; give pid= instead", printable(name),
+              fmt::format("several QEMUs have -name {}: pids {}; use pid= instead", printable(name),
                           fmt::join(found, ", ")));
 }
 
-/// All pids that the parameters stand for; they must be one and the same.
+/// The pid that the parameters refer to; nullopt if none is given. All must refer to the same process.
 Result<pid_t> the_pid(const Params& params) {
   std::vector<std::pair<std::string_view, pid_t>> pids;
   if (params.has("pid")) {
-    pids.emplace_back("pid", static_cast<pid_t>(params.number("pid"))); // its range is the parameter's
+    pids.emplace_back("pid", static_cast<pid_t>(params.number("pid"))); // checked by its ParamSpec
   }
   if (params.has("name")) {
     auto pid = pid_by_name(params.text("name"));
@@ -121,12 +122,12 @@ Result<pid_t> the_pid(const Params& params) {
     }
   }
   if (pids.empty()) {
-    return fail(ErrorKind::invalid, "qemu", "one of qmp, pid and name is needed");
+    return fail(ErrorKind::invalid, "qemu", "one of the parameters qmp, pid and name is required");
   }
   for (const auto& [key, pid] : pids) {
     if (pid != pids.front().second) {
       return fail(ErrorKind::invalid, "qemu",
-                  fmt::format("{} and {} stand for different processes ({} and {})", pids.front().first, key,
+                  fmt::format("{} and {} refer to different processes ({} and {})", pids.front().first, key,
                               pids.front().second, pid));
     }
   }
@@ -138,12 +139,12 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
     qemu.monitor_paths.push_back(params.text("qmp"));
     return;
   }
-  qemu.no_monitor = "QEMU was started without a QMP socket; -qmp unix:PATH,server=on,wait=off gives it one";
+  qemu.no_monitor = "QEMU was started without a QMP socket; start it with -qmp unix:PATH,server=on,wait=off";
   for (const MonitorSocket& socket : qemu.command_line.qmp) {
     if (socket.libvirts) {
       qemu.no_monitor =
-          "its monitor is libvirt's own: the driver libvirt has pause and resume, while the daemon "
-          "runs, and registers with passthrough=on; or give the domain one more QMP socket";
+          "its only monitor belongs to libvirt; use the driver libvirt, which has pause and resume while the "
+          "libvirt daemon runs, and registers with passthrough=on, or give the domain one more QMP socket";
       continue;
     }
     auto path = find_monitor_path(socket, qemu.process->pid());
@@ -155,8 +156,9 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
   }
 }
 
-/// QEMU makes its monitors a moment after its memory. Who attached in between would be without for good. By
-/// the sockets alone: QEMU may be waiting for its user to connect to one.
+/// QEMU creates its monitors shortly after its memory. An instance that attached in between would never have
+/// a monitor. Only the sockets are checked, without connecting: QEMU may be waiting for the user to connect
+/// to one.
 bool lacks_its_monitors(const FoundQemu& qemu) {
   const auto lacking = [&](const MonitorSocket& socket) {
     const auto path = find_monitor_path(socket, qemu.process->pid());
@@ -165,9 +167,9 @@ bool lacks_its_monitors(const FoundQemu& qemu) {
   return !qemu.command_line.qmp.empty() && std::ranges::all_of(qemu.command_line.qmp, lacking);
 }
 
-/// Waits a little for a QEMU that is just starting; true where it still is.
+/// Waits a short time for a QEMU that is starting; true if it is still starting afterwards.
 bool is_still_starting(const FoundQemu& qemu) {
-  constexpr std::chrono::seconds kStarting{5}; // later its monitors are somewhere else, or gone
+  constexpr std::chrono::seconds kStarting{5}; // after that a missing monitor was moved or removed
   constexpr std::chrono::milliseconds kPatience{500};
   constexpr std::chrono::milliseconds kPollInterval{10};
   const auto limit = std::chrono::steady_clock::now() + kPatience;
@@ -199,11 +201,10 @@ Result<FoundQemu> find_qemu(const Params& params) {
   }
   qemu.command_line = std::move(*line);
   if (!params.has("qmp") && is_still_starting(qemu)) {
-    return fail(
-        ErrorKind::busy, "qemu",
-        fmt::format("QEMU (pid {}) is just starting and has not made its monitors yet; try again in a "
-                    "moment",
-                    *pid));
+    return fail(ErrorKind::busy, "qemu",
+                fmt::format("QEMU (pid {}) is starting and has not created its monitors yet; try again in a "
+                            "moment",
+                            *pid));
   }
   find_monitors(params, qemu);
   if (!qemu.process->alive()) {

@@ -1,4 +1,5 @@
-// Which QEMU the user means: by monitor socket, by pid or by name.
+// SPDX-License-Identifier: MIT
+// Lookup of the QEMU process that the parameters name: by monitor socket, pid or name.
 #pragma once
 
 #include "core/error.h"
@@ -15,11 +16,11 @@ namespace vmemfs::qemu {
 struct FoundQemu {
   std::shared_ptr<const Process> process;
   QemuCommandLine command_line;
-  std::vector<std::string> monitor_paths; ///< to be tried in this order
-  std::string no_monitor;                 ///< why there is none, where there is none
+  std::vector<std::string> monitor_paths; ///< in the order in which they are tried
+  std::string no_monitor;                 ///< the reason why `monitor_paths` is empty, if it is
 };
 
-/// The QEMU that `qmp`, `pid` or `name` in `params` stand for. Where several are given they must agree.
+/// The QEMU that `qmp`, `pid` or `name` in `params` refer to. If several are given, they must agree.
 [[nodiscard]] Result<FoundQemu> find_qemu(const Params& params);
 
 } // namespace vmemfs::qemu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view.h"
 
 #include "drivers/qemu/flat_view_capture.h"
@@ -25,15 +26,15 @@ Result<FlatView> read_once(const Process& process, const FlatViewLayout& layout)
   if (!ranges) {
     return tl::unexpected{ranges.error()};
   }
-  // Regions and blocks are only freed after they have left the view, so an equal view means that
-  // they were still there when they were looked up.
+  // QEMU frees regions and blocks only after they have left the view, so an equal view means that they still
+  // existed when they were read.
   const auto after = capture_view(process, layout);
   if (!after) {
     return tl::unexpected{after.error()};
   }
   const std::uint64_t stamp = stamp_of(*before, layout.block_list_size);
   if (stamp_of(*after, layout.block_list_size) != stamp) {
-    return fail(ErrorKind::busy, kOrigin, "QEMU's memory view changes all the time just now");
+    return fail(ErrorKind::busy, kOrigin, "cannot read QEMU's memory view: it kept changing; try again");
   }
   return FlatView{std::move(*ranges), stamp};
 }
@@ -42,8 +43,8 @@ tl::unexpected<Error> gone(const Process& process) {
   return fail(ErrorKind::vm_gone, kOrigin, fmt::format("process {} has ended", process.pid()));
 }
 
-/// Runs `attempt` until it succeeds: what it reads may be replaced under it. Gives up at once where
-/// waiting can't help.
+/// Repeats `attempt` until it succeeds, because QEMU may replace what it reads. Gives up immediately if
+/// waiting cannot help.
 template <typename Attempt> auto retry(const Process& process, Attempt attempt) -> decltype(attempt()) {
   auto result = attempt();
   for (int tries = 1; !result && tries < kTries; ++tries) {
@@ -56,14 +57,15 @@ template <typename Attempt> auto retry(const Process& process, Attempt attempt) 
     std::this_thread::sleep_for(kBetweenTries);
     result = attempt();
   }
-  // Else it may have been another process with the same number that was read.
+  // If it has ended, another process with the same pid may have been read.
   if (result && !process.alive()) {
     return gone(process);
   }
   return result;
 }
 
-/// That what QEMU says are host addresses is mapped: the last proof that all was understood.
+/// Checks that the host addresses of the view are mapped in QEMU: the last check that its structures were
+/// understood.
 Result<void> check_mapped(const Process& process, const FlatView& view) {
   const auto maps = read_maps(process.pid());
   if (!maps) {
@@ -74,7 +76,7 @@ Result<void> check_mapped(const Process& process, const FlatView& view) {
     for (Hva at = range.hva; at < end;) {
       const Vma* const vma = find_vma(*maps, at);
       if (vma == nullptr) {
-        return implausible("guest memory is not mapped where the view has it");
+        return implausible("guest memory is not mapped at the address that the view has");
       }
       at = vma->range.end;
     }

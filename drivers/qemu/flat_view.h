@@ -1,7 +1,8 @@
-// QEMU's own flat view of guest physical memory, read from the memory of its process: no monitor.
+// SPDX-License-Identifier: MIT
+// Reader of QEMU's flat view of guest physical memory, from the memory of its process, without a monitor.
 //
-// Works where QEMU exports its symbols (built with modules, as distributions do, or not stripped).
-// Nothing that is read is trusted: a layout that doesn't check out is an error, never a guess.
+// Works if QEMU exports its symbols: built with modules, as distributions do, or not stripped. Nothing that
+// is read is trusted: a layout that fails a check is an error, never a guess.
 #pragma once
 
 #include "core/error.h"
@@ -22,7 +23,7 @@ namespace vmemfs::qemu {
 struct FlatRangeInfo {
   GpaRange range;
   bool rom = false;         ///< read-only to the guest, or flash in its readable mode
-  bool writable = false;    ///< guest stores go straight to the memory
+  bool writable = false;    ///< guest stores go directly to the memory
   bool device = false;      ///< `ramd`: a mapped device (VFIO); reading it may have side effects
   std::string name;         ///< of the MemoryRegion, as `info mtree -f` shows it; not trusted
   std::string block_id;     ///< of the RAMBlock; PCI device memory has a prefix such as "0000:00:02.0/"
@@ -34,20 +35,20 @@ struct FlatRangeInfo {
 
 struct FlatView {
   std::vector<FlatRangeInfo> ranges; ///< sorted, no overlap; I/O is left out
-  std::uint64_t stamp = 0;           ///< FlatViewReader::stamp() of this very view
+  std::uint64_t stamp = 0;           ///< FlatViewReader::stamp() of exactly this view
 };
 
 /// Immutable, thread-safe.
 class FlatViewReader {
 public:
-  /// unsupported: this is no QEMU with usable symbols. permission: the text names the remedy.
+  /// unsupported: not a QEMU with usable symbols. permission: the text names the remedy.
   static Result<FlatViewReader> open(std::shared_ptr<const Process> process);
 
-  /// Changes whenever the view or the set of memory blocks does; takes microseconds. Covers the whole
-  /// view and QEMU's count of block changes, so an address that is used again can't hide a change.
+  /// A number that changes whenever the view or the set of memory blocks changes; takes microseconds. It
+  /// covers the whole view and QEMU's counter of block changes, so a reused address cannot hide a change.
   [[nodiscard]] Result<std::uint64_t> stamp() const;
 
-  /// All of the view or an error. busy: it changed again and again while being read; try later.
+  /// The complete view, or an error. busy: the view kept changing while it was read; try again later.
   [[nodiscard]] Result<FlatView> read() const;
 
 private:

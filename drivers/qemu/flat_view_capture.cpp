@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view_capture.h"
 
 #include "host/process_memory.h"
@@ -37,7 +38,7 @@ private:
 
 tl::unexpected<Error> implausible(std::string_view what) {
   return fail(ErrorKind::source_failed, "flatview",
-              fmt::format("QEMU's memory view doesn't check out: {}", what));
+              fmt::format("QEMU's memory view is inconsistent: {}", what));
 }
 
 Result<Capture> capture_view(const Process& process, const FlatViewLayout& layout) {

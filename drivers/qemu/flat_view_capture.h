@@ -1,4 +1,5 @@
-// QEMU's FlatView as it lies in its memory, and a stamp that tells whether it has changed.
+// SPDX-License-Identifier: MIT
+// Raw copy of QEMU's FlatView from its memory, and a stamp that detects changes.
 #pragma once
 
 #include "core/error.h"
@@ -29,21 +30,23 @@ struct RawRange {
 };
 static_assert(sizeof(RawRange) == 64);
 
-/// All that the view is made of, except what the regions and blocks say, which lasts as long as they.
+/// The view's own data. The fields of its regions and blocks are not part of it: they stay valid as long as
+/// the region or block.
 struct Capture {
   std::vector<RawRange> ranges;
   std::array<std::byte, kMaxBlockList> block_list{};
 };
 
-/// Reads the view in three steps, each where the one before points to. It may be freed meanwhile: try
-/// again on any error.
+/// Reads the view in three steps, each at the address that the previous one returned. QEMU may free the view
+/// meanwhile: the caller tries again on any error.
 [[nodiscard]] Result<Capture> capture_view(const Process& process, const FlatViewLayout& layout);
 
-/// Of what matters: not of addresses of the view itself, as QEMU often makes an equal view anew.
-/// That a region's address is used again for other memory shows in the block list, which counts.
+/// Hash of the view's contents. The addresses of the view itself are left out, because QEMU often rebuilds an
+/// equal view. If a region's address is reused for other memory, the change counter in the block list shows
+/// it.
 [[nodiscard]] std::uint64_t stamp_of(const Capture& captured, std::size_t block_list_size);
 
-/// source_failed: something that was read can't be what it is taken for.
+/// A source_failed error: data that was read is inconsistent.
 [[nodiscard]] tl::unexpected<Error> implausible(std::string_view what);
 
 } // namespace vmemfs::qemu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view_layout.h"
 
 #include "core/gpa.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kPointer = sizeof(Hva);
 
 tl::unexpected<Error> not_this_qemu(std::string_view why) {
   return fail(ErrorKind::unsupported, kOrigin,
-              fmt::format("can't read QEMU's memory view from its process: {}", why));
+              fmt::format("cannot read QEMU's memory view from its process: {}", why));
 }
 
 tl::unexpected<Error> not_ready() {
@@ -35,7 +36,7 @@ struct Symbols {
   std::size_t ram_list_size;
 };
 
-/// What to add to addresses as linked.
+/// Load bias: the number to add to a linked address.
 Result<std::uint64_t> load_bias(const Process& process, const ElfFile& elf) {
   const auto exe = exe_path(process.pid());
   if (!exe) {
@@ -56,7 +57,7 @@ Result<std::uint64_t> load_bias(const Process& process, const ElfFile& elf) {
   const std::uint64_t bias =
       vma->range.begin + (elf.first_load_offset() - vma->file_offset) - elf.first_load_address();
   if (!elf.is_pie() && bias != 0) {
-    return not_this_qemu("its program is not where it was linked to be");
+    return not_this_qemu("its program is not mapped at its linked address");
   }
   return bias;
 }
@@ -66,7 +67,7 @@ Result<Symbols> find_symbols(const Process& process) {
   const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd) {
     const int error = errno;
-    return fail_errno(error, kOrigin, fmt::format("can't open {} ({})", path, access_remedy(process.pid())));
+    return fail_errno(error, kOrigin, fmt::format("cannot open {} ({})", path, access_remedy(process.pid())));
   }
   const auto elf = ElfFile::open(elf_fd(fd.get()));
   if (!elf) {
@@ -85,7 +86,7 @@ Result<Symbols> find_symbols(const Process& process) {
   return Symbols{address_space->value + *bias, ram_list->value + *bias, ram_list->size};
 }
 
-/// The region that all of guest physical memory hangs from; the address space's name is checked.
+/// The root region of guest physical memory; the address space's name is checked.
 Result<Hva> find_root(const Process& process, Hva address_space) {
   std::array<std::byte, kAddressSpaceRoot + kPointer> bytes{};
   if (auto read = read_process_memory(process.pid(), address_space, bytes); !read) {
@@ -102,7 +103,7 @@ Result<Hva> find_root(const Process& process, Hva address_space) {
   return root;
 }
 
-/// QEMU calls the root "system"; the pointer to that tells where names are.
+/// The root region is named "system"; the pointer to this string gives the offset of names.
 Result<std::size_t> find_region_name(const Process& process, Hva root) {
   std::array<std::byte, 512> region{};
   const auto size = read_process_memory_prefix(process.pid(), root, region);
@@ -121,7 +122,7 @@ Result<std::size_t> find_region_name(const Process& process, Hva root) {
   return not_this_qemu("its root region is not laid out as expected");
 }
 
-/// Whether a RAMBlock has its id at `at`: text, and nothing but zeros after it.
+/// True if a RAMBlock has its id at `at`: text, followed by zeros only.
 bool is_block_id(std::span<const std::byte> block, std::size_t at) {
   const auto id = block.subspan(at, kBlockIdSize);
   const auto text = parse_qemu_string(id);
@@ -133,7 +134,7 @@ bool is_block_id(std::span<const std::byte> block, std::size_t at) {
 /// region points back to it, and its link, which follows the id, to the head.
 std::optional<std::size_t> find_block_id(const Process& process, Hva block_at, Hva head) {
   std::array<std::byte, 512> block{};
-  // A block may be smaller than this, and be the last thing that is mapped.
+  // A block may be smaller than this, and the memory after it may not be mapped.
   if (block_at == 0 || !read_process_memory_prefix(process.pid(), block_at, block)) {
     return std::nullopt;
   }
@@ -159,8 +160,8 @@ bool any_pointer(std::span<const std::byte> words) {
   return false;
 }
 
-/// Finds the head of the block list in ram_list: what is before it (a mutex, the block used last)
-/// changes all the time, what follows only when blocks come and go.
+/// Finds the head of the block list in ram_list. The fields before it (a mutex, the block used last) change
+/// all the time; those after it change only when blocks are added or removed.
 Result<void> find_block_list(const Process& process, const Symbols& symbols, FlatViewLayout& layout) {
   std::array<std::byte, kMaxBlockList> bytes{};
   if (symbols.ram_list_size < 2 * kPointer || symbols.ram_list_size > bytes.size()) {

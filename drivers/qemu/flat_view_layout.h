@@ -1,8 +1,9 @@
-// Where the fields of QEMU's private structures lie that the flat view needs.
+// SPDX-License-Identifier: MIT
+// Offsets of the fields of QEMU's private structures that the flat view needs.
 //
 // Fixed offsets are those of memory.h, memory.c and ramblock.h of QEMU on 64-bit hosts, the same from
-// QEMU 4 to 10 at least; those that moved between versions are found by looking for what must be
-// there. Either way flat_view.cpp checks all that it reads.
+// QEMU 4 to 10 at least; those that moved between versions are found by searching for known contents. In both
+// cases flat_view.cpp checks everything that it reads.
 #pragma once
 
 #include "core/error.h"
@@ -21,11 +22,11 @@ namespace vmemfs::qemu {
 inline constexpr std::size_t kAddressSpaceName = 16;
 inline constexpr std::size_t kAddressSpaceRoot = 24; ///< the current view's pointer follows
 
-/// struct MemoryRegion: fields before those that move, and by distance before its name
+/// struct MemoryRegion: fields in front of those that move, and fields at a fixed distance before its name
 inline constexpr std::size_t kRegionRam = 41;
 inline constexpr std::size_t kRegionRomDevice = 45;
 inline constexpr std::size_t kRegionBlock = 56;
-inline constexpr std::size_t kRegionTerminatesBeforeName = 80; ///< no container
+inline constexpr std::size_t kRegionTerminatesBeforeName = 80; ///< true for a region that is not a container
 inline constexpr std::size_t kRegionRamDeviceBeforeName = 79;
 
 /// struct RAMBlock
@@ -34,10 +35,10 @@ inline constexpr std::size_t kBlockHost = 24;
 inline constexpr std::size_t kBlockUsedLength = 48;
 inline constexpr std::size_t kBlockIdSize = 256;
 
-/// What differs between processes and versions.
+/// The addresses and offsets that differ between processes and versions.
 struct FlatViewLayout {
   Hva address_space = 0;           ///< of address_space_memory
-  Hva block_list = 0;              ///< ram_list from its `blocks` on, which holds the count of changes
+  Hva block_list = 0;              ///< ram_list from its member `blocks` on, with the counter of changes
   std::size_t block_list_size = 0; ///< in bytes, at most kMaxBlockList
   std::size_t region_name = 0;     ///< in MemoryRegion
   std::size_t block_id = 0;        ///< in RAMBlock
@@ -45,11 +46,12 @@ struct FlatViewLayout {
 
 inline constexpr std::size_t kMaxBlockList = 256;
 
-/// Finds the symbols and the fields that move. unsupported: not a QEMU that this works with. busy: it
-/// has not made its memory yet.
+/// Finds the symbols and the fields that move. unsupported: this QEMU has no usable symbols or an unknown
+/// layout. busy: it has not created its memory yet.
 [[nodiscard]] Result<FlatViewLayout> locate_flat_view(const Process& process);
 
-/// A NUL-terminated string of printable ASCII of at most 255 bytes at `hva`. invalid: it isn't one.
+/// A NUL-terminated string of at most 255 bytes of printable ASCII at `hva`. invalid: there is no such
+/// string.
 [[nodiscard]] Result<std::string> read_qemu_string(const Process& process, Hva hva);
 
 /// The text up to the first NUL if it is printable ASCII, else an error (invalid).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view_resolver.h"
 
 #include "host/process_memory.h"
@@ -31,7 +32,7 @@ bool sorted_without_overlap(const std::vector<RawRange>& ranges) {
   return true;
 }
 
-/// What a MemoryRegion and its RAMBlock say.
+/// The fields of a MemoryRegion and its RAMBlock.
 struct Memory {
   bool rom_device = false;
   bool ram_device = false;
@@ -41,7 +42,7 @@ struct Memory {
   std::uint64_t used_length = 0;
 };
 
-/// Looks up what the ranges of one capture are made of.
+/// Resolves the ranges of one capture.
 class Resolver {
 public:
   Resolver(const Process& process, const FlatViewLayout& layout) : process_{process}, layout_{layout} {}
@@ -53,7 +54,7 @@ public:
       if (!memory) {
         return tl::unexpected{memory.error()};
       }
-      // Flash takes commands while it is not in its readable mode: that is I/O.
+      // Flash that is not in its readable mode takes commands: that is I/O.
       if (*memory == nullptr || raw.romd_mode == 0) {
         continue;
       }
@@ -111,7 +112,7 @@ private:
     const auto flag = [&](std::size_t offset) { return field<std::uint8_t>(region, offset); };
     const auto rom_device = flag(kRegionRomDevice);
     const auto ram_device = flag(layout_.region_name - kRegionRamDeviceBeforeName);
-    // Memory is either RAM or flash, and no container.
+    // A region of memory is either RAM or flash, and not a container.
     if (flag(kRegionRam) > 1 || rom_device > 1 || flag(kRegionRam) == rom_device || ram_device > 1 ||
         flag(layout_.region_name - kRegionTerminatesBeforeName) != 1) {
       return implausible("a region is neither RAM nor flash");
@@ -138,7 +139,7 @@ private:
     const bool host_ok = memory.host != 0 && memory.host % kPageSize == 0 &&
                          memory.used_length <= std::numeric_limits<Hva>::max() - memory.host;
     if (!id || !host_ok || field<Hva>(block, kBlockRegion) != region) {
-      return implausible("a memory block doesn't belong to its region");
+      return implausible("a memory block does not belong to its region");
     }
     memory.block_id = std::move(*id);
     return memory;

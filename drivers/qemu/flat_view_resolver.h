@@ -1,4 +1,5 @@
-// From the ranges of QEMU's flat view to the memory that they are made of.
+// SPDX-License-Identifier: MIT
+// Resolver of the flat view's ranges: the MemoryRegion and RAMBlock behind each of them.
 #pragma once
 
 #include "core/error.h"
@@ -11,9 +12,8 @@
 
 namespace vmemfs::qemu {
 
-/// Reads the MemoryRegion and RAMBlock of each range; I/O and flash in command mode are left out. All
-/// or nothing: source_failed where anything doesn't check out, which may only mean that the view was
-/// replaced meanwhile.
+/// Reads the MemoryRegion and RAMBlock of each range; I/O and flash in command mode are left out. All or
+/// nothing: source_failed if any check fails, which may only mean that QEMU replaced the view meanwhile.
 [[nodiscard]] Result<std::vector<FlatRangeInfo>>
 resolve_ranges(const Process& process, const FlatViewLayout& layout, const std::vector<RawRange>& raw_ranges);
 

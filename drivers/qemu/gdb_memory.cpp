@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_memory.h"
 
 #include "core/text.h"
@@ -14,9 +15,9 @@ namespace vmemfs::qemu {
 namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
-constexpr std::size_t kMaxPacketBytes = 1984; ///< two digits each, in packets of at most 4096 (QEMU 7.2)
+constexpr std::size_t kMaxPacketBytes = 1984; ///< two digits per byte, in packets of at most 4096 (QEMU 7.2)
 
-// Whether addresses are physical is one setting of the whole QEMU, which outlives our connection.
+// Physical addressing is a setting of the whole QEMU process, which outlives the gdbstub's connection.
 constexpr std::string_view kPhysical = "Qqemu.PhyMemMode:1";
 constexpr std::string_view kVirtual = "Qqemu.PhyMemMode:0";
 
@@ -39,7 +40,7 @@ bool knows_physical_mode(std::string_view version) {
   return major && minor && (*major > 4 || (*major == 4 && *minor >= 2));
 }
 
-/// How much the replies confirm; `refusal` is the first that does not.
+/// Number of bytes that the replies confirm; `refusal` becomes the first reply that does not confirm.
 std::size_t confirmed(std::span<const std::string> replies, std::size_t size, std::string& refusal) {
   std::size_t done = 0;
   for (std::size_t i = 0; i < replies.size(); ++i) {
@@ -47,30 +48,30 @@ std::size_t confirmed(std::span<const std::string> replies, std::size_t size, st
       refusal = replies[i].empty() ? "(not known)" : replies[i];
       return done;
     }
-    done = std::min(size, i * kMaxPacketBytes); // the first switched the mode
+    done = std::min(size, i * kMaxPacketBytes); // the first packet switched the mode
   }
   return done;
 }
 
-/// QEMU may have stopped in the middle of the packets.
+/// Restores virtual addressing: QEMU may have stopped in the middle of the packets.
 void end_physical_mode(MonitorSession& session) {
   GdbScript script;
   script.add(kVirtual);
   if (const auto visit = visit_gdbstub(session, script); visit.failure) {
-    log::warning("the gdbstub of QEMU may still take addresses for physical ones: {}",
-                 visit.failure->message());
+    log::warning("the gdbstub of QEMU may still use physical addresses: {}", visit.failure->message());
   }
 }
 
 } // namespace
 
 WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const std::byte> bytes) {
-  // All packets are on their way before the first is answered, and an older stub would take the addresses for
+  // All packets are sent before the first one is answered, and an older stub would take the addresses as
   // virtual ones.
   if (!knows_physical_mode(session.qemu_version())) {
     return {0, Error{ErrorKind::unsupported, std::string{kOrigin},
-                     fmt::format("the gdbstub of QEMU {} can't write physical memory; it takes 4.2 or newer",
-                                 printable(session.qemu_version()))}};
+                     fmt::format(
+                         "the gdbstub of QEMU {} cannot write physical memory; QEMU 4.2 or newer is needed",
+                         printable(session.qemu_version()))}};
   }
   const GdbScript script = write_script(gpa, bytes);
   const GdbVisit visit = visit_gdbstub(session, script);

@@ -1,5 +1,6 @@
-// Writes guest memory through QEMU's gdbstub: under TCG the only way that also reaches code which QEMU
-// has translated already.
+// SPDX-License-Identifier: MIT
+// Writes to guest memory through QEMU's gdbstub. Under TCG this is the only way that also invalidates code
+// which QEMU has already translated.
 #pragma once
 
 #include "core/error.h"
@@ -12,15 +13,15 @@
 
 namespace vmemfs::qemu {
 
-/// What one visit takes.
+/// The limit of one visit.
 inline constexpr std::size_t kMaxVisitBytes = std::size_t{32} << 10;
 
-/// Writes at most kMaxVisitBytes bytes to guest physical memory in one visit (see gdb_visit.h). QEMU
-/// confirms each packet, but drops silently what falls on a ROM or a hole and hands a device what
-/// falls on its registers: the caller sees to it that all of it is writable memory.
+/// Writes at most kMaxVisitBytes bytes to guest physical memory in one visit (see gdb_visit.h). QEMU confirms
+/// each packet, but silently drops bytes that fall on a ROM or a hole and passes bytes that fall on device
+/// registers to the device: the caller ensures that the whole range is writable memory.
 ///
-/// Where the visit fails, `done` is what QEMU has confirmed; it may still write more. busy: the gdbstub
-/// is in use, and nothing was written.
+/// If the visit fails, `done` counts what QEMU has confirmed; it may still write more. busy: the gdbstub is
+/// in use, and nothing was written.
 [[nodiscard]] WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa,
                                             std::span<const std::byte> bytes);
 

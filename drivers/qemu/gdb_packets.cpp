@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_packets.h"
 
 #include "core/text.h"
@@ -66,7 +67,7 @@ Result<std::optional<std::string>> GdbPacketReader::next() {
   }
   if (buffer_.front() != '$') {
     return fail(ErrorKind::source_failed, kOrigin,
-                fmt::format("QEMU's gdbstub sent something that is no packet: '{}'", printable(buffer_)));
+                fmt::format("QEMU's gdbstub sent data that is not a packet: '{}'", printable(buffer_)));
   }
   const std::size_t hash = buffer_.find('#');
   if (buffer_.size() > kMaxPacket) {

@@ -1,7 +1,8 @@
-// Packets of GDB's remote serial protocol, as far as setting registers and memory needs them.
+// SPDX-License-Identifier: MIT
+// Packets of GDB's remote serial protocol: the subset that writes registers and memory.
 //
 // Format: "$PAYLOAD#CC", CC the sum of the payload's bytes modulo 256 in hex; each packet is answered
-// by "+" (or "-": send again). Numbers of registers travel in the byte order of the target.
+// by "+" (or "-": send again). Register values are sent in the byte order of the target.
 //
 // The peer is not trusted: packets are limited in size and their checksums compared.
 #pragma once
@@ -17,10 +18,10 @@
 
 namespace vmemfs::qemu {
 
-/// `payload` must hold none of '$', '#', '}' and '*'.
+/// `payload` must not contain any of '$', '#', '}' and '*'.
 [[nodiscard]] std::string gdb_packet(std::string_view payload);
 
-/// The lowest `bytes` bytes of `value` in hex, lowest byte first.
+/// The low `bytes` bytes of `value` in hex, least significant byte first.
 [[nodiscard]] std::string gdb_number(std::uint64_t value, std::size_t bytes);
 
 /// Bytes in hex, in their order.
@@ -29,13 +30,14 @@ namespace vmemfs::qemu {
 /// The reverse of gdb_number(); nullopt unless `text` is the hex form of 1 to 8 bytes.
 [[nodiscard]] std::optional<std::uint64_t> parse_gdb_number(std::string_view text);
 
-/// Finds packets in a stream of bytes. Not thread-safe.
+/// A parser of packets in a stream of bytes. Not thread-safe.
 class GdbPacketReader {
 public:
   void feed(std::string_view bytes) { buffer_ += bytes; }
 
   /// Payload of the next complete packet, as sent; nullopt if more bytes are needed. source_failed: the
-  /// stream is no such protocol, a checksum is wrong, a packet is too large, or ours was not understood.
+  /// stream is not of this protocol, a checksum is wrong, a packet is too large, or the stub rejected a
+  /// packet of ours.
   [[nodiscard]] Result<std::optional<std::string>> next();
 
 private:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_registers.h"
 
 #include "core/text.h"
@@ -17,11 +18,11 @@ namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
 
-/// How the stub knows a register.
+/// A register as the stub numbers it.
 struct StubRegister {
   Register reg;
   std::uint8_t number;
-  std::uint8_t bits; ///< that are significant; up to 32 travel in 4 bytes, else 8
+  std::uint8_t bits; ///< significant bits; up to 32 are sent in 4 bytes, more in 8
 };
 
 constexpr std::array kStubRegisters = std::to_array<StubRegister>({
@@ -48,7 +49,7 @@ struct Assignment {
   std::uint64_t value;
 };
 
-/// What is to be sent, each register once. Selectors come first: loading one changes the segment's base.
+/// The values to send, each register once. Selectors come first: loading one changes the segment's base.
 Result<std::vector<Assignment>> plan(std::span<const RegisterValue> values) {
   std::vector<Assignment> assignments;
   for (const auto& [reg, value] : values) {
@@ -66,10 +67,10 @@ Result<std::vector<Assignment>> plan(std::span<const RegisterValue> values) {
 
 GdbScript write_script(VcpuId vcpu, std::span<const Assignment> assignments) {
   GdbScript script;
-  script.add("qXfer:features:read:target.xml:0,400"); // else the stub serves no single registers
+  script.add("qXfer:features:read:target.xml:0,400"); // required before the stub serves single registers
   script.add(fmt::format("Hg{:x}", vcpu.value() + 1));
-  // All registers, for the side effect: only this makes QEMU fetch them from KVM. Without it a P changes
-  // QEMU's stale copy, p confirms that, and the vCPU never hears of it (seen with 7.2).
+  // Reads all registers for the side effect: only this makes QEMU fetch them from KVM. Without it a P changes
+  // QEMU's stale copy, p confirms that, and the vCPU never gets the value (seen with 7.2).
   script.add("g");
   for (const auto& [reg, value] : assignments) {
     const std::size_t bytes = reg->bits > 32 ? 8 : 4;
@@ -91,26 +92,26 @@ Result<void> judge_value(const Assignment& item, std::string_view set, std::stri
   }
   if (*value != item.value) {
     return fail(ErrorKind::source_failed, kOrigin,
-                fmt::format("QEMU did not take {:#x} for {}, which is now {:#x}: outside 64-bit code it "
-                            "takes 32 bits and no r8 to r15, and a selector only with a descriptor",
+                fmt::format("QEMU did not accept {:#x} for {}, which is now {:#x}: outside 64-bit code it "
+                            "accepts 32 bits and no r8 to r15, and a selector only with a descriptor",
                             item.value, name, *value));
   }
   return {};
 }
 
-constexpr std::size_t kShortestRegisterDump = 16; ///< digits; an error is "E" and two
+constexpr std::size_t kShortestRegisterDump = 16; ///< digits; an error is "E" and two digits
 
-/// Replies in the order of write_script().
+/// Checks the replies, which are in the order of write_script().
 Result<void> judge(std::span<const std::string> replies, std::span<const Assignment> assignments) {
   constexpr std::size_t kPreamble = 3;
   if (!replies[0].starts_with('l') && !replies[0].starts_with('m')) {
     return fail(ErrorKind::unsupported, kOrigin, "QEMU's gdbstub does not describe its registers");
   }
   if (replies[1] != "OK") {
-    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub does not know that vCPU");
+    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub has no such vCPU");
   }
   if (replies[2].size() < kShortestRegisterDump) {
-    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub does not read that vCPU's registers");
+    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub cannot read the registers of that vCPU");
   }
   for (std::size_t i = 0; i < assignments.size(); ++i) {
     const std::string& set = replies[kPreamble + i];
@@ -122,7 +123,7 @@ Result<void> judge(std::span<const std::string> replies, std::span<const Assignm
   return {};
 }
 
-/// What must hold before anything is changed: a guest whose registers are known, and this vCPU.
+/// Checks before anything is changed: the guest's architecture is supported, and the vCPU exists.
 Result<void> check_target(MonitorSession& session, VcpuId vcpu) {
   const auto architecture = session.architecture();
   if (!architecture) {
@@ -130,7 +131,8 @@ Result<void> check_target(MonitorSession& session, VcpuId vcpu) {
   }
   if (*architecture != "x86_64") {
     return fail(ErrorKind::unsupported, kOrigin,
-                fmt::format("registers of {} guests can't be set", printable(*architecture)));
+                fmt::format("cannot set registers of {} guests: only x86 guests are supported",
+                            printable(*architecture)));
   }
   const auto vcpus = session.vcpus();
   if (!vcpus) {
@@ -168,7 +170,7 @@ Result<void> check_settable(std::span<const RegisterValue> values) {
   }
   return fail(
       ErrorKind::unsupported, kOrigin,
-      fmt::format("QEMU can't set {}; it can set the general registers, rip, rflags, selectors, fs.base, "
+      fmt::format("QEMU cannot set {}; it can set the general registers, rip, rflags, selectors, fs.base, "
                   "gs.base, kernel_gs_base, cr0 to cr8 and efer",
                   names));
 }

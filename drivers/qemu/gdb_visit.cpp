@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_visit.h"
 
 #include "core/text.h"
@@ -22,10 +23,11 @@ namespace {
 constexpr std::string_view kOrigin = "gdbstub";
 constexpr std::string_view kChardev = "vmemfs-gdb";
 constexpr const char* kOurEnd =
-    "vmemfs-gdb-end"; ///< what QEMU calls its duplicate of our end of the socket pair
-constexpr std::string_view kUserChardev = "gdb"; ///< what QEMU calls that of -s, -gdb and `gdbserver DEVICE`
+    "vmemfs-gdb-end"; ///< name in QEMU of its duplicate of our end of the socket pair
+constexpr std::string_view kUserChardev =
+    "gdb"; ///< QEMU's name for the chardev of -s, -gdb and `gdbserver DEVICE`
 
-/// Time for a visit whose process has died to end, and for QEMU to notice that.
+/// Time for the visit of a process that died to end, and for QEMU to notice that.
 constexpr std::chrono::milliseconds kVisitTime{100};
 
 enum class Stub : unsigned char { free, left_behind, in_use };
@@ -37,8 +39,8 @@ Result<Stub> query_stub(MonitorSession& session) {
   }
   if (std::ranges::find(*chardevs, kUserChardev, &Chardev::id) != chardevs->end()) {
     return fail(ErrorKind::busy, kOrigin,
-                "the gdbstub of this QEMU is in use (-s, -gdb or the monitor command gdbserver); it is free "
-                "once the monitor command 'gdbserver none' has ended that");
+                "the gdbstub of this QEMU is in use (-s, -gdb or the monitor command gdbserver); run the "
+                "monitor command 'gdbserver none' to end that");
   }
   const auto ours = std::ranges::find(*chardevs, kChardev, &Chardev::id);
   if (ours == chardevs->end()) {
@@ -47,7 +49,8 @@ Result<Stub> query_stub(MonitorSession& session) {
   return ours->filename.starts_with("disconnected:") ? Stub::left_behind : Stub::in_use;
 }
 
-/// Another process of ours is at it, or has died over it: then only QEMU itself has the other end still.
+/// Gives another vmemfs time to end its visit, and returns the stub's state afterwards. If that process has
+/// died, only QEMU itself still has the other end of the socket pair, so that is closed.
 Result<Stub> wait_for_stub(MonitorSession& session) {
   std::this_thread::sleep_for(kVisitTime);
   auto stub = query_stub(session);
@@ -58,7 +61,7 @@ Result<Stub> wait_for_stub(MonitorSession& session) {
   return query_stub(session);
 }
 
-/// Refuses where somebody else uses the gdbstub; clears away what an earlier process of ours left.
+/// Refuses if another client uses the gdbstub; removes what an earlier vmemfs left behind.
 Result<void> claim_stub(MonitorSession& session) {
   auto stub = query_stub(session);
   if (stub == Stub::in_use) {
@@ -70,29 +73,30 @@ Result<void> claim_stub(MonitorSession& session) {
   if (stub == Stub::in_use) {
     return fail(ErrorKind::busy, kOrigin,
                 "another vmemfs is using the gdbstub of this VM; try again (if there is none, one has died: "
-                "the monitor commands 'gdbserver none' and 'chardev-remove vmemfs-gdb' put that right)");
+                "run the monitor commands 'gdbserver none' and 'chardev-remove vmemfs-gdb')");
   }
   if (stub == Stub::free || session.remove_chardev(std::string{kChardev})) {
     return {};
   }
-  return session.human("gdbserver none").map([](const std::string&) {}); // it was the stub's already
+  // QEMU has given the chardev to the stub already.
+  return session.human("gdbserver none").map([](const std::string&) {});
 }
 
-/// A socket that holds the script, its other end given to QEMU as chardev.
+/// A socket with the script in its buffer; its other end is passed to QEMU as a chardev.
 Result<UniqueFd> offer_script(MonitorSession& session, const GdbScript& script) {
   if (script.bytes().size() > GdbScript::kMaxBytes) {
-    return fail(ErrorKind::invalid, kOrigin, "too much for one visit to the gdbstub");
+    return fail(ErrorKind::invalid, kOrigin, "too many packets for one visit to the gdbstub");
   }
   std::array<int, 2> fds{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) != 0) {
-    return fail_errno(errno, kOrigin, "can't make a socket pair");
+    return fail_errno(errno, kOrigin, "cannot create a socket pair");
   }
   UniqueFd ours{fds[0]};
   const UniqueFd qemus{fds[1]};
   const ssize_t sent =
       ::send(ours.get(), script.bytes().data(), script.bytes().size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent != static_cast<ssize_t>(script.bytes().size())) {
-    return fail(ErrorKind::source_failed, kOrigin, "a new socket pair did not take the packets");
+    return fail(ErrorKind::source_failed, kOrigin, "a new socket pair did not accept the packets");
   }
   if (auto kept = session.keep_fd(kOurEnd, ours.get()); !kept) {
     return tl::unexpected{std::move(kept.error())};
@@ -104,8 +108,8 @@ Result<UniqueFd> offer_script(MonitorSession& session, const GdbScript& script) 
   return ours;
 }
 
-/// Puts the stub on our chardev. If that succeeds QEMU works off what lies in the socket; if it fails,
-/// `refused` tells whether QEMU said so (and nothing happened) or nobody knows.
+/// Starts the stub on the chardev. If that succeeds, QEMU processes the packets in the socket; if it fails,
+/// `refused` is true if QEMU refused (and nothing happened), false if the outcome is unknown.
 Result<void> start_stub(MonitorSession& session, bool& refused) {
   const auto answer = session.human(fmt::format("gdbserver chardev:{}", kChardev));
   if (!answer) {
@@ -119,12 +123,12 @@ Result<void> start_stub(MonitorSession& session, bool& refused) {
               fmt::format("QEMU did not start its gdbstub: {}", printable(trim(*answer), 200)));
 }
 
-/// A report of the stub that the VM stopped, which nobody asked for.
+/// True for the stub's unsolicited report that the VM stopped.
 bool is_stop_report(std::string_view payload) {
   return payload.starts_with('T') || payload.starts_with('S') || payload.starts_with('W');
 }
 
-/// Appends to `replies` until there are `count`.
+/// Appends to `replies` until it has `count` entries.
 Result<void> read_replies(int socket, std::size_t count, std::chrono::milliseconds timeout,
                           std::vector<std::string>& replies) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
@@ -141,7 +145,7 @@ Result<void> read_replies(int socket, std::size_t count, std::chrono::millisecon
       continue;
     }
     const auto ready = wait_for_fd(socket, POLLIN, deadline);
-    // Also where there is always something to read, but never what is waited for.
+    // Checked even if there is always something to read, but never the expected reply.
     if (!ready || !*ready || std::chrono::steady_clock::now() >= deadline) {
       return fail(ErrorKind::timed_out, kOrigin, "QEMU's gdbstub did not answer within the time limit");
     }
@@ -155,18 +159,18 @@ Result<void> read_replies(int socket, std::size_t count, std::chrono::millisecon
   return {};
 }
 
-/// Removes the stub and sees to it that the VM is in the state it was in. Does as much as it can.
+/// Removes the stub and restores the VM's run state. Continues after errors.
 Result<void> put_back(MonitorSession& session, const RunStatus& before) {
   const auto ended = session.human("gdbserver none");
   const auto closed = session.close_fd(kOurEnd);
   const auto now = session.run_status();
-  Result<void> state; // first of all the guest, whatever became of the stub
+  Result<void> state; // the guest comes first, whatever happened to the stub
   if (!now) {
     state = tl::unexpected{now.error()};
   } else if (before.running && !now->running && now->detail == "paused") {
-    // Another word than "paused" means that the VM stopped for a reason of its own.
+    // A state other than "paused" means that the VM stopped for another reason.
     state = session.cont();
-  } // A VM that stood and runs now was let run by somebody else: nothing of ours does that.
+  } // A VM that was paused and runs now was resumed by another client: vmemfs never does that.
   if (!ended) {
     return tl::unexpected{ended.error()};
   }
@@ -179,7 +183,7 @@ Result<void> run_script(MonitorSession& session, GdbScript script, GdbVisit& vis
     return tl::unexpected{before.error()};
   }
   if (before->running) {
-    script.add("D;1"); // lets the VM run; any byte after this would stop it again, an ack too
+    script.add("D;1"); // resumes the VM; any byte after this, even an ack, would stop it again
   }
   const auto socket = offer_script(session, script);
   if (!socket) {
@@ -211,7 +215,7 @@ GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script) {
   GdbVisit visit;
   const auto done =
       claim_stub(session).and_then([&] { return run_script(session, std::move(script), visit); });
-  visit.replies.resize(std::min(visit.replies.size(), packets)); // without that of our own packet
+  visit.replies.resize(std::min(visit.replies.size(), packets)); // without the reply to the final packet
   if (!done) {
     visit.failure = done.error();
   }

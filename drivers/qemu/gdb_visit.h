@@ -1,13 +1,14 @@
-// A visit to QEMU's gdbstub: packets that QEMU works off by itself, and its replies.
+// SPDX-License-Identifier: MIT
+// A visit to QEMU's gdbstub: a batch of packets that QEMU processes on its own, and its replies.
 //
 // Protocol: GDB's remote serial protocol, as QEMU speaks it (checked with 7.2).
 //
-// How: one end of a socket pair goes to QEMU through the monitor, becomes a chardev, and the gdbstub is
-// put on it; no file system path and no port is involved. QEMU stops the VM when the stub gets its
-// connection. All packets, with the one that lets the VM run again (only if it ran before) at their
-// end, lie in the socket before that: from then on the rest happens inside QEMU, even if this process
-// dies. QEMU keeps a duplicate of our end too: where it sees the other side leave, it drops what it has
-// not read (7.2). Afterwards stub, chardev and duplicate are removed.
+// Implementation: one end of a socket pair is passed to QEMU through the monitor and becomes a chardev, and
+// the gdbstub is started on it; no file system path and no port is involved. QEMU stops the VM when the stub
+// gets its connection. Before that, all packets are in the socket; the last one resumes the VM if it was
+// running. From then on QEMU does the rest, even if this process dies. QEMU also keeps a duplicate of this
+// process's end, because QEMU drops unread packets when the peer disconnects (7.2). Afterwards stub, chardev
+// and duplicate are removed.
 #pragma once
 
 #include "core/error.h"
@@ -24,7 +25,7 @@ namespace vmemfs::qemu {
 /// The packets of one visit.
 class GdbScript {
 public:
-  /// What a socket takes at once on any kernel; more is refused by visit_gdbstub().
+  /// The size that a socket accepts at once on any kernel; visit_gdbstub() refuses more.
   static constexpr std::size_t kMaxBytes = std::size_t{80} << 10;
 
   void add(std::string_view payload);
@@ -37,16 +38,16 @@ private:
 };
 
 struct GdbVisit {
-  std::vector<std::string> replies; ///< to the packets, in order; fewer only where it failed
-  std::optional<Error> failure;     ///< of the visit; what the replies say is the caller's to judge
-  bool started = false; ///< QEMU has got the packets: without replies, who knows what it did or will do
+  std::vector<std::string> replies; ///< to the packets, in order; fewer only if the visit failed
+  std::optional<Error> failure;     ///< of the visit; the caller checks the replies themselves
+  bool started = false; ///< QEMU has the packets: without replies, it is unknown what it did or will do
 };
 
-/// A running VM is stopped for a millisecond or, with many packets, a few and runs again; a paused one stays
-/// paused.
+/// A running VM is stopped for about a millisecond, or a few with many packets, and then resumed; a paused
+/// one stays paused.
 ///
-/// busy: the gdbstub is in use (a stub on a chardev with a name of the user's own, `-gdb chardev:X`,
-/// can't be told here: see QemuCommandLine::gdbstub).
+/// busy: the gdbstub is in use. A stub on a chardev with a name that the user chose (`-gdb chardev:X`) cannot
+/// be detected here: see QemuCommandLine::gdbstub.
 [[nodiscard]] GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script);
 
 } // namespace vmemfs::qemu

@@ -1,4 +1,5 @@
-// The last resort for a QEMU that neither answers nor exports symbols: its machine type's usual layout.
+// SPDX-License-Identifier: MIT
+// Guessed memory layout, by machine type, for a QEMU without a usable monitor and without exported symbols.
 #include "drivers/qemu/layout.h"
 #include "host/proc_maps.h"
 
@@ -12,8 +13,8 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kDefaultMemory = 128 * kMiB;
 
-/// Up to `all_low` bytes lie below 4 GiB as a whole; of more, `low` bytes do and the rest starts at
-/// 4 GiB. Measured on QEMU 7.2; QEMU's hw/i386/{pc_piix,pc_q35,microvm}.c.
+/// Up to `all_low` bytes of RAM lie completely below 4 GiB; of more, `low` bytes do and the rest starts at 4
+/// GiB. Measured on QEMU 7.2; source: QEMU's hw/i386/{pc_piix,pc_q35,microvm}.c.
 struct Split {
   std::string_view machine;
   std::uint64_t all_low;
@@ -28,12 +29,13 @@ constexpr std::array kSplits{
 } // namespace
 
 Result<Layout> layout_by_guess(const QemuCommandLine& command_line, pid_t pid) {
-  // "pc", "q35", "pc-i440fx-7.2", "pc-q35-7.2", "microvm"; none: pc.
+  // Such as "pc", "q35", "pc-i440fx-7.2", "pc-q35-7.2" and "microvm"; if none is given: pc.
   const std::string machine = command_line.machine.empty() ? "pc" : command_line.machine;
   const auto split = std::ranges::find_if(
       kSplits, [&](const Split& known) { return machine.find(known.machine) != std::string::npos; });
   if (split == kSplits.end()) {
-    return fail(ErrorKind::unsupported, "qemu", fmt::format("no layout is known for machine '{}'", machine));
+    return fail(ErrorKind::unsupported, "qemu",
+                fmt::format("cannot guess the memory layout: machine type '{}' is unknown", machine));
   }
   const std::uint64_t size = command_line.memory_bytes != 0 ? command_line.memory_bytes : kDefaultMemory;
   const auto maps = read_maps(pid);
@@ -43,8 +45,10 @@ Result<Layout> layout_by_guess(const QemuCommandLine& command_line, pid_t pid) {
   const auto ram = std::ranges::find_if(
       *maps, [&](const Vma& vma) { return vma.readable && vma.writable && vma.range.size() == size; });
   if (ram == maps->end()) {
-    return fail(ErrorKind::not_found, "qemu",
-                fmt::format("QEMU has no single mapping of {} bytes that could be the guest's memory", size));
+    return fail(
+        ErrorKind::not_found, "qemu",
+        fmt::format("cannot guess the memory layout: QEMU does not have exactly one mapping of {} bytes",
+                    size));
   }
   const std::uint64_t low = size <= split->all_low ? size : split->low;
   Layout layout;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/guest_memory.h"
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 namespace vmemfs::qemu {
 namespace {
 
-/// Collects host pieces and sends them on in full batches, without allocating.
+/// Collects host pieces and submits them in full batches, without allocating.
 class Batch {
 public:
   explicit Batch(const HostMemory& host) : host_{host} {}
@@ -22,7 +23,7 @@ public:
     ++count_;
   }
 
-  /// A piece counts up to its first failure; what was read behind that is not claimed.
+  /// A piece counts up to its first failure; bytes read after that are not reported.
   void flush() {
     host_.read(std::span{pieces_}.first(count_));
     for (std::size_t i = 0; i < count_; ++i) {
@@ -45,8 +46,8 @@ private:
 };
 
 Error refused(Gpa gpa, bool is_memory) {
-  return is_memory ? Error{ErrorKind::read_only, "qemu", fmt::format("a ROM is at {:#x}", gpa.value())}
-                   : Error{ErrorKind::hole, "qemu", fmt::format("no memory is at {:#x}", gpa.value())};
+  return is_memory ? Error{ErrorKind::read_only, "qemu", fmt::format("{:#x} is in a ROM", gpa.value())}
+                   : Error{ErrorKind::hole, "qemu", fmt::format("there is no memory at {:#x}", gpa.value())};
 }
 
 } // namespace

@@ -1,4 +1,5 @@
-// One layout of a guest's memory together with the way to its bytes.
+// SPDX-License-Identifier: MIT
+// Guest memory in one layout, with access to its bytes in the QEMU process.
 #pragma once
 
 #include "core/memory_map.h"
@@ -15,12 +16,12 @@
 
 namespace vmemfs::qemu {
 
-/// Immutable and thread-safe; replaced as a whole when the layout changes. A reader keeps the one that
-/// it began with.
+/// Immutable and thread-safe; replaced as a whole when the layout changes. A reader keeps the object with
+/// which it began.
 class GuestMemory {
 public:
-  /// Takes over the host memory of `before` (may be null) where the blocks are still the same, as its
-  /// mappings are then warm.
+  /// Reuses the host memory of `before` (may be null) if the blocks are still the same, because its mappings
+  /// are already populated.
   static Result<std::shared_ptr<const GuestMemory>>
   open(Layout layout, std::shared_ptr<const Process> process, const GuestMemory* before);
 
@@ -33,11 +34,11 @@ public:
 
   struct Writable {
     std::size_t size = 0;         ///< bytes from the start that can be written
-    std::optional<Error> failure; ///< why not all (hole, read_only)
+    std::optional<Error> failure; ///< the reason if `size` is less than asked for (hole, read_only)
   };
   [[nodiscard]] Writable writable(Gpa gpa, std::size_t size) const;
 
-  /// Writes what can be written from the start on.
+  /// Writes the writable bytes from the start on.
   [[nodiscard]] WriteOutcome write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const;
 
   /// See DirectMemory::borrow(); the pin is this object.

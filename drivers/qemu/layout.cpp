@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/layout.h"
 
 #include "drivers/qemu_text/mtree.h"
@@ -11,7 +12,7 @@
 namespace vmemfs::qemu {
 namespace {
 
-/// Smaller blocks of plain RAM that no backend stands behind are some device's scratch memory.
+/// Smaller blocks of plain RAM without a memory backend are a device's scratch memory.
 constexpr std::uint64_t kSmallestMainMemory = std::uint64_t{1} << 20U;
 
 bool continues(const LayoutRange& before, const LayoutRange& after) {
@@ -20,7 +21,7 @@ bool continues(const LayoutRange& before, const LayoutRange& after) {
          before.hva + before.range.size() == after.hva;
 }
 
-/// Sorts and joins neighbours: QEMU cuts its view wherever it once had to.
+/// Sorts the ranges and merges adjacent ones: QEMU keeps splits that are no longer needed.
 void tidy(std::vector<LayoutRange>& ranges) {
   std::ranges::sort(ranges, {}, [](const LayoutRange& range) { return range.range.begin; });
   std::vector<LayoutRange> joined;
@@ -40,20 +41,20 @@ bool is_memory(MtreeType type) {
   case MtreeType::rom:
   case MtreeType::romd:
   case MtreeType::nv_ram: return true;
-  case MtreeType::ramd: // a real device's memory: reading may have side effects
+  case MtreeType::ramd: // memory of a real device: reading may have side effects
   case MtreeType::io: return false;
   }
   return false;
 }
 
-/// Which blocks of plain RAM are main memory, for the monitor's way of telling.
+/// Decides from the monitor's answers which blocks of plain RAM are main memory.
 class MainMemory {
 public:
   MainMemory(std::vector<std::string> backends, std::vector<GpaRange> bars)
       : backends_{std::move(backends)}, bars_{std::move(bars)} {}
 
-  /// Memory behind a BAR is a device's even if a backend stands behind it (ivshmem). QEMU before 5.0
-  /// does not list the backend of its main memory, but that always begins at 0.
+  /// Memory behind a BAR belongs to a device even if it has a backend (ivshmem). QEMU before 5.0 does not
+  /// list the backend of its main memory, but that always begins at 0.
   [[nodiscard]] bool is_main(const MtreeRange& range) const {
     const bool behind_bar = std::ranges::any_of(bars_, [&](const GpaRange& bar) {
       return bar.begin <= range.range.begin && range.range.end <= bar.end;
@@ -74,12 +75,12 @@ RegionKind kind_of(const MtreeRange& range, const std::map<std::string, bool, st
   return main_by_name.at(range.name) ? RegionKind::ram : RegionKind::device;
 }
 
-/// QEMU puts the PCI address of the owner before the name of a device's block: "0000:00:02.0/vga.vram".
+/// QEMU prefixes the name of a device's block with the device's PCI address: "0000:00:02.0/vga.vram".
 bool belongs_to_pci_device(std::string_view block_id) {
   return block_id.size() > 12 && block_id[4] == ':' && block_id[7] == ':' && block_id[10] == '.';
 }
 
-/// The layout that the text of `info mtree -f` stands for.
+/// The layout that the text of `info mtree -f` describes.
 Result<Layout> layout_of(const std::string& mtree, MonitorSession& session) {
   auto parsed = parse_mtree(mtree);
   if (!parsed) {
@@ -104,7 +105,7 @@ Result<Layout> layout_of(const std::string& mtree, MonitorSession& session) {
   }
 
   const MainMemory main_memory{std::move(*backends), std::move(*bars)};
-  std::map<std::string, bool, std::less<>> main_by_name; // also for pieces that are seen elsewhere too
+  std::map<std::string, bool, std::less<>> main_by_name; // the same for all ranges of a block
   for (const MtreeRange& range : *parsed) {
     const bool is_main = main_memory.is_main(range);
     const auto [entry, added] = main_by_name.emplace(range.name, is_main);
@@ -130,7 +131,8 @@ Result<Layout> layout_of(const std::string& mtree, MonitorSession& session) {
 } // namespace
 
 Result<Layout> layout_from_monitor(MonitorSession& session) {
-  // The monitor answers one question at a time, so it only holds if the view is the same at the end.
+  // The monitor answers one query at a time, so the result is consistent only if the view is the same at the
+  // end.
   constexpr int kTries = 5; // firmware moves its windows many times a second
   for (int i = 0; i < kTries; ++i) {
     const auto before = session.mtree();
@@ -151,7 +153,7 @@ Result<Layout> layout_from_flat_view(const FlatViewReader& reader) {
   if (!view) {
     return tl::unexpected{view.error()};
   }
-  std::map<Hva, std::uint64_t> shown_of_block; // bytes, by where the block is
+  std::map<Hva, std::uint64_t> shown_of_block; // bytes, by the block's base address
   for (const FlatRangeInfo& range : view->ranges) {
     shown_of_block[range.hva - range.offset] += range.range.size();
   }

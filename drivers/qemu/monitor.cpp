@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor.h"
 
 #include "drivers/qemu/monitor_answers.h"
@@ -44,7 +45,7 @@ Result<void> MonitorSession::change_state(std::string_view command, bool running
   for (status = run_status(limit); status && status->running != running; status = run_status(limit)) {
     if (running && status->detail == "suspended") {
       return fail(ErrorKind::unsupported, kOrigin,
-                  "the guest has put itself to sleep (suspended); wake it with system_wakeup");
+                  "cannot resume: the guest is suspended; wake it with the monitor command system_wakeup");
     }
     if (Clock::now() >= limit) {
       return fail(ErrorKind::timed_out, kOrigin,
@@ -155,7 +156,7 @@ Result<MonitorSession> Monitor::session() {
   std::unique_lock lock{session_lock_, limit};
   if (!lock.owns_lock()) {
     return fail(ErrorKind::busy, kOrigin,
-                fmt::format("the monitor {} was in use by others for all of the {} ms that were allowed",
+                fmt::format("the monitor {} was in use by other sessions for the whole time limit of {} ms",
                             path_, timeout_.count()));
   }
   auto connection = keep_ ? kept_connection(limit) : connect(limit);
@@ -183,7 +184,7 @@ Result<std::shared_ptr<QmpConnection>> Monitor::connect(Clock::time_point deadli
   });
 }
 
-/// The kept connection if it still works, else a new one. Needs the turn.
+/// The kept connection if it still works, else a new one. Called with session_lock_ held.
 Result<std::shared_ptr<QmpConnection>> Monitor::kept_connection(Clock::time_point deadline) {
   std::shared_ptr<QmpConnection> current;
   {
@@ -210,7 +211,7 @@ Result<std::shared_ptr<QmpConnection>> Monitor::kept_connection(Clock::time_poin
   return fresh;
 }
 
-/// Gives up a broken connection, with word to the event handler. Needs the turn.
+/// Closes a broken connection and notifies the event handler. Called with session_lock_ held.
 void Monitor::drop(const std::shared_ptr<QmpConnection>& connection) {
   {
     const std::scoped_lock lock{mutex_};
@@ -219,7 +220,7 @@ void Monitor::drop(const std::shared_ptr<QmpConnection>& connection) {
     }
     kept_.reset();
   }
-  wake(); // or else the thread would keep the socket open
+  wake(); // otherwise the thread would keep the socket open
   hand_out(QmpEvent{std::string{kConnectionLost}, {}});
 }
 
@@ -229,7 +230,7 @@ void Monitor::take_events_of(QmpConnection& connection) {
   }
 }
 
-/// The thread of a kept monitor, for the time when no session is open.
+/// The thread of a monitor with keep; it takes events while no session is open.
 void Monitor::watch_events(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::shared_ptr<QmpConnection> connection;
@@ -257,7 +258,7 @@ void Monitor::watch_events(const std::stop_token& stop) {
   }
 }
 
-/// Needs the turn, which keeps the events in their order.
+/// Called with session_lock_ held, which keeps the events in order.
 void Monitor::hand_out(const QmpEvent& event) {
   if (on_event_) {
     on_event_(event);

@@ -1,17 +1,17 @@
-// How the driver talks to QEMU: groups of monitor commands, with or without holding the socket.
+// SPDX-License-Identifier: MIT
+// Client of QEMU's monitor: groups of commands, with or without keeping the connection.
 //
 // A monitor socket serves one client at a time, so by default each group of commands connects, runs and
-// disconnects: the user's own monitor is never held. With keep, the socket is ours alone; then it stays
-// connected, and QEMU's events are handed out.
+// disconnects: the socket stays available to other clients. With keep, vmemfs is the only client; the
+// connection stays open, and QEMU's events are delivered.
 //
-// Monitor is thread-safe: sessions are serialised, and waiting for one's turn has the same time limit
-// as waiting for QEMU. A MonitorSession belongs to one thread and holds the turn while it lives: use it
-// and let it go. A thread must not open a second session while it has one.
+// Monitor is thread-safe: sessions are serialised, and waiting for the session lock has the same time limit
+// as waiting for QEMU. A MonitorSession belongs to one thread and holds the session lock until it is
+// destroyed: keep it only briefly. A thread must not open a second session while it has one.
 //
-// Events are handed out one after the other, in QEMU's order, by whoever has the turn and finds them on
-// the connection: the session that is open, or a thread of the monitor's own in between. All that arrived
-// before a command is sent has been handed out by then, and all that QEMU sent before its answer has been
-// when the command returns.
+// Events are delivered one after the other, in QEMU's order, by the holder of the session lock: the open
+// session, or between sessions the monitor's own thread. Events that arrived before a command is sent are
+// delivered before it, and events that QEMU sent before its answer are delivered when the command returns.
 #pragma once
 
 #include "core/error.h"
@@ -38,8 +38,8 @@
 
 namespace vmemfs::qemu {
 
-/// Commands to one QEMU over one connection. Each method has the monitor's time limit as a whole.
-/// Errors: see QmpConnection; source_failed too where an answer has not the shape it must have.
+/// Commands to one QEMU over one connection. The monitor's time limit applies to each method as a whole.
+/// Errors: see QmpConnection; also source_failed if an answer does not have the expected form.
 class MonitorSession {
 public:
   MonitorSession(std::unique_lock<TimedLock> lock, std::shared_ptr<QmpConnection> connection,
@@ -48,42 +48,43 @@ public:
 
   [[nodiscard]] Result<RunStatus> run_status();
 
-  /// Both return when the VM is in that state, and do nothing to a VM that already is.
+  /// Both return when the VM is in that state, and do nothing if it already is.
   [[nodiscard]] Result<void> stop();
   [[nodiscard]] Result<void> cont();
 
   /// Text of `info mtree -f`, for parse_mtree().
   [[nodiscard]] Result<std::string> mtree();
 
-  /// Where QEMU has each address in its own memory; nullopt where that address is not RAM.
+  /// The host virtual address in QEMU of each guest address; nullopt if that address is not RAM.
   [[nodiscard]] Result<std::vector<std::optional<Hva>>> gpa2hva(std::span<const Gpa> gpas);
 
-  /// Where the mapped memory BARs of all PCI functions are, behind bridges too, sorted.
+  /// The mapped memory BARs of all PCI functions, including those behind bridges, sorted.
   [[nodiscard]] Result<std::vector<GpaRange>> pci_bars();
 
-  /// Names of the memory backends (`-object memory-backend-*`), guest RAM among them.
+  /// Names of the memory backends (`-object memory-backend-*`), including those of guest RAM.
   [[nodiscard]] Result<std::vector<std::string>> memory_backend_ids();
 
   /// Text of `info registers -a`, for parse_info_registers(). Does not stop the VM.
   [[nodiscard]] Result<std::string> registers_text();
 
-  [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus(); ///< the numbers have gaps where some were unplugged
+  [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus(); ///< unplugged vCPUs leave gaps in the numbers
   [[nodiscard]] Result<std::string> name();            ///< empty if QEMU was given none
   [[nodiscard]] Result<std::string> uuid();            ///< empty if QEMU was given none
   [[nodiscard]] pid_t peer_pid() const { return connection_->peer_pid(); }
   [[nodiscard]] const std::string& qemu_version() const { return connection_->qemu_version(); }
 
-  [[nodiscard]] Result<std::string> architecture(); ///< of the guest: "x86_64", "i386", "aarch64", ...
+  [[nodiscard]] Result<std::string> architecture(); ///< of the guest, such as "x86_64", "i386" or "aarch64"
   [[nodiscard]] Result<std::vector<Chardev>> chardevs();
-  /// Gives QEMU a connected socket as chardev `id`. `fd` stays the caller's.
+  /// Passes a connected socket to QEMU as chardev `id`. The caller keeps `fd`.
   [[nodiscard]] Result<void> add_socket_chardev(const std::string& id, int fd);
   [[nodiscard]] Result<void> remove_chardev(const std::string& id);
 
-  /// Lets QEMU keep a duplicate of `fd`, even after this process has ended; replaces that of the same name.
+  /// Makes QEMU keep a duplicate of `fd`, even after this process has ended; replaces an earlier one of the
+  /// same name.
   [[nodiscard]] Result<void> keep_fd(const std::string& name, int fd);
   [[nodiscard]] Result<void> close_fd(const std::string& name);
 
-  /// Any command of the human monitor: what it prints.
+  /// Runs any command of the human monitor (HMP) and returns its output.
   [[nodiscard]] Result<std::string> human(std::string_view command_line);
 
   [[nodiscard]] std::chrono::milliseconds timeout() const { return timeout_; }
@@ -102,19 +103,19 @@ private:
 
 class Monitor {
 public:
-  /// Name of an event that we make ourselves: a kept connection broke, so events may have been missed.
-  /// The next session connects anew.
+  /// Name of an event that does not come from QEMU: a kept connection broke, so events may be lost. The next
+  /// session connects again.
   static constexpr std::string_view kConnectionLost = "(connection lost)";
 
-  /// Connects to nothing yet; a kept connection starts with the first session. `on_event` is only used
-  /// with `keep`; it runs on any thread that uses the monitor, or on the monitor's own, while the turn is
-  /// taken: it must return soon and not open a session.
+  /// Does not connect; a kept connection starts with the first session. `on_event` is only used with `keep`;
+  /// it runs on any thread that uses the monitor, or on the monitor's own, while the session lock is held: it
+  /// must return soon and must not open a session.
   Monitor(std::string path, std::chrono::milliseconds timeout, bool keep, QmpEventHandler on_event = {});
   ~Monitor(); ///< no session may be left
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
-  /// Waits for its turn and connects where need be. timed_out: others used up the time.
+  /// Waits for the session lock and connects if necessary. timed_out: other sessions used up the time.
   [[nodiscard]] Result<MonitorSession> session();
 
   // For single commands.
@@ -143,7 +144,7 @@ private:
   TimedLock session_lock_; ///< held by the session; guards the use of connections
   std::mutex mutex_;       ///< guards kept_; never held while waiting
   std::shared_ptr<QmpConnection> kept_;
-  UniqueFd wake_; ///< eventfd: kept_ changed, or the end
+  UniqueFd wake_; ///< eventfd: kept_ changed, or the thread must end
   std::jthread thread_;
 };
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_answers.h"
 
 #include "core/text.h"
@@ -14,16 +15,16 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kOrigin = "qmp";
-constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type takes
+constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type supports
 constexpr std::uint64_t kMaxPid = std::uint64_t{1} << 22U;
 
 tl::unexpected<Error> bad_answer(std::string_view command) {
   return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("QEMU's answer to '{}' has not the shape that it must have", command));
+              fmt::format("QEMU's answer to '{}' does not have the expected form", command));
 }
 
 const json* member(const json& object, const char* key) {
-  const auto found = object.find(key); // end() also where it is no object
+  const auto found = object.find(key); // end() also if it is not an object
   return found == object.end() ? nullptr : &*found;
 }
 
@@ -38,7 +39,7 @@ std::optional<std::uint64_t> number(const json& object, const char* key) {
                                                          : std::nullopt;
 }
 
-/// One text member of an object that is the whole answer.
+/// The only text member of an answer.
 Result<std::string> only_text(const json& answer, const char* key, std::string_view command) {
   auto value = text(answer, key);
   if (!value) {
@@ -47,7 +48,7 @@ Result<std::string> only_text(const json& answer, const char* key, std::string_v
   return std::move(*value);
 }
 
-/// The range of one BAR; nullopt for I/O ports and for what the guest has not mapped (address -1).
+/// The range of one BAR; nullopt for I/O ports and for a BAR that the guest has not mapped (address -1).
 std::optional<GpaRange> bar_range(const json& region) {
   const auto address = number(region, "address");
   const auto size = number(region, "size");
@@ -86,7 +87,8 @@ Result<RunStatus> run_status_of(const json& query_status) {
   if (running == nullptr || !running->is_boolean() || !status) {
     return bad_answer("query-status");
   }
-  // A VM that was paused is "prelaunch" after a reset, and passes through the others on its way.
+  // A paused VM is "prelaunch" after a reset; it passes through the other states while QEMU changes its
+  // state.
   static constexpr std::array<std::string_view, 5> kByCommand{"paused", "prelaunch", "save-vm", "restore-vm",
                                                               "finish-migrate"};
   const bool by_command = std::ranges::find(kByCommand, *status) != kByCommand.end();
@@ -187,7 +189,7 @@ Result<std::optional<Hva>> hva_of(std::string_view gpa2hva) {
     return std::optional<Hva>{};
   }
   return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("QEMU's answer to 'gpa2hva' is not understood: '{}'", printable(line)));
+              fmt::format("cannot parse QEMU's answer to 'gpa2hva': '{}'", printable(line)));
 }
 
 } // namespace vmemfs::qemu

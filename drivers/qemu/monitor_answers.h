@@ -1,7 +1,8 @@
-// What QEMU's answers to monitor commands say. The answers are not trusted: every member is checked.
+// SPDX-License-Identifier: MIT
+// Parsers of QEMU's answers to monitor commands. The answers are not trusted: every member is checked.
 //
-// Format: QEMU's QMP reference manual (qapi/*.json). Pure functions, thread-safe. Errors: source_failed
-// where an answer has not the shape it must have.
+// Format: QEMU's QMP reference manual (qapi/*.json). Pure functions, thread-safe. Errors: source_failed if an
+// answer does not have the expected form.
 #pragma once
 
 #include "core/error.h"
@@ -28,7 +29,7 @@ namespace vmemfs::qemu {
 [[nodiscard]] Result<std::string> architecture_of(const nlohmann::json& query_target);
 [[nodiscard]] Result<std::vector<Chardev>> chardevs_of(const nlohmann::json& query_chardev);
 
-/// From the text of HMP `gpa2hva`; nullopt where the address is not RAM.
+/// From the text of HMP `gpa2hva`; nullopt if the address is not RAM.
 [[nodiscard]] Result<std::optional<Hva>> hva_of(std::string_view gpa2hva);
 
 } // namespace vmemfs::qemu

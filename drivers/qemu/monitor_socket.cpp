@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_socket.h"
 
 #include "core/text.h"
@@ -20,7 +21,7 @@ Result<std::string> read_link(const std::string& path) {
   std::array<char, 4096> target{};
   const ssize_t size = ::readlink(path.c_str(), target.data(), target.size());
   if (size < 0) {
-    return fail_errno(errno, kOrigin, fmt::format("can't read the link {}", path));
+    return fail_errno(errno, kOrigin, fmt::format("cannot read the symbolic link {}", path));
   }
   return std::string{target.data(), static_cast<std::size_t>(size)};
 }
@@ -56,9 +57,9 @@ std::optional<SocketLine> parse_socket_line(std::string_view line) {
 }
 
 constexpr std::uint64_t kAcceptsConnections = 0x10000; // SO_ACCEPTCON of the kernel
-constexpr std::uint64_t kConnected = 3;                // SS_CONNECTED: accepted, not just waiting for it
+constexpr std::uint64_t kConnected = 3;                // SS_CONNECTED: accepted, not only in the listen queue
 
-/// Path that the listening socket `fd` of the process is bound to.
+/// The path to which the listening socket `fd` of the process is bound.
 Result<std::string> path_of_fd(int fd, const std::string& process) {
   const auto link = read_link(fmt::format("{}/fd/{}", process, fd));
   if (!link) {
@@ -66,7 +67,7 @@ Result<std::string> path_of_fd(int fd, const std::string& process) {
   }
   constexpr std::string_view kPrefix = "socket:[";
   if (!link->starts_with(kPrefix) || !link->ends_with(']')) {
-    return fail(ErrorKind::not_found, kOrigin, fmt::format("descriptor {} of that QEMU is no socket", fd));
+    return fail(ErrorKind::not_found, kOrigin, fmt::format("descriptor {} of QEMU is not a socket", fd));
   }
   const std::string inode = link->substr(kPrefix.size(), link->size() - kPrefix.size() - 1);
   std::ifstream table{process + "/net/unix"};
@@ -80,29 +81,30 @@ Result<std::string> path_of_fd(int fd, const std::string& process) {
     }
     return std::string{socket->path};
   }
-  return fail(ErrorKind::not_found, kOrigin,
-              fmt::format("the monitor on descriptor {} of that QEMU has no path to connect to", fd));
+  return fail(
+      ErrorKind::not_found, kOrigin,
+      fmt::format("cannot connect to the monitor on descriptor {} of QEMU: its socket has no path", fd));
 }
 
 bool is_same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/// `inside` leads to the socket through /proc, `plain` perhaps too.
+/// `inside` leads to the socket through /proc; `plain` may lead to the same socket.
 Result<std::string> choose(const std::string& plain, const std::string& inside) {
   struct stat plain_stat {};
   struct stat inside_stat {};
   const bool plain_there = ::stat(plain.c_str(), &plain_stat) == 0 && S_ISSOCK(plain_stat.st_mode);
   if (::stat(inside.c_str(), &inside_stat) != 0) {
     const int os_errno = errno;
-    // Without the right to look into /proc/PID the plain path is the best guess.
+    // Without the right to read /proc/PID the plain path is the best guess.
     if ((os_errno == EACCES || os_errno == EPERM) && plain_there) {
       return plain;
     }
-    return fail_errno(os_errno, kOrigin, fmt::format("can't reach the monitor socket {}", plain));
+    return fail_errno(os_errno, kOrigin, fmt::format("cannot reach the monitor socket {}", plain));
   }
   if (!S_ISSOCK(inside_stat.st_mode)) {
-    return fail(ErrorKind::not_found, kOrigin, fmt::format("{} is no socket", plain));
+    return fail(ErrorKind::not_found, kOrigin, fmt::format("{} is not a socket", plain));
   }
   return plain_there && is_same_file(plain_stat, inside_stat) ? plain : inside;
 }
@@ -133,7 +135,7 @@ bool has_client(const std::string& path, pid_t qemu, const std::string& proc) {
     if (!socket || socket->state != kConnected) {
       continue;
     }
-    // What is accepted has the name that the listener was bound to: perhaps a relative one.
+    // An accepted socket has the name to which the listener was bound, which may be relative.
     const bool whole = socket->path.starts_with('/') ? path.ends_with(socket->path)
                                                      : path.ends_with(fmt::format("/{}", socket->path));
     if (whole) {

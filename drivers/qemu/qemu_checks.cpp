@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_checks.h"
 
 #include "core/text.h"
@@ -30,10 +31,10 @@ HostCheck check_monitor(const FoundVm& vm, const FoundQemu& qemu) {
   HostCheck check{title(vm) + " monitor", false, Weight::helpful, qemu.no_monitor};
   for (const std::string& path : qemu.monitor_paths) {
     if (::access(path.c_str(), R_OK | W_OK) != 0) {
-      check.detail =
-          fmt::format("{} may not be opened; run vmemfs as the user that QEMU runs as, or as root", path);
+      check.detail = fmt::format(
+          "cannot open {}: Permission denied; run vmemfs as the user that QEMU runs as, or as root", path);
     } else if (has_client(path, qemu.process->pid())) {
-      check.detail = fmt::format("{} is in use by somebody else; give QEMU one more (-qmp "
+      check.detail = fmt::format("{} is in use by another client; give QEMU one more QMP socket (-qmp "
                                  "unix:PATH,server=on,wait=off), or end that client",
                                  path);
     } else {
@@ -55,7 +56,7 @@ std::vector<HostCheck> check_qemus() {
     return {{"QEMUs of this host", false, Weight::helpful, found.error().message()}};
   }
   if (found->empty()) {
-    return {{"QEMUs of this host", true, Weight::helpful, "none runs that can be seen"}};
+    return {{"QEMUs of this host", true, Weight::helpful, "no running QEMU is visible"}};
   }
   std::vector<HostCheck> checks;
   for (const FoundVm& vm : *found) {

@@ -1,4 +1,5 @@
-// What `vmemfs check` says of the QEMUs of this host.
+// SPDX-License-Identifier: MIT
+// Checks of `vmemfs check` for the QEMUs of this host.
 #pragma once
 
 #include "driver/host_check.h"
@@ -7,8 +8,8 @@
 
 namespace vmemfs::qemu {
 
-/// Two for each QEMU: whether its memory may be read, and whether it has a monitor that answers us.
-/// Connects to none.
+/// Two checks per QEMU: its memory can be read, and it has a free monitor that can be opened. Does not
+/// connect to the monitors.
 [[nodiscard]] std::vector<HostCheck> check_qemus();
 
 } // namespace vmemfs::qemu

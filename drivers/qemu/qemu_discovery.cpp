@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_discovery.h"
 
 #include "drivers/qemu/command_line.h"
@@ -10,14 +11,15 @@
 namespace vmemfs::qemu {
 namespace {
 
-/// A process that was no QEMU may become one by exec, mostly soon after it began: so many times it is looked
-/// at again, ...
+/// A process may become a QEMU by exec, mostly soon after its start: so a new process is checked in this many
+/// scans, ...
 constexpr unsigned kEveryTime = 20;
-/// ... and then this many of all the old ones at each look, in turn: what costs the most of a look while
-/// nothing happens.
+/// ... and after that each scan checks this many of the older processes, in turn. This is the main cost of a
+/// scan while nothing happens.
 constexpr std::size_t kMaxRechecks = 64;
 
-/// By its executable; by its name where we may not see that (then it can't be attached either, but listed).
+/// Recognised by its executable, or by its name if the executable is not accessible; then it can be listed
+/// but not attached.
 bool runs_qemu(pid_t pid) {
   const auto exe = exe_path(pid);
   if (exe || exe.error().kind != ErrorKind::permission) {
@@ -27,7 +29,7 @@ bool runs_qemu(pid_t pid) {
   return name && is_qemu(*name);
 }
 
-/// libvirt asks a QEMU without a machine what it can do; that is no VM.
+/// libvirt starts a QEMU without a machine to query its capabilities; that is not a VM.
 bool is_vm(const QemuCommandLine& line) { return line.machine != "none"; }
 
 } // namespace
@@ -36,7 +38,8 @@ Result<std::vector<FoundVm>> QemuDiscovery::scan() {
   forget_exited();
   std::vector<pid_t> pids = list_pids();
   if (pids.empty()) {
-    return fail(ErrorKind::source_failed, "qemu", "can't list the processes in /proc; is it mounted?");
+    return fail(ErrorKind::source_failed, "qemu",
+                "cannot list the processes in /proc; check that it is mounted");
   }
   std::ranges::sort(pids);
   std::erase_if(pids, [&](pid_t pid) { return qemus_.contains(pid); });
@@ -78,7 +81,7 @@ void QemuDiscovery::take_if_qemu(pid_t pid) {
   auto process = Process::open(pid);
   const auto arguments = command_line(pid);
   if (!process || !arguments || arguments->empty()) {
-    return; // it has ended, or is just being made
+    return; // it has ended, or is being created
   }
   QemuCommandLine line = parse_qemu_command_line(*arguments);
   if (!is_vm(line) || !process->alive()) {

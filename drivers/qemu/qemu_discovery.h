@@ -1,7 +1,8 @@
-// Finds the QEMUs of this host.
+// SPDX-License-Identifier: MIT
+// Discovery of the QEMUs of this host.
 //
-// The kernel tells ordinary users of no process that begins, so the processes are listed again and again;
-// what that costs is bounded, however many there are.
+// The kernel does not notify ordinary users of new processes, so every scan lists the processes. The cost of
+// a scan is bounded, however many there are.
 #pragma once
 
 #include "driver/discovery.h"
@@ -31,8 +32,8 @@ private:
   void take_if_qemu(pid_t pid);
 
   std::map<pid_t, Known> qemus_;
-  std::unordered_map<pid_t, unsigned> others_; ///< how often each was looked at, up to kEveryTime
-  std::size_t next_recheck_ = 0;               ///< where among the old others the next look goes on
+  std::unordered_map<pid_t, unsigned> others_; ///< number of times that each was checked, up to kEveryTime
+  std::size_t next_recheck_ = 0; ///< the position among the older others where the next scan continues
 };
 
 } // namespace vmemfs::qemu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_driver.h"
 
 #include "drivers/qemu/resume_ticket.h"
@@ -60,7 +61,7 @@ Result<void> QemuDriver::publish(Layout layout, Mappings mappings) {
   }
   const bool changed = before != nullptr && !same_memory(before->layout(), (*memory)->layout());
   memory_.store(std::move(*memory));
-  if (gone()) { // it ended meanwhile: nothing of it stays mapped
+  if (gone()) { // the VM ended meanwhile: its memory must not stay mapped
     memory_.store(nullptr);
   }
   if (changed) {
@@ -74,7 +75,7 @@ Result<void> QemuDriver::refresh() {
   return refresh(Mappings::renew);
 }
 
-/// vCPUs come and go as DIMMs do. Without a monitor the number on the command line stays.
+/// vCPUs can be hot-plugged, as DIMMs can. Without a monitor the number on the command line is kept.
 void QemuDriver::count_vcpus() {
   if (monitor_ == nullptr) {
     return;
@@ -98,7 +99,8 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
     note("vCPU activity", false, activity.error().message());
     return;
   }
-  note("vCPU activity", true, fmt::format("seen in the CPU time of {} threads", activity->threads().size()));
+  note("vCPU activity", true,
+       fmt::format("watched by the CPU time of {} threads", activity->threads().size()));
   if (idle_monitor_.watch(std::move(*activity))) {
     emit(VmEvent::state_unclear);
   }
@@ -130,7 +132,8 @@ void QemuDriver::poll_layout(bool missed) {
   }
   const auto refreshed = refresh(Mappings::keep);
   if (!refreshed && !gone()) {
-    log::debug("qemu {}: following the layout: {}", qemu_.process->pid(), refreshed.error().message());
+    log::debug("qemu {}: refreshing the memory layout: {}", qemu_.process->pid(),
+               refreshed.error().message());
   }
 }
 
@@ -149,7 +152,7 @@ ReadCost QemuDriver::read_cost() const {
   return {std::chrono::microseconds{2}, std::chrono::nanoseconds{150}};
 }
 
-/// For the monitor's way, which a reader must not wait for.
+/// For the map from the monitor, for which a reader must not wait.
 void QemuDriver::refresh_later() {
   if (refresh_pending_.exchange(true)) {
     return;
@@ -159,7 +162,7 @@ void QemuDriver::refresh_later() {
     if (lease->driver != nullptr) {
       lease->driver->refresh_pending_ = false;
       if (const auto refreshed = lease->driver->refresh(); !refreshed) {
-        log::warning("qemu: reading the memory layout anew: {}", refreshed.error().message());
+        log::warning("qemu: refreshing the memory layout: {}", refreshed.error().message());
       }
     }
   });
@@ -232,7 +235,7 @@ Result<void> QemuDriver::resume() {
 }
 
 std::string QemuDriver::resume_ticket() const {
-  std::error_code error; // the path may be relative, and the other process works elsewhere
+  std::error_code error; // the path may be relative, and the other process has another working directory
   return to_text(ResumeTicket{qemu_.process->pid(), qemu_.process->start_time(), options_.timeout,
                               std::filesystem::absolute(monitor_->path(), error)});
 }
@@ -244,7 +247,7 @@ AccessReport QemuDriver::access() const {
   const auto memory = memory_.load();
   report.ram = memory != nullptr ? memory->host().describe() : "none: the VM has ended";
   if (monitor_ != nullptr) {
-    report.registers = "read: HMP info registers; set: QEMU's gdbstub, switched on for it";
+    report.registers = "read: HMP info registers; set: QEMU's gdbstub, started for each write";
     report.run_control = fmt::format("QMP stop and cont at {}", monitor_->path());
   } else {
     const std::string why = why_no_monitor();
@@ -284,7 +287,7 @@ void QemuDriver::emit(VmEvent event) {
 
 void QemuDriver::on_monitor_event(const QmpEvent& event) {
   if (!attached_) {
-    return; // what came before is in the first layout
+    return; // the first layout includes earlier changes
   }
   if (event.name == "STOP") {
     emit(VmEvent::paused);

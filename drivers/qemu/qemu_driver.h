@@ -1,10 +1,11 @@
-// The memory of one running QEMU, KVM or TCG, unpatched.
+// SPDX-License-Identifier: MIT
+// Driver instance for one running QEMU, with KVM or TCG, unpatched.
 //
-// Map: the monitor's `info mtree -f`, checked against QEMU's own flat view, which is then watched for
-// changes; without a monitor the flat view alone. Bytes: the backing file or process_vm_readv (see
-// host/host_memory.h). Registers and run control: the monitor. Writes: from outside under KVM, else
-// through QEMU's gdbstub, as TCG goes on running code that it translated before a change from outside.
-// Whether somebody else has let a paused guest run shows in the CPU time of its vCPU threads.
+// Map: the monitor's `info mtree -f`, checked against QEMU's own flat view, which is then polled for changes;
+// without a monitor the flat view alone. Bytes: the backing file or process_vm_readv (see
+// host/host_memory.h). Registers and run control: the monitor. Writes: into QEMU's memory from outside under
+// KVM, else through QEMU's gdbstub, because TCG continues to run code that it translated before a change from
+// outside. The CPU time of the vCPU threads shows if another client has resumed a paused guest.
 #pragma once
 
 #include "driver/driver.h"
@@ -29,12 +30,12 @@
 
 namespace vmemfs::qemu {
 
-/// How the memory map is found.
+/// The source of the memory map.
 enum class MapSource : unsigned char {
-  automatic, ///< monitor and flat view, whichever there is; both are held against each other
+  automatic, ///< monitor and flat view, as far as available; if both are, they must agree
   monitor,
   flat_view,
-  guess, ///< by machine type: only if the user asks for it
+  guess, ///< by machine type: only if the user requests it
 };
 
 struct QemuOptions {
@@ -101,7 +102,7 @@ private:
   Result<Layout> layout_by_monitor();
   Result<Layout> read_layout();
   Result<Layout> read_checked_layout();
-  /// Whether memory of blocks that stay where they are is opened anew; kept mappings are warm.
+  /// Reuse of the mappings of blocks that have not moved: kept mappings are already populated.
   enum class Mappings : unsigned char { keep, renew };
   Result<void> publish(Layout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings);
@@ -126,14 +127,16 @@ private:
   VmIdentity identity_;
   std::atomic<std::uint32_t> vcpus_{0};
   std::optional<FlatViewReader> flat_view_; ///< set while attaching only
-  std::string map_source_;                  ///< in words; set while attaching only
+  std::string map_source_;                  ///< as text; set while attaching only
 
   bool kvm_ = false; ///< set while attaching only
 
   Published<GuestMemory> memory_;
-  std::mutex layout_mutex_; ///< one change of memory_ at a time
+  /// Serialises changes of memory_. Taken before the monitor's session lock, except in a write through the
+  /// gdbstub with a layout from the flat view, which does not use the monitor: see docs/threads-and-locks.md.
+  std::mutex layout_mutex_;
   std::atomic<bool> refresh_pending_{false};
-  RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking the monitor because somebody read a hole
+  RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes through the monitor after a read of a hole
   std::atomic<bool> attached_{false};
   VcpuIdleMonitor idle_monitor_;
 
@@ -146,14 +149,14 @@ private:
   std::mutex listener_mutex_; ///< held while the listener is called
   VmListener* listener_ = nullptr;
 
-  /// What jobs on other threads hold on to; `driver` is null once it has ended.
+  /// Shared with jobs on other threads; `driver` is null after the driver has ended.
   struct Lease {
     std::mutex mutex;
     QemuDriver* driver;
   };
   std::shared_ptr<Lease> lease_;
-  std::unique_ptr<Monitor> monitor_; ///< null where none answers; set while attaching only
-  FdWatcher::Watch end_watch_;       ///< last: its callback uses the rest
+  std::unique_ptr<Monitor> monitor_; ///< null if no monitor answers; set while attaching only
+  FdWatcher::Watch end_watch_;       ///< last member: its callback uses the others
 };
 
 } // namespace vmemfs::qemu

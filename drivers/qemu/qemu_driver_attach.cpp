@@ -1,4 +1,6 @@
-// Attaching: what ways there are into a running QEMU, tried one after the other, and what is told of them.
+// SPDX-License-Identifier: MIT
+// Attaching: the ways to a running QEMU's memory and monitor are probed one after the other, and the results
+// are reported.
 #include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "util/log.h"
@@ -12,10 +14,11 @@
 namespace vmemfs::qemu {
 namespace {
 
-/// While firmware runs, the layout may change between two looks at it; then another pair is taken.
+/// While firmware runs, the layout may change between the two reads; then both are read again.
 constexpr int kLayoutTries = 20;
 constexpr std::chrono::milliseconds kBetweenTries{20};
-/// Who talks to a monitor now and then is done within this; who keeps it is not waited for.
+/// A client that uses the monitor from time to time is done within this time; a client that keeps it is not
+/// waited for.
 constexpr std::chrono::milliseconds kForOtherClient{300};
 
 } // namespace
@@ -49,7 +52,7 @@ void QemuDriver::note(std::string what, bool ok, std::string detail) {
   }
 }
 
-/// Takes the first monitor that answers.
+/// Selects the first monitor that answers.
 void QemuDriver::probe_monitors() {
   if (qemu_.monitor_paths.empty()) {
     note("monitor", false, qemu_.no_monitor);
@@ -57,8 +60,8 @@ void QemuDriver::probe_monitors() {
   for (const std::string& path : qemu_.monitor_paths) {
     if (!is_free(path)) {
       note(fmt::format("monitor {}", path), false,
-           "somebody else is connected to it, and a monitor serves one client at a time; give QEMU one more "
-           "QMP socket, or attach again when it is free");
+           "another client is connected, and a monitor serves one client at a time; give QEMU one more QMP "
+           "socket, or attach again when it is free");
       continue;
     }
     auto monitor = std::make_unique<Monitor>(path, options_.timeout, options_.keep_monitor,
@@ -79,8 +82,8 @@ void QemuDriver::probe_monitors() {
     }
     note(fmt::format("monitor {}", path), true,
          fmt::format("QEMU {}, {}", session->qemu_version(),
-                     options_.keep_monitor ? "kept open" : "held for single commands only"));
-    session = tl::unexpected{Error{}}; // its turn ends before the monitor may
+                     options_.keep_monitor ? "kept open" : "connected for single commands only"));
+    session = tl::unexpected{Error{}}; // the session must end before the monitor
     monitor_ = std::move(monitor);
     return;
   }
@@ -94,7 +97,7 @@ void QemuDriver::probe_kvm() {
     return;
   }
   kvm_ = std::ranges::any_of(*fds, [&](int fd) { return fd_target(pid, fd) == "anon_inode:kvm-vm"; });
-  note("kvm", kvm_, kvm_ ? "QEMU has a VM of KVM open" : "QEMU has no VM of KVM open: it emulates (TCG)");
+  note("kvm", kvm_, kvm_ ? "QEMU uses KVM" : "QEMU does not use KVM: it emulates (TCG)");
 }
 
 bool QemuDriver::is_free(const std::string& monitor_path) const {
@@ -108,8 +111,8 @@ bool QemuDriver::is_free(const std::string& monitor_path) const {
   return true;
 }
 
-/// Before the monitor: a QEMU that is just starting is not to be disturbed, and one that waits for the first
-/// client of its monitor (wait=on) must not take us for that.
+/// Runs before the monitor is used: a QEMU that is starting must not be disturbed, and one that waits for the
+/// first client of its monitor (wait=on) must not take vmemfs for it.
 Result<void> QemuDriver::probe_flat_view() {
   if (options_.map == MapSource::monitor || options_.map == MapSource::guess) {
     return {};
@@ -134,7 +137,8 @@ Result<void> QemuDriver::probe_flat_view() {
   return {};
 }
 
-/// Both sources must say the same; the guest may move its windows between the two, so it tries again.
+/// Both sources must agree. The guest may move its PCI windows between the two reads, so a mismatch is tried
+/// again.
 Result<Layout> QemuDriver::read_checked_layout() {
   for (int i = 0; i < kLayoutTries; ++i) {
     const auto by_monitor = layout_by_monitor();
@@ -148,31 +152,32 @@ Result<Layout> QemuDriver::read_checked_layout() {
     std::this_thread::sleep_for(kBetweenTries);
   }
   return fail(ErrorKind::source_failed, "qemu",
-              "monitor and flat view kept telling different memory layouts; map=monitor or map=flatview "
-              "takes one of them");
+              "cannot determine the memory layout: monitor and flat view kept differing; select one with "
+              "map=monitor or map=flatview");
 }
 
 Result<void> QemuDriver::take_first_layout() {
   if (options_.map == MapSource::guess) {
-    map_source_ = "GUESSED from machine type and memory size, as map=guess asked; it may be wrong";
+    map_source_ = "GUESSED from machine type and memory size because of map=guess; it may be wrong";
   } else if (options_.map != MapSource::flat_view && monitor_ != nullptr && flat_view_) {
-    map_source_ = "monitor (info mtree -f, gpa2hva), equal to QEMU's own flat view, which is then followed";
+    map_source_ =
+        "monitor (info mtree -f, gpa2hva), equal to QEMU's own flat view, which is polled for changes";
     auto layout = read_checked_layout();
     if (!layout) {
       return tl::unexpected{layout.error()};
     }
     return publish(std::move(*layout), Mappings::renew);
   } else if (flat_view_) {
-    map_source_ = "QEMU's own flat view, followed";
+    map_source_ = "QEMU's own flat view, polled for changes";
   } else if (options_.map != MapSource::flat_view && monitor_ != nullptr) {
-    map_source_ = "monitor (info mtree -f, gpa2hva), read anew on refresh, resume, reset and reads outside";
+    map_source_ = "monitor (info mtree -f, gpa2hva), read again on refresh, resume, reset and reads outside";
   } else {
     std::string reasons;
     for (const ProbeResult& result : probe()) {
       reasons += fmt::format("; {}: {}", result.what, result.detail);
     }
     return fail(ErrorKind::unsupported, "qemu",
-                fmt::format("no way to the memory map of QEMU (pid {}){}; map=guess would guess it",
+                fmt::format("cannot determine the memory map of QEMU (pid {}){}; map=guess guesses it",
                             qemu_.process->pid(), reasons));
   }
   auto layout = read_layout();

@@ -1,4 +1,5 @@
-// Writing of memory and registers: from outside where that holds, else by the gdbstub.
+// SPDX-License-Identifier: MIT
+// Writes to memory and registers: from outside if that is reliable, else through the gdbstub.
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/gdb_registers.h"
 #include "drivers/qemu/qemu_driver.h"
@@ -25,7 +26,7 @@ Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   if (!now) {
     return tl::unexpected{now.error()};
   }
-  // A whole `regs` file may be written back after an edit: what has not changed need not be set.
+  // A whole `regs` file may be written back after an edit: unchanged registers need not be set.
   std::vector<RegisterValue> changed;
   std::ranges::copy_if(values, std::back_inserter(changed), [&](const RegisterValue& value) {
     return now->get(value.reg) != value.value || check_settable({&value, 1}).has_value();
@@ -37,8 +38,8 @@ Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
 Result<void> QemuDriver::check_stub_is_free() const {
   if (qemu_.command_line.gdbstub) {
     return fail(ErrorKind::busy, "qemu",
-                "QEMU was started with -s or -gdb, and there is one gdbstub only: set registers and memory "
-                "with that debugger");
+                "QEMU was started with -s or -gdb and has only one gdbstub; set registers and memory with "
+                "that debugger");
   }
   return {};
 }
@@ -57,7 +58,7 @@ WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> 
   return memory != nullptr ? memory->write(writer_, gpa, bytes) : nothing_written(gone_error());
 }
 
-/// Before a write: an old layout would have it go to what is something else by now.
+/// Called before a write: with a stale layout it could go to memory that now serves another purpose.
 Result<void> QemuDriver::take_newest_layout() {
   if (!flat_view_ && options_.map != MapSource::guess) {
     return refresh(Mappings::keep);
@@ -66,7 +67,7 @@ Result<void> QemuDriver::take_newest_layout() {
   return {};
 }
 
-/// Each visit takes a look at the layout first: the stub would write to the registers of a device.
+/// The layout is refreshed before each visit, because the stub would write to the registers of a device.
 WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes) {
   if (monitor_ == nullptr) {
     return nothing_written({ErrorKind::unsupported, "qemu", describe_writes()});
@@ -108,17 +109,16 @@ std::string QemuDriver::describe_writes() const {
     return "from outside, through /proc/PID/mem of QEMU";
   }
   if (monitor_ == nullptr) {
-    return "none: without KVM only QEMU's gdbstub reaches code that QEMU has translated already, and there "
-           "is "
-           "no monitor to switch it on: " +
+    return "none: without KVM a write must go through QEMU's gdbstub, because of code that QEMU has already "
+           "translated, and there is no monitor to start it: " +
            why_no_monitor();
   }
   if (const auto free = check_stub_is_free(); !free) {
     return "none: " + free.error().text;
   }
-  return fmt::format("QEMU's gdbstub, switched on for it; a running guest is stopped for a few "
-                     "milliseconds for each {} KiB",
-                     kMaxVisitBytes >> 10U);
+  return fmt::format(
+      "QEMU's gdbstub, started for each write; a running guest is stopped for a few milliseconds per {} KiB",
+      kMaxVisitBytes >> 10U);
 }
 
 } // namespace vmemfs::qemu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_type.h"
 
 #include "drivers/qemu/find_qemu.h"
@@ -25,13 +26,13 @@ const std::vector<ParamSpec>& specs() {
        .alternative = true},
       {.name = "pid",
        .type = ParamType::number,
-       .help = "process id of QEMU",
+       .help = "process ID of QEMU",
        .example = "4711",
        .range = {1, std::numeric_limits<pid_t>::max()},
        .alternative = true},
       {.name = "name",
        .type = ParamType::text,
-       .help = "the VM's name, as after QEMU's -name",
+       .help = "the VM's name, as given with QEMU's -name",
        .example = "web01",
        .alternative = true,
        .names_vm = true},
@@ -39,11 +40,11 @@ const std::vector<ParamSpec>& specs() {
        ParamType::choice,
        false,
        "auto",
-       "how the memory map is found: monitor and flat view, one of them, or a guess by machine type",
+       "source of the memory map: monitor and flat view, one of them, or a guess by machine type",
        "flatview",
        {"auto", "monitor", "flatview", "guess"}},
       {"keep", ParamType::flag, false, "off",
-       "keep the monitor connected, for events; only for a socket that nobody else needs", "on"},
+       "keep the monitor connected, for events; only for a socket that no other client needs", "on"},
       {"timeout",
        ParamType::duration,
        false,
@@ -70,7 +71,7 @@ class QemuType : public DriverType {
 public:
   std::string_view name() const override { return "qemu"; }
   std::string_view summary() const override {
-    return "a running QEMU of this host, KVM or TCG, unpatched; one of qmp, pid and name suffices";
+    return "a running QEMU of this host, with KVM or TCG, unpatched; give one of qmp, pid and name";
   }
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }

@@ -1,4 +1,5 @@
-// The `qemu` driver's entry in the table of drivers.
+// SPDX-License-Identifier: MIT
+// Driver type of the `qemu` driver.
 #pragma once
 
 #include "driver/driver_type.h"

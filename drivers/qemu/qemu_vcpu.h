@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A vCPU as QEMU's monitor lists it.
 #pragma once
 
@@ -9,7 +10,7 @@ namespace vmemfs::qemu {
 
 struct QemuVcpu {
   VcpuId id;
-  pid_t thread = 0; ///< that runs it, as QEMU's own pid namespace numbers it; 0 if not told
+  pid_t thread = 0; ///< its thread, numbered in QEMU's own pid namespace; 0 if unknown
 };
 
 } // namespace vmemfs::qemu

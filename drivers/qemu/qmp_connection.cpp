@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qmp_connection.h"
 
 #include "core/text.h"
@@ -27,9 +28,9 @@ constexpr std::string_view kOrigin = "qmp";
 constexpr std::size_t kMaxLine = std::size_t{16} << 20;
 constexpr std::size_t kReadChunk = std::size_t{64} << 10;
 constexpr unsigned kMaxDepth = 64;
-constexpr unsigned kMaxDrainRounds = 64; ///< a peer that never stops sending must not hold us
+constexpr unsigned kMaxDrainRounds = 64; ///< a peer that never stops sending must not block the caller
 
-/// Deepest nesting of arrays and objects in JSON text, whether or not it is well-formed.
+/// Maximum nesting of arrays and objects in a JSON text, well-formed or not.
 unsigned json_depth(std::string_view text) {
   unsigned depth = 0;
   unsigned deepest = 0;
@@ -80,7 +81,7 @@ std::string version_of(const json& greeting) {
   return version;
 }
 
-/// What QEMU said when it refused a command.
+/// The error from QEMU's refusal of a command.
 tl::unexpected<Error> refusal(const json& error, std::string_view command) {
   const std::string desc = error.is_object() ? text_member(error, "desc") : std::string{};
   const bool unknown = error.is_object() && text_member(error, "class") == "CommandNotFound";
@@ -88,7 +89,7 @@ tl::unexpected<Error> refusal(const json& error, std::string_view command) {
               fmt::format("QEMU refused the command '{}': {}", command, printable(desc, 200)));
 }
 
-/// A path that is too long for a socket address, by way of a descriptor of its directory.
+/// A socket address; a path that is too long for it is reached through a descriptor of its directory.
 struct SocketAddress {
   sockaddr_un address{};
   UniqueFd directory; ///< must stay open while the address is used
@@ -103,13 +104,13 @@ Result<SocketAddress> socket_address(const std::string& path) {
     const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     result.directory.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!result.directory) {
-      return fail_errno(errno, kOrigin, fmt::format("can't open the directory of the monitor {}", path));
+      return fail_errno(errno, kOrigin, fmt::format("cannot open the directory of the monitor {}", path));
     }
     usable = fmt::format("/proc/self/fd/{}/{}", result.directory.get(), path.substr(slash + 1));
   }
   if (usable.empty() || usable.size() >= sizeof(result.address.sun_path)) {
     return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("'{}' is no usable socket path", printable(path, 200)));
+                fmt::format("'{}' is not a usable socket path", printable(path, 200)));
   }
   std::memcpy(result.address.sun_path, usable.c_str(), usable.size() + 1);
   return result;
@@ -117,8 +118,8 @@ Result<SocketAddress> socket_address(const std::string& path) {
 
 tl::unexpected<Error> no_greeting(const std::string& path) {
   return fail(ErrorKind::busy, kOrigin,
-              fmt::format("no greeting from the monitor {}: somebody else holds it (a monitor serves one "
-                          "client at a time), or QEMU hangs. Close the other client, or give QEMU a "
+              fmt::format("no greeting from the monitor {}: another client is connected (a monitor serves "
+                          "one client at a time), or QEMU hangs; close the other client, or give QEMU a "
                           "second monitor for vmemfs: -qmp unix:PATH,server=on,wait=off",
                           path));
 }
@@ -127,21 +128,21 @@ tl::unexpected<Error> connect_error(int os_errno, const std::string& path) {
   switch (os_errno) {
   case ENOENT:
     return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("there is no monitor socket {}; check the path and that QEMU runs with "
+                fmt::format("there is no monitor socket {}; check the path, and that QEMU was started with "
                             "-qmp unix:{},server=on,wait=off",
                             path, path));
   case ECONNREFUSED:
     return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("nobody listens on the monitor socket {}: that QEMU has ended, or the file is "
+                fmt::format("no process listens on the monitor socket {}: its QEMU has ended, or the file is "
                             "no socket",
                             path));
   case EACCES:
   case EPERM:
     return fail(ErrorKind::permission, kOrigin,
-                fmt::format("no right to connect to the monitor {}: run vmemfs as the user that QEMU runs "
-                            "as, or as root, or with CAP_DAC_OVERRIDE",
+                fmt::format("cannot connect to the monitor {}: Permission denied; run vmemfs as the user "
+                            "that QEMU runs as, as root, or with CAP_DAC_OVERRIDE",
                             path));
-  default: return fail_errno(os_errno, kOrigin, fmt::format("can't connect to the monitor {}", path));
+  default: return fail_errno(os_errno, kOrigin, fmt::format("cannot connect to the monitor {}", path));
   }
 }
 
@@ -149,16 +150,16 @@ tl::unexpected<Error> connect_error(int os_errno, const std::string& path) {
 Result<UniqueFd> connect_to(const std::string& path, Clock::time_point deadline) {
   UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!socket) {
-    return fail_errno(errno, kOrigin, "can't make a socket");
+    return fail_errno(errno, kOrigin, "cannot create a socket");
   }
   const auto target = socket_address(path);
   if (!target) {
     return tl::unexpected{target.error()};
   }
-  // The address types of the socket API are related by cast only.
+  // The socket API requires a cast between its address types.
   const auto* address = reinterpret_cast<const sockaddr*>(&target->address);
   while (::connect(socket.get(), address, sizeof(target->address)) != 0) {
-    // A full queue of waiting clients is EAGAIN, and poll() does not tell when it gets shorter.
+    // A full listen queue gives EAGAIN, and poll() does not report when it has room again.
     if (errno != EAGAIN && errno != EINTR) {
       return connect_error(errno, path);
     }
@@ -221,7 +222,7 @@ Result<void> QmpConnection::negotiate(Clock::time_point deadline) {
     return tl::unexpected{greeting.error()};
   }
   if (!greeting->contains("QMP")) {
-    return break_off(ErrorKind::source_failed, "the greeting is not that of a QMP monitor");
+    return break_off(ErrorKind::source_failed, "the greeting does not come from a QMP monitor");
   }
   version_ = version_of(*greeting);
   return execute("qmp_capabilities", nullptr, deadline).map([](const json&) {});
@@ -241,7 +242,7 @@ Result<json> QmpConnection::execute(std::string_view command, const json& argume
     return tl::unexpected{std::move(sent.error())};
   }
   auto answer = answer_to(id, command, deadline);
-  // What came together with the answer must not wait for the next bytes from the socket.
+  // Events that came together with the answer must not wait for the next bytes from the socket.
   static_cast<void>(take_buffered_events());
   return answer;
 }
@@ -252,7 +253,7 @@ Result<std::string> QmpConnection::human(std::string_view command_line, Clock::t
     return tl::unexpected{answer.error()};
   }
   if (!answer->is_string()) {
-    return break_off(ErrorKind::source_failed, "QEMU answered a human monitor command with no text");
+    return break_off(ErrorKind::source_failed, "QEMU answered a human monitor command without text");
   }
   return answer->get<std::string>();
 }
@@ -279,7 +280,7 @@ Result<void> QmpConnection::take_buffered_events() {
     if (!message) {
       return tl::unexpected{message.error()};
     }
-    deliver(*message); // what is no event is the late answer to a command that was given up
+    deliver(*message); // a message that is not an event is the late answer to a command that timed out
   }
   return {};
 }
@@ -290,7 +291,7 @@ Result<void> QmpConnection::send(std::string_view line, Clock::time_point deadli
     const ssize_t sent = send_some(socket_.get(), line, pass_fd);
     if (sent >= 0) {
       line.remove_prefix(static_cast<std::size_t>(sent));
-      pass_fd.reset(); // went with the first byte
+      pass_fd.reset(); // was sent with the first byte
       continue;
     }
     if (errno == EPIPE || errno == ECONNRESET) {
@@ -298,11 +299,11 @@ Result<void> QmpConnection::send(std::string_view line, Clock::time_point deadli
     }
     if (errno != EAGAIN && errno != EINTR) {
       broken_ = true;
-      return fail_errno(errno, kOrigin, "can't send to the monitor");
+      return fail_errno(errno, kOrigin, "cannot send to the monitor");
     }
     const auto ready = wait_for_fd(socket_.get(), POLLOUT, deadline);
     if (!ready || !*ready) {
-      return break_off(ErrorKind::timed_out, "QEMU took no command within the time limit");
+      return break_off(ErrorKind::timed_out, "QEMU did not accept a command within the time limit");
     }
   }
   return {};
@@ -321,10 +322,10 @@ Result<json> QmpConnection::answer_to(std::uint64_t id, std::string_view command
     }
     const auto answer_id = message->find("id");
     if (answer_id != message->end() && answer_id->is_number_unsigned() && *answer_id < id) {
-      continue; // the late answer to a command that was given up
+      continue; // the late answer to a command that timed out
     }
     if (answer_id == message->end() || *answer_id != id) {
-      return break_off(ErrorKind::source_failed, "the monitor answered something that was not asked");
+      return break_off(ErrorKind::source_failed, "the monitor sent an answer to an unknown command");
     }
     if (const auto error = message->find("error"); error != message->end()) {
       return refusal(*error, command);
@@ -351,7 +352,7 @@ Result<json> QmpConnection::receive(Clock::time_point deadline) {
     if (!more) {
       return tl::unexpected{more.error()};
     }
-    // Looked at even while bytes keep coming, so that a peer that never stops can't hold us.
+    // Checked even while bytes keep arriving, so that a peer that never stops cannot block the caller.
     if (Clock::now() >= deadline) {
       return fail(ErrorKind::timed_out, kOrigin, "the monitor sent nothing within the time limit");
     }
@@ -364,7 +365,7 @@ Result<json> QmpConnection::receive(Clock::time_point deadline) {
   }
 }
 
-/// Takes in what has arrived, after take_line() has found no more; false if nothing has.
+/// Reads the bytes that have arrived, after take_line() has found no complete line; false if there are none.
 Result<bool> QmpConnection::fill() {
   buffer_.erase(0, std::exchange(consumed_, 0));
   const std::size_t before = buffer_.size();
@@ -387,12 +388,12 @@ Result<bool> QmpConnection::fill() {
   }
   if (got < 0) {
     broken_ = true;
-    return fail_errno(os_errno, kOrigin, "can't read from the monitor");
+    return fail_errno(os_errno, kOrigin, "cannot read from the monitor");
   }
   return true;
 }
 
-/// The next complete line without its end; valid until the next fill().
+/// The next complete line without its line end; valid until the next fill().
 std::optional<std::string_view> QmpConnection::take_line() {
   const std::size_t end = buffer_.find('\n', std::max(scanned_, consumed_));
   if (end == std::string::npos) {
@@ -405,12 +406,12 @@ std::optional<std::string_view> QmpConnection::take_line() {
 
 Result<json> QmpConnection::parse(std::string_view line) {
   if (json_depth(line) > kMaxDepth) {
-    return break_off(ErrorKind::source_failed, "the monitor sent JSON that is nested too deep");
+    return break_off(ErrorKind::source_failed, "the monitor sent JSON that is nested too deeply");
   }
   json message = json::parse(line, nullptr, false);
   if (!message.is_object()) {
     return break_off(ErrorKind::source_failed,
-                     fmt::format("the monitor sent something that is not QMP: '{}'", printable(line)));
+                     fmt::format("the monitor sent data that is not QMP: '{}'", printable(line)));
   }
   return message;
 }

@@ -1,17 +1,17 @@
-// A connected client of one QMP monitor (QEMU's JSON protocol) on a UNIX socket.
+// SPDX-License-Identifier: MIT
+// Client connection to one QMP monitor (QEMU's JSON protocol) on a UNIX socket.
 //
-// Format: QEMU's docs/interop/qmp-spec. One JSON object a line; the greeting comes first, then answers
+// Format: QEMU's docs/interop/qmp-spec. One JSON object per line; the greeting comes first, then answers
 // (matched to commands by "id") and events in any order.
 //
 // The peer is not trusted: whole exchanges are limited in time, lines in size, JSON in depth, and
-// every member is type-checked. A monitor serves one client at a time; whoever connects meanwhile gets
-// no greeting until that client leaves.
+// every member is type-checked. A monitor serves one client at a time; another client that connects gets no
+// greeting until the first one disconnects.
 //
 // Not thread-safe. Nothing here raises SIGPIPE.
 //
-// Errors of execute(): timed_out (the connection stays usable, the late answer is skipped), unsupported
-// (QEMU has no such command), source_failed (refused by QEMU, or the connection is broken: see
-// broken()).
+// Errors of execute(): timed_out (the connection stays usable, the late answer is skipped), unsupported (QEMU
+// has no such command), source_failed (QEMU refused the command, or the connection is broken: see broken()).
 #pragma once
 
 #include "core/error.h"
@@ -28,10 +28,10 @@
 
 namespace vmemfs::qemu {
 
-/// Something that QEMU reports without being asked: STOP, RESUME, RESET, SHUTDOWN, ...
+/// An unsolicited message of QEMU, such as STOP, RESUME, RESET or SHUTDOWN.
 struct QmpEvent {
   std::string name;
-  std::string data; ///< the event's data as JSON text; empty where it has none
+  std::string data; ///< the event's data as JSON text; empty if there is none
 };
 
 using QmpEventHandler = std::function<void(const QmpEvent&)>;
@@ -41,31 +41,33 @@ public:
   using Clock = std::chrono::steady_clock;
 
   /// Connects to the listening socket at `path`, waits for the greeting and leaves negotiation mode,
-  /// all by `deadline`. busy: no greeting came (somebody else holds this monitor). not_found: no
-  /// socket there, or nobody listens on it. permission: not ours to open.
+  /// all by `deadline`. busy: no greeting came (another client uses this monitor). not_found: there is no
+  /// socket, or no process listens on it. permission: access denied.
   static Result<QmpConnection> open(const std::string& path, Clock::time_point deadline);
 
-  /// Where events go that arrive during the exchanges of this connection; none: they are dropped.
+  /// Receives the events that arrive during the exchanges of this connection. Without a handler they are
+  /// dropped.
   void set_event_handler(QmpEventHandler handler) { on_event_ = std::move(handler); }
 
-  /// Runs one command; `arguments` is an object, or null for none. `pass_fd` is sent along as
-  /// SCM_RIGHTS (for getfd) and stays the caller's. Returns the "return" member of the answer.
+  /// Runs one command; `arguments` is an object, or null for none. `pass_fd` is sent as SCM_RIGHTS (for
+  /// getfd); the caller keeps it. Returns the "return" member of the answer.
   Result<nlohmann::json> execute(std::string_view command, const nlohmann::json& arguments,
                                  Clock::time_point deadline, std::optional<int> pass_fd = std::nullopt);
 
-  /// Runs a command of the human monitor (HMP) and returns what it prints.
+  /// Runs a command of the human monitor (HMP) and returns its output.
   Result<std::string> human(std::string_view command_line, Clock::time_point deadline);
 
-  /// Takes in the events that have already arrived, without waiting. Fails if the connection broke.
+  /// Handles the events that have already arrived, without waiting. Fails if the connection broke.
   Result<void> drain_events();
 
-  /// Process that listens on the socket (SO_PEERCRED), as numbered in our pid namespace; 0 if unknown.
+  /// Pid of the process that listens on the socket (SO_PEERCRED), in this process's pid namespace; 0 if
+  /// unknown.
   [[nodiscard]] pid_t peer_pid() const { return peer_pid_; }
 
   /// "7.2.22", from the greeting.
   [[nodiscard]] const std::string& qemu_version() const { return version_; }
 
-  /// True once the stream can't be used any more (closed, garbage, half a command sent).
+  /// True if the stream is no longer usable (closed, malformed data, half a command sent).
   [[nodiscard]] bool broken() const { return broken_; }
 
   /// For poll(): readable when events wait or the connection ended.
@@ -89,7 +91,7 @@ private:
   pid_t peer_pid_ = 0;
   std::string version_;
   std::string buffer_;       ///< bytes received and not consumed yet, from consumed_ on
-  std::size_t consumed_ = 0; ///< bytes of buffer_ that earlier lines took
+  std::size_t consumed_ = 0; ///< bytes of buffer_ that belong to earlier lines
   std::size_t scanned_ = 0;  ///< no line end in buffer_ before this
   std::uint64_t next_id_ = 1;
   bool broken_ = false;

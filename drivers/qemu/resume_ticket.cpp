@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/resume_ticket.h"
 
 #include "core/text.h"
@@ -17,10 +18,10 @@ namespace {
 
 constexpr std::string_view kOrigin = "qemu";
 
-/// States that QEMU leaves by itself soon, perhaps for "paused".
+/// States that QEMU soon leaves on its own, possibly for "paused".
 constexpr std::array<std::string_view, 3> kPassing{"save-vm", "restore-vm", "finish-migrate"};
 
-/// The number after "KEY=" at the start of `text`, which then starts after the line.
+/// Parses the number after "KEY=" at the start of `text` and removes that line from `text`.
 std::optional<std::uint64_t> take_number(std::string_view& text, std::string_view key) {
   const std::size_t end = text.find('\n');
   if (end == std::string_view::npos || !text.starts_with(key)) {
@@ -31,7 +32,7 @@ std::optional<std::uint64_t> take_number(std::string_view& text, std::string_vie
   return number;
 }
 
-/// A socket that a manager opened for QEMU may have the manager's pid; that of another QEMU is wrong.
+/// A socket that a manager opened for QEMU may have the manager's pid. The pid of another QEMU is an error.
 bool is_of_another_qemu(pid_t peer, pid_t pid) {
   if (peer == 0 || peer == pid) {
     return false;
@@ -73,12 +74,12 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
   const auto pid = take_number(rest, "pid=");
   const auto started = take_number(rest, "started=");
   const auto timeout = take_number(rest, "timeout=");
-  // The monitor comes last and takes all: a path may have a line end in it.
+  // The monitor comes last and takes the rest of the text: a path may contain a line end.
   if (!pid || !started || !timeout || *pid == 0 || *pid > std::numeric_limits<pid_t>::max() ||
       *timeout > std::numeric_limits<std::int32_t>::max() || !rest.starts_with(kMonitor) ||
       rest.size() == kMonitor.size()) {
     return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("this is no ticket of ours: '{}'", printable(text, 200)));
+                fmt::format("not a ticket of the qemu driver: '{}'", printable(text, 200)));
   }
   return ResumeTicket{static_cast<pid_t>(*pid), *started,
                       std::chrono::milliseconds{static_cast<std::int64_t>(*timeout)},
@@ -99,7 +100,7 @@ Result<void> resume_orphan(const ResumeTicket& ticket) {
   auto session = monitor.session();
   if (session && is_of_another_qemu(session->peer_pid(), ticket.pid)) {
     return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("the monitor {} is that of process {} by now, not of {}", ticket.monitor,
+                fmt::format("the monitor {} now belongs to process {}, not to {}", ticket.monitor,
                             session->peer_pid(), ticket.pid));
   }
   auto resumed = session.and_then([&](MonitorSession& open) { return resume_over(open, ticket.pid); });

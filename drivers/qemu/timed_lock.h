@@ -1,8 +1,9 @@
-// A lock that can be waited for with a time limit.
+// SPDX-License-Identifier: MIT
+// Mutex that can be locked with a time limit.
 //
-// Like std::timed_mutex, which ThreadSanitizer (GCC 12) does not understand: it takes no notice of
-// pthread_mutex_clocklock(), and then reports races and unlocks that are none. Meets the standard's
-// BasicLockable; for std::unique_lock and std::scoped_lock.
+// Replaces std::timed_mutex, which ThreadSanitizer (GCC 12) does not support: it ignores
+// pthread_mutex_clocklock() and then reports false races and unlocks. Meets the standard's BasicLockable; for
+// std::unique_lock and std::scoped_lock.
 #pragma once
 
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/vcpu_activity.h"
 
 #include "core/text.h"
@@ -49,9 +50,9 @@ std::map<pid_t, std::string> thread_directories(pid_t pid) {
   return directories;
 }
 
-/// Sum of the three numbers of a schedstat file: ns on a CPU, ns of waiting for one, how often put on one.
-/// None of them ever gets smaller. The last one counts when the thread gets the CPU, before any time is
-/// booked, so a thread that runs right now shows too.
+/// Sum of the three numbers of a schedstat file: ns on a CPU, ns of waiting for one, number of times
+/// scheduled. None of them ever decreases. The last one is incremented when the thread gets the CPU, before
+/// any time is accounted, so a thread that is running now is detected too.
 std::optional<std::uint64_t> counter_sum(int fd) {
   std::array<char, 96> text;
   const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
@@ -73,7 +74,7 @@ std::optional<std::uint64_t> counter_sum(int fd) {
   return sum;
 }
 
-/// Of a stat file, whose third field is the state. The name before it may hold brackets itself.
+/// The state from a stat file, its third field. The name before it may contain brackets.
 bool is_asleep(int fd) {
   std::array<char, 128> text;
   const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
@@ -85,7 +86,7 @@ bool is_asleep(int fd) {
 Result<UniqueFd> open_for_reading(const std::string& path) {
   UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!file) {
-    return fail_errno(errno, kOrigin, fmt::format("can't open {}", path));
+    return fail_errno(errno, kOrigin, fmt::format("cannot open {}", path));
   }
   return file;
 }
@@ -97,9 +98,9 @@ Result<VcpuActivity::Files> VcpuActivity::open_files(const std::string& director
   if (!schedstat) {
     return tl::unexpected{schedstat.error()};
   }
-  if (counter_sum(schedstat->get()).value_or(0) == 0) { // what a kernel shows that does not count
+  if (counter_sum(schedstat->get()).value_or(0) == 0) { // a kernel without these counters shows zeros
     return fail(ErrorKind::unsupported, kOrigin,
-                fmt::format("nothing is counted in {}/schedstat", directory));
+                fmt::format("{}/schedstat has no counts; the kernel needs CONFIG_SCHED_INFO", directory));
   }
   auto stat = open_for_reading(directory + "/stat");
   if (!stat) {

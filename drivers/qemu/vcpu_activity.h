@@ -1,4 +1,5 @@
-// Whether vCPU threads have run: a paused VM's do not.
+// SPDX-License-Identifier: MIT
+// Activity of vCPU threads: detects whether they have run. Those of a paused VM do not.
 #pragma once
 
 #include "core/error.h"
@@ -15,25 +16,26 @@
 
 namespace vmemfs::qemu {
 
-/// Of a fixed set of threads. Movable; const methods may be called from any thread.
+/// Watches a fixed set of threads. Movable; const methods are thread-safe.
 class VcpuActivity {
 public:
-  /// `threads` are numbered as QEMU itself sees them (its pid namespace); doubles are one. Fails where one
-  /// can't be watched: no such thread, or a kernel without counters.
+  /// `threads` are numbered in QEMU's own pid namespace; duplicates are ignored. Fails if a thread cannot be
+  /// watched: no such thread, or a kernel without counters.
   static Result<VcpuActivity> open(const Process& process, std::span<const pid_t> threads);
 
-  /// A number that is another one whenever any of the threads has been put on a CPU in between; nullopt
-  /// where one has ended. Costs about a microsecond for each thread.
+  /// A number that changes whenever any of the threads is scheduled on a CPU; nullopt if one has ended. Costs
+  /// about a microsecond per thread.
   [[nodiscard]] std::optional<std::uint64_t> sample() const;
 
   /// False while one of the threads runs or waits for a CPU.
   [[nodiscard]] bool all_asleep() const;
 
-  /// As open() was given them, sorted, without doubles.
+  /// The threads passed to open(), sorted, without duplicates.
   [[nodiscard]] const std::vector<pid_t>& threads() const { return threads_; }
 
 private:
-  /// Files in /proc/PID/task/TID, which are of that very thread, however long they are kept.
+  /// Open files in /proc/PID/task/TID. They refer to the same thread as long as they are open, even if its
+  /// number is reused.
   struct Files {
     UniqueFd schedstat;
     UniqueFd stat;

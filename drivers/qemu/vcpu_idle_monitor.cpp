@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/vcpu_idle_monitor.h"
 
 #include <thread>
@@ -18,7 +19,7 @@ bool VcpuIdleMonitor::watch(VcpuActivity activity) {
 
 Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>& query,
                                        const std::function<void()>& has_run) {
-  // QEMU says that the VM stands a moment before its last thread has gone to sleep.
+  // QEMU reports the VM as paused shortly before its last thread has gone to sleep.
   constexpr int kTries = 3;
   for (int i = 1;; ++i) {
     std::optional<std::uint64_t> before;
@@ -32,7 +33,7 @@ Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>&
       has_run();
     }
     auto status = query();
-    if (!status) { // what was known before still holds
+    if (!status) { // the earlier knowledge stays valid
       return status;
     }
     if (status->running) {
@@ -64,7 +65,7 @@ bool VcpuIdleMonitor::poll() {
     return false;
   }
   const std::unique_lock lock{mutex_, std::try_to_lock};
-  if (!lock) { // whoever has it takes a look as well
+  if (!lock) { // the holder takes a sample as well
     return false;
   }
   if (idle_sample_) {
@@ -73,8 +74,8 @@ bool VcpuIdleMonitor::poll() {
   return guess_limit_.allows() && seems_idle(sample());
 }
 
-/// Waits for the threads, but not for long; false if one had not been asleep right away. Without the lock but
-/// for single glances: on a busy machine it takes its time, and readers have to be told meanwhile.
+/// Waits a short time for the threads to sleep; true if all were asleep at the first check. Holds the lock
+/// only for single checks: on a busy machine the wait takes long, and poll() must work meanwhile.
 bool VcpuIdleMonitor::wait_until_asleep() {
   constexpr int kPolls = 25;
   constexpr std::chrono::microseconds kBetweenPolls{200};
@@ -90,8 +91,7 @@ bool VcpuIdleMonitor::wait_until_asleep() {
   return false;
 }
 
-/// Called with mutex_ held, as all that follow.
-/// Called with mutex_ held, as all that follow.
+/// Called with mutex_ held, as are the functions below.
 std::optional<std::uint64_t> VcpuIdleMonitor::sample() {
   if (!watching_) {
     return std::nullopt;

@@ -1,4 +1,5 @@
-// Notices that a VM which stood has run since, without asking QEMU.
+// SPDX-License-Identifier: MIT
+// Detector of a paused VM that was resumed, without querying QEMU.
 #pragma once
 
 #include "core/error.h"
@@ -15,30 +16,30 @@
 
 namespace vmemfs::qemu {
 
-/// Thread-safe. What it tells errs to one side only: the guest may have stood all the time, but a guest
-/// that has run is told.
+/// Thread-safe. Errors are on one side only: it may report a guest that stayed paused, but never misses one
+/// that has run.
 class VcpuIdleMonitor {
 public:
-  /// How long it takes at most until poll() has told, if it is called all the time.
+  /// Maximum time until poll() reports it, if called continuously.
   static constexpr std::chrono::milliseconds kDelay{50};
 
-  /// Watches these threads from now on. True if what was known of a standing VM is void by that.
+  /// Watches these threads from now on. True if the VM was known to be paused, which is unknown afterwards.
   [[nodiscard]] bool watch(VcpuActivity activity);
 
   /// False before watch(), and once one of the threads has ended.
   [[nodiscard]] bool watching() const { return watching_; }
 
-  /// Calls `query`, which asks the monitor. If the VM stands, it is known to stand from before that on.
-  /// `has_run` is called where it has run since it was last known to stand, and before `query` where that
-  /// shows by then: QEMU may take its time to answer, and nobody else is told meanwhile.
+  /// Calls `query`, which queries the monitor. If the VM is paused, it is known to be paused since before the
+  /// call. `has_run` is called if it has run since it was last known to be paused; before `query` if that is
+  /// already visible, because QEMU may answer late and no other caller is notified meanwhile.
   [[nodiscard]] Result<RunStatus> ask(const std::function<Result<RunStatus>()>& query,
                                       const std::function<void()>& has_run);
 
-  /// The VM is about to be let run by us.
+  /// Called before vmemfs resumes the VM.
   void forget();
 
-  /// True, once, where a VM that was known to stand may have run since; also where one of which nothing
-  /// is known looks as if it stood now. Without a lock unless it is time for a look, which is every 20 ms.
+  /// True, once, if a VM that was known to be paused may have run since; also if the VM's state is unknown
+  /// and it seems to be paused now. Takes no lock unless a sample is due, which is every 20 ms.
   [[nodiscard]] bool poll();
 
 private:
@@ -53,11 +54,11 @@ private:
   std::atomic<bool> watching_{false};
   RateLimit poll_limit_{kPollInterval};
   RateLimit guess_limit_{kBetweenGuesses};
-  std::mutex mutex_; ///< guards what follows; never held while QEMU is asked or waited for
+  std::mutex mutex_; ///< guards the members below; never held while QEMU is queried or waited for
   std::optional<VcpuActivity> activity_;
-  std::optional<std::uint64_t> idle_sample_; ///< sample since which the VM is known to stand
+  std::optional<std::uint64_t> idle_sample_; ///< sample since which the VM is known to be paused
   std::optional<std::uint64_t> last_sample_; ///< at the last guess
-  bool guessed_ = false;                     ///< that it stands, since it was last seen to run
+  bool guessed_ = false; ///< already reported as seemingly paused since it was last seen running
 };
 
 } // namespace vmemfs::qemu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/hmp_registers.h"
 
 #include "core/text.h"
@@ -12,7 +13,7 @@ namespace vmemfs::qemu {
 namespace {
 
 constexpr std::string_view kOrigin = "registers";
-constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type takes
+constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type supports
 constexpr std::size_t kLongHex = 16;      ///< digits of a value that is printed in full
 
 constexpr std::uint64_t kEferLma = std::uint64_t{1} << 10;
@@ -21,7 +22,7 @@ constexpr std::uint64_t kUnusable = std::uint64_t{1} << 16;
 
 tl::unexpected<Error> bad_line(std::string_view line) {
   return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("QEMU's registers have a line that is not understood: '{}'", printable(line, 120)));
+              fmt::format("cannot parse a line of QEMU's registers: '{}'", printable(line, 120)));
 }
 
 struct Name {
@@ -29,7 +30,7 @@ struct Name {
   Register reg;
 };
 
-/// Other names than those of the text form in upper case.
+/// Names that are not the upper-case form of the register's own name.
 constexpr std::array kOtherNames = std::to_array<Name>({
     {"EAX", Register::rax},
     {"EBX", Register::rbx},
@@ -70,7 +71,7 @@ std::optional<Register> plain_register(std::string_view name) {
   return register_by_name(lower);
 }
 
-/// Takes the next word from the front of `text`.
+/// Removes the next word from the front of `text`.
 std::string_view take_token(std::string_view& text) {
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
   const std::string_view token = text.substr(0, text.find(' '));
@@ -78,7 +79,7 @@ std::string_view take_token(std::string_view& text) {
   return token;
 }
 
-/// "SELECTOR BASE LIMIT FLAGS ..." after the "=". A base of 8 digits may have lost its upper half.
+/// "SELECTOR BASE LIMIT FLAGS ..." after the "=". A base of 8 digits may lack its upper half.
 struct SegmentValue {
   std::uint64_t selector;
   std::uint64_t base;
@@ -170,7 +171,7 @@ private:
     std::string_view rest = line;
     for (std::size_t equals = rest.find('='); equals != std::string_view::npos; equals = rest.find('=')) {
       std::string_view name = trim(rest.substr(0, equals));
-      name.remove_prefix(name.rfind(' ') + 1); // what stands before belongs to the last value
+      name.remove_prefix(name.rfind(' ') + 1); // the text before belongs to the last value
       rest.remove_prefix(equals + 1);
       const auto reg = plain_register(name);
       if (!reg) {
@@ -189,7 +190,7 @@ private:
   std::vector<std::pair<Register, std::uint64_t>> cut_bases_;
 };
 
-/// Number in "CPU#N"; nullopt if the line is something else or N is absurd.
+/// The number in "CPU#N"; nullopt if the line is something else or N is too large.
 std::optional<std::size_t> vcpu_of(std::string_view line) {
   constexpr std::string_view kHeader = "CPU#";
   if (!line.starts_with(kHeader)) {

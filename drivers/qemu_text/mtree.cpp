@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/mtree.h"
 
 #include "core/text.h"
@@ -19,11 +20,10 @@ constexpr std::size_t kMaxRanges = std::size_t{1} << 20;
 
 tl::unexpected<Error> bad_line(std::string_view line, std::string_view why) {
   return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("QEMU's memory tree has a line that is not understood ({}): '{}'", why,
-                          printable(line, 120)));
+              fmt::format("cannot parse a line of QEMU's memory tree ({}): '{}'", why, printable(line, 120)));
 }
 
-/// Takes `prefix` from the front of `text`.
+/// Removes `prefix` from the front of `text`.
 bool skip(std::string_view& text, std::string_view prefix) {
   if (!text.starts_with(prefix)) {
     return false;
@@ -32,7 +32,7 @@ bool skip(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
-/// Takes an address of 16 hex digits from the front of `text`.
+/// Removes an address of 16 hex digits from the front of `text`.
 std::optional<std::uint64_t> take_address(std::string_view& text) {
   const auto value = text.size() < kHexDigits ? std::nullopt : parse_hex(text.substr(0, kHexDigits));
   if (value) {
@@ -56,14 +56,14 @@ std::optional<MtreeType> type_by_name(std::string_view name) {
     return std::ranges::find(kTypes, wanted, &Entry::name);
   };
   auto found = with_name(name);
-  if (found == kTypes.end() && skip(name, "nv-")) { // of an nvdimm, but not RAM
+  if (found == kTypes.end() && skip(name, "nv-")) { // part of an nvdimm, but not RAM
     found = with_name(name);
   }
   return found == kTypes.end() ? std::nullopt : std::optional{found->type};
 }
 
-/// Splits what follows "): ": the name, which may hold blanks, then perhaps an offset and " KVM", which
-/// comes once for each address space that shares the view.
+/// Splits the text after "): ": the name, which may contain blanks, then optionally an offset and " KVM",
+/// which is repeated for each address space that shares the view.
 void read_name(std::string_view text, MtreeRange& range) {
   constexpr std::string_view kKvm = " KVM";
   constexpr std::size_t kOffsetSize = 2 + kHexDigits; // " @" and the digits
@@ -82,7 +82,7 @@ void read_name(std::string_view text, MtreeRange& range) {
 }
 
 /// "START-LAST (prio N, TYPE): NAME..."; nullopt for I/O that reaches the end of the address space,
-/// which no half-open range can express and nobody reads.
+/// which no half-open range can express and is never read.
 Result<std::optional<MtreeRange>> parse_range(std::string_view line) {
   std::string_view rest = line;
   const auto begin = take_address(rest);
@@ -136,7 +136,7 @@ std::span<const std::string_view> main_view(std::span<const std::string_view> li
   return found ? lines.subspan(begin) : lines.subspan(lines.size());
 }
 
-/// Lines of a view that are no ranges.
+/// True for lines of a view that are not ranges.
 bool is_caption(std::string_view line) {
   return line.empty() || line.starts_with("AS \"") || line.starts_with("Root memory region:") ||
          line == "No rendered FlatView";

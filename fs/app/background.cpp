@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/background.h"
 
 #include "util/log.h"
@@ -13,7 +14,8 @@ namespace {
 
 constexpr int kFailed = 1;
 
-/// The child said "ready", or ended: then its exit code is ours, as it has said why.
+/// Waits until the child is ready or has ended. If it has ended, its exit code is passed on: it has printed
+/// the reason.
 int wait_for(pid_t child, int from_child) {
   char ready = 0;
   ssize_t count = 0;
@@ -27,7 +29,7 @@ int wait_for(pid_t child, int from_child) {
   if (::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
     return WEXITSTATUS(status);
   }
-  log::error("the daemon ended before the mount was there");
+  log::error("the daemon ended before the mount was ready");
   return kFailed;
 }
 
@@ -36,14 +38,14 @@ int wait_for(pid_t child, int from_child) {
 std::optional<int> Background::fork_and_wait() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
-    log::error("can't make a pipe: {}", std::generic_category().message(errno));
+    log::error("cannot create a pipe: {}", std::generic_category().message(errno));
     return kFailed;
   }
   UniqueFd from_child{ends[0]};
   to_parent_.reset(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) {
-    log::error("can't fork: {}", std::generic_category().message(errno));
+    log::error("cannot fork: {}", std::generic_category().message(errno));
     return kFailed;
   }
   if (child > 0) {
@@ -64,7 +66,7 @@ void Background::ready() {
     ::dup2(null.get(), standard);
   }
   const char done = 1;
-  static_cast<void>(!::write(to_parent_.get(), &done, 1)); // the caller may have been killed: no matter
+  static_cast<void>(!::write(to_parent_.get(), &done, 1)); // may fail: the calling process may be gone
   to_parent_.reset();
 }
 

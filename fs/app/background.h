@@ -1,4 +1,5 @@
-// Going to the background: the caller waits until the mount is there or has failed.
+// SPDX-License-Identifier: MIT
+// Start in the background: the calling process waits until the mount is ready or has failed.
 #pragma once
 
 #include "core/error.h"
@@ -10,11 +11,12 @@ namespace vmemfs {
 
 class Background {
 public:
-  /// Forks. In the caller's process it waits for the child and returns the exit code to end with; in
-  /// the child it returns nothing, and ready() must follow. Call before any thread is made.
+  /// Forks. In the calling process it waits for the child and returns the exit code to end with; in the child
+  /// it returns nothing, and ready() must follow. Call before any thread is created.
   std::optional<int> fork_and_wait();
 
-  /// In the child: the mount is there. Lets the caller end; standard streams go to /dev/null.
+  /// Called in the child when the mount is ready. The calling process then ends; standard streams are
+  /// redirected to /dev/null.
   void ready();
 
 private:

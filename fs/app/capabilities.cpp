@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/capabilities.h"
 
 #include <algorithm>
@@ -16,7 +17,7 @@ capng_type_t operator|(capng_type_t left, capng_type_t right) {
   return static_cast<capng_type_t>(static_cast<unsigned>(left) | static_cast<unsigned>(right));
 }
 
-/// Those of `needed` that are there.
+/// Those of `needed` that this process has.
 std::vector<unsigned> present(std::span<const int> needed) {
   std::vector<unsigned> found;
   for (const int capability : needed) {
@@ -36,7 +37,7 @@ std::string names_of(std::span<const unsigned> capabilities) {
   return names;
 }
 
-/// In libcap-ng's picture of this process, to be applied.
+/// Updates libcap-ng's copy of this process's capabilities, which apply() sets.
 void set(capng_type_t sets, std::span<const unsigned> capabilities) {
   for (const unsigned capability : capabilities) {
     capng_update(CAPNG_ADD, sets, capability);
@@ -45,13 +46,13 @@ void set(capng_type_t sets, std::span<const unsigned> capabilities) {
 
 Result<void> apply(capng_select_t what, std::string_view name) {
   if (capng_apply(what) != 0) {
-    return fail_errno(errno, kOrigin, fmt::format("can't lower the {} capabilities", name));
+    return fail_errno(errno, kOrigin, fmt::format("cannot lower the {} capabilities", name));
   }
   return {};
 }
 
-/// Without CAP_SETPCAP it can't be lowered, but then it is of no use either: nothing is gained by executing
-/// programs any more.
+/// Lowers the bounding set. Without CAP_SETPCAP that is not possible, but then it does not matter: executing
+/// programs gains nothing any more.
 Result<void> lower_bounding_set(std::span<const unsigned> kept) {
   if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) == 0) {
     return {};
@@ -74,7 +75,7 @@ bool may(int capability) {
 
 Result<std::string> keep_capabilities(std::span<const int> needed) {
   if (capng_get_caps_process() != 0) {
-    return fail_errno(errno, kOrigin, "can't ask for the capabilities");
+    return fail_errno(errno, kOrigin, "cannot read the capabilities");
   }
   const auto kept = present(needed);
   if (auto lowered = lower_bounding_set(kept); !lowered) {

@@ -1,4 +1,5 @@
-// The capabilities of this process (capabilities(7)). Each thread has its own: to be used before any is made.
+// SPDX-License-Identifier: MIT
+// Capabilities of this process (capabilities(7)). Each thread has its own: call before any thread is created.
 #pragma once
 
 #include "core/error.h"
@@ -8,14 +9,14 @@
 
 namespace vmemfs {
 
-/// Whether the calling thread has this capability (CAP_... of <linux/capability.h>) in effect.
+/// True if the calling thread has this capability (CAP_... of <linux/capability.h>) in effect.
 [[nodiscard]] bool may(int capability);
 
-/// Gives up all but `needed`, for good and for what this process starts; never gains any. The names of what
-/// is kept, as "sys_ptrace, dac_override"; empty where nothing is.
+/// Gives up all capabilities except `needed`, permanently and for all processes that this one starts; never
+/// gains any. Returns the names of those kept, such as "sys_ptrace, dac_override"; empty if there are none.
 ///
-/// Programs that are started have them too: root's by being root, within the bounding set, which becomes
-/// `needed`; another user's by ambient capabilities. permission: some are still there.
+/// Programs that this process starts have them too: as root within the bounding set, which becomes `needed`;
+/// as another user through ambient capabilities. permission: some could not be given up.
 [[nodiscard]] Result<std::string> keep_capabilities(std::span<const int> needed);
 
 } // namespace vmemfs

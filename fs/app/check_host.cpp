@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/check_host.h"
 
 #include "core/text.h"
@@ -20,9 +21,9 @@ HostCheck check_of(const DriverType& type) {
 }
 
 HostCheck check_of(const AbsentDriver& driver) {
-  return {fmt::format("driver {}", driver.name), false, Weight::helpful,
-          fmt::format("not compiled in ({}); it takes a vmemfs that was built with {} installed",
-                      driver.reaches, driver.package)};
+  return {
+      fmt::format("driver {}", driver.name), false, Weight::helpful,
+      fmt::format("not compiled in ({}); build vmemfs with {} installed", driver.reaches, driver.package)};
 }
 
 std::vector<HostCheck> all_checks() {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/complete.h"
 
 #include "drivers/all_drivers.h"
@@ -24,7 +25,7 @@ Strings driver_names(std::string_view before, std::string_view after) {
   return names;
 }
 
-/// `before` is all of the word up to the value.
+/// `before` is the part of the word in front of the value.
 Strings values_of(const ParamSpec& spec, std::string_view before) {
   Strings values;
   const auto add = [&](std::string_view value) { values.push_back(fmt::format("{}{}", before, value)); };
@@ -36,7 +37,7 @@ Strings values_of(const ParamSpec& spec, std::string_view before) {
   return values;
 }
 
-/// Where the last KEY=VALUE begins: behind the last comma that is not in quotes.
+/// Offset of the last KEY=VALUE: after the last comma that is not in quotes.
 std::size_t last_pair(std::string_view text) {
   bool quoted = false;
   std::size_t begin = 0;
@@ -52,7 +53,7 @@ std::size_t last_pair(std::string_view text) {
   return begin;
 }
 
-/// `word` has KEY=VALUE pairs from `pairs_at` on; what the last may become.
+/// Completions of the last KEY=VALUE pair of `word`, which has such pairs from `pairs_at` on.
 Strings complete_pairs(std::string_view word, std::size_t pairs_at, std::span<const ParamSpec> specs) {
   const std::string_view pairs = word.substr(pairs_at);
   const std::size_t begin = last_pair(pairs);
@@ -71,7 +72,7 @@ Strings complete_pairs(std::string_view word, std::size_t pairs_at, std::span<co
   return keys;
 }
 
-/// A word as after --vm.
+/// Completions of a value of --vm.
 Strings complete_vm(std::string_view word) {
   const std::size_t colon = word.find(':');
   const std::string_view head = word.substr(0, colon);
@@ -89,7 +90,7 @@ Strings complete_vm(std::string_view word) {
   return complete_pairs(word, colon + 1, specs);
 }
 
-/// A word as after --discover.
+/// Completions of a value of --discover.
 Strings complete_discovery(std::string_view word) {
   const std::size_t colon = word.find(':');
   Strings names;
@@ -109,7 +110,7 @@ Strings complete_discovery(std::string_view word) {
   return names;
 }
 
-/// All that may stand where the last word is, whatever it begins with.
+/// All valid words at the position of the last word, whatever it begins with.
 Strings candidates(const Completion& typed) {
   const std::string& word = typed.words.back();
   const std::string before = typed.words.size() > 1 ? typed.words[typed.words.size() - 2] : "";

@@ -1,5 +1,6 @@
-// What a shell may offer while a command line of vmemfs is being typed. The shell's side is
-// packaging/completion/vmemfs.bash, which asks `vmemfs __complete WORD...`.
+// SPDX-License-Identifier: MIT
+// Shell completion of vmemfs command lines. The shell's side is packaging/completion/vmemfs.bash, which runs
+// `vmemfs __complete WORD...`.
 #pragma once
 
 #include "fs/app/options.h"
@@ -12,11 +13,11 @@ namespace vmemfs {
 
 inline constexpr std::string_view kCompleteSubcommand = "__complete";
 
-/// What the last word may become: whole words, all beginning as it does. None where any file name may stand.
-/// A word that ends in '=', ':' or ',' goes on.
+/// Completions of the last word: whole words that begin with it. None if a file name is expected. A word that
+/// ends in '=', ':' or ',' is not complete yet.
 [[nodiscard]] std::vector<std::string> complete(const Completion& typed);
 
-/// One a line. Returns the process's exit code.
+/// Prints one completion per line. Returns the process's exit code.
 [[nodiscard]] int print_completions(const Completion& typed);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/config.h"
 
 #include "core/text.h"
@@ -23,7 +24,7 @@ namespace {
 
 constexpr std::string_view kDriver = "driver";
 
-/// A value as the same setting has it on a command line. Nothing where it is of a type that no setting has.
+/// A value in its command-line form; nullopt if it has a type that no setting has.
 std::optional<std::string> text_of(const toml::node& node, const ParamSpec& spec) {
   if (const auto* const text = node.as_string()) {
     return text->get();
@@ -71,7 +72,7 @@ public:
         complain(error.source(), std::string{error.description()});
       }
     }
-    std::ranges::stable_sort(problems_, {}, &Problem::line); // the tables come in the order of their names
+    std::ranges::stable_sort(problems_, {}, &Problem::line); // tables are read in the order of their names
     std::ranges::transform(problems_, std::back_inserter(config_.problems), [&](const Problem& problem) {
       return problem.line == 0 ? fmt::format("{}: {}", path_, problem.text)
                                : fmt::format("{}:{}: {}", path_, problem.line, problem.text);
@@ -92,8 +93,8 @@ private:
   std::optional<std::string> whole_file() {
     std::ifstream file{path_};
     int os_errno = file.is_open() ? 0 : errno;
-    std::error_code unknown;                             // then it is no directory
-    if (std::filesystem::is_directory(path_, unknown)) { // can be opened, and then seems to be empty
+    std::error_code unknown;                             // set if it is not a directory
+    if (std::filesystem::is_directory(path_, unknown)) { // it can be opened, and then seems to be empty
       os_errno = EISDIR;
     }
     std::string text;
@@ -102,7 +103,7 @@ private:
       os_errno = file.bad() ? EIO : 0;
     }
     if (os_errno != 0) {
-      problems_.push_back({0, fmt::format("can't read it: {}", std::generic_category().message(os_errno))});
+      problems_.push_back({0, fmt::format("cannot read it: {}", std::generic_category().message(os_errno))});
       return std::nullopt;
     }
     return text;
@@ -113,10 +114,10 @@ private:
       const bool known = key == "mount" || key == "vm";
       const auto* const table = node.as_table();
       if (!known || table == nullptr) {
-        complain(key.source(), known ? fmt::format("'{}' has to be a table, [{}]", key.str(),
-                                                   key == "vm" ? "vm.NAME" : "mount")
-                                     : fmt::format("'{}' is not known here; there are [mount] and [vm.NAME]",
-                                                   printable(key.str())));
+        complain(
+            key.source(),
+            known ? fmt::format("'{}' has to be a table, [{}]", key.str(), key == "vm" ? "vm.NAME" : "mount")
+                  : fmt::format("'{}' is unknown; valid are [mount] and [vm.NAME]", printable(key.str())));
       } else if (key == "mount") {
         config_.mount = take_values(*table, mount_specs());
       } else {
@@ -125,7 +126,7 @@ private:
     }
   }
 
-  /// What is good of a table, but for the key `except`; complains of the rest.
+  /// The valid settings of a table, without the key `except`; reports the others as problems.
   std::vector<KeyValue> take_values(const toml::table& table, std::span<const ParamSpec> specs,
                                     std::string_view except = {}) {
     std::vector<KeyValue> pairs;
@@ -167,7 +168,7 @@ private:
     const auto* const said = table.get(kDriver);
     const DriverType* const type = driver_of(said);
     if (said != nullptr && type == nullptr) {
-      return; // its parameters can't be told from mistakes
+      return; // parameters of an unknown driver cannot be checked
     }
     const auto params = type != nullptr ? std::vector<ParamSpec>{type->params().begin(), type->params().end()}
                                         : params_of_all();
@@ -189,7 +190,7 @@ private:
     config_.vms.push_back(std::move(vm));
   }
 
-  /// Complains where one is named that is not there.
+  /// Reports a driver that does not exist.
   const DriverType* driver_of(const toml::node* said) {
     if (said == nullptr) {
       return nullptr;
@@ -208,7 +209,7 @@ private:
     return type;
   }
 
-  /// By what was said, be it right or wrong.
+  /// Checks the keys that are present, with valid values or not.
   static std::vector<std::string> missing(const toml::table& table, std::span<const ParamSpec> specs) {
     std::vector<KeyValue> said;
     for (const auto& [key, node] : table) {
@@ -217,7 +218,7 @@ private:
     return missing_params(said, specs);
   }
 
-  /// For a VM that names no driver. What several drivers have is checked by each when it is tried.
+  /// For a VM that names no driver. Each driver checks its parameters when it is tried.
   static std::vector<ParamSpec> params_of_all() {
     std::vector<ParamSpec> all;
     for (const DriverType* const type : all_drivers()) {
@@ -252,7 +253,7 @@ std::optional<std::string> find_config() {
     user_config = from_environment("HOME", "/.config/vmemfs/config.toml");
   }
   for (std::string& path : std::array{std::move(user_config), std::string{"/etc/vmemfs/config.toml"}}) {
-    std::error_code hidden; // by a directory that is closed to us: then it is not ours
+    std::error_code hidden; // set if a directory is not accessible: then the file is not used
     if (!path.empty() && std::filesystem::exists(path, hidden)) {
       return std::move(path);
     }

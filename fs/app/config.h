@@ -1,10 +1,11 @@
-// The configuration file, in TOML:
+// SPDX-License-Identifier: MIT
+// Configuration file, in TOML:
 //
 //   [mount]             settings of the mount: mount_specs()
 //   KEY = VALUE
-//   [vm.NAME]           the VM whose directory is called so
-//   driver = "DRIVER"   with the driver's parameters: it is attached whenever it is there
-//   KEY = VALUE         options of this VM (vm_option_specs()), also for one that was found
+//   [vm.NAME]           the VM with this directory name
+//   driver = "DRIVER"   with the driver's parameters: the VM is attached whenever it runs
+//   KEY = VALUE         options of this VM (vm_option_specs()), also for a discovered one
 #pragma once
 
 #include "driver/vm_spec.h"
@@ -17,19 +18,19 @@ namespace vmemfs {
 
 struct ConfiguredVm {
   VmSpec spec;
-  bool attach; ///< false: only has options, for when it is found or attached by hand
+  bool attach; ///< false: options only, used when the VM is discovered or attached by hand
 };
 
 struct Config {
-  std::vector<KeyValue> mount; ///< checked, each once
+  std::vector<KeyValue> mount; ///< checked, each at most once
   std::vector<ConfiguredVm> vms;
-  std::vector<std::string> problems; ///< all that is wrong, "FILE:LINE: sentence", in the order of the lines
+  std::vector<std::string> problems; ///< all errors, "FILE:LINE: sentence", in the order of the lines
 };
 
 [[nodiscard]] Config read_config(const std::string& path);
 
-/// The first of these that is there: $XDG_CONFIG_HOME/vmemfs/config.toml (~/.config instead of
-/// $XDG_CONFIG_HOME, where that is not set), /etc/vmemfs/config.toml. Whether it can be read is not asked.
+/// The first of these that exists: $XDG_CONFIG_HOME/vmemfs/config.toml (with ~/.config if $XDG_CONFIG_HOME is
+/// not set), /etc/vmemfs/config.toml. Does not check that it can be read.
 [[nodiscard]] std::optional<std::string> find_config();
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/daemon.h"
 
 #include "drivers/all_drivers.h"
@@ -23,19 +24,19 @@ namespace vmemfs {
 namespace {
 
 constexpr int kFailed = 1;
-/// What is there at the start is in the mount from its first moment, unless a monitor or a host takes too
-/// long.
+/// Limit of the wait for VMs that run at the start: they are in the mount from its first moment unless a
+/// monitor or a host takes longer.
 constexpr std::chrono::seconds kFirstScanLimit{5};
 
-/// What was made ready before rights were given up.
+/// Parts that were created before privileges were given up.
 struct RunContext {
-  Background& background; ///< who waits for us to be ready
+  Background& background; ///< the calling process, which waits until the mount is ready
   Mounter& mounter;
   const ServiceNotify& service;
   const PrivilegeReport& privileges;
 };
 
-/// Whoever may use a file of a VM has to come through the root directory.
+/// The root directory must be accessible to every user who may use a file of a VM.
 mode_t root_mode(const MountOptions& options) {
   const bool for_others =
       std::ranges::find(options.fuse_options, "allow_other") != options.fuse_options.end();
@@ -49,7 +50,7 @@ void log_privileges(const PrivilegeReport& report) {
   }
 }
 
-/// What happens to VMs is told to the kernel, which keeps names and pages.
+/// Notifies the kernel of changes of VMs, because it caches names and pages.
 VmRegistry::Callbacks kernel_notifications(Session& session) {
   return {.changed =
               [&session](const Vm& vm) {
@@ -59,11 +60,12 @@ VmRegistry::Callbacks kernel_notifications(Session& session) {
           .removed = [&session](const Vm& vm) { session.forget_name(vm.name()); }};
 }
 
-/// Who waits for an event must not keep a mount alive that nobody can get to any more.
+/// Ends waiting event reads after a lazy unmount: they must not keep a mount alive that has no path any more.
 std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
   auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
   if (!watch) {
-    log::warning("reads of events will not end by an unmount with -z: {}", watch.error().message());
+    log::warning("waiting reads of events will not end after an unmount with -z: {}",
+                 watch.error().message());
     return nullptr;
   }
   return std::move(*watch);
@@ -96,7 +98,8 @@ int fail_with(const Error& error) {
   return kFailed;
 }
 
-/// What is attached by hand later must do with what the command line needed.
+/// The network is decided by the command line and configuration; VMs attached later by hand have to do with
+/// that.
 Network network_for(const MountOptions& options) {
   const auto by_vm = [](const VmSpec& vm) { return vm_needs_network(vm); };
   const auto by_discovery = [](const VmSpec& discovery) { return discovery_needs_network(discovery); };
@@ -127,7 +130,7 @@ int run(const MountOptions& options, const RunContext& context) {
     return fail_with(session.error());
   }
   const auto served = serve(**session, vms, options, context);
-  vms.end(); // while the session is there to be told
+  vms.end(); // while the session exists, because it is notified
   context.mounter.unmount();
   return served ? 0 : fail_with(served.error());
 }

@@ -1,12 +1,13 @@
-// The life of a mount: attach the VMs, mount, serve, let go.
+// SPDX-License-Identifier: MIT
+// Daemon of a mount: attaches the VMs, mounts, serves, detaches.
 #pragma once
 
 #include "fs/app/options.h"
 
 namespace vmemfs {
 
-/// Returns the process's exit code. Unless told to stay in the foreground it returns in the process
-/// that called as soon as the mount is there, and serves in a child.
+/// Returns the process's exit code. Without the option foreground it returns in the calling process as soon
+/// as the mount is ready, and serves in a child.
 [[nodiscard]] int run_daemon(const MountOptions& options);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian.h"
 
 #include "host/process.h"
@@ -27,13 +28,13 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kOrigin = "guardian";
 constexpr milliseconds kStartLimit{
-    20000}; ///< takes milliseconds, or seconds on an emulated machine with sanitizers
+    20000}; ///< a start takes milliseconds, or seconds on an emulated machine with sanitizers
 constexpr milliseconds kSendLimit{1000};
 constexpr milliseconds kKillLimit{1000};
-constexpr milliseconds kPartingLimit{200}; ///< of one that has nothing to do any more
-constexpr int kTries = 3;                  ///< one that does not come up may have been killed by chance
+constexpr milliseconds kPartingLimit{200}; ///< for the end of a process without tickets
+constexpr int kTries = 3;                  ///< a process that does not start may have been killed by chance
 
-/// poll() until one of `entries` is ready: true. False at the deadline.
+/// Polls until one of `entries` is ready (true) or the deadline is reached (false).
 template <std::size_t size> bool poll_until(std::array<pollfd, size>& entries, Clock::time_point deadline) {
   for (;;) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
@@ -48,8 +49,8 @@ template <std::size_t size> bool poll_until(std::array<pollfd, size>& entries, C
   }
 }
 
-/// How a process is started: its standard input, a session of its own, and no signal that could end it before
-/// it ignores them.
+/// Attributes of the process to start: its standard input, a session of its own, and all signals blocked, so
+/// that none can end it before it ignores them.
 class SpawnSetup {
 public:
   explicit SpawnSetup(int standard_input) {
@@ -77,7 +78,7 @@ public:
     pid_t pid = 0;
     const int error = ::posix_spawn(&pid, program.c_str(), &files_, &attributes_, arguments.data(), environ);
     if (error != 0) {
-      return fail_errno(error, kOrigin, fmt::format("can't run {}", program));
+      return fail_errno(error, kOrigin, fmt::format("cannot run {}", program));
     }
     return pid;
   }
@@ -87,7 +88,7 @@ private:
   posix_spawnattr_t attributes_{};
 };
 
-/// How a process ended.
+/// Describes the exit status of a process.
 std::string describe_status(int status) {
   return WIFSIGNALED(status) ? fmt::format("it was killed by signal {}", WTERMSIG(status))
                              : fmt::format("it ended with exit code {}", WEXITSTATUS(status));
@@ -96,21 +97,21 @@ std::string describe_status(int status) {
 tl::unexpected<Error> no_guardian(const std::string& program, const Error& reason) {
   return fail(
       ErrorKind::source_failed, kOrigin,
-      fmt::format("the process that lets paused VMs run again should vmemfs be killed does not start: "
-                  "{}. Check that {} can be executed and that the limits on processes and open files "
-                  "(ulimit -u, ulimit -n) leave room for one more",
-                  reason.text, program));
+      fmt::format(
+          "cannot start the guardian, which resumes paused VMs if vmemfs is killed: {}; check that {} can be "
+          "executed and that the limits on processes and open files (ulimit -u, ulimit -n) are not reached",
+          reason.text, program));
 }
 
 } // namespace
 
-/// A guardian process that was started, and is reaped if it ends while this lives.
+/// A started guardian process. It is reaped if it ends during this object's lifetime.
 class Guardian::Child {
 public:
   static Result<std::unique_ptr<Child>> start(const std::string& program, std::uint64_t number) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-      return fail_errno(errno, kOrigin, "can't make a socket");
+      return fail_errno(errno, kOrigin, "cannot create a socket");
     }
     UniqueFd ours{ends[0]};
     const UniqueFd theirs{ends[1]};
@@ -121,7 +122,7 @@ public:
     auto process = Process::open(*pid);
     if (!process) {
       int status = 0;
-      ::kill(*pid, SIGKILL); // unless it has ended already
+      ::kill(*pid, SIGKILL); // no effect if it has ended already
       ::waitpid(*pid, &status, 0);
       return fail(ErrorKind::source_failed, kOrigin, describe_status(status));
     }
@@ -163,10 +164,10 @@ public:
     return {};
   }
 
-  /// Has it come as far as to say so? Looks for that without waiting.
+  /// True if the process has reported that it is ready. Does not wait.
   bool was_ready() {
     std::array<char, kGuardianReady.size() + 1> buffer{};
-    // An error that the socket has is told once, before what still waits in it.
+    // A pending error of the socket is reported once, before the messages that are still queued.
     for (int tries = 0; tries < 2 && !ready_; ++tries) {
       const ssize_t size = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
       ready_ = size > 0 && std::string_view{buffer.data(), static_cast<std::size_t>(size)} == kGuardianReady;
@@ -180,14 +181,14 @@ public:
       const int error = errno;
       std::array<pollfd, 1> entries{{{socket_.get(), POLLOUT, 0}}};
       if (error != EINTR && (error != EAGAIN || !poll_until(entries, deadline))) {
-        return fail_errno(error, kOrigin, "it takes no message");
+        return fail_errno(error, kOrigin, "it does not accept messages");
       }
     }
     return {};
   }
 
   void kill() const {
-    // By the pidfd: the number may be another's once the process was reaped.
+    // Uses the pidfd: the pid may belong to another process after the process was reaped.
     ::syscall(SYS_pidfd_send_signal, process_.pidfd(), SIGKILL, nullptr, 0U);
     wait_for_end(kKillLimit);
   }
@@ -198,7 +199,7 @@ public:
     wait_for_end(kPartingLimit);
   }
 
-  /// In words, once it has ended.
+  /// Description of its end; valid after it has ended.
   std::string how_it_ended() {
     const auto status = reap();
     return status ? describe_status(*status) : "it closed its socket";
@@ -222,7 +223,7 @@ private:
   UniqueFd socket_;
   const std::uint64_t number_;
   bool ready_ = false;
-  std::optional<int> status_; ///< once reaped
+  std::optional<int> status_; ///< set after it was reaped
   FdWatcher::Watch watch_;
 };
 
@@ -248,9 +249,9 @@ Result<void> Guardian::arm(std::uint32_t vm, std::string_view driver, std::strin
   if (text.size() > kMaxGuardianMessage || ticket.empty() || driver.empty() ||
       driver.find_first_of(" \n") != std::string_view::npos) {
     return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("a ticket of {} bytes of driver '{}' can't be guarded", ticket.size(), driver));
+                fmt::format("cannot guard a ticket of {} bytes of driver '{}'", ticket.size(), driver));
   }
-  std::unique_ptr<Child> former; // outlives the lock, for which its watch may be waiting
+  std::unique_ptr<Child> former; // outlives the lock: a callback of its watch may be waiting for it
   const std::scoped_lock lock{mutex_};
   auto before = tickets_.extract(vm);
   tickets_.insert_or_assign(vm, std::move(armed));
@@ -280,13 +281,13 @@ void Guardian::disarm(std::uint32_t vm) {
     return;
   }
   if (const auto sent = child_->send(to_text({vm, std::nullopt})); !sent) {
-    // It must not act on what it still believes; another takes over the rest.
+    // It must not act on stale tickets; another process takes over the rest.
     log::warning("guardian: {}: ending it", sent.error().text);
     child_->kill();
   }
 }
 
-/// A process that has all tickets. Needs the lock.
+/// Starts a process and passes all tickets to it. Called with mutex_ held.
 Result<std::unique_ptr<Guardian::Child>> Guardian::start(Wait wait) {
   auto child = Child::start(program_, ++last_number_);
   if (!child) {
@@ -313,7 +314,7 @@ Result<void> Guardian::hand_over(Child& child) {
   return child.watch(watcher_, [this, number = child.number()] { on_end(number); });
 }
 
-/// On the watcher's thread, so it does not wait for the new one to come up.
+/// Runs on the watcher's thread, so it does not wait until the new process is ready.
 void Guardian::on_end(std::uint64_t number) {
   std::unique_ptr<Child> former; // destroyed without the lock
   const std::scoped_lock lock{mutex_};
@@ -325,13 +326,13 @@ void Guardian::on_end(std::uint64_t number) {
     return;
   }
   const std::string how = former->how_it_ended();
-  // Those that don't even come up would go on for ever.
+  // Processes that always end before they are ready must not be restarted forever.
   unready_ = former->was_ready() ? 0 : unready_ + 1;
   auto fresh = unready_ < kTries
                    ? start(Wait::not_at_all)
                    : Result<std::unique_ptr<Child>>{fail(ErrorKind::source_failed, kOrigin, how)};
   if (!fresh) {
-    log::error("{}; until the next pause nothing lets {} paused VMs run again should vmemfs be killed",
+    log::error("{}; until the next pause, {} paused VMs will not be resumed if vmemfs is killed",
                no_guardian(program_, fresh.error()).value().message(), tickets_.size());
     return;
   }

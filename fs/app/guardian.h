@@ -1,4 +1,5 @@
-// The daemon's side of the guardian: see fs/app/guardian_process.h for the other.
+// SPDX-License-Identifier: MIT
+// Daemon's side of the guardian. The other side is fs/app/guardian_process.h.
 #pragma once
 
 #include "fs/app/guardian_message.h"
@@ -14,22 +15,22 @@
 
 namespace vmemfs {
 
-/// Starts the process with the first ticket, and another whenever one has ended while tickets are armed.
-/// What is armed when a Guardian is destroyed counts as if the daemon had been killed.
+/// Starts the process with the first ticket, and another one if it ends while tickets are armed. Tickets that
+/// are armed when a Guardian is destroyed are handled as if the daemon had been killed. Thread-safe.
 class Guardian : public PauseGuard {
 public:
   static constexpr std::string_view kThisProgram = "/proc/self/exe";
   /// The subcommand of `program` that calls run_guardian().
   static constexpr std::string_view kSubcommand = "guardian-process";
 
-  /// `program`: vmemfs, or what has this subcommand too. The watcher must live longer.
+  /// `program`: vmemfs, or another program with this subcommand. The watcher must outlive the Guardian.
   explicit Guardian(FdWatcher& watcher, std::string program = std::string{kThisProgram});
   ~Guardian() override;
   Guardian(const Guardian&) = delete;
   Guardian& operator=(const Guardian&) = delete;
 
-  /// May take as long as a program takes to start. source_failed: there is no guardian; then nothing is
-  /// armed. invalid: a ticket that is too long.
+  /// May take as long as starting a program. source_failed: the guardian could not be started; then nothing
+  /// is armed. invalid: the ticket is too long.
   Result<void> arm(std::uint32_t vm, std::string_view driver, std::string_view ticket) override;
   void disarm(std::uint32_t vm) override;
 
@@ -43,11 +44,11 @@ private:
 
   FdWatcher& watcher_;
   const std::string program_;
-  std::mutex mutex_; ///< guards what follows; not held while a Child is destroyed
+  std::mutex mutex_; ///< guards the members below; not held while a Child is destroyed
   std::map<std::uint32_t, GuardTicket> tickets_;
   std::uint64_t last_number_ = 0;
-  int unready_ = 0;              ///< so many in a row ended before they were ready
-  std::unique_ptr<Child> child_; ///< null: none was needed yet, or it has ended
+  int unready_ = 0;              ///< number of processes in a row that ended before they were ready
+  std::unique_ptr<Child> child_; ///< null: none was started yet, or it has ended
 };
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian_message.h"
 
 #include "core/text.h"
@@ -39,7 +40,7 @@ Result<GuardianMessage> parse_guardian_message(std::string_view text) {
     return GuardianMessage{*vm, GuardTicket{std::string{fields[2]}, std::string{text.substr(head_end + 1)}}};
   }
   return fail(ErrorKind::invalid, "guardian",
-              fmt::format("a message that is none of ours: '{}'", printable(text)));
+              fmt::format("not a message of the daemon: '{}'", printable(text)));
 }
 
 } // namespace vmemfs

@@ -1,4 +1,5 @@
-// What the daemon tells its guardian: one message of the socket for each VM that it arms or disarms.
+// SPDX-License-Identifier: MIT
+// Messages from the daemon to its guardian: one per VM that is armed or disarmed.
 //
 // Text: "arm NUMBER DRIVER\nTICKET" or "disarm NUMBER". Pure functions, thread-safe.
 #pragma once
@@ -13,7 +14,7 @@
 
 namespace vmemfs {
 
-/// What is needed to let one VM run again; see RunControl::resume_ticket().
+/// The data needed to resume one VM; see RunControl::resume_ticket().
 struct GuardTicket {
   std::string driver;
   std::string ticket;
@@ -24,10 +25,10 @@ struct GuardianMessage {
   std::optional<GuardTicket> armed; ///< none: disarmed
 };
 
-/// Longer ones are not sent. Far below what a socket takes in one piece.
+/// Longer messages are not sent. Far below the size that a socket accepts in one piece.
 inline constexpr std::size_t kMaxGuardianMessage = std::size_t{32} << 10;
 
-/// What the guardian sends once, when no signal of the usual ones can end it any more.
+/// Sent by the guardian once, when it ignores the usual termination signals.
 inline constexpr std::string_view kGuardianReady = "ready";
 
 [[nodiscard]] std::string to_text(const GuardianMessage& message);

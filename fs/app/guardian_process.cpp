@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian_process.h"
 
 #include "core/text.h"
@@ -36,9 +37,9 @@ constexpr int kFailed = 1;
 constexpr milliseconds kFirstPause{50};
 constexpr milliseconds kMaxRetryDelay{1000};
 constexpr std::chrono::minutes kGiveUpAfter{10};
-constexpr int kPollIntervalMs = 250; ///< ms, for a dying daemon, while there are tickets
+constexpr int kPollIntervalMs = 250; ///< interval of checks for a dying daemon, while there are tickets
 
-/// What ends a process that does not mind; from its terminal, its service manager or its peer.
+/// Signals that end a process by default, from its terminal, its service manager or its peer.
 constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
 
 bool is_message_socket(int fd) {
@@ -47,7 +48,7 @@ bool is_message_socket(int fd) {
   return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
-/// It was started with all signals blocked, so that there is no moment at which they end it.
+/// The process was started with all signals blocked, so they can never end it.
 void ignore_signals() {
   for (const int signal : kIgnored) {
     ::signal(signal, SIG_IGN);
@@ -57,8 +58,8 @@ void ignore_signals() {
   ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
-/// Lets go of all that was the daemon's but the socket, which is returned: descriptors, working directory,
-/// name.
+/// Releases the daemon's descriptors, working directory and process name. Returns the socket, the only
+/// descriptor that is kept.
 UniqueFd detach() {
   ::close_range(STDERR_FILENO + 1, ~0U, 0);
   UniqueFd socket{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
@@ -84,15 +85,15 @@ void take(std::string_view text, Tickets& tickets) {
   }
 }
 
-/// The process at the other end; 0 if that can't be told.
+/// The pid of the process at the other end; 0 if unknown.
 pid_t daemon_of(int socket) {
   ucred peer{};
   socklen_t size = sizeof(peer);
   return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
 }
 
-/// A process that dumps core, or that has given up its memory, is dead; but it has its files open until the
-/// last byte is written or freed, which takes seconds where they are many.
+/// A process that dumps core or has released its memory is dead. But its files stay open until the last byte
+/// is written or freed, which can take seconds.
 bool is_dying(pid_t pid) {
   const auto status = read_proc_file(fmt::format("/proc/{}/status", pid));
   return status && (status->find("\nCoreDumping:\t1\n") != std::string::npos ||
@@ -101,12 +102,12 @@ bool is_dying(pid_t pid) {
 
 enum class Received : unsigned char { message, nothing_yet, end, failure };
 
-/// Takes in the next message.
+/// Handles the next message.
 Received receive(int socket, Tickets& tickets) {
   std::string buffer(kMaxGuardianMessage, '\0');
   const ssize_t size = ::recv(socket, buffer.data(), buffer.size(), MSG_TRUNC | MSG_DONTWAIT);
-  // ECONNRESET: the daemon ended without having read what we sent. It is told once and before the
-  // messages that still wait; the end comes after these.
+  // ECONNRESET: the daemon ended without having read our message. It is reported once, before the messages
+  // that are still queued; the end of the stream comes after them.
   if (size < 0 && errno == ECONNRESET) {
     return Received::message;
   }
@@ -114,18 +115,18 @@ Received receive(int socket, Tickets& tickets) {
     return Received::nothing_yet;
   }
   if (size < 0) {
-    log::error("guardian: can't hear the daemon: {}", std::generic_category().message(errno));
+    log::error("guardian: cannot receive from the daemon: {}", std::generic_category().message(errno));
     return Received::failure;
   }
   if (size > static_cast<ssize_t>(buffer.size())) {
-    log::warning("guardian: a message of {} bytes is none of ours", size);
+    log::warning("guardian: a message of {} bytes is too long", size);
   } else if (size > 0) {
     take(std::string_view{buffer}.substr(0, static_cast<std::size_t>(size)), tickets);
   }
   return size > 0 ? Received::message : Received::end;
 }
 
-/// Until the daemon has ended: true. False if it can't be listened to any more.
+/// Handles messages until the daemon has ended (true) or its socket fails (false).
 bool listen_to_daemon(int socket, Tickets& tickets) {
   const pid_t daemon = daemon_of(socket);
   bool dead = false;
@@ -141,7 +142,7 @@ bool listen_to_daemon(int socket, Tickets& tickets) {
     }
     pollfd wait{socket, POLLIN, 0};
     const bool quiet = ::poll(&wait, 1, tickets.empty() ? -1 : kPollIntervalMs) == 0;
-    dead = quiet && daemon != 0 && is_dying(daemon); // what it said before still waits
+    dead = quiet && daemon != 0 && is_dying(daemon); // its earlier messages are handled first
   }
 }
 
@@ -155,13 +156,13 @@ Result<void> resume(const GuardTicket& ticket) {
   return (*type)->resume_orphan(ticket.ticket);
 }
 
-/// Trying again can't change these.
+/// True for errors that a retry cannot change.
 bool is_final(ErrorKind kind) {
   return kind == ErrorKind::vm_gone || kind == ErrorKind::not_found || kind == ErrorKind::unsupported ||
          kind == ErrorKind::invalid;
 }
 
-/// Whoever holds the VM's monitor now may let go of it later.
+/// Retries, because another client of the VM's monitor may disconnect later.
 void resume_vm(std::uint32_t vm, const GuardTicket& ticket) {
   const auto begin = Clock::now();
   milliseconds pause = kFirstPause;
@@ -170,18 +171,18 @@ void resume_vm(std::uint32_t vm, const GuardTicket& ticket) {
     const auto resumed = resume(ticket);
     const auto passed = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
     if (resumed) {
-      log::info("guardian: VM {} ({}) does not stand because of us any more, after {} ms", vm,
+      log::info("guardian: VM {} ({}) is no longer paused by vmemfs, after {} ms", vm,
                 printable(ticket.driver), passed.count());
       return;
     }
     const Error& error = resumed.error();
     if (is_final(error.kind) || passed >= kGiveUpAfter) {
-      log::error("guardian: VM {} ({}) may stand for ever: {}", vm, printable(ticket.driver),
+      log::error("guardian: cannot resume VM {} ({}), which stays paused: {}", vm, printable(ticket.driver),
                  error.message());
       return;
     }
     if (std::exchange(reported, error.message()) != error.message()) {
-      log::warning("guardian: VM {} ({}) still stands, trying again: {}", vm, printable(ticket.driver),
+      log::warning("guardian: VM {} ({}) is still paused, trying again: {}", vm, printable(ticket.driver),
                    reported);
     }
     std::this_thread::sleep_for(pause);
@@ -189,7 +190,7 @@ void resume_vm(std::uint32_t vm, const GuardTicket& ticket) {
   }
 }
 
-/// Each on a thread of its own, as one that hangs must not delay the others.
+/// Each VM has its own thread, because one that hangs must not delay the others.
 void resume_all(const Tickets& tickets) {
   std::vector<std::jthread> threads;
   threads.reserve(tickets.size());
@@ -197,7 +198,7 @@ void resume_all(const Tickets& tickets) {
   for (const auto& entry : tickets) {
     try {
       threads.emplace_back([&entry] { resume_vm(entry.first, entry.second); });
-    } catch (const std::system_error&) { // no thread to be had
+    } catch (const std::system_error&) { // cannot create a thread
       rest.push_back(&entry);
     }
   }
@@ -210,16 +211,15 @@ void resume_all(const Tickets& tickets) {
 
 int run_guardian() {
   if (!is_message_socket(STDIN_FILENO)) {
-    std::fputs(
-        "vmemfs: guardian-process is what vmemfs itself starts when it pauses a VM; there is no use in "
-        "starting it by hand. Run 'vmemfs --help' for what there is.\n",
-        stderr);
+    std::fputs("vmemfs: guardian-process is internal: vmemfs starts it when it pauses a VM. Run 'vmemfs "
+               "--help' for the commands.\n",
+               stderr);
     return kWrongUse;
   }
   ignore_signals();
   const UniqueFd socket = detach();
   log::to_syslog();
-  // Fails only if the daemon has ended, which is about to be seen.
+  // Fails only if the daemon has ended, which is detected next.
   static_cast<void>(!::send(socket.get(), kGuardianReady.data(), kGuardianReady.size(), MSG_NOSIGNAL));
   Tickets tickets;
   if (!listen_to_daemon(socket.get(), tickets)) {

@@ -1,18 +1,18 @@
-// The guardian: a small process that outlives the daemon for as long as it takes to let the VMs run again
-// that the daemon had paused when it was killed.
+// SPDX-License-Identifier: MIT
+// Guardian process: it outlives a killed daemon and resumes the VMs that the daemon had paused.
 //
-// It is started by Guardian, hears over a socket which VMs those would be, and knows that the daemon has
-// ended when that socket is closed at the other end, however it ended.
+// Guardian starts it and sends it the tickets of paused VMs over a socket. The daemon has ended, in whatever
+// way, when the other end of that socket is closed.
 #pragma once
 
 #include <string_view>
 
 namespace vmemfs {
 
-/// Its name in lists of processes.
+/// Its process name (comm).
 inline constexpr std::string_view kGuardianProcessName = "vmemfs-guardian";
 
-/// The life of the process whose standard input is that socket. Returns its exit code.
+/// The main function of the process; its standard input is that socket. Returns its exit code.
 [[nodiscard]] int run_guardian();
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/host_checks.h"
 
 #include "core/text.h"
@@ -30,14 +31,14 @@ HostCheck check_device() {
   }
   check.good = false;
   if (errno == ENOENT || errno == ENODEV || errno == ENXIO) {
-    check.detail = "it is not there; run modprobe fuse as root (a kernel without it lacks CONFIG_FUSE_FS; a "
-                   "container needs --device /dev/fuse)";
+    check.detail = "does not exist; run modprobe fuse as root (if that fails, the kernel lacks "
+                   "CONFIG_FUSE_FS; a container needs --device /dev/fuse)";
   } else if (errno == EACCES || errno == EPERM) {
-    check.detail = fmt::format("may not be opened ({}); run chmod 666 /dev/fuse as root (a container needs "
-                               "--device /dev/fuse)",
-                               std::generic_category().message(errno));
+    check.detail = fmt::format(
+        "cannot be opened: {}; run chmod 666 /dev/fuse as root (a container needs --device /dev/fuse)",
+        std::generic_category().message(errno));
   } else {
-    check.detail = fmt::format("can't be opened: {}", std::generic_category().message(errno));
+    check.detail = fmt::format("cannot be opened: {}", std::generic_category().message(errno));
   }
   return check;
 }
@@ -53,14 +54,14 @@ std::optional<std::string> find_program(const std::string& name) {
   return std::nullopt;
 }
 
-/// Who may mount by themselves does without it.
+/// A process that may mount does not need it.
 HostCheck check_helper() {
   const bool can_mount = may(CAP_SYS_ADMIN);
   const Weight weight = can_mount ? Weight::helpful : Weight::needed;
   const auto program = find_program("fusermount3");
   if (!program) {
     return {"fusermount3", false, weight,
-            "it is not in PATH, and only root can mount without it; run apt-get install fuse3 as root"};
+            "not found in PATH, and only root can mount without it; run apt-get install fuse3 as root"};
   }
   struct stat info {};
   const bool is_set_uid =
@@ -73,10 +74,10 @@ HostCheck check_helper() {
   return {"fusermount3", true, weight, *program};
 }
 
-/// For -o allow_other, which is root's unless /etc/fuse.conf says otherwise.
+/// Check for -o allow_other, which only root may use unless /etc/fuse.conf allows it.
 HostCheck check_allow_other() {
   constexpr const char* kConfig = "/etc/fuse.conf";
-  HostCheck check{"-o allow_other", true, Weight::helpful, "can be used, so that others can be let in"};
+  HostCheck check{"-o allow_other", true, Weight::helpful, "can be used to give other users access"};
   if (::geteuid() == 0) {
     return check;
   }
@@ -88,7 +89,7 @@ HostCheck check_allow_other() {
   }
   check.good = false;
   check.detail =
-      fmt::format("only root may use it here; put the line user_allow_other into {} as root", kConfig);
+      fmt::format("only root may use it on this host; add the line user_allow_other to {} as root", kConfig);
   return check;
 }
 
@@ -109,7 +110,7 @@ HostCheck check_capabilities() {
     }
   }
   if (missing.empty()) {
-    return {"VMs of other users", true, Weight::helpful, "all capabilities for it are there"};
+    return {"VMs of other users", true, Weight::helpful, "all required capabilities are available"};
   }
   return {
       "VMs of other users", false, Weight::helpful,
@@ -123,16 +124,15 @@ HostCheck check_yama() {
   HostCheck check{"kernel.yama.ptrace_scope", true, Weight::helpful, ""};
   const auto text = read_proc_file(kScope);
   if (!text) {
-    check.detail = "not there: this kernel is without Yama";
+    check.detail = "not available: this kernel has no Yama";
     return check;
   }
   const std::string scope{trim(*text)};
   check.detail = fmt::format("{}", printable(scope));
   if (scope == "3") {
     check.good = false;
-    check.detail +=
-        ": nobody may read another process's memory, not even root, until the next boot; take the "
-        "setting out of /etc/sysctl.d and boot again (RAM in shared files can be read)";
+    check.detail += ": no process may read another process's memory, not even as root, until the next boot; "
+                    "remove the setting from /etc/sysctl.d and reboot (RAM in shared files can be read)";
   } else if (scope != "0" && !may(CAP_SYS_PTRACE)) {
     check.good = false;
     check.detail +=

@@ -1,4 +1,5 @@
-// What of this host matters to vmemfs whatever the driver. For what a driver needs see DriverType::checks().
+// SPDX-License-Identifier: MIT
+// Checks of this host that do not depend on a driver. For those of a driver see DriverType::checks().
 #pragma once
 
 #include "driver/host_check.h"
@@ -7,10 +8,10 @@
 
 namespace vmemfs {
 
-/// Whether this process can mount.
+/// Checks that this process can mount.
 [[nodiscard]] std::vector<HostCheck> mount_checks();
 
-/// Whose memory it may read.
+/// Checks which processes' memory it may read.
 [[nodiscard]] std::vector<HostCheck> rights_checks();
 
 } // namespace vmemfs

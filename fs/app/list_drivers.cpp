@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/list_drivers.h"
 
 #include "drivers/all_drivers.h"
@@ -22,7 +23,7 @@ int list_drivers(std::string_view name) {
     return 1;
   }
   if (name.empty()) {
-    std::cout << "each VM: what the mount does differently for it, given beside its driver's parameters\n"
+    std::cout << "each VM: options of the mount for this VM, given together with its driver's parameters\n"
               << describe(vm_option_specs());
   }
   return 0;

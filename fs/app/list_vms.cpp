@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/list_vms.h"
 
 #include "fs/app/vm_service.h"
@@ -12,14 +13,14 @@
 namespace vmemfs {
 namespace {
 
-/// A list is all that is wanted, so it had better be a whole one.
+/// Longer than for a mount: the list is printed once and should be complete.
 constexpr std::chrono::seconds kForFarHosts{20};
 constexpr std::chrono::milliseconds kBetweenLooks{20};
 
 } // namespace
 
 int list_vms(const ListVms& how) {
-  log::set_level(log::Level::error); // why a VM can't be attached is in the list
+  log::set_level(log::Level::error); // the list has the reasons why VMs cannot be attached
   MountOptions found_ones;
   found_ones.discoveries = how.discoveries;
   VmService vms{found_ones};
@@ -34,7 +35,7 @@ int list_vms(const ListVms& how) {
   std::cout << (how.json ? vm_list_json(listed) : vm_list_text(listed));
   const auto errors = vms.finder().discovery_errors();
   for (const DiscoveryError& error : errors) {
-    std::cerr << fmt::format("vmemfs: can't look for VMs: {}: {}\n", error.driver, error.reason);
+    std::cerr << fmt::format("vmemfs: cannot scan for VMs: {}: {}\n", error.driver, error.reason);
   }
   return errors.empty() ? 0 : 1;
 }

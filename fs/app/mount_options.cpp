@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_options.h"
 
 #include "core/text.h"
@@ -34,7 +35,7 @@ public:
     }
     apply_config_vms();
     if (options_.vms.empty() && options_.wanted.empty() && !options_.discover && problems_.empty()) {
-      problems_.emplace_back("no VM is named; leave out --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... "
+      problems_.emplace_back("no VM is named; omit --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... such "
                              "as --vm web01=qemu:qmp=/run/web01.qmp");
     }
     return {std::move(options_), std::move(problems_)};
@@ -47,7 +48,7 @@ public:
   }
 
 private:
-  /// Splits "-o a,b" and takes out what is ours or for mount(8).
+  /// Splits "-o a,b" and removes the options of vmemfs and of mount(8).
   void take_fuse_options() {
     constexpr std::array<std::string_view, 2> kOurs{"cache_size", "cache_ttl"};
     constexpr std::string_view kConfig = "config=";
@@ -68,13 +69,13 @@ private:
     }
   }
 
-  /// What is wrong is left out from here on.
+  /// Reports invalid settings and removes them.
   void check_settings() {
     if (!arguments_.discoveries.empty()) {
       if (std::ranges::find(arguments_.settings, KeyValue{"discover", "off"}) != arguments_.settings.end()) {
         problems_.emplace_back("--discover and --no-discover exclude each other");
       }
-      arguments_.settings.push_back({"discover", "on"}); // whatever the configuration says
+      arguments_.settings.push_back({"discover", "on"}); // overrides the configuration
     }
     std::erase_if(arguments_.settings, [this](const KeyValue& setting) {
       const auto wrong = wrong_value(*find_spec(mount_specs(), setting.key), setting.value);
@@ -87,7 +88,7 @@ private:
     });
   }
 
-  /// SOURCE of fstab: one VM and no other, or a word that stands for none, as other filesystems have it.
+  /// SOURCE of fstab: one VM only, or a word that means none, as for other filesystems.
   void take_source() {
     if (arguments_.positionals.size() < 2) {
       return;
@@ -118,7 +119,7 @@ private:
     options_.vms.push_back(std::move(spec));
   }
 
-  /// The last that the command line says; else the configuration; else the default.
+  /// The last value on the command line; else the configuration; else the default.
   void apply_settings() {
     if (!arguments_.positionals.empty()) {
       arguments_.settings.push_back({"mountpoint", arguments_.positionals.back()});
@@ -148,12 +149,12 @@ private:
     options_.foreground = said.flag("foreground") || options_.debug;
     options_.cache_size = said.number("cache_size");
     set_options(said, options_.vm_options.general);
-    // Before those of the command line, as the last one counts.
+    // Inserted before those of the command line, because the last one counts.
     const auto configured = split(said.text("options"), ',');
     options_.fuse_options.insert(options_.fuse_options.begin(), configured.begin(), configured.end());
   }
 
-  /// Who looks for VMs, in the order of preference.
+  /// The drivers that scan for VMs, in order of preference.
   void take_discoveries(const Params& said) {
     if (arguments_.discoveries.empty() && options_.discover) {
       for (const std::string_view line : split(said.text("discover_with"), '\n')) {
@@ -170,7 +171,7 @@ private:
     }
   }
 
-  /// A VM of the command line is the one of that name, with the options that the configuration has for it.
+  /// A VM of the command line also gets the options that the configuration has for its name.
   void apply_config_vms() {
     for (ConfiguredVm& vm : config_.vms) {
       VmOptions options = options_.vm_options.general;
@@ -180,7 +181,7 @@ private:
       options_.vm_options.by_name.emplace(vm.spec.name, options);
       const bool named = std::ranges::find(options_.vms, vm.spec.name, &VmSpec::name) != options_.vms.end();
       if (vm.attach && !named && !only_source_) {
-        vm.spec.options.clear(); // they stand in the table
+        vm.spec.options.clear(); // they are in the table
         options_.wanted.push_back(std::move(vm.spec));
       }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_settings.h"
 
 #include "vm/vm_options.h"
@@ -18,11 +19,11 @@ std::vector<ParamSpec> make_specs() {
       {.name = "discover",
        .type = ParamType::flag,
        .fallback = "on",
-       .help = "the VMs of this host are found by themselves",
+       .help = "the VMs of this host are discovered automatically",
        .example = "off"},
       {.name = "discover_with",
        .type = ParamType::text,
-       .help = "the drivers that look for VMs, as after --discover; else all look on this host",
+       .help = "the drivers that scan for VMs, as with --discover; by default all, on this host",
        .example = "qemu"},
       {.name = "options",
        .type = ParamType::text,
@@ -31,7 +32,7 @@ std::vector<ParamSpec> make_specs() {
       {.name = "foreground",
        .type = ParamType::flag,
        .fallback = "off",
-       .help = "stay in the foreground, log to standard error",
+       .help = "stay in the foreground and log to standard error",
        .example = "on"},
       {.name = "debug",
        .type = ParamType::flag,
@@ -41,10 +42,11 @@ std::vector<ParamSpec> make_specs() {
       {.name = "cache_size",
        .type = ParamType::size,
        .fallback = "64M",
-       .help = "memory for caching pages of paused VMs, for all together",
+       .help = "memory for caching pages of paused VMs, in total",
        .example = "256M"},
   };
-  std::ranges::copy(vm_option_specs(), std::back_inserter(specs)); // for all VMs that have no own
+  // The defaults of the VMs' own options.
+  std::ranges::copy(vm_option_specs(), std::back_inserter(specs));
   return specs;
 }
 

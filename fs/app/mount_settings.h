@@ -1,4 +1,5 @@
-// The settings of a mount, declared once: the command line and the configuration take the same.
+// SPDX-License-Identifier: MIT
+// Settings of a mount, declared once for the command line and the configuration.
 #pragma once
 
 #include "driver/params.h"
@@ -7,8 +8,8 @@
 
 namespace vmemfs {
 
-/// Under their names in [mount] of the configuration. On the command line '_' is '-', and flags that are on
-/// unless said are turned off with --no-NAME. Of `discover_with` each line is one driver.
+/// The keys of [mount] in the configuration. On the command line '_' becomes '-', and flags that are on by
+/// default are turned off with --no-NAME. Each line of `discover_with` is one driver.
 [[nodiscard]] std::span<const ParamSpec> mount_specs();
 
 } // namespace vmemfs

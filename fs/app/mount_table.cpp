@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_table.h"
 
 #include "core/text.h"
@@ -21,7 +22,7 @@ bool is_octal(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '7'; });
 }
 
-/// Blank, tab, newline and backslash stand there as \040, \011, \012, \134.
+/// In the file, blank, tab, newline and backslash are escaped as \040, \011, \012, \134.
 std::string unescaped(std::string_view text) {
   constexpr std::size_t kDigits = 3;
   std::string plain;
@@ -37,7 +38,7 @@ std::string unescaped(std::string_view text) {
   return plain;
 }
 
-/// "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ... - TYPE ...", if it is of a mount on `path`.
+/// Parses "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ... - TYPE ..."; nullopt unless the mount is on `path`.
 std::optional<Entry> parse_entry(std::string_view line, std::string_view path) {
   const auto fields = split(line, ' ');
   if (fields.size() < 5 || unescaped(fields[4]) != path) {
@@ -63,7 +64,7 @@ std::vector<Entry> entries_on(std::string_view mountinfo, std::string_view path)
   return there;
 }
 
-/// From its start on: the kernel then makes it anew. As far as it can be read.
+/// Reads the file from its start: the kernel then generates it again. Stops at the first error.
 std::string whole_text(int fd) {
   constexpr std::size_t kChunk = 64 << 10;
   std::string text;
@@ -81,7 +82,7 @@ std::string whole_text(int fd) {
 
 std::optional<MountIdentity> find_mount(std::string_view mountinfo, std::string_view path) {
   const auto there = entries_on(mountinfo, path);
-  // The order of the lines tells nothing; a mount on top of another has that one for its parent.
+  // The order of the lines has no meaning; a mount on top of another one has it as its parent.
   const auto top = std::ranges::find_if(there, [&](const Entry& entry) {
     return std::ranges::find(there, entry.mount.id, &Entry::parent) == there.end();
   });
@@ -96,7 +97,7 @@ bool has_mount(std::string_view mountinfo, const MountIdentity& mount, std::stri
 Result<MountTable> MountTable::open() {
   UniqueFd file{::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)};
   if (!file) {
-    return fail_errno(errno, "mount", "can't open /proc/self/mountinfo; is /proc mounted?");
+    return fail_errno(errno, "mount", "cannot open /proc/self/mountinfo; check that /proc is mounted");
   }
   return MountTable{std::move(file)};
 }

@@ -1,4 +1,6 @@
-// Which mount is where, without touching the mount: what is dead or hangs must not take us with it.
+// SPDX-License-Identifier: MIT
+// Table of the mounts of this mount namespace, read without accessing a mount: one that is dead or hangs must
+// not block the caller.
 #pragma once
 
 #include "core/error.h"
@@ -11,8 +13,8 @@
 
 namespace vmemfs {
 
-/// One mount of this mount namespace. As long as it is there, no other has the same numbers;
-/// afterwards the next one may, also at once, so that the type tells at least a mount of another kind.
+/// One mount. While it exists, no other has the same numbers; afterwards the next mount may get them
+/// immediately, so the type is compared too.
 struct MountIdentity {
   int id = 0;
   std::string device; ///< "0:52"
@@ -21,22 +23,21 @@ struct MountIdentity {
   friend bool operator==(const MountIdentity&, const MountIdentity&) = default;
 };
 
-/// What is mounted on `path` (absolute, no symbolic links in it), the uppermost where there are several;
-/// `mountinfo` is a text as of /proc/self/mountinfo (see proc(5)). Lines that can't be read count for
-/// nothing.
+/// The mount on `path` (absolute, without symbolic links), the top one if there are several; `mountinfo` is
+/// the text of /proc/self/mountinfo (see proc(5)). Malformed lines are ignored.
 [[nodiscard]] std::optional<MountIdentity> find_mount(std::string_view mountinfo, std::string_view path);
 
-/// Is this mount on `path`, uppermost or not?
+/// True if this mount is on `path`, on top or not.
 [[nodiscard]] bool has_mount(std::string_view mountinfo, const MountIdentity& mount, std::string_view path);
 
-/// The mounts that there are now. The file is kept open: what was mounted meanwhile may lie over its path.
+/// The current mounts. The file is kept open, because a later mount may hide its path.
 class MountTable {
 public:
   static Result<MountTable> open();
 
   [[nodiscard]] std::optional<MountIdentity> mounted_on(std::string_view path) const;
   [[nodiscard]] bool has(const MountIdentity& mount, std::string_view path) const;
-  /// POLLPRI and POLLERR tell once of every change.
+  /// poll(2) reports each change once, as POLLPRI and POLLERR.
   [[nodiscard]] int fd() const { return file_.get(); }
 
 private:

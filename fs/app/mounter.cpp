@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mounter.h"
 
 #include "fs/app/mounter_message.h"
@@ -24,11 +25,11 @@ constexpr std::size_t kMaxText = 4096;
 
 tl::unexpected<Error> no_answer() {
   return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("the process that mounts ({}) has ended without an answer; was it killed?",
+              fmt::format("the process that mounts ({}) has ended without an answer; it may have been killed",
                           kMounterProcessName));
 }
 
-/// One message, and the descriptor that came with it.
+/// One message with the descriptor that was passed with it.
 struct Answer {
   std::string text; ///< empty: the process has ended
   UniqueFd device;
@@ -66,14 +67,14 @@ Answer receive(int socket) {
 Result<Mounter> Mounter::start(const MountRequest& request) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-    return fail_errno(errno, kOrigin, "can't make a socket");
+    return fail_errno(errno, kOrigin, "cannot create a socket");
   }
   UniqueFd ours{ends[0]};
   UniqueFd theirs{ends[1]};
-  const SignalsBlocked blocked; // until it ignores them
+  const SignalsBlocked blocked; // until the child ignores them
   const pid_t pid = ::fork();
   if (pid < 0) {
-    return fail_errno(errno, kOrigin, "can't start the process that mounts");
+    return fail_errno(errno, kOrigin, "cannot start the process that mounts");
   }
   if (pid == 0) {
     ours.reset();
@@ -98,9 +99,9 @@ Result<UniqueFd> Mounter::mount() {
   if (answer.text.front() != kMounterDone) {
     return fail(static_cast<ErrorKind>(answer.text.front()), kOrigin, answer.text.substr(1));
   }
-  return answer.device ? Result<UniqueFd>{std::move(answer.device)}
-                       : fail(ErrorKind::no_memory, kOrigin,
-                              "no room for one more open file; raise the limit (ulimit -n)");
+  return answer.device
+             ? Result<UniqueFd>{std::move(answer.device)}
+             : fail(ErrorKind::no_memory, kOrigin, "too many open files; raise the limit (ulimit -n)");
 }
 
 void Mounter::unmount() {
@@ -112,7 +113,7 @@ void Mounter::unmount() {
   if (::poll(&end, 1, kEndLimitMs) == 1) {
     ::waitpid(pid_, nullptr, 0);
   } else {
-    log::warning("mount: process {} ({}) does not end; look whether the mount is gone", pid_,
+    log::warning("mount: process {} ({}) does not end; check that the mount was removed", pid_,
                  kMounterProcessName);
   }
   socket_.reset();

@@ -1,8 +1,9 @@
-// The daemon's side of the process that mounts and unmounts: see fs/app/mounter_process.h for the other.
+// SPDX-License-Identifier: MIT
+// Daemon's side of the mounter, the process that mounts and unmounts. The other side is
+// fs/app/mounter_process.h.
 //
-// Mounting and unmounting take rights that nothing else does, so a small process has them and the daemon that
-// reads what guests and VMMs say has not. It also sees to it that no dead mount stays when the daemon has
-// been killed.
+// Only mounting and unmounting need certain privileges, so a small process has them, and the daemon, which
+// parses data of guests and VMMs, does not. The process also removes the dead mount if the daemon was killed.
 #pragma once
 
 #include "core/error.h"
@@ -15,15 +16,15 @@
 
 namespace vmemfs {
 
-/// What is to be mounted where.
+/// A mountpoint and the options of its mount.
 struct MountRequest {
   std::string mountpoint;           ///< absolute
-  std::vector<std::string> options; ///< FUSE mount options, one each
+  std::vector<std::string> options; ///< one FUSE mount option each
 };
 
 class Mounter {
 public:
-  /// Forks: before any thread is made, before rights are given up.
+  /// Forks: call before any thread is created and before privileges are given up.
   static Result<Mounter> start(const MountRequest& request);
   Mounter(Mounter&& other) noexcept;
   Mounter(const Mounter&) = delete;
@@ -31,10 +32,10 @@ public:
   Mounter& operator=(Mounter&&) = delete;
   ~Mounter(); ///< as unmount()
 
-  /// The /dev/fuse of the fresh mount.
+  /// Mounts and returns the /dev/fuse descriptor of the new mount.
   [[nodiscard]] Result<UniqueFd> mount();
 
-  /// Unmounts what mount() made, if it is still there, without waiting for those who use it. The process
+  /// Unmounts the mount that mount() made, if it still exists, without waiting for its users. The process
   /// ends.
   void unmount();
 
@@ -42,7 +43,7 @@ private:
   Mounter(pid_t pid, UniqueFd socket) : pid_{pid}, socket_{std::move(socket)} {}
 
   pid_t pid_;
-  UniqueFd socket_; ///< empty: the process was told to end
+  UniqueFd socket_; ///< empty: the process was asked to end
 };
 
 } // namespace vmemfs

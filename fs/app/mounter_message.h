@@ -1,18 +1,19 @@
-// What the daemon and the process that mounts for it say to each other: messages on a SOCK_SEQPACKET socket.
+// SPDX-License-Identifier: MIT
+// Protocol between the daemon and the mounter: messages on a SOCK_SEQPACKET socket.
 #pragma once
 
 #include <string_view>
 
 namespace vmemfs {
 
-/// What the process calls itself (comm).
+/// The mounter's process name (comm).
 inline constexpr std::string_view kMounterProcessName = "vmemfs-mount";
 
-/// From the daemon: to mount. To unmount it closes its end, or has ended.
+/// From the daemon: mount. The daemon requests unmounting by closing its end, or by ending.
 inline constexpr char kMounterRequest = 'm';
 
-/// To the daemon: this, with the device where it was mounted; or else the ErrorKind as one character and then
-/// the text of the error. When all is done the process ends.
+/// To the daemon: this with the device if mounting succeeded; otherwise the ErrorKind as one character,
+/// followed by the error text. After unmounting the process ends.
 inline constexpr char kMounterDone = '\x7f';
 
 } // namespace vmemfs

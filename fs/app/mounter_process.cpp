@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mounter_process.h"
 
 #include "fs/app/capabilities.h"
@@ -30,14 +31,14 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kFirstOther = STDERR_FILENO + 1;
 
-/// A mount of ours, by the path that the table of mounts has.
+/// The mount that was made, with its path as in the table of mounts.
 struct ActiveMount {
   MountTable table;
   std::string path;
   MountIdentity identity;
 };
 
-/// What ends a process that does not mind: from its terminal, its service manager or its peer.
+/// Signals that end a process by default, from its terminal, its service manager or its peer.
 void ignore_signals() {
   for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM}) {
     ::signal(signal, SIG_IGN);
@@ -54,7 +55,7 @@ void close_all_but(int fd) {
   ::close_range(static_cast<unsigned>(fd) + 1, ~0U, 0);
 }
 
-/// libfuse has said what it had to say.
+/// Redirects the standard streams to /dev/null, after libfuse has printed its messages.
 void leave_standard_streams() {
   const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
@@ -64,14 +65,15 @@ void leave_standard_streams() {
   }
 }
 
-/// Symbolic links resolved; before mounting, as afterwards the path may lead into the mount.
+/// The path without symbolic links. Called before mounting, because afterwards the path may lead into the
+/// mount.
 std::string real_path(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real{::realpath(path.c_str(), nullptr), &std::free};
   return real ? real.get() : path;
 }
 
-/// With the right to unmount none of the others is needed any more; without, it takes fusermount3, which gets
-/// its rights by being executed.
+/// Keeps only the capability to unmount, if there is one; otherwise unmounting uses fusermount3, which is
+/// set-uid root.
 void keep_what_unmounting_takes() {
   constexpr std::array kNeeded{CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH};
   if (may(CAP_SYS_ADMIN) && keep_capabilities(kNeeded)) {
@@ -93,7 +95,8 @@ void send_device(int socket, int device) {
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   std::memcpy(CMSG_DATA(header), &device, sizeof(device));
-  static_cast<void>(::sendmsg(socket, &message, MSG_NOSIGNAL)); // fails if the daemon has ended: seen next
+  // Fails if the daemon has ended, which is detected next.
+  static_cast<void>(::sendmsg(socket, &message, MSG_NOSIGNAL));
 }
 
 void send_error(int socket, const Error& error) {
@@ -119,7 +122,7 @@ void force_unmount(const std::string& path) {
 }
 
 void unmount(const ActiveMount& active) {
-  // Somebody else may have mounted something over it.
+  // Another process may have mounted over it.
   if (active.table.mounted_on(active.path) == active.identity) {
     force_unmount(active.path);
   }
@@ -128,12 +131,11 @@ void unmount(const ActiveMount& active) {
 tl::unexpected<Error> not_in_table(const std::string& path) {
   return fail(
       ErrorKind::source_failed, "mount",
-      fmt::format("what was mounted on '{}' is not in /proc/self/mountinfo, so it was unmounted again",
-                  path));
+      fmt::format("the new mount on '{}' is not in /proc/self/mountinfo, so it was unmounted again", path));
 }
 
-/// Mounts, and hands the device to the daemon: it must not be open here, or else the mount would not be dead
-/// when the daemon is.
+/// Mounts and passes the device to the daemon. The device must not stay open here: the mount must die with
+/// the daemon.
 Result<ActiveMount> mount(int socket, const MountRequest& request) {
   std::string path = real_path(request.mountpoint);
   auto table = MountTable::open();
@@ -146,7 +148,7 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
   }
   auto identity = table->mounted_on(path);
   if (!identity) {
-    force_unmount(path); // it was mounted just now: ours
+    force_unmount(path); // mounted just now, so it is the right one
     return not_in_table(path);
   }
   leave_standard_streams();
@@ -155,7 +157,7 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
   return ActiveMount{std::move(*table), std::move(path), std::move(*identity)};
 }
 
-/// False: the daemon has no wish, it has ended.
+/// Waits for the daemon's request; false if the daemon has ended.
 bool wait_for_request(int socket) {
   char request = 0;
   ssize_t size = 0;
@@ -165,8 +167,8 @@ bool wait_for_request(int socket) {
   return size == 1 && request == kMounterRequest;
 }
 
-/// Until the daemon has closed its end or has ended: true. False as soon as the mount is gone: what is
-/// mounted there next may well be given the same numbers.
+/// Waits until the daemon has closed its end or has ended (true), or the mount is gone (false). Returns
+/// immediately in the latter case, because the next mount may get the same numbers.
 bool wait_for_end(int socket, const ActiveMount& active) {
   for (;;) {
     std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}}};

@@ -1,14 +1,14 @@
-// The process that mounts for the daemon, and unmounts when it is told to or when the daemon has ended, in
-// whatever way. It holds nothing of the daemon's but one end of a socket, and looks at nothing but that and
-// the table of mounts.
+// SPDX-License-Identifier: MIT
+// Mounter process: it mounts for the daemon, and unmounts on request or when the daemon has ended, in
+// whatever way. It keeps one end of a socket and reads nothing but that and the table of mounts.
 #pragma once
 
 #include "fs/app/mounter.h"
 
 namespace vmemfs {
 
-/// What it does after fork(). Never returns to what the daemon was doing: returns the exit code for _exit().
-/// `socket` is the only descriptor it keeps, but for the standard streams until it has mounted.
+/// The main function of the process after fork(). Returns the exit code for _exit(). `socket` is the only
+/// descriptor that it keeps, besides the standard streams until it has mounted.
 [[nodiscard]] int run_mounter(UniqueFd socket, const MountRequest& request);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/options.h"
 
 #include "drivers/all_drivers.h"
@@ -19,19 +20,19 @@ constexpr std::string_view kDescription =
 
 constexpr std::string_view kExamples =
     "Examples:\n"
-    "  vmemfs /mnt/vms                                        mount every VM of this host, as they come and "
+    "  vmemfs /mnt/vms                                        mount every VM of this host, as they start and "
     "go\n"
-    "  vmemfs --vm web01=qemu:qmp=/run/web01.qmp /mnt/vms     and this one, found by its QMP socket\n"
-    "  vmemfs --no-discover --vm web01=qemu:pid=4711 /mnt/vms only this one, found by its process\n"
-    "  vmemfs --vm web01 /mnt/vms                             the VM of this name, by whichever driver\n"
-    "  vmemfs web01=qemu:name=web01 /mnt/vms -o allow_other   SOURCE MOUNTPOINT form, as for fstab\n"
+    "  vmemfs --vm web01=qemu:qmp=/run/web01.qmp /mnt/vms     and this one, by its QMP socket\n"
+    "  vmemfs --no-discover --vm web01=qemu:pid=4711 /mnt/vms only this one, by its process\n"
+    "  vmemfs --vm web01 /mnt/vms                             the VM of this name, with any driver\n"
+    "  vmemfs web01=qemu:name=web01 /mnt/vms -o allow_other   SOURCE MOUNTPOINT form, as in fstab\n"
     "  fusermount3 -u /mnt/vms                                unmount\n"
-    "  vmemfs drivers qemu                                    what a driver is and which parameters it "
+    "  vmemfs drivers qemu                                    describe a driver and the parameters it "
     "takes\n";
 
 constexpr std::string_view kListExamples =
     "Examples:\n"
-    "  vmemfs list                                                  what a mount would show\n"
+    "  vmemfs list                                                  list what a mount would show\n"
     "  vmemfs list --discover libvirt:uri=qemu+ssh://alpha/system   the domains of another host\n";
 
 struct RawOptions {
@@ -55,7 +56,7 @@ public:
   }
 };
 
-/// `name:` and then "KEY=" for each.
+/// `name` followed by "KEY=" for each parameter.
 std::string keys_line(std::string_view name, std::span<const ParamSpec> specs) {
   std::string line = fmt::format("  {:<10}", name);
   for (const ParamSpec& spec : specs) {
@@ -89,7 +90,7 @@ void add_setting(CLI::App& app, MountArguments& arguments, const char* option, c
       ->option_text(form);
 }
 
-/// `value`: what giving the flag says.
+/// `value`: the setting's value if the flag is given.
 void add_flag(CLI::App& app, MountArguments& arguments, const char* option, const std::string& key,
               bool value, const std::string& help) {
   app.add_flag_callback(
@@ -100,26 +101,25 @@ void add_flag(CLI::App& app, MountArguments& arguments, const char* option, cons
       help);
 }
 
-/// Where VMs are looked for.
+/// Options that select where to scan for VMs.
 void define_discovery_options(CLI::App& app, MountArguments& arguments) {
   app.add_option("--config", arguments.config,
                  "read this configuration instead of ~/.config/vmemfs/config.toml or /etc/vmemfs/config.toml")
       ->option_text("FILE");
-  app.add_option(
-         "--discover", arguments.discoveries,
-         "look for VMs with this driver, and with no others but those that are given so; where several "
-         "find the same VM the first has it; repeatable")
+  app.add_option("--discover", arguments.discoveries,
+                 "scan for VMs with this driver, and only with drivers given in this way; if several find "
+                 "the same VM, the first one is used; repeatable")
       ->option_text(std::string{kDiscoveryLineForm})
       ->allow_extra_args(false);
 }
 
 void define_mount_options(CLI::App& app, MountArguments& arguments) {
-  app.add_option("ARGS", arguments.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as after --vm")
+  app.add_option("ARGS", arguments.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as in --vm")
       ->expected(0, 2)
       ->option_text(" ");
   app.add_option(
          "--vm", arguments.vms,
-         "mount this VM; repeatable. NAME alone, or with no DRIVER behind the '=': each driver is tried")
+         "mount this VM; repeatable. With NAME alone, or without DRIVER after the '=', each driver is tried")
       ->option_text(std::string{kVmLineForm})
       ->allow_extra_args(false);
   define_discovery_options(app, arguments);
@@ -130,15 +130,15 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
   add_flag(app, arguments, "-f,--foreground", "foreground", true, help_of("foreground"));
   add_flag(app, arguments, "-d,--debug", "debug", true, help_of("debug"));
   add_flag(app, arguments, "--no-discover", "discover", false,
-           "only the VMs that are named, none that is found");
+           "mount only the VMs that are named, without discovery");
   add_flag(app, arguments, "--writable", "writable", true, help_of("writable"));
   add_flag(app, arguments, "--no-writable", "writable", false,
-           "nothing is written, also where the configuration says otherwise for all VMs");
+           "do not allow writing, even if the configuration allows it for all VMs");
   add_setting(app, arguments, "--cache-size", "cache_size", "BYTES");
   add_setting(app, arguments, "--cache-ttl", "cache_ttl", "DURATION");
 }
 
-/// Those that a shell may offer.
+/// The options for shell completion.
 std::vector<std::string> option_names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::Option* const option : app.get_options()) {
@@ -152,7 +152,7 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-/// Complains of all that is wrong, if anything is.
+/// Prints all problems, if there are any.
 bool is_good(const MadeOptions& made, std::string_view help, CommandLine& result) {
   if (made.problems.empty()) {
     return true;
@@ -187,26 +187,27 @@ CommandLine parse_command_line(int argc, char** argv) {
   app.formatter(std::make_shared<Formatter>());
   app.footer(footer());
   define_mount_options(app, raw.mount);
-  CLI::App* const list = app.add_subcommand("list", "list the VMs that can be seen, and by which driver");
+  CLI::App* const list = app.add_subcommand("list", "list the VMs that are visible, and their drivers");
   list->add_flag("--json", raw.json, "as JSON, one array");
   define_discovery_options(*list, raw.list);
   list->footer(std::string{kListExamples});
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");
-  const CLI::App* const check = app.add_subcommand(
-      "check", "is this host ready? Each 'no' with what helps; ends with 1 if something needed is missing");
+  const CLI::App* const check =
+      app.add_subcommand("check", "check whether this host is ready, with a remedy for each 'no'; ends with "
+                                  "1 if something required is missing");
   const CLI::App* const guardian =
       app.add_subcommand(std::string{Guardian::kSubcommand})->group(""); // hidden
 
   CommandLine result;
-  if (argc > 1 && argv[1] == kCompleteSubcommand) { // what follows is no command line yet
+  if (argc > 1 && argv[1] == kCompleteSubcommand) { // the rest is not a complete command line
     result.completion = {{argv + 2, argv + argc}, option_names(app), option_names(*list)};
     return result;
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // CLI11 has codes of its own; ours are 0 and, for a wrong command line, 2.
+    // CLI11 has its own exit codes; vmemfs uses 0 and, for an invalid command line, 2.
     result.exit_code = app.exit(error) == 0 ? 0 : 2;
     return result;
   }

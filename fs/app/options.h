@@ -1,4 +1,5 @@
-// The command line, and all that is asked for with it.
+// SPDX-License-Identifier: MIT
+// Command line of vmemfs and the request that it makes.
 #pragma once
 
 #include "fs/app/mount_options.h"
@@ -15,31 +16,30 @@ struct ListDrivers {
 
 struct ListVms {
   bool json = false;
-  std::vector<VmSpec> discoveries; ///< as those of MountOptions
+  std::vector<VmSpec> discoveries; ///< as in MountOptions
 };
 
 struct CheckHost {};
 
-/// What a shell asks for while a command line is being typed.
+/// A request of a shell for completions of a command line.
 struct Completion {
-  std::vector<std::string> words;   ///< after the program's name; the last is being typed, perhaps empty
+  std::vector<std::string> words;   ///< after the program's name; the last one is incomplete and may be empty
   std::vector<std::string> options; ///< of the command line
   std::vector<std::string> options_of_list{};
 };
 
-/// What the user asked for; at most one is set. None: everything was said already (--help).
+/// The user's request; at most one is set. None: everything is done already (--help).
 struct CommandLine {
   std::optional<MountOptions> mount;
   std::optional<ListDrivers> drivers;
   std::optional<ListVms> list;
   std::optional<CheckHost> check;
   std::optional<Completion> completion;
-  bool guardian = false; ///< not the user but vmemfs itself: see fs/app/guardian_process.h
-  int exit_code = 0;     ///< where none is set
+  bool guardian = false; ///< started by vmemfs itself: see fs/app/guardian_process.h
+  int exit_code = 0;     ///< if none is set
 };
 
-/// With what the configuration file says, which the command line outdoes. Prints help, version and complaints
-/// by itself.
+/// Includes the configuration file, which the command line overrides. Prints help, version and errors.
 [[nodiscard]] CommandLine parse_command_line(int argc, char** argv);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/privileges.h"
 
 #include "fs/app/capabilities.h"
@@ -17,7 +18,7 @@
 namespace vmemfs {
 namespace {
 
-/// packaging/vmemfs.service has the same, and CAP_SYS_ADMIN for mounting.
+/// packaging/vmemfs.service has the same list, and CAP_SYS_ADMIN for mounting.
 constexpr std::array kNeededCapabilities{
     CAP_SYS_PTRACE,         // process_vm_readv, pidfd_getfd, /proc/PID/{fd,mem,pagemap,smaps} of other users
     CAP_DAC_OVERRIDE,       // their monitors, memory files and dumps
@@ -33,7 +34,7 @@ void raise_file_limit(PrivilegeReport& report) {
   }
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    report.problems.push_back(fmt::format("can't raise the limit on open files: {}", last_error()));
+    report.problems.push_back(fmt::format("cannot raise the limit on open files: {}", last_error()));
   }
 }
 
@@ -41,19 +42,19 @@ void keep_memory_to_ourselves(PrivilegeReport& report) {
   const rlimit none{0, 0};
   if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
     report.problems.push_back(
-        fmt::format("a core dump or a tracer may get at guest memory in our buffers: {}", last_error()));
+        fmt::format("a core dump or a tracer may expose guest memory in our buffers: {}", last_error()));
   }
 }
 
 void gain_nothing(PrivilegeReport& report) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     report.problems.push_back(
-        fmt::format("programs may still be executed with more rights: {}", last_error()));
+        fmt::format("programs may still be executed with more privileges: {}", last_error()));
   }
 }
 
-/// libvirt gives up all rights before it starts ssh, and does not if root lacks CAP_SETPCAP for that. It is
-/// of no other use: with the bounding set as low as the rest, nothing can be gained by it.
+/// libvirt gives up all capabilities before it starts ssh, and fails if root lacks CAP_SETPCAP for that. The
+/// capability has no other use: the bounding set is as small as the others, so nothing can be gained with it.
 std::vector<int> needed_capabilities(Network network) {
   std::vector<int> needed{kNeededCapabilities.begin(), kNeededCapabilities.end()};
   if (network == Network::needed && ::geteuid() == 0) {

@@ -1,5 +1,5 @@
-// Least privilege: what the daemon may do is cut down to what reading VMs takes, before it looks at the
-// first.
+// SPDX-License-Identifier: MIT
+// Least privilege: before the daemon reads a VM, its privileges are reduced to those that reading VMs needs.
 #pragma once
 
 #include <string>
@@ -7,21 +7,23 @@
 
 namespace vmemfs {
 
-/// Whether VMs are reached over the network.
+/// Use of the network to reach VMs.
 enum class Network : unsigned char { none, needed };
 
-/// What came of it, in words for the log.
+/// The result, as text for the log.
 struct PrivilegeReport {
-  std::string summary;               ///< one line: what is kept, what is gone
-  std::vector<std::string> problems; ///< what could not be given up, with the reason; no failure
+  std::string summary; ///< one line: privileges kept and given up
+  std::vector<std::string>
+      problems; ///< privileges that could not be given up, with the reason; not a failure
 };
 
-/// For good, for this process and those it starts from now on: capabilities that reading VMs does not take,
-/// new rights by executing programs, dangerous system calls; also core dumps and being traced, as
-/// guest memory lies in the buffers. Raises the limit on open files as far as it goes, as each VM takes
-/// several.
+/// Gives up, permanently and for all processes that this one starts from now on: capabilities that reading
+/// VMs does not need, new privileges by executing programs, dangerous system calls; also core dumps and being
+/// traced, because buffers contain guest memory. Raises the limit on open files to its maximum, because each
+/// VM needs several.
 ///
-/// Rights belong to threads: before any is made. What takes more rights is to be started before: see Mounter.
+/// Privileges belong to threads: call before any thread is created. Processes that need more privileges must
+/// be started before: see Mounter.
 [[nodiscard]] PrivilegeReport give_up_privileges(Network network = Network::none);
 
 } // namespace vmemfs

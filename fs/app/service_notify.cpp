@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/service_notify.h"
 
 #include "util/log.h"
@@ -38,10 +39,10 @@ void ServiceNotify::say(std::string_view what) const {
   }
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_.size());
   const UniqueFd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): what sockets take
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the socket API needs it
   const auto* const to = reinterpret_cast<const sockaddr*>(&address);
   if (::sendto(socket.get(), what.data(), what.size(), MSG_NOSIGNAL, to, length) < 0) {
-    log::warning("can't tell the service manager {}: {}", what, std::generic_category().message(errno));
+    log::warning("cannot notify the service manager of {}: {}", what, std::generic_category().message(errno));
   }
 }
 

@@ -1,4 +1,5 @@
-// Telling the service manager how far we are (sd_notify(3), the protocol of it).
+// SPDX-License-Identifier: MIT
+// Notification of the service manager, with the protocol of sd_notify(3).
 #pragma once
 
 #include <string>
@@ -7,11 +8,11 @@
 
 namespace vmemfs {
 
-/// Says nothing where no service manager listens. Usable from any thread.
+/// Does nothing if there is no service manager. Thread-safe.
 class ServiceNotify {
 public:
-  /// Takes NOTIFY_SOCKET out of the environment, so that what we start does not speak for us. Before any
-  /// thread is made.
+  /// Removes NOTIFY_SOCKET from the environment, so that child processes do not send notifications. Call
+  /// before any thread is created.
   static ServiceNotify from_environment();
 
   void ready() const { say("READY=1"); }
@@ -21,7 +22,7 @@ private:
   explicit ServiceNotify(std::string socket) : socket_{std::move(socket)} {}
   void say(std::string_view what) const;
 
-  const std::string socket_; ///< a path, or '@' and an abstract name; empty: nobody listens
+  const std::string socket_; ///< a path, or '@' and an abstract name; empty: no service manager
 };
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/system_call_filter.h"
 
 #include <array>
@@ -21,16 +22,16 @@ namespace {
 
 constexpr std::string_view kOrigin = "privileges";
 
-// Names instead of numbers: the kernel's headers here may not know all of them. Those that libseccomp does
-// not know, or this machine does not have, are left out.
+// Names instead of numbers: the kernel headers may not define all of them. Calls that libseccomp does not
+// know, or that this architecture does not have, are left out.
 constexpr std::array kRefused{
-#ifndef VMEMFS_SANITIZED // the search for leaks traces its own process, and the start of a program sets its
-                         // layout
+#ifndef VMEMFS_SANITIZED // the leak check traces its own process, and the start of a program sets its
+                         // personality
     "ptrace", "personality",
 #endif
-    // other processes: they are read, and written through /proc/PID/mem
+    // access to other processes: vmemfs reads them, and writes through /proc/PID/mem
     "process_vm_writev", "process_madvise", "kcmp", "move_pages", "migrate_pages",
-    // mounting is the mounter's
+    // mounting, which the mounter does
     "mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig",
     "fsmount", "fspick", "mount_setattr", "quotactl", "quotactl_fd",
     // namespaces, of which a new one comes with all capabilities in it; see also refuse_new_namespaces()
@@ -39,15 +40,15 @@ constexpr std::array kRefused{
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "perf_event_open",
     "reboot", "swapon", "swapoff", "acct", "syslog", "lookup_dcookie", "nfsservctl", "vhangup", "uselib",
     "create_module", "get_kernel_syms", "query_module", "_sysctl", "sysfs", "ustat",
-    // parts of the kernel that often had holes, and that nothing here uses
+    // parts of the kernel with a history of vulnerabilities that vmemfs does not use
     "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key", "request_key",
     "keyctl", "vmsplice", "fanotify_init", "landlock_create_ruleset",
-    // other users and rights; but capset() stays, which can only give up more here, as libvirt does before it
+    // other users and privileges; but capset() stays, which can only give up more, as libvirt does before it
     // starts ssh
     "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups",
     "setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32", "setfsuid32",
     "setfsgid32", "setgroups32",
-    // files by other ways than their path
+    // files by other means than their path
     "open_by_handle_at", "name_to_handle_at", "execveat", "mknod", "mknodat",
     // the machine
     "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "stime", "sethostname", "setdomainname",
@@ -60,11 +61,11 @@ constexpr std::uint32_t kAction = SCMP_ACT_ERRNO(EPERM);
 /// An Error for libseccomp's return value, which is a negative errno.
 tl::unexpected<Error> no_filter(int result) {
   return fail(ErrorKind::unsupported, kOrigin,
-              fail_errno(-result, kOrigin, "no filter of system calls").value().text);
+              fail_errno(-result, kOrigin, "cannot filter system calls").value().text);
 }
 
-/// A fork or a thread with flags for new namespaces. What clone3 is asked for lies in memory, where no filter
-/// looks: the C library takes clone() instead where it finds no clone3().
+/// Refuses clone() with flags for new namespaces. The flags of clone3() are in memory, which a filter cannot
+/// read: it fails with ENOSYS, and the C library uses clone() instead.
 int refuse_new_namespaces(scmp_filter_ctx filter) {
   constexpr std::array kFlags{CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
                               CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
@@ -79,18 +80,18 @@ int refuse_new_namespaces(scmp_filter_ctx filter) {
   return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0, nullptr);
 }
 
-/// Monitors and the log are UNIX sockets.
+/// UNIX sockets stay allowed: monitors and the log use them.
 int refuse_the_network(scmp_filter_ctx filter) {
   const scmp_arg_cmp other_family{0, SCMP_CMP_NE, AF_UNIX, 0};
   return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &other_family);
 }
 
-/// How many were refused, or a negative errno.
+/// Number of refused calls, or a negative errno.
 int refuse_by_name(scmp_filter_ctx filter) {
   int count = 0;
   for (const char* const name : kRefused) {
     const int call = seccomp_syscall_resolve_name(name);
-    if (call < 0) { // unknown, or not on this machine
+    if (call < 0) { // unknown, or not on this architecture
       continue;
     }
     if (const int result = seccomp_rule_add_array(filter, kAction, call, 0, nullptr); result != 0) {
@@ -108,7 +109,7 @@ Result<int> refuse_unused_system_calls(bool network) {
   if (filter == nullptr) {
     return no_filter(-ENOMEM);
   }
-  // Setting no_new_privs is not for the filter to do.
+  // The filter must not set no_new_privs itself.
   seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);
   const int count = refuse_by_name(filter.get());
   int result = count < 0 ? count : refuse_new_namespaces(filter.get());

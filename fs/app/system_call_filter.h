@@ -1,16 +1,19 @@
-// Which system calls the daemon gives up (seccomp(2)). Each thread has its own: before any is made.
+// SPDX-License-Identifier: MIT
+// Filter of the daemon's system calls (seccomp(2)). Each thread has its own: set before any thread is
+// created.
 #pragma once
 
 #include "core/error.h"
 
 namespace vmemfs {
 
-/// From now on, and in all that this process starts, calls that no part of vmemfs makes and that are of use
-/// to whoever has taken it over fail (EPERM): mounting, tracing, loading modules, new namespaces, other
-/// users, the network unless `network`, ... Needs no_new_privs or CAP_SYS_ADMIN. How many calls these are.
+/// From now on, in this process and all that it starts, calls fail with EPERM if vmemfs does not need them
+/// and they would help an attacker who controls it, such as mounting, tracing, loading modules, new
+/// namespaces, other users, and the network unless `network`. Needs no_new_privs or CAP_SYS_ADMIN. Returns
+/// the number of these calls.
 ///
-/// A list of what is refused, as what is needed is in the hands of libraries: the C library, libfuse,
-/// sanitizers. unsupported: this kernel or this container has no seccomp.
+/// A list of refused calls, not of allowed ones, because the needed calls depend on libraries: the C library,
+/// libfuse, sanitizers. unsupported: this kernel or container has no seccomp.
 [[nodiscard]] Result<int> refuse_unused_system_calls(bool network);
 
 } // namespace vmemfs

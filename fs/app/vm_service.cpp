@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/vm_service.h"
 
 #include "core/text.h"
@@ -12,11 +13,11 @@
 namespace vmemfs {
 namespace {
 
-/// For work that waits for drivers: so many may hang before it stands still.
+/// Threads for work that may wait for a driver: the others continue until all of them hang.
 constexpr unsigned kJobThreads = 4;
-/// So many readers from front to back, of different VMs, have a second CPU's help at a time.
+/// Number of sequential readers, of different VMs, that can use a second CPU at the same time.
 constexpr unsigned kPrefetchThreads = 2;
-/// So many calls that take long are made for reads to come.
+/// Number of slow driver calls for prefetching at the same time.
 constexpr unsigned kSlowPrefetchThreads = 6;
 
 std::vector<VmFinder::Source> discoveries(const MountOptions& options) {
@@ -65,7 +66,7 @@ bool VmService::begin(std::chrono::milliseconds limit) {
   bool good = true;
   for (const VmSpec& spec : options_.vms) {
     if (const auto vm = attacher_.attach(spec); !vm) {
-      log::error("can't attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
+      log::error("cannot attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
       good = false;
     }
   }
@@ -94,12 +95,14 @@ void VmService::end() {
 void VmService::report_refusal(const Refusal& refusal) {
   events_.append(EventKind::error, refusal.name, refusal.reason);
   const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
-  log::warning("can't attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name), refusal.reason);
+  log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name),
+               refusal.reason);
 }
 
 void VmService::report_discovery_error(const DiscoveryError& error) {
-  events_.append(EventKind::error, "", fmt::format("can't look for VMs: {}: {}", error.driver, error.reason));
-  log::warning("can't look for VMs: {}: {}", error.driver, error.reason);
+  events_.append(EventKind::error, "",
+                 fmt::format("cannot scan for VMs: {}: {}", error.driver, error.reason));
+  log::warning("cannot scan for VMs: {}: {}", error.driver, error.reason);
 }
 
 } // namespace vmemfs

@@ -1,5 +1,6 @@
-// The VMs of a mount, and all that keeps them going: what attaches them, looks out for them, caches them,
-// lets them run again. Knows nothing of FUSE.
+// SPDX-License-Identifier: MIT
+// VMs of a mount with their workers: attaching, discovery, caching, events and the guardian. Independent of
+// the FUSE session, except for EventReaders, which answers waiting FUSE requests.
 #pragma once
 
 #include "driver/driver_type.h"
@@ -27,15 +28,16 @@ public:
   VmService(const VmService&) = delete;
   VmService& operator=(const VmService&) = delete;
 
-  /// What was named, and then what is found; the latter comes and goes from here on. What is there now is
-  /// there when this returns, except what takes longer than `limit`. False where one that was named could not
-  /// be attached: all such are logged.
+  /// Attaches the VMs that the options name, and starts discovery, which attaches and detaches VMs from now
+  /// on. Returns when the VMs that run now are attached, or after `limit`. False if a VM that was named could
+  /// not be attached: the log has all reasons.
   [[nodiscard]] bool begin(std::chrono::milliseconds limit);
 
-  /// Who wants to be told of what happens to VMs. Called one at a time, until end().
+  /// Sets the callbacks for changes of VMs. They are called one at a time, until end().
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
-  /// No VM comes any more, those that we paused run again, nobody waits for events, no callback is called.
+  /// Stops attaching, resumes the VMs that vmemfs paused, answers waiting event reads; no callback is called
+  /// afterwards.
   void end();
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }

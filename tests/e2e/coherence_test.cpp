@@ -1,5 +1,7 @@
-// A real guest whose counter moves, read with the page cache on: running it is live, paused it stands, and
-// what others do to it is noticed in time. The truth is what QEMU's own monitor prints.
+// SPDX-License-Identifier: MIT
+// A real guest with a counter, read with the page cache on: reads are live while it runs and constant while
+// it is paused, and changes by other clients are detected in time. The expectation is the output of QEMU's
+// monitor.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -23,7 +25,7 @@ constexpr std::uint64_t kCounter = TG_INFO_GPA + TG_INFO_OFF_COUNTER;
 struct Setup {
   const char* name;
   bool shared; ///< guest RAM
-  bool keep;   ///< the monitor
+  bool keep;   ///< of the monitor
 };
 
 class Coherence : public testing::TestWithParam<Setup> {
@@ -58,7 +60,7 @@ protected:
     return nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
   }
 
-  /// In which a change by somebody else must have been noticed.
+  /// Time within which a change by another client must be detected.
   [[nodiscard]] milliseconds stated_delay() const {
     return milliseconds{cache()["state_delay_ms"].get<int>()};
   }
@@ -69,20 +71,20 @@ protected:
   UniqueFd mem_{::open((mount_ / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
 };
 
-TEST_P(Coherence, RunningIsLive) {
+TEST_P(Coherence, RunningGuest_ReadsAreLive) {
   for (int i = 0; i < 100; ++i) {
     const std::uint64_t least = truth();
     ASSERT_GE(seen(), least);
   }
 }
 
-TEST_P(Coherence, PausedStandsAndIsCached) {
+TEST_P(Coherence, PausedGuest_IsConstantAndCached) {
   ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
   const std::uint64_t value = truth();
   for (int i = 0; i < 100; ++i) {
     ASSERT_EQ(seen(), value);
   }
-  if (!GetParam().shared) { // shared memory is answered from its mapping, which is faster than any cache
+  if (!GetParam().shared) { // shared memory is read from its mapping, which is faster than any cache
     EXPECT_GE(cache()["hits"].get<int>(), 99);
   }
   ASSERT_EQ(try_write(mount_ / "vm/control", "resume\n"), 0);
@@ -92,7 +94,7 @@ TEST_P(Coherence, PausedStandsAndIsCached) {
   }
 }
 
-TEST_P(Coherence, AForeignContIsNoticedInTime) {
+TEST_P(Coherence, ForeignCont_IsDetectedInTime) {
   const milliseconds delay = stated_delay();
   ASSERT_LE(delay, milliseconds{100});
   for (int i = 0; i < 20; ++i) {
@@ -105,7 +107,7 @@ TEST_P(Coherence, AForeignContIsNoticedInTime) {
   }
 }
 
-TEST_P(Coherence, AForeignContAndStopIsNoticedInTime) {
+TEST_P(Coherence, ForeignContAndStop_IsDetectedInTime) {
   const milliseconds delay = stated_delay();
   for (int i = 0; i < 20; ++i) {
     ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
@@ -119,7 +121,7 @@ TEST_P(Coherence, AForeignContAndStopIsNoticedInTime) {
   }
 }
 
-TEST_P(Coherence, AForeignPauseIsNoticedAndThenCached) {
+TEST_P(Coherence, ForeignPause_IsDetectedAndThenCached) {
   guest_.pause();
   EXPECT_TRUE(eventually([&] {
     static_cast<void>(seen());
@@ -128,7 +130,7 @@ TEST_P(Coherence, AForeignPauseIsNoticedAndThenCached) {
   EXPECT_EQ(seen(), truth());
 }
 
-TEST_P(Coherence, MappedPagesGoWhenTheGuestRunsAgain) {
+TEST_P(Coherence, MappedPages_GuestResumes_AreDropped) {
   for (const bool foreign : {false, true}) {
     ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
     void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, mem_.get(), TG_INFO_GPA);
@@ -142,8 +144,8 @@ TEST_P(Coherence, MappedPagesGoWhenTheGuestRunsAgain) {
     } else {
       ASSERT_EQ(try_write(mount_ / "vm/control", "resume\n"), 0);
     }
-    // The page is left alone until it must have been dropped: touched earlier it would be of that time, as
-    // mapped pages don't follow a running guest.
+    // The page is not accessed until it must have been dropped: an earlier access would map the page of that
+    // time, because mapped pages do not follow a running guest.
     EXPECT_TRUE(eventually([&] { return truth() > before; }));
     std::this_thread::sleep_for(milliseconds{500});
     EXPECT_GT(*counter, before);
@@ -151,7 +153,7 @@ TEST_P(Coherence, MappedPagesGoWhenTheGuestRunsAgain) {
   }
 }
 
-TEST_P(Coherence, AResetIsNoticed) {
+TEST_P(Coherence, Reset_IsDetected) {
   ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
   static_cast<void>(seen());
   guest_.monitor().execute("system_reset"); // takes effect when it runs

@@ -1,4 +1,5 @@
-// A mount as the configuration file says, and what the command line says besides.
+// SPDX-License-Identifier: MIT
+// A mount with a configuration file, and the command line that overrides it.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 
@@ -23,7 +24,7 @@ mode_t mode_of(const std::string& path) {
   return info.st_mode & 07777;
 }
 
-TEST(Configured, VmsAreThereWithTheirOptions) {
+TEST(Configured, ConfiguredVms_AreAttachedWithTheirOptions) {
   const TempDir dir;
   write_file(dir / "c.toml", R"(
 [mount]
@@ -45,12 +46,12 @@ writable = false
   EXPECT_EQ(mode_of(mount / "plain/mem"), 0600U);
   EXPECT_EQ(mode_of(mount / "two words, and = \"more\"/mem"), 0440U);
   EXPECT_EQ(std::filesystem::file_size(mount / "two words, and = \"more\"/mem"), 2U << 20U);
-  // Options of a VM that comes otherwise; those of its line count more.
+  // Options of a VM that is attached by other means; its own options have priority.
   EXPECT_EQ(try_write(mount / ".vmemfs/control", "attach byhand=fake:size=1M\n"), 0);
   EXPECT_EQ(mode_of(mount / "byhand/mem"), 0444U);
   EXPECT_EQ(try_write(mount / ".vmemfs/control", "detach byhand\n"), 0);
   EXPECT_TRUE(eventually([&] { return !exists(mount / "byhand"); }));
-  // For a moment the name may still be taken, or lead the kernel to the VM that left.
+  // For a moment the name may still be taken, or the kernel may still have the entry of the VM that left.
   const std::string attach = "attach byhand=fake:size=1M,mode=0660,writable=on\n";
   EXPECT_TRUE(eventually([&] { return try_write(mount / ".vmemfs/control", attach) == 0; }));
   EXPECT_TRUE(eventually([&] { return exists(mount / "byhand/mem"); }));
@@ -58,7 +59,7 @@ writable = false
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-TEST(Configured, WhatIsNotThereYetComesLater) {
+TEST(Configured, VmStartedLater_IsAttachedThen) {
   const TempDir dir;
   write_file(
       dir / "c.toml",
@@ -71,7 +72,7 @@ TEST(Configured, WhatIsNotThereYetComesLater) {
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-TEST(Configured, TheCommandLineCountsMore) {
+TEST(Configured, CommandLine_OverridesTheFile) {
   const TempDir dir;
   write_file(dir / "c.toml", R"(
 [mount]
@@ -96,7 +97,7 @@ mode = "0444"
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-TEST(Configured, TheUsualPlacesAreLookedAtInTurn) {
+TEST(Configured, DefaultPaths_AreTriedInOrder) {
   const TempDir dir;
   std::filesystem::create_directories(dir / "home/.config/vmemfs");
   std::filesystem::create_directories(dir / "xdg/vmemfs");
@@ -109,20 +110,20 @@ TEST(Configured, TheUsualPlacesAreLookedAtInTurn) {
   };
   const std::string home = "HOME=" + (dir / "home");
   const std::string xdg = "XDG_CONFIG_HOME=" + (dir / "xdg");
-  // Files with a mistake in them, so that each says who it is.
+  // Files with an error each, which identifies the file that was read.
   write_file(dir / "home/.config/vmemfs/config.toml", "[home]");
-  EXPECT_THAT(complaint({home, "XDG_CONFIG_HOME="}), HasSubstr("'home' is not known"));
+  EXPECT_THAT(complaint({home, "XDG_CONFIG_HOME="}), HasSubstr("'home' is unknown"));
   EXPECT_THAT(complaint({home, xdg}), Not(HasSubstr("'home'"))) << "it is set, and has none";
   write_file(dir / "xdg/vmemfs/config.toml", "[xdg]");
-  EXPECT_THAT(complaint({home, xdg}), HasSubstr("'xdg' is not known"));
+  EXPECT_THAT(complaint({home, xdg}), HasSubstr("'xdg' is unknown"));
   write_file(dir / "given.toml", "[given]");
   const auto given = run({"env", home, xdg, VMEMFS_PROGRAM, "--config", dir / "given.toml", dir / "mnt"});
-  EXPECT_THAT(given.text, HasSubstr("'given' is not known"));
+  EXPECT_THAT(given.text, HasSubstr("'given' is unknown"));
   EXPECT_THAT(given.text, Not(HasSubstr("'xdg'")));
 }
 
-/// /etc has none on a machine that runs tests, so it gets one in a mount namespace of its own.
-TEST(Configured, EtcIsTheLastPlace) {
+/// A test machine has no configuration in /etc, so the test creates one in its own mount namespace.
+TEST(Configured, Etc_IsTriedLast) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
@@ -138,10 +139,10 @@ TEST(Configured, EtcIsTheLastPlace) {
     GTEST_SKIP() << "no overlay filesystem: " << result.text;
   }
   EXPECT_EQ(result.code, 2);
-  EXPECT_THAT(result.text, HasSubstr("/etc/vmemfs/config.toml:1: 'etc' is not known"));
+  EXPECT_THAT(result.text, HasSubstr("/etc/vmemfs/config.toml:1: 'etc' is unknown"));
 }
 
-TEST(Configured, AllThatIsWrongIsToldAtOnce) {
+TEST(Configured, ManyProblems_AreReportedTogether) {
   const TempDir dir;
   std::filesystem::create_directory(dir / "mnt");
   write_file(dir / "c.toml", "[mount]\nx = 1\n[vm.a]\ndriver = 'dump'\n");
@@ -156,7 +157,7 @@ TEST(Configured, AllThatIsWrongIsToldAtOnce) {
   EXPECT_FALSE(is_mountpoint(dir / "mnt"));
 }
 
-TEST(ByName, AVmIsFoundByWhicheverDriverHasIt) {
+TEST(ByName, NameAlone_TriesEachDriver) {
   GuestOptions options;
   options.name = "by-name-alone";
   QemuGuest guest{options};
@@ -173,14 +174,14 @@ TEST(ByName, AVmIsFoundByWhicheverDriverHasIt) {
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-/// A bash in which somebody types: what stands on the line after the last tabulator.
+/// Types into an interactive bash; returns the command line after the last tab.
 std::string typed(const std::string& keys) {
   const TempDir dir;
   std::filesystem::create_symlink(VMEMFS_PROGRAM, dir / "vmemfs");
   write_file(dir / "rc",
              fmt::format("PATH={}:$PATH\nPS1=\nset +o history\nsource {}/packaging/completion/vmemfs.bash\n",
                          dir.path(), VMEMFS_SOURCE_DIR));
-  // Begin (^A) and end of the line: what was typed is printed, not run.
+  // Edits the start (^A) and end of the line, so that the command is printed, not run.
   write_file(dir / "keys", "vmemfs " + keys + "\x01printf 'typed<%s>\\n' \x05\nexit\n");
   const auto result = run({"sh", "-c",
                            fmt::format("INPUTRC=/dev/null TERM=dumb script -qec 'bash --rcfile {0}/rc -i' "
@@ -195,7 +196,7 @@ std::string typed(const std::string& keys) {
   return words;
 }
 
-TEST(BashCompletion, OffersWhatIsDeclared) {
+TEST(BashCompletion, OffersDeclaredNames) {
   EXPECT_THAT(typed("dri\tqe\t"), HasSubstr("vmemfs drivers qemu"));
   EXPECT_THAT(typed("--vm web01=qe\tpi\t4711,ti\t"), HasSubstr("vmemfs --vm web01=qemu:pid=4711,timeout="));
   EXPECT_THAT(typed("--vm x=fake:pat\tz\t"), HasSubstr("vmemfs --vm x=fake:pattern=zero"));

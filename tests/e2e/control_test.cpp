@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The control file from outside: holds, timed pauses, many writers at once, odd writes.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -43,12 +44,12 @@ protected:
   Mount mount_{{"--vm", "vm=fake:size=16M"}};
 };
 
-TEST_F(ControlOfFake, AHoldEndsWithItsHandle) {
+TEST_F(ControlOfFake, Hold_EndsWithItsHandle) {
   {
     const UniqueFd first = open_control(mount_);
     ASSERT_EQ(put(first, "pause hold\n"), 11);
     EXPECT_EQ(answer(first), "ok\n");
-    ASSERT_EQ(put(first, "pause hold\n"), 11); // one a handle
+    ASSERT_EQ(put(first, "pause hold\n"), 11); // one per handle
     const UniqueFd second = open_control(mount_);
     ASSERT_EQ(put(second, "pause hold"), 10);
     EXPECT_THAT(status(), HasSubstr("state paused\npaused_by vmemfs\n"));
@@ -59,7 +60,7 @@ TEST_F(ControlOfFake, AHoldEndsWithItsHandle) {
   EXPECT_TRUE(eventually([&] { return status().starts_with("state running\npaused_by nobody\n"); }));
 }
 
-TEST_F(ControlOfFake, AHolderMayResume) {
+TEST_F(ControlOfFake, Holder_MayResume) {
   const UniqueFd control = open_control(mount_);
   ASSERT_GT(put(control, "pause hold\n"), 0);
   ASSERT_GT(put(control, "resume\n"), 0);
@@ -68,14 +69,14 @@ TEST_F(ControlOfFake, AHolderMayResume) {
   EXPECT_THAT(status(), HasSubstr("state paused\n"));
 }
 
-TEST_F(ControlOfFake, ATimedPauseEndsByItself) {
+TEST_F(ControlOfFake, TimedPause_EndsAfterItsTime) {
   ASSERT_EQ(try_write(mount_.path() + "/vm/control", "pause ttl=300ms\n"), 0);
   EXPECT_THAT(status(), HasSubstr("state paused\n"));
   EXPECT_THAT(status(), HasSubstr("pause_ends_in "));
   EXPECT_TRUE(eventually([&] { return status().starts_with("state running\n"); }));
 }
 
-TEST_F(ControlOfFake, SeveralCommandsInOneWriteAreTakenUpToTheFirstThatFails) {
+TEST_F(ControlOfFake, SeveralCommands_RunUpToTheFirstFailure) {
   const UniqueFd hold = open_control(mount_);
   ASSERT_GT(put(hold, "pause hold\n"), 0);
   const UniqueFd control = open_control(mount_);
@@ -88,7 +89,7 @@ TEST_F(ControlOfFake, SeveralCommandsInOneWriteAreTakenUpToTheFirstThatFails) {
   EXPECT_THAT(status(), HasSubstr("write on\n"));
 }
 
-TEST_F(ControlOfFake, OddWritesAreRefusedInWords) {
+TEST_F(ControlOfFake, UnusualWrites_AreRefusedWithAMessage) {
   const UniqueFd control = open_control(mount_);
   EXPECT_EQ(put(control, std::string(100'000, 'x')), -1);
   EXPECT_EQ(errno, EINVAL);
@@ -119,7 +120,7 @@ TEST_F(ControlOfFake, CacheSettings) {
   EXPECT_THAT(status(), HasSubstr("cache off in_use=no"));
 }
 
-TEST(CacheOfASlowDriver, IsUsedByItselfWhileTheVmIsPaused) {
+TEST(CacheOfASlowDriver, Auto_PausedVm_IsUsed) {
   constexpr std::uint64_t kPages = (std::uint64_t{16} << 20U) / 4096;
   Mount mount{{"--vm", "vm=fake:size=16M,delay=1ms"}};
   const auto cache = [&] { return nlohmann::json::parse(read_file(mount / "vm/info"))["cache"]; };
@@ -144,11 +145,11 @@ TEST(CacheOfASlowDriver, IsUsedByItselfWhileTheVmIsPaused) {
   EXPECT_TRUE(eventually([&] { return cache()["used"].get<std::uint64_t>() == 0; }));
 }
 
-/// Ten threads with all kinds of commands, and readers beside them.
+/// Ten threads with all kinds of commands, with concurrent readers.
 void hammer(const Mount& mount, milliseconds how_long) {
   struct Expected {
     std::string_view text;
-    std::array<int, 3> errors; ///< what may come of it
+    std::array<int, 3> errors; ///< the results that are allowed
   };
   static constexpr Expected kCommands[] = {
       {"pause\n", {0, EBUSY, 0}},
@@ -198,7 +199,7 @@ void hammer(const Mount& mount, milliseconds how_long) {
   EXPECT_GT(done, 50);
 }
 
-TEST_F(ControlOfFake, TenScriptsAtOnceDoNoHarm) {
+TEST_F(ControlOfFake, TenConcurrentScripts_KeepAConsistentState) {
   hammer(mount_, milliseconds{2000});
   ASSERT_TRUE(eventually([&] { return status().find("\nholds 0\n") != std::string::npos; }));
   ASSERT_EQ(try_write(mount_.path() + "/vm/control", "resume\n"), 0);
@@ -206,7 +207,7 @@ TEST_F(ControlOfFake, TenScriptsAtOnceDoNoHarm) {
   EXPECT_EQ(mount_.unmount(), 0);
 }
 
-TEST(ControlOfQemu, TenScriptsAtOnceDoNoHarm) {
+TEST(ControlOfQemu, TenConcurrentScripts_KeepAConsistentState) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   hammer(mount, milliseconds{3000});
@@ -219,7 +220,7 @@ TEST(ControlOfQemu, TenScriptsAtOnceDoNoHarm) {
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-TEST(ControlOfQemu, AHoldEndsWhenItsHolderIsKilled) {
+TEST(ControlOfQemu, Hold_HolderKilled_Ends) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   TempDir dir;
@@ -236,7 +237,7 @@ TEST(ControlOfQemu, AHoldEndsWhenItsHolderIsKilled) {
   }
 }
 
-TEST(ControlOfQemu, WhoPausedIsTold) {
+TEST(ControlOfQemu, PausedBy_IsReported) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   const std::string control = mount / "vm/control";

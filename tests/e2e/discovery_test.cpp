@@ -1,4 +1,6 @@
-// VMs of the host come and go by themselves. These see every QEMU of the host, so they run alone.
+// SPDX-License-Identifier: MIT
+// Automatic attaching and detaching of the host's VMs. Discovery sees every QEMU of the host, so these tests
+// run alone.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "util/unique_fd.h"
@@ -43,7 +45,7 @@ std::string true_name(const std::string& vm_directory) {
   return nlohmann::json::parse(read_file(vm_directory + "/info"))["name"];
 }
 
-TEST(Discovery, WhatRunsIsThereAtOnce) {
+TEST(Discovery, RunningVms_AreAttachedAtStart) {
   QemuGuest guest{named("there before")};
   const Mount mount{{}, Discover::on};
   guest.pause();
@@ -53,7 +55,7 @@ TEST(Discovery, WhatRunsIsThereAtOnce) {
   EXPECT_EQ(bytes, guest.pmemsave(0x100000, bytes.size()));
 }
 
-TEST(Discovery, ComingAndLeavingTakeLessThanASecond) {
+TEST(Discovery, StartAndEnd_AreDetectedWithinASecond) {
   const Mount mount{{}, Discover::on};
   TempDir dir;
   UniqueFd memory;
@@ -71,10 +73,10 @@ TEST(Discovery, ComingAndLeavingTakeLessThanASecond) {
   EXPECT_EQ(errno, ENODEV);
 }
 
-TEST(Discovery, NamesAreToldApartAndHarmless) {
+TEST(Discovery, EqualAndUnsafeNames_BecomeUniqueAndSafe) {
   TempDir dir;
   ChildProcess older = idle_qemu(dir, "same");
-  std::this_thread::sleep_for(50ms); // start times are counted in ticks of 10 ms
+  std::this_thread::sleep_for(50ms); // start times have a resolution of 10 ms
   ChildProcess younger = idle_qemu(dir, "same");
   ChildProcess evil = idle_qemu(dir, "../../x\n\x1b[31m");
   ChildProcess by_uuid = idle_qemu(dir, "", {"-uuid", "11111111-2222-4333-8444-555555555555"});
@@ -91,7 +93,7 @@ TEST(Discovery, NamesAreToldApartAndHarmless) {
   EXPECT_TRUE(is_there(fmt::format("{}", by_pid.pid())));
 }
 
-TEST(Discovery, AProcessThatBecomesAQemuLateIsFound) {
+TEST(Discovery, LateExecOfQemu_IsFound) {
   const Mount mount{{}, Discover::on};
   TempDir dir;
   const ChildProcess shell{
@@ -100,7 +102,7 @@ TEST(Discovery, AProcessThatBecomesAQemuLateIsFound) {
   EXPECT_TRUE(eventually([&] { return exists(mount / "late/mem"); }, 10s));
 }
 
-TEST(Discovery, ADaemonizedQemuIsOneVm) {
+TEST(Discovery, DaemonizedQemu_IsOneVm) {
   const Mount mount{{}, Discover::on};
   TempDir dir;
   ASSERT_EQ(
@@ -120,8 +122,8 @@ TEST(Discovery, ADaemonizedQemuIsOneVm) {
   EXPECT_TRUE(eventually([&] { return !exists(mount / "daemonized"); }, 1s));
 }
 
-/// QEMU with wait=on starts when the first client of its monitor comes: that must not be us.
-TEST(Discovery, AMonitorThatWaitsForItsUserIsLeftAlone) {
+/// QEMU with wait=on starts when the first client connects to its monitor, which must not be vmemfs.
+TEST(Discovery, MonitorWithWaitOn_IsNotDisturbed) {
   const Mount mount{{}, Discover::on};
   TempDir dir;
   const ChildProcess qemu = idle_qemu(dir, "waits", {"-qmp", "unix:" + (dir / "qmp") + ",server=on,wait=on"});
@@ -133,7 +135,7 @@ TEST(Discovery, AMonitorThatWaitsForItsUserIsLeftAlone) {
   EXPECT_TRUE(eventually([&] { return exists(mount / "waits/mem"); }, 5s));
 }
 
-TEST(Discovery, VmsAreAttachedAndDetachedByHand) {
+TEST(Discovery, AttachAndDetachByHand_Work) {
   QemuGuest guest{named("by hand")};
   const Mount mount{{}, Discover::on};
   const std::string control = mount / ".vmemfs/control";
@@ -142,7 +144,7 @@ TEST(Discovery, VmsAreAttachedAndDetachedByHand) {
   EXPECT_EQ(try_write(mount / "by hand/control", "pause\n"), 0);
   EXPECT_FALSE(guest.running());
   EXPECT_EQ(try_write(control, "detach by hand\n"), 0);
-  EXPECT_TRUE(guest.running()); // it was paused by us
+  EXPECT_TRUE(guest.running()); // vmemfs had paused it
   EXPECT_TRUE(eventually([&] { return !exists(mount / "by hand"); }));
   std::this_thread::sleep_for(1500ms);
   EXPECT_FALSE(exists(mount / "by hand"));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `.vmemfs/events` and `.vmemfs/stats` from outside.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -85,11 +86,11 @@ protected:
   Mount mount_{{"--vm", "vm=fake:size=16M"}};
 };
 
-TEST_F(EventsOfFake, ComeInOrderToEveryReader) {
+TEST_F(EventsOfFake, Events_ReachEveryReaderInOrder) {
   Reader one{mount_};
   Reader other{mount_};
   control("pause\n");
-  control("pause\n"); // it stands already
+  control("pause\n"); // it is paused already
   control("resume\n");
   EXPECT_EQ(try_write(mount_ / ".vmemfs/control", "attach b=fake:size=1M\ndetach b\n"), 0);
   for (Reader* const reader : {&one, &other}) {
@@ -99,7 +100,7 @@ TEST_F(EventsOfFake, ComeInOrderToEveryReader) {
   EXPECT_FALSE(one.readable(50ms));
 }
 
-TEST_F(EventsOfFake, WithoutEventsAReadWaitsOrSaysSo) {
+TEST_F(EventsOfFake, NoEvents_ReadWaitsOrReturnsEagain) {
   const Reader impatient{mount_, O_NONBLOCK};
   char byte = 0;
   EXPECT_EQ(::read(impatient.fd(), &byte, 1), -1);
@@ -113,7 +114,7 @@ TEST_F(EventsOfFake, WithoutEventsAReadWaitsOrSaysSo) {
   EXPECT_GT(::read(patient.fd(), bytes.data(), bytes.size()), 0); // no poll before it
 }
 
-TEST_F(EventsOfFake, ASignalEndsAWaitingRead) {
+TEST_F(EventsOfFake, Signal_EndsAWaitingRead) {
   const Reader reader{mount_};
   const pid_t child = ::fork();
   if (child == 0) {
@@ -129,7 +130,7 @@ TEST_F(EventsOfFake, ASignalEndsAWaitingRead) {
   EXPECT_EQ(status, 0);
 }
 
-TEST_F(EventsOfFake, EpollWakesUp) {
+TEST_F(EventsOfFake, Epoll_WakesUp) {
   Reader reader{mount_};
   const UniqueFd epoll{::epoll_create1(EPOLL_CLOEXEC)};
   epoll_event event{EPOLLIN, {}};
@@ -143,7 +144,7 @@ TEST_F(EventsOfFake, EpollWakesUp) {
   EXPECT_THAT(reader.next(1), ElementsAre("vm paused by us"));
 }
 
-TEST_F(EventsOfFake, ManyWaitingReadersLeaveTheMountFreeAndEndWithIt) {
+TEST_F(EventsOfFake, ManyWaitingReaders_DoNotBlockTheMountAndEndWithIt) {
   constexpr int kReaders = 150; // more than the session has threads
   std::atomic<int> ended{0};
   std::vector<std::jthread> threads;
@@ -166,7 +167,7 @@ TEST_F(EventsOfFake, ManyWaitingReadersLeaveTheMountFreeAndEndWithIt) {
   EXPECT_EQ(ended, kReaders);
 }
 
-TEST_F(EventsOfFake, ASlowReaderIsToldWhatItMissed) {
+TEST_F(EventsOfFake, SlowReader_GetsTheNumberOfLostEvents) {
   Reader slow{mount_};
   constexpr int kPairs = 2100; // 4200 events; 4096 are kept
   const UniqueFd control_file{::open((mount_ / "vm/control").c_str(), O_WRONLY | O_CLOEXEC)};
@@ -176,7 +177,7 @@ TEST_F(EventsOfFake, ASlowReaderIsToldWhatItMissed) {
   EXPECT_THAT(slow.next(2), ElementsAre(" missed 104 events", "vm paused by us"));
 }
 
-TEST(Events, ForeignPausesAreTold) {
+TEST(Events, ForeignPauses_AreReported) {
   QemuGuest guest{{}};
   const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},keep=on", guest.driver_socket())}};
   Reader reader{mount};
@@ -208,7 +209,7 @@ std::map<std::string, double> parse_stats(const std::string& text) {
   return values;
 }
 
-TEST(Stats, CountWhatWasDone) {
+TEST(Stats, Counters_MatchTheOperations) {
   const Mount mount{{"--vm", "a \"b\\=fake:size=1M", "--writable"}};
   const std::string labels = R"({vm="a \"b\\",driver="fake"})";
   auto before = parse_stats(read_file(mount / ".vmemfs/stats"));

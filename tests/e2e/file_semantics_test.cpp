@@ -1,4 +1,5 @@
-// What system calls on the mount do, on a made-up guest whose every byte is known.
+// SPDX-License-Identifier: MIT
+// System calls on the mount of a fake guest, in which every byte is known.
 #include "support/mount.h"
 #include "util/unique_fd.h"
 
@@ -106,7 +107,7 @@ TEST_F(FakeMount, MapsAndInfoAreTheFormatsOfTheContract) {
   }
 }
 
-TEST_F(FakeMount, HonestFile) {
+TEST_F(FakeMount, Mem_HolesAreErrors) {
   const UniqueFd mem = open("mem");
   const auto into_hole = pread_at(mem.get(), 0x9ff00, 4096);
   EXPECT_EQ(into_hole.bytes.size(), 0x100U);
@@ -121,7 +122,7 @@ TEST_F(FakeMount, HonestFile) {
   EXPECT_TRUE(pread_at(mem.get(), 1ULL << 62, 8).bytes.empty());
 }
 
-TEST_F(FakeMount, PaddedFileIsWholeAndItsPaddingIsListed) {
+TEST_F(FakeMount, MemPadded_IsCompleteAndItsPaddingIsListed) {
   const std::string text = read_file(mount_ / "vm/mem_padded");
   ASSERT_EQ(text.size(), 4 * kMiB);
   for (std::uint64_t i = 0; i < text.size(); ++i) {
@@ -157,12 +158,12 @@ TEST_F(FakeMount, PrivateMappingsWork) {
   ::munmap(bytes, kMiB);
 }
 
-TEST_F(FakeMount, AMappingOfAHoleFaultsAndIsNeverZeros) {
+TEST_F(FakeMount, MappingOfAHole_FaultsAndIsNeverZeros) {
   const UniqueFd file = open("mem");
   void* const mapping = ::mmap(nullptr, 0x200000, PROT_READ, MAP_PRIVATE, file.get(), 0);
   ASSERT_NE(mapping, MAP_FAILED);
   const auto* const bytes = static_cast<const std::byte*>(mapping);
-  // A system call reports as EFAULT what would be SIGBUS to a load.
+  // A system call fails with EFAULT for an access that would raise SIGBUS in a load.
   const auto fetch = [&](std::uint64_t at) -> std::optional<std::byte> {
     std::byte byte{};
     const iovec local{&byte, 1};
@@ -187,7 +188,7 @@ TEST_F(FakeMount, TextCanBeReadFromTheMiddle) {
   }
 }
 
-TEST_F(FakeMount, MemoryTakesNoWriteNoTruncationNoAppend) {
+TEST_F(FakeMount, Memory_RefusesWriteTruncateAndAppend) {
   for (const char* name : {"mem", "mem_padded"}) {
     EXPECT_EQ(open_error(name, O_WRONLY), EROFS) << name;
     EXPECT_EQ(open_error(name, O_RDWR), EROFS) << name;
@@ -202,7 +203,7 @@ TEST_F(FakeMount, MemoryTakesNoWriteNoTruncationNoAppend) {
   EXPECT_NE(::mkdir((mount_ / "new").c_str(), 0700), 0);
 }
 
-TEST_F(FakeMount, RegistersAreTextAndAnAbsentOneHasNoLine) {
+TEST_F(FakeMount, Registers_AreTextAndAbsentOnesHaveNoLine) {
   const std::string text = read_file(mount_ / "vm/vcpus/1/regs");
   EXPECT_THAT(text, HasSubstr("rax 0x0000000100001000\nrbx 0x0000000100001001\n"));
   EXPECT_THAT(text, testing::Not(HasSubstr("cr8")));
@@ -219,7 +220,7 @@ TEST_F(FakeMount, PauseAndResumeFromAShell) {
   EXPECT_EQ(run({"sh", "-c", "printf 'pause\\nrefresh\\nflush\\nresume\\n' > " + control}).code, 0);
 }
 
-TEST_F(FakeMount, ARefusedCommandSaysWhyThroughTheSameHandle) {
+TEST_F(FakeMount, RefusedCommand_ReasonIsReadFromTheSameHandle) {
   const UniqueFd control = open("control", O_RDWR);
   const std::pair<std::string_view, const char*> cases[] = {
       {"puase\n", "there is no command 'puase'; there are: pause resume write"},
@@ -244,7 +245,7 @@ TEST_F(FakeMount, ARefusedCommandSaysWhyThroughTheSameHandle) {
   EXPECT_EQ(::read(control.get(), answer, sizeof(answer)), 0);
 }
 
-TEST_F(FakeMount, ModificationTimeStandsWhilePaused) {
+TEST_F(FakeMount, ModificationTime_PausedVm_IsConstant) {
   const auto time_of = [&] {
     struct stat status {};
     EXPECT_EQ(::stat((mount_ / "vm/mem").c_str(), &status), 0);
@@ -259,7 +260,7 @@ TEST_F(FakeMount, ModificationTimeStandsWhilePaused) {
   EXPECT_LT(paused, time_of());
 }
 
-TEST_F(FakeMount, EightReadersAtOnceGetTheRightBytes) {
+TEST_F(FakeMount, EightConcurrentReaders_GetTheRightBytes) {
   std::atomic<int> wrong{0};
   {
     std::vector<std::jthread> readers;
@@ -292,7 +293,7 @@ TEST(WritableMount, RegistersCanBeSetAndBadTextChangesNothing) {
   EXPECT_THAT(read_file(regs), HasSubstr("rbx 0x0000000000001234\n"));
 }
 
-/// The same calls on a plain file and on a mount of it have the same results.
+/// The same calls have the same results on a plain file and on a mount of it.
 TEST(ParityWithAPlainFile, ReadsSeeksAndStat) {
   TempDir dir;
   const std::string plain = dir / "image.raw";

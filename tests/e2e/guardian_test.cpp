@@ -1,4 +1,5 @@
-// Whoever has paused a guest is killed: the guest runs again.
+// SPDX-License-Identifier: MIT
+// A daemon that has paused a guest is killed: the guardian resumes the guest.
 #include "support/qemu_guest.h"
 
 #include <chrono>
@@ -18,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kPromise = 2s;
 
-/// See tests/support/pausing_daemon.cpp. The guest stands when this is constructed.
+/// See tests/support/pausing_daemon.cpp. The guest is paused after construction.
 class PausingDaemon {
 public:
   explicit PausingDaemon(const QemuGuest& guest, const std::string& options = "",
@@ -33,7 +34,7 @@ public:
     guardian_ = the_guardian();
   }
 
-  /// Waits for it, as a new one has its name only when it is up.
+  /// Waits for it, because a new guardian sets its process name only when it is ready.
   pid_t the_guardian() {
     std::vector<pid_t> found;
     static_cast<void>(eventually([&] {
@@ -67,7 +68,7 @@ private:
   Clock::time_point killed_at_;
 };
 
-/// How long it took from `begin` until the guest ran.
+/// The time from `begin` until the guest ran.
 Clock::duration time_to_run(QemuGuest& guest, Clock::time_point begin) {
   EXPECT_TRUE(eventually([&] { return guest.running(); }));
   return Clock::now() - begin;
@@ -87,7 +88,7 @@ std::vector<std::string> list_tasks(pid_t pid) {
 
 class Guardian : public testing::TestWithParam<std::string> {};
 
-TEST_P(Guardian, LetsTheGuestRunWhenTheDaemonIsKilled) {
+TEST_P(Guardian, DaemonKilled_GuestIsResumed) {
   QemuGuest guest{{}};
   PausingDaemon daemon{guest, GetParam()};
   ASSERT_FALSE(guest.running());
@@ -110,15 +111,15 @@ TEST(GuardianOfADaemonThatDiesSlowly, DoesNotWaitForItsLastFile) {
   const auto begin = Clock::now();
   ::kill(daemon.pid(), SIGTERM);
   EXPECT_LT(time_to_run(guest, begin), kPromise);
-  EXPECT_THAT(list_tasks(daemon.pid()), testing::SizeIs(testing::Gt(1U))); // it is still there
+  EXPECT_THAT(list_tasks(daemon.pid()), testing::SizeIs(testing::Gt(1U))); // it still exists
 }
 
-TEST(GuardianOfADisarmedGuest, LeavesItAsItIs) {
+TEST(GuardianOfADisarmedGuest, GuestIsNotChanged) {
   QemuGuest guest{{}};
   PausingDaemon daemon{guest, "", "disarm"};
   ASSERT_FALSE(guest.running());
   daemon.kill();
-  // It is gone before the guest could have been touched by it: nothing is left that could.
+  // The guardian has ended, so nothing can change the guest any more.
   EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
   EXPECT_FALSE(guest.running());
 }
@@ -132,7 +133,7 @@ TEST(GuardianOfAGuestThatRuns, HasNothingToDo) {
   EXPECT_TRUE(guest.running());
 }
 
-TEST(GuardianOfAHeldMonitor, GoesOnWhenItIsFree) {
+TEST(GuardianOfABusyMonitor, ResumesWhenItIsFree) {
   QemuGuest guest{{}};
   PausingDaemon daemon{guest, ",timeout=300ms"};
   Clock::time_point freed;
@@ -161,7 +162,7 @@ TEST(GuardianThatIsKilled, IsReplacedByOneThatKnowsTheGuest) {
   EXPECT_TRUE(eventually([&] { return has_ended(second); }, 5s));
 }
 
-TEST(GuardianThatIsToldToEnd, StaysAndDoesItsWork) {
+TEST(GuardianWithTerminationSignals, StaysAndResumesTheGuest) {
   QemuGuest guest{{}};
   PausingDaemon daemon{guest};
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
@@ -180,7 +181,7 @@ TEST(GuardianOfAGuestThatEnds, EndsToo) {
   EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
 }
 
-TEST(GuardianOfAHeldMonitor, EndsWithTheGuest) {
+TEST(GuardianOfABusyMonitor, EndsWithTheGuest) {
   QemuGuest guest{{}};
   PausingDaemon daemon{guest};
   const TestMonitor other{guest.driver_socket()};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "e2e/guest_layout.h"
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 
 namespace vmemfs::test {
 
-// Regular expressions here, hand-written scanning in the driver: two readings that share nothing.
+// Regular expressions here, a hand-written parser in the driver: the two share no code.
 std::vector<TrueRange> true_ranges(const std::string& mtree) {
   static const std::regex kView{R"(^FlatView #\d+)"};
   static const std::regex kSpace{R"re(^ AS "memory",.*)re"};

@@ -1,4 +1,5 @@
-// The tests' own reading of `info mtree -f`: where a guest has RAM or ROM, from QEMU's mouth.
+// SPDX-License-Identifier: MIT
+// Independent parser of `info mtree -f` for tests: the guest's RAM and ROM as reported by QEMU.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@ struct TrueRange {
   std::string name;
 };
 
-/// RAM and ROM of the address space "memory", sorted, neighbours not joined.
+/// RAM and ROM of the address space "memory", sorted; adjacent ranges are not merged.
 [[nodiscard]] std::vector<TrueRange> true_ranges(const std::string& mtree);
 
 } // namespace vmemfs::test

@@ -1,4 +1,5 @@
-// The daemon killed while it has paused a guest: the guest must run again, whatever happens to us.
+// SPDX-License-Identifier: MIT
+// The daemon is killed while it has paused a guest: the guest must run again.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 
@@ -48,7 +49,7 @@ TEST(KilledDaemonWithKeep, LeavesTheGuestPaused) {
   EXPECT_FALSE(guest.running());
 }
 
-TEST(EndedDaemon, LetsGuestsRunUnlessToldToKeepThem) {
+TEST(EndedDaemon, ResumesGuestsWithoutKeep) {
   QemuGuest guest{{}};
   for (const bool keep : {false, true}) {
     Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
@@ -61,7 +62,7 @@ TEST(EndedDaemon, LetsGuestsRunUnlessToldToKeepThem) {
   }
 }
 
-TEST(EndedDaemon, LeavesTheRestToTheGuardianWhereTheMonitorIsTaken) {
+TEST(EndedDaemon, MonitorInUse_GuardianResumesTheGuest) {
   QemuGuest guest{{}};
   std::vector<pid_t> left;
   {
@@ -80,7 +81,7 @@ TEST(KilledDaemonAfterAReset, LeavesNoGuestPaused) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
-  guest.monitor().execute("system_reset"); // a paused guest is "prelaunch" then
+  guest.monitor().execute("system_reset"); // afterwards a paused guest is "prelaunch"
   mount.kill_daemon();
   EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{2000}));
 }

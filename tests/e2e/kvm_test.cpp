@@ -1,4 +1,5 @@
-// The same on a guest under KVM, where this machine has it.
+// SPDX-License-Identifier: MIT
+// Read, pause and registers of a guest under KVM, if this machine has it.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"

@@ -1,4 +1,5 @@
-// Every kind of guest, every way to its memory: what the files hold is what QEMU says it is.
+// SPDX-License-Identifier: MIT
+// Every kind of guest and every way to its memory: the files are compared with QEMU's monitor.
 #include "e2e/guest_layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -24,10 +25,10 @@ constexpr std::uint64_t kFourGiB = 4 * kGiB;
 struct Shape {
   std::string name;
   std::string machine;
-  std::string memory; ///< as QEMU takes it
-  std::uint64_t size; ///< what st_size must be
+  std::string memory; ///< in QEMU's syntax
+  std::uint64_t size; ///< the expected st_size
   std::vector<std::string> extra = {};
-  std::vector<std::string> backend = {}; ///< id:size of memory backends that the shape needs by itself
+  std::vector<std::string> backend = {}; ///< id:size of additional memory backends of this machine
 };
 
 enum class Backing { private_ram, memfd, shared_file };
@@ -37,7 +38,7 @@ struct Case {
   Backing backing;
 };
 
-/// The expected sizes follow from the machine's published layout (below-4G split), not from our code.
+/// The expected sizes come from the machine's documented layout (below-4G split), not from the tested code.
 std::vector<Shape> shapes() {
   return {
       {"pc_512M", "pc", "512M", 512 * kMiB},
@@ -73,7 +74,7 @@ std::string to_string(Backing backing) {
   return "";
 }
 
-/// QEMU's arguments for RAM of that kind. `file` is used by a shared file only.
+/// QEMU's arguments for RAM of that kind. `file` is only used for a shared file.
 std::vector<std::string> backend_args(Backing backing, const std::string& id, const std::string& size,
                                       const std::string& file) {
   switch (backing) {
@@ -86,7 +87,7 @@ std::vector<std::string> backend_args(Backing backing, const std::string& id, co
   return {};
 }
 
-/// A file of RAM on tmpfs, gone at the end also if the test dies before.
+/// A RAM file on tmpfs, which is removed even if the test dies.
 class RamFile {
 public:
   RamFile() : path_{fmt::format("/dev/shm/vmemfs-test-{}-{}", ::getpid(), counter_++)} {}
@@ -107,7 +108,7 @@ public:
     const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
     data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file.get(), 0);
     if (data_ == MAP_FAILED) {
-      throw std::runtime_error{"can't map " + path};
+      throw std::runtime_error{"cannot map " + path};
     }
   }
   ~MappedFile() { ::munmap(data_, size_); }
@@ -126,7 +127,7 @@ std::uint64_t size_of(const std::string& path) {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
-/// Compares [begin, end) of an open file with `expected`; zeros where that is null.
+/// Compares [begin, end) of an open file with `expected`, or with zeros if that is null.
 void expect_bytes(int fd, std::uint64_t begin, std::uint64_t end, const std::byte* expected) {
   static std::vector<std::byte> buffer(kMiB);
   static const std::vector<std::byte> zeros(kMiB);
@@ -142,7 +143,7 @@ void expect_bytes(int fd, std::uint64_t begin, std::uint64_t end, const std::byt
   }
 }
 
-/// In a hole `mem` is EIO, at its borders and in the middle, and lseek finds its end.
+/// In a hole a read of `mem` fails with EIO, at its borders and in the middle, and lseek finds its end.
 void expect_hole(int mem, int padded, std::uint64_t begin, std::uint64_t end) {
   for (const std::uint64_t at : {begin, begin + (end - begin) / 2, end - 1}) {
     EXPECT_EQ(pread_at(mem, at, 1).error, EIO) << std::hex << at;
@@ -152,7 +153,7 @@ void expect_hole(int mem, int padded, std::uint64_t begin, std::uint64_t end) {
   expect_bytes(padded, begin, end, nullptr);
 }
 
-/// RAM and ROM of a paused guest below `size`, as QEMU writes it out.
+/// RAM and ROM of a paused guest below `size`, as written by QEMU.
 class Truth {
 public:
   struct Range {
@@ -180,7 +181,8 @@ private:
   std::vector<Range> ranges_;
 };
 
-/// `mem` beside `mem_padded`, which has been compared whole. Of very long ranges a sixteenth is read.
+/// Compares `mem` with `mem_padded`, which has been compared completely. Of very long ranges only a sixteenth
+/// is read.
 void expect_agreement(int mem, const Truth::Range& range) {
   const bool is_long = range.end - range.begin > kGiB;
   for (std::uint64_t at = range.begin; at < range.end; at += is_long ? 16 * kMiB : kMiB) {
@@ -188,7 +190,7 @@ void expect_agreement(int mem, const Truth::Range& range) {
   }
 }
 
-/// Everything that the files of one VM directory show, against QEMU's own word.
+/// Compares the contents of all files of one VM directory with QEMU's monitor.
 void expect_equal_memory(const Truth& truth, const std::string& directory) {
   EXPECT_EQ(size_of(directory + "/mem"), truth.size());
   EXPECT_EQ(size_of(directory + "/mem_padded"), truth.size());
@@ -214,7 +216,7 @@ void expect_equal_memory(const Truth& truth, const std::string& directory) {
   EXPECT_TRUE(pread_at(mem.get(), truth.size(), 16).bytes.empty());
 }
 
-/// `maps` lists exactly what `info mtree -f` has (joined where QEMU cut one piece in two).
+/// `maps` lists exactly the ranges of `info mtree -f` (merged if QEMU has split one).
 void expect_equal_maps(QemuGuest& guest, const std::string& directory) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> expected;
   for (const TrueRange& range : true_ranges(guest.monitor().human("info mtree -f"))) {
@@ -239,8 +241,8 @@ void expect_equal_maps(QemuGuest& guest, const std::string& directory) {
   EXPECT_EQ(covered, all);
 }
 
-/// Three directories of one guest: with its monitor, with the monitor taken (the test's own socket,
-/// which the test holds), without any.
+/// Three directories of one guest: with its monitor, with a monitor that is in use (by the test), and without
+/// any.
 std::vector<std::string> three_ways(const QemuGuest& guest, const std::string& taken_socket) {
   return {"--vm", fmt::format("free=qemu:qmp={}", guest.driver_socket()),
           "--vm", fmt::format("taken=qemu:qmp={},timeout=200ms", taken_socket),
@@ -257,19 +259,19 @@ void check_guest(const GuestOptions& options, std::uint64_t size) {
     expect_equal_memory(truth, mount / way);
     expect_equal_maps(guest, mount / way);
   }
-  EXPECT_NE(read_file(mount / "taken/info").find("somebody else"), std::string::npos);
+  EXPECT_NE(read_file(mount / "taken/info").find("another client is connected"), std::string::npos);
   EXPECT_EQ(mount.unmount(), 0);
 }
 
 class Layout : public testing::TestWithParam<Case> {};
 
-TEST_P(Layout, MemoryIsWhatQemuSaysItIs) {
+TEST_P(Layout, Memory_EqualsQemusView) {
   const auto& [shape, backing] = GetParam();
   const RamFile file;
   GuestOptions options;
   options.machine = shape.machine;
   options.memory = shape.memory;
-  options.fill = "100M"; // the rest stays untouched, as in most real guests
+  options.fill = "100M"; // the rest stays sparse, as in most real guests
   options.extra = shape.extra;
   if (backing != Backing::private_ram) {
     options.machine += ",memory-backend=m0";
@@ -299,7 +301,7 @@ TEST_P(MoreLayouts, TwoNumaNodes) {
   check_guest(options, 512 * kMiB);
 }
 
-TEST_P(MoreLayouts, AHotPluggedDimmAppearsInFilesThatAreOpen) {
+TEST_P(MoreLayouts, HotPluggedDimm_AppearsInOpenHandles) {
   const RamFile file;
   GuestOptions options;
   options.machine = "q35";
@@ -337,7 +339,7 @@ TEST(FirmwareLayout, FlashBelowFourGiB) {
   check_guest(options, 512 * kMiB);
 }
 
-TEST(MonitorOnlyLayout, FollowsAHotplugOnceSomebodyReadsThere) {
+TEST(MonitorOnlyLayout, Hotplug_IsDetectedByAReadThere) {
   GuestOptions options;
   options.machine = "q35";
   options.memory = "256M,slots=4,maxmem=4G";
@@ -347,13 +349,13 @@ TEST(MonitorOnlyLayout, FollowsAHotplugOnceSomebodyReadsThere) {
   expect_equal_memory(Truth{guest, 256 * kMiB}, mount / "vm");
   guest.monitor().human("object_add memory-backend-ram,id=d0,size=128M");
   ASSERT_EQ(guest.monitor().human("device_add pc-dimm,id=dimm0,memdev=d0"), "");
-  // A read past the end has the map read anew, in the background.
+  // A read past the end refreshes the map in the background.
   const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
   EXPECT_TRUE(eventually([&] { return !pread_at(mem.get(), kFourGiB, 16).bytes.empty(); }));
   expect_equal_memory(Truth{guest, kFourGiB + 128 * kMiB}, mount / "vm");
 }
 
-TEST(GuessedLayout, OnlyOnRequestAndSaidSo) {
+TEST(GuessedLayout, OnlyOnRequestAndReported) {
   GuestOptions options;
   options.memory = "5G";
   options.fill = "64M";

@@ -1,4 +1,5 @@
-// Mounting, unmounting, and what happens when a VM or its memory goes away under readers.
+// SPDX-License-Identifier: MIT
+// Mounting, unmounting, and the end of a VM or its memory while it is read.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "util/unique_fd.h"
@@ -41,7 +42,7 @@ TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
   Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
   struct Reader {
     std::atomic<int> error{0};
-    std::atomic<bool> bad{false}; ///< read zeros or an end of file, where there can be neither
+    std::atomic<bool> bad{false}; ///< read zeros or an end of file, which must not occur
     std::atomic<std::chrono::steady_clock::time_point> ended{};
   };
   std::array<Reader, 8> readers;
@@ -60,7 +61,7 @@ TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
             readers[i].error = read.error;
             break;
           }
-          // The first word of each page is the guest's pattern there: never zero.
+          // The first word of each page has the guest's pattern, which is never zero.
           readers[i].bad = readers[i].bad || read.bytes.empty() ||
                            std::all_of(read.bytes.begin(), read.bytes.begin() + 8,
                                        [](std::byte b) { return b == std::byte{0}; });
@@ -86,7 +87,7 @@ TEST_P(Killed, EveryReaderEndsWithEnodevWithinASecond) {
 INSTANTIATE_TEST_SUITE_P(Memory, Killed, testing::Bool(),
                          [](const auto& subject) { return subject.param ? "shared" : "private"; });
 
-TEST(Gone, EveryOpenHandleAnswersEnodev) {
+TEST(Gone, EveryOpenHandle_FailsWithEnodev) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
   std::vector<UniqueFd> files;
@@ -104,7 +105,7 @@ TEST(Gone, EveryOpenHandleAnswersEnodev) {
   }
 }
 
-TEST(Truncated, BackingFileCutShortUnderLoadIsAnErrorAndTheDaemonLives) {
+TEST(Truncated, BackingFileUnderLoad_ReadsFailAndTheDaemonLives) {
   const std::string ram = fmt::format("/dev/shm/vmemfs-test-cut-{}", ::getpid());
   GuestOptions options;
   options.machine = "pc,memory-backend=m0";
@@ -141,17 +142,17 @@ TEST(Truncated, BackingFileCutShortUnderLoadIsAnErrorAndTheDaemonLives) {
       EXPECT_EQ(pread_at(mem.get(), 48 * kMiB, 4096).error, EIO);
     }
     EXPECT_EQ(mount.unmount(), 0);
-    guest.process().signal(SIGKILL); // it can't go on without its memory
+    guest.process().signal(SIGKILL); // it cannot continue without its memory
   }
   std::filesystem::remove(ram);
 }
 
-/// Host memory that the memfds of a process take, mapped by anybody or not.
+/// Host memory of the memfds of a process, mapped or not.
 std::uint64_t memfd_memory(pid_t pid) {
   std::uint64_t total = 0;
   for (const auto& entry : std::filesystem::directory_iterator{fmt::format("/proc/{}/fd", pid)}) {
     struct stat status {};
-    std::error_code closed; // meanwhile, as a monitor's connection may be
+    std::error_code closed; // set if it was closed meanwhile, such as a monitor's connection
     if (std::filesystem::read_symlink(entry, closed).string().starts_with("/memfd:") &&
         ::stat(entry.path().c_str(), &status) == 0) {
       total += static_cast<std::uint64_t>(status.st_blocks) * 512;
@@ -160,7 +161,7 @@ std::uint64_t memfd_memory(pid_t pid) {
   return total;
 }
 
-/// Host memory of a process that only it has: its private pages.
+/// Private host memory of a process.
 std::uint64_t rss_of(pid_t pid, const std::string& key) {
   std::ifstream status{fmt::format("/proc/{}/status", pid)};
   for (std::string line; std::getline(status, line);) {
@@ -186,10 +187,10 @@ TEST(Sparse, ReadingA2GiBGuestThatTouched100MiBTakesNoHostMemory) {
     EXPECT_GT(rss, 100 * kMiB);
     [[maybe_unused]] const std::uint64_t daemon = rss_of(mount.daemon().pid(), "RssAnon:");
     EXPECT_EQ(run({"sh", "-c", "cat " + mount / "vm/mem_padded" + " > /dev/null"}).code, 0);
-    constexpr std::uint64_t kNoise = 4 * kMiB; // QEMU's own doing meanwhile
+    constexpr std::uint64_t kNoise = 4 * kMiB; // QEMU's own allocations meanwhile
     EXPECT_EQ(memfd_memory(guest.pid()), memfd);
     EXPECT_LT(rss_of(guest.pid(), "RssAnon:") + rss_of(guest.pid(), "RssShmem:"), rss + kNoise);
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) // which keep records of their own
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) // sanitizers allocate memory themselves
     // Buffers of 1 MiB, of which the daemon keeps 8, or one for each CPU; and what the threads themselves
     // take.
     const std::uint64_t buffers = std::max(8U, std::thread::hardware_concurrency()) * kMiB;
@@ -198,7 +199,7 @@ TEST(Sparse, ReadingA2GiBGuestThatTouched100MiBTakesNoHostMemory) {
   }
 }
 
-TEST(MountPoint, SignalsUnmountCleanlyAndLetAPausedGuestRun) {
+TEST(MountPoint, Signals_UnmountAndResumeAPausedGuest) {
   for (const int signal : {SIGTERM, SIGINT}) {
     QemuGuest guest{{}};
     Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
@@ -211,7 +212,7 @@ TEST(MountPoint, SignalsUnmountCleanlyAndLetAPausedGuestRun) {
   }
 }
 
-TEST(MountPoint, AForeignPauseOutlivesTheDaemon) {
+TEST(MountPoint, ForeignPause_OutlivesTheDaemon) {
   QemuGuest guest{{}};
   guest.pause();
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
@@ -220,7 +221,7 @@ TEST(MountPoint, AForeignPauseOutlivesTheDaemon) {
   EXPECT_FALSE(guest.running());
 }
 
-TEST(MountPoint, ADeadOneSaysWhatToDo) {
+TEST(MountPoint, DeadMount_ErrorNamesTheRemedy) {
   TempDir dir;
   const std::string mountpoint = dir / "mnt";
   std::filesystem::create_directory(mountpoint);
@@ -228,7 +229,7 @@ TEST(MountPoint, ADeadOneSaysWhatToDo) {
   ASSERT_TRUE(eventually([&] { return is_mountpoint(mountpoint); }));
   const auto mounters = children_of(daemon.pid(), "vmemfs-mount");
   ASSERT_EQ(mounters.size(), 1U);
-  ::kill(mounters.front(), SIGKILL); // or else it would not stay
+  ::kill(mounters.front(), SIGKILL); // otherwise it would remove the dead mount
   ASSERT_TRUE(eventually([&] { return has_ended(mounters.front()); }));
   daemon.signal(SIGKILL);
   ASSERT_TRUE(daemon.wait(seconds{10}).has_value());
@@ -238,7 +239,7 @@ TEST(MountPoint, ADeadOneSaysWhatToDo) {
   EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
 }
 
-TEST(MountPoint, BackgroundReturnsWhenTheMountIsThere) {
+TEST(MountPoint, Background_ReturnsWhenTheMountIsReady) {
   TempDir dir;
   const std::string mountpoint = dir / "mnt";
   std::filesystem::create_directory(mountpoint);
@@ -249,7 +250,7 @@ TEST(MountPoint, BackgroundReturnsWhenTheMountIsThere) {
   EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
 }
 
-TEST(MountPoint, SourceAndMountpointAsFstabHasThem) {
+TEST(MountPoint, SourceAndMountpoint_AsInFstab) {
   TempDir dir;
   const std::string mountpoint = dir / "mnt";
   std::filesystem::create_directory(mountpoint);
@@ -261,7 +262,7 @@ TEST(MountPoint, SourceAndMountpointAsFstabHasThem) {
   EXPECT_EQ(run({"fusermount3", "-u", mountpoint}).code, 0);
 }
 
-TEST(MountPoint, WithoutANameTheDirectoryHasTheVmsOwn) {
+TEST(MountPoint, WithoutName_DirectoryHasTheVmsName) {
   GuestOptions options;
   options.name = "web 01";
   QemuGuest guest{options};
@@ -276,7 +277,7 @@ struct BadCommand {
 };
 class BadCommandLine : public testing::TestWithParam<BadCommand> {};
 
-TEST_P(BadCommandLine, IsRefusedInWords) {
+TEST_P(BadCommandLine, IsRefusedWithAMessage) {
   TempDir dir;
   std::filesystem::create_directory(dir / "mnt");
   std::vector<std::string> args{VMEMFS_PROGRAM};
@@ -300,8 +301,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{{"--discover", "qemu:pid=1", "MNT"}, 2, "there is no parameter 'pid'"},
         BadCommand{{"--discover", "qemu", "--no-discover", "MNT"}, 2, "exclude each other"},
         BadCommand{{"--vm", "a=qemu", "MNT"}, 2, "one of qmp, pid, name is needed"},
-        BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "nobody listens on '/nonexistent'"},
-        BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is no QEMU"},
+        BadCommand{{"--vm", "a=qemu:qmp=/nonexistent", "MNT"}, 1, "cannot connect to '/nonexistent'"},
+        BadCommand{{"--vm", "a=qemu:pid=1", "MNT"}, 1, "is not a QEMU"},
         BadCommand{{"--vm", "a=qemu:pid=0", "MNT"}, 2, "pid: '0' is not allowed; it takes a number, 1 to"},
         BadCommand{{"--vm", "a=qemu:name=nobody-has-this", "MNT"}, 1, "no running QEMU has -name"},
         BadCommand{{"--vm", "a=dump:path=/nonexistent", "MNT"}, 1, "can't open '/nonexistent'"},
@@ -336,12 +337,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1440m"},
         BadCommand{{"--vm", "nobody-has-this", "MNT"},
                    1,
-                   "qemu: no running QEMU has -name nobody-has-this; give pid= or qmp= instead"},
+                   "qemu: no running QEMU has -name nobody-has-this; use pid= or qmp= instead"},
         BadCommand{{"--vm", "a=:pid=1,path=/nonexistent", "MNT"},
                    1,
                    "dump: can't open '/nonexistent': No such file or directory; fake: "},
         BadCommand{{"--vm", "a=:nonsense=1", "MNT"}, 2, "no driver has a parameter 'nonsense'"},
-        BadCommand{{"--config", "/nonexistent", "MNT"}, 2, "/nonexistent: can't read it: No such file"},
+        BadCommand{{"--config", "/nonexistent", "MNT"}, 2, "/nonexistent: cannot read it: No such file"},
         BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));
 
 } // namespace

@@ -1,4 +1,5 @@
-// `vmemfs list` and `vmemfs check`. They see every QEMU of the host, so these run alone.
+// SPDX-License-Identifier: MIT
+// `vmemfs list` and `vmemfs check`. They see every QEMU of the host, so these tests run alone.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "support/users.h"
@@ -41,7 +42,7 @@ nlohmann::json entry_of(const std::string& text, pid_t pid) {
   return found == list.end() ? nlohmann::json{} : *found;
 }
 
-TEST_F(DiscoveryTools, ListShowsWhatRuns) {
+TEST_F(DiscoveryTools, List_ShowsRunningVms) {
   QemuGuest guest{named("listed")};
   const auto text = vmemfs({"list"});
   EXPECT_EQ(text.code, 0);
@@ -57,7 +58,7 @@ TEST_F(DiscoveryTools, ListShowsWhatRuns) {
   EXPECT_TRUE(guest.running());
 }
 
-TEST_F(DiscoveryTools, ListTellsWhyAVmOfAnotherCantBeAttached) {
+TEST_F(DiscoveryTools, List_VmOfAnotherUser_HasTheReason) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
@@ -72,9 +73,9 @@ TEST_F(DiscoveryTools, ListTellsWhyAVmOfAnotherCantBeAttached) {
   EXPECT_THAT(vmemfs({"list"}, as_user(kOrdinary)).text, Not(HasSubstr("\x1b")));
 }
 
-TEST_F(DiscoveryTools, CheckTellsOfMonitors) {
+TEST_F(DiscoveryTools, Check_ReportsMonitors) {
   GuestOptions without = named("without");
-  without.monitor_for_driver = false; // the tests' own monitor stays, and is in use
+  without.monitor_for_driver = false; // only the tests' own monitor remains, and it is in use
   QemuGuest in_use{without};
   QemuGuest free{named("free")};
   const auto checked = vmemfs({"check"});
@@ -86,18 +87,18 @@ TEST_F(DiscoveryTools, CheckTellsOfMonitors) {
               testing::StartsWith("yes"));
   EXPECT_THAT(line_with(checked.text, fmt::format("qemu {} (without) monitor", in_use.pid())),
               testing::AllOf(testing::StartsWith("no "),
-                             HasSubstr("is in use by somebody else; give QEMU one more")));
+                             HasSubstr("is in use by another client; give QEMU one more")));
   const TempDir dir;
   const ChildProcess bare{
       {"qemu-system-x86_64", "-m", "16M", "-display", "none", "-nodefaults", "-S", "-name", "bare"},
       dir / "log"};
   EXPECT_TRUE(eventually([&] {
     return line_with(vmemfs({"check"}).text, fmt::format("qemu {} (bare) monitor", bare.pid()))
-               .find("QEMU was started without a QMP socket; -qmp unix:") != std::string::npos;
+               .find("QEMU was started without a QMP socket; start it with -qmp unix:") != std::string::npos;
   }));
 }
 
-TEST_F(DiscoveryTools, CheckTellsWhatAnOrdinaryUserLacks) {
+TEST_F(DiscoveryTools, Check_OrdinaryUser_ReportsMissingCapabilities) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
@@ -110,7 +111,7 @@ TEST_F(DiscoveryTools, CheckTellsWhatAnOrdinaryUserLacks) {
               testing::AllOf(testing::StartsWith("no "), ContainsRegex("run as the user .*as root")));
 }
 
-TEST_F(DiscoveryTools, CheckTellsWhatIsMissingForMounting) {
+TEST_F(DiscoveryTools, Check_CannotMount_ReportsTheReason) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root";
   }
@@ -118,12 +119,12 @@ TEST_F(DiscoveryTools, CheckTellsWhatIsMissingForMounting) {
   const auto in_namespace = [](const std::string& script) {
     return run({"unshare", "-m", "sh", "-c", script + " && exec " VMEMFS_PROGRAM " check"});
   };
-  const auto no_device =
-      in_namespace("mount --bind /dev/null /dev/fuse"); // opens, but is no FUSE: told by mounting
+  const auto no_device = in_namespace(
+      "mount --bind /dev/null /dev/fuse"); // can be opened, but is not FUSE: only mounting detects it
   EXPECT_EQ(no_device.code, 0);
   const auto hidden = in_namespace("mount -t tmpfs tmpfs /dev");
   EXPECT_EQ(hidden.code, 1);
-  EXPECT_THAT(line_with(hidden.text, "/dev/fuse"), HasSubstr("it is not there; run modprobe fuse"));
+  EXPECT_THAT(line_with(hidden.text, "/dev/fuse"), HasSubstr("does not exist; run modprobe fuse"));
   const auto no_helper = run({"env", "PATH=/nonexistent", VMEMFS_PROGRAM, "check"});
   EXPECT_THAT(line_with(no_helper.text, "fusermount3"), HasSubstr("apt-get install fuse3"));
   for (const char* scope : {"1", "3"}) {
@@ -141,14 +142,13 @@ TEST_F(DiscoveryTools, CheckTellsWhatIsMissingForMounting) {
   }
 }
 
-TEST_F(DiscoveryTools, CheckTellsWhatWasNotCompiledInFromWhatIsNotThere) {
+TEST_F(DiscoveryTools, Check_AbsentDriver_ReportsNotCompiledIn) {
   const auto checked = vmemfs({"check"});
-  for (const std::string driver : {"qemu", "dump", "fake", "kvm", "libvirt", "xen"}) {
+  for (const std::string driver : {"qemu", "dump", "fake", "libvirt", "xen"}) {
     const bool compiled_in = vmemfs({"drivers", driver}).code == 0;
     const std::string line = line_with(checked.text, "driver " + driver + " ");
     EXPECT_EQ(line.find("not compiled in") == std::string::npos, compiled_in) << line;
-    EXPECT_THAT(line,
-                ContainsRegex(compiled_in ? "^(yes|no) " : "^no .*it takes a vmemfs that was built with"));
+    EXPECT_THAT(line, ContainsRegex(compiled_in ? "^(yes|no) " : "^no .*build vmemfs with .* installed"));
   }
 }
 

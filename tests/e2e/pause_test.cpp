@@ -1,4 +1,6 @@
-// A guest whose counter moves: paused it stands, resumed it goes on, and nobody's monitor is held.
+// SPDX-License-Identifier: MIT
+// A guest with a counter: it stops when paused and continues when resumed, and the monitor stays free for
+// other clients.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -25,7 +27,7 @@ std::uint64_t counter(const Mount& mount) {
 
 class Pause : public testing::TestWithParam<bool> {};
 
-TEST_P(Pause, TheCounterStandsAndGoesOn) {
+TEST_P(Pause, Counter_StopsAndContinues) {
   QemuGuest guest{{}};
   const std::string keep = GetParam() ? ",keep=on" : "";
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}{}", guest.driver_socket(), keep)}};
@@ -53,7 +55,7 @@ TEST_P(Pause, TheCounterStandsAndGoesOn) {
 INSTANTIATE_TEST_SUITE_P(Monitor, Pause, testing::Bool(),
                          [](const auto& subject) { return subject.param ? "kept" : "per_command"; });
 
-TEST(Monitor, IsFreeForOthersBetweenCommands) {
+TEST(Monitor, BetweenCommands_IsFreeForOthers) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   for (int i = 0; i < 5; ++i) {
@@ -64,7 +66,7 @@ TEST(Monitor, IsFreeForOthersBetweenCommands) {
   ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0);
 }
 
-TEST(Monitor, TakenForAWhileIsBusyWithinTheLimitAndReadsGoOn) {
+TEST(Monitor, HeldByOther_PauseTimesOutAsBusy_ReadsContinue) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=300ms", guest.driver_socket())}};
   {
@@ -80,7 +82,7 @@ TEST(Monitor, TakenForAWhileIsBusyWithinTheLimitAndReadsGoOn) {
   EXPECT_EQ(try_write(mount / "vm/control", "resume\n"), 0);
 }
 
-TEST(Reset, TheMountFollows) {
+TEST(Reset, OfTheGuest_IsDetected) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},keep=on", guest.driver_socket())}};
   const std::string before = read_file(mount / "vm/info");

@@ -1,4 +1,5 @@
-// Registers through the mount, against QEMU's own print-out and the guest's own word.
+// SPDX-License-Identifier: MIT
+// Registers through the mount, compared with QEMU's monitor and with what the guest itself sees.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -16,7 +17,7 @@ namespace {
 
 using Registers = std::map<std::string, std::uint64_t>;
 
-/// What `info registers` prints of one vCPU, read with regular expressions, sharing nothing with the
+/// The output of `info registers` for one vCPU, parsed with regular expressions, independently of the
 /// driver's parser.
 Registers true_registers(const std::string& text, unsigned vcpu) {
   const std::string head = fmt::format("CPU#{}", vcpu);
@@ -77,7 +78,7 @@ TEST(Registers, EqualInfoRegistersOfEachVcpu) {
   for (const char* machine : {"pc", "microvm"}) {
     GuestOptions options;
     options.machine = machine;
-    options.extra = {"-smp", "2"}; // the second one was never started: its real-mode form is printed
+    options.extra = {"-smp", "2"}; // the second one is never started, so it is in real mode
     QemuGuest guest{options};
     guest.pause();
     Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
@@ -96,12 +97,12 @@ TEST(Registers, EqualInfoRegistersOfEachVcpu) {
   }
 }
 
-TEST(Registers, ASetRegisterIsSeenByTheGuest) {
+TEST(Registers, SetRegister_IsSeenByTheGuest) {
   GuestOptions options;
   options.extra = {"-smp", "2"};
   QemuGuest guest{options};
   Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
-  // Running: stopped for a moment, running again.
+  // Running: stopped for a moment, then running again.
   ASSERT_EQ(try_write(mount / "vm/vcpus/0/regs", "r12 0xabcdef0123456789\n"), 0) << mount.log();
   EXPECT_TRUE(guest.wait_for_serial("r12 0xabcdef0123456789"));
   EXPECT_TRUE(guest.running());
@@ -115,7 +116,7 @@ TEST(Registers, ASetRegisterIsSeenByTheGuest) {
   EXPECT_TRUE(guest.wait_for_serial("r14 0x0000000000000002"));
 }
 
-TEST(Registers, WhatCanNotBeSetIsRefusedBeforeAnythingChanges) {
+TEST(Registers, UnsettableRegister_IsRefusedWithoutChanges) {
   QemuGuest guest{{}};
   guest.pause();
   Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
@@ -126,7 +127,7 @@ TEST(Registers, WhatCanNotBeSetIsRefusedBeforeAnythingChanges) {
   EXPECT_THAT(read_file(mount / "vm/control"), testing::HasSubstr("gdt.base"));
 }
 
-TEST(Registers, AHotPluggedVcpuIsThereAfterARefresh) {
+TEST(Registers, HotPluggedVcpu_AppearsAfterARefresh) {
   GuestOptions options;
   options.machine = "q35";
   options.extra = {"-smp", "1,maxcpus=2"};
@@ -146,7 +147,7 @@ TEST(Registers, AHotPluggedVcpuIsThereAfterARefresh) {
   EXPECT_FALSE(registers_of(mount / "vm/vcpus/1/regs").empty());
 }
 
-TEST(Registers, AWholeFileCanBeEditedAndWrittenBack) {
+TEST(Registers, WholeFile_CanBeEditedAndWrittenBack) {
   QemuGuest guest{{}};
   guest.pause();
   Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
@@ -158,7 +159,7 @@ TEST(Registers, AWholeFileCanBeEditedAndWrittenBack) {
   EXPECT_EQ(read_file(path), text);
 }
 
-TEST(Registers, ADebuggerOfTheUsersKeepsItsGdbstub) {
+TEST(Registers, UserGdbstub_IsNotDisturbed) {
   GuestOptions options;
   TempDir dir;
   options.extra = {"-gdb", "unix:" + (dir / "gdb") + ",server=on,wait=off"};
@@ -168,7 +169,7 @@ TEST(Registers, ADebuggerOfTheUsersKeepsItsGdbstub) {
   EXPECT_TRUE(guest.running());
 }
 
-TEST(Registers, WithoutAMonitorTheyAreRefusedAndInfoSaysWhy) {
+TEST(Registers, WithoutMonitor_AreRefusedAndInfoHasTheReason) {
   GuestOptions options;
   options.monitor_for_driver = false;
   QemuGuest guest{options};
@@ -176,7 +177,7 @@ TEST(Registers, WithoutAMonitorTheyAreRefusedAndInfoSaysWhy) {
   EXPECT_THROW(static_cast<void>(read_file(mount / "vm/vcpus/0/regs")), std::system_error);
   EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 1\n"), EOPNOTSUPP);
   EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EOPNOTSUPP);
-  EXPECT_THAT(read_file(mount / "vm/info"), testing::HasSubstr("somebody else"));
+  EXPECT_THAT(read_file(mount / "vm/info"), testing::HasSubstr("another client is connected"));
 }
 
 } // namespace

@@ -1,5 +1,6 @@
-// With how few rights everything works, and what is said where they don't suffice. Real users, real QEMUs;
-// takes root, to become these users.
+// SPDX-License-Identifier: MIT
+// The privileges that are sufficient, and the messages if they are not. With real users and real QEMUs; needs
+// root to become these users.
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "support/users.h"
@@ -26,14 +27,14 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
 
-constexpr uid_t kOrdinary = 65534; ///< nobody, as fusermount3 wants a user to have a name
+constexpr uid_t kOrdinary = 65534; ///< nobody: fusermount3 requires a user with a name
 constexpr uid_t kVmsUser = 12345;
 constexpr uid_t kServiceUser = 23456;
 constexpr uid_t kStranger = 34567;
 constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kPage = 4096;
 
-/// What the tests here need of this host.
+/// The requirements of these tests on the host.
 class RightsTest : public testing::Test {
 protected:
   void SetUp() override {
@@ -42,12 +43,12 @@ protected:
     }
     if (run(joined(as_user(kVmsUser), {"test", "-x", VMEMFS_PROGRAM, "-a", "-r", VMEMFS_TINY_GUEST})).code !=
         0) {
-      GTEST_SKIP() << "other users can't get at " << VMEMFS_PROGRAM;
+      GTEST_SKIP() << "other users cannot get at " << VMEMFS_PROGRAM;
     }
   }
 };
 
-/// Of QEMU, private or as a file that QEMU has mapped.
+/// QEMU's RAM, private or a file that QEMU has mapped.
 GuestOptions guest_of(std::optional<uid_t> user, bool shared = false) {
   GuestOptions options;
   options.user = user;
@@ -69,7 +70,7 @@ std::string status_of(pid_t pid, const std::string& field, const std::string& ta
   return "none";
 }
 
-/// The capabilities of a line of packaging/vmemfs.service, by their names there.
+/// The capabilities in a line of packaging/vmemfs.service, by name.
 std::vector<std::string> of_the_unit(const std::string& setting) {
   std::ifstream file{VMEMFS_SOURCE_DIR "/packaging/vmemfs.service"};
   for (std::string line; std::getline(file, line);) {
@@ -81,7 +82,7 @@ std::vector<std::string> of_the_unit(const std::string& setting) {
   return {};
 }
 
-/// As in /proc/PID/status: what the unit gives, but for mounting.
+/// The unit's capabilities, without the one for mounting, as in /proc/PID/status.
 std::string needed_mask() {
   const std::map<std::string, unsigned> known{{"CAP_SYS_PTRACE", CAP_SYS_PTRACE},
                                               {"CAP_DAC_OVERRIDE", CAP_DAC_OVERRIDE},
@@ -101,7 +102,7 @@ std::string mask_of(std::initializer_list<unsigned> capabilities) {
   return fmt::format("{:016x}", mask);
 }
 
-/// A user without any capability, but for those that the unit gives.
+/// A user with only the capabilities that the unit gives.
 std::vector<std::string> as_service() {
   std::string list{"-all"};
   for (std::string name : of_the_unit("AmbientCapabilities")) {
@@ -112,14 +113,14 @@ std::vector<std::string> as_service() {
                 {"--no-new-privs", "--bounding-set=" + list, "--inh-caps=" + list, "--ambient-caps=" + list});
 }
 
-/// Every thread has rights of its own.
+/// Every thread has its own privileges.
 void expect_in_all_threads(pid_t pid, const std::string& field, const std::string& value) {
   for (const auto& task : std::filesystem::directory_iterator{fmt::format("/proc/{}/task", pid)}) {
     EXPECT_EQ(status_of(pid, field, task.path().filename()), value) << field;
   }
 }
 
-/// All that can be done with a VM, through a mount that we may use.
+/// All operations on a VM, through a mount that is accessible.
 void expect_all_works(const Mount& mount, QemuGuest& guest) {
   const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDWR | O_CLOEXEC)};
   ASSERT_TRUE(mem) << errno;
@@ -136,7 +137,7 @@ void expect_all_works(const Mount& mount, QemuGuest& guest) {
   EXPECT_TRUE(guest.running());
 }
 
-/// Paused, and then the daemon is killed: the guest runs and the mount is gone.
+/// Kills the daemon after a pause: the guest runs and the mount is gone.
 void expect_no_trace_of_a_killed_daemon(Mount& mount, QemuGuest& guest) {
   ASSERT_FALSE(guest.running());
   mount.kill_daemon();
@@ -161,13 +162,13 @@ protected:
   static RunAs them() { return {as_user(kOrdinary), kOrdinary}; }
 };
 
-TEST_F(OrdinaryUser, CanDoAllWithAVmOfTheirOwn) {
+TEST_F(OrdinaryUser, OwnVm_AllOperationsWork) {
   QemuGuest guest{guest_of(kOrdinary)};
   Mount mount{
       {"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}, Discover::off, them()};
   const pid_t mounter = mount.mounter();
   const std::string copy = guest.dir() / "copy";
-  // Not even root gets in: all is done as that user.
+  // Not even root has access to the mount, so all is done as that user.
   ASSERT_EQ(as_them(fmt::format("dd if={}/vm/mem of={} bs=4096 skip=4096 count=1", mount.path(), copy)).code,
             0);
   const auto truth = guest.pmemsave(16 * kMiB, kPage);
@@ -190,21 +191,21 @@ TEST_F(OrdinaryUser, CanDoAllWithAVmOfTheirOwn) {
   EXPECT_THAT(mount.log(), testing::Not(HasSubstr("warning")));
 }
 
-TEST_F(OrdinaryUser, EndsByASignalAndLeavesNothing) {
+TEST_F(OrdinaryUser, Signal_EndsAndLeavesNothing) {
   Mount mount{{"--vm", "vm=fake"}, Discover::off, them()};
   mount.daemon().signal(SIGTERM);
   EXPECT_EQ(mount.daemon().wait(seconds{10}), 0);
   EXPECT_TRUE(is_plain_directory(mount.path()));
 }
 
-TEST_F(OrdinaryUser, LeavesNoTraceWhenKilled) {
+TEST_F(OrdinaryUser, Killed_LeavesNothing) {
   QemuGuest guest{guest_of(kOrdinary)};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}, Discover::off, them()};
   ASSERT_EQ(as_them("echo pause > " + mount / "vm/control").code, 0);
   expect_no_trace_of_a_killed_daemon(mount, guest);
 }
 
-TEST_F(OrdinaryUser, IsToldWhatItTakesToReadTheVmOfAnother) {
+TEST_F(OrdinaryUser, VmOfAnotherUser_ErrorNamesTheRemedy) {
   QemuGuest guest{guest_of(std::nullopt)};
   const TempDir dir;
   const std::string mountpoint = dir / "mnt";
@@ -225,7 +226,7 @@ TEST_F(OrdinaryUser, IsToldWhatItTakesToReadTheVmOfAnother) {
 
 class Privileged : public RightsTest, public testing::WithParamInterface<bool> {};
 
-TEST_P(Privileged, RootKeepsWhatIsNeededAndNoMore) {
+TEST_P(Privileged, Root_KeepsOnlyTheNeededCapabilities) {
   QemuGuest guest{guest_of(kVmsUser, GetParam())};
   Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   expect_all_works(mount, guest);
@@ -243,7 +244,7 @@ TEST_P(Privileged, RootKeepsWhatIsNeededAndNoMore) {
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-TEST_P(Privileged, ServiceReadsTheVmOfAnotherUser) {
+TEST_P(Privileged, Service_ReadsTheVmOfAnotherUser) {
   QemuGuest guest{guest_of(kVmsUser, GetParam())};
   Mount mount{
       {"--writable", "-o", "allow_other", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())},
@@ -263,7 +264,7 @@ TEST_P(Privileged, ServiceReadsTheVmOfAnotherUser) {
   EXPECT_TRUE(is_plain_directory(mount.path()));
 }
 
-TEST_P(Privileged, LeavesNoTraceWhenKilled) {
+TEST_P(Privileged, Killed_LeavesNothing) {
   QemuGuest guest{guest_of(kVmsUser)};
   const std::vector<std::string> vm{"-o", "allow_other", "--vm",
                                     fmt::format("vm=qemu:qmp={}", guest.driver_socket())};
@@ -276,12 +277,12 @@ TEST_P(Privileged, LeavesNoTraceWhenKilled) {
 INSTANTIATE_TEST_SUITE_P(Memory, Privileged, testing::Bool(),
                          [](const auto& subject) { return subject.param ? "shared" : "private"; });
 
-TEST(Unit, BoundsWhatItGives) {
+TEST(Unit, BoundingSetEqualsAmbientSet) {
   EXPECT_FALSE(of_the_unit("AmbientCapabilities").empty());
   EXPECT_EQ(of_the_unit("AmbientCapabilities"), of_the_unit("CapabilityBoundingSet"));
 }
 
-// Whose the files of a VM are.
+// Owner and mode of a VM's files.
 
 class FilesOfAVm : public RightsTest {
 protected:
@@ -315,7 +316,7 @@ protected:
 constexpr const char* kRead = "head -c 16 vm/mem > /dev/null";
 constexpr const char* kWrite = "printf x | dd of=vm/mem bs=1 seek=4096 conv=notrunc";
 
-TEST_F(FilesOfAVm, AreForOwnerAndGroupAsTheModeSays) {
+TEST_F(FilesOfAVm, Mode_AppliesToOwnerAndGroup) {
   start("0640");
   EXPECT_TRUE(can(kVmsUser, kRead));
   EXPECT_TRUE(can(kVmsUser, kWrite));
@@ -332,7 +333,7 @@ TEST_F(FilesOfAVm, AreForOwnerAndGroupAsTheModeSays) {
   }
 }
 
-TEST_F(FilesOfAVm, CanBeForEverybody) {
+TEST_F(FilesOfAVm, Mode_MayAllowEveryUser) {
   start("0666");
   EXPECT_TRUE(can(kStranger, kRead));
   EXPECT_TRUE(can(kStranger, kWrite));

@@ -1,4 +1,5 @@
-// What the service manager hears, and what it is told in packaging/vmemfs.service.
+// SPDX-License-Identifier: MIT
+// Notifications to the service manager, and the unit packaging/vmemfs.service.
 #include "support/mount.h"
 #include "util/unique_fd.h"
 
@@ -19,7 +20,7 @@ namespace {
 
 using std::chrono::seconds;
 
-/// A service manager's end. `name`: a path, or '@' and an abstract name.
+/// The service manager's socket. `name`: a path, or '@' and an abstract name.
 class NotifySocket {
 public:
   explicit NotifySocket(const std::string& name) : socket_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)} {
@@ -33,7 +34,7 @@ public:
     EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
   }
 
-  /// The next message, or nothing within the limit.
+  /// The next message, or nullopt at the time limit.
   [[nodiscard]] std::string hear(std::chrono::milliseconds limit = seconds{10}) const {
     pollfd wait{socket_.get(), POLLIN, 0};
     char buffer[256];
@@ -50,7 +51,7 @@ private:
 
 class Notified : public testing::TestWithParam<bool> {};
 
-TEST_P(Notified, HearsOfReadinessAndOfTheEnd) {
+TEST_P(Notified, GetsReadyAndStopping) {
   const TempDir dir;
   const std::string name = GetParam() ? fmt::format("@vmemfs-test-{}", ::getpid()) : dir / "notify";
   const NotifySocket manager{name};
@@ -66,13 +67,13 @@ TEST_P(Notified, HearsOfReadinessAndOfTheEnd) {
 INSTANTIATE_TEST_SUITE_P(Name, Notified, testing::Bool(),
                          [](const auto& subject) { return subject.param ? "abstract" : "path"; });
 
-TEST(Notified, ThatDoesNotListenIsNoReasonToFail) {
+TEST(Notified, NoListener_IsNotAFailure) {
   Mount mount{{"--vm", "vm=fake"}, Discover::off, RunAs{{"env", "NOTIFY_SOCKET=/nonexistent"}, ::getuid()}};
-  EXPECT_THAT(mount.log(), testing::HasSubstr("can't tell the service manager READY=1"));
+  EXPECT_THAT(mount.log(), testing::HasSubstr("cannot notify the service manager of READY=1"));
   EXPECT_EQ(mount.unmount(), 0);
 }
 
-TEST(Unit, IsTakenBySystemd) {
+TEST(Unit, IsAcceptedBySystemd) {
   if (run({"sh", "-c", "command -v systemd-analyze"}).code != 0) {
     GTEST_SKIP() << "there is no systemd-analyze here";
   }

@@ -1,4 +1,5 @@
-// Guest memory written through the mount: seen by the guest, or refused with nothing written.
+// SPDX-License-Identifier: MIT
+// Writes to guest memory through the mount: visible to the guest, or refused with nothing written.
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -54,7 +55,7 @@ protected:
   Mount mount_{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest_.driver_socket())}};
 };
 
-TEST_P(Write, IsSeenByTheGuestAndStaysWhereItIs) {
+TEST_P(Write, ToRam_IsSeenByTheGuest) {
   const UniqueFd mem = open_mem();
   ASSERT_EQ(put(mem, kEcho, 0x1122334455667788), 8) << mount_.log();
   EXPECT_TRUE(guest_.wait_for_serial("echo 0x1122334455667788"));
@@ -68,7 +69,7 @@ TEST_P(Write, IsSeenByTheGuestAndStaysWhereItIs) {
   EXPECT_TRUE(guest_.wait_for_serial("echo 0x0000000000000099"));
 }
 
-TEST_P(Write, ToCodeThatHasRunTakesEffect) {
+TEST_P(Write, ToExecutedCode_TakesEffect) {
   EXPECT_TRUE(guest_.wait_for_serial("ready"));
   const UniqueFd mem = open_mem();
   for (const std::uint64_t value : {0xc0dec0de00000002U, 0xc0dec0de00000003U}) {
@@ -77,7 +78,7 @@ TEST_P(Write, ToCodeThatHasRunTakesEffect) {
   }
 }
 
-TEST_P(Write, AnyOffsetAndSizeIsWhatPmemsaveFinds) {
+TEST_P(Write, AnyOffsetAndSize_EqualsPmemsave) {
   const UniqueFd mem = open_mem();
   guest_.pause();
   constexpr std::uint64_t kBase = 0x2000000;
@@ -95,7 +96,7 @@ TEST_P(Write, AnyOffsetAndSizeIsWhatPmemsaveFinds) {
   EXPECT_EQ(guest_.pmemsave(kBase, kSpan), expected);
 }
 
-TEST_P(Write, IsRefusedWhereAnyOfItIsNotRamAndThenNothingIsWritten) {
+TEST_P(Write, PartlyOutsideRam_IsRefusedWithNothingWritten) {
   const UniqueFd mem = open_mem();
   guest_.pause();
   const auto bytes = numbered(0x2000, 7);
@@ -106,7 +107,7 @@ TEST_P(Write, IsRefusedWhereAnyOfItIsNotRamAndThenNothingIsWritten) {
   EXPECT_EQ(errno, EROFS);
   EXPECT_EQ(put(mem, 0xef000, bytes), -1); // into firmware
   EXPECT_EQ(errno, EROFS);
-  EXPECT_EQ(put(mem, size - 0x1000, bytes), -1); // over the end
+  EXPECT_EQ(put(mem, size - 0x1000, bytes), -1); // past the end
   EXPECT_EQ(errno, EIO);
   EXPECT_EQ(put(mem, size, bytes), -1);
   EXPECT_EQ(errno, EIO);
@@ -124,7 +125,7 @@ mode_t mode_of(const std::string& path) {
   return status.st_mode & 0777U;
 }
 
-TEST(WriteSwitch, IsOffAtFirstAndCanBeTurned) {
+TEST(WriteSwitch, DefaultIsOffAndCanBeChanged) {
   QemuGuest guest{{}};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
   const std::string path = mount / "vm/mem";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/all_drivers.h"
 #include "fs/app/complete.h"
 
@@ -40,7 +41,7 @@ TEST(Complete, DriversAndTheirParametersAsDeclared) {
               ElementsAre(R"(a=dump:path="/x,y=z",format=)"));
 }
 
-TEST(Complete, WhoLooksForVms) {
+TEST(Complete, DriversWithDiscovery) {
   EXPECT_THAT(offered({"--discover", ""}),
               AllOf(Contains("qemu"), Not(Contains("qemu:")), Not(Contains("fake"))))
       << "qemu takes no parameters there, and nobody finds made-up guests";
@@ -57,7 +58,7 @@ TEST(Complete, WhoLooksForVms) {
   }
 }
 
-TEST(Complete, ValuesThatAreFew) {
+TEST(Complete, ChoicesAndFlags_OfferTheirValues) {
   EXPECT_THAT(offered({"--vm", "x=fake:pattern="}),
               ElementsAre("x=fake:pattern=address", "x=fake:pattern=zero"));
   EXPECT_THAT(offered({"--vm", "qemu:pid=1,keep=o"}),
@@ -65,7 +66,7 @@ TEST(Complete, ValuesThatAreFew) {
   EXPECT_THAT(offered({"--vm", "qemu:pid=1,writable=of"}), ElementsAre("qemu:pid=1,writable=off"));
 }
 
-TEST(Complete, NothingWhereAFileNameMayStand) {
+TEST(Complete, FileNameExpected_OffersNothing) {
   for (const auto& words : std::vector<std::vector<std::string>>{{"--vm", "qemu:qmp=/run"},
                                                                  {"--config", ""},
                                                                  {"/mn"},

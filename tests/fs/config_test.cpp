@@ -1,4 +1,5 @@
-// The configuration file: what is taken, and every kind of mistake with its message and line.
+// SPDX-License-Identifier: MIT
+// The configuration file: valid contents, and every kind of error with its message and line.
 #include "fs/app/config.h"
 #include "support/files.h"
 
@@ -26,7 +27,7 @@ protected:
   test::TempDir dir_;
 };
 
-TEST_F(ConfigTest, SettingsAreTakenWhateverTheirType) {
+TEST_F(ConfigTest, Settings_OfEveryType_AreAccepted) {
   const Config config = read(R"(
 [mount]
 mountpoint = "/mnt/vms"
@@ -82,14 +83,14 @@ path = "/x"
   EXPECT_EQ(vm("any").spec.driver, "");
 }
 
-TEST_F(ConfigTest, TheExampleThatIsShippedIsRight) {
+TEST_F(ConfigTest, ShippedExample_IsValid) {
   const Config config = read_config(VMEMFS_SOURCE_DIR "/packaging/config.toml");
   EXPECT_THAT(config.problems, IsEmpty());
   EXPECT_FALSE(config.mount.empty());
   EXPECT_EQ(config.vms.size(), 3U);
 }
 
-TEST_F(ConfigTest, AnEmptyOneSaysNothing) {
+TEST_F(ConfigTest, EmptyFile_HasNoSettings) {
   for (const char* text : {"", "# nothing\n", "[mount]\n[vm]\n"}) {
     const Config config = read(text);
     EXPECT_THAT(config.problems, IsEmpty());
@@ -98,7 +99,7 @@ TEST_F(ConfigTest, AnEmptyOneSaysNothing) {
   }
 }
 
-TEST_F(ConfigTest, AllProblemsAreToldInTheOrderOfTheLines) {
+TEST_F(ConfigTest, ManyProblems_AreReportedInLineOrder) {
   const Config config = read(R"([vm.web01]
 driver = "qemu"
 tmeout = "1s"
@@ -123,7 +124,7 @@ struct Bad {
 };
 class BadConfig : public testing::TestWithParam<Bad> {};
 
-TEST_P(BadConfig, IsRefusedWithItsLine) {
+TEST_P(BadConfig, IsReportedWithItsLine) {
   const test::TempDir dir;
   test::write_file(dir / "c.toml", GetParam().text);
   const Config config = read_config(dir / "c.toml");
@@ -158,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[mount]\ndiscover = 1979-05-27", ":2: discover: this is not allowed"},
         Bad{"mount = 1", ":1: 'mount' has to be a table, [mount]"},
         Bad{"vm = 1", ":1: 'vm' has to be a table, [vm.NAME]"},
-        Bad{"\n[mounts]", ":2: 'mounts' is not known here; there are [mount] and [vm.NAME]"},
+        Bad{"\n[mounts]", ":2: 'mounts' is unknown; valid are [mount] and [vm.NAME]"},
         Bad{"[vm]\nweb01 = 'qemu:pid=1'", ":2: a VM has to be a table, [vm.web01]"},
         Bad{"[vm.'a/b']\ndriver = 'fake'", ":1: 'a/b' cannot be a VM's name here"},
         Bad{"[vm.'']\ndriver = 'fake'", ":1: '' cannot be a VM's name here"},
@@ -174,11 +175,11 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[mount]\ndiscover = true\ndiscover = true", ":3: "}, Bad{"[mount", ":1: "},
         Bad{"[mount]\ncache_size = 64M", ":2: "}, Bad{"[vm.a]\nx = \"open", ":2: "}));
 
-TEST(BadConfigFile, ThatCantBeReadIsTold) {
+TEST(BadConfigFile, Unreadable_IsReported) {
   const test::TempDir dir;
   EXPECT_THAT(read_config(dir / "none").problems,
-              ElementsAre((dir / "none") + ": can't read it: No such file or directory"));
-  EXPECT_THAT(read_config(dir.path()).problems, ElementsAre(HasSubstr("can't read it: Is a directory")));
+              ElementsAre((dir / "none") + ": cannot read it: No such file or directory"));
+  EXPECT_THAT(read_config(dir.path()).problems, ElementsAre(HasSubstr("cannot read it: Is a directory")));
 }
 
 } // namespace

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/command_file.h"
 #include "fs/files/control_command.h"
 
@@ -37,7 +38,7 @@ TEST(ControlCommand, Settings) {
   EXPECT_EQ(parsed<CacheCommand>("cache auto").mode, CacheMode::automatic);
 }
 
-TEST(ControlCommand, WhatIsWrongIsNamedAndWhatThereIsIsTold) {
+TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
   const struct {
     std::string_view line;
     std::string_view says;
@@ -71,7 +72,7 @@ TEST(ControlCommand, WhatIsWrongIsNamedAndWhatThereIsIsTold) {
   }
 }
 
-TEST(ControlCommand, ATextIsTakenLineByLine) {
+TEST(ControlCommand, Text_IsParsedLineByLine) {
   const auto lines = command_lines("pause\n\n  flush \nresume");
   ASSERT_TRUE(lines.has_value());
   ASSERT_EQ(lines->size(), 3U);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian_message.h"
 
 #include <gtest/gtest.h>
@@ -5,7 +6,7 @@
 namespace vmemfs {
 namespace {
 
-TEST(GuardianMessage, ComesBackAsItWas) {
+TEST(GuardianMessage, ToTextAndParse_RoundTrips) {
   const std::string ticket = "pid=1\nmonitor=/a b\n/c";
   const auto armed = parse_guardian_message(to_text({7, GuardTicket{"qemu", ticket}}));
   ASSERT_TRUE(armed) << armed.error().message();
@@ -20,7 +21,7 @@ TEST(GuardianMessage, ComesBackAsItWas) {
   EXPECT_FALSE(disarmed->armed);
 }
 
-TEST(GuardianMessage, WhatIsNoneIsRefused) {
+TEST(GuardianMessage, InvalidText_IsRefused) {
   for (const std::string_view text : {"",
                                       "\n",
                                       "arm",

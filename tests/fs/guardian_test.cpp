@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/guardian.h"
 #include "fs/app/guardian_process.h"
 #include "host/process.h"
@@ -25,12 +26,12 @@ using test::children_of;
 using test::eventually;
 using test::has_ended;
 
-/// A driver that knows no tickets: a guardian that is left with this one gives up at once.
+/// A driver without tickets: a guardian with a ticket of this driver gives up immediately.
 constexpr std::string_view kDriver = "fake";
 
 std::vector<pid_t> guardians() { return children_of(::getpid(), std::string{kGuardianProcessName}); }
 
-/// The one guardian there is, or 0.
+/// The pid of the only guardian, or 0.
 pid_t the_guardian() {
   const auto found = guardians();
   return found.size() == 1 ? found.front() : 0;
@@ -64,14 +65,14 @@ TEST_F(GuardianTest, StartsWithTheFirstTicketAndEndsWithItsOwner) {
   EXPECT_TRUE(eventually([&] { return has_ended(pid); }, 10s));
 }
 
-TEST_F(GuardianTest, EndsAlsoWithATicketThatIsOfNoUse) {
+TEST_F(GuardianTest, UselessTicket_EndsWithItsOwner) {
   Guardian guardian{watcher_, VMEMFS_PROGRAM};
   ASSERT_TRUE(guardian.arm(1, kDriver, "t"));
   ASSERT_TRUE(guardian.arm(2, "no-such-driver", "t"));
   ASSERT_NE(the_guardian(), 0);
-} // the fixture sees it end
+} // the fixture checks that it ends
 
-TEST_F(GuardianTest, HoldsNothingOfItsParents) {
+TEST_F(GuardianTest, Started_KeepsNothingOfItsParent) {
   const test::TempDir dir;
   const UniqueFd file{::open((dir / "file").c_str(), O_RDWR | O_CREAT, 0600)}; // inherited: no O_CLOEXEC
   const UniqueFd high{::fcntl(file.get(), F_DUPFD, 700)};
@@ -91,7 +92,7 @@ TEST_F(GuardianTest, HoldsNothingOfItsParents) {
   EXPECT_EQ(std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", pid)), "/");
 }
 
-TEST_F(GuardianTest, IsNotEndedByTheUsualSignals) {
+TEST_F(GuardianTest, TerminationSignals_AreIgnored) {
   Guardian guardian{watcher_, VMEMFS_PROGRAM};
   ASSERT_TRUE(guardian.arm(1, kDriver, "t"));
   const pid_t pid = the_guardian();
@@ -133,14 +134,14 @@ TEST_F(GuardianTest, IsReplacedByTheNextArmWhenKilledWithoutTickets) {
   EXPECT_NE(the_guardian(), 0);
 }
 
-TEST_F(GuardianTest, ThatTakesNoMessagesIsReplaced) {
+TEST_F(GuardianTest, NotReceiving_IsReplaced) {
   Guardian guardian{watcher_, VMEMFS_PROGRAM};
   ASSERT_TRUE(guardian.arm(1, kDriver, "t"));
   const pid_t stopped = the_guardian();
   ASSERT_NE(stopped, 0);
   ::kill(stopped, SIGSTOP);
   const std::string ticket(30000, 't');
-  for (int i = 0; i < 20; ++i) { // more than a socket holds
+  for (int i = 0; i < 20; ++i) { // more than a socket can buffer
     const auto armed = guardian.arm(2, kDriver, ticket);
     ASSERT_TRUE(armed) << armed.error().message();
   }
@@ -167,7 +168,7 @@ TEST_F(GuardianTest, CanBeUsedByManyThreads) {
   }
 }
 
-TEST_F(GuardianTest, RefusesWhatCantBeSent) {
+TEST_F(GuardianTest, InvalidTicket_IsRefused) {
   Guardian guardian{watcher_, VMEMFS_PROGRAM};
   for (const auto& [driver, ticket] : std::vector<std::pair<std::string, std::string>>{
            {"fake", ""}, {"", "t"}, {"a b", "t"}, {"a\nb", "t"}, {"fake", std::string(40000, 't')}}) {
@@ -178,7 +179,7 @@ TEST_F(GuardianTest, RefusesWhatCantBeSent) {
   EXPECT_EQ(the_guardian(), 0);
 }
 
-TEST_F(GuardianTest, ThatCantBeStartedIsAnErrorWithItsReason) {
+TEST_F(GuardianTest, CannotStart_ReportsTheReason) {
   for (const auto& [program, reason] : std::vector<std::pair<std::string, std::string>>{
            {"/no/such/program", "No such file"}, {"/bin/false", "ended with exit code 1"}}) {
     Guardian guardian{watcher_, program};
@@ -191,8 +192,8 @@ TEST_F(GuardianTest, ThatCantBeStartedIsAnErrorWithItsReason) {
   }
 }
 
-/// The other side alone, with a daemon's end of the socket that the test has in its hands.
-TEST(GuardianProcess, IgnoresWhatItDoesNotUnderstand) {
+/// The guardian's side alone; the test has the daemon's end of the socket.
+TEST(GuardianProcess, UnknownMessages_AreIgnored) {
   int ends[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
   UniqueFd ours{ends[0]};
@@ -215,17 +216,17 @@ TEST(GuardianProcess, IgnoresWhatItDoesNotUnderstand) {
   }
   pollfd ready{ours.get(), POLLIN, 0};
   ASSERT_EQ(::poll(&ready, 1, 10000), 1);
-  ours.reset(); // without having read that it is ready, which the other side is told as an error
+  ours.reset(); // without having read "ready", which gives an error at the other end
   int status = 0;
   ASSERT_TRUE(eventually([&] { return ::waitpid(pid, &status, WNOHANG) == pid; }, 10s));
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
-TEST(GuardianProcess, SaysThatItIsNotToBeStartedByHand) {
+TEST(GuardianProcess, StartedByHand_IsRefused) {
   const auto result = test::run({VMEMFS_PROGRAM, std::string{Guardian::kSubcommand}});
   EXPECT_EQ(result.code, 2);
-  EXPECT_THAT(result.text, testing::HasSubstr("no use in starting it by hand"));
+  EXPECT_THAT(result.text, testing::HasSubstr("guardian-process is internal"));
   EXPECT_THAT(test::run({VMEMFS_PROGRAM, "--help"}).text, testing::Not(testing::HasSubstr("guardian")));
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/mount_table.h"
 
 #include <gtest/gtest.h>
@@ -17,32 +18,32 @@ TEST(MountTable, FindsAMountByItsPath) {
   EXPECT_EQ(find_mount(kTable, "/"), (MountIdentity{22, "254:0", "ext4"}));
 }
 
-TEST(MountTable, KnowsNothingOfOtherPaths) {
+TEST(MountTable, OtherPath_IsNotFound) {
   for (const char* path : {"/tmp/m/", "/tmp/m2", "/tmp", "/t", ""}) {
     EXPECT_EQ(find_mount(kTable, path).has_value(), std::string{path} == "/tmp") << path;
   }
 }
 
-TEST(MountTable, PathsAreEscapedThere) {
+TEST(MountTable, EscapedPath_IsFound) {
   EXPECT_EQ(find_mount(kTable, "/tmp/with blank\\\tx"), (MountIdentity{41, "0:51", "fuse.vmemfs"}));
 }
 
-TEST(MountTable, TheUppermostCountsWhateverTheOrder) {
+TEST(MountTable, SeveralMounts_TopOneIsFoundInAnyOrder) {
   const std::string over = "50 40 0:60 / /tmp/m rw - tmpfs tmpfs rw\n";
   EXPECT_EQ(find_mount(std::string{kTable} + over, "/tmp/m"), (MountIdentity{50, "0:60", "tmpfs"}));
   EXPECT_EQ(find_mount(over + std::string{kTable}, "/tmp/m"), (MountIdentity{50, "0:60", "tmpfs"}));
 }
 
-TEST(MountTable, OneBelowAnotherIsStillThere) {
+TEST(MountTable, MountBelowAnother_IsFound) {
   const std::string over = std::string{kTable} + "50 40 0:60 / /tmp/m rw - tmpfs tmpfs rw\n";
   EXPECT_TRUE(has_mount(over, {40, "0:50", "fuse.vmemfs"}, "/tmp/m"));
   EXPECT_FALSE(has_mount(over, {40, "0:51", "fuse.vmemfs"}, "/tmp/m"));
   EXPECT_FALSE(has_mount(over, {41, "0:50", "fuse.vmemfs"}, "/tmp/m"));
   EXPECT_FALSE(has_mount(over, {40, "0:50", "fuse.vmemfs"}, "/tmp"));
-  EXPECT_FALSE(has_mount(over, {40, "0:50", "tmpfs"}, "/tmp/m")); // the numbers were given out again
+  EXPECT_FALSE(has_mount(over, {40, "0:50", "tmpfs"}, "/tmp/m")); // the numbers were reused
 }
 
-TEST(MountTable, LinesThatCannotBeReadCountForNothing) {
+TEST(MountTable, MalformedLines_AreIgnored) {
   for (const char* line :
        {"", "x", "1 2 3 4", "a 27 0:50 / /tmp/m rw - fuse x", "40 b 0:50 / /tmp/m rw - fuse x",
         "99999999999999999999999 1 0:50 / /tmp/m rw - fuse x", "40 27 0:50 / /tmp/\\04",
@@ -51,7 +52,7 @@ TEST(MountTable, LinesThatCannotBeReadCountForNothing) {
   }
 }
 
-TEST(MountTable, ReadsTheRealOne) {
+TEST(MountTable, RealMountinfo_IsParsed) {
   const auto table = MountTable::open();
   ASSERT_TRUE(table);
   EXPECT_TRUE(table->mounted_on("/proc"));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/node_id.h"
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 namespace vmemfs {
 namespace {
 
-TEST(NodeId, EveryNodeHasANumberOfItsOwnAndComesBack) {
+TEST(NodeId, EveryNode_HasAUniqueNumberAndRoundTrips) {
   std::vector<fuse_ino_t> seen;
   for (const VmId vm : {1U, 2U, 0x7fff'ffffU}) {
     for (unsigned kind = 1; kind < kNodeKindCount; ++kind) {

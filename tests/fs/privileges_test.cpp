@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/capabilities.h"
 #include "fs/app/privileges.h"
 
@@ -19,7 +20,7 @@
 namespace vmemfs {
 namespace {
 
-/// The exit code of a child that runs this: what it gives up it must not give up for the other tests.
+/// The exit code of a child process that runs `what`, so that the other tests keep their privileges.
 int in_child(const std::function<int()>& what) {
   const pid_t pid = ::fork();
   if (pid == 0) {
@@ -32,7 +33,7 @@ int in_child(const std::function<int()>& what) {
 
 int errno_of(long result) { return result < 0 ? errno : 0; }
 
-/// What `call` fails with once privileges are given up.
+/// The errno of `call` after privileges are given up.
 int refusal(const std::function<long()>& call) {
   return in_child([&] {
     const PrivilegeReport report = give_up_privileges();
@@ -40,7 +41,7 @@ int refusal(const std::function<long()>& call) {
   });
 }
 
-TEST(Privileges, WhatIsGivenUpFails) {
+TEST(Privileges, GivenUpOperations_Fail) {
   EXPECT_EQ(refusal([] { return ::mount("none", "/proc/self", "tmpfs", 0, nullptr); }), EPERM);
   EXPECT_EQ(refusal([] { return ::syscall(SYS_unshare, CLONE_NEWUSER); }), EPERM);
   EXPECT_EQ(refusal([] { return ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0); }), EPERM);
@@ -53,7 +54,7 @@ TEST(Privileges, WhatIsGivenUpFails) {
   }
 }
 
-TEST(Privileges, WhatIsNeededWorks) {
+TEST(Privileges, NeededOperations_Work) {
   EXPECT_EQ(refusal([] { return ::socket(AF_UNIX, SOCK_STREAM, 0); }), 0);
   EXPECT_EQ(refusal([] { return ::fork() == 0 ? (::_exit(0), 0) : 0; }), 0);
   EXPECT_EQ(refusal([] {
@@ -67,7 +68,7 @@ TEST(Privileges, WhatIsNeededWorks) {
             0);
 }
 
-TEST(Privileges, MemoryIsKeptFromTracersAndCores) {
+TEST(Privileges, TracersAndCoreDumps_AreDenied) {
   EXPECT_EQ(in_child([] {
               static_cast<void>(give_up_privileges());
               rlimit core{};
@@ -80,7 +81,7 @@ TEST(Privileges, MemoryIsKeptFromTracersAndCores) {
             0);
 }
 
-TEST(Privileges, AllOpenFilesThatTheHostGrantsAreUsed) {
+TEST(Privileges, OpenFilesLimit_IsRaisedToTheMaximum) {
   EXPECT_EQ(in_child([] {
               rlimit files{};
               ::getrlimit(RLIMIT_NOFILE, &files);
@@ -93,7 +94,7 @@ TEST(Privileges, AllOpenFilesThatTheHostGrantsAreUsed) {
             0);
 }
 
-TEST(Privileges, AReportSaysWhatIsLeft) {
+TEST(Privileges, Report_NamesWhatIsKept) {
   EXPECT_EQ(in_child([] {
               const PrivilegeReport report = give_up_privileges();
               return report.summary.starts_with("runs with ") &&

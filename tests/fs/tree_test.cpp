@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_driver.h"
 #include "fs/fuse/tree.h"
 #include "util/worker.h"
@@ -17,7 +18,7 @@ constexpr gid_t kMountersGroup = 1001;
 /// A tree of one VM.
 class TreeTest : public testing::Test {
 protected:
-  // None may run on what ends.
+  // No job may run on objects that are being destroyed.
   ~TreeTest() override {
     jobs_.stop();
     notifier_.stop();
@@ -59,7 +60,7 @@ constexpr NodeKind kVmFiles[] = {NodeKind::mem,  NodeKind::mem_padded, NodeKind:
                                  NodeKind::info, NodeKind::control,    NodeKind::regs};
 constexpr NodeKind kVmDirectories[] = {NodeKind::vm_dir, NodeKind::vcpus_dir, NodeKind::vcpu_dir};
 
-TEST_F(TreeTest, WithoutRightsAllIsTheMountersAlone) {
+TEST_F(TreeTest, WithoutOwnerAndMode_OnlyTheMounterHasAccess) {
   add({});
   for (const NodeKind kind : kVmFiles) {
     EXPECT_EQ(mode_of(kind), S_IFREG | (kind == NodeKind::control ? 0600U : 0400U));
@@ -72,7 +73,7 @@ TEST_F(TreeTest, WithoutRightsAllIsTheMountersAlone) {
   }
 }
 
-TEST_F(TreeTest, AVmsFilesAndDirectoriesHaveItsOwner) {
+TEST_F(TreeTest, FilesOfAVm_HaveItsOwner) {
   add({.rights = {.owner = 7, .group = 8, .mode = 0640}});
   for (const NodeKind kind : kVmFiles) {
     EXPECT_EQ(mode_of(kind), S_IFREG | (kind == NodeKind::control ? 0640U : 0440U));
@@ -86,13 +87,13 @@ TEST_F(TreeTest, AVmsFilesAndDirectoriesHaveItsOwner) {
   }
 }
 
-TEST_F(TreeTest, OwnerAndGroupAreSetEachByItself) {
+TEST_F(TreeTest, OwnerAndGroup_AreIndependent) {
   add({.rights = {.owner = {}, .group = 8, .mode = 0660}});
   EXPECT_EQ(stat_of(NodeKind::mem).st_uid, kMounter);
   EXPECT_EQ(stat_of(NodeKind::mem).st_gid, 8U);
 }
 
-TEST_F(TreeTest, WriteBitsComeAndGoWithTheFilesTakingWrites) {
+TEST_F(TreeTest, WriteBits_FollowWritability) {
   add({.writable = true, .rights = {.owner = {}, .group = {}, .mode = 0664}});
   for (const NodeKind kind : {NodeKind::mem, NodeKind::mem_padded, NodeKind::regs, NodeKind::control}) {
     EXPECT_EQ(mode_of(kind), S_IFREG | 0664U);
@@ -105,18 +106,18 @@ TEST_F(TreeTest, WriteBitsComeAndGoWithTheFilesTakingWrites) {
   EXPECT_EQ(mode_of(NodeKind::control), S_IFREG | 0664U);
 }
 
-TEST_F(TreeTest, WhoMayWriteOnlyMayNotEnter) {
+TEST_F(TreeTest, WriteOnlyMode_DoesNotAllowEntering) {
   add({.writable = true, .rights = {.owner = {}, .group = {}, .mode = 0620}});
   EXPECT_EQ(mode_of(NodeKind::mem), S_IFREG | 0620U);
   EXPECT_EQ(mode_of(NodeKind::vm_dir), S_IFDIR | 0500U);
 }
 
-TEST_F(TreeTest, BitsThatAreNoFilesRightsCountForNothing) {
+TEST_F(TreeTest, OtherModeBits_AreIgnored) {
   add({.writable = true, .rights = {.owner = {}, .group = {}, .mode = 07777}});
   EXPECT_EQ(mode_of(NodeKind::mem), S_IFREG | 0666U);
 }
 
-TEST_F(TreeTest, RootAndOwnDirectoryStayTheMountersWhateverTheVmsAre) {
+TEST_F(TreeTest, RootAndMountDirectory_AlwaysBelongToTheMounter) {
   add({.rights = {.owner = 7, .group = 8, .mode = 0666}});
   for (const NodeKind kind : {NodeKind::root, NodeKind::mount_directory, NodeKind::drivers_dir}) {
     EXPECT_EQ(mode_of(kind), S_IFDIR | 0500U);

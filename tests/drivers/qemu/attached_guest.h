@@ -1,4 +1,5 @@
-// A real guest with a driver that is attached to it.
+// SPDX-License-Identifier: MIT
+// Real guest with a driver instance attached to it.
 #pragma once
 
 #include "drivers/qemu/qemu_type.h"
@@ -15,7 +16,7 @@ namespace vmemfs::qemu {
 
 class AttachedGuest {
 public:
-  /// `params` are more parameters of the driver: ",keep=on".
+  /// `params` are additional parameters of the driver, such as ",keep=on".
   explicit AttachedGuest(const test::GuestOptions& options, const std::string& params = "")
       : guest_{options} {
     const DriverType& type = qemu_driver_type();

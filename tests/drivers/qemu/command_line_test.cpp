@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/command_line.h"
 
 #include <gmock/gmock.h>
@@ -69,7 +70,7 @@ TEST(QemuCommandLine, QmpOption) {
   EXPECT_THAT(qmp_paths(parse({"-qmp", "stdio"})), testing::IsEmpty());
 }
 
-TEST(QemuCommandLine, SocketsThatNobodyCanConnectToAreLeftOut) {
+TEST(QemuCommandLine, ClientAndAbstractSockets_AreLeftOut) {
   EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x"})), testing::IsEmpty()) << "QEMU is the client";
   EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x,server=off"})), testing::IsEmpty());
   EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x,noserver"})), testing::IsEmpty());
@@ -88,7 +89,7 @@ TEST(QemuCommandLine, MonitorsOnChardevs) {
   EXPECT_TRUE(line.qmp[1].libvirts);
 }
 
-TEST(QemuCommandLine, HumanMonitorIsNoQmp) {
+TEST(QemuCommandLine, HumanMonitor_IsNotListedAsQmp) {
   EXPECT_THAT(qmp_paths(parse({"-monitor", "unix:/run/hmp,server=on"})), testing::IsEmpty());
 }
 
@@ -98,7 +99,7 @@ TEST(QemuCommandLine, Gdbstub) {
   EXPECT_FALSE(parse({"-S", "-snapshot"}).gdbstub);
 }
 
-TEST(QemuCommandLine, OptionAfterOneWithoutArgumentIsSeen) {
+TEST(QemuCommandLine, OptionAfterOneWithoutArgument_IsParsed) {
   const QemuCommandLine line = parse({"-s", "-S", "-nodefaults", "disk.img", "-name", "x"});
   EXPECT_EQ(line.name, "x");
 }

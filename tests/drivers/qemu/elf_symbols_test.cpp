@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/elf_symbols.h"
 #include "util/unique_fd.h"
 
@@ -65,7 +66,7 @@ Result<ElfSymbol> find(const ElfImage& image, std::string_view name) {
   return elf ? elf->find_symbol(name) : tl::unexpected{elf.error()};
 }
 
-TEST(ElfSymbols, FindsDefinedSymbolThatSharesItsNamesEnd) {
+TEST(ElfSymbols, SymbolWithSharedNameEnd_IsFound) {
   EXPECT_EQ(find(ElfImage{}, "target").value(), (ElfSymbol{0x1234, 104}));
 }
 
@@ -80,7 +81,7 @@ TEST(ElfSymbols, UndefinedAndUnknownSymbolsAreNotFound) {
   }
 }
 
-TEST(ElfSymbols, TellsPieAndFirstSegment) {
+TEST(ElfSymbols, PieAndFirstSegment_AreReported) {
   const auto pie = ElfImage{ET_DYN}.bytes();
   const auto fixed = ElfImage{ET_EXEC}.bytes();
   EXPECT_TRUE(ElfFile::open(elf_bytes(pie))->is_pie());
@@ -133,7 +134,7 @@ TEST(ElfSymbols, SurvivesRandomDamage) {
   }
 }
 
-/// What the dynamic loader finds is what is to be found in the file.
+/// The addresses are compared with those of the dynamic loader.
 TEST(ElfSymbols, ReadsThisProgram) {
   const UniqueFd fd{::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)};
   const auto elf = ElfFile::open(elf_fd(fd.get()));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/drivers/qemu/fake_monitor.h"
 
 #include "tests/drivers/qemu/unix_listener.h"

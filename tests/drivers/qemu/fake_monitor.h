@@ -1,4 +1,5 @@
-// A monitor that a test scripts: a thread that serves connections to a UNIX socket, one at a time.
+// SPDX-License-Identifier: MIT
+// Scripted monitor for tests: a thread that serves connections to a UNIX socket, one at a time.
 #pragma once
 
 #include "support/files.h"
@@ -16,10 +17,10 @@ class FakePeer {
 public:
   explicit FakePeer(UniqueFd socket) : socket_{std::move(socket)} {}
 
-  void send(std::string_view bytes); ///< does nothing once the client has left
-  std::string read_line();           ///< without its end; empty when the client has left
-  void wait_for_end();               ///< until the client leaves
-  void greet();                      ///< greeting, and the answer to qmp_capabilities
+  void send(std::string_view bytes); ///< no effect after the client has disconnected
+  std::string read_line();           ///< without its line end; empty if the client has disconnected
+  void wait_for_end();               ///< until the client disconnects
+  void greet();                      ///< sends the greeting and the answer to qmp_capabilities
   /// Reads a command and answers with `value` (JSON text).
   void answer(std::string_view value);
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/drivers/qemu/firmware.h"
 
 // QEMU maps the image at 0xf0000 and below 4 GiB; the vCPU starts at its last 16 bytes, in real mode.

@@ -1,9 +1,10 @@
-// Firmware for test guests, which does nothing, so that registers stay what a test makes of them.
+// SPDX-License-Identifier: MIT
+// Firmware for test guests. It does nothing, so registers keep the values that a test sets.
 //
-// The one enters 64-bit mode. CPU 0 spins at kLongModeSpin; its GDT has selectors 8 (64-bit code), 0x10
-// (data) and 0x18 (32-bit code). At kLongModeCounter waits a loop that counts up the 8 bytes at rbx. Other
-// CPUs wait for their SIPI. The first 2 MiB are mapped one to one. The other spins in real mode: KVM
-// implementations that can't run the steps in between run that.
+// The first image enters 64-bit mode. CPU 0 spins at kLongModeSpin; its GDT has selectors 8 (64-bit code),
+// 0x10 (data) and 0x18 (32-bit code). At kLongModeCounter there is a loop that increments the 8 bytes at rbx.
+// Other CPUs wait for their SIPI. The first 2 MiB are identity-mapped. The second image spins in real mode,
+// for KVM implementations that cannot run the steps to 64-bit mode.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Against real QEMU guests (TCG, firmware only): what its own monitor says is the truth.
+// SPDX-License-Identifier: MIT
+// Flat view of real QEMU guests (TCG, firmware only), compared with QEMU's own monitor.
 #include "core/text.h"
 #include "drivers/qemu/flat_view.h"
 #include "host/host_memory.h"
@@ -27,7 +28,7 @@ using namespace std::chrono_literals;
 using test::GuestOptions;
 using test::QemuGuest;
 
-/// Firmware alone; stands still until it is told to go on.
+/// A guest with firmware alone, paused until it is resumed.
 QemuGuest start(const std::string& machine, const std::string& memory, std::vector<std::string> extra = {}) {
   GuestOptions options;
   options.machine = machine;
@@ -50,7 +51,7 @@ struct MtreeLine {
   std::uint64_t offset;
 };
 
-/// "  START-LAST (prio N, TYPE): NAME @OFFSET KVM", the last two where they apply.
+/// "  START-LAST (prio N, TYPE): NAME @OFFSET KVM", the last two are optional.
 std::optional<MtreeLine> parse_mtree_line(std::string_view text) {
   const std::string_view line = trim(text);
   const std::size_t type = line.find(", ");
@@ -70,7 +71,7 @@ std::optional<MtreeLine> parse_mtree_line(std::string_view text) {
   return MtreeLine{range, std::string{line.substr(type + 2, name - type - 2)}, std::string{rest}, offset};
 }
 
-/// The lines of the view that the address space "memory" has.
+/// The lines of the view of the address space "memory".
 std::vector<MtreeLine> mtree(QemuGuest& guest) {
   std::vector<MtreeLine> lines;
   bool wanted = false;
@@ -130,7 +131,7 @@ struct Machine {
   std::vector<std::string> extra = {};
 };
 
-/// Tests run side by side, each in a process of its own.
+/// Tests run in parallel, each in its own process.
 std::string shared_file() { return fmt::format("/dev/shm/vmemfs-flat-view-{}", ::getpid()); }
 
 class FlatViewOfMachine : public testing::TestWithParam<Machine> {
@@ -147,7 +148,7 @@ TEST_P(FlatViewOfMachine, EqualsMonitor) {
   expect_same_as_monitor(guest, *before);
   EXPECT_EQ(before->stamp, reader->stamp().value());
 
-  // While the firmware runs views come and go many times a second.
+  // While the firmware runs, views are replaced many times per second.
   guest.resume();
   int read = 0;
   const auto end = std::chrono::steady_clock::now() + 700ms;
@@ -202,7 +203,7 @@ std::vector<Machine> machines() {
 INSTANTIATE_TEST_SUITE_P(All, FlatViewOfMachine, testing::ValuesIn(machines()),
                          [](const auto& machine) { return machine.param.name; });
 
-TEST(FlatView, NamesBlocksOfDevicesByTheirPath) {
+TEST(FlatView, DeviceBlocks_AreNamedByDevicePath) {
   QemuGuest guest = start("pc", "128M", {"-vga", "std"});
   guest.resume();
   const auto reader = FlatViewReader::open(process_of(guest));
@@ -220,7 +221,7 @@ TEST(FlatView, NamesBlocksOfDevicesByTheirPath) {
   FAIL() << "the firmware did not map video memory";
 }
 
-TEST(FlatView, StampChangesWithHotPlug) {
+TEST(FlatView, Stamp_HotPlug_Changes) {
   QemuGuest guest = start("pc", "128M,slots=2,maxmem=1G");
   const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
@@ -239,8 +240,8 @@ TEST(FlatView, StampChangesWithHotPlug) {
   EXPECT_EQ(find_named(*view, "d0")->range.size(), 128U << 20);
 }
 
-/// A stamp that changes without need would cost a new map at every read.
-TEST(FlatView, StampStaysWhileTheGuestRuns) {
+/// A stamp that changes without reason would cost a new map at every read.
+TEST(FlatView, Stamp_RunningGuest_IsConstant) {
   QemuGuest guest = start("pc", "128M", {"-vga", "std"});
   const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();
@@ -256,8 +257,8 @@ TEST(FlatView, StampStaysWhileTheGuestRuns) {
   EXPECT_EQ(same, 1000);
 }
 
-/// The same backend made again: same layout, often at the same addresses.
-TEST(FlatView, StampTellsReplacedBlockFromTheFirst) {
+/// The same backend is created again: same layout, often at the same addresses.
+TEST(FlatView, Stamp_ReplacedBlock_Changes) {
   QemuGuest guest = start("pc", "128M");
   const auto reader = FlatViewReader::open(process_of(guest));
   ASSERT_TRUE(reader) << reader.error().message();

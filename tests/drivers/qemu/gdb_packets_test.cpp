@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_packets.h"
 
 #include <gtest/gtest.h>

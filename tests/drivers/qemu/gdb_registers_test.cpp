@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_registers.h"
 #include "tests/drivers/qemu/firmware.h"
 #include "tests/drivers/qemu/qemu_child.h"
@@ -55,7 +56,7 @@ protected:
   }
 };
 
-TEST_F(SetRegisters, OfARunningGuestWhichGoesOn) {
+TEST_F(SetRegisters, RunningGuest_KeepsRunning) {
   LongModeQemu qemu;
   expect_set(qemu, 0,
              {{Register::rax, 0x1122334455667788},
@@ -75,7 +76,7 @@ TEST_F(SetRegisters, OfARunningGuestWhichGoesOn) {
   EXPECT_THAT(qemu.ask("info registers"), testing::HasSubstr("GS =0000 ffff888000000000"));
 }
 
-TEST_F(SetRegisters, GuestRunsOnFromTheNewPlace) {
+TEST_F(SetRegisters, NewRip_GuestContinuesThere) {
   LongModeQemu qemu;
   expect_set(qemu, 0, {{Register::rbx, 0x5000}, {Register::rip, kLongModeCounter}});
   const std::string first = qemu.ask("xp /1gx 0x5000");
@@ -83,7 +84,7 @@ TEST_F(SetRegisters, GuestRunsOnFromTheNewPlace) {
   EXPECT_NE(qemu.ask("xp /1gx 0x5000"), first);
 }
 
-TEST_F(SetRegisters, OfAPausedGuestWhichStaysPaused) {
+TEST_F(SetRegisters, PausedGuest_StaysPaused) {
   LongModeQemu qemu;
   qemu.ask("stop");
   expect_set(qemu, 0, {{Register::rbx, 0xabc}, {Register::kernel_gs_base, 5}, {Register::cr8, 3}});
@@ -93,14 +94,14 @@ TEST_F(SetRegisters, OfAPausedGuestWhichStaysPaused) {
   EXPECT_EQ(qemu.register_of(0, "RBX"), 0xabcU);
 }
 
-TEST_F(SetRegisters, StateBeforeTheStartStaysWhatItIs) {
+TEST_F(SetRegisters, PrelaunchGuest_StaysPrelaunch) {
   QemuChild qemu{{"-S", "-bios", "LONG_MODE"}};
   expect_set(qemu, 0, {{Register::rbx, 0x77}});
   EXPECT_THAT(qemu.ask("info status"), testing::HasSubstr("prelaunch"));
   EXPECT_EQ(qemu.register_of(0, "EBX"), 0x77U);
 }
 
-TEST_F(SetRegisters, OfTheOtherVcpuOnly) {
+TEST_F(SetRegisters, SecondVcpu_OthersUnchanged) {
   LongModeQemu qemu;
   const auto rbx = qemu.register_of(0, "RBX");
   expect_set(qemu, 1, {{Register::rbx, 0x1234}});
@@ -123,7 +124,7 @@ TEST_F(SetRegisters, ManyVcpusAreNumberedInHex) {
   EXPECT_EQ(qemu.register_of(1, "EBX"), 0U);
 }
 
-TEST_F(SetRegisters, SelectorsBringTheirDescriptor) {
+TEST_F(SetRegisters, Selector_LoadsItsDescriptor) {
   LongModeQemu qemu;
   expect_set(qemu, 0, {{Register::fs_base, 0x123456789a}, {Register::fs_selector, 0x10}});
   EXPECT_THAT(qemu.ask("info registers"), testing::HasSubstr("FS =0010 000000123456789a ffffffff 00cf9200"))
@@ -131,11 +132,11 @@ TEST_F(SetRegisters, SelectorsBringTheirDescriptor) {
   expect_set(qemu, 0, {{Register::ds_selector, 0x10}});
   EXPECT_THAT(qemu.ask("info registers"), testing::HasSubstr("DS =0010 0000000000000000 ffffffff 00cf9200"));
   expect_failure(set(qemu, 0, {{Register::es_selector, 0x1230}}), ErrorKind::source_failed,
-                 "did not take 0x1230 for es.selector");
+                 "did not accept 0x1230 for es.selector");
   EXPECT_FALSE(qemu.paused());
 }
 
-TEST_F(SetRegisters, WhatTheModeDoesNotHaveIsReported) {
+TEST_F(SetRegisters, RegisterMissingInCpuMode_IsReported) {
   QemuChild qemu{{"-S", "-bios", "LONG_MODE"}};
   expect_failure(set(qemu, 0, {{Register::rbx, 0x1122334455667788}}), ErrorKind::source_failed,
                  "rbx, which is now 0x55667788");
@@ -156,13 +157,13 @@ TEST_F(SetRegisters, RefusalsChangeNothing) {
   EXPECT_FALSE(qemu.paused());
 }
 
-TEST_F(SetRegisters, LastValueOfARegisterHolds) {
+TEST_F(SetRegisters, RegisterGivenTwice_LastValueCounts) {
   LongModeQemu qemu;
   expect_set(qemu, 0, {{Register::rbx, 1}, {Register::rcx, 2}, {Register::rbx, 3}});
   EXPECT_EQ(qemu.register_of(0, "RBX"), 3U);
 }
 
-TEST_F(SetRegisters, GdbstubOfTheUserIsLeftAlone) {
+TEST_F(SetRegisters, UserGdbstub_IsNotDisturbed) {
   QemuChild qemu{{"-bios", "LONG_MODE", "-gdb", "tcp:127.0.0.1:0"}};
   expect_failure(set(qemu, 0, {{Register::rbx, 1}}), ErrorKind::busy, "gdbserver none");
   EXPECT_FALSE(qemu.paused());
@@ -171,7 +172,7 @@ TEST_F(SetRegisters, GdbstubOfTheUserIsLeftAlone) {
   expect_set(qemu, 0, {{Register::rsi, 1}});
 }
 
-TEST_F(SetRegisters, FiftyTimesLeavesNothingBehind) {
+TEST_F(SetRegisters, FiftyVisits_LeakNothing) {
   LongModeQemu qemu;
   Monitor monitor{qemu.qmp_path(), kPlenty, false};
   expect_set(qemu, 0, {{Register::rbx, 0}});
@@ -221,7 +222,7 @@ TEST_F(SetRegisters, UnderKvm) {
   EXPECT_EQ(qemu.register_of(0, "EBX"), 0x4711U);
 }
 
-TEST_F(SetRegisters, WhatAnEarlierProcessLeftIsClearedAway) {
+TEST_F(SetRegisters, LeftoversOfDeadProcess_AreRemoved) {
   LongModeQemu qemu;
   Monitor monitor{qemu.qmp_path(), kPlenty, false};
   for (const bool with_stub : {false, true}) {
@@ -239,7 +240,7 @@ TEST_F(SetRegisters, WhatAnEarlierProcessLeftIsClearedAway) {
       }
     }
     for (int i = 0; i < 100 && qemu.ask("info chardev").find("disconnected:fd") == std::string::npos; ++i) {
-      std::this_thread::sleep_for(10ms); // until QEMU has seen the end
+      std::this_thread::sleep_for(10ms); // until QEMU has detected the disconnect
     }
     expect_set(qemu, 0, {{Register::rbx, 0x99}});
     EXPECT_THAT(qemu.ask("info chardev"), testing::Not(testing::HasSubstr("vmemfs-gdb")));
@@ -247,15 +248,15 @@ TEST_F(SetRegisters, WhatAnEarlierProcessLeftIsClearedAway) {
   }
 }
 
-TEST_F(SetRegisters, AnotherVmemfsAtWorkIsLeftAlone) {
+TEST_F(SetRegisters, OtherVmemfsVisit_IsNotDisturbed) {
   LongModeQemu qemu;
   qemu.ask("chardev-add null,id=vmemfs-gdb");
   expect_failure(set(qemu, 0, {{Register::rbx, 1}}), ErrorKind::busy, "another vmemfs");
   EXPECT_THAT(qemu.ask("info chardev"), testing::HasSubstr("vmemfs-gdb"));
 }
 
-/// Kills a process that sets registers all the time, at many different moments.
-TEST_F(SetRegisters, DeathInTheMiddleNeverLeavesTheGuestPaused) {
+/// Kills a process that sets registers continuously, at many different moments.
+TEST_F(SetRegisters, KilledDuringVisit_GuestIsNotLeftPaused) {
   LongModeQemu qemu;
   for (int round = 0; round < 25; ++round) {
     const pid_t child = ::fork();
@@ -269,7 +270,7 @@ TEST_F(SetRegisters, DeathInTheMiddleNeverLeavesTheGuestPaused) {
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
     bool paused = qemu.paused();
-    for (int i = 0; i < 100 && paused; ++i) { // QEMU may still be at it
+    for (int i = 0; i < 100 && paused; ++i) { // QEMU may not be finished yet
       std::this_thread::sleep_for(10ms);
       paused = qemu.paused();
     }

@@ -1,4 +1,5 @@
-// Writes to the memory of real guests: what the guest sees of them, and what QEMU itself says is there.
+// SPDX-License-Identifier: MIT
+// Writes to the memory of real guests, checked by the guest itself and by QEMU's monitor.
 #include "drivers/qemu/gdb_memory.h"
 #include "drivers/qemu/monitor.h"
 #include "guests/tiny/layout.h"
@@ -29,7 +30,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::GuestOptions;
 
-constexpr std::uint64_t kFree = 0x1800000; ///< filled once by the guest, and not looked at again
+constexpr std::uint64_t kFree = 0x1800000; ///< filled once by the guest, which does not read it again
 
 std::vector<std::byte> bytes_of(std::uint64_t value) {
   std::vector<std::byte> bytes(sizeof value);
@@ -64,7 +65,7 @@ bool have_kvm() { return UniqueFd{::open("/dev/kvm", O_RDWR | O_CLOEXEC)}.get() 
 
 struct Backing {
   std::string accel;
-  std::string ram; ///< private, memfd, file
+  std::string ram; ///< private, memfd or file
 };
 
 void PrintTo(const Backing& backing, std::ostream* out) { *out << backing.accel << " " << backing.ram; }
@@ -96,7 +97,7 @@ protected:
   std::unique_ptr<AttachedGuest> vm_;
 };
 
-TEST_P(GuestWrites, AreSeenByARunningGuestAsDataAndAsCode) {
+TEST_P(GuestWrites, RunningGuest_SeesDataAndCode) {
   for (std::uint64_t i = 1; i <= 3; ++i) {
     expect_written(write(TG_INFO_GPA + TG_INFO_OFF_ECHO, bytes_of(0x1000 + i)), 8);
     EXPECT_TRUE(guest().wait_for_serial(reported("echo", 0x1000 + i)));
@@ -106,7 +107,7 @@ TEST_P(GuestWrites, AreSeenByARunningGuestAsDataAndAsCode) {
   }
 }
 
-TEST_P(GuestWrites, AreSeenByAPausedGuestOnceItRuns) {
+TEST_P(GuestWrites, PausedGuest_SeesWritesAfterResume) {
   guest().pause();
   for (std::uint64_t i = 1; i <= 3; ++i) {
     expect_written(write(TG_INFO_GPA + TG_INFO_OFF_ECHO, bytes_of(0x3000 + i)), 8);
@@ -121,7 +122,7 @@ TEST_P(GuestWrites, AreSeenByAPausedGuestOnceItRuns) {
   EXPECT_TRUE(guest().wait_for_serial(reported("code", 0x4003)));
 }
 
-TEST_P(GuestWrites, AreExactWhateverTheirPlaceAndSize) {
+TEST_P(GuestWrites, AnyAddressAndSize_WritesExactBytes) {
   guest().pause();
   constexpr std::uint64_t kArea = 16 << 10;
   auto expected = guest().pmemsave(kFree, kArea);
@@ -136,7 +137,7 @@ TEST_P(GuestWrites, AreExactWhateverTheirPlaceAndSize) {
   EXPECT_FALSE(guest().running());
 }
 
-TEST_P(GuestWrites, OfMoreThanOneVisit) {
+TEST_P(GuestWrites, LargerThanOneVisit_IsWritten) {
   for (const bool paused : {false, true}) {
     if (paused) {
       guest().pause();
@@ -148,7 +149,7 @@ TEST_P(GuestWrites, OfMoreThanOneVisit) {
   }
 }
 
-TEST_P(GuestWrites, ReadOnlyMemoryAndHolesAreRefused) {
+TEST_P(GuestWrites, RomAndHoles_AreRefused) {
   guest().pause();
   const auto map = vm_->driver().memory_map();
   const auto bytes = random_bytes(64);
@@ -164,13 +165,13 @@ TEST_P(GuestWrites, ReadOnlyMemoryAndHolesAreRefused) {
   EXPECT_GT(roms, 0);
   expect_refused(write(map->ram_end().value(), bytes), ErrorKind::hole);
   expect_refused(write(kGpaLimit - 4096, bytes), ErrorKind::hole);
-  // What comes before the border is written.
+  // Bytes before the border are written.
   expect_refused(write(map->ram_end().value() - 24, bytes), ErrorKind::hole, 24);
   EXPECT_EQ(guest().pmemsave(map->ram_end().value() - 24, 24),
             std::vector(bytes.begin(), bytes.begin() + 24));
 }
 
-TEST_P(GuestWrites, OfManyThreadsAtOnce) {
+TEST_P(GuestWrites, ManyThreads_AllWritten) {
   std::vector<std::vector<std::byte>> parts;
   for (int i = 0; i < 4; ++i) {
     parts.push_back(random_bytes(5000));
@@ -187,13 +188,13 @@ TEST_P(GuestWrites, OfManyThreadsAtOnce) {
   EXPECT_TRUE(guest().running());
 }
 
-TEST_P(GuestWrites, FailAfterTheEnd) {
+TEST_P(GuestWrites, GuestEnded_Fails) {
   guest().process().signal(SIGKILL);
   EXPECT_TRUE(test::eventually([&] { return vm_->driver().gone(); }));
   expect_refused(write(kFree, random_bytes(8)), ErrorKind::vm_gone);
 }
 
-TEST_P(GuestWrites, AreTold) {
+TEST_P(GuestWrites, AccessReport_DescribesWrites) {
   const std::string text = vm_->driver().access().writes;
   EXPECT_THAT(text, testing::HasSubstr(GetParam().accel == "kvm" ? "/proc/PID/mem" : "gdbstub"));
 }
@@ -210,7 +211,7 @@ GuestOptions plain() {
   return options;
 }
 
-TEST(GuestWritesByStub, GdbstubOfTheUserIsLeftAlone) {
+TEST(GuestWritesByStub, UserGdbstub_IsNotDisturbed) {
   GuestOptions options = plain();
   options.extra = {"-gdb", "tcp:127.0.0.1:0"};
   AttachedGuest vm{options};
@@ -219,7 +220,7 @@ TEST(GuestWritesByStub, GdbstubOfTheUserIsLeftAlone) {
   EXPECT_THAT(vm.driver().access().writes, testing::HasSubstr("-gdb"));
 }
 
-TEST(GuestWritesByStub, GdbstubThatWasSwitchedOnMeanwhileIsLeftAlone) {
+TEST(GuestWritesByStub, UserGdbstubStartedLater_IsNotDisturbed) {
   AttachedGuest vm{plain()};
   vm.guest().monitor().human("gdbserver tcp:127.0.0.1:0");
   const auto before = vm.guest().pmemsave(kFree, 8);
@@ -229,23 +230,23 @@ TEST(GuestWritesByStub, GdbstubThatWasSwitchedOnMeanwhileIsLeftAlone) {
   expect_written(vm.write(kFree, random_bytes(8)), 8);
 }
 
-TEST(GuestWritesByStub, WithoutAMonitorThereIsNone) {
+TEST(GuestWritesByStub, WithoutMonitor_IsRefused) {
   GuestOptions options = plain();
-  options.monitor_for_driver = false; // the other one is held by the test
+  options.monitor_for_driver = false; // the test uses the other one
   AttachedGuest vm{options, ",timeout=200ms"};
   const auto outcome = vm.write(kFree, random_bytes(8));
   expect_refused(outcome, ErrorKind::unsupported);
-  EXPECT_THAT(outcome.failure->text, testing::HasSubstr("translated already"));
+  EXPECT_THAT(outcome.failure->text, testing::HasSubstr("already translated"));
   EXPECT_EQ(outcome.failure->text, vm.driver().access().writes);
 }
 
-TEST(GuestWritesByStub, MonitorThatIsTakenLater) {
+TEST(GuestWritesByStub, MonitorInUseLater_IsBusy) {
   AttachedGuest vm{plain(), ",timeout=200ms"};
   const test::TestMonitor taken{vm.guest().driver_socket()};
   expect_refused(vm.write(kFree, random_bytes(8)), ErrorKind::busy);
 }
 
-/// A gdb client of the test's own: connects to the stub at `port`, asks and gives the first reply.
+/// A gdb client for the test: connects to the stub at `port`, sends a packet and returns the first reply.
 class GdbClient {
 public:
   explicit GdbClient(const std::string& path) : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
@@ -294,11 +295,11 @@ std::string physical_mode(AttachedGuest& vm) {
   return GdbClient{dir / "gdb"}.ask("qqemu.PhyMemMode");
 }
 
-TEST(GuestWritesByStub, LeaveTheStubInVirtualMode) {
+TEST(GuestWritesByStub, AfterWrite_StubIsInVirtualMode) {
   AttachedGuest vm{plain()};
   vm.guest().pause();
   expect_written(vm.write(kFree, random_bytes(100)), 100);
-  // An address that is mapped by no page table, but is one of physical memory.
+  // A valid physical address that no page table maps.
   expect_written(vm.write(TG_CR3, std::vector<std::byte>(8)), 8);
   const test::TempDir dir;
   vm.guest().monitor().human("gdbserver unix:" + (dir / "gdb") + ",server=on,wait=off");
@@ -307,8 +308,8 @@ TEST(GuestWritesByStub, LeaveTheStubInVirtualMode) {
   EXPECT_EQ(gdb.ask("m200000,8").substr(0, 1), "E") << "the top of the page tables is gone";
 }
 
-/// Kills a process that writes all the time, at many different moments.
-TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
+/// Kills a process that writes continuously, at many different moments.
+TEST(GuestWritesByStub, KilledDuringVisit_LeaksNothing) {
   for (const bool paused : {false, true}) {
     AttachedGuest vm{plain()};
     if (paused) {
@@ -330,7 +331,7 @@ TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
       ::kill(child, SIGKILL);
       ::waitpid(child, nullptr, 0);
       EXPECT_TRUE(test::eventually([&] { return vm.guest().running() == !paused; })) << round;
-      EXPECT_TRUE(test::eventually([&] { // QEMU may still be at it
+      EXPECT_TRUE(test::eventually([&] { // QEMU may not be finished yet
         const auto all = vm.guest().pmemsave(kFree, kMaxVisitBytes);
         return std::ranges::count(all, all.front()) == std::ssize(all);
       })) << "visits are whole, round "
@@ -344,7 +345,7 @@ TEST(GuestWritesByStub, DeathInTheMiddleLeavesNothingBehind) {
   }
 }
 
-TEST(GuestWritesByStub, FiftyTimesLeavesNothingBehind) {
+TEST(GuestWritesByStub, FiftyVisits_LeakNothing) {
   AttachedGuest vm{plain()};
   for (int i = 0; i < 50; ++i) {
     expect_written(vm.write(kFree, random_bytes(8)), 8);
@@ -361,7 +362,7 @@ TEST(GuestWritesByStub, WithAKeptMonitor) {
   }
 }
 
-TEST(GuestWritesByStub, WithTheLayoutFromTheMonitorAlone) {
+TEST(GuestWritesByStub, LayoutFromMonitorOnly_IsWritten) {
   AttachedGuest vm{plain(), ",map=monitor"};
   expect_written(vm.write(TG_INFO_GPA + TG_INFO_OFF_ECHO, bytes_of(0x77)), 8);
   EXPECT_TRUE(vm.guest().wait_for_serial(reported("echo", 0x77)));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/hmp_registers.h"
 #include "tests/drivers/qemu/samples.h"
 
@@ -91,7 +92,7 @@ TEST(HmpRegisters, SeaBiosAndOwnFirmware) {
   expect(parse_sample("registers_long_mode.txt").at(0), Register::rip, 0xf0090);
 }
 
-TEST(HmpRegisters, BasesThatQemuCutsAreAbsent) {
+TEST(HmpRegisters, TruncatedBases_AreAbsent) {
   const auto sets = parse_sample("registers_compat.txt");
   ASSERT_EQ(sets.size(), 1U);
   expect_absent(sets[0], {Register::fs_base, Register::gs_base, Register::ldt_base, Register::tr_base});

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_answers.h"
 #include "tests/drivers/qemu/samples.h"
 
@@ -72,7 +73,7 @@ TEST(MonitorAnswers, Vcpus) {
   EXPECT_FALSE(vcpus_of(json::parse(R"([{"cpu-index":4294967296}])")));
 }
 
-TEST(MonitorAnswers, WrongShapesAreErrors) {
+TEST(MonitorAnswers, UnexpectedForms_AreErrors) {
   for (const char* text : {"null", "1", "\"x\"", "[1]", "[[]]", "{\"running\":1,\"status\":2}", "[{}]"}) {
     const json answer = json::parse(text);
     EXPECT_FALSE(run_status_of(answer)) << text;

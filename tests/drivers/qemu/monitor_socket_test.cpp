@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor_socket.h"
 #include "support/files.h"
 #include "tests/drivers/qemu/unix_listener.h"
@@ -13,7 +14,7 @@
 namespace vmemfs::qemu {
 namespace {
 
-/// This process stands in for QEMU, except where a made-up procfs does.
+/// This process takes the place of QEMU, except if a test uses a fake procfs.
 class FindMonitorPath : public testing::Test {
 protected:
   Result<std::string> find(const std::string& path) {

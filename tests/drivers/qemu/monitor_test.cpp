@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor.h"
 #include "drivers/qemu_text/hmp_registers.h"
 #include "drivers/qemu_text/mtree.h"
@@ -52,7 +53,7 @@ private:
   std::vector<std::string> names_;
 };
 
-TEST(Monitor, ConnectsOnceAGroupAndLeaves) {
+TEST(Monitor, Session_ConnectsOnceAndDisconnects) {
   std::atomic<int> connections = 0;
   const FakeMonitor fake{[&](FakePeer& peer) {
     ++connections;
@@ -75,7 +76,7 @@ TEST(Monitor, ConnectsOnceAGroupAndLeaves) {
   EXPECT_EQ(connections, 2);
 }
 
-TEST(Monitor, WaitingForOnesTurnHasATimeLimit) {
+TEST(Monitor, SessionWhileLocked_TimesOut) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     peer.wait_for_end();
@@ -87,11 +88,11 @@ TEST(Monitor, WaitingForOnesTurnHasATimeLimit) {
     const auto second = monitor.session();
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().kind, ErrorKind::busy);
-    EXPECT_THAT(second.error().text, testing::HasSubstr("in use by others"));
+    EXPECT_THAT(second.error().text, testing::HasSubstr("in use by other sessions"));
   }};
 }
 
-TEST(Monitor, StopThatChangesNothingTimesOut) {
+TEST(Monitor, StopWithoutEffect_TimesOut) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     peer.answer(R"({"running": true, "status": "running"})");
@@ -106,7 +107,7 @@ TEST(Monitor, StopThatChangesNothingTimesOut) {
   EXPECT_EQ(stopped.error().kind, ErrorKind::timed_out);
 }
 
-TEST(Monitor, StopAndContSendNothingWhereNothingIsToBeDone) {
+TEST(Monitor, StopAndCont_InThatStateAlready_SendNothing) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     peer.answer(R"({"running": false, "status": "prelaunch"})");
@@ -116,7 +117,7 @@ TEST(Monitor, StopAndContSendNothingWhereNothingIsToBeDone) {
   EXPECT_TRUE(monitor.stop());
 }
 
-TEST(Monitor, SleepingGuestIsNotWokenByCont) {
+TEST(Monitor, Cont_SuspendedGuest_IsRefused) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     peer.answer(R"({"running": false, "status": "suspended"})");
@@ -130,7 +131,7 @@ TEST(Monitor, SleepingGuestIsNotWokenByCont) {
   EXPECT_EQ(running.error().kind, ErrorKind::unsupported);
 }
 
-TEST(Monitor, KeptConnectionIsRenewedAfterItBroke) {
+TEST(Monitor, KeptConnection_Broken_ReconnectsNextTime) {
   std::atomic<int> connections = 0;
   const FakeMonitor fake{[&](FakePeer& peer) {
     const bool first = connections++ == 0;
@@ -148,7 +149,7 @@ TEST(Monitor, KeptConnectionIsRenewedAfterItBroke) {
   EXPECT_EQ(connections, 2);
 }
 
-TEST(Monitor, KeptConnectionSurvivesATimeOut) {
+TEST(Monitor, KeptConnection_TimeOut_StaysConnected) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     const std::string late = id_of(peer.read_line());
@@ -165,7 +166,7 @@ TEST(Monitor, KeptConnectionSurvivesATimeOut) {
   EXPECT_EQ(status->detail, "running");
 }
 
-TEST(Monitor, GarbageBetweenSessionsBreaksTheKeptConnection) {
+TEST(Monitor, KeptConnection_MalformedData_IsClosed) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     peer.answer(R"({"running": true, "status": "running"})");
@@ -179,8 +180,8 @@ TEST(Monitor, GarbageBetweenSessionsBreaksTheKeptConnection) {
   EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
 }
 
-/// The order of all that happens, told by QEMU and done by us.
-TEST(Monitor, EventsAreHandedOutInTheirPlace) {
+/// Records the order of QEMU's events and of our commands.
+TEST(Monitor, Events_DuringCommands_AreDeliveredInOrder) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     peer.answer(R"({"running": true, "status": "running"})");
@@ -207,7 +208,7 @@ TEST(Monitor, EventsAreHandedOutInTheirPlace) {
   EXPECT_EQ(events.names().back(), "RESET") << "sent before the answer";
 }
 
-TEST(Monitor, EventsThatHaveArrivedAreHandedOutBeforeTheSession) {
+TEST(Monitor, Events_AlreadyArrived_AreDeliveredBeforeTheSession) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
     for (int i = 0; i < 200; ++i) {
@@ -227,7 +228,7 @@ TEST(Monitor, EventsThatHaveArrivedAreHandedOutBeforeTheSession) {
   }
 }
 
-TEST(Monitor, NeverUsedKeptMonitorEnds) { const Monitor monitor{"/nonexistent", kPlenty, true}; }
+TEST(Monitor, KeptMonitor_NeverUsed_Ends) { const Monitor monitor{"/nonexistent", kPlenty, true}; }
 
 class RealMonitor : public testing::Test {
 protected:
@@ -278,7 +279,7 @@ TEST_F(RealMonitor, NoNameAndNoUuid) {
   EXPECT_EQ(session->uuid(), "");
 }
 
-TEST_F(RealMonitor, MemoryAndRegistersAreUnderstood) {
+TEST_F(RealMonitor, MemoryAndRegisters_AreParsed) {
   QemuChild qemu{{"-S", "-vga", "std", "-smp", "2"}};
   Monitor monitor{qemu.qmp_path(), kPlenty, false};
   auto session = monitor.session();
@@ -309,7 +310,7 @@ TEST_F(RealMonitor, MachineWithoutPci) {
   EXPECT_TRUE(bars->empty());
 }
 
-TEST_F(RealMonitor, SocketIsFreeBetweenGroupsAndBusyWhileKept) {
+TEST_F(RealMonitor, Socket_IsFreeBetweenSessionsAndBusyWhileKept) {
   QemuChild qemu;
   Monitor passing{qemu.qmp_path(), 500ms, false};
   ASSERT_TRUE(passing.run_status());
@@ -320,7 +321,7 @@ TEST_F(RealMonitor, SocketIsFreeBetweenGroupsAndBusyWhileKept) {
   EXPECT_EQ(refused.error().kind, ErrorKind::busy);
 }
 
-TEST_F(RealMonitor, EventsWhoeverCausedThem) {
+TEST_F(RealMonitor, Events_OfOtherClients_AreDelivered) {
   QemuChild qemu;
   EventLog events;
   Monitor monitor{qemu.qmp_path(), kPlenty, true, events.handler()};

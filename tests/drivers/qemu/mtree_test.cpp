@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/mtree.h"
 #include "tests/drivers/qemu/samples.h"
 
@@ -72,7 +73,7 @@ TEST(Mtree, KvmSlotsAreMarked) {
   EXPECT_THAT(memory_of(ranges), testing::Contains("100000000-1c0000000 ram pc.ram+c0000000"));
 }
 
-TEST(Mtree, SystemManagementViewWithTheRootCalledMemoryIsNotTaken) {
+TEST(Mtree, SmmViewWithRootNamedMemory_IsIgnored) {
   const std::string text = read_sample("mtree_q35_ovmf.txt");
   ASSERT_LT(text.find("root: memory"), text.find("AS \"memory\"")) << "the sample has lost its point";
   EXPECT_THAT(memory_of(parse_sample("mtree_q35_ovmf.txt")),
@@ -133,7 +134,7 @@ TEST(Mtree, NoSuchViewIsAnError) {
               testing::HasSubstr("no view"));
 }
 
-TEST(Mtree, MalformedLinesAreNamed) {
+TEST(Mtree, MalformedLines_AreQuotedInTheError) {
   for (const std::string line :
        {"0000000000000000-00000000000 (prio 0, ram): a", "0000000000000000 0000000000000fff (prio 0, ram): a",
         "0000000000001000-0000000000000fff (prio 0, ram): a", "0000000000000000-0000000000000fff (prio 0): a",
@@ -142,7 +143,7 @@ TEST(Mtree, MalformedLinesAreNamed) {
         "0000000000000000-0000000000000fff (prio ): , ram",
         "0000000000000000-ffffffffffffffff (prio 0, ram): a",
         "00000000000000000000000000000000-0000000000000fff (prio 0, ram): a", "some words", "\x01\xff\x80"}) {
-    EXPECT_THAT(failure_of(view(line)), testing::HasSubstr("not understood")) << line;
+    EXPECT_THAT(failure_of(view(line)), testing::HasSubstr("cannot parse a line")) << line;
   }
   EXPECT_THAT(failure_of(view("rubbish here")), testing::HasSubstr("'rubbish here'"));
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "tests/drivers/qemu/qemu_child.h"
 
 #include "tests/drivers/qemu/firmware.h"

@@ -1,5 +1,6 @@
-// A real QEMU as a child process, which ends with its owner, and a way to ask it for the truth that
-// shares no code with what is tested.
+// SPDX-License-Identifier: MIT
+// Real QEMU as a child process that ends with its owner, with a monitor client that shares no code with the
+// tested driver.
 #pragma once
 
 #include "support/files.h"
@@ -16,13 +17,13 @@ namespace vmemfs::qemu {
 
 enum class Accelerator { tcg, kvm };
 
-/// True where tests with a real QEMU can run, with this accelerator.
+/// True if tests with a real QEMU and this accelerator can run.
 [[nodiscard]] bool have_qemu(Accelerator accelerator = Accelerator::tcg);
 
 class QemuChild {
 public:
   /// Starts `-nodefaults -display none -m 64`, a QMP socket and `arguments`, and waits until the monitors
-  /// answer. "LONG_MODE" and "REAL_MODE" as an argument stand for files with that firmware.
+  /// answer. The arguments "LONG_MODE" and "REAL_MODE" are replaced by files with that firmware.
   explicit QemuChild(const std::vector<std::string>& arguments = {},
                      Accelerator accelerator = Accelerator::tcg);
   ~QemuChild();
@@ -33,15 +34,15 @@ public:
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] const test::TempDir& directory() const { return directory_; }
 
-  /// What a command of the human monitor prints; over a connection of the test's own.
+  /// The output of a command of the human monitor, over the test's own connection.
   std::string ask(const std::string& command);
 
   /// Value after "NAME=" in `info registers -a`.
   std::optional<std::uint64_t> register_of(unsigned vcpu, const std::string& name);
 
   [[nodiscard]] bool paused() { return ask("info status").find("paused") != std::string::npos; }
-  /// Number of QEMU's open files, once it stays the same for a moment: it closes the connection of a
-  /// client some time after the client has left.
+  /// Number of QEMU's open files, as soon as it is constant for a moment: QEMU closes the connection of a
+  /// client some time after the client has disconnected.
   [[nodiscard]] std::size_t settled_open_files() const;
 
 private:
@@ -53,7 +54,7 @@ private:
   UniqueFd human_;
 };
 
-/// A QEMU (TCG) that runs long_mode_firmware() with two vCPUs, once it has reached 64-bit mode.
+/// A QEMU (TCG) that runs long_mode_firmware() with two vCPUs and has reached 64-bit mode.
 class LongModeQemu : public QemuChild {
 public:
   LongModeQemu();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/qmp_connection.h"
 #include "tests/drivers/qemu/fake_monitor.h"
 #include "tests/drivers/qemu/unix_listener.h"
@@ -33,7 +34,7 @@ QmpConnection open(const FakeMonitor& monitor) {
   return std::move(connection.value());
 }
 
-/// Kind of the failure to open, which must come at once unless it is the time limit.
+/// The error kind of open(), which must fail immediately unless it is a timeout.
 ErrorKind open_failure(const std::string& path, std::chrono::milliseconds limit = kPlenty) {
   const auto connection = QmpConnection::open(path, in(limit));
   EXPECT_FALSE(connection);
@@ -51,7 +52,7 @@ TEST(QmpOpen, GreetingAndVersion) {
   EXPECT_FALSE(connection.broken());
 }
 
-TEST(QmpOpen, LateGreetingIsWaitedFor) {
+TEST(QmpOpen, LateGreeting_Succeeds) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     std::this_thread::sleep_for(100ms);
     peer.greet();
@@ -60,20 +61,20 @@ TEST(QmpOpen, LateGreetingIsWaitedFor) {
   open(monitor);
 }
 
-TEST(QmpOpen, NoGreetingMeansThatSomebodyElseIsConnected) {
+TEST(QmpOpen, NoGreeting_IsBusy) {
   const FakeMonitor monitor{[](FakePeer& peer) { peer.wait_for_end(); }};
   const auto connection = QmpConnection::open(monitor.path(), in(kShort));
   ASSERT_FALSE(connection);
   EXPECT_EQ(connection.error().kind, ErrorKind::busy);
-  EXPECT_THAT(connection.error().text, testing::HasSubstr("somebody else holds it"));
+  EXPECT_THAT(connection.error().text, testing::HasSubstr("another client is connected"));
   EXPECT_THAT(connection.error().text, testing::HasSubstr("second monitor"));
 }
 
-TEST(QmpOpen, FullQueueIsBusyToo) {
+TEST(QmpOpen, FullListenQueue_IsBusy) {
   const test::TempDir directory;
   const UniqueFd listener = listen_at(directory / "qmp");
   std::vector<UniqueFd> clients;
-  for (int i = 0; i < 4; ++i) { // more than the queue holds; nobody accepts
+  for (int i = 0; i < 4; ++i) { // more than the listen queue holds; nothing accepts them
     clients.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -85,7 +86,7 @@ TEST(QmpOpen, FullQueueIsBusyToo) {
   EXPECT_EQ(open_failure(directory / "qmp", kShort), ErrorKind::busy);
 }
 
-TEST(QmpOpen, NoSocketNobodyListeningNoRights) {
+TEST(QmpOpen, NoSocketNoListenerNoPermission_HaveTheirErrors) {
   const test::TempDir directory;
   EXPECT_EQ(open_failure(directory / "missing"), ErrorKind::not_found);
   EXPECT_EQ(open_failure(directory / "no/such/directory"), ErrorKind::not_found);
@@ -121,7 +122,7 @@ TEST(QmpOpen, GarbageInsteadOfAGreeting) {
   }
 }
 
-TEST(QmpOpen, OddVersionIsNoFailure) {
+TEST(QmpOpen, UnusualVersion_IsAccepted) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.send("{\"QMP\": {\"version\": {\"qemu\": [1]}}}\n");
     peer.answer("{}");
@@ -137,7 +138,7 @@ TEST(QmpOpen, ClosedBeforeAndInsideTheGreeting) {
   }
 }
 
-/// A peer that greets, reads one command and then does what the test says.
+/// A peer that greets, reads one command and then runs the test's script.
 class QmpExecute : public testing::Test {
 protected:
   using Reaction = std::function<void(FakePeer&, const std::string& id)>;
@@ -216,7 +217,7 @@ TEST_F(QmpExecute, GarbageBreaksTheConnection) {
   }
 }
 
-TEST_F(QmpExecute, SilenceAndHalfALineRunIntoTheTimeLimit) {
+TEST_F(QmpExecute, SilenceAndHalfALine_TimeOut) {
   for (const std::string text : {"", "{\"return\": "}) {
     const auto begin = std::chrono::steady_clock::now();
     EXPECT_EQ(failure([&](FakePeer& peer, const std::string&) { peer.send(text); }, kShort),
@@ -226,7 +227,7 @@ TEST_F(QmpExecute, SilenceAndHalfALineRunIntoTheTimeLimit) {
   }
 }
 
-TEST_F(QmpExecute, EventsWithoutEndDoNotHoldUs) {
+TEST_F(QmpExecute, EndlessEvents_TimeOut) {
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(failure(
                 [&](FakePeer& peer, const std::string&) {
@@ -278,7 +279,7 @@ TEST(QmpConnection, LateAnswerIsSkipped) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();
     const std::string first = id_of(peer.read_line());
-    const std::string second = id_of(peer.read_line()); // sent once the first was given up
+    const std::string second = id_of(peer.read_line()); // sent after the first one timed out
     peer.send("{\"return\": 1, \"id\": " + first + "}\n{\"return\": 2, \"id\": " + second + "}\n");
     peer.wait_for_end();
   }};
@@ -303,7 +304,7 @@ TEST(QmpConnection, HumanMonitorCommand) {
   EXPECT_FALSE(connection.human("info x", in(kPlenty)));
 }
 
-TEST(QmpConnection, BytesThatAreNoTextAreSentSomehow) {
+TEST(QmpConnection, InvalidUtf8_IsSent) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();
     peer.answer("\"\"");
@@ -313,7 +314,7 @@ TEST(QmpConnection, BytesThatAreNoTextAreSentSomehow) {
   EXPECT_TRUE(connection.human("x \xff\xfe", in(kPlenty)));
 }
 
-TEST(QmpConnection, EventsRightBehindTheAnswerAreHandedOut) {
+TEST(QmpConnection, EventsAfterTheAnswer_AreDelivered) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();
     const std::string id = id_of(peer.read_line());
@@ -327,7 +328,7 @@ TEST(QmpConnection, EventsRightBehindTheAnswerAreHandedOut) {
   EXPECT_EQ(names, "STOP ");
 }
 
-TEST(QmpConnection, DrainTakesEventsAndTellsTheEnd) {
+TEST(QmpConnection, DrainEvents_DeliversEventsAndReportsTheEnd) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();
     peer.answer("{}");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/qemu/resume_ticket.h"
 #include "host/process.h"
 #include "tests/drivers/qemu/fake_monitor.h"
@@ -13,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// For ourselves: whoever listens on a FakeMonitor is this process.
+/// A ticket for this process, which is also the one that listens on a FakeMonitor.
 ResumeTicket ticket_for(const FakeMonitor& monitor) {
   return {::getpid(), Process::open(::getpid()).value().start_time(), 5s, monitor.path()};
 }
@@ -22,7 +23,7 @@ std::string status(std::string_view word) {
   return fmt::format(R"({{"running": {}, "status": "{}"}})", word == "running", word);
 }
 
-TEST(ResumeTicket, ComesBackAsItWas) {
+TEST(ResumeTicket, ToTextAndParse_RoundTrips) {
   const ResumeTicket ticket{4711, 123456789, 250ms, "/run/a b\nmonitor=.qmp"};
   const auto parsed = parse_resume_ticket(to_text(ticket));
   ASSERT_TRUE(parsed) << parsed.error().message();
@@ -32,7 +33,7 @@ TEST(ResumeTicket, ComesBackAsItWas) {
   EXPECT_EQ(parsed->monitor, ticket.monitor);
 }
 
-TEST(ResumeTicket, WhatIsNoneIsRefused) {
+TEST(ResumeTicket, InvalidText_IsRefused) {
   for (const std::string_view text :
        {"", "pid=1", "pid=1\nstarted=2\ntimeout=3\n", "pid=1\nstarted=2\ntimeout=3\nmonitor=",
         "pid=0\nstarted=2\ntimeout=3\nmonitor=/m", "pid=-1\nstarted=2\ntimeout=3\nmonitor=/m",
@@ -44,7 +45,7 @@ TEST(ResumeTicket, WhatIsNoneIsRefused) {
   }
 }
 
-TEST(ResumeOrphan, LetsAPausedVmRun) {
+TEST(ResumeOrphan, PausedVm_IsResumed) {
   std::atomic<bool> continued = false;
   const FakeMonitor monitor{[&](FakePeer& peer) {
     peer.greet();
@@ -63,7 +64,7 @@ TEST(ResumeOrphan, LetsAPausedVmRun) {
   EXPECT_TRUE(continued);
 }
 
-TEST(ResumeOrphan, LeavesEveryOtherStateAlone) {
+TEST(ResumeOrphan, OtherState_IsNotChanged) {
   for (const std::string word :
        {"running", "postmigrate", "guest-panicked", "io-error", "suspended", "shutdown"}) {
     std::atomic<bool> asked_more = false;
@@ -78,7 +79,7 @@ TEST(ResumeOrphan, LeavesEveryOtherStateAlone) {
   }
 }
 
-TEST(ResumeOrphan, WaitsForAStateThatPasses) {
+TEST(ResumeOrphan, TransientState_IsBusy) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();
     peer.answer(status("save-vm"));
@@ -89,7 +90,7 @@ TEST(ResumeOrphan, WaitsForAStateThatPasses) {
   EXPECT_EQ(resumed.error().kind, ErrorKind::busy);
 }
 
-TEST(ResumeOrphan, AnotherProcessOfThatNumberIsNotTouched) {
+TEST(ResumeOrphan, ReusedPid_IsNotChanged) {
   std::atomic<bool> connected = false;
   const FakeMonitor monitor{[&](FakePeer& peer) {
     connected = true;
@@ -103,8 +104,8 @@ TEST(ResumeOrphan, AnotherProcessOfThatNumberIsNotTouched) {
   EXPECT_FALSE(connected);
 }
 
-/// The monitor's listener (we) is not the process of the ticket.
-TEST(ResumeOrphan, TheMonitorMayBeAManagersButNotAnotherQemus) {
+/// The process that listens on the monitor (this one) is not the process of the ticket.
+TEST(ResumeOrphan, MonitorOfManager_IsUsedButNotThatOfAnotherQemu) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();
     peer.answer(status("running"));
@@ -123,8 +124,8 @@ TEST(ResumeOrphan, TheMonitorMayBeAManagersButNotAnotherQemus) {
   EXPECT_EQ(refused.error().kind, ErrorKind::not_found);
 }
 
-TEST(ResumeOrphan, TellsWhyItCantBeDoneNow) {
-  const FakeMonitor monitor{[](FakePeer& peer) { peer.wait_for_end(); }}; // as if held by another client
+TEST(ResumeOrphan, MonitorInUseOrGone_ReportsTheReason) {
+  const FakeMonitor monitor{[](FakePeer& peer) { peer.wait_for_end(); }}; // as if in use by another client
   ResumeTicket ticket = ticket_for(monitor);
   ticket.timeout = 50ms;
   auto resumed = resume_orphan(ticket);

@@ -1,4 +1,5 @@
-// Whether the driver notices that a paused guest was let run by somebody else.
+// SPDX-License-Identifier: MIT
+// Detection by the driver that another client has resumed a paused guest.
 #include "tests/drivers/qemu/attached_guest.h"
 
 #include <algorithm>
@@ -71,7 +72,7 @@ protected:
     EXPECT_FALSE(status->running);
   }
 
-  /// How many were told while poll_run_state() was called for that long.
+  /// Number of events while poll_run_state() was called for that time.
   int unclear_within(std::chrono::milliseconds time) {
     int unclear = 0;
     for (const auto end = Clock::now() + time; Clock::now() < end; std::this_thread::sleep_for(1ms)) {
@@ -110,13 +111,13 @@ TEST_P(RunState, HasADelay) {
   EXPECT_LE(*delay, 50ms);
 }
 
-TEST_P(RunState, NothingIsToldWhileItStands) {
+TEST_P(RunState, PausedGuest_NoEvents) {
   ASSERT_TRUE(vm_->control().pause());
   expect_paused();
   EXPECT_EQ(unclear_within(1s), 0);
 }
 
-TEST_P(RunState, GuestThatGoesOnIsTold) {
+TEST_P(RunState, ForeignResume_IsReported) {
   for (int i = 0; i < 3; ++i) {
     guest().pause();
     expect_paused_for_certain();
@@ -125,7 +126,7 @@ TEST_P(RunState, GuestThatGoesOnIsTold) {
   }
 }
 
-TEST_P(RunState, ShortestRunIsTold) {
+TEST_P(RunState, ShortestRun_IsReported) {
   for (int i = 0; i < 20; ++i) {
     guest().pause();
     expect_paused_for_certain();
@@ -135,7 +136,7 @@ TEST_P(RunState, ShortestRunIsTold) {
   }
 }
 
-TEST_P(RunState, RunIsToldBeforeTheNextAnswer) {
+TEST_P(RunState, Run_IsReportedBeforeTheNextAnswer) {
   for (int i = 0; i < 20; ++i) {
     guest().pause();
     expect_paused_for_certain();
@@ -148,14 +149,14 @@ TEST_P(RunState, RunIsToldBeforeTheNextAnswer) {
   }
 }
 
-TEST_P(RunState, OwnResumeIsNoNews) {
+TEST_P(RunState, OwnResume_IsNotReported) {
   ASSERT_TRUE(vm_->control().pause());
   expect_paused();
   ASSERT_TRUE(vm_->control().resume());
   EXPECT_EQ(unclear_within(200ms), 0);
 }
 
-TEST_P(RunState, RunningGuestThatSeemsToStandIsToldOnce) {
+TEST_P(RunState, RunningGuestThatSeemsPaused_IsReportedOnce) {
   ASSERT_TRUE(vm_->control().run_status());
   EXPECT_EQ(unclear_within(1500ms), 0);
   guest().pause();
@@ -193,7 +194,7 @@ TEST(RunStateOfAHotplugVm, NewVcpusAreWatchedToo) {
   vm.driver().set_listener(nullptr);
 }
 
-TEST(RunStateWithoutAMonitor, IsNotFollowed) {
+TEST(RunStateWithoutAMonitor, RunState_IsNotPolled) {
   GuestOptions options;
   options.fill = "none";
   options.monitor_for_driver = false;
@@ -202,7 +203,7 @@ TEST(RunStateWithoutAMonitor, IsNotFollowed) {
   vm.driver().poll_run_state();
 }
 
-/// A kept monitor: what happened before a command of ours has been told when its answer is there.
+/// With a kept monitor, events before a command are delivered before its answer.
 TEST(RunStateWithAKeptMonitor, EventsComeBeforeTheAnswer) {
   GuestOptions options;
   options.fill = "none";

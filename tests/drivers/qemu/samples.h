@@ -1,4 +1,5 @@
-// Recorded answers of a real QEMU; samples/README.md says how they were made.
+// SPDX-License-Identifier: MIT
+// Recorded answers of a real QEMU; samples/README.md describes how they were made.
 #pragma once
 
 #include <filesystem>

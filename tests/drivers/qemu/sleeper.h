@@ -1,4 +1,5 @@
-// A thread in the place of a vCPU's.
+// SPDX-License-Identifier: MIT
+// Thread that takes the place of a vCPU thread.
 #pragma once
 
 #include "support/files.h"

@@ -1,4 +1,5 @@
-// A listening UNIX socket at a path.
+// SPDX-License-Identifier: MIT
+// Listening UNIX socket at a path.
 #pragma once
 
 #include "util/unique_fd.h"
@@ -21,7 +22,7 @@ inline UniqueFd listen_at(const std::string& path) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::listen(socket.get(), 1) != 0) {
-    throw std::runtime_error{"can't listen at " + path};
+    throw std::runtime_error{"cannot listen at " + path};
   }
   return socket;
 }

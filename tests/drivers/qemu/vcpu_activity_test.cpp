@@ -1,4 +1,5 @@
-// With threads of the test's own in the place of vCPUs.
+// SPDX-License-Identifier: MIT
+// VcpuActivity with threads of the test in place of vCPU threads.
 #include "drivers/qemu/sleeper.h"
 #include "drivers/qemu/vcpu_activity.h"
 #include "support/files.h"
@@ -13,7 +14,7 @@ namespace {
 
 Process self() { return Process::open(::getpid()).value(); }
 
-TEST(VcpuActivity, ASleepingThreadHasNoneAndAWokenOneHas) {
+TEST(VcpuActivity, SleepingThread_HasNoneUntilWoken) {
   Sleeper one;
   Sleeper two;
   const std::vector<pid_t> tids{one.tid(), two.tid(), one.tid()};
@@ -30,7 +31,7 @@ TEST(VcpuActivity, ASleepingThreadHasNoneAndAWokenOneHas) {
   }
 }
 
-TEST(VcpuActivity, AThreadThatHasEndedIsTold) {
+TEST(VcpuActivity, EndedThread_IsReported) {
   Sleeper sleeper;
   const pid_t tid = sleeper.tid();
   const auto activity = VcpuActivity::open(self(), {&tid, 1});
@@ -39,14 +40,14 @@ TEST(VcpuActivity, AThreadThatHasEndedIsTold) {
   EXPECT_TRUE(test::eventually([&] { return !activity->sample(); }));
 }
 
-TEST(VcpuActivity, ARunningThreadIsNotAsleep) {
+TEST(VcpuActivity, RunningThread_IsNotAsleep) {
   const auto tid = static_cast<pid_t>(::syscall(SYS_gettid));
   const auto activity = VcpuActivity::open(self(), {&tid, 1});
   ASSERT_TRUE(activity) << activity.error().message();
   EXPECT_FALSE(activity->all_asleep());
 }
 
-TEST(VcpuActivity, ThreadsMustBeOfTheProcess) {
+TEST(VcpuActivity, ThreadOfAnotherProcess_IsRefused) {
   const pid_t init = 1;
   const auto foreign = VcpuActivity::open(self(), {&init, 1});
   ASSERT_FALSE(foreign);

@@ -1,4 +1,5 @@
-// With a thread of the test's own in the place of a vCPU.
+// SPDX-License-Identifier: MIT
+// VcpuIdleMonitor with a thread of the test in place of a vCPU thread.
 #include "drivers/qemu/sleeper.h"
 #include "drivers/qemu/vcpu_idle_monitor.h"
 
@@ -17,7 +18,7 @@ protected:
     static_cast<void>(idle_monitor_.watch(std::move(*activity)));
   }
 
-  /// Asks, and is answered `running`; how often it was told by then that the VM has run.
+  /// Queries with the answer `running`; returns how often has_run was called meanwhile.
   int ask(bool running) {
     int by_then = 0;
     const auto status = idle_monitor_.ask(
@@ -35,16 +36,16 @@ protected:
   int notified_ = 0;
 };
 
-TEST_F(VcpuIdleMonitorTest, ARunThatShowsIsToldBeforeQemuIsAsked) {
+TEST_F(VcpuIdleMonitorTest, VisibleRun_IsReportedBeforeTheQuery) {
   EXPECT_EQ(ask(false), 0);
-  EXPECT_EQ(ask(false), 0); // it still stands
+  EXPECT_EQ(ask(false), 0); // it is still paused
   vcpu_.wake();
   EXPECT_EQ(ask(false), 1);
   EXPECT_EQ(notified_, 1);
-  EXPECT_FALSE(idle_monitor_.poll()); // was told
+  EXPECT_FALSE(idle_monitor_.poll()); // already reported
 }
 
-TEST_F(VcpuIdleMonitorTest, ARunThatOnlyQemuKnowsOfIsToldByItsAnswer) {
+TEST_F(VcpuIdleMonitorTest, RunKnownOnlyToQemu_IsReportedAfterItsAnswer) {
   EXPECT_EQ(ask(false), 0);
   EXPECT_EQ(ask(true), 0);
   EXPECT_EQ(notified_, 1);
@@ -52,7 +53,7 @@ TEST_F(VcpuIdleMonitorTest, ARunThatOnlyQemuKnowsOfIsToldByItsAnswer) {
   EXPECT_EQ(notified_, 1);
 }
 
-TEST_F(VcpuIdleMonitorTest, ARunIsSeenByALook) {
+TEST_F(VcpuIdleMonitorTest, Run_IsDetectedByPoll) {
   EXPECT_EQ(ask(false), 0);
   vcpu_.wake();
   EXPECT_TRUE(idle_monitor_.poll());

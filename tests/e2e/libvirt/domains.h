@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What tests of libvirt's domains, seen through a mount, have in common.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Domains of a real libvirtd, seen through the mount of the real daemon; virsh is what users use beside it.
 #include "e2e/libvirt/domains.h"
 #include "support/users.h"
@@ -209,7 +210,7 @@ TEST_F(Discovery, ADomainWhoseDaemonComesLateIsHandedOver) {
   ASSERT_TRUE(eventually([&] { return exists(mount / "late/mem"); }, 10s)) << mount.log();
   EXPECT_EQ(info(mount, "late")["driver"], "qemu");
   EXPECT_EQ(try_write(mount / "late/control", "pause\n"), EOPNOTSUPP);
-  EXPECT_THAT(status(mount, "late", "last_error"), HasSubstr("libvirt's own"));
+  EXPECT_THAT(status(mount, "late", "last_error"), HasSubstr("belongs to libvirt"));
   {
     const UniqueFd mem = open_mem(mount, "late");
     host.start_daemon();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // An ordinary user with the domains of an own libvirt, and no right to anything else.
 #include "e2e/libvirt/domains.h"
 #include "support/libvirt_session.h"

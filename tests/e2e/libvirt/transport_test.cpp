@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Hosts far away as they are reached in earnest: by ssh, which is a program that vmemfs has to start from
 // where it is confined, and by TLS.
 #include "e2e/libvirt/domains.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What goes wrong between libvirt and its domains, or on the way to them, and what guests do by themselves.
 #include "e2e/libvirt/domains.h"
 #include "support/free_port.h"
@@ -177,7 +178,9 @@ TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   host.create(bare);
   host.kill_daemon();
   const Mount mount{discover({host.tcp_uri()}), Discover::on};
-  const auto line = [&] { return line_with(read_file(mount / ".vmemfs/control"), "discovery_failed libvirt: "); };
+  const auto line = [&] {
+    return line_with(read_file(mount / ".vmemfs/control"), "discovery_failed libvirt: ");
+  };
   EXPECT_THAT(line(), AllOf(HasSubstr(host.tcp_uri()), HasSubstr("refused"),
                             HasSubstr("virsh -c '" + host.tcp_uri() + "' list")));
   Events events{mount};
@@ -185,7 +188,7 @@ TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
   EXPECT_EQ(line(), "");
   host.kill_daemon();
-  EXPECT_TRUE(events.wait_for("can't look for VMs: libvirt: ")) << events.text();
+  EXPECT_TRUE(events.wait_for("cannot scan for VMs: libvirt: ")) << events.text();
   EXPECT_TRUE(eventually([&] { return !line().empty(); }));
   EXPECT_TRUE(exists(mount / "web01/mem")) << "it is taken to be there still";
   host.start_daemon();
@@ -208,7 +211,7 @@ TEST_F(LibvirtTrouble, AListOfSeveralHostsTellsWhichOfThemIsMissing) {
   const auto part = list(discover({host.tcp_uri(), missing.tcp_uri()}));
   EXPECT_EQ(part.code, 1);
   EXPECT_THAT(line_with(part.text, "web01 "), HasSubstr(" yes"));
-  EXPECT_THAT(line_with(part.text, "vmemfs: can't look for VMs: libvirt: "), HasSubstr(missing.tcp_uri()));
+  EXPECT_THAT(line_with(part.text, "vmemfs: cannot scan for VMs: libvirt: "), HasSubstr(missing.tcp_uri()));
 
   // As the configuration has it, too.
   const TempDir dir;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/dump/dump_type.h"
 
 #include "drivers/dump/raw_image_driver.h"

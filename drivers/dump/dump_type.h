@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The `dump` driver's entry in the table of drivers.
 #pragma once
 

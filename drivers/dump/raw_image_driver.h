@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A raw memory image: a file whose offsets are guest physical addresses.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_driver.h"
 
 #include "util/zeros.h"

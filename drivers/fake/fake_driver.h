@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A guest made of patterns: for tests, benchmarks and for trying the filesystem without a hypervisor.
 //
 // Every 8-byte word of memory is a function of its address, so that any reader can check any byte, until

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_type.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One connection to a libvirt daemon, shared by all that has to do with its domains, and made anew as long as
 // somebody wants it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/connection_keeper.h"
 
 #include "core/text.h"

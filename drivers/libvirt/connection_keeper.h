@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The inside of Connection: a thread that opens the connection, keeps the list of domains up to date by
 // libvirt's events, and opens it anew when it breaks.
 #pragma once

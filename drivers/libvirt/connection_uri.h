@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a connection's URI says of where it leads. Pure functions, thread-safe.
 //
 // Form: DRIVER[+TRANSPORT]://[USER@][HOST][:PORT]/PATH[?KEY=VALUE&...], see libvirt.org/uri.html. libvirt

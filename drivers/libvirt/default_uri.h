@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which connection is meant where the user names none, by libvirt's own rules: libvirt.org/uri.html, "Default
 // URI choice". Thread-safe, as nothing here changes the environment.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/domain.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One run of a domain, over whatever connection there is at the moment; and its run control.
 #pragma once
 

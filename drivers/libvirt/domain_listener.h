@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // From what is heard of a domain to the driver's listener.
 #pragma once
 

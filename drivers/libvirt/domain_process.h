@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The process that a domain of a libvirt daemon of this host is.
 #pragma once
 

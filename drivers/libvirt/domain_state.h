@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libvirt's states of a domain as ours. Pure, thread-safe.
 #pragma once
 

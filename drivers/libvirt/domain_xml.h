@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the description of a running domain says of its memory. Pure functions, thread-safe.
 //
 // Format: libvirt.org/formatdomain.html. The description is not trusted: it is the work of whoever defined

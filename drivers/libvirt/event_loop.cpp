@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/event_loop.h"
 
 #include "util/log.h"

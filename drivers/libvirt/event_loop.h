@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libvirt's event loop: one thread for the whole process, which hears of what happens to domains and keeps
 // connections alive.
 #pragma once

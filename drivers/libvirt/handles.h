@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libvirt's handles, owned, and its errors as ours.
 #pragma once
 

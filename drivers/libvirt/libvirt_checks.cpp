@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_checks.h"
 
 #include "drivers/libvirt/connection.h"

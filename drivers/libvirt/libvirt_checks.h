@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What of this host's libvirt matters, for `vmemfs check`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_discovery.h"
 
 #include "drivers/libvirt/default_uri.h"

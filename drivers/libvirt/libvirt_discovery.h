@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Finds the domains of a connection: the list is kept by libvirt's events, looking at it asks nobody.
 #pragma once
 

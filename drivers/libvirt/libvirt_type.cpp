@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_type.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Calls of libvirt about one domain, none of which is waited for without end.
 //
 // A daemon that does not answer is noticed by the connection. One that does, and itself waits for a QEMU that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A domain of this host: its memory by the driver that knows QEMU's processes or Xen's domains, everything
 // else by libvirt.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/monitor_registers.h"
 
 #include "drivers/qemu_text/hmp_registers.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Registers by QEMU's human monitor, through libvirt. Only where the user agreed to that.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Reads guest physical memory by virDomainMemoryPeek().
 //
 // A call costs a round trip and some milliseconds of the daemon, which has QEMU write the bytes to a file. So

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A domain whose process is out of reach, on another host most times: everything by libvirt's calls.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/remote_map.h"
 
 #include "drivers/libvirt/domain_xml.h"

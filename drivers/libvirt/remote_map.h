@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The memory map of a domain whose process is out of reach.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/resume_ticket.h"
 
 #include "core/text.h"

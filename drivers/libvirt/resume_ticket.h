@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What it takes to let a domain run again after the process that paused it has died. See
 // RunControl::resume_ticket().
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Who wants to hear of which domain of a connection.
 #pragma once
 

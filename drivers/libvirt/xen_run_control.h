@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Run control of a domain of this host's Xen: libvirt's commands, but what state it is in Xen itself is
 // asked.
 //

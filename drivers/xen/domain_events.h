@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Tells drivers that domains have ended: one connection to xenstore for all that share a thread to wait on.
 #pragma once
 

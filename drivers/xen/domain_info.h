@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the hypervisor says of its domains.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/find_domain.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which domain a user means.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/foreign_memory.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Memory of another domain in our own address space, for as short as can be: a page that stays mapped keeps
 // its domain from ending.
 #pragma once

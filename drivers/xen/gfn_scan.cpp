@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/gfn_scan.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Finds out which frame numbers of a PVH or HVM domain have a page, by trying to map them.
 //
 // The hypervisor lists them for nobody, and the numbers reach past 4 GiB however small the domain is. Trying

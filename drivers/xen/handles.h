@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Owners of what Xen's libraries hand out, one type each.
 //
 // Thread-safety is the libraries': a control handle and a foreign memory handle serve any number of threads

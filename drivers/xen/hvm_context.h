@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The records in which Xen saves what a PVH or HVM domain's vCPUs are.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/hvm_registers.h"
 
 #include "drivers/xen/hvm_context.h"

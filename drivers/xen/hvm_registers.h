@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Registers of PVH and HVM domains' vCPUs, from and to the records that Xen saves a domain with.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which frame numbers of a domain have memory, and what kind: the memory map, and how an address in it
 // becomes a frame that can be mapped. Pure: it asks by a function that its caller gives.
 #pragma once

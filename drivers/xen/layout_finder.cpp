@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/layout_finder.h"
 
 #include "drivers/xen/pv_frames.h"

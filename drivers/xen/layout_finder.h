@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Finds a domain's layout: as much as can be told at once, and the rest bit by bit.
 #pragma once
 

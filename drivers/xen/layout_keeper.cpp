@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/layout_keeper.h"
 
 #include "util/log.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A domain's layout as last known, and the work in the background that keeps it true.
 //
 // It is looked at anew when the number of the domain's pages has changed, or a page of the map was refused;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/machine_table.h"
 
 #include <algorithm>

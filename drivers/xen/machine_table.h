@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The hypervisor's table from machine frames to guest frames: tells where each page of a PV domain belongs
 // without the guest's help.
 #pragma once

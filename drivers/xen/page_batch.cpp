@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/page_batch.h"
 
 #include <algorithm>

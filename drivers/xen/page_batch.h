@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Reads pieces of guest memory, many pages by one mapping.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/pause_count.h"
 
 #include <cerrno>

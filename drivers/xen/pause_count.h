@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Stopping a domain and letting it run, where the hypervisor counts who wants it stopped.
 #pragma once
 

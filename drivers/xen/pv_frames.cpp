@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/pv_frames.h"
 
 #include "drivers/xen/layout.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Which machine frame is behind each guest frame of a PV domain.
 #pragma once
 

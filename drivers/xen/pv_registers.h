@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Registers of PV domains' vCPUs.
 //
 // Such a vCPU has no descriptor tables and no MSRs of its own that Xen would tell of: these registers are

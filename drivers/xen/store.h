@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A connection to xenstore, where domains have their names and where it is told that they come and go.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/xen_discovery.h"
 
 #include "drivers/xen/find_domain.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Finds the domains of this host, domain 0 left out.
 #pragma once
 

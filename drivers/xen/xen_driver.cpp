@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/xen_driver.h"
 
 #include "drivers/xen/find_domain.h"

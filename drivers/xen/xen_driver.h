@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The memory, registers and state of one Xen domain, from domain 0.
 //
 // Bytes: foreign mappings of a few hundred pages, copied and let go at once. Map: for PVH and HVM by trying

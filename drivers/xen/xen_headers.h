@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Xen's own headers, which know nothing of C++. Included by nothing else than drivers/xen/.
 #pragma once
 

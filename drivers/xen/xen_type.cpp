@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/xen_type.h"
 
 #include "drivers/xen/domain_info.h"

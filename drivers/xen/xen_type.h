@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The `xen` driver's entry in the table of drivers.
 #pragma once
 

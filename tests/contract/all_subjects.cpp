@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the suite is run against here. A Xen host has a program of its own, with other subjects: see xen/.
 #include "contract/driver_contract.h"
 

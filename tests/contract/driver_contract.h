@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What every driver must do, whatever it reaches: one suite, run against each with its real counterpart.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "contract/driver_contract.h"
 #include "support/files.h"
 

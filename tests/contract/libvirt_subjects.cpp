@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Subjects that are domains of a real libvirtd, paused by virsh. What memory holds is told by a second
 // monitor of the QEMU, past libvirt and past the driver.
 #include "contract/driver_contract.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Subjects that are real QEMU guests, paused by the test's own monitor.
 #include "contract/driver_contract.h"
 #include "drivers/all_drivers.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Subjects that need no hypervisor: fake, fake under all decorators, dump.
 #include "contract/driver_contract.h"
 #include "driver/decorators/delay_driver.h"

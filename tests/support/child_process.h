@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A program started by a test, ended with it.
 #pragma once
 

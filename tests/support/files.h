@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Files and waiting, for tests.
 #pragma once
 

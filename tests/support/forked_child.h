@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A forked child that prepares memory, tells where it is, and then waits to be told what to do next.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/free_port.h"
 
 #include <netinet/in.h>

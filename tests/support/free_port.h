@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A TCP port on 127.0.0.1 for a server of a test.
 #pragma once
 

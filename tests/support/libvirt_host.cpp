@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/libvirt_host.h"
 
 #include "support/free_port.h"

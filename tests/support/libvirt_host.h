@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A libvirt daemon of the tests' own, with real domains: a host beside this one.
 #pragma once
 

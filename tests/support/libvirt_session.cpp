@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/libvirt_session.h"
 
 #include "support/users.h"

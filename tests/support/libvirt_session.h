@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A libvirt daemon of an ordinary user, with real domains.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/mount.h"
 
 #include "support/users.h"

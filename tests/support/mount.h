@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The real daemon, mounted on a directory of its own.
 #pragma once
 

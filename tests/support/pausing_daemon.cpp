@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // pausing_daemon PROGRAM VM [disarm]: what the daemon does when it pauses a VM, and nothing else. VM is a
 // VM as after --vm, PROGRAM a vmemfs for the guardian.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/qemu_guest.h"
 
 #include "support/users.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A real QEMU with the tiny test guest in it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/ssh_server.h"
 
 #include "support/free_port.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // An ssh server of the tests' own, on 127.0.0.1.
 #pragma once
 

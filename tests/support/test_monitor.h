@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A QMP client of the tests' own: an independent source of truth, sharing no code with the driver.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "support/users.h"
 
 #include "support/files.h"

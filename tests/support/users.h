@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Acting as somebody else, for tests that run as root.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "xen/lab_domain.h"
 
 #include "support/child_process.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A domain of the lab, made and looked at by Xen's own tools and libraries: nothing here is shared with the
 // driver.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Domains whose memory reaches over 4 GiB. Too slow for every day: tests/xen/test release --large runs them.
 #include "support/files.h"
 #include "support/mount.h"

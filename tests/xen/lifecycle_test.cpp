@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Domains that come and go, and daemons that do.
 #include "support/child_process.h"
 #include "support/files.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A real system in a domain, and what it says of itself.
 #include "support/child_process.h"
 #include "support/files.h"

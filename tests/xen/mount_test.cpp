@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The mounted program in domain 0, looking at the lab's guests, which fill their memory with what every
 // reader can check (guests/layout.h).
 #include "support/child_process.h"

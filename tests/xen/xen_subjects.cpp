@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the contract suite is run against on a Xen host: a domain of each kind.
 #include "contract/driver_contract.h"
 #include "drivers/all_drivers.h"

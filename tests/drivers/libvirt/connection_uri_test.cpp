@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/connection_uri.h"
 
 #include <gtest/gtest.h>

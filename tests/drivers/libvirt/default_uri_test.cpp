@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/default_uri.h"
 #include "support/files.h"
 

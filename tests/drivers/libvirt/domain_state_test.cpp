@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/libvirt/domain_state.h"
 
 #include <gtest/gtest.h>

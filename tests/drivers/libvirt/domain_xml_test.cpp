@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Descriptions as libvirt 9.0 prints them, cut down, and what whoever defines a domain could put there.
 #include "drivers/libvirt/domain_xml.h"
 

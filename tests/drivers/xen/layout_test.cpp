@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/layout.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // On a host without Xen the driver says so, and nothing else is disturbed.
 #include "drivers/all_drivers.h"
 #include "drivers/xen/xen_type.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/xen/resume_ticket.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Registers of a 32-bit PV domain, which the lab's Xen can't run: the driver's source with stand-ins for the
 // library's calls.
 #include "drivers/xen/pv_registers.h"

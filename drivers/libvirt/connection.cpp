@@ -11,8 +11,8 @@
 namespace vmemfs::libvirt {
 namespace {
 
-/// All that are in use. One that was let go while it was just being opened, which may take for ever, still
-/// has its keeper, and goes on with that when it is wanted again.
+/// All connections in use. If a connection is released while it is still being opened, which may never end,
+/// its keeper stays, and the next user of that URI gets the same keeper.
 struct Pool {
   struct Known {
     std::weak_ptr<Connection> connection;

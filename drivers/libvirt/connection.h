@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One connection to a libvirt daemon, shared by all that has to do with its domains, and made anew as long as
-// somebody wants it.
+// A connection to a libvirt daemon, shared by all its domains, and reopened as long as it has users.
 #pragma once
 
 #include "core/error.h"
@@ -21,7 +20,7 @@ namespace vmemfs::libvirt {
 struct DomainRun {
   std::string uuid;
   std::string name; ///< not trusted
-  int id = -1;      ///< of this run; libvirt counts them, and keeps it over its own restarts
+  int id = -1; ///< of this run; libvirt numbers the runs, and keeps the number when it is restarted itself
 
   friend bool operator==(const DomainRun&, const DomainRun&) = default;
 };
@@ -30,19 +29,19 @@ enum class DomainEvent : unsigned char {
   paused,
   resumed,
   reset,
-  memory_changed, ///< a device came or went: perhaps a DIMM
-  state_unclear,  ///< something happened, or may have while there was no connection
+  memory_changed, ///< a device was added or removed: perhaps a DIMM
+  state_unclear,  ///< something happened, or may have happened while there was no connection
   ended,
 };
 
-/// Thread-safe. What takes a connection fails while there is none, with the reason; it is tried again and
-/// again, less and less often. A daemon that does not answer is given up after kDeadAfter.
+/// Thread-safe. While there is no connection, whatever needs one fails with the reason. Opening is retried
+/// with a growing delay. A daemon that does not answer for kDeadAfter counts as disconnected.
 class Connection {
 public:
   static constexpr std::chrono::seconds kDeadAfter{4};
 
-  /// The one of this URI; `uri` empty: as libvirt's own rules say (libvirt.org/uri.html). Does not wait.
-  /// no_memory: no thread to be had.
+  /// The connection of this URI; if `uri` is empty, the one that libvirt's own rules choose
+  /// (libvirt.org/uri.html). Does not wait. no_memory: no thread could be created.
   static Result<std::shared_ptr<Connection>> to(const std::string& uri);
   class Keeper;
   Connection(std::string uri, std::shared_ptr<Keeper> keeper); ///< for to() only
@@ -51,21 +50,21 @@ public:
   Connection& operator=(const Connection&) = delete;
 
   [[nodiscard]] const std::string& uri() const { return uri_; } ///< as given
-  /// Where it really leads, as far as that is known: an alias is known once there was a connection.
+  /// Where the connection leads, as far as known: an alias is resolved only when a connection was opened.
   [[nodiscard]] std::optional<ConnectionUri> place() const;
 
-  /// Error: why there is none just now.
+  /// Error: the reason why there is no connection at the moment.
   [[nodiscard]] Result<Link> link() const;
-  /// The same, but waits for the first try, and where that failed for one more.
+  /// The same, but waits for the first attempt to open it and, if that fails, for one more.
   [[nodiscard]] Result<Link> wait_for_link(std::chrono::milliseconds limit) const;
 
-  /// The name of the host, as that calls itself; empty while it was never heard.
+  /// The host's own name; empty until the host was reached once.
   [[nodiscard]] std::string host() const;
 
-  /// The domains that run, the oldest first, as last heard; nothing while that was never heard.
+  /// The running domains, oldest first, as last reported; nothing until there was a first report.
   [[nodiscard]] std::vector<DomainRun> domains() const;
 
-  /// Ends what subscribe() began; when the destructor returns, the callback does not run any more.
+  /// Ends what subscribe() began; when the destructor returns, the callback is not running any more.
   class Subscription {
   public:
     Subscription() = default;
@@ -81,8 +80,8 @@ public:
     std::shared_ptr<void> token_;
   };
 
-  /// Tells what happens to this run of a domain, on a thread that must not be kept: it must return soon and
-  /// ask libvirt nothing.
+  /// Reports events of this run of a domain. The callback must return soon and must not call libvirt, as its
+  /// thread serves all domains.
   [[nodiscard]] Subscription subscribe(const DomainRun& run, std::function<void(DomainEvent)> callback);
 
   /// For calls that libvirt may be slow to answer.

@@ -24,11 +24,11 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstWait{100};
 constexpr milliseconds kMaxWait{5000};
-/// Many events in a row are one change of the list.
+/// Many events in a row count as one change of the list.
 constexpr milliseconds kBetweenLists{30};
-/// How long ending waits for a connection that is just being opened.
+/// Time limit for ending while a connection is being opened.
 constexpr milliseconds kForOpening{1000};
-/// A silent connection is asked that often for a sign of life, and may owe us so many.
+/// The interval of keepalive messages on a silent connection, and how many may stay unanswered.
 constexpr int kAliveEvery = 1;
 constexpr unsigned kAliveOwed = 3;
 static_assert(std::chrono::seconds{kAliveEvery} * (kAliveOwed + 1) == Connection::kDeadAfter);
@@ -38,7 +38,7 @@ std::string uuid_of(virDomainPtr domain) {
   return virDomainGetUUIDString(domain, text.data()) == 0 ? std::string{text.data()} : std::string{};
 }
 
-/// The daemon gives it up, see needs_network().
+/// False if the daemon has given up the network, see needs_network().
 bool has_network() {
   const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   return socket || errno != EAFNOSUPPORT;
@@ -46,7 +46,7 @@ bool has_network() {
 
 std::string remedy(ErrorKind kind, const std::string& uri) {
   if (const auto place = parse_uri(uri); !(place && place->local()) && !has_network()) {
-    return "; this mount had no need for the network and gave it up: start it with this URI in a --vm or "
+    return "; this mount gave up the network, as nothing needed it: start it with this URI in a --vm or "
            "--discover";
   }
   if (kind == ErrorKind::permission) {
@@ -65,7 +65,7 @@ Connection::Keeper::Keeper(std::string uri)
     : uri_{std::move(uri)},
       connect_error_{
           ErrorKind::busy, std::string{kOrigin},
-          fmt::format("no connection to {} yet: the host has not answered so far", name_of_uri(uri_))} {}
+          fmt::format("not connected to {} yet: the host has not answered so far", name_of_uri(uri_))} {}
 
 Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std::string& uri) {
   auto keeper = std::make_shared<Keeper>(uri);
@@ -73,7 +73,7 @@ Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std:
     const SignalsBlocked blocked;
     std::thread{[keeper] { keeper->run(); }}.detach(); // see end_use()
   } catch (const std::system_error& error) {
-    return fail(ErrorKind::no_memory, kOrigin, fmt::format("no thread to be had: {}", error.what()));
+    return fail(ErrorKind::no_memory, kOrigin, fmt::format("cannot create a thread: {}", error.what()));
   }
   return keeper;
 }
@@ -118,25 +118,26 @@ Result<Link> Connection::Keeper::open() const {
   const std::string uri = without_prompts(uri_.empty() ? chosen_uri() : uri_);
   virConnect* const connection = virConnectOpen(uri.empty() ? nullptr : uri.c_str());
   if (connection == nullptr) {
-    auto failed = fail_vir(fmt::format("no connection to {}", name_of_uri(uri_)));
+    auto failed = fail_vir(fmt::format("cannot connect to {}", name_of_uri(uri_)));
     failed.value().text += remedy(failed.value().kind, uri_);
     return failed;
   }
-  virConnectSetKeepAlive(connection, kAliveEvery, kAliveOwed); // fails where it makes no sense: test:///
+  virConnectSetKeepAlive(connection, kAliveEvery,
+                         kAliveOwed); // fails if keepalive is not possible, such as for test:///
   return adopt(connection);
 }
 
 void Connection::Keeper::note_failure(Error error) {
   const std::scoped_lock lock{mutex_};
   if (connect_error_.text != error.text) {
-    log::debug("{}", error.message()); // those who want something of it tell it to the user
+    log::debug("{}", error.message()); // whoever needs the connection reports it to the user
   }
   connect_error_ = std::move(error);
   ++tries_;
   changed_.notify_all();
 }
 
-/// As long as the connection holds and somebody uses it. False: it was of no use from the start.
+/// Serves the connection until it breaks or has no more users. False: it was unusable from the start.
 bool Connection::Keeper::serve(const Link& link) {
   {
     const std::scoped_lock lock{mutex_};
@@ -184,19 +185,19 @@ bool Connection::Keeper::serve(const Link& link) {
 
 Error Connection::Keeper::lost() const {
   return {ErrorKind::source_failed, std::string{kOrigin},
-          fmt::format("the connection to {} was lost; it is being made anew", name_of_uri(uri_))};
+          fmt::format("the connection to {} was lost; reconnecting", name_of_uri(uri_))};
 }
 
-/// False where libvirt does not answer.
+/// False if libvirt does not answer.
 bool Connection::Keeper::take_list(const Link& link) {
   {
     const std::scoped_lock lock{mutex_};
-    list_stale_ = false; // what comes from here on takes another list
+    list_stale_ = false; // an event from here on makes the list stale again
   }
   virDomainPtr* handles = nullptr;
   const int count = virConnectListAllDomains(link.get(), &handles, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
   if (count < 0) {
-    note_failure(fail_vir(fmt::format("can't list the domains of {}", name_of_uri(uri_))).value());
+    note_failure(fail_vir(fmt::format("cannot list the domains of {}", name_of_uri(uri_))).value());
     return false;
   }
   std::vector<DomainRun> list;
@@ -204,11 +205,11 @@ bool Connection::Keeper::take_list(const Link& link) {
     const DomainHandle domain = adopt(handles[i]);
     const char* const name = virDomainGetName(domain.get());
     const auto id = static_cast<int>(virDomainGetID(domain.get()));
-    if (id >= 0) { // else it has ended meanwhile
+    if (id >= 0) { // otherwise it has ended in the meantime
       list.push_back({uuid_of(domain.get()), name != nullptr ? name : "", id});
     }
   }
-  std::free(handles); // NOLINT(cppcoreguidelines-no-malloc): libvirt's own
+  std::free(handles); // NOLINT(cppcoreguidelines-no-malloc): allocated by libvirt
   std::ranges::sort(list, {}, &DomainRun::id);
   {
     const std::scoped_lock lock{mutex_};
@@ -250,9 +251,9 @@ std::vector<DomainRun> Connection::Keeper::domains() const {
 
 // ---- events
 
-/// What libvirt calls. Each registration for events owns a reference to the keeper. The one for the close of
-/// the connection has the keeper itself, which serves the connection until that registration is ended:
-/// libvirt never calls back to free its argument where a driver has no such event (test, esx, libxl).
+/// The callbacks for libvirt. Each registration for events owns a reference to the keeper. The registration
+/// for the close event has the keeper itself, which serves the connection until that registration is ended:
+/// libvirt never calls back to free its argument if a driver has no such event (test, esx, libxl).
 struct Connection::Keeper::Callbacks {
   using Self = std::shared_ptr<Keeper>;
 
@@ -267,13 +268,14 @@ struct Connection::Keeper::Callbacks {
   static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int detail, void* argument) {
     switch (event) {
     case VIR_DOMAIN_EVENT_SUSPENDED: {
-      // By a command; else its memory may have come in only just now, by a migration or from a file.
+      // If it was resumed by a command; otherwise its memory may just have been loaded, by a migration or
+      // from a file.
       const bool plain = detail == VIR_DOMAIN_EVENT_SUSPENDED_PAUSED;
       keeper(argument).on_event(uuid_of(domain), plain ? DomainEvent::paused : DomainEvent::state_unclear);
       break;
     }
     case VIR_DOMAIN_EVENT_RESUMED: keeper(argument).on_event(uuid_of(domain), DomainEvent::resumed); break;
-    case VIR_DOMAIN_EVENT_STARTED: // of a domain that ran as well: it has been woken up
+    case VIR_DOMAIN_EVENT_STARTED: // also of a domain that was running: it was woken up
       keeper(argument).on_event(uuid_of(domain), DomainEvent::state_unclear);
       keeper(argument).on_list_changed();
       break;
@@ -293,15 +295,16 @@ struct Connection::Keeper::Callbacks {
     keeper(argument).on_event(uuid_of(domain), DomainEvent::memory_changed);
   }
 
-  /// libvirt has one function type for all kinds of events, and wants it cast.
+  /// libvirt has one function type for all kinds of events and requires a cast.
   template <typename Function> static virConnectDomainEventGenericCallback generic(Function function) {
     return reinterpret_cast<virConnectDomainEventGenericCallback>(reinterpret_cast<void (*)()>(function));
   }
 };
 
-/// The registrations, to be ended with the connection. What a kind of connection does not tell, it does not.
+/// Registers for all events; the registrations end with the connection. Events that this kind of connection
+/// does not have are left out.
 std::vector<int> Connection::Keeper::listen(const Link& link) {
-  // Without it, a lost connection shows at the next call.
+  // Without this event a lost connection is noticed only at the next call.
   static_cast<void>(virConnectRegisterCloseCallback(link.get(), &Callbacks::closed, this, nullptr));
   const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 4> wanted{
       {{VIR_DOMAIN_EVENT_ID_LIFECYCLE, Callbacks::generic(&Callbacks::lifecycle)},

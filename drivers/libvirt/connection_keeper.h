@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The inside of Connection: a thread that opens the connection, keeps the list of domains up to date by
-// libvirt's events, and opens it anew when it breaks.
+// The implementation of Connection: a thread that opens the connection, keeps the list of domains current by
+// libvirt's events, and reopens the connection when it breaks.
 #pragma once
 
 #include "drivers/libvirt/connection.h"
@@ -17,17 +17,17 @@
 
 namespace vmemfs::libvirt {
 
-/// Thread-safe. Outlives its Connection where opening hangs: the thread holds on to it.
+/// Thread-safe. Outlives its Connection if opening hangs: the thread owns a reference to it.
 class Connection::Keeper : public std::enable_shared_from_this<Connection::Keeper> {
 public:
-  /// In use. no_memory: no thread to be had.
+  /// Creates one with its thread. no_memory: no thread could be created.
   static Result<std::shared_ptr<Keeper>> start(const std::string& uri);
   explicit Keeper(std::string uri);
 
   /// False: it has ended.
   [[nodiscard]] bool begin_use();
-  /// When nobody uses it any more the thread ends; waits for that a while only, as opening a connection can't
-  /// be cut short.
+  /// Ends the thread when there are no more users; waits for it only for a limited time, as opening a
+  /// connection cannot be interrupted.
   void end_use();
 
   [[nodiscard]] std::optional<ConnectionUri> place() const;
@@ -58,18 +58,18 @@ private:
   const std::string uri_;
   const std::shared_ptr<Subscribers> subscribers_ = std::make_shared<Subscribers>();
 
-  mutable std::mutex mutex_; ///< guards what follows; never held while libvirt is asked
+  mutable std::mutex mutex_; ///< guards what follows; never held during a call of libvirt
   mutable std::condition_variable changed_;
-  Link link_;                   ///< null while there is none
-  std::string host_{};          ///< as it calls itself
-  std::string canonical_uri_{}; ///< as libvirt has it
-  Error connect_error_;         ///< there is no link_
-  unsigned tries_ = 0;          ///< to open it that are through
+  Link link_;                   ///< null while there is no connection
+  std::string host_{};          ///< the host's own name
+  std::string canonical_uri_{}; ///< as libvirt reports it
+  Error connect_error_;         ///< why there is no link_
+  unsigned tries_ = 0;          ///< finished attempts to open it
   std::vector<DomainRun> domains_;
   bool closed_ = false; ///< link_ is broken
   bool list_stale_ = false;
   unsigned users_ = 1;
-  bool ended_ = false; ///< the thread is through
+  bool ended_ = false; ///< the thread has finished
 };
 
 } // namespace vmemfs::libvirt

@@ -9,7 +9,7 @@
 namespace vmemfs::libvirt {
 namespace {
 
-/// %2f and the like as what they stand for.
+/// Decodes %2f and other percent escapes.
 std::string decoded(std::string_view text) {
   std::string plain;
   while (!text.empty()) {
@@ -20,7 +20,7 @@ std::string decoded(std::string_view text) {
   return plain;
 }
 
-/// Cuts `text` at the first `mark`; what is behind it is returned.
+/// Cuts `text` at the first `mark` and returns what follows it.
 std::string_view take_after(std::string_view& text, std::string_view mark) {
   const std::size_t at = text.find(mark);
   if (at == std::string_view::npos) {

@@ -18,7 +18,7 @@ std::string environment(const char* name) {
   return value != nullptr ? value : "";
 }
 
-/// $NAME/below, else ~/below_home/below; empty where neither is set.
+/// $NAME/below, otherwise ~/below_home/below; empty if neither variable is set.
 std::string user_directory(const char* name, std::string_view below_home, std::string_view below) {
   if (const std::string directory = environment(name); !directory.empty()) {
     return fmt::format("{}/{}", directory, below);
@@ -31,7 +31,7 @@ bool is_there(const std::string& path) { return ::access(path.c_str(), F_OK) == 
 
 bool is_root() { return ::geteuid() == 0; }
 
-/// A daemon for this driver alone, or one for all.
+/// True if a daemon for this driver only, or one for all drivers, has a socket there.
 bool listens(const ConnectionUri& uri) {
   if (!uri.socket.empty()) {
     return is_there(uri.socket);
@@ -41,7 +41,7 @@ bool listens(const ConnectionUri& uri) {
   return !directory.empty() && (is_there(directory + socket) || is_there(directory + "/libvirt-sock"));
 }
 
-/// By the order in which libvirt tries what there is.
+/// In the order in which libvirt tries the drivers.
 std::string uri_of_this_host() {
   if (!is_root()) {
     return "qemu:///session";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which connection is meant where the user names none, by libvirt's own rules: libvirt.org/uri.html, "Default
+// The connection that is used if the user names none, by libvirt's own rules: libvirt.org/uri.html, "Default
 // URI choice". Thread-safe, as nothing here changes the environment.
 #pragma once
 
@@ -10,22 +10,22 @@
 
 namespace vmemfs::libvirt {
 
-/// What somebody chose: $LIBVIRT_DEFAULT_URI, else `uri_default` of libvirt.conf; empty: nobody chose.
+/// The user's choice: $LIBVIRT_DEFAULT_URI, otherwise `uri_default` of libvirt.conf; empty: none.
 [[nodiscard]] std::string chosen_uri();
 
 struct DefaultConnection {
   std::string uri;
-  bool listens; ///< false: it is this host's, and no daemon is there; none is started by asking
+  bool listens; ///< false: it is on this host and no daemon listens; connecting does not start one
 };
 
-/// The connection in which VMs are looked for if the user says no other: the chosen one, else that of this
-/// host: its Xen's or its QEMUs', the system's for root and one's own for everybody else.
+/// The connection for discovery if the user names none: the chosen one, otherwise this host's for Xen or
+/// QEMU; the system's for root, the user's own for everybody else.
 [[nodiscard]] DefaultConnection default_connection();
 
 /// The value of `uri_default` in the text of a libvirt.conf; empty: it has none.
 [[nodiscard]] std::string uri_default_in(std::string_view conf);
 
-/// The directory where the daemon's socket is without `socket` in the URI; empty: it can't be told.
+/// The directory of the daemon's socket if the URI has no `socket`; empty: unknown.
 [[nodiscard]] std::string socket_directory(const ConnectionUri& uri);
 
 } // namespace vmemfs::libvirt

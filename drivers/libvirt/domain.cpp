@@ -44,7 +44,7 @@ Result<std::shared_ptr<Domain>> Domain::find(std::shared_ptr<Connection> connect
   }
   const DomainHandle handle = look_up(*link, wanted);
   if (handle == nullptr && !last_failure_is(VIR_ERR_NO_DOMAIN) && !last_failure_is(VIR_ERR_INVALID_ARG)) {
-    return fail_vir(fmt::format("can't look for domain '{}'", printable(wanted)));
+    return fail_vir(fmt::format("cannot look up domain '{}'", printable(wanted)));
   }
   const int id = handle != nullptr ? static_cast<int>(virDomainGetID(handle.get())) : -1;
   std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
@@ -73,7 +73,7 @@ Result<DomainHandle> Domain::handle() {
   }
   DomainHandle fresh = adopt(virDomainLookupByUUIDString(link->get(), run_.uuid.c_str()));
   if (fresh == nullptr && !last_failure_is(VIR_ERR_NO_DOMAIN)) {
-    return fail_vir(fmt::format("can't look for domain {}", run_.uuid));
+    return fail_vir(fmt::format("cannot look up domain {}", run_.uuid));
   }
   if (fresh == nullptr || static_cast<int>(virDomainGetID(fresh.get())) != run_.id) {
     return fail(ErrorKind::vm_gone, kOrigin, "the domain has ended");
@@ -90,7 +90,7 @@ template <typename T> Result<T> Domain::limited(std::function<Result<T>(Domain&,
   });
 }
 
-/// After a call of libvirt: that there is no such domain any more says that it has ended.
+/// After a failed call of libvirt: if there is no such domain any more, the domain has ended.
 tl::unexpected<Error> Domain::failed(std::string_view what) const {
   const bool over = last_failure_is(VIR_ERR_NO_DOMAIN);
   auto error = fail_vir(fmt::format("{} '{}'", what, printable(run_.name)));
@@ -105,7 +105,7 @@ Result<std::shared_ptr<std::byte[]>> Domain::peek(GpaRange range) {
     if (virDomainMemoryPeek(domain.get(), range.begin.value(), range.size(), bytes.get(),
                             VIR_MEMORY_PHYSICAL) < 0) {
       return self.failed(
-          fmt::format("can't read {} bytes at {:#x} of domain", range.size(), range.begin.value()));
+          fmt::format("cannot read {} bytes at {:#x} of domain", range.size(), range.begin.value()));
     }
     return bytes;
   });
@@ -115,7 +115,7 @@ Result<std::string> Domain::xml() {
   return limited<std::string>([](Domain& self, const DomainHandle& domain) -> Result<std::string> {
     char* const text = virDomainGetXMLDesc(domain.get(), 0);
     if (text == nullptr) {
-      return self.failed("can't read the description of domain");
+      return self.failed("cannot read the description of domain");
     }
     return taken(text);
   });
@@ -127,7 +127,7 @@ Result<std::string> Domain::human_monitor(const std::string& line) {
     if (virDomainQemuMonitorCommand(domain.get(), line.c_str(), &answer,
                                     VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) < 0 ||
         answer == nullptr) {
-      return self.failed(fmt::format("monitor command '{}' did not get through to domain", line));
+      return self.failed(fmt::format("cannot pass the monitor command '{}' to domain", line));
     }
     return taken(answer);
   });
@@ -138,7 +138,7 @@ Result<RunStatus> Domain::run_status() {
     int state = 0;
     int reason = 0;
     if (virDomainGetState(domain.get(), &state, &reason, 0) < 0) {
-      return self.failed("can't ask for the state of domain");
+      return self.failed("cannot get the state of domain");
     }
     return status_of(state, reason);
   });
@@ -147,19 +147,19 @@ Result<RunStatus> Domain::run_status() {
 Result<void> Domain::pause() {
   return limited<void>([](Domain& self, const DomainHandle& domain) -> Result<void> {
     if (virDomainSuspend(domain.get()) < 0) {
-      return self.failed("can't suspend domain");
+      return self.failed("cannot suspend domain");
     }
     return {};
   });
 }
 
-/// libvirt refuses to resume what runs.
+/// libvirt refuses to resume a running domain.
 Result<void> Domain::resume() {
   return limited<void>([](Domain& self, const DomainHandle& domain) -> Result<void> {
     if (virDomainResume(domain.get()) == 0) {
       return {};
     }
-    auto error = self.failed("can't resume domain");
+    auto error = self.failed("cannot resume domain");
     int state = 0;
     const bool runs = virDomainGetState(domain.get(), &state, nullptr, 0) == 0 && status_of(state, 0).running;
     return runs ? Result<void>{} : error;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// From what is heard of a domain to the driver's listener.
+// The adapter from events of a domain to the driver's listener.
 #pragma once
 
 #include "driver/driver.h"
@@ -21,11 +21,11 @@ public:
   void set(VmListener* listener);
   void emit(VmEvent event);
 
-  /// libvirt has told that this run is over.
+  /// libvirt has reported that this run is over.
   [[nodiscard]] bool ended() const { return ended_; }
 
-  /// As Driver::state_delay(): libvirt tells within milliseconds, but that it does not answer any more is
-  /// noticed only after a while; without a connection nothing is told.
+  /// As Driver::state_delay(): libvirt reports within milliseconds, but a daemon that stops answering is
+  /// noticed only after a while, and without a connection nothing is reported.
   [[nodiscard]] std::optional<std::chrono::milliseconds> state_delay() const;
 
 private:

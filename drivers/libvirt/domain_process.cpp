@@ -22,7 +22,7 @@
 namespace vmemfs::libvirt {
 namespace {
 
-/// Who listens there, and where its sockets are.
+/// The daemon that listens there, and the directories of its sockets.
 struct Daemon {
   pid_t pid;
   std::string socket_dir;
@@ -68,7 +68,7 @@ bool is_domain(pid_t pid, std::string_view uuid) {
   return arguments && has_uuid(*arguments, uuid);
 }
 
-/// The number in a file that may be anybody's: nothing that blocks, no link, no device.
+/// The number in a file that may belong to anybody: nothing that blocks, no link, no device.
 std::optional<std::uint64_t> number_in(const std::string& path) {
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY)};
   struct stat status {};
@@ -80,7 +80,7 @@ std::optional<std::uint64_t> number_in(const std::string& path) {
   return size > 0 ? parse_u64(trim({text.data(), static_cast<std::size_t>(size)})) : std::nullopt;
 }
 
-/// libvirt keeps a file with the pid; the daemon may have its own view of the filesystem.
+/// libvirt keeps a pid file; the daemon may have a different view of the filesystem.
 std::optional<pid_t> pid_by_state(const Daemon& daemon, const DomainRun& run) {
   if (run.name.find('/') != std::string::npos) {
     return std::nullopt;
@@ -100,12 +100,12 @@ Result<pid_t> pid_by_uuid(const DomainRun& run) {
   std::erase_if(found, [&](pid_t pid) { return !is_domain(pid, run.uuid); });
   if (found.empty()) {
     return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("no process of this host that can be seen was started with -uuid {}", run.uuid));
+                fmt::format("no visible process of this host was started with -uuid {}", run.uuid));
   }
   if (found.size() > 1) {
     return fail(ErrorKind::invalid, kOrigin,
                 fmt::format("{} processes of this host were started with -uuid {}, and libvirt's run-time "
-                            "state, which says which, can't be read: {}",
+                            "state, which would identify the right one, cannot be read: {}",
                             found.size(), run.uuid, access_remedy(found.front())));
   }
   return found.front();

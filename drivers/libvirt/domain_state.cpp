@@ -9,7 +9,7 @@ namespace {
 
 struct Reason {
   std::string_view reason;
-  /// A command stopped it, or something that libvirt does and ends by itself (a dump, a snapshot).
+  /// It was stopped by a command, or by a temporary operation of libvirt (a dump, a snapshot).
   bool by_command;
 };
 
@@ -29,7 +29,7 @@ Reason why_paused(int reason) {
   case VIR_DOMAIN_PAUSED_POSTCOPY:
   case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: return {"postcopy migration", false};
   case VIR_DOMAIN_PAUSED_UNKNOWN: return {"for an unknown reason", true};
-  default: return {"by itself", false}; // what newer libvirts have: an operation of theirs failed, ...
+  default: return {"by itself", false}; // reasons of newer versions: an operation of libvirt failed, ...
   }
 }
 
@@ -38,12 +38,12 @@ Reason why_paused(int reason) {
 RunStatus status_of(int state, int reason) {
   switch (state) {
   case VIR_DOMAIN_RUNNING: return {true, "running", true};
-  case VIR_DOMAIN_BLOCKED: return {true, "idle", true}; // Xen's word for waiting in the vCPU
+  case VIR_DOMAIN_BLOCKED: return {true, "idle", true}; // Xen's term for a vCPU that waits
   case VIR_DOMAIN_PAUSED: {
     const Reason why = why_paused(reason);
     return {false, why.reason.empty() ? "paused" : fmt::format("paused ({})", why.reason), why.by_command};
   }
-  // The guest still runs while it is on its way down; QEMU stands once it is there.
+  // The guest still runs while it shuts down; afterwards QEMU is stopped.
   case VIR_DOMAIN_SHUTDOWN: return {false, "shutdown", false};
   case VIR_DOMAIN_SHUTOFF: return {false, "shutoff", false};
   case VIR_DOMAIN_CRASHED: return {false, "crashed", false};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// libvirt's states of a domain as ours. Pure, thread-safe.
+// The conversion of libvirt's domain states to RunStatus. Pure, thread-safe.
 #pragma once
 
 #include "driver/driver.h"
 
 namespace vmemfs::libvirt {
 
-/// Of virDomainGetState().
+/// For the results of virDomainGetState().
 [[nodiscard]] RunStatus status_of(int state, int reason);
 
 } // namespace vmemfs::libvirt

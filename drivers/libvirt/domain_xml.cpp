@@ -23,7 +23,7 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 
 tl::unexpected<Error> no_description(std::string_view why) {
   return fail(ErrorKind::invalid, kOrigin,
-              fmt::format("libvirt's description of the domain is not understood: {}", why));
+              fmt::format("cannot parse libvirt's description of the domain: {}", why));
 }
 
 /// In the units that libvirt prints for a running domain.
@@ -41,7 +41,7 @@ std::optional<std::uint64_t> bytes_of(const pugi::xml_node& node) {
   return *number * factor;
 }
 
-/// QEMU's options that may move memory.
+/// Options of QEMU that may move memory.
 bool moves_memory(std::string_view argument) {
   constexpr std::array<std::string_view, 8> kOptions{"-m",      "-M",      "-numa", "-object",
                                                      "-global", "-device", "-set",  "-readconfig"};
@@ -52,11 +52,11 @@ void take_raw_options(const pugi::xml_node& domain, DomainDescription& descripti
   for (const pugi::xml_node& argument : domain.child("qemu:commandline").children("qemu:arg")) {
     const std::string_view value = argument.attribute("value").as_string();
     if (moves_memory(value)) {
-      description.unknown = fmt::format("it gives QEMU the option {}", printable(value));
+      description.unknown = fmt::format("it passes the option {} to QEMU", printable(value));
     }
     if (value == "-mem-path" || value.starts_with("memory-backend-file") ||
         value.starts_with("memory-backend-memfd")) {
-      description.reading_allocates = "what an option for QEMU says";
+      description.reading_allocates = "what a QEMU option specifies";
     }
   }
 }
@@ -66,7 +66,7 @@ Result<void> take_memory_devices(const pugi::xml_node& domain, DomainDescription
     const std::string_view model = device.attribute("model").as_string();
     if (model == "nvdimm" || device.child("source") ||
         std::string_view{device.attribute("access").as_string()} == "shared") {
-      description.reading_allocates = "in part that of a memory device with a backing of its own";
+      description.reading_allocates = "partly a memory device with its own backing";
     }
     if (model != "dimm") {
       description.unknown = fmt::format("it has a memory device of model '{}'", printable(model));
@@ -75,15 +75,15 @@ Result<void> take_memory_devices(const pugi::xml_node& domain, DomainDescription
     const auto size = bytes_of(device.child("target").child("size"));
     const auto base = parse_u64(device.child("address").attribute("base").as_string());
     if (!size || !base || *size == 0 || *base >= kMaxMemory) {
-      return no_description("a DIMM without a size or a place");
+      return no_description("a DIMM has no size or address");
     }
     description.dimms.push_back({Gpa{*base}, Gpa{*base + *size}});
   }
   return {};
 }
 
-/// Memory that is a file, or of huge pages, has no page of zeros for all that was never written: even a read
-/// takes new ones.
+/// Memory in a file or in huge pages has no shared zero page for what was never written: even a read
+/// allocates pages.
 void take_backing(const pugi::xml_node& domain, DomainDescription& description) {
   const pugi::xml_node backing = domain.child("memoryBacking");
   const std::string_view source = backing.child("source").attribute("type").as_string();
@@ -101,8 +101,8 @@ void take_backing(const pugi::xml_node& domain, DomainDescription& description) 
   }
 }
 
-/// The firmware's own memory for system management mode (TSEG). It decides how much: up to what QEMU offers,
-/// 16 MiB if nothing else is said.
+/// The firmware's own memory for system management mode (TSEG). The firmware decides its size: up to what
+/// QEMU offers, 16 MiB by default.
 void take_smm(const pugi::xml_node& domain, DomainDescription& description) {
   const pugi::xml_node smm = domain.child("features").child("smm");
   if (std::string_view{smm.attribute("state").as_string()} != "on") {
@@ -126,8 +126,8 @@ void take_limits(const pugi::xml_node& domain, DomainDescription& description) {
   }
 }
 
-/// What distributors call their machine types, as "pc-q35-rhel9.4.0", "pc-i440fx-jammy": those are laid out
-/// as QEMU's own. Not those of RHEL before 7.1 and Ubuntu before 16.04, which are as old as QEMU 2.0.
+/// Machine types of distributors, such as "pc-q35-rhel9.4.0" and "pc-i440fx-jammy", have the memory layout of
+/// QEMU's own. Not those of RHEL before 7.1 and Ubuntu before 16.04, which are as old as QEMU 2.0.
 bool is_distributors(std::string_view version) {
   constexpr std::array<std::string_view, 20> kUbuntu{"xenial",  "yakkety", "zesty",    "artful",  "bionic",
                                                      "cosmic",  "disco",   "eoan",     "focal",   "groovy",
@@ -145,7 +145,7 @@ bool is_distributors(std::string_view version) {
 
 constexpr unsigned kNewest = 999'999;
 
-/// "pc-q35-7.2" with `family` "pc-q35-": 7002. A distributor's: kNewest.
+/// "pc-q35-7.2" with `family` "pc-q35-": 7002. For a distributor's machine type: kNewest.
 std::optional<unsigned> version_of(std::string_view machine, std::string_view family) {
   if (!machine.starts_with(family)) {
     return std::nullopt;
@@ -163,12 +163,12 @@ std::optional<unsigned> version_of(std::string_view machine, std::string_view fa
 }
 
 struct Layout {
-  std::uint64_t low;    ///< how much of the memory lies below 4 GiB; the rest begins there
+  std::uint64_t low;    ///< how much of the memory is below 4 GiB; the rest begins there
   bool may_begin_later; ///< or at 1 TiB, see may_reach_the_gap()
-  std::uint64_t smm;    ///< how much of `low`, at its end, may be the firmware's
+  std::uint64_t smm;    ///< how much of `low`, at its end, may belong to the firmware
 };
 
-/// Machines before 2.1 do it differently.
+/// Machine types before 2.1 have another layout.
 std::optional<Layout> layout_of(const DomainDescription& domain, std::uint64_t size) {
   constexpr unsigned kMinVersion = 2001;
   constexpr unsigned kWithGap = 7001;
@@ -181,9 +181,9 @@ std::optional<Layout> layout_of(const DomainDescription& domain, std::uint64_t s
   return std::nullopt;
 }
 
-/// With an AMD processor all memory above 4 GiB begins at 1 TiB instead where anything, PCI devices included,
-/// could reach the addresses before that, which AMD keeps to itself (QEMU's enforce_amd_1tb_hole). Whether
-/// the processor is one, and how much PCI takes, is not in the description.
+/// With an AMD processor all memory above 4 GiB begins at 1 TiB instead if anything, PCI devices included,
+/// could reach the addresses below 1 TiB that AMD reserves (QEMU's enforce_amd_1tb_hole). The description
+/// says neither whether the processor is one of AMD's nor how much address space PCI takes.
 bool may_reach_the_gap(const DomainDescription& domain) {
   constexpr std::uint64_t kGap = 1012 * kGiB;
   constexpr std::uint64_t kForPciAndSlots = 320 * kGiB;
@@ -201,7 +201,7 @@ Result<DomainDescription> parse_domain_xml(std::string_view text) {
       document.load_buffer(text.data(), text.size(), pugi::parse_default, pugi::encoding_utf8);
   const pugi::xml_node domain = document.child("domain");
   if (!parsed || domain.empty()) {
-    return no_description(parsed ? "no domain in it" : parsed.description());
+    return no_description(parsed ? "it has no domain element" : parsed.description());
   }
   DomainDescription description;
   const pugi::xml_node type = domain.child("os").child("type");
@@ -209,7 +209,7 @@ Result<DomainDescription> parse_domain_xml(std::string_view text) {
   description.machine = type.attribute("machine").as_string();
   const auto memory = bytes_of(domain.child("memory"));
   if (!memory || *memory == 0) {
-    return no_description("no memory size in it");
+    return no_description("it has no memory size");
   }
   description.memory_bytes = *memory;
   const pugi::xml_node vcpu = domain.child("vcpu");
@@ -225,7 +225,7 @@ Result<DomainDescription> parse_domain_xml(std::string_view text) {
 Result<MemoryMap> map_by_description(const DomainDescription& domain) {
   const auto cant = [](std::string_view why) {
     return fail(ErrorKind::unsupported, kOrigin,
-                fmt::format("where the domain's memory lies does not follow from its description: {}", why));
+                fmt::format("cannot compute the memory map from the domain's description: {}", why));
   };
   if (!domain.unknown.empty()) {
     return cant(domain.unknown);
@@ -240,12 +240,12 @@ Result<MemoryMap> map_by_description(const DomainDescription& domain) {
   const bool x86 = domain.arch == "x86_64" || domain.arch == "i686";
   const auto layout = x86 ? layout_of(domain, main) : std::nullopt;
   if (layout && layout->may_begin_later && main > layout->low && may_reach_the_gap(domain)) {
-    return cant("with an AMD processor what is above 4 GiB would begin at 1 TiB, as it may become so much");
+    return cant("with an AMD processor memory of this size may begin at 1 TiB instead of 4 GiB");
   }
   if (!layout || main <= kMiB || layout->low <= kMiB + layout->smm) {
     return cant(fmt::format("machine type '{}' of {}", printable(domain.machine), printable(domain.arch)));
   }
-  // Between 640 KiB and 1 MiB there are video memory, option ROMs and firmware: which, the guest decides.
+  // Between 640 KiB and 1 MiB there are video memory, option ROMs and firmware; the guest decides which.
   constexpr Gpa kEndOfBase{0xa0000};
   std::vector<Region> regions{{{Gpa{0}, kEndOfBase}, RegionKind::ram, true, 0, 0},
                               {{Gpa{kMiB}, Gpa{layout->low - layout->smm}}, RegionKind::ram, true, 0, kMiB}};

@@ -14,9 +14,8 @@
 namespace vmemfs::libvirt {
 namespace {
 
-/// A process of ours has few rights, and what it starts has no more: not what a libvirtd should be started
-/// with. Also, looking must not start anything. Here, as the environment may only be changed before there
-/// are threads.
+/// A process of ours has few rights, and so would a libvirtd that it starts. Besides, discovery must not
+/// start anything. Set here, because the environment may only be changed before there are threads.
 // NOLINTNEXTLINE(concurrency-mt-unsafe)
 [[maybe_unused]] const bool kNoAutostart = ::setenv("LIBVIRT_AUTOSTART", "0", 1) == 0;
 
@@ -24,7 +23,7 @@ class EventLoop {
 public:
   EventLoop() {
     if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) {
-      log::error("libvirt: can't be set up: {}", virGetLastErrorMessage());
+      log::error("libvirt: cannot initialize: {}", virGetLastErrorMessage());
       return;
     }
     virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
@@ -56,7 +55,7 @@ private:
   }
 
   std::atomic<bool> stop_{false};
-  int wake_ = -1; ///< a timer, for ending
+  int wake_ = -1; ///< a timer, to end the loop
   std::thread thread_;
 };
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// libvirt's event loop: one thread for the whole process, which hears of what happens to domains and keeps
-// connections alive.
+// The event loop of libvirt: one thread per process that receives events of domains and keeps connections
+// alive.
 #pragma once
 
 namespace vmemfs::libvirt {
 
-/// Starts it, once; to be called before the first connection is opened. libvirt then prints no errors by
-/// itself. Throws std::system_error where no thread can be started.
+/// Starts it, once; call it before the first connection is opened. From then on libvirt prints no errors
+/// itself. Throws std::system_error if no thread can be started.
 void start_event_loop();
 
 } // namespace vmemfs::libvirt

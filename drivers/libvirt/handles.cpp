@@ -13,7 +13,7 @@
 namespace vmemfs::libvirt {
 namespace {
 
-/// Of a call of the system that has failed, as connecting to a socket, its errno stands beside.
+/// If a system call such as connect() failed, its errno is part of the message.
 ErrorKind kind_of(const virError& error) {
   switch (error.code) {
   case VIR_ERR_SYSTEM_ERROR:
@@ -56,11 +56,11 @@ tl::unexpected<Error> fail_vir(std::string_view what) {
   constexpr std::size_t kMaxMessage = 400;
   const virError* const error = virGetLastError();
   if (error == nullptr) {
-    return fail(ErrorKind::source_failed, kOrigin, fmt::format("{}: failed without a word", what));
+    return fail(ErrorKind::source_failed, kOrigin, fmt::format("{}: failed without a message", what));
   }
   std::string message = error->message != nullptr ? error->message : "";
   std::ranges::replace_if(
-      message, [](unsigned char c) { return std::iscntrl(c) != 0; }, ' '); // ssh's lines
+      message, [](unsigned char c) { return std::iscntrl(c) != 0; }, ' '); // ssh prints several lines
   return fail(kind_of(*error), kOrigin, fmt::format("{}: {}", what, printable(trim(message), kMaxMessage)));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// libvirt's handles, owned, and its errors as ours.
+// Owning handles for libvirt's objects, and the conversion of its errors.
 #pragma once
 
 #include "core/error.h"
@@ -13,22 +13,22 @@ namespace vmemfs::libvirt {
 
 inline constexpr std::string_view kOrigin = "libvirt";
 
-/// An open connection; closed when nobody uses it any more. libvirt's calls may be made on any thread.
+/// An open connection, closed by its last owner. Its functions may be called on any thread.
 using Link = std::shared_ptr<virConnect>;
 /// Keeps its connection open.
 using DomainHandle = std::shared_ptr<virDomain>;
 
-/// Null stays null, and leaves the error of the call that gave it.
+/// Null stays null; the error of the call that returned it is kept.
 [[nodiscard]] Link adopt(virConnectPtr connection);
 [[nodiscard]] DomainHandle adopt(virDomainPtr domain);
 
-/// Text that libvirt has made for us, freed as it wants; empty for null.
+/// Text allocated by libvirt, freed its way; empty for null.
 [[nodiscard]] std::string taken(char* text);
 
-/// For a call of libvirt that has just failed on this thread: "WHAT: libvirt's words".
+/// The error of a call of libvirt that has just failed on this thread: "WHAT: libvirt's message".
 [[nodiscard]] tl::unexpected<Error> fail_vir(std::string_view what);
 
-/// Whether that call failed as `code` says (VIR_ERR_...).
+/// True if that call failed with `code` (VIR_ERR_...).
 [[nodiscard]] bool last_failure_is(int code);
 
 } // namespace vmemfs::libvirt

@@ -18,7 +18,7 @@ std::vector<HostCheck> check_default_connection() {
   const auto [uri, listens] = default_connection();
   if (!listens) {
     return {{"domains of libvirt", true, Weight::helpful,
-             fmt::format("no daemon listens for {}, where they are looked for without --discover", uri)}};
+             fmt::format("no daemon listens for {}, the default for discovery without --discover", uri)}};
   }
   const auto connection = Connection::to(uri);
   const auto link = connection.and_then([](const auto& opened) { return opened->wait_for_link(kPatience); });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What of this host's libvirt matters, for `vmemfs check`.
+// Checks of this host's libvirt, for `vmemfs check`.
 #pragma once
 
 #include "driver/host_check.h"
@@ -8,7 +8,7 @@
 
 namespace vmemfs::libvirt {
 
-/// Whether the connection in which VMs are looked for by default can be had; waits some seconds for it.
+/// Checks that the default connection for discovery can be opened; waits some seconds for it.
 [[nodiscard]] std::vector<HostCheck> check_default_connection();
 
 } // namespace vmemfs::libvirt

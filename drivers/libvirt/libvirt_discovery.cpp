@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// As params.h has it.
+/// In the form that params.h describes.
 std::string quoted(std::string_view value) {
   std::string text{"\""};
   for (const char c : value) {
@@ -39,7 +39,7 @@ Result<void> LibvirtDiscovery::connect() {
 
 void LibvirtDiscovery::begin(std::chrono::steady_clock::time_point patience) {
   patience_ = patience;
-  static_cast<void>(connect()); // a look tries that again
+  static_cast<void>(connect()); // scan() tries again
 }
 
 Result<std::vector<FoundVm>> LibvirtDiscovery::scan() {
@@ -61,7 +61,7 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::scan() {
   std::vector<FoundVm> found;
   std::map<RunId, std::string> keys;
   for (const DomainRun& run : connection_->domains()) {
-    if (is_xen && run.id == 0) { // the system of that host itself
+    if (is_xen && run.id == 0) { // the host's own system
       continue;
     }
     const RunId id{run.uuid, run.id};

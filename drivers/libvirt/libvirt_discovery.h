@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finds the domains of a connection: the list is kept by libvirt's events, looking at it asks nobody.
+// Discovery of the domains of a connection. libvirt's events keep the list, so a scan makes no calls.
 #pragma once
 
 #include "driver/discovery.h"
@@ -17,7 +17,7 @@ namespace vmemfs::libvirt {
 /// Not thread-safe.
 class LibvirtDiscovery final : public Discovery {
 public:
-  /// Without `uri`: see default_connection(); where no daemon listens, as soon as one does.
+  /// Without `uri`: see default_connection(); if no daemon listens yet, as soon as one does.
   explicit LibvirtDiscovery(Params params) : params_{std::move(params)} {}
 
   void begin(std::chrono::steady_clock::time_point patience) override;
@@ -31,9 +31,9 @@ private:
   [[nodiscard]] std::string params_of(const DomainRun& run) const;
 
   const Params params_;
-  std::chrono::steady_clock::time_point patience_{}; ///< how long a look may wait for the connection
-  std::shared_ptr<Connection> connection_;           ///< null while nobody listens
-  std::map<RunId, std::string> keys_;                ///< of all that ran at the last look
+  std::chrono::steady_clock::time_point patience_{}; ///< how long a scan may wait for the connection
+  std::shared_ptr<Connection> connection_;           ///< null while no daemon listens
+  std::map<RunId, std::string> keys_;                ///< of all domains that ran at the last scan
 };
 
 } // namespace vmemfs::libvirt

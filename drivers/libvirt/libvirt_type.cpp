@@ -37,8 +37,8 @@ const std::vector<ParamSpec>& specs() {
        ParamType::choice,
        false,
        "auto",
-       "how memory is read: in the domain's process where that is one of this host, else through libvirt "
-       "(peek), which auto does not do where reading would allocate memory of the guest",
+       "how memory is read: in the domain's process if it runs on this host, otherwise through libvirt "
+       "(peek), which auto does not use if reading would allocate memory of the guest",
        "peek",
        {"auto", "process", "peek"}},
       {"passthrough", ParamType::flag, false, "off",
@@ -51,7 +51,7 @@ const std::vector<ParamSpec>& specs() {
   return kSpecs;
 }
 
-/// What a discovery hands on to the VMs that it finds, too.
+/// The parameters that a discovery passes on to the VMs that it finds.
 const std::vector<ParamSpec>& discovery_specs() {
   static const std::vector<ParamSpec> kSpecs = [] {
     std::vector<ParamSpec> all = specs();
@@ -61,7 +61,7 @@ const std::vector<ParamSpec>& discovery_specs() {
   return kSpecs;
 }
 
-/// The driver, and its parameters, that reaches the domain's process.
+/// The driver that reaches the domain's process, and its parameters.
 Result<VmSpec> process_driver(const ConnectionUri& uri, const Domain& domain) {
   if (uri.driver == "xen") {
     return VmSpec{{}, "xen", fmt::format("domain={}", domain.run().id)};
@@ -75,7 +75,7 @@ Result<VmSpec> process_driver(const ConnectionUri& uri, const Domain& domain) {
   });
 }
 
-/// The driver of the domain's process. The error says why that is out of reach.
+/// The driver of the domain's process. Error: why it cannot be reached.
 Result<std::unique_ptr<Driver>> open_process(const Params& params, const Domain& domain,
                                              const DriverContext& context) {
   const auto uri = domain.connection().place();
@@ -88,7 +88,7 @@ Result<std::unique_ptr<Driver>> open_process(const Params& params, const Domain&
   return process_driver(*uri, domain).and_then(context.open_other);
 }
 
-/// The VM is just starting or ending: no reason to read it in a slow way for ever.
+/// The VM is just starting or ending: no reason to read it the slow way for its whole life.
 bool is_transient(ErrorKind kind) { return kind == ErrorKind::busy || kind == ErrorKind::vm_gone; }
 
 class LibvirtType : public DriverType {
@@ -118,7 +118,7 @@ public:
     }
     if (const auto place = (*domain)->connection().place(); place && place->driver != "qemu") {
       return fail(ErrorKind::unsupported, "libvirt",
-                  fmt::format("libvirt reads memory of QEMU's domains only, not of a '{}' connection's; {}",
+                  fmt::format("libvirt can read memory only of QEMU domains, not of a '{}' connection; {}",
                               printable(place->driver), memory.error().text));
     }
     auto remote = libvirt::RemoteDomain::attach(std::move(*domain),

@@ -30,20 +30,21 @@ void CallSlots::release() {
 }
 
 tl::unexpected<Error> LimitedCalls::no_answer() const {
-  return fail(
-      ErrorKind::timed_out, kOrigin,
-      fmt::format("{} does not answer: libvirt has been waiting for its QEMU for more than {} s; does "
-                  "that hang? `virsh domcontrol` at its host says more",
-                  domain_, limit_ / std::chrono::seconds{1}));
+  return fail(ErrorKind::timed_out, kOrigin,
+              fmt::format("{} does not answer: libvirt has been waiting for its QEMU for more than {} s; "
+                          "check with `virsh domcontrol` on its host whether QEMU hangs",
+                          domain_, limit_ / std::chrono::seconds{1}));
 }
 
-/// A place, of this domain's and of the connection's.
+/// Waits for a slot of this domain and one of the connection.
 Result<void> LimitedCalls::wait_for_slot() {
   const auto deadline = Clock::now() + limit_;
   const auto too_many = [this] {
-    return fail(ErrorKind::busy, kOrigin,
-                fmt::format("{}: too many calls wait for libvirt, or for other domains of its host that hang",
-                            domain_));
+    return fail(
+        ErrorKind::busy, kOrigin,
+        fmt::format(
+            "{}: too many calls are waiting for libvirt or for other domains of its host that do not answer",
+            domain_));
   };
   bool second = false;
   {
@@ -92,15 +93,15 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
       bool failed = false;
       try {
         call();
-      } catch (const std::exception&) { // there was no memory
+      } catch (const std::exception&) { // out of memory
         failed = true;
       }
-      call = nullptr; // what it owns ends before it counts as done
+      call = nullptr; // what it owns ends before the call counts as done
       end(failed);
     }}.detach();
   } catch (const std::system_error& error) {
     end(true);
-    return fail(ErrorKind::no_memory, kOrigin, fmt::format("no thread to be had: {}", error.what()));
+    return fail(ErrorKind::no_memory, kOrigin, fmt::format("cannot create a thread: {}", error.what()));
   }
   std::unique_lock lock{state_->mutex};
   if (!state_->changed.wait_for(lock, limit_, [&] { return mine->done; })) {

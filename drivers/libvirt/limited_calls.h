@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Calls of libvirt about one domain, none of which is waited for without end.
+// Calls of libvirt for one domain, each with a time limit.
 //
-// A daemon that does not answer is noticed by the connection. One that does, and itself waits for a QEMU that
-// hangs (stopped, or on a file system that is away), is not: it never says so. A call that takes too long is
-// given up here, and while it is under way no other is made for that domain.
+// The connection notices a daemon that does not answer. It does not notice a daemon that itself waits for a
+// QEMU that hangs (stopped, or on a file system that is gone): such a call never returns. So a call that
+// takes too long is abandoned here, and while it is still running no other call is made for that domain.
 //
-// A libvirtd reads nothing from a client that has 5 calls under way (max_client_requests), not even the signs
-// of life without which the connection is dropped. So all domains of a connection together keep to one less.
+// A libvirtd reads nothing from a client that has 5 calls running (max_client_requests), not even the
+// keepalive messages without which the connection is closed. So all domains of a connection share one slot
+// less than that.
 #pragma once
 
 #include "core/error.h"
@@ -22,13 +23,13 @@
 
 namespace vmemfs::libvirt {
 
-/// Places for calls of one connection. Thread-safe.
+/// The slots for calls of one connection. Thread-safe.
 class CallSlots {
 public:
   static constexpr unsigned kSlots = 4;
 
-  /// `second`: of a domain that has one already; that leaves half of them to others, which do not get them
-  /// back from a domain that hangs. False: there was none until the deadline.
+  /// `second`: for a domain that has one slot already; half of the slots are reserved for other domains, in
+  /// case this one hangs. False: no slot became free until the deadline.
   [[nodiscard]] bool take(std::chrono::steady_clock::time_point deadline, bool second);
   void release();
 
@@ -41,18 +42,18 @@ private:
 /// Thread-safe.
 class LimitedCalls {
 public:
-  /// Of a call, and before that of the wait for its turn.
+  /// Time limit of a call, and of the wait for a slot before it.
   static constexpr std::chrono::milliseconds kLimit{10'000};
-  /// libvirt lets one at a time get at a domain; with a second one the way there and back costs nothing.
+  /// libvirt serves one call per domain at a time; a second one in flight hides the round trip.
   static constexpr unsigned kAtOnce = 2;
 
-  /// `domain`: the domain, for errors. `limit`: for tests.
+  /// `domain`: its name for errors. `limit`: for tests.
   LimitedCalls(std::string domain, std::shared_ptr<CallSlots> slots, std::chrono::milliseconds limit = kLimit)
       : domain_{std::move(domain)}, limit_{limit}, slots_{std::move(slots)} {}
 
-  /// Makes the call on a thread that is left to itself when it takes too long, so that the call has to own
-  /// all it uses. timed_out: it does, or an earlier one does and is still under way. busy: its turn did not
-  /// come. no_memory: for the thread, or in the call.
+  /// Makes the call on a thread that is detached if it takes too long, so the call has to own all it uses.
+  /// timed_out: it takes too long, or an earlier one does and is still running. busy: no slot became free.
+  /// no_memory: for the thread, or in the call.
   template <typename T> Result<T> make(std::function<Result<T>()> call) {
     const auto answer = std::make_shared<std::optional<Result<T>>>();
     const auto made = run([answer, call = std::move(call)] { answer->emplace(call()); });
@@ -64,7 +65,7 @@ private:
     std::mutex mutex; ///< guards what follows
     std::condition_variable changed;
     unsigned running = 0;
-    unsigned given_up = 0; ///< of those
+    unsigned given_up = 0; ///< abandoned, of those
   };
 
   Result<void> run(std::function<void()> call);

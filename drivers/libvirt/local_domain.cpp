@@ -17,7 +17,7 @@ LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver>
   }
 }
 
-/// The listener is the VM's, which ends first; what is left must not be called from here on.
+/// The listener belongs to the VM, which ends first; remaining events must not reach it.
 LocalDomain::~LocalDomain() { LocalDomain::set_listener(nullptr); }
 
 void LocalDomain::set_listener(VmListener* listener) {
@@ -49,13 +49,13 @@ std::vector<ProbeResult> LocalDomain::probe() const {
   std::vector<ProbeResult> results{
       {"driver", true,
        fmt::format(
-           "libvirt for {}, and driver {} for {}: the domain is one of this host. --discover {} takes that "
-           "driver alone",
+           "libvirt for {}, and driver {} for {}: the domain runs on this host. --discover {} uses that "
+           "driver only",
            xen_control_ ? "control" : "state and control", inner().identity().driver,
            xen_control_ ? "memory and state" : "memory", inner().identity().driver)}};
   const auto link = domain_->connection().link();
   results.push_back(
-      {"libvirt", link.has_value(), link ? "connected, and tells what happens" : link.error().message()});
+      {"libvirt", link.has_value(), link ? "connected, and reports events" : link.error().message()});
   for (ProbeResult& result : ForwardingDriver::probe()) {
     results.push_back(std::move(result));
   }

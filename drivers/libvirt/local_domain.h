@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A domain of this host: its memory by the driver that knows QEMU's processes or Xen's domains, everything
-// else by libvirt.
+// A domain of this host: its memory through the `qemu` or `xen` driver, everything else through libvirt.
 //
-// Nothing here asks libvirt on the way of a read: while the daemon is away, memory is read as ever.
+// A read never calls libvirt: while the daemon is down, memory is read as before.
 #pragma once
 
 #include "driver/decorators/forwarding_driver.h"
@@ -20,7 +19,7 @@ namespace vmemfs::libvirt {
 
 class LocalDomain final : public ForwardingDriver {
 public:
-  /// `memory` reaches the domain. `passthrough`: the user lets us use QEMU's monitor through libvirt.
+  /// `memory` reaches the domain. `passthrough`: the user allows QEMU's monitor through libvirt.
   LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough);
   ~LocalDomain() override;
   LocalDomain(const LocalDomain&) = delete;
@@ -41,7 +40,7 @@ private:
   const VmIdentity identity_;
   const bool passthrough_;
   MonitorRegisters registers_{*domain_};
-  std::optional<XenRunControl> xen_control_; ///< of Xen's domains
+  std::optional<XenRunControl> xen_control_; ///< for domains of Xen
   DomainListener listener_{*domain_};
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Where some bytes of a call go.
+/// Where some of the bytes of a call belong.
 struct Part {
   std::size_t piece;
   std::size_t offset;  ///< in the piece
@@ -21,10 +21,10 @@ struct Part {
 
 struct Call {
   GpaRange range;
-  std::vector<Part> parts{}; ///< in the order of their addresses
+  std::vector<Part> parts{}; ///< in order of address
 };
 
-/// The batch as calls.
+/// The batch as a list of calls.
 class Plan {
 public:
   Plan(std::span<ReadPiece> pieces, const MemoryMap& map, std::size_t max_call_bytes)
@@ -63,7 +63,7 @@ private:
     call.parts.push_back({piece, offset, range.begin - call.range.begin, range.size()});
   }
 
-  /// All between the two is of the same stretch, or there is nothing.
+  /// True if all between the two belongs to the same stretch, or there is nothing between them.
   [[nodiscard]] bool continues(const GpaRange& call, const GpaRange& next,
                                const MemoryMap::Stretch& stretch) const {
     return call.end <= next.begin && next.end - call.begin <= max_bytes_ &&
@@ -76,12 +76,12 @@ private:
   std::vector<Call> calls_;
 };
 
-/// Of each piece all up to the first call that failed.
+/// Completes each piece up to the first call that failed.
 void make(const Call& call, Domain& domain, std::span<ReadPiece> pieces) {
   const auto bytes = domain.peek(call.range);
   for (const Part& part : call.parts) {
     ReadPiece& piece = pieces[part.piece];
-    if (piece.failure && piece.done < part.offset) { // an earlier call of it has failed
+    if (piece.failure && piece.done < part.offset) { // an earlier call for it has failed
       continue;
     }
     if (!bytes) {

@@ -16,7 +16,7 @@ double milliseconds_of(std::chrono::nanoseconds time) {
   return std::chrono::duration<double, std::milli>{time}.count();
 }
 
-/// Where libvirt could not be asked just now: nobody tells a second time that a DIMM has come.
+/// The delay before a retry if libvirt could not be asked: an added DIMM is reported only once.
 bool is_worth_another_try(ErrorKind kind) {
   return kind == ErrorKind::timed_out || kind == ErrorKind::busy || kind == ErrorKind::source_failed;
 }
@@ -30,7 +30,7 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, cons
       identity_{domain_->identity(domain_key(domain_->connection(), domain_->run()))},
       lease_{std::make_shared<Lease>(this)},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainEvent event) {
-        // A device may also have come while there was no connection.
+        // A device may also have been added while there was no connection.
         if (event == DomainEvent::memory_changed || event == DomainEvent::state_unclear) {
           refresh_later();
         }
@@ -45,7 +45,7 @@ RemoteDomain::~RemoteDomain() {
 Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domain> domain, Options options,
                                                            const DriverContext& context) {
   std::unique_ptr<RemoteDomain> driver{new RemoteDomain{std::move(domain), std::move(options), context}};
-  // Changes are told of by now, so that none is missed.
+  // Events are delivered from here on, so no change is missed.
   if (auto read = driver->map_->refresh(); !read) {
     return tl::unexpected{std::move(read.error())};
   }
@@ -61,7 +61,7 @@ void RemoteDomain::read(std::span<ReadPiece> pieces) {
   if (!gone()) {
     peeker_.read(pieces, *memory_map());
   }
-  if (!gone()) { // else some of it may be of the domain's next run
+  if (!gone()) { // otherwise some of it may belong to the domain's next run
     return;
   }
   for (ReadPiece& piece : pieces) {
@@ -84,14 +84,14 @@ void RemoteDomain::poll_layout(bool missed) {
   }
 }
 
-/// One at a time: it may take long, and the threads of `worker` are not this VM's alone.
+/// One at a time: a refresh may take long, and the threads of `worker` are shared with other VMs.
 void RemoteDomain::refresh_later() {
   if (refreshes_wanted_.fetch_add(1) == 0) {
     post_refresh({});
   }
 }
 
-/// The lease is not held while libvirt is asked: whoever ends the driver does not wait for that.
+/// The lease is not held during a call of libvirt, so that ending the driver does not wait for it.
 void RemoteDomain::post_refresh(std::chrono::milliseconds delay) {
   worker_.post_after(delay, [lease = lease_, map = map_] {
     unsigned seen = 0;
@@ -114,7 +114,7 @@ void RemoteDomain::note_refresh(Result<bool> refreshed, unsigned seen) {
   constexpr std::chrono::seconds kTryAgainAfter{2};
   std::string error = refreshed ? "" : refreshed.error().message();
   if (!error.empty() && error != refresh_error_) {
-    log::warning("reading the memory layout anew: {}", error);
+    log::warning("cannot refresh the memory layout: {}", error);
   }
   refresh_error_ = std::move(error);
   if (!refreshed && is_worth_another_try(refreshed.error().kind) && !gone()) {
@@ -138,7 +138,7 @@ AccessReport RemoteDomain::access() const {
                   options_.why_remote, milliseconds_of(cost_.call), milliseconds_of(cost_.page),
                   peeker_.max_call_bytes() >> 10U);
   if (map_->reading_allocates()) {
-    report.ram += "; QEMU allocates what the guest has not touched when it is read";
+    report.ram += "; QEMU allocates memory that the guest has not touched when it is read";
   }
   report.registers = options_.passthrough
                          ? "read: HMP info registers through libvirt; set: not by this driver"
@@ -153,7 +153,7 @@ std::vector<ProbeResult> RemoteDomain::probe() const {
   const auto link = domain_->connection().link();
   return {{"driver", true, "libvirt for everything"},
           {"process", false, options_.why_remote},
-          {"libvirt", link.has_value(), link ? "connected, and tells what happens" : link.error().message()}};
+          {"libvirt", link.has_value(), link ? "connected, and reports events" : link.error().message()}};
 }
 
 } // namespace vmemfs::libvirt

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A domain whose process is out of reach, on another host most times: everything by libvirt's calls.
+// A domain of which the process cannot be reached, usually on another host: everything through libvirt's
+// calls.
 #pragma once
 
 #include "driver/driver.h"
@@ -22,9 +23,9 @@ namespace vmemfs::libvirt {
 class RemoteDomain final : public Driver {
 public:
   struct Options {
-    bool passthrough;       ///< QEMU's monitor may be asked, which taints the domain
+    bool passthrough;       ///< QEMU's monitor may be used, which taints the domain
     bool may_allocate;      ///< reading may allocate memory of the guest
-    std::string why_remote; ///< why its process is out of reach, in words
+    std::string why_remote; ///< why its process cannot be reached, as text
   };
   static Result<std::unique_ptr<RemoteDomain>> attach(std::shared_ptr<Domain> domain, Options options,
                                                       const DriverContext& context);
@@ -55,7 +56,7 @@ private:
   void post_refresh(std::chrono::milliseconds delay);
   void note_refresh(Result<bool> refreshed, unsigned seen);
 
-  /// What jobs on other threads hold on to; `driver` is null once it has ended.
+  /// The jobs on other threads share it; `driver` is null once the driver has ended.
   struct Lease {
     explicit Lease(RemoteDomain* holder) : driver{holder} {}
     std::mutex mutex;
@@ -68,11 +69,11 @@ private:
   Worker& worker_;
   const VmIdentity identity_;
   Peeker peeker_{domain_};
-  ReadCost cost_; ///< set while attaching only
+  ReadCost cost_; ///< set only while attaching
   MonitorRegisters registers_{*domain_};
-  std::atomic<unsigned> refreshes_wanted_{0};     ///< since the last one began; 0: none is on its way
-  std::string refresh_error_;                     ///< of the last one; for the job's thread
-  RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of asking because somebody read a hole
+  std::atomic<unsigned> refreshes_wanted_{0};     ///< since the last one began; 0: none is pending
+  std::string refresh_error_;                     ///< of the last refresh; only for the job's thread
+  RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes because somebody read a hole
   DomainListener listener_{*domain_};
   std::shared_ptr<Lease> lease_;
   Connection::Subscription devices_; ///< last: its callback uses the rest

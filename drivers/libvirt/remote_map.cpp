@@ -18,9 +18,8 @@ namespace {
 using qemu::MtreeRange;
 using qemu::MtreeType;
 
-/// Main memory by the names that libvirt gives it. Memory behind PCI BARs is left out: the guest moves it,
-/// which nobody would tell us, and where it was there may be a device's registers then, which must not be
-/// read.
+/// Main memory by the names that libvirt gives it. Memory behind PCI BARs is left out: the guest can move it
+/// without any event, and a device's registers, which must not be read, may then take its old place.
 bool is_main(const MtreeRange& range, std::string_view name_at_zero) {
   return range.type == MtreeType::nv_ram || range.name == name_at_zero || range.name == "pc.ram" ||
          range.name.starts_with("ram-node") || range.name.starts_with("memdimm");
@@ -73,11 +72,10 @@ Result<MemoryMap> RemoteMap::read() {
   vcpus_ = description->vcpus;
   const bool allocates = !description->reading_allocates.empty();
   if (allocates && !may_allocate_) {
-    return fail(
-        ErrorKind::unsupported, kOrigin,
-        fmt::format("its memory is {}, of which QEMU would allocate what the guest has not touched when it "
-                    "is read through libvirt; memory=peek says that this is all right",
-                    description->reading_allocates));
+    return fail(ErrorKind::unsupported, kOrigin,
+                fmt::format("its memory is {}: QEMU would allocate what the guest has not touched when it "
+                            "is read through libvirt; memory=peek says that this is all right",
+                            description->reading_allocates));
   }
   reading_allocates_ = allocates;
   if (passthrough_) {
@@ -94,11 +92,11 @@ Result<MemoryMap> RemoteMap::read() {
 
 std::string RemoteMap::source() const {
   if (passthrough_) {
-    return "QEMU's info mtree -f through libvirt, read anew on refresh and when a device comes or goes; "
-           "memory behind PCI BARs is left out, as nobody tells when the guest moves it";
+    return "QEMU's info mtree -f through libvirt, updated on refresh and when a device is added or removed; "
+           "memory behind PCI BARs is left out, as no event reports when the guest moves it";
   }
-  return fmt::format("computed from machine type and memory size in the domain's description, QEMU was not "
-                     "asked: main memory only, without what lies between 640 KiB and 1 MiB; {}",
+  return fmt::format("computed from machine type and memory size in the domain's description; QEMU was not "
+                     "asked. Main memory only, without the range from 640 KiB to 1 MiB; {}",
                      kHowToConsent);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The memory map of a domain whose process is out of reach.
+// The memory map of a domain with an unreachable process.
 #pragma once
 
 #include "core/memory_map.h"
@@ -17,20 +17,20 @@ namespace vmemfs::libvirt {
 /// Thread-safe.
 class RemoteMap {
 public:
-  /// `passthrough`: QEMU itself is asked, through libvirt; else it follows from the domain's description.
-  /// `may_allocate`: it is all right if reading allocates memory of the guest; else such a domain is
-  /// unsupported.
+  /// `passthrough`: QEMU itself is asked, through libvirt; otherwise the map is computed from the domain's
+  /// description. `may_allocate`: reading may allocate memory of the guest; if it is false, a domain for
+  /// which reading would is unsupported.
   RemoteMap(std::shared_ptr<Domain> domain, bool passthrough, bool may_allocate)
       : domain_{std::move(domain)}, passthrough_{passthrough}, may_allocate_{may_allocate} {}
 
-  /// As last read; null before refresh() was successful for the first time.
+  /// The current map; null until refresh() succeeded once.
   [[nodiscard]] std::shared_ptr<const MemoryMap> load() const { return map_.load(); }
   [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
-  /// As the last refresh() found it.
+  /// As found by the last refresh().
   [[nodiscard]] bool reading_allocates() const { return reading_allocates_; }
-  [[nodiscard]] std::string source() const; ///< in words, for `info`
+  [[nodiscard]] std::string source() const; ///< as text, for `info`
 
-  /// Asks anew. True where the map has changed.
+  /// Reads it again. True if the map has changed.
   [[nodiscard]] Result<bool> refresh();
 
 private:

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::chrono::seconds kForConnection{10};
 
-/// What follows `key` up to the end of the line; `text` then starts after that.
+/// The text after `key` up to the end of the line; `text` then starts after that line.
 std::string_view take_line(std::string_view& text, std::string_view key) {
   const std::size_t end = text.find('\n');
   if (end == std::string_view::npos || !text.starts_with(key)) {
@@ -35,7 +35,7 @@ Result<void> resume(Domain& domain) {
   }
   auto resumed = domain.resume();
   if (resumed) {
-    log::info("libvirt {}: runs again", domain.run().uuid);
+    log::info("libvirt {}: resumed", domain.run().uuid);
   }
   return resumed;
 }
@@ -53,7 +53,7 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
   const auto id = parse_u64(take_line(rest, "id="));
   if (uuid.empty() || !id || *id > std::numeric_limits<int>::max() || !rest.starts_with(kUri)) {
     return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("this is no ticket of ours: '{}'", printable(text, 200)));
+                fmt::format("'{}' is not a ticket of this driver", printable(text, 200)));
   }
   return ResumeTicket{std::string{rest.substr(kUri.size())}, {std::string{uuid}, "", static_cast<int>(*id)}};
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What it takes to let a domain run again after the process that paused it has died. See
-// RunControl::resume_ticket().
+// The ticket to resume a domain after the process that paused it has died. See RunControl::resume_ticket().
 #pragma once
 
 #include "core/error.h"
@@ -19,8 +18,8 @@ struct ResumeTicket {
 [[nodiscard]] std::string to_text(const ResumeTicket& ticket);
 [[nodiscard]] Result<ResumeTicket> parse_resume_ticket(std::string_view text);
 
-/// Lets the domain run if it is still the same run of it and stands by command. No error where there is
-/// nothing to do. busy: libvirt can't be asked just now.
+/// Resumes the domain if it is still the same run and is paused by a command. No error if there is nothing to
+/// do. busy: libvirt cannot be asked at the moment.
 [[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket);
 
 } // namespace vmemfs::libvirt

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who wants to hear of which domain of a connection.
+// The subscribers to events of a connection's domains.
 #pragma once
 
 #include "drivers/libvirt/connection.h"
@@ -14,18 +14,19 @@
 
 namespace vmemfs::libvirt {
 
-/// Thread-safe. Callbacks are called one at a time. Held by shared_ptr, as what add() returns holds on to it.
+/// Thread-safe. Callbacks are called one at a time. Held by shared_ptr, as the value that add() returns keeps
+/// a reference to it.
 class Subscribers : public std::enable_shared_from_this<Subscribers> {
 public:
   using Callback = std::function<void(DomainEvent)>;
 
-  /// Until the last copy of what is returned goes.
+  /// Subscribed until the last copy of the returned value goes.
   [[nodiscard]] std::shared_ptr<void> add(const DomainRun& run, Callback callback);
 
-  /// To those of this domain.
+  /// Notifies the subscribers of this domain.
   void notify(std::string_view uuid, DomainEvent event);
   void notify_all(DomainEvent event);
-  /// Those of domains that are not in the list (any more) hear that they have ended.
+  /// Reports the end of all domains that are not in the list.
   void notify_ended(std::span<const DomainRun> running);
 
 private:

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Run control of a domain of this host's Xen: libvirt's commands, but what state it is in Xen itself is
-// asked.
+// Run control of a domain of this host's Xen: commands through libvirt, the state from Xen itself.
 //
-// libvirt's driver for Xen is not told of what others do (xl pause, xl unpause), and says what it last did
-// itself.
+// libvirt's driver for Xen gets no events of what others do (xl pause, xl unpause), and reports only its own
+// last command.
 #pragma once
 
 #include "driver/driver.h"
@@ -16,7 +15,7 @@ namespace vmemfs::libvirt {
 /// Thread-safe. Both must outlive it.
 class XenRunControl final : public RunControl {
 public:
-  /// `truth`: the xen driver's.
+  /// `truth`: the run control of the xen driver.
   XenRunControl(Domain& domain, RunControl& truth) : domain_{domain}, truth_{truth} {}
 
   Result<RunStatus> run_status() override { return truth_.run_status(); }
@@ -25,7 +24,8 @@ public:
   std::string resume_ticket() const override { return domain_.resume_ticket(); }
 
 private:
-  /// By libvirt; and where that does nothing, as by its own record it is so already, by Xen.
+  /// Through libvirt; if that did nothing, because its own record says that the state is reached already,
+  /// through Xen.
   Result<void> commanded(Result<void> (RunControl::*command)(), bool running) {
     auto done = (domain_.*command)();
     if (!done) {

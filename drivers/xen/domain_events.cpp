@@ -30,7 +30,7 @@ Result<std::shared_ptr<DomainEvents>> DomainEvents::of(FdWatcher& watcher) {
   return events;
 }
 
-/// The lock, as it may be heard of something before the watch is ours.
+/// Locked, as an event may arrive before watch_ is set.
 Result<void> DomainEvents::wait() {
   const std::scoped_lock lock{mutex_};
   auto watch = watcher_.watch_once(store_.fd(), [this] { hear(); });
@@ -46,7 +46,7 @@ void DomainEvents::hear() {
   for (;;) {
     const auto event = store_.next_event();
     if (!event) { // the drivers still notice an end when they read
-      log::warning("{}; the end of domains is not told any more", event.error().message());
+      log::warning("{}; the end of domains is not reported any more", event.error().message());
       return;
     }
     if (!*event) {
@@ -61,7 +61,7 @@ void DomainEvents::hear() {
     }
   }
   if (const auto waiting = wait(); !waiting) {
-    log::warning("{}; the end of domains is not told any more", waiting.error().message());
+    log::warning("{}; the end of domains is not reported any more", waiting.error().message());
   }
 }
 

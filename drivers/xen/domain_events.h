@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tells drivers that domains have ended: one connection to xenstore for all that share a thread to wait on.
+// Notifications that domains have ended: one connection to xenstore per thread to wait on.
 #pragma once
 
 #include "drivers/xen/store.h"
@@ -16,7 +16,7 @@ namespace vmemfs::xen {
 /// Thread-safe.
 class DomainEvents : public std::enable_shared_from_this<DomainEvents> {
 public:
-  /// The one that belongs to this watcher; made where there is none, and as long as somebody has it.
+  /// The object of this watcher, shared by all its users and created by the first.
   static Result<std::shared_ptr<DomainEvents>> of(FdWatcher& watcher);
 
   DomainEvents(Store store, FdWatcher& watcher) : store_{std::move(store)}, watcher_{watcher} {}
@@ -26,7 +26,7 @@ public:
 
   [[nodiscard]] const Store& store() const { return store_; }
 
-  /// Ends when destroyed; the callback does not run any more then.
+  /// Ends when destroyed; afterwards the callback is not running any more.
   class Subscription {
   public:
     Subscription() = default;
@@ -45,8 +45,8 @@ public:
     std::uint64_t number_ = 0;
   };
 
-  /// `callback` is called, on the watcher's thread, each time that a domain has ended, whichever. It must
-  /// return soon and must not end subscriptions.
+  /// `callback` is called on the watcher's thread each time any domain has ended. It must return soon and
+  /// must not end subscriptions.
   [[nodiscard]] Subscription subscribe(std::function<void()> callback);
 
 private:

@@ -9,7 +9,7 @@
 namespace vmemfs::xen {
 namespace {
 
-/// As `xl list -u` writes them.
+/// In the form of `xl list -u`.
 std::string uuid_text(const xen_domain_handle_t& handle) {
   std::string text;
   for (std::size_t i = 0; i < sizeof(handle); ++i) {
@@ -19,7 +19,7 @@ std::string uuid_text(const xen_domain_handle_t& handle) {
   return text;
 }
 
-/// A PVH domain has an interrupt controller per vCPU emulated by Xen, and no other device.
+/// True for PVH: such a domain has an interrupt controller per vCPU, emulated by Xen, and no other device.
 DomainKind kind_of(const xc_domaininfo_t& info) {
   if ((info.flags & XEN_DOMINF_hvm_guest) == 0) {
     return DomainKind::pv;
@@ -46,7 +46,7 @@ DomainInfo to_domain_info(const xc_domaininfo_t& raw) {
   return info;
 }
 
-/// Fills `raw`; 0, or the errno. ESRCH where there is no such domain.
+/// Fills `raw`; 0, or the errno. ESRCH if there is no such domain.
 int ask_for(xc_interface* control, std::uint32_t id, xc_domaininfo_t& raw) {
 #ifdef VMEMFS_XEN_GETINFO_SINGLE // since Xen 4.18
   return xc_domain_getinfo_single(control, id, &raw) == 0 ? 0 : errno;
@@ -55,7 +55,7 @@ int ask_for(xc_interface* control, std::uint32_t id, xc_domaininfo_t& raw) {
   if (count < 0) {
     return errno;
   }
-  return count == 1 && raw.domain == id ? 0 : ESRCH; // the list goes on with the next domain
+  return count == 1 && raw.domain == id ? 0 : ESRCH; // otherwise it is the next domain
 #endif
 }
 
@@ -78,8 +78,8 @@ Result<DomainInfo> domain_info(xc_interface* control, std::uint32_t id) {
   case EPERM:
   case EACCES:
     return fail(ErrorKind::permission, kOrigin,
-                "the hypervisor lets only domain 0, or a domain made for control, look at others");
-  default: return fail_errno(os_errno, kOrigin, fmt::format("can't ask for domain {}", id));
+                "the hypervisor gives information on other domains only to domain 0 or a control domain");
+  default: return fail_errno(os_errno, kOrigin, fmt::format("cannot get information on domain {}", id));
   }
 }
 
@@ -89,7 +89,7 @@ Result<std::vector<DomainInfo>> all_domains(xc_interface* control) {
   for (std::uint32_t next = 0;;) {
     const int count = xc_domain_getinfolist(control, next, raw.size(), raw.data());
     if (count < 0) {
-      return fail_errno(errno, kOrigin, "can't list the domains");
+      return fail_errno(errno, kOrigin, "cannot list the domains");
     }
     if (count == 0) {
       return domains;

@@ -63,7 +63,7 @@ Result<DomainInfo> find_domain(xc_interface* control, const Store& store, std::s
   if (found.front().id == 0) {
     return fail(
         ErrorKind::unsupported, kOrigin,
-        "domain 0 is the system that vmemfs runs in, and Xen maps no domain's memory as foreign to itself");
+        "domain 0 is the system that vmemfs runs in, and Xen does not map a domain's own memory as foreign");
   }
   return found.front();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which domain a user means.
+// The domain that a user's text names.
 #pragma once
 
 #include "drivers/xen/domain_info.h"
@@ -9,8 +9,8 @@
 
 namespace vmemfs::xen {
 
-/// By id, uuid or name, in this order. Domain 0 can't be meant: it can't map its own memory as a foreign one.
-/// invalid: several have that name.
+/// By id, uuid or name, in this order. Domain 0 is not accepted: it cannot map its own memory as foreign.
+/// invalid: several domains have that name.
 [[nodiscard]] Result<DomainInfo> find_domain(xc_interface* control, const Store& store,
                                              std::string_view wanted);
 

@@ -14,7 +14,7 @@ tl::expected<ForeignPages, int> ForeignMemory::map(std::span<const Frame> frames
   if (address == nullptr) {
     return tl::unexpected{errno};
   }
-  // The library's manual says errno, the kernel's driver says negative errno.
+  // The library's manual says errno, the kernel's driver returns negative errno.
   std::ranges::transform(errors, errors.begin(), [](int error) { return std::abs(error); });
   return ForeignPages{handle_.get(), address, frames.size()};
 }

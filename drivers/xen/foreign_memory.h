@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Memory of another domain in our own address space, for as short as can be: a page that stays mapped keeps
-// its domain from ending.
+// Mappings of another domain's memory, held as short as possible: a mapped page keeps its domain from ending.
 #pragma once
 
 #include "drivers/xen/handles.h"
@@ -12,7 +11,8 @@
 
 namespace vmemfs::xen {
 
-/// What the hypervisor calls a page: guest frame number of PVH and HVM domains, machine frame number of PV.
+/// The hypervisor's number of a page: guest frame number for PVH and HVM domains, machine frame number for
+/// PV.
 using Frame = xen_pfn_t;
 
 class ForeignPages {
@@ -30,7 +30,7 @@ public:
     }
   }
 
-  /// One that could not be mapped must not be touched.
+  /// A page that could not be mapped must not be accessed.
   [[nodiscard]] std::span<std::byte, XC_PAGE_SIZE> page(std::size_t index) const {
     return std::span<std::byte, XC_PAGE_SIZE>{address_ + index * XC_PAGE_SIZE, XC_PAGE_SIZE};
   }
@@ -41,7 +41,7 @@ private:
   std::size_t count_;
 };
 
-/// How many pages are best mapped by one call: fewer are dearer each, more gain nothing.
+/// The best number of pages per mapping call: fewer cost more per page, more gain nothing.
 inline constexpr std::size_t kBatchPages = 256;
 
 /// Thread-safe.
@@ -50,7 +50,7 @@ public:
   ForeignMemory(ForeignMemoryHandle handle, std::uint32_t domain)
       : handle_{std::move(handle)}, domain_{domain} {}
 
-  /// Maps the frames one behind the other; `errors` has 0 or a positive errno for each. Or the errno of the
+  /// Maps the frames contiguously; `errors` has 0 or a positive errno for each. Returns the errno of the
   /// whole call; ESRCH: there is no such domain any more.
   [[nodiscard]] tl::expected<ForeignPages, int> map(std::span<const Frame> frames, std::span<int> errors,
                                                     int protection = PROT_READ) const;

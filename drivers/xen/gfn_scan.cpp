@@ -8,7 +8,7 @@
 namespace vmemfs::xen {
 namespace {
 
-constexpr std::uint64_t kBlock = 512; ///< 2 MiB: what a large page maps, and a balloon mostly takes
+constexpr std::uint64_t kBlock = 512; ///< 2 MiB: the size of a large page, and usually what a balloon takes
 constexpr std::uint64_t kBlocksOfAStep = 32;
 
 void append(GfnRanges& ranges, GfnRange range) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Finds out which frame numbers of a PVH or HVM domain have a page, by trying to map them.
+// A scan for the frame numbers of a PVH or HVM domain that have a page, by trying to map them.
 //
-// The hypervisor lists them for nobody, and the numbers reach past 4 GiB however small the domain is. Trying
-// all of them takes seconds, so there are three degrees, and any of them can be done bit by bit.
+// The hypervisor has no list of them, and the numbers reach past 4 GiB even for a small domain. Trying all of
+// them takes seconds, so there are three degrees, and each can be done in steps.
 #pragma once
 
 #include "core/error.h"
@@ -14,9 +14,9 @@
 namespace vmemfs::xen {
 
 enum class ScanDegree : unsigned char {
-  samples, ///< the first and the last page of each 2 MiB; where they differ, all between. Milliseconds
-  pages,   ///< all pages of each 2 MiB that has one of the samples: finds what was ballooned out
-  all,     ///< all pages: finds single ones that lie somewhere in nowhere
+  samples, ///< the first and the last page of each 2 MiB; if they differ, all between. Milliseconds
+  pages,   ///< all pages of each 2 MiB where a sample has a page: finds ballooned pages
+  all,     ///< all pages: also finds single pages far from others
 };
 
 /// Sets for each frame whether it has a page. Called for up to kBatchPages frames at a time.
@@ -28,10 +28,10 @@ public:
   GfnScan(Probe probe, std::uint64_t end, ScanDegree degree)
       : probe_{std::move(probe)}, end_{end}, degree_{degree} {}
 
-  /// Goes on by 64 MiB of frame numbers. True when it is through.
+  /// Scans the next 64 MiB of frame numbers. True when the scan is complete.
   [[nodiscard]] Result<bool> step();
 
-  /// To the end.
+  /// Scans to the end.
   [[nodiscard]] Result<GfnRanges> run();
 
   [[nodiscard]] const GfnRanges& present() const { return present_; }

@@ -27,7 +27,7 @@ void log_nothing(xentoollog_logger* /*logger*/, const char* /*context*/, const c
 
 void destroy_nothing(xentoollog_logger* /*logger*/) {}
 
-/// An errno of opening one of Xen's devices.
+/// The error for an errno of opening one of Xen's devices.
 tl::unexpected<Error> not_opened(int os_errno, std::string_view what) {
   switch (os_errno) {
   case ENOENT:
@@ -35,14 +35,14 @@ tl::unexpected<Error> not_opened(int os_errno, std::string_view what) {
   case ENODEV:
     return fail(
         ErrorKind::unsupported, kOrigin,
-        fmt::format("this is no Xen host: there is no {}; boot Xen with this system as its domain 0, and "
+        fmt::format("this is not a Xen host: there is no {}; boot Xen with this system as its domain 0, and "
                     "load the module xen-privcmd",
                     what));
   case EACCES:
   case EPERM:
     return fail(ErrorKind::permission, kOrigin,
-                fmt::format("may not open {}: looking at Xen domains takes root in domain 0", what));
-  default: return fail_errno(os_errno, kOrigin, fmt::format("can't open {}", what));
+                fmt::format("cannot open {}: Xen domains are accessible only to root in domain 0", what));
+  default: return fail_errno(os_errno, kOrigin, fmt::format("cannot open {}", what));
   }
 }
 
@@ -79,7 +79,7 @@ Result<StoreHandle> open_store() {
     if (os_errno == EACCES || os_errno == EPERM) {
       return not_opened(os_errno, "xenstore");
     }
-    return fail_errno(os_errno, kOrigin, "can't connect to xenstore; is xenstored running?");
+    return fail_errno(os_errno, kOrigin, "cannot connect to xenstore; is xenstored running?");
   }
   return store;
 }

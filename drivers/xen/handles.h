@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Owners of what Xen's libraries hand out, one type each.
+// Owning handles for the objects of Xen's libraries, one type each.
 //
 // Thread-safety is the libraries': a control handle and a foreign memory handle serve any number of threads
-// at a time (the one has locks of its own, the other keeps nothing between two calls), an xenstore connection
-// too, whose requests take turns.
+// at a time (the first has its own locks, the second keeps no state between calls); so does an xenstore
+// connection, which serializes its requests.
 #pragma once
 
 #include "core/error.h"
@@ -17,12 +17,12 @@ namespace vmemfs::xen {
 
 inline constexpr std::string_view kOrigin = "xen";
 
-/// Where the libraries' words go: to our log, when it is of debug level, and not to standard error.
+/// The libraries' messages go to our log at debug level instead of standard error.
 [[nodiscard]] xentoollog_logger* tool_log();
 
 /// For what the libraries allocate with malloc().
 struct FreeMalloced {
-  // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): this is what manages it
+  // NOLINTNEXTLINE(cppcoreguidelines-no-malloc): this type manages it
   void operator()(void* memory) const { std::free(memory); }
 };
 template <typename T> using Malloced = std::unique_ptr<T, FreeMalloced>;
@@ -33,7 +33,7 @@ struct CloseControl {
 /// libxenctrl: hypercalls about domains.
 using Control = std::unique_ptr<xc_interface, CloseControl>;
 
-/// unsupported: this is no Xen host. permission: not root, or not the domain that may control others.
+/// unsupported: this is not a Xen host. permission: not root, or not a domain that may control others.
 [[nodiscard]] Result<Control> open_control();
 
 struct CloseForeignMemory {

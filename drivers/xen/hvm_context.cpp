@@ -17,26 +17,26 @@ tl::unexpected<Error> context_error(int os_errno, VcpuId vcpu, std::string_view 
   if (os_errno == ESRCH) {
     return fail(ErrorKind::vm_gone, kOrigin, "the domain has ended");
   }
-  return fail_errno(os_errno, kOrigin, fmt::format("can't {} the registers of vCPU {}", what, vcpu.value()));
+  return fail_errno(os_errno, kOrigin, fmt::format("cannot {} the registers of vCPU {}", what, vcpu.value()));
 }
 
-/// What a saved domain begins with; Xen takes no record without it.
+/// The header of a saved domain; Xen accepts no record without it.
 Result<hvm_save_header> read_header(xc_interface* control, std::uint32_t domain) {
   const int size = xc_domain_hvm_getcontext(control, domain, nullptr, 0);
   if (size < 0) {
-    return fail_errno(errno, kOrigin, "can't ask for the domain's state");
+    return fail_errno(errno, kOrigin, "cannot get the size of the domain's state");
   }
   std::vector<std::uint8_t> saved(static_cast<std::size_t>(size));
   const int got =
       xc_domain_hvm_getcontext(control, domain, saved.data(), static_cast<std::uint32_t>(saved.size()));
   hvm_save_header header{};
   if (got < 0 || saved.size() < sizeof(hvm_save_descriptor) + sizeof(header)) {
-    return fail_errno(errno, kOrigin, "can't read the domain's state");
+    return fail_errno(errno, kOrigin, "cannot read the domain's state");
   }
   std::memcpy(&header, saved.data() + sizeof(hvm_save_descriptor), sizeof(header));
   if (header.magic != HVM_FILE_MAGIC) {
     return fail(ErrorKind::source_failed, kOrigin,
-                "the domain's state does not begin as Xen's interface says");
+                "the domain's state does not begin with the header that Xen's interface defines");
   }
   return header;
 }
@@ -76,8 +76,9 @@ Result<void> write_cpu_record(xc_interface* control, std::uint32_t domain, VcpuI
     if (errno == EINVAL) {
       return fail(
           ErrorKind::invalid, kOrigin,
-          fmt::format("Xen does not take these values for vCPU {}: they contradict each other, or this CPU",
-                      vcpu.value()));
+          fmt::format(
+              "Xen refuses these values for vCPU {}: they are inconsistent, or not possible on this CPU",
+              vcpu.value()));
     }
     return context_error(errno, vcpu, "set");
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The records in which Xen saves what a PVH or HVM domain's vCPUs are.
+// The records in which Xen saves the vCPUs of a PVH or HVM domain.
 #pragma once
 
 #include "core/gpa.h"
@@ -13,7 +13,7 @@ extern "C" {
 
 namespace vmemfs::xen {
 
-/// The record's number in Xen's interface, where the size of a member says it.
+/// The record's number in Xen's interface, encoded there as the size of a member.
 template <typename Record> inline constexpr std::uint16_t kRecordCode = 0;
 template <> inline constexpr std::uint16_t kRecordCode<hvm_hw_cpu> = sizeof(__HVM_SAVE_TYPE_CPU::c);
 template <> inline constexpr std::uint16_t kRecordCode<hvm_hw_lapic_regs> =
@@ -32,7 +32,7 @@ template <typename Record>
   });
 }
 
-/// Gives Xen this one record and nothing else, so that nothing else of the domain is set back.
+/// Loads only this record, so that the rest of the domain's state is not set back.
 [[nodiscard]] Result<void> write_cpu_record(xc_interface* control, std::uint32_t domain, VcpuId vcpu,
                                             const hvm_hw_cpu& cpu);
 

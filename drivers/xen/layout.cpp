@@ -9,14 +9,14 @@ namespace vmemfs::xen {
 namespace {
 
 constexpr std::uint64_t k4Gib = 0x100000; ///< frames
-/// What the toolstack lays below 4 GiB beside main memory begins here: for HVM the device model's windows,
-/// video memory among them, for PVH the ACPI tables.
+/// Below 4 GiB, what the toolstack places beside main memory begins here: for HVM the device model's windows,
+/// including video memory; for PVH the ACPI tables.
 constexpr std::uint64_t kHvmDevices = 0xf0000;
 constexpr std::uint64_t kFirmwareTables = 0xfc000;
-/// Xen's own pages lie together, a few on each side of those that have a parameter of their own.
+/// Xen's own pages are adjacent: a few on each side of those that have a parameter.
 constexpr std::uint64_t kSpecialAround = 16;
 
-/// Index in MemoryMap::blocks(), which is the region's kind in words.
+/// Index in MemoryMap::blocks(), which has the region's kind as text.
 enum Block : std::uint32_t { guest_block, device_block, firmware_block, special_block };
 const std::vector<std::string>& block_names() {
   static const std::vector<std::string> kNames{"xen.guest", "xen.device", "xen.firmware", "xen.special"};
@@ -33,7 +33,7 @@ Region region_of(GfnRange range, Block block) {
           begin.value()};
 }
 
-/// Where around the special pages all pages are special.
+/// The range around the special pages in which all pages are special.
 GfnRange special_window(const std::vector<std::uint64_t>& special) {
   std::vector<std::uint64_t> high;
   std::ranges::copy_if(special, std::back_inserter(high),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which frame numbers of a domain have memory, and what kind: the memory map, and how an address in it
-// becomes a frame that can be mapped. Pure: it asks by a function that its caller gives.
+// The layout of a domain's memory: the memory map, and the frame to map for an address in it. Pure: it takes
+// a function to query Xen.
 #pragma once
 
 #include "core/memory_map.h"
@@ -25,34 +25,33 @@ struct GfnRange {
   friend bool operator==(const GfnRange&, const GfnRange&) = default;
 };
 
-/// Sorted, and none touches the next.
+/// Sorted, with gaps between the ranges.
 using GfnRanges = std::vector<GfnRange>;
 
 [[nodiscard]] std::uint64_t count_of(const GfnRanges& ranges);
 
-/// Appends a frame, which is above all that are in it.
+/// Appends a frame, which must be above all others.
 void append(GfnRanges& ranges, std::uint64_t gfn);
 
-/// A domain's memory as it was at one moment. Immutable.
+/// A domain's memory at one moment. Immutable.
 struct Layout {
   MemoryMap map;
-  std::vector<Frame>
-      machine_frames;      ///< PV: of each frame of the guest, kNoFrame where it has none; else empty
-  std::uint64_t pages = 0; ///< that the domain had, by the hypervisor's count
-  std::string source;      ///< how it was found, in words
+  std::vector<Frame> machine_frames; ///< PV: of each guest frame, kNoFrame if it has none; otherwise empty
+  std::uint64_t pages = 0; ///< the domain's number of pages at that moment, as the hypervisor counts
+  std::string source;      ///< how it was found, as text
 
   static constexpr Frame kNoFrame = ~Frame{0};
-  /// What to map for the page at `gfn`, which lies in the map.
+  /// The frame to map for the page at `gfn`, which is in the map.
   [[nodiscard]] Frame frame_of(Gfn gfn) const {
     return machine_frames.empty() ? gfn.value() : machine_frames[gfn.value()];
   }
 };
 
-/// A PV domain's: all of it is main memory.
+/// For a PV domain: all of it is main memory.
 [[nodiscard]] Result<Layout> pv_layout(std::vector<Frame> machine_frames);
 
-/// A PVH or HVM domain's, from where it has pages. `special` are pages of which the hypervisor says that they
-/// are its own (rings of console and xenstore, ...): the few pages around them are, too.
+/// For a PVH or HVM domain, from the ranges that have pages. `special` are pages that the hypervisor reports
+/// as its own (rings of console and xenstore, ...); the few pages around them are special, too.
 [[nodiscard]] Result<Layout> hvm_layout(const GfnRanges& present, DomainKind kind,
                                         const std::vector<std::uint64_t>& special);
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t k4Gib = 0x100000; ///< frames
 
-/// Frames that have a parameter of their own.
+/// Frames that have a parameter.
 constexpr std::array kSpecialParams{
     HVM_PARAM_STORE_PFN,       HVM_PARAM_CONSOLE_PFN,      HVM_PARAM_IOREQ_PFN,       HVM_PARAM_BUFIOREQ_PFN,
     HVM_PARAM_PAGING_RING_PFN, HVM_PARAM_MONITOR_RING_PFN, HVM_PARAM_SHARING_RING_PFN};
@@ -22,8 +22,8 @@ constexpr std::array kSpecialParams{
 std::string_view describe(ScanDegree degree) {
   switch (degree) {
   case ScanDegree::samples:
-    return "two pages of each 2 MiB tried, all where they differ; being looked at closely";
-  case ScanDegree::pages: return "all pages tried, wherever 2 MiB have one at their ends";
+    return "two pages of each 2 MiB tried, all if they differ; a closer scan is running";
+  case ScanDegree::pages: return "all pages tried in each 2 MiB that has one at either end";
   case ScanDegree::all: return "all frame numbers tried";
   }
   return "";
@@ -35,7 +35,7 @@ Result<void> LayoutFinder::probe(std::span<const Frame> frames, std::span<bool> 
   std::array<int, kBatchPages> errors{};
   const auto pages = memory_.map(frames, std::span{errors}.first(frames.size()));
   if (!pages) {
-    return fail_errno(pages.error(), kOrigin, "can't look where the domain has memory");
+    return fail_errno(pages.error(), kOrigin, "cannot find out where the domain has memory");
   }
   std::ranges::transform(std::span{errors}.first(frames.size()), present.begin(),
                          [](int error) { return error == 0; });
@@ -55,7 +55,7 @@ LayoutFinder::OnDemand LayoutFinder::on_demand() const {
 Result<std::uint64_t> LayoutFinder::end_of_frames() const {
   xen_pfn_t highest = 0;
   if (xc_domain_maximum_gpfn(control_, domain_, &highest) < 0) {
-    return fail_errno(errno, kOrigin, "can't ask for the domain's highest frame");
+    return fail_errno(errno, kOrigin, "cannot get the domain's highest frame");
   }
   return highest + 1;
 }
@@ -109,7 +109,7 @@ Result<Layout> LayoutFinder::find_pv(const DomainInfo& info) const {
   return layout;
 }
 
-/// Main memory as the toolstack lays it out, without trying a page. What is above it is left out.
+/// Main memory as the toolstack places it, without trying a page. Memory above it is left out.
 Result<Layout> LayoutFinder::by_size(const DomainInfo& info, const OnDemand& on_demand) const {
   const auto end = end_of_frames();
   if (!end) {
@@ -120,7 +120,7 @@ Result<Layout> LayoutFinder::by_size(const DomainInfo& info, const OnDemand& on_
   const std::uint64_t all =
       info.pages - std::min(info.pages, on_demand.in_stock) + on_demand.missing + (hvm ? kVgaHole.size() : 0);
   const std::uint64_t high = *end > k4Gib ? *end - k4Gib : 0;
-  // Memory is given in MiB; what there is beside that are the few pages of Xen's own.
+  // Main memory is a multiple of 1 MiB; the remainder is the few pages of Xen's own.
   constexpr std::uint64_t kMib = 256;
   const std::uint64_t low =
       std::min<std::uint64_t>((all - std::min(all, high)) / kMib * kMib, hvm ? 0xf0000 : 0xfc000);
@@ -134,9 +134,9 @@ Result<Layout> LayoutFinder::by_size(const DomainInfo& info, const OnDemand& on_
   auto layout = hvm_layout(present, kind_, {});
   if (layout) {
     layout->pages = info.pages;
-    layout->source =
-        fmt::format("by the domain's size: {} pages are populated on demand, and trying them would do that",
-                    on_demand.missing);
+    layout->source = fmt::format(
+        "by the domain's size: {} pages are populated on demand, and trying them would populate them",
+        on_demand.missing);
   }
   return layout;
 }

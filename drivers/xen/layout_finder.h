@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finds a domain's layout: as much as can be told at once, and the rest bit by bit.
+// The search for a domain's layout: a quick result at once, the rest in steps.
 #pragma once
 
 #include "drivers/xen/domain_info.h"
@@ -16,23 +16,23 @@ namespace vmemfs::xen {
 /// Thread-safe.
 class LayoutFinder {
 public:
-  /// `table` is null but for PV. All outlive it.
+  /// `table` is null except for PV. All arguments outlive the object.
   LayoutFinder(xc_interface* control, const ForeignMemory& memory, const MachineTable* table,
                std::uint32_t domain, DomainKind kind)
       : control_{control}, memory_{memory}, table_{table}, domain_{domain}, kind_{kind} {}
 
-  /// For a PV domain it is complete, whatever the degree.
+  /// For a PV domain the result is complete, whatever the degree.
   [[nodiscard]] Result<Layout> find(ScanDegree degree) const;
 
-  /// To be done bit by bit, and then given to finish(). Not for PV, nor where pages are populated on demand:
-  /// each page that is tried would be.
+  /// A scan to be done in steps and then passed to finish(). Not for PV, nor if pages are populated on
+  /// demand: each page that is tried would be populated.
   [[nodiscard]] Result<GfnScan> begin(ScanDegree degree) const;
   [[nodiscard]] Result<Layout> finish(const GfnRanges& present, std::uint64_t pages, ScanDegree degree) const;
 
-  /// What populating on demand has left to do.
+  /// The state of populating on demand.
   struct OnDemand {
-    std::uint64_t missing = 0;  ///< pages that are there for the guest, but not yet populated
-    std::uint64_t in_stock = 0; ///< pages that wait to become these
+    std::uint64_t missing = 0;  ///< pages that the guest owns but that are not populated yet
+    std::uint64_t in_stock = 0; ///< pages in the pool from which these are populated
   };
   [[nodiscard]] OnDemand on_demand() const;
 

@@ -9,7 +9,7 @@
 namespace vmemfs::xen {
 namespace {
 
-/// So long it works at a time, and rests as long: half a CPU at most.
+/// Length of a step of work and of the pause after it: half a CPU at most.
 constexpr std::chrono::milliseconds kAtATime{50};
 
 } // namespace
@@ -48,7 +48,7 @@ Result<void> LayoutKeeper::refresh() {
   return {};
 }
 
-/// Nothing where a later look is published already.
+/// Does nothing if the result of a later scan is published already.
 void LayoutKeeper::publish(Layout layout, std::uint64_t begun) {
   const std::scoped_lock lock{publish_mutex_};
   if (begun <= published_begun_) {
@@ -74,7 +74,7 @@ void LayoutKeeper::poll() {
   }
 }
 
-/// Populating a page takes it from a stock that the guest counts on, unless there is enough for all.
+/// Populating a page takes it from a pool that the guest counts on, unless there is enough for all.
 std::size_t LayoutKeeper::spare_pages() const {
   const auto [missing, in_stock] = finder_.on_demand();
   return missing <= in_stock ? std::numeric_limits<std::size_t>::max() : in_stock / 2;
@@ -100,7 +100,7 @@ void LayoutKeeper::scan_some() {
   } while (through && !*through && Worker::Clock::now() < until);
   if (!through) {
     scan_.reset();
-    log::debug("xen domain {}: looking for its memory: {}", domain_, through.error().message());
+    log::debug("xen domain {}: cannot scan its memory: {}", domain_, through.error().message());
     callbacks_.failed();
   }
   scanning_ = false;
@@ -109,7 +109,7 @@ void LayoutKeeper::scan_some() {
   }
 }
 
-/// A bit of it. True when there is nothing left to do.
+/// Does one step. True when there is nothing left to do.
 Result<bool> LayoutKeeper::step() {
   if (!scan_) {
     refused_ = false;
@@ -123,7 +123,7 @@ Result<bool> LayoutKeeper::step() {
     return through;
   }
   if (scan_->degree == ScanDegree::pages && count_of(scan_->scan.present()) < scan_->pages) {
-    return begin_scan(ScanDegree::all); // some lie elsewhere
+    return begin_scan(ScanDegree::all); // some pages are elsewhere
   }
   auto layout = finder_.finish(scan_->scan.present(), scan_->pages, scan_->degree);
   if (!layout) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A domain's layout as last known, and the work in the background that keeps it true.
+// The current layout of a domain, kept up to date by work in the background.
 //
-// It is looked at anew when the number of the domain's pages has changed, or a page of the map was refused;
-// and once after attaching, as the first look is a quick one. The work is done a bit at a time and with rests
-// between.
+// It is scanned again when the number of the domain's pages has changed or a page of the map was refused, and
+// once after attaching, as the first scan is a quick one. The work is done in steps with pauses between them.
 #pragma once
 
 #include "drivers/xen/layout_finder.h"
@@ -25,30 +24,30 @@ namespace vmemfs::xen {
 class LayoutKeeper {
 public:
   struct Callbacks {
-    std::function<void()> changed; ///< the map is another
-    std::function<void()> failed;  ///< the domain could not be looked at: maybe it has ended
+    std::function<void()> changed; ///< the map has changed
+    std::function<void()> failed;  ///< the domain could not be queried: it may have ended
   };
 
-  /// What is given here outlives it. Callbacks come on any thread and must not call back.
+  /// All arguments outlive the object. Callbacks run on any thread and must not call back.
   LayoutKeeper(xc_interface* control, const ForeignMemory& memory, const MachineTable* table,
                const DomainInfo& domain, Worker& worker, Callbacks callbacks);
-  ~LayoutKeeper(); ///< returns when nothing is done in the background any more
+  ~LayoutKeeper(); ///< returns when no work is left in the background
   LayoutKeeper(const LayoutKeeper&) = delete;
   LayoutKeeper& operator=(const LayoutKeeper&) = delete;
 
-  /// Takes a quick look, and has a closer one taken in the background. Before anything else is called.
+  /// Does a quick scan and schedules a closer one in the background. Call it first.
   Result<void> begin();
 
   /// Never null.
   [[nodiscard]] std::shared_ptr<const Layout> load() const { return layout_.load(); }
 
-  /// Looks at all of it, whatever that costs.
+  /// Does a complete scan, whatever it costs.
   Result<void> refresh();
 
-  /// Has it looked at in the background where there is reason to. One hypercall, ten times a second at most.
+  /// Schedules a scan in the background if there is a reason. One hypercall, ten times a second at most.
   void poll();
 
-  /// A page of the map could not be had.
+  /// A page of the map could not be mapped.
   void note_refused() { refused_.store(true, std::memory_order_relaxed); }
 
   /// For PageBatch; null unless pages are populated on demand.
@@ -56,11 +55,11 @@ public:
   [[nodiscard]] LayoutFinder::OnDemand on_demand() const { return finder_.on_demand(); }
 
 private:
-  /// A scan under way in the background.
+  /// A running scan in the background.
   struct Scan {
     GfnScan scan;
     ScanDegree degree;
-    std::uint64_t pages; ///< that the domain had when it was begun
+    std::uint64_t pages; ///< the domain's number of pages when it began
     std::uint64_t begun;
   };
 
@@ -82,15 +81,15 @@ private:
 
   Published<Layout> layout_;
   std::mutex publish_mutex_;          ///< one change of layout_ at a time
-  std::uint64_t published_begun_ = 0; ///< which look the layout is of; needs publish_mutex_
+  std::uint64_t published_begun_ = 0; ///< the number of the scan that found the layout; needs publish_mutex_
   std::atomic<std::uint64_t> scans_begun_{0};
   std::atomic<bool> refused_{false};
   RateLimit poll_limit_{std::chrono::milliseconds{100}};
 
-  std::atomic<bool> scanning_{false}; ///< the job is posted or runs; there is one at a time
-  std::optional<Scan> scan_;          ///< the job's
+  std::atomic<bool> scanning_{false}; ///< the job is posted or running; there is one at a time
+  std::optional<Scan> scan_;          ///< belongs to the job
 
-  /// What the job holds on to; `keeper` is null once it has ended.
+  /// Shared with the job; `keeper` is null once it has ended.
   struct Lease {
     std::mutex mutex;
     LayoutKeeper* keeper;

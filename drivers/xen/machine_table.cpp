@@ -9,10 +9,11 @@
 namespace vmemfs::xen {
 namespace {
 
-/// Xen hands the table out in pieces of 2 MiB.
+/// Xen maps the table in pieces of 2 MiB.
 constexpr std::uint64_t kPiece = std::uint64_t{1} << 21U;
 
-/// What xc_map_m2p() maps for a host with this highest frame: not always the entry of that frame itself.
+/// The size that xc_map_m2p() maps for a host with this highest frame: it may exclude the entry of that
+/// frame.
 std::size_t mapped_bytes(std::uint64_t highest) {
   return (highest * sizeof(Frame) + kPiece - 1) & ~(kPiece - 1);
 }
@@ -30,11 +31,11 @@ Result<std::shared_ptr<const MachineTable>> MachineTable::shared(xc_interface* c
   }
   unsigned long highest = 0;
   if (xc_maximum_ram_page(control, &highest) != 0) {
-    return fail_errno(errno, kOrigin, "can't ask for the size of this host");
+    return fail_errno(errno, kOrigin, "cannot get the size of this host");
   }
   const Frame* const table = xc_map_m2p(control, highest, PROT_READ, nullptr);
   if (table == nullptr) {
-    return fail_errno(errno, kOrigin, "can't map the table of machine frames");
+    return fail_errno(errno, kOrigin, "cannot map the table of machine frames");
   }
   const std::size_t bytes = mapped_bytes(highest);
   const std::uint64_t frames = std::min<std::uint64_t>(highest + 1, bytes / sizeof(Frame));

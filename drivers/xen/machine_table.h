@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The hypervisor's table from machine frames to guest frames: tells where each page of a PV domain belongs
+// The hypervisor's table from machine frames to guest frames: it gives the place of each page of a PV domain
 // without the guest's help.
 #pragma once
 
@@ -12,11 +12,11 @@
 
 namespace vmemfs::xen {
 
-/// Mapped read-only as long as it lives; it is the hypervisor's own memory, of no domain. 2 MiB for each GiB
-/// of the host. Thread-safe.
+/// Mapped read-only while it exists; the memory belongs to the hypervisor, not to a domain. 2 MiB for each
+/// GiB of the host. Thread-safe.
 class MachineTable {
 public:
-  /// One for all who want it at a time.
+  /// One object shared by all current users.
   static Result<std::shared_ptr<const MachineTable>> shared(xc_interface* control);
 
   /// `bytes` are mapped.
@@ -26,9 +26,11 @@ public:
   MachineTable& operator=(const MachineTable&) = delete;
   ~MachineTable();
 
-  [[nodiscard]] std::uint64_t frames() const { return frames_; } ///< machine frames below this are in it
-  /// The guest frame that the owner of a machine frame knows it by. What it says of a frame that is nobody's,
-  /// or another domain's, means nothing: that is found when it is mapped.
+  [[nodiscard]] std::uint64_t frames() const {
+    return frames_;
+  } ///< the table has the machine frames below this number
+  /// The guest frame number that the owner uses for a machine frame. Meaningless for a free frame and for one
+  /// of another domain: mapping it shows that.
   [[nodiscard]] std::uint64_t guest_frame(Frame machine_frame) const {
     return machine_frame < frames_ ? *static_cast<const volatile Frame*>(table_ + machine_frame) : ~Frame{0};
   }

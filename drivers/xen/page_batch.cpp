@@ -8,7 +8,7 @@
 namespace vmemfs::xen {
 namespace {
 
-/// A whole mapping failed.
+/// The errno if a whole mapping failed.
 ErrorKind kind_of_failure(int os_errno) {
   switch (os_errno) {
   case ESRCH: return ErrorKind::vm_gone;
@@ -17,7 +17,7 @@ ErrorKind kind_of_failure(int os_errno) {
   }
 }
 
-/// Nothing at all would be mapped of PV's frame numbers without a page, so they are not tried.
+/// PV guest frames without a page are not tried, as mapping would fail for all frames.
 bool is_still(const MachineTable* table, Frame frame, Gfn gfn) {
   return table == nullptr || (frame != Layout::kNoFrame && table->guest_frame(frame) == gfn.value());
 }
@@ -37,13 +37,13 @@ BatchOutcome PageBatch::read(const Source& source, std::span<ReadPiece> pieces) 
   return outcome_;
 }
 
-/// Cuts the piece at its pages, up to the first address without memory.
+/// Splits the piece at page borders, up to the first address without memory.
 void PageBatch::plan(const Source& source, ReadPiece& piece) {
   std::size_t at = 0;
   while (at < piece.buffer.size()) {
     const auto stretch = source.layout.map.at(piece.gpa + at);
     if (stretch.region == nullptr) {
-      if (!piece.failure) { // by what was fetched meanwhile
+      if (!piece.failure) { // set by an earlier mapping
         piece.failure = ErrorKind::hole;
       }
       return;
@@ -118,7 +118,7 @@ void PageBatch::fail_all(ErrorKind kind) {
   }
 }
 
-/// Also instead of a hole that lies further on.
+/// Also replaces a hole that is further on.
 void PageBatch::end_piece(const Part& part, ErrorKind kind) { part.piece->failure = kind; }
 
 } // namespace vmemfs::xen

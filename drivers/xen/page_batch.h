@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads pieces of guest memory, many pages by one mapping.
+// Batch reads of guest memory, many pages per mapping.
 #pragma once
 
 #include "driver/driver.h"
@@ -15,17 +15,17 @@
 
 namespace vmemfs::xen {
 
-/// What came of a batch besides the pieces' own results.
+/// The results of a batch beside those of its pieces.
 struct BatchOutcome {
   bool gone = false;    ///< there is no such domain any more
-  bool refused = false; ///< a page of the map could not be had: the map may be old
+  bool refused = false; ///< a page of the map could not be mapped: the map may be stale
 };
 
-/// One batch at a time; large (20 KiB), so one a thread is kept. Copies: a foreign mapping can't be handed to
-/// the kernel. Allocates nothing.
+/// One batch at a time; large (20 KiB), so it is kept per thread. Copies, as a foreign mapping cannot be
+/// passed to the kernel. Allocates nothing.
 class PageBatch {
 public:
-  /// Asked before each mapping: how many more pages may be mapped without harm to the domain.
+  /// Called before each mapping: how many more pages may be mapped without harm to the domain.
   using Allowance = std::function<std::size_t()>;
 
   struct Source {
@@ -38,7 +38,7 @@ public:
   BatchOutcome read(const Source& source, std::span<ReadPiece> pieces);
 
 private:
-  /// A part of a piece that lies in one page.
+  /// The part of a piece within one page.
   struct Part {
     ReadPiece* piece;
     std::size_t at; ///< in the piece's buffer

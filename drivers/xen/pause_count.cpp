@@ -7,17 +7,17 @@
 namespace vmemfs::xen {
 namespace {
 
-/// More than this many pauses of others are not ended by one command.
+/// A command ends at most this many pauses of others.
 constexpr int kMaxPauses = 64;
 
-/// Between being told to stand and standing there is a moment in which a vCPU still runs.
+/// Between the pause and the stop there is a moment in which a vCPU still runs.
 bool is_stopped(const DomainInfo& info) { return (info.paused || info.shut_down) && !info.on_cpu; }
 
 tl::unexpected<Error> command_error(int os_errno, std::string_view what) {
   if (os_errno == ESRCH) {
     return fail(ErrorKind::vm_gone, kOrigin, "the domain has ended");
   }
-  return fail_errno(os_errno, kOrigin, fmt::format("can't {} the domain", what));
+  return fail_errno(os_errno, kOrigin, fmt::format("cannot {} the domain", what));
 }
 
 Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the domain has ended"}; }
@@ -39,13 +39,13 @@ Result<void> PauseCount::add_one() const {
 }
 
 Result<void> PauseCount::take_one() const {
-  if (xc_domain_unpause(control_, domain_) != 0 && errno != EINVAL) { // EINVAL: nobody's pause holds it
+  if (xc_domain_unpause(control_, domain_) != 0 && errno != EINVAL) { // EINVAL: it is not paused
     return command_error(errno, "unpause");
   }
   return {};
 }
 
-/// Needs mutex_. True where a domain that was known to stand has run meanwhile.
+/// Needs mutex_. True if a domain that was known to be paused has run in the meantime.
 bool PauseCount::note(const DomainInfo& info) {
   const auto before = paused_cpu_time_;
   paused_cpu_time_ = is_stopped(info) ? info.cpu_time : std::chrono::nanoseconds{-1};
@@ -62,9 +62,9 @@ PauseCount::Answer PauseCount::ask() {
   }
   const bool has_run = note(*info);
   if (!info->paused) {
-    held_ = false; // somebody else has given it back
+    held_ = false; // somebody else has released it
   } else if (info->shut_down && held_) {
-    // Nobody will ask for it back, and a domain that only suspended is to go on.
+    // Nobody will resume it, and a domain that only suspended has to continue.
     static_cast<void>(take_one());
     held_ = false;
   }
@@ -80,7 +80,7 @@ Result<void> PauseCount::pause() {
   if (info->paused && !info->on_cpu) {
     return {};
   }
-  auto added = add_one(); // returns when it stands
+  auto added = add_one(); // returns when the domain is stopped
   held_ = added.has_value();
   return added;
 }
@@ -106,7 +106,7 @@ Result<bool> PauseCount::resume() {
       return tl::unexpected{std::move(taken.error())};
     }
   }
-  return fail(ErrorKind::busy, kOrigin, "it was let run, but somebody pauses it again and again");
+  return fail(ErrorKind::busy, kOrigin, "cannot resume the domain: something pauses it again each time");
 }
 
 bool PauseCount::poll() {

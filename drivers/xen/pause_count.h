@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Stopping a domain and letting it run, where the hypervisor counts who wants it stopped.
+// Pause and resume of a domain, with the hypervisor's count of pauses.
 #pragma once
 
 #include "driver/driver.h"
@@ -13,32 +13,33 @@
 
 namespace vmemfs::xen {
 
-/// Thread-safe. Holds one of the domain's pauses, or none: never two. What somebody else holds is left to
-/// them, unless resume() is called where none of ours is held.
+/// Thread-safe. Holds one of the domain's pauses or none, never two. Pauses of others are left alone, unless
+/// resume() is called while this object holds none.
 class PauseCount {
 public:
-  /// How long it takes at most until poll() has told, if it is called all the time.
+  /// The longest time until poll() reports a run, if it is called all the time.
   static constexpr std::chrono::milliseconds kDelay{10};
 
   PauseCount(xc_interface* control, std::uint32_t domain) : control_{control}, domain_{domain} {}
 
   struct Answer {
     Result<RunStatus> status;
-    bool has_run; ///< since it was last known to stand
+    bool has_run; ///< since it was last known to be paused
   };
   [[nodiscard]] Answer ask();
 
-  /// Nothing is done where it stands already.
+  /// Does nothing if the domain is paused already.
   [[nodiscard]] Result<void> pause();
 
-  /// Gives ours back; where none is ours, ends those of others. True: it runs now; false: somebody else's
-  /// pause, which was beside ours, holds it still.
+  /// Releases our pause; without one, ends those of others. True: the domain runs; false: somebody else's
+  /// pause, besides ours, still holds it.
   [[nodiscard]] Result<bool> resume();
 
-  /// True, once, where a domain that was known to stand may have run since. At most one hypercall each 10 ms.
+  /// True, once, if a domain that was known to be paused may have run since. At most one hypercall each 10
+  /// ms.
   [[nodiscard]] bool poll();
 
-  /// Stops the domain for a short time, whoever else does.
+  /// Pauses the domain for a short time, independently of other pauses.
   class TemporaryPause {
   public:
     explicit TemporaryPause(const PauseCount& count);
@@ -64,10 +65,10 @@ private:
   std::mutex mutex_;                      ///< guards what follows
   bool held_ = false;
   std::chrono::nanoseconds paused_cpu_time_{
-      -1}; ///< CPU time of a domain that is known to stand; negative: not known
+      -1}; ///< CPU time of a domain that is known to be paused; negative: not known
 };
 
-/// What state a domain is in, as Xen's tools would say.
+/// The state of a domain as Xen's tools would name it.
 [[nodiscard]] RunStatus run_status_of(const DomainInfo& info);
 
 } // namespace vmemfs::xen

@@ -12,12 +12,13 @@
 namespace vmemfs::xen {
 namespace {
 
-/// The guest names its frames as it likes. Beyond this it is not believed, as a table takes 8 bytes for each.
+/// The guest chooses its frame numbers. Numbers beyond this limit are not accepted, as a table takes 8 bytes
+/// for each.
 std::uint64_t max_frames(const DomainInfo& domain) {
   return 4 * domain.max_pages + (std::uint64_t{1} << 20U);
 }
 
-/// What libxenguest maps of the guest, for no longer than it takes to copy it.
+/// A mapping by libxenguest, kept only while it is copied.
 class GuestTable {
 public:
   GuestTable(xc_interface* control, std::uint32_t domain)
@@ -65,10 +66,10 @@ Found from_guest_table(xc_interface* control, const MachineTable& table, const D
   return found;
 }
 
-/// Tries all of the host's frames that may be the domain's.
+/// Tries all frames of the host that may belong to the domain.
 class HostSearch {
 public:
-  /// Looks for guest frames below `limit`.
+  /// Searches guest frames below `limit`.
   HostSearch(const ForeignMemory& memory, const MachineTable& table, std::uint64_t limit)
       : memory_{memory}, table_{table}, limit_{limit} {}
 
@@ -98,7 +99,7 @@ private:
     std::array<int, kBatchPages> errors{};
     const auto pages = memory_.map(std::span{candidates_}.first(count), std::span{errors}.first(count));
     if (!pages) {
-      return fail_errno(pages.error(), kOrigin, "can't look for the domain's pages");
+      return fail_errno(pages.error(), kOrigin, "cannot find the domain's pages");
     }
     for (std::size_t i = 0; i < count; ++i) {
       if (errors[i] == 0) {
@@ -111,7 +112,7 @@ private:
   void take(Frame machine) {
     const std::uint64_t gfn = table_.guest_frame(machine);
     if (gfn >= limit_) {
-      return; // it has changed meanwhile
+      return; // it has changed in the meantime
     }
     if (gfn >= found_.frames.size()) {
       found_.frames.resize(gfn + 1, Layout::kNoFrame);
@@ -135,9 +136,9 @@ Result<PvFrames> find_pv_frames(xc_interface* control, const ForeignMemory& memo
   Found by_guest = from_guest_table(control, table, domain);
   if (by_guest.count >= domain.pages) {
     return PvFrames{std::move(by_guest.frames),
-                    "the guest's table of its frames, each held against the hypervisor's"};
+                    "the guest's table of its frames, each checked against the hypervisor's"};
   }
-  // Most guests number their frames without gaps, and then few of the host's frames come into question.
+  // Most guests number their frames without gaps, which leaves few frames of the host to try.
   auto by_host = HostSearch{memory, table, domain.max_pages}.run();
   if (by_host && by_host->count < domain.pages) {
     by_host = HostSearch{memory, table, max_frames(domain)}.run();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which machine frame is behind each guest frame of a PV domain.
+// The machine frame of each guest frame of a PV domain.
 #pragma once
 
 #include "drivers/xen/domain_info.h"
@@ -12,14 +12,14 @@
 namespace vmemfs::xen {
 
 struct PvFrames {
-  std::vector<Frame> machine_frames; ///< by guest frame; Layout::kNoFrame where there is none
-  std::string source;                ///< how it was found, in words
+  std::vector<Frame> machine_frames; ///< by guest frame; Layout::kNoFrame if there is none
+  std::string source;                ///< how it was found, as text
 };
 
-/// By the guest's own table, each entry held against the hypervisor's; where that leaves pages out (a guest
-/// that has not run yet, or keeps its table in a way of its own) by the hypervisor's table alone, which takes
-/// longer: each frame of the host has to be tried. The guest is trusted in nothing: what is not its own can't
-/// be mapped.
+/// From the guest's own table, with each entry checked against the hypervisor's. If that leaves pages out (a
+/// guest that has not run yet, or has a table of another form), from the hypervisor's table alone, which
+/// takes longer: each frame of the host has to be tried. The guest is not trusted: frames of others cannot be
+/// mapped.
 [[nodiscard]] Result<PvFrames> find_pv_frames(xc_interface* control, const ForeignMemory& memory,
                                               const MachineTable& table, const DomainInfo& domain);
 

@@ -30,7 +30,7 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
     }
   }
   return fail(ErrorKind::invalid, kOrigin,
-              fmt::format("this is no ticket of ours: '{}'", printable(text, 200)));
+              fmt::format("'{}' is not a ticket of this driver", printable(text, 200)));
 }
 
 Result<void> resume_orphan(const ResumeTicket& ticket) {
@@ -51,9 +51,9 @@ Result<void> resume_orphan(const ResumeTicket& ticket) {
     return {};
   }
   if (xc_domain_unpause(control->get(), ticket.domain) != 0 && errno != EINVAL && errno != ESRCH) {
-    return fail_errno(errno, kOrigin, fmt::format("can't unpause domain {}", ticket.domain));
+    return fail_errno(errno, kOrigin, fmt::format("cannot unpause domain {}", ticket.domain));
   }
-  log::info("xen domain {}: our pause is given back", ticket.domain);
+  log::info("xen domain {}: pause released", ticket.domain);
   return {};
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What it takes to let a domain run again after the process that paused it has died. See
-// RunControl::resume_ticket().
+// The ticket to resume a domain after the process that paused it has died. See RunControl::resume_ticket().
 #pragma once
 
 #include "core/error.h"
@@ -20,8 +19,8 @@ struct ResumeTicket {
 [[nodiscard]] std::string to_text(const ResumeTicket& ticket);
 [[nodiscard]] Result<ResumeTicket> parse_resume_ticket(std::string_view text);
 
-/// Gives back the one pause of the process that died, if it is still the same domain and stands. No error
-/// where there is nothing to do. A pause that somebody else holds beside it stays.
+/// Releases the one pause of the process that died, if it is still the same domain and is paused. No error if
+/// there is nothing to do. Pauses of others stay.
 [[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket);
 
 } // namespace vmemfs::xen

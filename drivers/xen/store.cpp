@@ -33,7 +33,7 @@ bool Store::is_introduced(std::uint32_t domain) const {
 
 Result<void> Store::watch(const char* path) {
   if (!xs_watch(handle_.get(), path, path)) {
-    return fail_errno(errno, kOrigin, fmt::format("can't watch {} in xenstore", path));
+    return fail_errno(errno, kOrigin, fmt::format("cannot watch {} in xenstore", path));
   }
   return {};
 }

@@ -42,7 +42,7 @@ Result<bool> XenDiscovery::domains_changed() {
   }
 }
 
-/// A domain that is still being built has not all of its memory, and maybe no name.
+/// A domain that is still being built does not have all of its memory and may have no name.
 Result<void> XenDiscovery::list() {
   const auto domains = all_domains(control_.get());
   if (!domains) {
@@ -74,7 +74,7 @@ Result<std::vector<FoundVm>> XenDiscovery::scan() {
     }
   }
   const auto changed = domains_changed();
-  if (!changed) { // xenstored was started anew, maybe
+  if (!changed) { // xenstored may have been restarted
     store_.reset();
     return tl::unexpected{changed.error()};
   }

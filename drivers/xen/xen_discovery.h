@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finds the domains of this host, domain 0 left out.
+// Discovery of this host's domains, except domain 0.
 #pragma once
 
 #include "driver/discovery.h"
@@ -10,7 +10,7 @@
 
 namespace vmemfs::xen {
 
-/// xenstore tells of domains that come and go; only then they are listed anew. Not thread-safe.
+/// Lists the domains only after xenstore has reported a change. Not thread-safe.
 class XenDiscovery final : public Discovery {
 public:
   Result<std::vector<FoundVm>> scan() override;
@@ -22,7 +22,7 @@ private:
 
   Control control_;
   std::optional<Store> store_;
-  bool unfinished_ = true; ///< something that was listed is to be looked at again
+  bool unfinished_ = true; ///< some listed domains have to be checked again
   std::vector<FoundVm> found_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Xen's own headers, which know nothing of C++. Included by nothing else than drivers/xen/.
+// Xen's own headers, which are not written for C++. Included only in drivers/xen/.
 #pragma once
 
 extern "C" {

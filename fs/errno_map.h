@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The only place where an error of ours becomes an errno.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A VM as the user writes it in one line, after --vm or `attach`, and who looks for VMs, after --discover;
 // both checked against what drivers there are.
 #pragma once

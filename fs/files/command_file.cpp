@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/command_file.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Files that take commands, one a line, and say in words what came of them.
 #pragma once
 

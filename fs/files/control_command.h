@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The grammar of the control file: one command a line.
 #pragma once
 

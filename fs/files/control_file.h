@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `control`: commands in, status out.
 #pragma once
 

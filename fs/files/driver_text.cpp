@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/driver_text.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What a driver is and takes, in words: `vmemfs drivers` and `.vmemfs/drivers/NAME`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/event_readers.h"
 
 #include "fs/files/event_text.h"

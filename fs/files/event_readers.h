@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Those who read `.vmemfs/events`: how far each one is, and the requests that wait for the next event.
 //
 // A request that has to wait occupies no thread of the session: it is kept here, and answered by a thread of

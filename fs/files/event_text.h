@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Events as users see them: one JSON object a line.
 #pragma once
 

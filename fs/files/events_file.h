@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `.vmemfs/events`: what happens to the VMs, as it happens.
 #pragma once
 

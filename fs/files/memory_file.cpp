@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/memory_file.h"
 
 #include "vm/scratch_pool.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `mem` and `mem_padded`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `.vmemfs/control`: VMs are attached and detached by hand.
 #pragma once
 

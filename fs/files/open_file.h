@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // An open file of the mount. One class per kind of file derives from this.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/process_stats.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // What the kernel tells of this very process.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The Prometheus text exposition format: what `.vmemfs/stats` is written in.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `vcpus/N/regs`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/stats_text.h"
 
 #include "fs/files/process_stats.h"

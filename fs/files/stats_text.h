@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The text of `.vmemfs/stats`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The text that `control` gives without a command, and to `status`.
 #pragma once
 

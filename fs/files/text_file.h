@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Files whose whole text is made when they are read from the start: `maps` and `info`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The VMs of a host as `vmemfs list` shows them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // One entry of a directory's listing.
 #pragma once
 

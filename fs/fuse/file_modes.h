@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Permission bits of the files and directories of a VM, from the rights that were set for it.
 #pragma once
 

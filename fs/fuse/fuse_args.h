@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libfuse's argument list, made from mount options.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Mounting, apart from serving: it takes rights that serving does not.
 #pragma once
 

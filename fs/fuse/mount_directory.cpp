@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/mount_directory.h"
 
 #include "fs/files/driver_text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `.vmemfs/`: what belongs to the mount and to no VM. A part of the tree; see there.
 #pragma once
 

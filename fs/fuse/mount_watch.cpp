@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/mount_watch.h"
 
 #include "core/text.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Notices that a mount of ours has left the tree of mounts.
 //
 // After `fusermount3 -u -z` the kernel goes on serving what is open and tells the daemon nothing. Who waits

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Inode numbers of the mount: they say what they stand for, so no table of inodes is needed.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The kernel's requests: decoded here, answered by the tree and its files.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/session.h"
 
 #include "fs/fuse/fuse_args.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Serving a mount: libfuse's session. Mounting and unmounting: fs/fuse/fuse_mount.h, fs/app/mounter.h.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/tree.h"
 
 #include "fs/files/control_file.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The tree of the mount: which names a directory has, what their attributes are, how a file opens.
 #pragma once
 

@@ -76,7 +76,7 @@ std::string EventReaders::take(Reader& reader, std::size_t size) {
 
 void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
   if (!request.without_waiting) {
-    reply.on_interrupt(&EventReaders::on_interrupt, this);
+    reply.on_interrupt(*this);
   }
   std::string text;
   ErrorKind failure = ErrorKind::vm_gone;
@@ -87,7 +87,7 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
       text = take(found->second, request.size);
       // An interruption before this is seen here, a later one finds the request in the list.
       if (text.empty() && !request.without_waiting && !reply.interrupted()) {
-        found->second.waiting.push_back({std::move(reply), request.size});
+        found->second.waiting.push_back({reply.keep(), request.size});
         return;
       }
       failure = request.without_waiting ? ErrorKind::would_block : ErrorKind::interrupted;
@@ -100,7 +100,7 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
   }
 }
 
-void EventReaders::poll(Id id, Reply& reply, PollHandle handle) {
+void EventReaders::poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle) {
   unsigned events = 0;
   {
     const std::scoped_lock lock{mutex_};
@@ -132,17 +132,13 @@ void EventReaders::post_answers() {
   });
 }
 
-void EventReaders::on_interrupt(fuse_req_t request, void* self) {
-  static_cast<EventReaders*>(self)->interrupt(request);
-}
-
-/// Called by libfuse with a lock of the request's held, so the answer is left to our own thread.
-void EventReaders::interrupt(fuse_req_t request) {
+/// libfuse calls it with a lock of the request held, so the answer is left to our own thread.
+void EventReaders::on_interrupt(const void* reply) {
   {
     const std::scoped_lock lock{mutex_};
     for (auto& [id, reader] : readers_) {
-      const auto found = std::ranges::find(reader.waiting, request,
-                                           [](const Waiting& waiting) { return waiting.reply.id(); });
+      const auto found = std::ranges::find(reader.waiting, reply,
+                                           [](const Waiting& waiting) { return waiting.reply->id(); });
       if (found != reader.waiting.end()) {
         interrupted_.splice(interrupted_.end(), reader.waiting, found);
         break;
@@ -186,16 +182,16 @@ EventReaders::Answers EventReaders::collect() {
 
 void EventReaders::Answers::give() {
   for (Text& answer : texts) {
-    answer.reply.text(answer.text);
+    answer.reply->text(answer.text);
   }
   for (Waiting& waiting : interrupted) {
-    waiting.reply.error(ErrorKind::interrupted);
+    waiting.reply->error(ErrorKind::interrupted);
   }
   for (Waiting& waiting : ended) {
-    waiting.reply.error(ErrorKind::vm_gone);
+    waiting.reply->error(ErrorKind::vm_gone);
   }
-  for (const PollHandle& handle : polls) {
-    static_cast<void>(fuse_lowlevel_notify_poll(handle.get()));
+  for (const auto& handle : polls) {
+    handle->notify();
   }
 }
 

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "fs/files/open_file.h"
-#include "fs/reply.h"
+#include "fs/files/reply.h"
 #include "util/worker.h"
 #include "vm/event_log.h"
 #include "vm/vm_counters.h"
@@ -26,7 +26,7 @@
 namespace vmemfs {
 
 /// Thread-safe. Outlives the open files; end() must come before the session ends.
-class EventReaders : public EventListener {
+class EventReaders : public EventListener, private InterruptListener {
 public:
   using Id = std::uint64_t;
 
@@ -45,7 +45,7 @@ public:
   /// and the next read goes on there. Without anything to read it waits, unless asked not to (would_block).
   void read(Id id, Reply& reply, const ReadRequest& request);
   /// Readable or not; `handle` may be null.
-  void poll(Id id, Reply& reply, PollHandle handle);
+  void poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle);
 
   /// Everything that waits is answered, and from now on all reads are, with vm_gone: nothing more comes. When
   /// it returns nothing is being said to the kernel any more. By one thread at a time.
@@ -62,31 +62,30 @@ private:
 
   /// A read that waits.
   struct Waiting {
-    Reply reply;
+    std::unique_ptr<Reply> reply;
     std::size_t size;
   };
   struct Reader {
-    std::uint64_t next;           ///< number of the event to be read next
-    std::string rest{};           ///< of a line of which the beginning was read
-    std::list<Waiting> waiting{}; ///< in the order in which they came
-    PollHandle poll_handle{};     ///< somebody may be waiting for it to become readable
+    std::uint64_t next;                        ///< number of the event to be read next
+    std::string rest{};                        ///< of a line of which the beginning was read
+    std::list<Waiting> waiting{};              ///< in the order in which they came
+    std::unique_ptr<PollHandle> poll_handle{}; ///< somebody may be waiting for it to become readable
   };
   /// What is to be said to the kernel once no lock is held.
   struct Answers {
     struct Text {
-      Reply reply;
+      std::unique_ptr<Reply> reply;
       std::string text;
     };
     std::vector<Text> texts;
-    std::vector<PollHandle> polls;
+    std::vector<std::unique_ptr<PollHandle>> polls;
     std::list<Waiting> interrupted;
     std::list<Waiting> ended;
 
     void give();
   };
 
-  static void on_interrupt(fuse_req_t request, void* self);
-  void interrupt(fuse_req_t request);
+  void on_interrupt(const void* reply) override;
   void post_answers();
   [[nodiscard]] Answers collect();
 

@@ -20,7 +20,9 @@ public:
 
   [[nodiscard]] bool is_stream() const override { return true; }
   void read(Reply& reply, const ReadRequest& request) override { readers_.read(reader_, reply, request); }
-  void poll(Reply& reply, PollHandle handle) override { readers_.poll(reader_, reply, std::move(handle)); }
+  void poll(Reply& reply, std::unique_ptr<PollHandle> handle) override {
+    readers_.poll(reader_, reply, std::move(handle));
+  }
 
 private:
   EventReaders& readers_;

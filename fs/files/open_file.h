@@ -3,11 +3,10 @@
 #pragma once
 
 #include "core/error.h"
-#include "fs/reply.h"
+#include "fs/files/reply.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <fuse_lowlevel.h>
 #include <memory>
 #include <poll.h>
 #include <string_view>
@@ -22,12 +21,6 @@ struct ReadRequest {
   /// Where there is nothing to read yet the caller wants to hear just that: O_NONBLOCK.
   bool without_waiting;
 };
-
-/// Wakes those who poll a file, once.
-struct PollHandleDestroy {
-  void operator()(fuse_pollhandle* handle) const { fuse_pollhandle_destroy(handle); }
-};
-using PollHandle = std::unique_ptr<fuse_pollhandle, PollHandleDestroy>;
 
 /// One per open(2). The kernel may call several methods of one at once, and may release it as soon as
 /// the last reply is on its way: whoever calls a method holds a reference until that has returned.
@@ -54,7 +47,7 @@ public:
 
   /// Tells what can be done without waiting. Where `handle` is set somebody may wait for more than that:
   /// then it is to be notified when there is more. Files that never make anybody wait need not.
-  virtual void poll(Reply& reply, PollHandle handle) {
+  virtual void poll(Reply& reply, std::unique_ptr<PollHandle> handle) {
     static_cast<void>(handle);
     reply.poll(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/operations.h"
 
-#include "fs/reply.h"
+#include "fs/fuse/fuse_reply.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -41,7 +41,7 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
 }
 
 void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  answer(request, "lookup", [&](Reply& reply) {
+  answer(request, "lookup", [&](FuseReply& reply) {
     const Tree& tree = file_system(request).tree();
     const auto node = node_of(parent).and_then([&](NodeId id) { return tree.look_up(id, name); });
     const auto attributes = node.and_then([&](NodeId id) { return tree.attributes(id); });
@@ -54,12 +54,12 @@ void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     entry.attr = *attributes;
     entry.attr_timeout = kAttributesValidSeconds;
     entry.entry_timeout = kNamesValidSeconds;
-    reply.entry(entry);
+    static_cast<void>(reply.entry(entry));
   });
 }
 
 void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
-  answer(request, "getattr", [&](Reply& reply) {
+  answer(request, "getattr", [&](FuseReply& reply) {
     const auto attributes =
         node_of(ino).and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
     if (attributes) {
@@ -72,7 +72,7 @@ void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
 
 void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what,
                 fuse_file_info* /*info*/) {
-  answer(request, "setattr", [&](Reply& reply) {
+  answer(request, "setattr", [&](FuseReply& reply) {
     const auto node = node_of(ino);
     const auto attributes =
         node.and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
@@ -99,7 +99,7 @@ struct OpenDirectory {
 };
 
 void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer(request, "opendir", [&](Reply& reply) {
+  answer(request, "opendir", [&](FuseReply& reply) {
     auto entries = node_of(ino).and_then([&](NodeId id) { return file_system(request).tree().list(id); });
     if (!entries) {
       reply.error(entries.error().kind);
@@ -114,7 +114,7 @@ void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 }
 
 void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
-  answer(request, "readdir", [&](Reply& reply) {
+  answer(request, "readdir", [&](FuseReply& reply) {
     const auto& entries = reinterpret_cast<const OpenDirectory*>(info->fh)->entries;
     std::vector<char> buffer(size);
     std::size_t used = 0;
@@ -147,11 +147,11 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offs
 
 void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
   const std::unique_ptr<OpenDirectory> directory{reinterpret_cast<OpenDirectory*>(info->fh)};
-  answer(request, "releasedir", [](Reply& reply) { reply.ok(); });
+  answer(request, "releasedir", [](FuseReply& reply) { reply.ok(); });
 }
 
 void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer(request, "open", [&](Reply& reply) {
+  answer(request, "open", [&](FuseReply& reply) {
     FileSystem& files = file_system(request);
     auto file = node_of(ino).and_then([&](NodeId id) { return files.tree().open(id, info->flags); });
     if (!file) {
@@ -171,12 +171,12 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 
 void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
   file_system(request).close(info->fh);
-  answer(request, "release", [](Reply& reply) { reply.ok(); });
+  answer(request, "release", [](FuseReply& reply) { reply.ok(); });
 }
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "read", [&](Reply& reply) {
+  answer(request, "read", [&](FuseReply& reply) {
     // read(2) names its caller, the filling of pages does not.
     file->read(reply, {.size = size,
                        .offset = static_cast<std::uint64_t>(offset),
@@ -188,7 +188,7 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "write", [&](Reply& reply) {
+  answer(request, "write", [&](FuseReply& reply) {
     const auto written = file->write({bytes, size}, static_cast<std::uint64_t>(offset));
     if (written) {
       reply.written(*written);
@@ -200,7 +200,7 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
 
 void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "lseek", [&](Reply& reply) {
+  answer(request, "lseek", [&](FuseReply& reply) {
     if (offset < 0) {
       reply.error(ErrorKind::past_end);
     } else {
@@ -211,7 +211,9 @@ void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, 
 
 void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_pollhandle* handle) {
   const auto file = open_file(info);
-  answer(request, "poll", [&](Reply& reply) { file->poll(reply, PollHandle{handle}); });
+  answer(request, "poll", [&](FuseReply& reply) {
+    file->poll(reply, handle != nullptr ? std::make_unique<FusePollHandle>(handle) : nullptr);
+  });
 }
 
 } // namespace

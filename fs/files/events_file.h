@@ -18,7 +18,6 @@ public:
   EventsFile(const EventsFile&) = delete;
   EventsFile& operator=(const EventsFile&) = delete;
 
-  [[nodiscard]] bool is_stream() const override { return true; }
   void read(Reply& reply, const ReadRequest& request) override { readers_.read(reader_, reply, request); }
   void poll(Reply& reply, std::unique_ptr<PollHandle> handle) override {
     readers_.poll(reader_, reply, std::move(handle));

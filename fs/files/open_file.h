@@ -31,9 +31,6 @@ public:
   OpenFile& operator=(const OpenFile&) = delete;
   virtual ~OpenFile() = default;
 
-  /// Its bytes come as they come, and have no offset.
-  [[nodiscard]] virtual bool is_stream() const { return false; }
-
   /// Answers with up to request.size bytes from request.offset on; nothing at the end. Must not wait for
   /// what may never come: the reply can be moved from, and be given later.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;

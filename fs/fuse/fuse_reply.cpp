@@ -53,8 +53,6 @@ bool FuseReply::interrupted() const { return fuse_req_interrupted(request_) != 0
 
 void FuseReply::ok() { fuse_reply_err(take(), 0); }
 
-void FuseReply::none() { fuse_reply_none(take()); }
-
 bool FuseReply::entry(const fuse_entry_param& entry) { return fuse_reply_entry(take(), &entry) == 0; }
 
 void FuseReply::attributes(const struct stat& attributes, double valid_seconds) {

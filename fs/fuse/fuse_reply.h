@@ -39,8 +39,7 @@ public:
   [[nodiscard]] bool interrupted() const override;
 
   // Answers that only the callbacks give.
-  void ok();   ///< success without data
-  void none(); ///< to a request that gets no answer, such as FORGET
+  void ok(); ///< success without data
   /// Returns false if the kernel did not take it: then it does not count this lookup either.
   [[nodiscard]] bool entry(const fuse_entry_param& entry);
   void attributes(const struct stat& attributes, double valid_seconds);

@@ -2,7 +2,7 @@
 // The kernel's requests: decoded here, answered by the tree and its files.
 #pragma once
 
-#include "fs/fuse/tree.h"
+#include "fs/tree/tree.h"
 
 #include <fuse_lowlevel.h>
 #include <map>
@@ -17,14 +17,14 @@ class FileSystem {
 public:
   explicit FileSystem(Tree& tree) : tree_{tree} {}
 
-  [[nodiscard]] const Tree& tree() const { return tree_; }
+  [[nodiscard]] Tree& tree() { return tree_; }
 
   /// The handle under which the kernel knows the file; valid until close().
   [[nodiscard]] std::uint64_t keep(std::shared_ptr<OpenFile> file);
   void close(std::uint64_t handle);
 
 private:
-  const Tree& tree_;
+  Tree& tree_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_;
 };

@@ -72,12 +72,12 @@ Result<void> Session::serve() {
 }
 
 // Once the loop has ended nobody would answer what the kernel may have to wait for.
-void Session::forget_pages(NodeId node) {
+void Session::forget_pages(Ino ino) {
   if (fuse_session_exited(session_.get()) != 0) {
     return;
   }
-  // A negative length stands for "to the end". ENOENT: the kernel has never heard of the file.
-  static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), node.ino(), 0, -1));
+  // A negative length stands for "to the end". ENOENT: the kernel does not know the file.
+  static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), ino, 0, -1));
 }
 
 void Session::forget_name(const std::string& name_in_root) {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/error.h"
-#include "fs/fuse/node_id.h"
 #include "fs/fuse/operations.h"
+#include "fs/tree/inode_table.h"
 #include "util/unique_fd.h"
 
 #include <fuse_lowlevel.h>
@@ -31,7 +31,7 @@ public:
 
   // Tell the kernel to forget. Never call these on a thread that answers requests: they may wait for
   // reads in flight.
-  void forget_pages(NodeId node);
+  void forget_pages(Ino ino);
   void forget_name(const std::string& name_in_root);
 
 private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The only place where an error of ours becomes an errno.
+// The mapping from errors to errno values; the only one.
 #pragma once
 
 #include "core/error.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a driver is and takes, in words: `vmemfs drivers` and `.vmemfs/drivers/NAME`.
+// The description of a driver and its parameters: `vmemfs drivers` and `.vmemfs/drivers/NAME`.
 #pragma once
 
 #include "driver/driver_type.h"

@@ -10,8 +10,8 @@
 namespace vmemfs {
 namespace {
 
-/// Longer answers are cut. Below what the kernel asks for at once, so that a read of several such requests
-/// ends with a short one, and never waits with events in its hands.
+/// Max size of an answer. Below the size of one kernel request, so that a read that takes several requests
+/// ends with a short answer instead of waiting while it already has events.
 constexpr std::size_t kMaxAnswer = std::size_t{64} << 10U;
 
 } // namespace
@@ -30,7 +30,7 @@ EventReaders::Id EventReaders::add() {
 }
 
 void EventReaders::remove(Id id) {
-  std::list<Waiting> waiting; // answered after the lock is let go
+  std::list<Waiting> waiting; // destroyed, and so answered, after the lock is released
   const std::scoped_lock lock{mutex_};
   const auto found = readers_.find(id);
   if (found != readers_.end()) {
@@ -48,7 +48,7 @@ bool EventReaders::readable(const Reader& reader) const {
   return ended_ || !reader.rest.empty() || reader.next < log_.end();
 }
 
-/// What a read of `size` bytes gets now; empty where there is nothing.
+/// The bytes that a read of `size` gets now; empty if there are none.
 std::string EventReaders::take(Reader& reader, std::size_t size) {
   const std::size_t room = std::min(size, kMaxAnswer);
   std::string text = std::exchange(reader.rest, {});
@@ -85,7 +85,7 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
     const auto found = readers_.find(id);
     if (!ended_ && found != readers_.end()) {
       text = take(found->second, request.size);
-      // An interruption before this is seen here, a later one finds the request in the list.
+      // An earlier interruption is seen here, a later one finds the request in the list.
       if (text.empty() && !request.without_waiting && !reply.interrupted()) {
         found->second.waiting.push_back({reply.keep(), request.size});
         return;
@@ -109,7 +109,7 @@ void EventReaders::poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle)
       events = POLLIN | POLLRDNORM | POLLHUP;
     } else {
       events = readable(found->second) ? POLLIN | POLLRDNORM : 0;
-      if (handle != nullptr) { // one does for all who poll this file
+      if (handle != nullptr) { // one handle serves all who poll this file
         std::swap(found->second.poll_handle, handle);
       }
     }
@@ -117,7 +117,7 @@ void EventReaders::poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle)
   reply.poll(events);
 }
 
-// ---- waking up
+// ---- answering later
 
 void EventReaders::on_events() {
   if (!posted_.exchange(true)) {
@@ -127,12 +127,12 @@ void EventReaders::on_events() {
 
 void EventReaders::post_answers() {
   worker_.post([this] {
-    posted_ = false; // what comes from here on is posted anew
+    posted_ = false; // events from here on post another job
     collect().give();
   });
 }
 
-/// libfuse calls it with a lock of the request held, so the answer is left to our own thread.
+/// libfuse calls it with a lock of the request held, so the worker answers.
 void EventReaders::on_interrupt(const void* reply) {
   {
     const std::scoped_lock lock{mutex_};
@@ -145,7 +145,7 @@ void EventReaders::on_interrupt(const void* reply) {
       }
     }
     if (interrupted_.empty()) {
-      return; // was answered just now
+      return; // it has just been answered
     }
   }
   post_answers();
@@ -200,7 +200,7 @@ void EventReaders::end() {
     const std::scoped_lock lock{mutex_};
     ended_ = true;
   }
-  worker_.stop(); // it may be answering just now
+  worker_.stop(); // it may be answering now
   collect().give();
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `.vmemfs/events`: what happens to the VMs, as it happens.
+// `.vmemfs/events`: events of the VMs, as they occur.
 #pragma once
 
 #include "fs/files/event_readers.h"
@@ -9,7 +9,7 @@
 
 namespace vmemfs {
 
-/// Each handle is told of what comes after it was opened. A stream of whole lines: offsets mean nothing.
+/// Each handle gets the events since it was opened, as a stream of whole lines without offsets.
 class EventsFile : public OpenFile {
 public:
   /// `readers` must outlive the file.

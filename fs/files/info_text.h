@@ -8,7 +8,7 @@
 
 namespace vmemfs {
 
-/// A JSON object, readable, ending in a newline.
+/// A JSON object, indented, ending in a newline.
 [[nodiscard]] std::string info_text(Vm& vm);
 
 } // namespace vmemfs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the kernel tells of this very process.
+// The kernel's statistics of this process.
 #pragma once
 
 #include "core/error.h"

@@ -163,8 +163,8 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
       reply.error(file.error().kind);
       return;
     }
-    // The kernel must not cache: guest memory moves, and without direct_io it would fill a short
-    // read up with zeros.
+    // The kernel must not cache: guest memory changes, and without direct_io it would fill up a short
+    // read with zeros.
     info->direct_io = 1;
     const auto traits = files.tree().traits(ino);
     info->fh = files.keep(std::move(*file));
@@ -182,7 +182,7 @@ void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto file = open_file(info);
   answer(request, "read", [&](FuseReply& reply) {
-    // read(2) names its caller, the filling of pages does not.
+    // read(2) has a lock owner, the filling of pages has none.
     file->read(reply, {.size = size,
                        .offset = static_cast<std::uint64_t>(offset),
                        .for_mapping = info->lock_owner == 0,

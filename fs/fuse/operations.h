@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The kernel's requests: decoded here, answered by the tree and its files.
+// The callbacks of libfuse: decode the kernel's requests, which the tree and its files answer.
 #pragma once
 
 #include "fs/tree/tree.h"
@@ -11,8 +11,8 @@
 
 namespace vmemfs {
 
-/// The userdata of the FUSE session. Owns the open files, so that what the kernel never released
-/// (it does not when a mount is torn down) ends with it. Thread-safe.
+/// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
+/// when a mount is torn down) are closed with it. Thread-safe.
 class FileSystem {
 public:
   explicit FileSystem(Tree& tree) : tree_{tree} {}

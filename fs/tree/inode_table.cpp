@@ -2,6 +2,7 @@
 #include "fs/tree/inode_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace vmemfs {
 

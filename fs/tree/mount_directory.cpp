@@ -6,6 +6,7 @@
 #include "fs/files/mount_control_file.h"
 #include "fs/files/text_file.h"
 
+#include <memory>
 #include <utility>
 
 namespace vmemfs {

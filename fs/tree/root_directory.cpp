@@ -4,6 +4,8 @@
 #include "fs/tree/mount_directory.h"
 #include "fs/tree/vm_table.h"
 
+#include <string>
+
 namespace vmemfs {
 
 NodePtr RootDirectory::directory_of(const std::shared_ptr<Vm>& vm) const {

@@ -7,6 +7,9 @@
 #include "vm/vm_registry.h"
 
 #include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace vmemfs {
 

@@ -8,6 +8,8 @@
 #include "fs/tree/mount_directory.h"
 #include "vm/vm_registry.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>

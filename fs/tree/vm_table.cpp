@@ -8,6 +8,8 @@
 #include "fs/files/registers_file.h"
 #include "fs/files/text_file.h"
 
+#include <string>
+
 namespace vmemfs {
 namespace {
 

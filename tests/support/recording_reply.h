@@ -4,10 +4,15 @@
 
 #include "fs/files/open_file.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace vmemfs::test {
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/errno_map.h"
 
 #include <cerrno>

@@ -1,4 +1,5 @@
-// The only place where an error of ours becomes an errno.
+// SPDX-License-Identifier: MIT
+// The mapping from errors to errno values; the only one.
 #pragma once
 
 #include "core/error.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/app/check_host.h"
 #include "fs/app/complete.h"
 #include "fs/app/daemon.h"

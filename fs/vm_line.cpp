@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/vm_line.h"
 
 #include "drivers/all_drivers.h"

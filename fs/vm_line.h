@@ -1,5 +1,6 @@
-// A VM as the user writes it in one line, after --vm or `attach`, and who looks for VMs, after --discover;
-// both checked against what drivers there are.
+// SPDX-License-Identifier: MIT
+// The one-line form of a VM, after --vm or `attach`, and of a discovery, after --discover; both checked
+// against the available drivers.
 #pragma once
 
 #include "driver/vm_spec.h"
@@ -10,15 +11,15 @@
 
 namespace vmemfs {
 
-/// As ParsedVmSpec; a lone word that is no driver's name has become a VM's.
+/// As ParsedVmSpec; a single word that is not a driver's name is taken as a VM's.
 struct VmLine {
   VmSpec spec;
-  std::vector<std::string> problems; ///< all that can be told before anything is opened
+  std::vector<std::string> problems; ///< all that is found before anything is opened
 };
 
 [[nodiscard]] VmLine read_vm_line(std::string_view text);
 
-/// The form of such a line, for those who got it wrong.
+/// The form of such a line, for error messages.
 inline constexpr std::string_view kVmLineForm = "[NAME=]DRIVER[:KEY=VALUE,...]";
 
 /// The same for DRIVER[:KEY=VALUE,...]: a spec without a name, as open_discovery() takes it.

@@ -9,9 +9,9 @@
 #include "fs/app/vm_service.h"
 #include "fs/files/stats_text.h"
 #include "fs/fuse/fuse_mount.h"
-#include "fs/fuse/mount_directory.h"
 #include "fs/fuse/mount_watch.h"
 #include "fs/fuse/session.h"
+#include "fs/tree/tree.h"
 #include "util/log.h"
 
 #include <algorithm>
@@ -51,13 +51,18 @@ void log_privileges(const PrivilegeReport& report) {
 }
 
 /// Notifies the kernel of changes of VMs, because it caches names and pages.
-VmRegistry::Callbacks kernel_notifications(Session& session) {
+VmRegistry::Callbacks kernel_notifications(Session& session, Tree& tree) {
   return {.changed =
-              [&session](const Vm& vm) {
-                session.forget_pages({NodeKind::mem, vm.id(), {}});
-                session.forget_pages({NodeKind::mem_padded, vm.id(), {}});
+              [&session, &tree](const Vm& vm) {
+                for (const Ino ino : tree.guest_memory(vm.id())) {
+                  session.forget_pages(ino);
+                }
               },
-          .removed = [&session](const Vm& vm) { session.forget_name(vm.name()); }};
+          .removed =
+              [&session, &tree](const Vm& vm) {
+                tree.remove_vm(vm.id());
+                session.forget_name(vm.name());
+              }};
 }
 
 /// Ends waiting event reads after a lazy unmount: they must not keep a mount alive that has no path any more.
@@ -82,8 +87,9 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
       .map([&] { return std::move(*session); });
 }
 
-Result<void> serve(Session& session, VmService& vms, const MountOptions& options, const RunContext& context) {
-  vms.set_callbacks(kernel_notifications(session));
+Result<void> serve(Session& session, Tree& tree, VmService& vms, const MountOptions& options,
+                   const RunContext& context) {
+  vms.set_callbacks(kernel_notifications(session, tree));
   context.background.ready();
   log_privileges(context.privileges);
   context.service.ready();
@@ -113,14 +119,14 @@ Network network_for(const MountOptions& options) {
 
 int run(const MountOptions& options, const RunContext& context) {
   VmService vms{options};
-  const MountDirectory mount_directory{
-      {.drivers = all_drivers(),
-       .vms = vms.registry(),
-       .attacher = vms.attacher(),
-       .finder = vms.finder(),
-       .events = vms.event_readers(),
-       .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_readers()); }}};
-  Tree tree{vms.registry(), mount_directory, {::getuid(), ::getgid(), root_mode(options)}};
+  const MountServices services{
+      .drivers = all_drivers(),
+      .vms = vms.registry(),
+      .attacher = vms.attacher(),
+      .finder = vms.finder(),
+      .events = vms.event_readers(),
+      .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_readers()); }};
+  Tree tree{vms.registry(), services, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree};
   if (!vms.begin(kFirstScanLimit)) {
     return kFailed;
@@ -129,7 +135,7 @@ int run(const MountOptions& options, const RunContext& context) {
   if (!session) {
     return fail_with(session.error());
   }
-  const auto served = serve(**session, vms, options, context);
+  const auto served = serve(**session, tree, vms, options, context);
   vms.end(); // while the session exists, because it is notified
   context.mounter.unmount();
   return served ? 0 : fail_with(served.error());

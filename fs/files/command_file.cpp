@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/command_file.h"
 
 #include "core/text.h"
@@ -46,7 +47,7 @@ Result<std::size_t> CommandFile::run_all(std::string_view bytes) {
     auto said = actions[i]();
     const std::size_t begin = (*lines)[i].begin;
     if (!said && begin > 0) {
-      return begin; // what failed is tried, and told, when the writer goes on from here
+      return begin; // it is tried again, and its error reported, when the writer continues here
     }
     if (!said) {
       return tl::unexpected{std::move(said.error())};
@@ -64,7 +65,7 @@ Result<std::size_t> CommandFile::write(std::string_view bytes, std::uint64_t off
   if (!taken) {
     answer_ = taken.error().message() + '\n';
   }
-  // Where nothing was taken the writer's file offset stays where it was.
+  // If nothing was taken, the file offset of the writer does not change.
   answer_begin_ = offset + taken.value_or(0);
   return taken;
 }

@@ -1,4 +1,5 @@
-// Files that take commands, one a line, and say in words what came of them.
+// SPDX-License-Identifier: MIT
+// Files that take commands, one per line, and answer in words.
 #pragma once
 
 #include "fs/files/open_file.h"
@@ -13,32 +14,32 @@
 
 namespace vmemfs {
 
-/// One line of a text of commands, without blanks around it.
+/// One line of a text of commands, without surrounding blanks.
 struct CommandLineText {
   std::string_view command; ///< view into the text; not empty
-  std::size_t begin;        ///< of the line, in the text
+  std::size_t begin;        ///< offset of the line in the text
 };
 
-/// All lines, empty ones left out. invalid: too long to be commands.
+/// All lines except empty ones. invalid: too long to be commands.
 [[nodiscard]] Result<std::vector<CommandLineText>> command_lines(std::string_view text);
 
 class CommandFile : public OpenFile {
 public:
-  /// What the last command through this handle had to say; without one, the status.
+  /// Gives the answer of the last command through this handle; without one, the status.
   void read(Reply& reply, const ReadRequest& request) override;
 
-  /// One command a line. If any of them is malformed none is carried out. They are carried out in turn; where
-  /// one fails, those before it count as written, so that the writer's next attempt starts with it.
+  /// One command per line. If any of them is malformed, none is carried out. They are carried out in order;
+  /// if one fails, those before it count as written, so that the writer's next attempt starts with it.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
 
 protected:
-  /// A command that was understood; carries it out and gives what it has to say.
+  /// Carries out a command that was parsed, and returns its answer.
   using Action = std::function<Result<std::string>()>;
 
-  /// One line. invalid: what is wrong with it and what there is. Called, as the action, by one thread at a
-  /// time.
+  /// Parses one line. invalid: the text says what is wrong and which commands exist. Like the action, called
+  /// by one thread at a time.
   [[nodiscard]] virtual Result<Action> prepare(std::string_view command) = 0;
-  /// What is read where no command was written. vm_gone: also nothing else can be read.
+  /// The text that is read if no command was written.
   [[nodiscard]] virtual Result<std::string> status() = 0;
   [[nodiscard]] virtual bool gone() const { return false; }
 

@@ -1,4 +1,5 @@
-// The grammar of the control file: one command a line.
+// SPDX-License-Identifier: MIT
+// The grammar of the control file: one command per line.
 #pragma once
 
 #include "core/error.h"
@@ -27,27 +28,27 @@ struct DetachCommand {};
 struct WriteCommand {
   bool on;
 };
-/// What is not said stays as it is.
+/// Settings that are not named do not change.
 struct CacheCommand {
   std::optional<CacheMode> mode;
   std::optional<std::chrono::milliseconds> ttl;
   std::optional<std::uint64_t> size;
-  bool fair_share = false; ///< size=share: no size of its own any more
+  bool fair_share = false; ///< size=share: the VM gets its share of the mount's cache
 };
 
 using ControlCommand = std::variant<PauseCommand, HoldCommand, ResumeCommand, RefreshCommand, FlushCommand,
                                     StatusCommand, DetachCommand, WriteCommand, CacheCommand>;
 
-/// One line, without blanks around it. invalid: the text says what is wrong and what there is.
+/// Parses one line, without surrounding blanks. invalid: the text says what is wrong and what exists.
 [[nodiscard]] Result<ControlCommand> parse_control_command(std::string_view line);
 
-/// What a VM must be able to do for a command.
+/// Abilities of a VM that commands need.
 struct ControlAbilities {
   bool run_control;
   bool writes;
 };
 
-/// The commands that such a VM takes, one a line: "command pause [hold|ttl=DURATION|keep]", ...
+/// The commands that such a VM takes, one per line: "command pause [hold|ttl=DURATION|keep]", ...
 [[nodiscard]] std::string control_usage(ControlAbilities abilities);
 
 } // namespace vmemfs

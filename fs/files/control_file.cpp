@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/control_file.h"
 
 #include "fs/files/status_text.h"

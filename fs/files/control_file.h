@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // `control`: commands in, status out.
 #pragma once
 
@@ -23,7 +24,7 @@ private:
   Result<std::string> status() override;
   bool gone() const override { return vm_->gone(); }
 
-  /// Carries one command out; what it has to say.
+  /// Carries out one command; returns its answer.
   Result<std::string> run(const ControlCommand& command);
   Result<std::string> hold();
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/driver_text.h"
 
 #include <fmt/format.h>
@@ -5,7 +6,7 @@
 namespace vmemfs {
 namespace {
 
-/// How VMs are found with it, and which of its parameters that takes.
+/// How the driver discovers VMs, and which of its parameters discovery takes.
 std::string discovery_text(const DriverType& type) {
   if (type.discovery({}) == nullptr) {
     return "  finds no VMs by itself\n";

@@ -1,4 +1,5 @@
-// What a driver is and takes, in words: `vmemfs drivers` and `.vmemfs/drivers/NAME`.
+// SPDX-License-Identifier: MIT
+// The description of a driver and its parameters: `vmemfs drivers` and `.vmemfs/drivers/NAME`.
 #pragma once
 
 #include "driver/driver_type.h"

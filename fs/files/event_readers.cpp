@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/event_readers.h"
 
 #include "fs/files/event_text.h"
@@ -9,8 +10,8 @@
 namespace vmemfs {
 namespace {
 
-/// Longer answers are cut. Below what the kernel asks for at once, so that a read of several such requests
-/// ends with a short one, and never waits with events in its hands.
+/// Max size of an answer. Below the size of one kernel request, so that a read that takes several requests
+/// ends with a short answer instead of waiting while it already has events.
 constexpr std::size_t kMaxAnswer = std::size_t{64} << 10U;
 
 } // namespace
@@ -29,7 +30,7 @@ EventReaders::Id EventReaders::add() {
 }
 
 void EventReaders::remove(Id id) {
-  std::list<Waiting> waiting; // answered after the lock is let go
+  std::list<Waiting> waiting; // destroyed, and so answered, after the lock is released
   const std::scoped_lock lock{mutex_};
   const auto found = readers_.find(id);
   if (found != readers_.end()) {
@@ -47,7 +48,7 @@ bool EventReaders::readable(const Reader& reader) const {
   return ended_ || !reader.rest.empty() || reader.next < log_.end();
 }
 
-/// What a read of `size` bytes gets now; empty where there is nothing.
+/// The bytes that a read of `size` gets now; empty if there are none.
 std::string EventReaders::take(Reader& reader, std::size_t size) {
   const std::size_t room = std::min(size, kMaxAnswer);
   std::string text = std::exchange(reader.rest, {});
@@ -75,7 +76,7 @@ std::string EventReaders::take(Reader& reader, std::size_t size) {
 
 void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
   if (!request.without_waiting) {
-    reply.on_interrupt(&EventReaders::on_interrupt, this);
+    reply.on_interrupt(*this);
   }
   std::string text;
   ErrorKind failure = ErrorKind::vm_gone;
@@ -84,9 +85,9 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
     const auto found = readers_.find(id);
     if (!ended_ && found != readers_.end()) {
       text = take(found->second, request.size);
-      // An interruption before this is seen here, a later one finds the request in the list.
+      // An earlier interruption is seen here, a later one finds the request in the list.
       if (text.empty() && !request.without_waiting && !reply.interrupted()) {
-        found->second.waiting.push_back({std::move(reply), request.size});
+        found->second.waiting.push_back({reply.keep(), request.size});
         return;
       }
       failure = request.without_waiting ? ErrorKind::would_block : ErrorKind::interrupted;
@@ -99,7 +100,7 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
   }
 }
 
-void EventReaders::poll(Id id, Reply& reply, PollHandle handle) {
+void EventReaders::poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle) {
   unsigned events = 0;
   {
     const std::scoped_lock lock{mutex_};
@@ -108,7 +109,7 @@ void EventReaders::poll(Id id, Reply& reply, PollHandle handle) {
       events = POLLIN | POLLRDNORM | POLLHUP;
     } else {
       events = readable(found->second) ? POLLIN | POLLRDNORM : 0;
-      if (handle != nullptr) { // one does for all who poll this file
+      if (handle != nullptr) { // one handle serves all who poll this file
         std::swap(found->second.poll_handle, handle);
       }
     }
@@ -116,7 +117,7 @@ void EventReaders::poll(Id id, Reply& reply, PollHandle handle) {
   reply.poll(events);
 }
 
-// ---- waking up
+// ---- answering later
 
 void EventReaders::on_events() {
   if (!posted_.exchange(true)) {
@@ -126,29 +127,25 @@ void EventReaders::on_events() {
 
 void EventReaders::post_answers() {
   worker_.post([this] {
-    posted_ = false; // what comes from here on is posted anew
+    posted_ = false; // events from here on post another job
     collect().give();
   });
 }
 
-void EventReaders::on_interrupt(fuse_req_t request, void* self) {
-  static_cast<EventReaders*>(self)->interrupt(request);
-}
-
-/// Called by libfuse with a lock of the request's held, so the answer is left to our own thread.
-void EventReaders::interrupt(fuse_req_t request) {
+/// libfuse calls it with a lock of the request held, so the worker answers.
+void EventReaders::on_interrupt(const void* reply) {
   {
     const std::scoped_lock lock{mutex_};
     for (auto& [id, reader] : readers_) {
-      const auto found = std::ranges::find(reader.waiting, request,
-                                           [](const Waiting& waiting) { return waiting.reply.id(); });
+      const auto found = std::ranges::find(reader.waiting, reply,
+                                           [](const Waiting& waiting) { return waiting.reply->id(); });
       if (found != reader.waiting.end()) {
         interrupted_.splice(interrupted_.end(), reader.waiting, found);
         break;
       }
     }
     if (interrupted_.empty()) {
-      return; // was answered just now
+      return; // it has just been answered
     }
   }
   post_answers();
@@ -185,16 +182,16 @@ EventReaders::Answers EventReaders::collect() {
 
 void EventReaders::Answers::give() {
   for (Text& answer : texts) {
-    answer.reply.text(answer.text);
+    answer.reply->text(answer.text);
   }
   for (Waiting& waiting : interrupted) {
-    waiting.reply.error(ErrorKind::interrupted);
+    waiting.reply->error(ErrorKind::interrupted);
   }
   for (Waiting& waiting : ended) {
-    waiting.reply.error(ErrorKind::vm_gone);
+    waiting.reply->error(ErrorKind::vm_gone);
   }
-  for (const PollHandle& handle : polls) {
-    static_cast<void>(fuse_lowlevel_notify_poll(handle.get()));
+  for (const auto& handle : polls) {
+    handle->notify();
   }
 }
 
@@ -203,7 +200,7 @@ void EventReaders::end() {
     const std::scoped_lock lock{mutex_};
     ended_ = true;
   }
-  worker_.stop(); // it may be answering just now
+  worker_.stop(); // it may be answering now
   collect().give();
 }
 

@@ -1,12 +1,13 @@
-// Those who read `.vmemfs/events`: how far each one is, and the requests that wait for the next event.
+// SPDX-License-Identifier: MIT
+// Readers of `.vmemfs/events`: the position of each, and the requests that wait for the next event.
 //
-// A request that has to wait occupies no thread of the session: it is kept here, and answered by a thread of
-// our own when there is something to read, when its caller gives up, or at the end.
+// A request that has to wait occupies no thread of the session: it is kept here, and answered by a separate
+// thread when there is something to read, when its caller gives up, or at the end.
 #pragma once
 
 #include "core/error.h"
 #include "fs/files/open_file.h"
-#include "fs/reply.h"
+#include "fs/files/reply.h"
 #include "util/worker.h"
 #include "vm/event_log.h"
 #include "vm/vm_counters.h"
@@ -25,7 +26,7 @@
 namespace vmemfs {
 
 /// Thread-safe. Outlives the open files; end() must come before the session ends.
-class EventReaders : public EventListener {
+class EventReaders : public EventListener, private InterruptListener {
 public:
   using Id = std::uint64_t;
 
@@ -35,25 +36,25 @@ public:
   EventReaders(const EventReaders&) = delete;
   EventReaders& operator=(const EventReaders&) = delete;
 
-  /// A reader of what comes from now on.
+  /// A reader of the events from now on.
   [[nodiscard]] Id add();
-  /// Whatever it still waits for is answered with an error.
+  /// Requests that still wait are answered with an error.
   void remove(Id id);
 
-  /// Answers with whole lines, as far as they fit; of a line that does not fit at all, with its beginning,
-  /// and the next read goes on there. Without anything to read it waits, unless asked not to (would_block).
+  /// Answers with as many whole lines as fit. A line that does not fit at all is split: the next read gets
+  /// the rest. If there is nothing to read it waits, unless the request is not to wait (would_block).
   void read(Id id, Reply& reply, const ReadRequest& request);
-  /// Readable or not; `handle` may be null.
-  void poll(Id id, Reply& reply, PollHandle handle);
+  /// Answers whether the file is readable; `handle` may be null.
+  void poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle);
 
-  /// Everything that waits is answered, and from now on all reads are, with vm_gone: nothing more comes. When
-  /// it returns nothing is being said to the kernel any more. By one thread at a time.
+  /// Answers all waiting requests, and from now on every read, with vm_gone. When it returns, no answer to
+  /// the kernel is under way. Called by one thread at a time.
   void end();
 
   void on_events() override;
 
   [[nodiscard]] std::size_t count() const;
-  /// How many events were overwritten before their readers got to them; each reader counts.
+  /// Number of events that were overwritten before a reader got them, summed over the readers.
   [[nodiscard]] std::uint64_t missed() const { return missed_.load(); }
 
 private:
@@ -61,31 +62,30 @@ private:
 
   /// A read that waits.
   struct Waiting {
-    Reply reply;
+    std::unique_ptr<Reply> reply;
     std::size_t size;
   };
   struct Reader {
-    std::uint64_t next;           ///< number of the event to be read next
-    std::string rest{};           ///< of a line of which the beginning was read
-    std::list<Waiting> waiting{}; ///< in the order in which they came
-    PollHandle poll_handle{};     ///< somebody may be waiting for it to become readable
+    std::uint64_t next;                        ///< number of the event to be read next
+    std::string rest{};                        ///< the rest of a line that was read in part
+    std::list<Waiting> waiting{};              ///< in order of arrival
+    std::unique_ptr<PollHandle> poll_handle{}; ///< notified when the file becomes readable
   };
-  /// What is to be said to the kernel once no lock is held.
+  /// Answers that are given when no lock is held.
   struct Answers {
     struct Text {
-      Reply reply;
+      std::unique_ptr<Reply> reply;
       std::string text;
     };
     std::vector<Text> texts;
-    std::vector<PollHandle> polls;
+    std::vector<std::unique_ptr<PollHandle>> polls;
     std::list<Waiting> interrupted;
     std::list<Waiting> ended;
 
     void give();
   };
 
-  static void on_interrupt(fuse_req_t request, void* self);
-  void interrupt(fuse_req_t request);
+  void on_interrupt(const void* reply) override;
   void post_answers();
   [[nodiscard]] Answers collect();
 
@@ -96,13 +96,13 @@ private:
 
   EventLog& log_;
   Counter missed_;
-  std::atomic<bool> posted_{false}; ///< the worker is going to look
-  mutable std::mutex mutex_;        ///< guards what follows, up to the worker; never held while appending
+  std::atomic<bool> posted_{false}; ///< a job of the worker is queued
+  mutable std::mutex mutex_; ///< guards the members up to the worker; not held while an event is appended
   std::map<Id, Reader> readers_;
-  std::list<Waiting> interrupted_; ///< whose callers have given up
+  std::list<Waiting> interrupted_; ///< their callers have given up
   Id next_id_ = 1;
   bool ended_ = false;
-  Worker worker_; ///< last, so that it ends first
+  Worker worker_; ///< last, so that it is destroyed first
 };
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/event_text.h"
 
 #include <ctime>

@@ -1,4 +1,5 @@
-// `.vmemfs/events`: what happens to the VMs, as it happens.
+// SPDX-License-Identifier: MIT
+// `.vmemfs/events`: events of the VMs, as they occur.
 #pragma once
 
 #include "fs/files/event_readers.h"
@@ -8,7 +9,7 @@
 
 namespace vmemfs {
 
-/// Each handle is told of what comes after it was opened. A stream of whole lines: offsets mean nothing.
+/// Each handle gets the events since it was opened, as a stream of whole lines without offsets.
 class EventsFile : public OpenFile {
 public:
   /// `readers` must outlive the file.
@@ -17,9 +18,10 @@ public:
   EventsFile(const EventsFile&) = delete;
   EventsFile& operator=(const EventsFile&) = delete;
 
-  [[nodiscard]] bool is_stream() const override { return true; }
   void read(Reply& reply, const ReadRequest& request) override { readers_.read(reader_, reply, request); }
-  void poll(Reply& reply, PollHandle handle) override { readers_.poll(reader_, reply, std::move(handle)); }
+  void poll(Reply& reply, std::unique_ptr<PollHandle> handle) override {
+    readers_.poll(reader_, reply, std::move(handle));
+  }
 
 private:
   EventReaders& readers_;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/info_text.h"
 
 #include "fs/files/status_text.h"
@@ -37,7 +38,7 @@ Json cache_json(Vm& vm) {
           {"merged", counts.merged},
           {"read_ahead", counts.prefetched},
           {"evictions", stats.evictions},
-          // How long pages of a paused VM may outlive that somebody else resumes it; null: none are kept.
+          // How long cached pages may outlive a resume by another process; null: no page is cached.
           {"state_delay_ms", delay ? Json(delay->count()) : Json(nullptr)}};
 }
 
@@ -78,7 +79,7 @@ std::string info_text(Vm& vm) {
       {"bad_page_reads", vm.bad_pages().times_padded()},
   };
   constexpr int kIndent = 2;
-  // Names come from outside and may be no UTF-8.
+  // Names come from outside and may be invalid UTF-8.
   return info.dump(kIndent, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 

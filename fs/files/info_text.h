@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The text of `info`.
 #pragma once
 
@@ -7,7 +8,7 @@
 
 namespace vmemfs {
 
-/// A JSON object, readable, ending in a newline.
+/// A JSON object, indented, ending in a newline.
 [[nodiscard]] std::string info_text(Vm& vm);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/maps_text.h"
 
 #include "core/text.h"
@@ -9,7 +10,7 @@ namespace vmemfs {
 std::string maps_text(const MemoryMap& map) {
   std::string text;
   for (const Region& region : map.regions()) {
-    // No source tells what the guest may execute, so x is never claimed.
+    // No source reports what the guest may execute, so x is never set.
     text += fmt::format("{:016x}-{:016x} r{}- {} {}+{:#x}\n", region.range.begin.value(),
                         region.range.end.value(), region.writable ? 'w' : '-', to_string(region.kind),
                         printable(map.blocks()[region.block]), region.block_offset);

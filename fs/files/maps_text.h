@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The text of `maps`.
 #pragma once
 
@@ -7,7 +8,7 @@
 
 namespace vmemfs {
 
-/// One line a region: `START-END perms type block+0xOFFSET`, 16 hex digits, END exclusive.
+/// One line per region: `START-END perms type block+0xOFFSET`, 16 hex digits, END exclusive.
 [[nodiscard]] std::string maps_text(const MemoryMap& map);
 
 } // namespace vmemfs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/memory_file.h"
 
 #include "vm/scratch_pool.h"
@@ -23,12 +24,12 @@ void MemoryFile::read(Reply& reply, const ReadRequest& request) {
 }
 
 void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
-  static ScratchPool pool; // of all files: what counts is that a buffer is used again soon
+  static ScratchPool pool; // shared by all files, so that a warm buffer is used again soon
   ScratchPool::Lease scratch{pool};
   auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &read_ahead_);
-  // Whatever it was that failed in the source: to a reader of memory it is an I/O error.
+  // Any failure of the source is an I/O error to a reader of memory.
   const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
-  // After an error the kernel asks for each page by itself.
+  // After an error the kernel requests each page separately.
   const bool too_short_to_map =
       bytes && request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size();
   if (failed || too_short_to_map) {

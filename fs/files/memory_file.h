@@ -1,4 +1,5 @@
-// `mem` and `mem_padded`.
+// SPDX-License-Identifier: MIT
+// `mem` and `mem_padded`: guest memory.
 #pragma once
 
 #include "fs/files/open_file.h"
@@ -16,12 +17,12 @@ public:
   MemoryFile& operator=(const MemoryFile&) = delete;
 
   void read(Reply& reply, const ReadRequest& request) override;
-  /// Guest memory at once, or what the first part of it that failed left: see Vm::write().
+  /// Writes guest memory at once; see Vm::write() for a write that fails in part.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
   void seek(Reply& reply, std::uint64_t offset, int whence) override;
 
 private:
-  /// Counts what came of it, and then answers.
+  /// Counts the result, then answers.
   void answer(Reply& reply, const ReadRequest& request);
 
   const std::shared_ptr<Vm> vm_;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/mount_control_file.h"
 
 #include "core/text.h"

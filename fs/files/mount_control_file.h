@@ -1,4 +1,5 @@
-// `.vmemfs/control`: VMs are attached and detached by hand.
+// SPDX-License-Identifier: MIT
+// `.vmemfs/control`: attaches and detaches VMs by hand.
 #pragma once
 
 #include "fs/files/command_file.h"
@@ -14,7 +15,7 @@ public:
       : vms_{vms}, attacher_{attacher}, finder_{finder} {}
 
 private:
-  /// attach SPEC, detach NAME, status.
+  /// Commands: attach SPEC, detach NAME, status.
   Result<Action> prepare(std::string_view command) override;
   [[nodiscard]] Result<Action> prepare_attach(std::string_view line);
   /// `vm DRIVER NAME`, `refused DRIVER NUMBER NAME: REASON` and `command ...` lines. Names and reasons come

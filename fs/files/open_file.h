@@ -1,12 +1,12 @@
-// An open file of the mount. One class per kind of file derives from this.
+// SPDX-License-Identifier: MIT
+// The interface of an open file. One class per kind of file derives from it.
 #pragma once
 
 #include "core/error.h"
-#include "fs/reply.h"
+#include "fs/files/reply.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <fuse_lowlevel.h>
 #include <memory>
 #include <poll.h>
 #include <string_view>
@@ -16,20 +16,14 @@ namespace vmemfs {
 struct ReadRequest {
   std::size_t size;
   std::uint64_t offset;
-  /// The kernel fills pages of a private mapping: what a short answer lacks it would take for zeros.
+  /// The kernel fills pages of a private mapping: after a short answer it would fill up with zeros.
   bool for_mapping;
-  /// Where there is nothing to read yet the caller wants to hear just that: O_NONBLOCK.
+  /// If there is nothing to read yet, the answer is would_block: O_NONBLOCK.
   bool without_waiting;
 };
 
-/// Wakes those who poll a file, once.
-struct PollHandleDestroy {
-  void operator()(fuse_pollhandle* handle) const { fuse_pollhandle_destroy(handle); }
-};
-using PollHandle = std::unique_ptr<fuse_pollhandle, PollHandleDestroy>;
-
 /// One per open(2). The kernel may call several methods of one at once, and may release it as soon as
-/// the last reply is on its way: whoever calls a method holds a reference until that has returned.
+/// the last reply is sent: the caller of a method holds a reference until it has returned.
 class OpenFile : public std::enable_shared_from_this<OpenFile> {
 public:
   OpenFile() = default;
@@ -37,28 +31,25 @@ public:
   OpenFile& operator=(const OpenFile&) = delete;
   virtual ~OpenFile() = default;
 
-  /// Its bytes come as they come, and have no offset.
-  [[nodiscard]] virtual bool is_stream() const { return false; }
-
-  /// Answers with up to request.size bytes from request.offset on; nothing at the end. Must not wait for
-  /// what may never come: the reply can be moved from, and be given later.
+  /// Answers with up to request.size bytes from request.offset on; with none at the end. Must not wait for an
+  /// event that may never come: Reply::keep() allows to answer later.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
-  /// How many of `bytes` were taken, from the start: at least one, unless there were none.
+  /// Returns how many of `bytes` were taken, from the start: at least one, unless there were none.
   virtual Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) {
     static_cast<void>(bytes);
     static_cast<void>(offset);
     return fail(ErrorKind::read_only, "fs", "this file takes no writes");
   }
 
-  /// Tells what can be done without waiting. Where `handle` is set somebody may wait for more than that:
-  /// then it is to be notified when there is more. Files that never make anybody wait need not.
-  virtual void poll(Reply& reply, PollHandle handle) {
+  /// Answers what can be done without waiting. If `handle` is set, it must be notified when more can be
+  /// done, unless the file never makes a caller wait.
+  virtual void poll(Reply& reply, std::unique_ptr<PollHandle> handle) {
     static_cast<void>(handle);
     reply.poll(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
   }
 
-  /// lseek's SEEK_DATA and SEEK_HOLE.
+  /// Answers lseek's SEEK_DATA and SEEK_HOLE.
   virtual void seek(Reply& reply, std::uint64_t offset, int whence) {
     static_cast<void>(offset);
     static_cast<void>(whence);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/process_stats.h"
 
 #include "core/text.h"
@@ -16,8 +17,8 @@ tl::unexpected<Error> not_understood(std::string_view file) {
   return fail(ErrorKind::source_failed, "proc", std::string{file} + " has not the form that is known");
 }
 
-/// Field `number` of /proc/PID/stat, counted from 1 as in proc(5). The second is a name in parentheses, which
-/// may itself hold blanks.
+/// Field `number` of /proc/PID/stat, counted from 1 as in proc(5). The second is a name in parentheses that
+/// may contain blanks.
 std::optional<std::uint64_t> stat_field(std::string_view stat, std::size_t number) {
   const std::size_t name_end = stat.rfind(')');
   if (name_end == std::string_view::npos) {
@@ -28,7 +29,7 @@ std::optional<std::uint64_t> stat_field(std::string_view stat, std::size_t numbe
   return number - kFirst < fields.size() ? parse_u64(fields[number - kFirst]) : std::nullopt;
 }
 
-/// When the machine was started, in seconds since the Unix epoch.
+/// The boot time of the machine, in seconds since the Unix epoch.
 std::optional<std::uint64_t> boot_time() {
   const auto stat = read_proc_file("/proc/stat");
   constexpr std::string_view kKey = "btime ";

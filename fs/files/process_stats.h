@@ -1,4 +1,5 @@
-// What the kernel tells of this very process.
+// SPDX-License-Identifier: MIT
+// The kernel's statistics of this process.
 #pragma once
 
 #include "core/error.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/prometheus_text.h"
 
 #include "fs/files/event_text.h"
@@ -5,7 +6,7 @@
 namespace vmemfs {
 namespace {
 
-/// The format knows three escapes; all else is UTF-8 as it is.
+/// The format has three escapes; all other text is plain UTF-8.
 std::string escaped(std::string_view value) {
   std::string text;
   for (const char c : valid_utf8(value)) {

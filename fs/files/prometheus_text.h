@@ -1,4 +1,5 @@
-// The Prometheus text exposition format: what `.vmemfs/stats` is written in.
+// SPDX-License-Identifier: MIT
+// The Prometheus text exposition format, for `.vmemfs/stats`.
 #pragma once
 
 #include <concepts>
@@ -12,17 +13,17 @@ namespace vmemfs {
 
 struct MetricLabel {
   std::string_view name;
-  std::string value; ///< anything; escaped where it is written
+  std::string value; ///< any text; escaped when it is written
 };
 using MetricLabels = std::vector<MetricLabel>;
 
-/// Put together from above: a family, its samples, the next family. Not thread-safe.
+/// Built from top to bottom: a family, its samples, the next family. Not thread-safe.
 class PrometheusText {
 public:
   /// `type` is "counter", "gauge" or "histogram"; `help` is one line.
   void family(std::string_view name, std::string_view type, std::string_view help);
 
-  /// One line of the family begun last; `suffix` as "_bucket" of a histogram.
+  /// One line of the last family; `suffix`: such as "_bucket" of a histogram.
   template <typename Number>
     requires std::integral<Number> || std::floating_point<Number>
   void sample(const MetricLabels& labels, Number value, std::string_view suffix = {}) {

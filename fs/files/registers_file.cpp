@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/registers_file.h"
 
 #include "core/registers.h"

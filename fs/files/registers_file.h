@@ -1,4 +1,5 @@
-// `vcpus/N/regs`.
+// SPDX-License-Identifier: MIT
+// `vcpus/N/regs`: the registers of a vCPU.
 #pragma once
 
 #include "fs/files/text_file.h"
@@ -12,7 +13,7 @@ class RegistersFile : public TextFile {
 public:
   RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu);
 
-  /// Lines `name 0xvalue`; every write is one change of its own.
+  /// Lines `name 0xvalue`; every write is one change.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
 
 private:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/stats_text.h"
 
 #include "fs/files/process_stats.h"
@@ -117,7 +118,7 @@ void add_events(PrometheusText& out, const EventLog& events, const EventReaders&
 void add_process(PrometheusText& out) {
   const auto process = process_stats();
   if (!process) {
-    return; // what is not known has no line
+    return; // an unknown value has no line
   }
   out.single("process_cpu_seconds_total", "counter", "CPU time of the daemon, user and system.",
              process->cpu_seconds);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The text of `.vmemfs/stats`.
 #pragma once
 
@@ -9,8 +10,8 @@
 
 namespace vmemfs {
 
-/// Counters of all VMs, of the events and of the process, in Prometheus' text format. From what is known
-/// here alone: no driver and no monitor is asked for anything that waits.
+/// Counters of all VMs, of the events and of the process, in Prometheus' text format. Waits for no driver and
+/// no monitor.
 [[nodiscard]] std::string stats_text(const VmRegistry& registry, const EventLog& events,
                                      const EventReaders& readers);
 

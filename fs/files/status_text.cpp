@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/status_text.h"
 
 #include "core/text.h"

@@ -1,4 +1,5 @@
-// The text that `control` gives without a command, and to `status`.
+// SPDX-License-Identifier: MIT
+// The status text of `control`.
 #pragma once
 
 #include "vm/vm.h"
@@ -7,10 +8,10 @@
 
 namespace vmemfs {
 
-/// The hypervisor's own word for the VM's state; "gone" or "unknown" where there is none. Asks the driver.
+/// The hypervisor's name of the VM's state; "gone" or "unknown" if there is none. Asks the driver.
 [[nodiscard]] std::string state_name(Vm& vm);
 
-/// `key value` lines, then one line a command. Asks the driver for the state.
+/// `key value` lines, then one line per command. Asks the driver for the state.
 [[nodiscard]] std::string status_text(Vm& vm);
 
 } // namespace vmemfs

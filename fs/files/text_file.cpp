@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/text_file.h"
 
 namespace vmemfs {

@@ -1,4 +1,5 @@
-// Files whose whole text is made when they are read from the start: `maps` and `info`.
+// SPDX-License-Identifier: MIT
+// A read-only text that is made when it is read from the start.
 #pragma once
 
 #include "fs/files/open_file.h"
@@ -17,8 +18,8 @@ public:
   using Source = std::function<Result<std::string>()>;
   explicit TextFile(Source source) : source_{std::move(source)} {}
 
-  /// A read at 0 makes the text anew; reads further on are from that same text, so that what one
-  /// reader puts together is one state.
+  /// A read at offset 0 makes the text again; later reads continue the same text, so that a reader gets one
+  /// consistent state.
   void read(Reply& reply, const ReadRequest& request) override;
 
 private:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/files/vm_list_text.h"
 
 #include "core/text.h"
@@ -82,7 +83,7 @@ std::string vm_list_json(const std::vector<ListedVm>& vms) {
                     {"attachable", vm.reason.empty()},
                     {"reason", or_null(vm.reason)}});
   }
-  // Names need not be UTF-8.
+  // Names may be invalid UTF-8.
   return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
 }
 

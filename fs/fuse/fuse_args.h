@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // libfuse's argument list, made from mount options.
 #pragma once
 
@@ -7,14 +8,14 @@
 
 namespace vmemfs {
 
-/// What a session of ours is made with, wherever it is made: the one that mounts and the one that serves must
+/// The arguments of every FUSE session of this program: the one that mounts and the one that serves must
 /// agree.
 class FuseArgs {
 public:
-  /// `options`: FUSE mount options, one each, as "allow_other".
+  /// `options`: FUSE mount options, one each, such as "allow_other".
   explicit FuseArgs(const std::vector<std::string>& options) {
     add("vmemfs");
-    // With default_permissions the kernel holds everybody to owner and mode, also under allow_other.
+    // With default_permissions the kernel enforces owner and mode, also with allow_other.
     add("-ofsname=vmemfs,subtype=vmemfs,default_permissions");
     for (const std::string& option : options) {
       add("-o" + option);

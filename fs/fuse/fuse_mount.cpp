@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/fuse_mount.h"
 
 #include "fs/fuse/fuse_args.h"

@@ -1,4 +1,5 @@
-// Mounting, apart from serving: it takes rights that serving does not.
+// SPDX-License-Identifier: MIT
+// Mounting, separate from serving because it needs privileges that serving does not.
 #pragma once
 
 #include "core/error.h"
@@ -9,11 +10,11 @@
 
 namespace vmemfs {
 
-/// Why the directory can't be mounted on, if it can't, and what helps.
+/// An error with the remedy if the directory cannot be mounted on.
 [[nodiscard]] Result<void> check_mountpoint(const std::string& mountpoint);
 
-/// Mounts a FUSE filesystem that nobody serves yet; returns the /dev/fuse to serve it from. `options` as for
-/// FuseArgs. What libfuse has to say goes to standard error. Nothing unmounts it by itself.
+/// Mounts a FUSE filesystem that is not served yet; returns the /dev/fuse to serve it from. `options` as for
+/// FuseArgs. libfuse's messages go to standard error. The caller becomes responsible for unmounting.
 [[nodiscard]] Result<UniqueFd> mount_fuse(const std::string& mountpoint,
                                           const std::vector<std::string>& options);
 

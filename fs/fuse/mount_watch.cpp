@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/mount_watch.h"
 
 #include "core/text.h"
@@ -56,8 +57,8 @@ MountWatch::~MountWatch() {
   static_cast<void>(::eventfd_write(wake_.get(), 1));
 }
 
-/// The third field of a line of mountinfo is the device. Where the table can't be read the mount counts as
-/// there, so that nothing is ended for want of a descriptor.
+/// The third field of a line of mountinfo is the device. If the table cannot be read, the mount counts as
+/// present, so that a lack of descriptors ends nothing.
 bool MountWatch::is_mounted() const {
   const auto table = read_proc_file(kMountInfo);
   if (!table) {

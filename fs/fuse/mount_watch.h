@@ -1,7 +1,8 @@
-// Notices that a mount of ours has left the tree of mounts.
+// SPDX-License-Identifier: MIT
+// A watch that notices when the mount has left the tree of mounts.
 //
-// After `fusermount3 -u -z` the kernel goes on serving what is open and tells the daemon nothing. Who waits
-// for something that may never come would then keep the mount alive for ever.
+// After `fusermount3 -u -z` the kernel continues to serve open files and does not notify the daemon. A
+// process that waits for an event would then keep the mount alive forever.
 #pragma once
 
 #include "core/error.h"
@@ -18,11 +19,11 @@ namespace vmemfs {
 
 class MountWatch {
 public:
-  /// Calls `gone` once, on a thread of its own, when what is mounted on `mountpoint` now is mounted nowhere
-  /// any more, as far as this process sees mounts. Asks the mounted filesystem nothing.
+  /// Calls `gone` once, on a separate thread, when the filesystem that is mounted on `mountpoint` now is no
+  /// longer mounted anywhere that this process can see. Asks the mounted filesystem nothing.
   [[nodiscard]] static Result<std::unique_ptr<MountWatch>> start(const std::string& mountpoint,
                                                                  std::function<void()> gone);
-  ~MountWatch(); ///< when it returns `gone` does not run any more
+  ~MountWatch(); ///< when it returns, `gone` is not running
   MountWatch(const MountWatch&) = delete;
   MountWatch& operator=(const MountWatch&) = delete;
 
@@ -33,7 +34,7 @@ private:
 
   const UniqueFd mounts_;
   const UniqueFd wake_;
-  const std::string device_; ///< as in mountinfo: "0:51"
+  const std::string device_; ///< as in mountinfo, such as "0:51"
   const std::function<void()> gone_;
   std::jthread thread_;
 };

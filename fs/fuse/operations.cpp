@@ -1,66 +1,75 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/operations.h"
 
-#include "fs/reply.h"
+#include "fs/fuse/fuse_reply.h"
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
-#include <limits>
+#include <span>
 #include <vector>
 
 namespace vmemfs {
 namespace {
 
-/// For how long the kernel may remember names. A VM that ends is taken out at once by notification.
+/// Time for which the kernel may remember names. The name of a VM that ends is invalidated at once.
 constexpr double kNamesValidSeconds = 1.0;
-/// Sizes and times move with the guest.
+/// Sizes and times change with the guest.
 constexpr double kAttributesValidSeconds = 0.0;
 
 FileSystem& file_system(fuse_req_t request) { return *static_cast<FileSystem*>(fuse_req_userdata(request)); }
 
-/// The handle is the file's address: no look-up on the way of a read. The kernel does not release it
-/// while a request is unanswered; the reference covers what is done after the answer.
+/// The handle is the file's address: a read needs no lookup. The kernel does not release it while a request
+/// is unanswered; the reference covers the time after the answer.
 std::shared_ptr<OpenFile> open_file(const fuse_file_info* info) {
   return reinterpret_cast<OpenFile*>(info->fh)->shared_from_this();
 }
 
-Result<NodeId> node_of(fuse_ino_t ino) {
-  const auto node = NodeId::from_ino(ino);
-  return node ? Result<NodeId>{*node} : fail(ErrorKind::not_found, "fs", "no such node");
-}
+static_assert(kRootIno == FUSE_ROOT_ID);
 
 void op_init(void* /*userdata*/, fuse_conn_info* connection) {
   // Splicing replies costs more than it saves here: a 1 MiB reply with its header does not fit a
   // pipe, and libfuse then allocates and copies.
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-  // Truncation comes with open, where it can be told from truncate(2).
+  // Truncation comes with open, which distinguishes it from truncate(2).
   connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
 }
 
 void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  answer(request, "lookup", [&](Reply& reply) {
-    const Tree& tree = file_system(request).tree();
-    const auto node = node_of(parent).and_then([&](NodeId id) { return tree.look_up(id, name); });
-    const auto attributes = node.and_then([&](NodeId id) { return tree.attributes(id); });
-    if (!attributes) {
-      reply.error(attributes.error().kind);
+  answer(request, "lookup", [&](FuseReply& reply) {
+    Tree& tree = file_system(request).tree();
+    const auto found = tree.look_up(parent, name);
+    if (!found) {
+      reply.error(found.error().kind);
       return;
     }
     fuse_entry_param entry{};
-    entry.ino = node->ino();
-    entry.attr = *attributes;
+    entry.ino = found->ino;
+    entry.attr = found->attributes;
     entry.attr_timeout = kAttributesValidSeconds;
     entry.entry_timeout = kNamesValidSeconds;
-    reply.entry(entry);
+    if (!reply.entry(entry)) {
+      tree.forget(found->ino, 1);
+    }
   });
 }
 
+// Requests of this kind get no answer.
+void op_forget(fuse_req_t request, fuse_ino_t ino, std::uint64_t lookups) {
+  file_system(request).tree().forget(ino, lookups);
+  fuse_reply_none(request);
+}
+
+void op_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
+  for (const fuse_forget_data& one : std::span{forgets, count}) {
+    file_system(request).tree().forget(one.ino, one.nlookup);
+  }
+  fuse_reply_none(request);
+}
+
 void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
-  answer(request, "getattr", [&](Reply& reply) {
-    const auto attributes =
-        node_of(ino).and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
+  answer(request, "getattr", [&](FuseReply& reply) {
+    const auto attributes = file_system(request).tree().attributes(ino);
     if (attributes) {
       reply.attributes(*attributes, kAttributesValidSeconds);
     } else {
@@ -71,20 +80,18 @@ void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
 
 void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what,
                 fuse_file_info* /*info*/) {
-  answer(request, "setattr", [&](Reply& reply) {
-    const auto node = node_of(ino);
-    const auto attributes =
-        node.and_then([&](NodeId id) { return file_system(request).tree().attributes(id); });
+  answer(request, "setattr", [&](FuseReply& reply) {
+    const Tree& tree = file_system(request).tree();
+    const auto attributes = tree.attributes(ino);
     if (!attributes) {
       reply.error(attributes.error().kind);
       return;
     }
-    // `echo pause > control` truncates first: files that take commands let it pass without effect.
-    const bool takes_commands = node->kind == NodeKind::control || node->kind == NodeKind::mount_control ||
-                                node->kind == NodeKind::regs;
+    // `echo pause > control` truncates first.
+    const auto traits = tree.traits(ino);
     const int harmless = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW |
                          FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_CTIME;
-    if (takes_commands && (what & ~harmless) == 0) {
+    if (traits && traits->takes_commands && (what & ~harmless) == 0) {
       reply.attributes(*attributes, kAttributesValidSeconds);
     } else {
       reply.error(ErrorKind::not_permitted);
@@ -92,14 +99,14 @@ void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int
   });
 }
 
-/// A directory's listing, frozen when it is opened.
+/// A directory's listing, as it was when the directory was opened.
 struct OpenDirectory {
-  std::vector<DirectoryEntry> entries;
+  std::vector<Tree::Listed> entries;
 };
 
 void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer(request, "opendir", [&](Reply& reply) {
-    auto entries = node_of(ino).and_then([&](NodeId id) { return file_system(request).tree().list(id); });
+  answer(request, "opendir", [&](FuseReply& reply) {
+    auto entries = file_system(request).tree().list(ino);
     if (!entries) {
       reply.error(entries.error().kind);
       return;
@@ -113,7 +120,7 @@ void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 }
 
 void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
-  answer(request, "readdir", [&](Reply& reply) {
+  answer(request, "readdir", [&](FuseReply& reply) {
     const auto& entries = reinterpret_cast<const OpenDirectory*>(info->fh)->entries;
     std::vector<char> buffer(size);
     std::size_t used = 0;
@@ -135,9 +142,8 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offs
       if (i < kDots) {
         room = add(i == 0 ? "." : "..", ino, S_IFDIR, i + 1);
       } else {
-        const DirectoryEntry& entry = entries[static_cast<std::size_t>(i - kDots)];
-        room = add(entry.name.c_str(), entry.node.ino(), is_directory(entry.node.kind) ? S_IFDIR : S_IFREG,
-                   i + 1);
+        const Tree::Listed& entry = entries[static_cast<std::size_t>(i - kDots)];
+        room = add(entry.name.c_str(), entry.ino, entry.is_directory ? S_IFDIR : S_IFREG, i + 1);
       }
     }
     reply.text({buffer.data(), used});
@@ -146,23 +152,23 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offs
 
 void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
   const std::unique_ptr<OpenDirectory> directory{reinterpret_cast<OpenDirectory*>(info->fh)};
-  answer(request, "releasedir", [](Reply& reply) { reply.ok(); });
+  answer(request, "releasedir", [](FuseReply& reply) { reply.ok(); });
 }
 
 void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer(request, "open", [&](Reply& reply) {
+  answer(request, "open", [&](FuseReply& reply) {
     FileSystem& files = file_system(request);
-    auto file = node_of(ino).and_then([&](NodeId id) { return files.tree().open(id, info->flags); });
+    auto file = files.tree().open(ino, info->flags);
     if (!file) {
       reply.error(file.error().kind);
       return;
     }
-    // The kernel must not cache: guest memory moves, and without direct_io it would fill a short
-    // read up with zeros.
+    // The kernel must not cache: guest memory changes, and without direct_io it would fill up a short
+    // read with zeros.
     info->direct_io = 1;
-    const bool is_stream = (*file)->is_stream();
+    const auto traits = files.tree().traits(ino);
     info->fh = files.keep(std::move(*file));
-    if (!(is_stream ? reply.opened_stream(*info) : reply.opened(*info))) {
+    if (!(traits && traits->stream ? reply.opened_stream(*info) : reply.opened(*info))) {
       files.close(info->fh);
     }
   });
@@ -170,13 +176,13 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 
 void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
   file_system(request).close(info->fh);
-  answer(request, "release", [](Reply& reply) { reply.ok(); });
+  answer(request, "release", [](FuseReply& reply) { reply.ok(); });
 }
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "read", [&](Reply& reply) {
-    // read(2) names its caller, the filling of pages does not.
+  answer(request, "read", [&](FuseReply& reply) {
+    // read(2) has a lock owner, the filling of pages has none.
     file->read(reply, {.size = size,
                        .offset = static_cast<std::uint64_t>(offset),
                        .for_mapping = info->lock_owner == 0,
@@ -187,7 +193,7 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "write", [&](Reply& reply) {
+  answer(request, "write", [&](FuseReply& reply) {
     const auto written = file->write({bytes, size}, static_cast<std::uint64_t>(offset));
     if (written) {
       reply.written(*written);
@@ -199,7 +205,7 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
 
 void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
   const auto file = open_file(info);
-  answer(request, "lseek", [&](Reply& reply) {
+  answer(request, "lseek", [&](FuseReply& reply) {
     if (offset < 0) {
       reply.error(ErrorKind::past_end);
     } else {
@@ -210,7 +216,9 @@ void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, 
 
 void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_pollhandle* handle) {
   const auto file = open_file(info);
-  answer(request, "poll", [&](Reply& reply) { file->poll(reply, PollHandle{handle}); });
+  answer(request, "poll", [&](FuseReply& reply) {
+    file->poll(reply, handle != nullptr ? std::make_unique<FusePollHandle>(handle) : nullptr);
+  });
 }
 
 } // namespace
@@ -223,7 +231,7 @@ std::uint64_t FileSystem::keep(std::shared_ptr<OpenFile> file) {
 }
 
 void FileSystem::close(std::uint64_t handle) {
-  std::shared_ptr<OpenFile> file; // ends after the lock is let go: closing may take long
+  std::shared_ptr<OpenFile> file; // destroyed after the lock is released: closing may take long
   const std::scoped_lock lock{mutex_};
   const auto found = open_files_.find(handle);
   if (found != open_files_.end()) {
@@ -237,6 +245,8 @@ const fuse_lowlevel_ops& operations() {
     fuse_lowlevel_ops ops{};
     ops.init = op_init;
     ops.lookup = op_lookup;
+    ops.forget = op_forget;
+    ops.forget_multi = op_forget_multi;
     ops.getattr = op_getattr;
     ops.setattr = op_setattr;
     ops.opendir = op_opendir;

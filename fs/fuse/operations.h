@@ -1,7 +1,8 @@
-// The kernel's requests: decoded here, answered by the tree and its files.
+// SPDX-License-Identifier: MIT
+// The callbacks of libfuse: decode the kernel's requests, which the tree and its files answer.
 #pragma once
 
-#include "fs/fuse/tree.h"
+#include "fs/tree/tree.h"
 
 #include <fuse_lowlevel.h>
 #include <map>
@@ -10,20 +11,20 @@
 
 namespace vmemfs {
 
-/// The userdata of the FUSE session. Owns the open files, so that what the kernel never released
-/// (it does not when a mount is torn down) ends with it. Thread-safe.
+/// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
+/// when a mount is torn down) are closed with it. Thread-safe.
 class FileSystem {
 public:
   explicit FileSystem(Tree& tree) : tree_{tree} {}
 
-  [[nodiscard]] const Tree& tree() const { return tree_; }
+  [[nodiscard]] Tree& tree() { return tree_; }
 
   /// The handle under which the kernel knows the file; valid until close().
   [[nodiscard]] std::uint64_t keep(std::shared_ptr<OpenFile> file);
   void close(std::uint64_t handle);
 
 private:
-  const Tree& tree_;
+  Tree& tree_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_;
 };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "fs/fuse/session.h"
 
 #include "fs/fuse/fuse_args.h"
@@ -9,8 +10,8 @@
 namespace vmemfs {
 namespace {
 
-/// A few threads serve all VMs; more are made when all are busy, so that one slow VM does not hold
-/// the others up. Idle ones beyond the small number go, as each woken thread costs a reader time.
+/// A few threads serve all VMs; more are created when all are busy, so that one slow VM does not delay the
+/// others. Idle ones beyond the small number end, as each thread that wakes up costs a reader time.
 constexpr unsigned kMaxThreads = 64;
 constexpr unsigned kIdleThreads = 4;
 
@@ -40,13 +41,13 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
 Session::~Session() {
   if (handlers_set_) {
     fuse_remove_signal_handlers(session_.get());
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) { // it is ending: a second one must not cut that short
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) { // a second signal must not interrupt the end
       static_cast<void>(::signal(signal, SIG_IGN));
     }
   }
 }
 
-// By this name libfuse takes a device that somebody else has mounted, and then leaves unmounting to them.
+// By this name libfuse takes a device that another process has mounted, and does not unmount it.
 Result<void> Session::connect(UniqueFd device) {
   if (fuse_session_mount(session_.get(), fmt::format("/dev/fd/{}", device.get()).c_str()) != 0) {
     return fail(ErrorKind::source_failed, "mount", "libfuse does not take the mounted /dev/fuse");
@@ -70,13 +71,13 @@ Result<void> Session::serve() {
   return {};
 }
 
-// Once the loop has ended nobody would answer what the kernel may have to wait for.
-void Session::forget_pages(NodeId node) {
+// After the loop has ended, no thread would answer a request that the kernel may have to wait for.
+void Session::forget_pages(Ino ino) {
   if (fuse_session_exited(session_.get()) != 0) {
     return;
   }
-  // A negative length stands for "to the end". ENOENT: the kernel has never heard of the file.
-  static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), node.ino(), 0, -1));
+  // A negative length means "to the end". ENOENT: the kernel does not know the file.
+  static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), ino, 0, -1));
 }
 
 void Session::forget_name(const std::string& name_in_root) {

@@ -1,9 +1,11 @@
-// Serving a mount: libfuse's session. Mounting and unmounting: fs/fuse/fuse_mount.h, fs/app/mounter.h.
+// SPDX-License-Identifier: MIT
+// The session of libfuse that serves a mount. Mounting and unmounting: fs/fuse/fuse_mount.h,
+// fs/app/mounter.h.
 #pragma once
 
 #include "core/error.h"
-#include "fs/fuse/node_id.h"
 #include "fs/fuse/operations.h"
+#include "fs/tree/inode_table.h"
 #include "util/unique_fd.h"
 
 #include <fuse_lowlevel.h>
@@ -18,19 +20,19 @@ public:
   /// Not mounted yet. `options` as for FuseArgs. `file_system` must outlive the session.
   static Result<std::unique_ptr<Session>> create(FileSystem& file_system,
                                                  const std::vector<std::string>& options, bool debug);
-  ~Session(); ///< lets go of the device: what is still open of the mount fails from then on
+  ~Session(); ///< closes the device: files of the mount that are still open fail from then on
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// The mount to serve, by its device: see mount_fuse(). Who mounted it unmounts it. Once.
+  /// Takes the mount to serve, by its device: see mount_fuse(). The mounter unmounts it. Once.
   [[nodiscard]] Result<void> connect(UniqueFd device);
 
-  /// Answers the kernel until somebody unmounts or SIGTERM, SIGINT or SIGHUP comes.
+  /// Answers the kernel until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP arrives.
   [[nodiscard]] Result<void> serve();
 
-  // Tell the kernel to forget. Never call these on a thread that answers requests: they may wait for
-  // reads in flight.
-  void forget_pages(NodeId node);
+  // Invalidate what the kernel remembers. Never called on a thread that answers requests, as they may wait
+  // for reads in flight.
+  void forget_pages(Ino ino);
   void forget_name(const std::string& name_in_root);
 
 private:

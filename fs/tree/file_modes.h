@@ -1,4 +1,5 @@
-// Permission bits of the files and directories of a VM, from the rights that were set for it.
+// SPDX-License-Identifier: MIT
+// Permission bits of the files and directories of a VM, from its rights.
 #pragma once
 
 #include "vm/vm_options.h"
@@ -10,7 +11,7 @@ namespace vmemfs {
 inline constexpr mode_t kReadBits = 0444;
 inline constexpr mode_t kWriteBits = 0222;
 
-/// Of a file that takes writes.
+/// Permissions of a file that takes writes.
 [[nodiscard]] constexpr mode_t writable_file_mode(const FileRights& rights) {
   return rights.mode & (kReadBits | kWriteBits);
 }
@@ -19,7 +20,7 @@ inline constexpr mode_t kWriteBits = 0222;
   return rights.mode & kReadBits;
 }
 
-/// Whoever may read the files may list and enter their directory.
+/// Users who may read the files may list and enter their directory.
 [[nodiscard]] constexpr mode_t directory_mode(const FileRights& rights) {
   const mode_t readers = rights.mode & kReadBits;
   return readers | (readers >> 2U);

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// The inode numbers of a mount: which node a number means, by parent and name.
+#pragma once
+
+#include "fs/tree/node.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+
+using Ino = std::uint64_t;
+inline constexpr Ino kRootIno = 1;
+
+/// Thread-safe. A number stays the same while its VM is attached, and is never used for another node. An
+/// entry goes when its VM has left and the kernel has forgotten the number, so that the table is bounded by
+/// the names of the attached VMs and by what the kernel remembers.
+class InodeTable {
+public:
+  explicit InodeTable(NodePtr root);
+
+  /// Null if the number is unknown.
+  [[nodiscard]] NodePtr find(Ino ino) const;
+
+  /// The number of `node`, which has this name in `parent` now. The kernel gets it, so it counts as one
+  /// lookup: valid until forget().
+  [[nodiscard]] Ino look_up(Ino parent, std::string_view name, const NodePtr& node);
+  /// The same for a listing: no lookup is counted.
+  [[nodiscard]] Ino number(Ino parent, std::string_view name, const NodePtr& node);
+  /// The kernel forgets this many of its lookups.
+  void forget(Ino ino, std::uint64_t lookups);
+
+  /// The VM has left: its names mean other nodes from now on. Its nodes must be gone() before.
+  void remove_vm(VmId vm);
+
+  /// All nodes of the VM that show guest memory and that the kernel knows.
+  [[nodiscard]] std::vector<Ino> guest_memory(VmId vm) const;
+
+  [[nodiscard]] std::size_t size() const; ///< entries, the root included
+
+private:
+  using Name = std::pair<Ino, std::string>; ///< parent and name
+  struct NameView {
+    Ino parent;
+    std::string_view name;
+  };
+  struct NameLess {
+    using is_transparent = void;
+    static NameView view(const Name& name) { return {name.first, name.second}; }
+    static NameView view(const NameView& name) { return name; }
+    template <typename A, typename B> bool operator()(const A& a, const B& b) const {
+      return std::pair{view(a).parent, view(a).name} < std::pair{view(b).parent, view(b).name};
+    }
+  };
+  using Names = std::map<Name, Ino, NameLess>;
+  struct Entry {
+    NodePtr node;
+    std::uint64_t lookups = 0;
+    Names::iterator name; ///< end() once the name means another node
+  };
+  using Entries = std::unordered_map<Ino, Entry>;
+
+  Ino assign(NameView name, const NodePtr& node, std::uint64_t lookups);
+  // With mutex_ held:
+  Ino add(NameView name, const NodePtr& node);
+  void unlink(Entries::iterator entry);
+  void drop_if_unused(Entries::iterator entry);
+
+  mutable std::mutex mutex_; ///< guards all below
+  Names names_;
+  Entries entries_;
+  std::set<std::pair<VmId, Ino>> by_vm_;
+  Ino next_ = kRootIno + 1;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "fs/tree/vm_node.h"
+
+#include "fs/tree/file_modes.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <optional>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+timespec to_timespec(std::chrono::system_clock::time_point time) {
+  const auto since = time.time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
+  return {seconds.count(), std::chrono::duration_cast<std::chrono::nanoseconds>(since - seconds).count()};
+}
+
+/// Attributes of a node of `vm`, with its owner.
+struct stat vm_attributes(const MountOwner& mount, const Vm& vm, mode_t type, mode_t permissions) {
+  struct stat attributes = node_attributes(mount, type, permissions);
+  attributes.st_uid = vm.rights().owner.value_or(mount.uid);
+  attributes.st_gid = vm.rights().group.value_or(mount.gid);
+  return attributes;
+}
+
+struct stat directory_attributes(const MountOwner& mount, const Vm& vm) {
+  return vm_attributes(mount, vm, S_IFDIR, directory_mode(vm.rights()));
+}
+
+/// "0", "12"; not "00" nor "+1", which would be second names of the same directory.
+std::optional<VcpuId> vcpu_by_name(std::string_view name, std::uint32_t vcpu_count) {
+  std::uint32_t number = 0;
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data(), end, number);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || (name.size() > 1 && name.front() == '0') ||
+      number >= vcpu_count) {
+    return std::nullopt;
+  }
+  return VcpuId{number};
+}
+
+class VcpusDirectory final : public Directory {
+public:
+  VcpusDirectory(VmScope scope, std::shared_ptr<const VmTable> table)
+      : scope_{std::move(scope)}, table_{std::move(table)} {}
+
+  [[nodiscard]] Result<struct stat> attributes() const override {
+    return scope_.live().map(
+        [this](const std::shared_ptr<Vm>& vm) { return directory_attributes(scope_.mount, *vm); });
+  }
+  [[nodiscard]] VmId vm() const override { return scope_.id; }
+  [[nodiscard]] bool gone() const override { return !scope_.live(); }
+
+  [[nodiscard]] Result<NodePtr> look_up(std::string_view name) const override {
+    return scope_.live().map([&](const std::shared_ptr<Vm>& vm) -> NodePtr {
+      const auto vcpu = vcpu_by_name(name, vm->driver().vcpu_count());
+      return vcpu ? directory(*vcpu) : nullptr;
+    });
+  }
+  [[nodiscard]] Result<std::vector<DirectoryEntry>> list() const override {
+    return scope_.live().map([this](const std::shared_ptr<Vm>& vm) {
+      std::vector<DirectoryEntry> entries;
+      for (std::uint32_t i = 0; i < vm->driver().vcpu_count(); ++i) {
+        entries.push_back({fmt::format("{}", i), directory(VcpuId{i})});
+      }
+      return entries;
+    });
+  }
+
+private:
+  [[nodiscard]] NodePtr directory(VcpuId vcpu) const {
+    VmScope scope = scope_;
+    scope.vcpu = vcpu;
+    return std::make_shared<VmDirectory>(std::move(scope), table_);
+  }
+
+  const VmScope scope_;
+  const std::shared_ptr<const VmTable> table_;
+};
+
+class VmFile final : public File {
+public:
+  VmFile(VmScope scope, std::shared_ptr<const VmFileType> type)
+      : scope_{std::move(scope)}, type_{std::move(type)} {}
+
+  [[nodiscard]] Result<struct stat> attributes() const override;
+  [[nodiscard]] VmId vm() const override { return scope_.id; }
+  [[nodiscard]] bool gone() const override { return !scope_.live(); }
+  [[nodiscard]] const FileTraits& traits() const override { return type_->traits; }
+  [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(int flags) const override;
+
+private:
+  [[nodiscard]] bool takes_writes(const Vm& vm) const {
+    return type_->writes == FileWrites::always ||
+           (type_->writes == FileWrites::if_vm_writable && vm.writable());
+  }
+
+  const VmScope scope_;
+  const std::shared_ptr<const VmFileType> type_;
+};
+
+Result<struct stat> VmFile::attributes() const {
+  return scope_.live().map([this](const std::shared_ptr<Vm>& vm) {
+    const FileRights& rights = vm->rights();
+    struct stat attributes =
+        vm_attributes(scope_.mount, *vm, S_IFREG,
+                      takes_writes(*vm) ? writable_file_mode(rights) : read_only_file_mode(rights));
+    if (type_->traits.guest_memory) {
+      constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
+      vm->poll_layout();
+      const auto map = vm->driver().memory_map();
+      attributes.st_size = static_cast<off_t>(map->ram_end().value());
+      attributes.st_blocks = static_cast<blkcnt_t>(map->data_bytes() / kBlock);
+      attributes.st_blksize = static_cast<blksize_t>(MemoryView::kMaxRead);
+    }
+    attributes.st_mtim = attributes.st_ctim = to_timespec(vm->last_change());
+    return attributes;
+  });
+}
+
+Result<std::unique_ptr<OpenFile>> VmFile::open(int flags) const {
+  const auto vm = scope_.live();
+  if (!vm) {
+    return tl::unexpected{vm.error()};
+  }
+  if (type_->traits.guest_memory && (flags & (O_TRUNC | O_APPEND)) != 0) {
+    return fail(ErrorKind::not_permitted, "fs", "guest memory cannot be truncated or appended to");
+  }
+  if ((flags & O_ACCMODE) != O_RDONLY && !takes_writes(**vm)) {
+    return fail(ErrorKind::read_only, "fs", fmt::format("{}: this file takes no writes now", (*vm)->name()));
+  }
+  return type_->open(*vm, scope_.vcpu);
+}
+
+} // namespace
+
+Result<std::shared_ptr<Vm>> VmScope::live() const {
+  auto found = vm.lock();
+  if (found == nullptr || found->gone()) {
+    return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+  }
+  return found;
+}
+
+Result<struct stat> VmDirectory::attributes() const {
+  return scope_.live().map(
+      [this](const std::shared_ptr<Vm>& vm) { return directory_attributes(scope_.mount, *vm); });
+}
+
+Result<NodePtr> VmDirectory::look_up(std::string_view name) const {
+  return scope_.live().map([&](const std::shared_ptr<Vm>& /*vm*/) -> NodePtr {
+    const auto found = std::ranges::find(*table_, name, &VmTableRow::name);
+    return found != table_->end() ? found->node(scope_) : nullptr;
+  });
+}
+
+Result<std::vector<DirectoryEntry>> VmDirectory::list() const {
+  return scope_.live().map([this](const std::shared_ptr<Vm>& /*vm*/) {
+    std::vector<DirectoryEntry> entries;
+    for (const VmTableRow& row : *table_) {
+      entries.push_back({std::string{row.name}, row.node(scope_)});
+    }
+    return entries;
+  });
+}
+
+VmNode vcpu_directories(VmTable table) {
+  return [shared = std::make_shared<const VmTable>(std::move(table))](const VmScope& scope) -> NodePtr {
+    return std::make_shared<VcpusDirectory>(scope, shared);
+  };
+}
+
+VmNode vm_file(VmFileType type) {
+  return [shared = std::make_shared<const VmFileType>(std::move(type))](const VmScope& scope) -> NodePtr {
+    return std::make_shared<VmFile>(scope, shared);
+  };
+}
+
+} // namespace vmemfs

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Nodes of a VM: directories that are tables, and files that are opened on the VM.
+#pragma once
+
+#include "fs/tree/mount_node.h"
+#include "vm/vm.h"
+
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+
+/// The part of the mount that a node of a VM belongs to.
+struct VmScope {
+  MountOwner mount;
+  VmId id;
+  std::weak_ptr<Vm> vm;
+  VcpuId vcpu{}; ///< below `vcpus/N`
+
+  /// vm_gone: the VM has ended, was detached, or is not attached any more.
+  [[nodiscard]] Result<std::shared_ptr<Vm>> live() const;
+};
+
+/// Makes a node for a VM: one value in a table.
+using VmNode = std::function<NodePtr(const VmScope&)>;
+
+struct VmTableRow {
+  std::string_view name; ///< a literal
+  VmNode node;
+};
+using VmTable = std::vector<VmTableRow>;
+
+/// A directory of a VM that has the names of its table. vm_gone once the VM has ended.
+class VmDirectory final : public Directory {
+public:
+  VmDirectory(VmScope scope, std::shared_ptr<const VmTable> table)
+      : scope_{std::move(scope)}, table_{std::move(table)} {}
+
+  [[nodiscard]] Result<struct stat> attributes() const override;
+  [[nodiscard]] VmId vm() const override { return scope_.id; }
+  [[nodiscard]] bool gone() const override { return !scope_.live(); }
+  [[nodiscard]] Result<NodePtr> look_up(std::string_view name) const override;
+  [[nodiscard]] Result<std::vector<DirectoryEntry>> list() const override;
+
+private:
+  const VmScope scope_;
+  const std::shared_ptr<const VmTable> table_;
+};
+
+/// `vcpus`: a directory `N` for each vCPU, each with the names of the table.
+[[nodiscard]] VmNode vcpu_directories(VmTable table);
+
+/// When a file takes writes.
+enum class FileWrites : unsigned char { never, if_vm_writable, always };
+
+/// A kind of file of a VM.
+struct VmFileType {
+  FileTraits traits{};
+  FileWrites writes = FileWrites::never;
+  std::function<std::unique_ptr<OpenFile>(const std::shared_ptr<Vm>&, VcpuId)> open;
+};
+
+/// A file of that kind, for a table.
+[[nodiscard]] VmNode vm_file(VmFileType type);
+
+} // namespace vmemfs

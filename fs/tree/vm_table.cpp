@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "fs/tree/vm_table.h"
+
+#include "fs/files/control_file.h"
+#include "fs/files/info_text.h"
+#include "fs/files/maps_text.h"
+#include "fs/files/memory_file.h"
+#include "fs/files/registers_file.h"
+#include "fs/files/text_file.h"
+
+#include <string>
+
+namespace vmemfs {
+namespace {
+
+VmNode memory_file(HolePolicy policy) {
+  return vm_file({.traits = {.guest_memory = true},
+                  .writes = FileWrites::if_vm_writable,
+                  .open = [policy](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/) {
+                    return std::make_unique<MemoryFile>(vm, policy);
+                  }});
+}
+
+/// A read-only text. `text` is called at each read from the start.
+VmNode text_file(Result<std::string> (*text)(Vm& vm)) {
+  return vm_file({.open = [text](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/) {
+    return std::make_unique<TextFile>([vm, text] { return text(*vm); });
+  }});
+}
+
+VmNode control_file() {
+  return vm_file({.traits = {.takes_commands = true},
+                  .writes = FileWrites::always,
+                  .open = [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/) {
+                    return std::make_unique<ControlFile>(vm);
+                  }});
+}
+
+VmNode registers_file() {
+  return vm_file({.traits = {.takes_commands = true},
+                  .writes = FileWrites::if_vm_writable,
+                  .open = [](const std::shared_ptr<Vm>& vm, VcpuId vcpu) {
+                    return std::make_unique<RegistersFile>(vm, vcpu);
+                  }});
+}
+
+Result<std::string> maps(Vm& vm) {
+  if (vm.gone()) {
+    return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+  }
+  vm.poll_layout();
+  return maps_text(*vm.driver().memory_map());
+}
+
+Result<std::string> info(Vm& vm) { return info_text(vm); }
+
+} // namespace
+
+std::shared_ptr<const VmTable> vm_table() {
+  static const auto kTable = std::make_shared<const VmTable>(VmTable{
+      {"mem", memory_file(HolePolicy::honest)},
+      {"mem_padded", memory_file(HolePolicy::padded)},
+      {"maps", text_file(maps)},
+      {"info", text_file(info)},
+      {"control", control_file()},
+      {"vcpus", vcpu_directories({
+                    {"regs", registers_file()},
+                })},
+  });
+  return kTable;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "fs/files/control_file.h"
+#include "support/recording_reply.h"
+#include "vm_fixture.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vmemfs::test {
+namespace {
+
+using testing::HasSubstr;
+
+class ControlFileTest : public testing::Test {
+protected:
+  [[nodiscard]] bool paused() { return fixture_.vm->pause_info().by == PausedBy::us; }
+
+  VmFixture fixture_;
+};
+
+TEST_F(ControlFileTest, PauseAndResume_ChangeTheVm) {
+  ControlFile file{fixture_.vm};
+  EXPECT_EQ(file.write("pause\n", 0), 6U);
+  EXPECT_TRUE(paused());
+  EXPECT_EQ(read_file(file, 6)->bytes(), "ok\n");
+  EXPECT_EQ(file.write("resume\n", 6), 7U);
+  EXPECT_FALSE(paused());
+}
+
+TEST_F(ControlFileTest, Hold_EndsWithItsHandle) {
+  {
+    ControlFile file{fixture_.vm};
+    ASSERT_TRUE(file.write("pause hold\n", 0));
+    EXPECT_TRUE(paused());
+  }
+  EXPECT_TRUE(eventually([&] { return !paused(); }));
+}
+
+TEST_F(ControlFileTest, Write_CountsCommands) {
+  ControlFile file{fixture_.vm};
+  ASSERT_TRUE(file.write("flush\ncache off\n", 0));
+  EXPECT_EQ(fixture_.vm->cache_settings().mode, CacheMode::off);
+  EXPECT_EQ(file.write("nonsense\n", 0).error().kind, ErrorKind::invalid);
+}
+
+TEST_F(ControlFileTest, Detach_ReadsFailAfterwards) {
+  ControlFile file{fixture_.vm};
+  EXPECT_THAT(read_file(file)->bytes(), HasSubstr("command pause"));
+  ASSERT_TRUE(file.write("detach\n", 0));
+  EXPECT_EQ(read_file(file)->error(), ErrorKind::vm_gone);
+}
+
+} // namespace
+} // namespace vmemfs::test

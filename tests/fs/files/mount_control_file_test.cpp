@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/fake/fake_driver.h"
+#include "fs/files/mount_control_file.h"
+#include "support/recording_reply.h"
+#include "util/worker.h"
+#include "vm/cache_budget.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vmemfs::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class MountControlFileTest : public testing::Test {
+protected:
+  ~MountControlFileTest() override {
+    jobs_.stop();
+    notifier_.stop();
+  }
+
+  Worker notifier_;
+  Worker jobs_;
+  Worker prefetch_;
+  CacheBudget budget_{1U << 20U};
+  VmRegistry vms_{{.notifier = notifier_,
+                   .jobs = jobs_,
+                   .prefetch_jobs = prefetch_,
+                   .slow_prefetch_jobs = prefetch_,
+                   .cache_budget = budget_}};
+  VmOptionsTable options_;
+  Attacher attacher_{[](const VmSpec&) -> Result<std::unique_ptr<Driver>> { return FakeDriver::create({}); },
+                     vms_, options_};
+  VmFinder finder_{{}, {}, attacher_, {}, {}};
+  MountControlFile file_{vms_, attacher_, finder_};
+};
+
+TEST_F(MountControlFileTest, AttachAndDetach_StatusFollows) {
+  EXPECT_THAT(read_file(file_)->bytes(), HasSubstr("command attach"));
+  constexpr std::string_view kAttach = "attach one=fake\n";
+  ASSERT_EQ(file_.write(kAttach, 0), kAttach.size());
+  EXPECT_EQ(read_file(file_, kAttach.size())->bytes(), "ok, as one\n");
+  MountControlFile other{vms_, attacher_, finder_};
+  EXPECT_THAT(read_file(other)->bytes(), HasSubstr("vm fake one\n"));
+  ASSERT_TRUE(file_.write("detach one\n", 0));
+  EXPECT_THAT(file_.write("detach two\n", 0).error().kind, ErrorKind::not_found);
+}
+
+TEST_F(MountControlFileTest, Write_UnknownCommand_InvalidAndNamesTheCommands) {
+  EXPECT_EQ(file_.write("pause\n", 0).error().kind, ErrorKind::invalid);
+  EXPECT_THAT(read_file(file_)->bytes(), HasSubstr("detach NAME"));
+}
+
+} // namespace
+} // namespace vmemfs::test

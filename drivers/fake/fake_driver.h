@@ -81,6 +81,7 @@ private:
   explicit FakeDriver(FakeOptions options);
 
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
+  const RegisterLayout& register_layout() const override;
   Result<RegisterSet> read_registers(VcpuId vcpu) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;

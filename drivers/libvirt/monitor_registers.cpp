@@ -1,10 +1,13 @@
 #include "drivers/libvirt/monitor_registers.h"
 
+#include "arch/x86_64/registers.h"
 #include "drivers/qemu_text/hmp_registers.h"
 
 #include <fmt/format.h>
 
 namespace vmemfs::libvirt {
+
+const RegisterLayout& MonitorRegisters::register_layout() const { return x86_64::register_layout(); }
 
 Result<RegisterSet> MonitorRegisters::read_registers(VcpuId vcpu) {
   const auto text = domain_.human_monitor("info registers -a");

@@ -14,6 +14,7 @@ class MonitorRegisters final : public RegisterReader {
 public:
   explicit MonitorRegisters(Domain& domain) : domain_{domain} {}
 
+  const RegisterLayout& register_layout() const override;
   Result<RegisterSet> read_registers(VcpuId vcpu) override;
 
 private:

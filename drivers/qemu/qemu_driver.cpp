@@ -1,5 +1,6 @@
 #include "drivers/qemu/qemu_driver.h"
 
+#include "arch/x86_64/registers.h"
 #include "drivers/qemu/resume_ticket.h"
 #include "drivers/qemu/vcpu_activity.h"
 #include "drivers/qemu_text/hmp_registers.h"
@@ -193,6 +194,8 @@ std::span<const std::byte> QemuDriver::borrow(Gpa gpa, std::size_t size, MemoryP
   }
   return bytes;
 }
+
+const RegisterLayout& QemuDriver::register_layout() const { return x86_64::register_layout(); }
 
 Result<RegisterSet> QemuDriver::read_registers(VcpuId vcpu) {
   auto session = monitor_->session();

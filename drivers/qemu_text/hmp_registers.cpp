@@ -1,5 +1,6 @@
 #include "drivers/qemu_text/hmp_registers.h"
 
+#include "arch/x86_64/registers.h"
 #include "core/text.h"
 
 #include <algorithm>
@@ -10,6 +11,11 @@
 
 namespace vmemfs::qemu {
 namespace {
+
+using x86_64::Register;
+using x86_64::Segment;
+using x86_64::segment_register;
+using x86_64::SegmentPart;
 
 constexpr std::string_view kOrigin = "registers";
 constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type takes
@@ -67,7 +73,7 @@ std::optional<Register> plain_register(std::string_view name) {
   std::string lower{name};
   std::ranges::transform(lower, lower.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return register_by_name(lower);
+  return x86_64::register_by_name(lower);
 }
 
 /// Takes the next word from the front of `text`.
@@ -185,7 +191,7 @@ private:
     return {};
   }
 
-  RegisterSet registers_;
+  RegisterSet registers_{x86_64::register_layout()};
   std::vector<std::pair<Register, std::uint64_t>> cut_bases_;
 };
 
@@ -207,7 +213,7 @@ Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text) {
   Block block;
   const auto finish_block = [&] {
     if (current) {
-      sets.resize(std::max(sets.size(), *current + 1));
+      sets.resize(std::max(sets.size(), *current + 1), RegisterSet{x86_64::register_layout()});
       sets[*current] = block.finish();
     }
   };

@@ -8,7 +8,7 @@
 // bases of fs, gs, ldt and tr are absent where it happens in long mode (32-bit code on a 64-bit kernel).
 //
 // FLAGS is the upper half of the segment's descriptor as QEMU caches it, and becomes the attributes of
-// core/registers.h: bits 8 to 15 and 20 to 23 move down by 8, nothing is lost or made up. Bit 16
+// arch/x86_64/registers.h: bits 8 to 15 and 20 to 23 move down by 8, nothing is lost or made up. Bit 16
 // (unusable), which QEMU does not keep, is set where the segment is not present (P clear), which is
 // how KVM and QEMU translate into each other. QEMU never prints cr8, star and the other MSRs: they
 // stay absent.
@@ -17,7 +17,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "core/registers.h"
+#include "core/register_set.h"
 
 #include <string_view>
 #include <vector>

@@ -1,5 +1,6 @@
 #include "drivers/xen/xen_driver.h"
 
+#include "arch/x86_64/registers.h"
 #include "drivers/xen/find_domain.h"
 #include "drivers/xen/hvm_registers.h"
 #include "drivers/xen/pv_registers.h"
@@ -229,6 +230,8 @@ Result<void> XenDriver::check_vcpu(VcpuId vcpu) const {
   }
   return {};
 }
+
+const RegisterLayout& XenDriver::register_layout() const { return x86_64::register_layout(); }
 
 Result<RegisterSet> XenDriver::read_registers(VcpuId vcpu) {
   if (auto checked = check_vcpu(vcpu); !checked) {

@@ -63,6 +63,7 @@ private:
                                     const DomainInfo& info);
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
+  const RegisterLayout& register_layout() const override;
   Result<RegisterSet> read_registers(VcpuId vcpu) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;

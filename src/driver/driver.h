@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "core/gpa.h"
 #include "core/memory_map.h"
-#include "core/registers.h"
+#include "core/register_set.h"
 
 #include <chrono>
 #include <cstddef>
@@ -97,12 +97,16 @@ public:
 class RegisterReader {
 public:
   virtual ~RegisterReader() = default;
+  /// The layout of all sets that this VM gives; the same for the life of the driver instance.
+  [[nodiscard]] virtual const RegisterLayout& register_layout() const = 0;
   [[nodiscard]] virtual Result<RegisterSet> read_registers(VcpuId vcpu) = 0;
 };
 
 class RegisterWriter {
 public:
   virtual ~RegisterWriter() = default;
+  /// As RegisterReader's; the indexes of values to set are its.
+  [[nodiscard]] virtual const RegisterLayout& register_layout() const = 0;
   /// Sets all of `values` or, where one can't be set, reports which; registers before it may have
   /// been set by then. A running VM is stopped for as long as it takes.
   [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;

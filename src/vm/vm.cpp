@@ -425,6 +425,14 @@ Result<void> Vm::refresh() {
   return noted(std::move(refreshed));
 }
 
+const RegisterLayout* Vm::register_layout() const {
+  if (RegisterReader* const reader = driver_->register_reader()) {
+    return &reader->register_layout();
+  }
+  RegisterWriter* const writer = driver_->register_writer();
+  return writer != nullptr ? &writer->register_layout() : nullptr;
+}
+
 Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
   return counters_.register_reads.counted(try_read_registers(vcpu));
 }
@@ -461,7 +469,8 @@ Result<void> Vm::try_write_registers(VcpuId vcpu, std::span<const RegisterValue>
   auto written = writer->write_registers(vcpu, values);
   if (written) {
     for (const RegisterValue& value : values) {
-      log::info("{}: vcpu {}: {} set to {:#x}", name_, vcpu.value(), to_string(value.reg), value.value);
+      log::info("{}: vcpu {}: {} set to {:#x}", name_, vcpu.value(),
+                writer->register_layout().name(value.reg), value.value);
     }
   }
   return noted(std::move(written));

@@ -120,6 +120,8 @@ public:
   [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
   [[nodiscard]] PageCacheStats cache_stats() const { return cache_.stats(); }
 
+  /// nullptr if registers can be neither read nor set.
+  [[nodiscard]] const RegisterLayout* register_layout() const;
   [[nodiscard]] Result<RegisterSet> read_registers(VcpuId vcpu);
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
 

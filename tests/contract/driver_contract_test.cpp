@@ -1,3 +1,4 @@
+#include "arch/x86_64/registers.h"
 #include "contract/driver_contract.h"
 #include "support/files.h"
 
@@ -139,8 +140,8 @@ TEST_P(DriverContract, RegistersOfEveryVcpuAndOfNoOther) {
   for (std::uint32_t i = 0; i < driver().vcpu_count(); ++i) {
     const auto registers = reader->read_registers(VcpuId{i});
     ASSERT_TRUE(registers.has_value()) << registers.error().message();
-    EXPECT_TRUE(registers->get(Register::rip).has_value());
-    EXPECT_TRUE(registers->get(Register::cr3).has_value());
+    EXPECT_TRUE(registers->get(x86_64::Register::rip).has_value());
+    EXPECT_TRUE(registers->get(x86_64::Register::cr3).has_value());
   }
   const auto missing = reader->read_registers(VcpuId{driver().vcpu_count()});
   ASSERT_FALSE(missing.has_value());
@@ -156,7 +157,7 @@ TEST_P(DriverContract, AWrittenRegisterReadsBackAndIsTheOnlyOneChanged) {
   ASSERT_NE(reader, nullptr);
   auto expected = reader->read_registers(VcpuId{0});
   ASSERT_TRUE(expected.has_value());
-  const RegisterValue value{Register::rbx, 0x1234'5678'9abc'def0};
+  const RegisterValue value{x86_64::Register::rbx, 0x1234'5678'9abc'def0};
   const auto written = writer->write_registers(VcpuId{0}, {&value, 1});
   ASSERT_TRUE(written.has_value()) << written.error().message();
   expected->set(value.reg, value.value);

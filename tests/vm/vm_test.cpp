@@ -1,3 +1,4 @@
+#include "arch/x86_64/registers.h"
 #include "vm/vm.h"
 #include "vm_fixture.h"
 
@@ -239,7 +240,7 @@ TEST_F(VmWriteTest, IsOffUntilAskedFor) {
   EXPECT_EQ(read(0x1000, 16), bytes);
   ASSERT_TRUE(vm->set_writable(false).has_value());
   EXPECT_FALSE(vm->write(0x1000, bytes).has_value());
-  const std::vector<RegisterValue> values{{Register::rax, 1}};
+  const std::vector<RegisterValue> values{{x86_64::Register::rax, 1}};
   EXPECT_EQ(vm->write_registers(VcpuId{0}, values).error().kind, ErrorKind::read_only);
 }
 

@@ -46,6 +46,11 @@ Result<void> FaultDriver::refresh() {
   return inner().refresh();
 }
 
+const RegisterLayout& FaultDriver::register_layout() const {
+  RegisterReader* const reader = inner().register_reader();
+  return reader != nullptr ? reader->register_layout() : inner().register_writer()->register_layout();
+}
+
 Result<RegisterSet> FaultDriver::read_registers(VcpuId vcpu) {
   if (const auto kind = strike(FaultPoint::read_registers)) {
     return injected(*kind);

@@ -247,13 +247,17 @@ Result<void> FakeDriver::check_vcpu(VcpuId vcpu) const {
 
 const RegisterLayout& FakeDriver::register_layout() const { return x86_64::register_layout(); }
 
-Result<RegisterSet> FakeDriver::read_registers(VcpuId vcpu) {
+Result<std::vector<RegisterSet>> FakeDriver::read_registers(std::span<const VcpuId> vcpus) {
   log_call("read_registers");
-  if (const auto checked = check_vcpu(vcpu); !checked) {
-    return tl::unexpected{checked.error()};
-  }
+  std::vector<RegisterSet> sets;
   const std::scoped_lock lock{mutex_};
-  return registers_[vcpu.value()];
+  for (const VcpuId vcpu : vcpus) {
+    if (const auto checked = check_vcpu(vcpu); !checked) {
+      return tl::unexpected{checked.error()};
+    }
+    sets.push_back(registers_[vcpu.value()]);
+  }
+  return sets;
 }
 
 Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {

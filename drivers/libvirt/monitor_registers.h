@@ -15,7 +15,7 @@ public:
   explicit MonitorRegisters(Domain& domain) : domain_{domain} {}
 
   const RegisterLayout& register_layout() const override;
-  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
 
 private:
   Domain& domain_;

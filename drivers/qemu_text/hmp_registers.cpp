@@ -239,4 +239,17 @@ Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text) {
   return sets;
 }
 
+Result<std::vector<RegisterSet>> pick_registers(std::span<const RegisterSet> sets,
+                                                std::span<const VcpuId> vcpus, std::string_view origin,
+                                                std::string_view owner) {
+  std::vector<RegisterSet> picked;
+  for (const VcpuId vcpu : vcpus) {
+    if (vcpu.value() >= sets.size() || sets[vcpu.value()].empty()) {
+      return fail(ErrorKind::not_found, origin, fmt::format("{} has no vCPU {}", owner, vcpu.value()));
+    }
+    picked.push_back(sets[vcpu.value()]);
+  }
+  return picked;
+}
+
 } // namespace vmemfs::qemu

@@ -17,8 +17,10 @@
 #pragma once
 
 #include "core/error.h"
+#include "core/gpa.h"
 #include "core/register_set.h"
 
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -27,5 +29,11 @@ namespace vmemfs::qemu {
 /// One set a vCPU, indexed by its number; a number that QEMU leaves out (an unplugged vCPU) has an empty
 /// set. source_failed where the text has no vCPU or a value is malformed.
 [[nodiscard]] Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text);
+
+/// The sets of `vcpus`, in their order. not_found, from `origin`: `owner` has no such vCPU.
+[[nodiscard]] Result<std::vector<RegisterSet>> pick_registers(std::span<const RegisterSet> sets,
+                                                              std::span<const VcpuId> vcpus,
+                                                              std::string_view origin,
+                                                              std::string_view owner);
 
 } // namespace vmemfs::qemu

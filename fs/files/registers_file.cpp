@@ -7,11 +7,11 @@ namespace vmemfs {
 
 RegistersFile::RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu)
     : TextFile{[vm, vcpu]() -> Result<std::string> {
-        auto registers = vm->read_registers(vcpu);
+        auto registers = vm->read_registers({&vcpu, 1});
         if (!registers) {
           return tl::unexpected{registers.error()};
         }
-        return to_text(*registers);
+        return to_text(registers->front());
       }},
       vm_{vm}, vcpu_{vcpu} {}
 

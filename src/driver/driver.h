@@ -99,7 +99,14 @@ public:
   virtual ~RegisterReader() = default;
   /// The layout of all sets that this VM gives; the same for the life of the driver instance.
   [[nodiscard]] virtual const RegisterLayout& register_layout() const = 0;
-  [[nodiscard]] virtual Result<RegisterSet> read_registers(VcpuId vcpu) = 0;
+  /// One set for each of `vcpus`, in their order; all or nothing. If the VM is paused they are of one
+  /// instant. If it runs they are that too if the source can do it, else they are as close together as
+  /// the source reads them. not_found: there is no such vCPU. busy: a vCPU is offline.
+  [[nodiscard]] virtual Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) = 0;
+
+  [[nodiscard]] Result<RegisterSet> read_vcpu(VcpuId vcpu) {
+    return read_registers({&vcpu, 1}).map([](const auto& sets) { return sets.front(); });
+  }
 };
 
 class RegisterWriter {

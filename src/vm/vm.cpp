@@ -433,20 +433,21 @@ const RegisterLayout* Vm::register_layout() const {
   return writer != nullptr ? &writer->register_layout() : nullptr;
 }
 
-Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
-  return counters_.register_reads.counted(try_read_registers(vcpu));
+Result<std::vector<RegisterSet>> Vm::read_registers(std::span<const VcpuId> vcpus) {
+  return counters_.register_reads.counted(try_read_registers(vcpus));
 }
 
-Result<RegisterSet> Vm::try_read_registers(VcpuId vcpu) {
+Result<std::vector<RegisterSet>> Vm::try_read_registers(std::span<const VcpuId> vcpus) {
   RegisterReader* const reader = driver_->register_reader();
   if (gone()) {
     return gone_error();
   }
   if (reader == nullptr) {
-    return noted<RegisterSet>(fail(ErrorKind::unsupported, driver_->identity().driver,
-                                   fmt::format("registers can't be read: {}", driver_->access().registers)));
+    return noted<std::vector<RegisterSet>>(
+        fail(ErrorKind::unsupported, driver_->identity().driver,
+             fmt::format("registers can't be read: {}", driver_->access().registers)));
   }
-  return noted(reader->read_registers(vcpu));
+  return noted(reader->read_registers(vcpus));
 }
 
 Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {

@@ -122,7 +122,7 @@ public:
 
   /// nullptr if registers can be neither read nor set.
   [[nodiscard]] const RegisterLayout* register_layout() const;
-  [[nodiscard]] Result<RegisterSet> read_registers(VcpuId vcpu);
+  [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus);
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
 
   /// The last failed control operation, in words; empty if there was none.
@@ -146,7 +146,7 @@ private:
   void report(EventKind kind, std::string detail) const;
   // What the methods without try_ count.
   [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
-  [[nodiscard]] Result<RegisterSet> try_read_registers(VcpuId vcpu);
+  [[nodiscard]] Result<std::vector<RegisterSet>> try_read_registers(std::span<const VcpuId> vcpus);
   [[nodiscard]] Result<void> try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
   template <typename T> Result<T> noted(Result<T> result);
   template <typename T> Result<T> unless_detached(Result<T> paused);

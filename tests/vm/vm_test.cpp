@@ -162,7 +162,8 @@ TEST_F(VmTest, AnEndedVmSaysSo) {
   EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->hold().error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->resume().error().kind, ErrorKind::vm_gone);
-  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().kind, ErrorKind::vm_gone);
+  const VcpuId first{0};
+  EXPECT_EQ(vm->read_registers({&first, 1}).error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->write(0, {}).error().kind, ErrorKind::vm_gone);
   EXPECT_GT(changes, 0);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_driver.h"
 
+#include "arch/x86_64/registers.h"
 #include "util/zeros.h"
 
 #include <algorithm>
@@ -43,10 +44,10 @@ Result<MemoryMap> make_map(std::uint64_t size, std::span<const GpaRange> holes,
 }
 
 RegisterSet scripted_registers(std::uint32_t vcpu) {
-  RegisterSet registers;
-  for (std::size_t i = 0; i < kRegisterCount; ++i) {
-    const auto reg = static_cast<Register>(i);
-    if (reg != Register::cr8) { // one is absent, as in most real sources
+  RegisterSet registers{x86_64::register_layout()};
+  for (std::size_t i = 0; i < x86_64::kRegisterCount; ++i) {
+    const RegisterIndex reg{i};
+    if (reg != x86_64::Register::cr8) { // one is absent, as in most real sources
       registers.set(reg, (std::uint64_t{vcpu} << 32U) | (0x1000U + i));
     }
   }
@@ -245,13 +246,19 @@ Result<void> FakeDriver::check_vcpu(VcpuId vcpu) const {
   return {};
 }
 
-Result<RegisterSet> FakeDriver::read_registers(VcpuId vcpu) {
+const RegisterLayout& FakeDriver::register_layout() const { return x86_64::register_layout(); }
+
+Result<std::vector<RegisterSet>> FakeDriver::read_registers(std::span<const VcpuId> vcpus) {
   log_call("read_registers");
-  if (const auto checked = check_vcpu(vcpu); !checked) {
-    return tl::unexpected{checked.error()};
-  }
+  std::vector<RegisterSet> sets;
   const std::scoped_lock lock{mutex_};
-  return registers_[vcpu.value()];
+  for (const VcpuId vcpu : vcpus) {
+    if (const auto checked = check_vcpu(vcpu); !checked) {
+      return tl::unexpected{checked.error()};
+    }
+    sets.push_back(registers_[vcpu.value()]);
+  }
+  return sets;
 }
 
 Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
@@ -262,7 +269,8 @@ Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   const std::scoped_lock lock{mutex_};
   for (const RegisterValue& value : values) {
     if (!registers_[vcpu.value()].get(value.reg)) {
-      return fail(ErrorKind::unsupported, "fake", fmt::format("{} can't be set", to_string(value.reg)));
+      return fail(ErrorKind::unsupported, "fake",
+                  fmt::format("{} can't be set", register_layout().name(value.reg)));
     }
   }
   for (const RegisterValue& value : values) {

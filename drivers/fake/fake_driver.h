@@ -82,7 +82,8 @@ private:
   explicit FakeDriver(FakeOptions options);
 
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
-  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  const RegisterLayout& register_layout() const override;
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<void> pause() override;

@@ -15,7 +15,8 @@ class MonitorRegisters final : public RegisterReader {
 public:
   explicit MonitorRegisters(Domain& domain) : domain_{domain} {}
 
-  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  const RegisterLayout& register_layout() const override;
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
 
 private:
   Domain& domain_;

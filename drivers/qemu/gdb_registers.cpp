@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/gdb_registers.h"
 
+#include "arch/x86_64/registers.h"
 #include "core/text.h"
 #include "drivers/qemu/gdb_packets.h"
 #include "drivers/qemu/gdb_visit.h"
@@ -15,6 +16,8 @@
 
 namespace vmemfs::qemu {
 namespace {
+
+using x86_64::Register;
 
 constexpr std::string_view kOrigin = "gdbstub";
 
@@ -39,7 +42,7 @@ constexpr std::array kStubRegisters = std::to_array<StubRegister>({
     {Register::cr4, 30, 64},         {Register::cr8, 31, 64},         {Register::efer, 32, 64},
 });
 
-const StubRegister* stub_register(Register reg) {
+const StubRegister* stub_register(RegisterIndex reg) {
   const auto found = std::ranges::find(kStubRegisters, reg, &StubRegister::reg);
   return found == kStubRegisters.end() ? nullptr : &*found;
 }
@@ -55,8 +58,9 @@ Result<std::vector<Assignment>> plan(std::span<const RegisterValue> values) {
   for (const auto& [reg, value] : values) {
     const StubRegister* known = stub_register(reg);
     if (known->bits < 64 && value >> known->bits != 0) {
-      return fail(ErrorKind::invalid, kOrigin,
-                  fmt::format("{} has {} bits, {:#x} does not fit", to_string(reg), known->bits, value));
+      return fail(
+          ErrorKind::invalid, kOrigin,
+          fmt::format("{} has {} bits, {:#x} does not fit", to_string(known->reg), known->bits, value));
     }
     std::erase_if(assignments, [&](const Assignment& earlier) { return earlier.reg == known; });
     assignments.push_back({known, value});
@@ -162,7 +166,7 @@ Result<void> check_settable(std::span<const RegisterValue> values) {
   for (const auto& [reg, value] : values) {
     if (stub_register(reg) == nullptr) {
       names += names.empty() ? "" : ", ";
-      names += to_string(reg);
+      names += x86_64::register_layout().name(reg);
     }
   }
   if (names.empty()) {

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/gpa.h"
-#include "core/registers.h"
+#include "core/register_set.h"
 #include "drivers/qemu/monitor.h"
 
 #include <span>

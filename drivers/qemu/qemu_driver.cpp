@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_driver.h"
 
+#include "arch/x86_64/registers.h"
 #include "drivers/qemu/resume_ticket.h"
 #include "drivers/qemu/vcpu_activity.h"
 #include "drivers/qemu_text/hmp_registers.h"
@@ -197,17 +198,14 @@ std::span<const std::byte> QemuDriver::borrow(Gpa gpa, std::size_t size, MemoryP
   return bytes;
 }
 
-Result<RegisterSet> QemuDriver::read_registers(VcpuId vcpu) {
+const RegisterLayout& QemuDriver::register_layout() const { return x86_64::register_layout(); }
+
+/// One command for all vCPUs. While the VM runs, QEMU stops them one after another for it.
+Result<std::vector<RegisterSet>> QemuDriver::read_registers(std::span<const VcpuId> vcpus) {
   auto session = monitor_->session();
   const auto text = session.and_then([](MonitorSession& open) { return open.registers_text(); });
   const auto sets = text.and_then([](const std::string& printed) { return parse_info_registers(printed); });
-  if (!sets) {
-    return tl::unexpected{sets.error()};
-  }
-  if (vcpu.value() >= sets->size() || (*sets)[vcpu.value()].empty()) {
-    return fail(ErrorKind::not_found, "qemu", fmt::format("QEMU has no vCPU {}", vcpu.value()));
-  }
-  return (*sets)[vcpu.value()];
+  return sets.and_then([&](const auto& all) { return pick_registers(all, vcpus, "qemu", "QEMU"); });
 }
 
 Result<RunStatus> QemuDriver::run_status() {

@@ -22,7 +22,7 @@ Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   if (auto free = check_stub_is_free(); !free) {
     return free;
   }
-  const auto now = read_registers(vcpu);
+  const auto now = read_vcpu(vcpu);
   if (!now) {
     return tl::unexpected{now.error()};
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu_text/hmp_registers.h"
 
+#include "arch/x86_64/registers.h"
 #include "core/text.h"
 
 #include <algorithm>
@@ -11,6 +12,11 @@
 
 namespace vmemfs::qemu {
 namespace {
+
+using x86_64::Register;
+using x86_64::Segment;
+using x86_64::segment_register;
+using x86_64::SegmentPart;
 
 constexpr std::string_view kOrigin = "registers";
 constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type supports
@@ -68,7 +74,7 @@ std::optional<Register> plain_register(std::string_view name) {
   std::string lower{name};
   std::ranges::transform(lower, lower.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return register_by_name(lower);
+  return x86_64::register_by_name(lower);
 }
 
 /// Removes the next word from the front of `text`.
@@ -186,7 +192,7 @@ private:
     return {};
   }
 
-  RegisterSet registers_;
+  RegisterSet registers_{x86_64::register_layout()};
   std::vector<std::pair<Register, std::uint64_t>> cut_bases_;
 };
 
@@ -208,7 +214,7 @@ Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text) {
   Block block;
   const auto finish_block = [&] {
     if (current) {
-      sets.resize(std::max(sets.size(), *current + 1));
+      sets.resize(std::max(sets.size(), *current + 1), RegisterSet{x86_64::register_layout()});
       sets[*current] = block.finish();
     }
   };
@@ -232,6 +238,19 @@ Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text) {
     return fail(ErrorKind::source_failed, kOrigin, "QEMU's answer to 'info registers -a' has no x86 vCPU");
   }
   return sets;
+}
+
+Result<std::vector<RegisterSet>> pick_registers(std::span<const RegisterSet> sets,
+                                                std::span<const VcpuId> vcpus, std::string_view origin,
+                                                std::string_view owner) {
+  std::vector<RegisterSet> picked;
+  for (const VcpuId vcpu : vcpus) {
+    if (vcpu.value() >= sets.size() || sets[vcpu.value()].empty()) {
+      return fail(ErrorKind::not_found, origin, fmt::format("{} has no vCPU {}", owner, vcpu.value()));
+    }
+    picked.push_back(sets[vcpu.value()]);
+  }
+  return picked;
 }
 
 } // namespace vmemfs::qemu

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/xen/hvm_registers.h"
 
+#include "arch/x86_64/registers.h"
 #include "drivers/xen/hvm_context.h"
 
 #include <algorithm>
@@ -14,6 +15,9 @@
 
 namespace vmemfs::xen {
 namespace {
+
+using x86_64::Register;
+using x86_64::SegmentPart;
 
 using Wide = std::uint64_t hvm_hw_cpu::*;
 using Narrow = std::uint32_t hvm_hw_cpu::*;
@@ -132,15 +136,16 @@ std::uint64_t value_at(const hvm_hw_cpu& cpu, const Place& place) {
 Result<void> set_value(hvm_hw_cpu& cpu, const RegisterValue& wanted) {
   const auto* const place = std::ranges::find(kPlaces, wanted.reg, &Place::reg);
   if (place == kPlaces.end()) {
-    return fail(ErrorKind::unsupported, kOrigin, fmt::format("{} can't be set", to_string(wanted.reg)));
+    return fail(ErrorKind::unsupported, kOrigin,
+                fmt::format("{} can't be set", x86_64::register_layout().name(wanted.reg)));
   }
-  const std::uint64_t value = is_attributes(wanted.reg) ? pack_attributes(wanted.value) : wanted.value;
+  const std::uint64_t value = is_attributes(place->reg) ? pack_attributes(wanted.value) : wanted.value;
   return std::visit(
       [&](auto member) -> Result<void> {
         using Value = std::remove_reference_t<decltype(cpu.*member)>;
         if (static_cast<Value>(value) != value) {
           return fail(ErrorKind::invalid, kOrigin,
-                      fmt::format("{} has {} bits, {:#x} does not fit", to_string(wanted.reg),
+                      fmt::format("{} has {} bits, {:#x} does not fit", to_string(place->reg),
                                   8 * sizeof(Value), value));
         }
         cpu.*member = static_cast<Value>(value);
@@ -162,7 +167,7 @@ Result<RegisterSet> read_hvm_registers(xc_interface* control, std::uint32_t doma
   if (!cpu) {
     return tl::unexpected{cpu.error()};
   }
-  RegisterSet registers;
+  RegisterSet registers{x86_64::register_layout()};
   for (const Place& place : kPlaces) {
     registers.set(place.reg, value_at(*cpu, place));
   }

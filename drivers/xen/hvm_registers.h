@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/gpa.h"
-#include "core/registers.h"
+#include "core/register_set.h"
 #include "drivers/xen/handles.h"
 
 #include <cstdint>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/xen/pv_registers.h"
 
+#include "arch/x86_64/registers.h"
+
 #include <cerrno>
 #include <fmt/format.h>
 #include <memory>
@@ -9,6 +11,8 @@
 
 namespace vmemfs::xen {
 namespace {
+
+using x86_64::Register;
 
 constexpr unsigned kBitsOfAByte = 8;
 
@@ -111,9 +115,9 @@ Result<Context> read_context(xc_interface* control, std::uint32_t domain, VcpuId
 /// Why a value can't be put there; nothing where it was.
 std::optional<Error> put(vcpu_guest_context_any_t& context, unsigned guest_bits,
                          const RegisterValue& wanted) {
-  std::optional<Error> why =
-      Error{ErrorKind::unsupported, std::string{kOrigin},
-            fmt::format("{} of a {}-bit PV domain can't be set", to_string(wanted.reg), guest_bits)};
+  std::optional<Error> why = Error{ErrorKind::unsupported, std::string{kOrigin},
+                                   fmt::format("{} of a {}-bit PV domain can't be set",
+                                               x86_64::register_layout().name(wanted.reg), guest_bits)};
   for_each(context, guest_bits, [&](Register reg, auto& place, bool can_be_set) {
     using Value = std::remove_reference_t<decltype(place)>;
     if (reg != wanted.reg || (!can_be_set && place != wanted.value)) {
@@ -147,7 +151,7 @@ Result<RegisterSet> read_pv_registers(xc_interface* control, std::uint32_t domai
   if (!context) {
     return tl::unexpected{context.error()};
   }
-  RegisterSet registers;
+  RegisterSet registers{x86_64::register_layout()};
   for_each(**context, guest_bits, [&](Register reg, const auto& place, bool) { registers.set(reg, place); });
   return registers;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/xen/xen_driver.h"
 
+#include "arch/x86_64/registers.h"
 #include "drivers/xen/find_domain.h"
 #include "drivers/xen/hvm_registers.h"
 #include "drivers/xen/pv_registers.h"
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 namespace vmemfs::xen {
@@ -231,10 +233,34 @@ Result<void> XenDriver::check_vcpu(VcpuId vcpu) const {
   return {};
 }
 
-Result<RegisterSet> XenDriver::read_registers(VcpuId vcpu) {
-  if (auto checked = check_vcpu(vcpu); !checked) {
-    return tl::unexpected{std::move(checked.error())};
+const RegisterLayout& XenDriver::register_layout() const { return x86_64::register_layout(); }
+
+/// Xen gives the registers of one vCPU per call, so the domain is paused while there are several.
+Result<std::vector<RegisterSet>> XenDriver::read_registers(std::span<const VcpuId> vcpus) {
+  for (const VcpuId vcpu : vcpus) {
+    if (auto checked = check_vcpu(vcpu); !checked) {
+      return tl::unexpected{std::move(checked.error())};
+    }
   }
+  std::optional<PauseCount::TemporaryPause> pause;
+  if (vcpus.size() > 1) {
+    pause.emplace(pause_count_);
+    if (!pause->result()) {
+      return tl::unexpected{pause->result().error()};
+    }
+  }
+  std::vector<RegisterSet> sets;
+  for (const VcpuId vcpu : vcpus) {
+    const auto registers = read_checked_vcpu(vcpu);
+    if (!registers) {
+      return tl::unexpected{registers.error()};
+    }
+    sets.push_back(*registers);
+  }
+  return sets;
+}
+
+Result<RegisterSet> XenDriver::read_checked_vcpu(VcpuId vcpu) {
   return info_.kind == DomainKind::pv ? read_pv_registers(access_.control.get(), info_.id, access_.bits, vcpu)
                                       : read_hvm_registers(access_.control.get(), info_.id, vcpu);
 }
@@ -247,7 +273,7 @@ Result<void> XenDriver::write_registers(VcpuId vcpu, std::span<const RegisterVal
   if (!pause.result()) {
     return pause.result();
   }
-  const auto now = read_registers(vcpu);
+  const auto now = read_checked_vcpu(vcpu);
   if (!now) {
     return tl::unexpected{now.error()};
   }

@@ -64,7 +64,9 @@ private:
                                     const DomainInfo& info);
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
-  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  const RegisterLayout& register_layout() const override;
+  [[nodiscard]] Result<RegisterSet> read_checked_vcpu(VcpuId vcpu);
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<void> pause() override;

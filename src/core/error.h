@@ -1,4 +1,5 @@
-// The one error type, and Result<T>.
+// SPDX-License-Identifier: MIT
+// Error, the only error type, and Result<T>.
 //
 // An Error says what kind of failure it is (which decides the errno a reader sees, see
 // fs/errno_map.h), who reports it, and in a sentence what was tried and what helps. Hot paths pass

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Strong types for what guests number: physical addresses, page frames, vCPUs.
 //
 // A guest physical address is always 64 bits wide and never mixes with a host size or pointer

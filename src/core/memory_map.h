@@ -1,4 +1,5 @@
-// Which guest physical addresses hold memory, of what kind, and where it comes from.
+// SPDX-License-Identifier: MIT
+// Guest physical memory map: which addresses hold memory, of what kind, and where it comes from.
 //
 // Immutable once built, so any number of threads may use one. Holes are data: at() answers for every
 // address, with a region or with the hole it lies in.

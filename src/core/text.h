@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Small helpers for text from outside: trimming, splitting, strict numbers, safe quoting.
 #pragma once
 

@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "core/gpa.h"
 #include "core/memory_map.h"
-#include "core/registers.h"
+#include "core/register_set.h"
 
 #include <chrono>
 #include <cstddef>
@@ -98,12 +98,23 @@ public:
 class RegisterReader {
 public:
   virtual ~RegisterReader() = default;
-  [[nodiscard]] virtual Result<RegisterSet> read_registers(VcpuId vcpu) = 0;
+  /// The layout of all sets that this VM gives; the same for the life of the driver instance.
+  [[nodiscard]] virtual const RegisterLayout& register_layout() const = 0;
+  /// One set for each of `vcpus`, in their order; all or nothing. If the VM is paused they are of one
+  /// instant. If it runs they are that too if the source can do it, else they are as close together as
+  /// the source reads them. not_found: there is no such vCPU. busy: a vCPU is offline.
+  [[nodiscard]] virtual Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) = 0;
+
+  [[nodiscard]] Result<RegisterSet> read_vcpu(VcpuId vcpu) {
+    return read_registers({&vcpu, 1}).map([](const auto& sets) { return sets.front(); });
+  }
 };
 
 class RegisterWriter {
 public:
   virtual ~RegisterWriter() = default;
+  /// Like RegisterReader's; the indexes of the values to set refer to it.
+  [[nodiscard]] virtual const RegisterLayout& register_layout() const = 0;
   /// Sets all of `values` or, if one cannot be set, reports which; registers before it may have been set
   /// by then. A running VM is paused meanwhile.
   [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;

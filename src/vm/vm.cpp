@@ -425,20 +425,29 @@ Result<void> Vm::refresh() {
   return noted(std::move(refreshed));
 }
 
-Result<RegisterSet> Vm::read_registers(VcpuId vcpu) {
-  return counters_.register_reads.counted(try_read_registers(vcpu));
+const RegisterLayout* Vm::register_layout() const {
+  if (RegisterReader* const reader = driver_->register_reader()) {
+    return &reader->register_layout();
+  }
+  RegisterWriter* const writer = driver_->register_writer();
+  return writer != nullptr ? &writer->register_layout() : nullptr;
 }
 
-Result<RegisterSet> Vm::try_read_registers(VcpuId vcpu) {
+Result<std::vector<RegisterSet>> Vm::read_registers(std::span<const VcpuId> vcpus) {
+  return counters_.register_reads.counted(try_read_registers(vcpus));
+}
+
+Result<std::vector<RegisterSet>> Vm::try_read_registers(std::span<const VcpuId> vcpus) {
   RegisterReader* const reader = driver_->register_reader();
   if (gone()) {
     return gone_error();
   }
   if (reader == nullptr) {
-    return noted<RegisterSet>(fail(ErrorKind::unsupported, driver_->identity().driver,
-                                   fmt::format("cannot read registers: {}", driver_->access().registers)));
+    return noted<std::vector<RegisterSet>>(
+        fail(ErrorKind::unsupported, driver_->identity().driver,
+             fmt::format("cannot read registers: {}", driver_->access().registers)));
   }
-  return noted(reader->read_registers(vcpu));
+  return noted(reader->read_registers(vcpus));
 }
 
 Result<void> Vm::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
@@ -461,7 +470,8 @@ Result<void> Vm::try_write_registers(VcpuId vcpu, std::span<const RegisterValue>
   auto written = writer->write_registers(vcpu, values);
   if (written) {
     for (const RegisterValue& value : values) {
-      log::info("{}: vcpu {}: {} set to {:#x}", name_, vcpu.value(), to_string(value.reg), value.value);
+      log::info("{}: vcpu {}: {} set to {:#x}", name_, vcpu.value(),
+                writer->register_layout().name(value.reg), value.value);
     }
   }
   return noted(std::move(written));

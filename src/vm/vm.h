@@ -123,7 +123,9 @@ public:
   [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
   [[nodiscard]] PageCacheStats cache_stats() const { return cache_.stats(); }
 
-  [[nodiscard]] Result<RegisterSet> read_registers(VcpuId vcpu);
+  /// nullptr if registers can be neither read nor set.
+  [[nodiscard]] const RegisterLayout* register_layout() const;
+  [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus);
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
 
   /// Message of the last failed control operation; empty if there was none.
@@ -147,7 +149,7 @@ private:
   void report(EventKind kind, std::string detail) const;
   // Implementations of the methods without try_, which count them.
   [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
-  [[nodiscard]] Result<RegisterSet> try_read_registers(VcpuId vcpu);
+  [[nodiscard]] Result<std::vector<RegisterSet>> try_read_registers(std::span<const VcpuId> vcpus);
   [[nodiscard]] Result<void> try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
   template <typename T> Result<T> noted(Result<T> result);
   template <typename T> Result<T> unless_detached(Result<T> paused);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "arch/x86_64/registers.h"
 #include "contract/driver_contract.h"
 #include "support/files.h"
 
@@ -138,14 +139,41 @@ TEST_P(DriverContract, RegistersOfEveryVcpuAndOfNoOther) {
   }
   ASSERT_GT(driver().vcpu_count(), 0U);
   for (std::uint32_t i = 0; i < driver().vcpu_count(); ++i) {
-    const auto registers = reader->read_registers(VcpuId{i});
+    const auto registers = reader->read_vcpu(VcpuId{i});
     ASSERT_TRUE(registers.has_value()) << registers.error().message();
-    EXPECT_TRUE(registers->get(Register::rip).has_value());
-    EXPECT_TRUE(registers->get(Register::cr3).has_value());
+    EXPECT_TRUE(registers->get(x86_64::Register::rip).has_value());
+    EXPECT_TRUE(registers->get(x86_64::Register::cr3).has_value());
   }
-  const auto missing = reader->read_registers(VcpuId{driver().vcpu_count()});
+  const auto missing = reader->read_vcpu(VcpuId{driver().vcpu_count()});
   ASSERT_FALSE(missing.has_value());
   EXPECT_EQ(missing.error().kind, ErrorKind::not_found);
+}
+
+TEST_P(DriverContract, RegistersOfSeveralVcpus_WhilePaused_EqualThoseOfEach) {
+  RegisterReader* const reader = driver().register_reader();
+  if (reader == nullptr) {
+    return;
+  }
+  std::vector<VcpuId> vcpus;
+  for (std::uint32_t i = 0; i < driver().vcpu_count(); ++i) {
+    vcpus.emplace_back(i);
+  }
+  std::ranges::reverse(vcpus); // sets are in the order that was asked for
+  vcpus.push_back(vcpus.front());
+  const auto sets = reader->read_registers(vcpus);
+  ASSERT_TRUE(sets.has_value()) << sets.error().message();
+  ASSERT_EQ(sets->size(), vcpus.size());
+  for (std::size_t i = 0; i < vcpus.size(); ++i) {
+    EXPECT_EQ(&(*sets)[i].layout(), &reader->register_layout());
+    const auto alone = reader->read_vcpu(vcpus[i]);
+    ASSERT_TRUE(alone.has_value()) << alone.error().message();
+    EXPECT_EQ(to_text((*sets)[i]), to_text(*alone)) << "vCPU " << vcpus[i].value();
+  }
+  vcpus.emplace_back(driver().vcpu_count());
+  const auto one_missing = reader->read_registers(vcpus);
+  ASSERT_FALSE(one_missing.has_value());
+  EXPECT_EQ(one_missing.error().kind, ErrorKind::not_found);
+  EXPECT_TRUE(reader->read_registers({}).value().empty());
 }
 
 TEST_P(DriverContract, AWrittenRegisterReadsBackAndIsTheOnlyOneChanged) {
@@ -155,13 +183,13 @@ TEST_P(DriverContract, AWrittenRegisterReadsBackAndIsTheOnlyOneChanged) {
   }
   RegisterReader* const reader = driver().register_reader();
   ASSERT_NE(reader, nullptr);
-  auto expected = reader->read_registers(VcpuId{0});
+  auto expected = reader->read_vcpu(VcpuId{0});
   ASSERT_TRUE(expected.has_value());
-  const RegisterValue value{Register::rbx, 0x1234'5678'9abc'def0};
+  const RegisterValue value{x86_64::Register::rbx, 0x1234'5678'9abc'def0};
   const auto written = writer->write_registers(VcpuId{0}, {&value, 1});
   ASSERT_TRUE(written.has_value()) << written.error().message();
   expected->set(value.reg, value.value);
-  EXPECT_EQ(to_text(*reader->read_registers(VcpuId{0})), to_text(*expected));
+  EXPECT_EQ(to_text(*reader->read_vcpu(VcpuId{0})), to_text(*expected));
 }
 
 TEST_P(DriverContract, WhatIsWrittenReadsBackAndIsAllThatChanged) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "arch/x86_64/registers.h"
 #include "vm/vm.h"
 #include "vm_fixture.h"
 
@@ -162,7 +163,8 @@ TEST_F(VmTest, VmEnded_OperationsFailAsGone) {
   EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->hold().error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->resume().error().kind, ErrorKind::vm_gone);
-  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().kind, ErrorKind::vm_gone);
+  const VcpuId first{0};
+  EXPECT_EQ(vm->read_registers({&first, 1}).error().kind, ErrorKind::vm_gone);
   EXPECT_EQ(vm->write(0, {}).error().kind, ErrorKind::vm_gone);
   EXPECT_GT(changes, 0);
 }
@@ -240,7 +242,7 @@ TEST_F(VmWriteTest, Write_OffByDefault_IsRefused) {
   EXPECT_EQ(read(0x1000, 16), bytes);
   ASSERT_TRUE(vm->set_writable(false).has_value());
   EXPECT_FALSE(vm->write(0x1000, bytes).has_value());
-  const std::vector<RegisterValue> values{{Register::rax, 1}};
+  const std::vector<RegisterValue> values{{x86_64::Register::rax, 1}};
   EXPECT_EQ(vm->write_registers(VcpuId{0}, values).error().kind, ErrorKind::read_only);
 }
 

@@ -47,11 +47,16 @@ Result<void> FaultDriver::refresh() {
   return inner().refresh();
 }
 
-Result<RegisterSet> FaultDriver::read_registers(VcpuId vcpu) {
+const RegisterLayout& FaultDriver::register_layout() const {
+  RegisterReader* const reader = inner().register_reader();
+  return reader != nullptr ? reader->register_layout() : inner().register_writer()->register_layout();
+}
+
+Result<std::vector<RegisterSet>> FaultDriver::read_registers(std::span<const VcpuId> vcpus) {
   if (const auto kind = strike(FaultPoint::read_registers)) {
     return injected(*kind);
   }
-  return inner().register_reader()->read_registers(vcpu);
+  return inner().register_reader()->read_registers(vcpus);
 }
 
 Result<void> FaultDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {

@@ -39,7 +39,8 @@ public:
 
 private:
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
-  Result<RegisterSet> read_registers(VcpuId vcpu) override;
+  const RegisterLayout& register_layout() const override;
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<void> pause() override;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "arch/x86_64/registers.h"
 #include "drivers/qemu/gdb_registers.h"
 #include "tests/drivers/qemu/firmware.h"
 #include "tests/drivers/qemu/qemu_child.h"
@@ -18,6 +19,8 @@
 
 namespace vmemfs::qemu {
 namespace {
+
+using x86_64::Register;
 
 using namespace std::chrono_literals;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "arch/x86_64/registers.h"
 #include "drivers/qemu_text/hmp_registers.h"
 #include "tests/drivers/qemu/samples.h"
 
@@ -8,6 +9,8 @@
 
 namespace vmemfs::qemu {
 namespace {
+
+using x86_64::Register;
 
 std::vector<RegisterSet> parse_sample(const std::string& name) {
   auto sets = parse_info_registers(read_sample(name));

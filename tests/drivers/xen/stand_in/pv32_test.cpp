@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Registers of a 32-bit PV domain, which the lab's Xen can't run: the driver's source with stand-ins for the
 // library's calls.
+#include "arch/x86_64/registers.h"
 #include "drivers/xen/pv_registers.h"
 
 #include <cerrno>
@@ -33,6 +34,8 @@ extern "C" int xc_vcpu_setcontext(xc_interface* /*xch*/, uint32_t /*domid*/, uin
 
 namespace vmemfs::xen {
 namespace {
+
+using x86_64::Register;
 
 class Pv32 : public testing::Test {
 protected:

@@ -1,24 +1,17 @@
-// The register set of an x86-64 vCPU and the text form that every driver shares.
-//
-// Text form, as in `vcpus/N/regs`: one `name 0xvalue` a line, 16 hex digits, names and order fixed by
-// register_names(). A register that the source does not have is absent, never 0.
+// SPDX-License-Identifier: MIT
+// Register layout of an x86-64 vCPU, and typed indexes into it.
 #pragma once
 
-#include "core/error.h"
+#include "core/register_layout.h"
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
-#include <string>
 #include <string_view>
-#include <vector>
 
-namespace vmemfs {
+namespace vmemfs::x86_64 {
 
-/// In the order of the text form. A segment's four parts stand in the order of SegmentPart.
-// clang-format off: a line stands for a group
+/// In the order of the text form. The four parts of a segment are in the order of SegmentPart.
 enum class Register : std::uint8_t {
   rax,
   rbx,
@@ -96,7 +89,6 @@ enum class Register : std::uint8_t {
   sysenter_eip,
   pat,
 };
-// clang-format on
 
 inline constexpr std::size_t kRegisterCount = static_cast<std::size_t>(Register::pat) + 1;
 
@@ -111,40 +103,10 @@ enum class Segment : std::uint8_t { cs, ss, ds, es, fs, gs, ldt, tr };
                                4 * static_cast<unsigned>(segment) + static_cast<unsigned>(part));
 }
 
-/// Names in the order of the text form, indexed by Register.
-[[nodiscard]] std::span<const std::string_view, kRegisterCount> register_names();
+[[nodiscard]] const RegisterLayout& register_layout();
+[[nodiscard]] inline const RegisterLayout& register_layout(Register) { return register_layout(); }
 
 [[nodiscard]] std::string_view to_string(Register reg);
 [[nodiscard]] std::optional<Register> register_by_name(std::string_view name);
 
-class RegisterSet {
-public:
-  void set(Register reg, std::uint64_t value) { values_[static_cast<std::size_t>(reg)] = value; }
-  [[nodiscard]] std::optional<std::uint64_t> get(Register reg) const {
-    return values_[static_cast<std::size_t>(reg)];
-  }
-  [[nodiscard]] bool empty() const;
-
-  friend bool operator==(const RegisterSet&, const RegisterSet&) = default;
-
-private:
-  std::array<std::optional<std::uint64_t>, kRegisterCount> values_{};
-};
-
-/// The text form; absent registers have no line.
-[[nodiscard]] std::string to_text(const RegisterSet& registers);
-
-/// One register to be set.
-struct RegisterValue {
-  Register reg;
-  std::uint64_t value;
-
-  friend bool operator==(const RegisterValue&, const RegisterValue&) = default;
-};
-
-/// Reads lines of the text form (`name value`, value in hex with 0x or in decimal; blank lines and
-/// lines that start with # are skipped). All of the text is checked before anything is returned, so
-/// a bad line means that nothing gets set.
-[[nodiscard]] Result<std::vector<RegisterValue>> parse_registers(std::string_view text);
-
-} // namespace vmemfs
+} // namespace vmemfs::x86_64

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 #include "drivers/all_drivers.h"
 
 #include "drivers/dump/dump_type.h"

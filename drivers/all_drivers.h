@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The drivers that were compiled in: the only way from the daemon to a concrete driver.
 #pragma once
 
@@ -21,7 +22,7 @@ struct AbsentDriver {
 };
 [[nodiscard]] std::vector<AbsentDriver> absent_drivers();
 
-/// All that can be told to be wrong with driver and parameters before anything is opened; see
+/// Everything that is found to be wrong with driver and parameters before anything is opened; see
 /// driver/driver_list.h.
 [[nodiscard]] std::vector<std::string> problems_of(const VmSpec& spec,
                                                    std::span<const ParamSpec> option_specs = {});

@@ -327,7 +327,8 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
   }
 }
 
-/// The event is told under the lock of the state, so that whoever finds the new state finds it told.
+/// Reports the event under the lock of the state, so that a caller that sees the new state comes after the
+/// event.
 void FakeDriver::change_state(bool running, bool notify) {
   const std::scoped_lock lock{listener_mutex_, mutex_};
   if (std::exchange(running_, running) != running && listener_ != nullptr && notify) {

@@ -36,7 +36,7 @@ struct FakeOptions {
   std::vector<GpaRange> bad; ///< in the map, but every read there fails with bad_page
   FakePattern pattern = FakePattern::address;
   bool events_of_own_commands =
-      true;                       ///< also pause() and resume() are told, as QMP does on a kept connection
+      true; ///< pause() and resume() are events too, as QMP has them on a kept connection
   std::string resume_ticket = {}; ///< none: this guest ends with its process
 };
 
@@ -73,7 +73,7 @@ public:
   void change_layout(std::vector<GpaRange> holes); ///< takes effect at once, as a hotplug does
   void set_running(bool running);                  ///< somebody else's pause or resume
   void reset();                                    ///< the guest is reset: all that was written is gone
-  /// The guest writes to its memory; false, and nothing is written, while it stands.
+  /// The guest writes to its memory; false, and nothing is written, while it is paused.
   bool guest_writes(Gpa gpa, std::span<const std::byte> bytes);
   void set_bad(std::vector<GpaRange> bad);              ///< which pages are refused from now on
   [[nodiscard]] std::vector<std::string> calls() const; ///< names of the calls so far, reads left out

@@ -15,7 +15,7 @@ namespace vmemfs::xen {
 [[nodiscard]] Result<RegisterSet> read_hvm_registers(xc_interface* control, std::uint32_t domain,
                                                      VcpuId vcpu);
 
-/// All but cr8 and pat. The domain must stand. invalid: Xen does not take these values.
+/// All but cr8 and pat. The domain must be paused. invalid: Xen does not take these values.
 [[nodiscard]] Result<void> write_hvm_registers(xc_interface* control, std::uint32_t domain, VcpuId vcpu,
                                                std::span<const RegisterValue> values);
 

@@ -16,7 +16,7 @@ using x86_64::Register;
 
 constexpr unsigned kBitsOfAByte = 8;
 
-/// Calls take(register, reference to where it stands, whether it can be set) for each, in either form.
+/// Calls take(register, reference to its place, whether it can be set) for each, in either form.
 template <typename Context, typename Take> void for_each_common(Context& context, Take&& take) {
   auto& user = context.user_regs;
   take(Register::cs_selector, user.cs, true);

@@ -22,7 +22,7 @@ namespace vmemfs::xen {
                                                     unsigned guest_bits, VcpuId vcpu);
 
 /// General registers, rip, rflags, selectors, debug registers, and the bases of fs and gs; Xen sets no others
-/// of a vCPU that has run. The domain must stand.
+/// of a vCPU that has run. The domain must be paused.
 [[nodiscard]] Result<void> write_pv_registers(xc_interface* control, std::uint32_t domain,
                                               unsigned guest_bits, VcpuId vcpu,
                                               std::span<const RegisterValue> values);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The memory, registers and state of one Xen domain, from domain 0.
 //
-// Bytes: foreign mappings of a few hundred pages, copied and let go at once. Map: for PVH and HVM by trying
+// Bytes: foreign mappings of a few hundred pages, copied and unmapped at once. Map: for PVH and HVM by trying
 // frame numbers, a few at attaching and the rest in the background; for PV by the tables of guest and
-// hypervisor. Both are looked at anew when the number of the domain's pages changes, or a page is refused.
+// hypervisor. Both are read again when the number of the domain's pages changes, or a page is refused.
 // The end of the domain is heard of from xenstore, and seen when a mapping fails.
 #pragma once
 

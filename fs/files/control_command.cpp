@@ -89,7 +89,8 @@ Result<void> add_cache_argument(const Verb& verb, std::string_view argument, Cac
     command.size = parse_size(argument.substr(kSize.size()));
     command.fair_share = false;
     if (!command.size) {
-      return wrong(verb, fmt::format("'{}' is no size as 64M", printable(argument.substr(kSize.size()))));
+      return wrong(verb,
+                   fmt::format("'{}' is not a size such as 64M", printable(argument.substr(kSize.size()))));
     }
   } else if (argument.starts_with(kTtl)) {
     command.ttl = parse_duration(argument.substr(kTtl.size()));

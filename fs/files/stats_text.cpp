@@ -28,7 +28,7 @@ struct VmMetric {
 constexpr VmMetric kVmMetrics[]{
     {"vmemfs_vm_memory_bytes", "gauge", "Main memory of the VM.",
      [](Vm& vm) { return vm.driver().memory_map()->ram_bytes(); }},
-    {"vmemfs_vm_paused", "gauge", "1 where the VM is known to stand, else 0.",
+    {"vmemfs_vm_paused", "gauge", "1 if the VM is known to be paused, else 0.",
      [](Vm& vm) -> std::uint64_t { return vm.pause_info().by == PausedBy::nobody ? 0 : 1; }},
     {"vmemfs_vm_writable", "gauge", "1 where writes are on, else 0.",
      [](Vm& vm) -> std::uint64_t { return vm.writable() ? 1 : 0; }},

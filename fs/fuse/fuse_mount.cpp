@@ -40,12 +40,12 @@ Result<UniqueFd> mount_fuse(const std::string& mountpoint, const std::vector<std
       fuse_session_new(args.get(), &none, sizeof(none), nullptr), &fuse_session_destroy};
   if (session == nullptr) {
     return fail(ErrorKind::invalid, "mount",
-                fmt::format("libfuse refused the options (-o {}); its own message stands above",
+                fmt::format("libfuse refused the options (-o {}); see its own message above",
                             fmt::join(options, ",")));
   }
   if (fuse_session_mount(session.get(), mountpoint.c_str()) != 0) {
     return fail(ErrorKind::permission, "mount",
-                fmt::format("can't mount on '{}' (libfuse's own message stands above); it takes /dev/fuse, "
+                fmt::format("can't mount on '{}' (see libfuse's own message above); it takes /dev/fuse, "
                             "the package fuse3, and a directory that is yours",
                             mountpoint));
   }

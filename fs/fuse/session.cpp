@@ -27,7 +27,7 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
       fuse_session_new(args.get(), &operations(), sizeof(fuse_lowlevel_ops), &file_system);
   if (session == nullptr) {
     return fail(ErrorKind::invalid, "mount",
-                fmt::format("libfuse refused the options (-o {}); its own message stands above",
+                fmt::format("libfuse refused the options (-o {}); see its own message above",
                             fmt::join(options, ",")));
   }
   std::unique_ptr<Session> created{new Session{session}};

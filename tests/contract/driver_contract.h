@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What every driver must do, whatever it reaches: one suite, run against each with its real counterpart.
+// The contract of every driver: one suite, run against each with its real counterpart.
 #pragma once
 
 #include "driver/driver.h"
@@ -14,7 +14,7 @@
 
 namespace vmemfs::test {
 
-/// A driver together with what it is attached to. The guest stands still, so that bytes can be compared.
+/// A driver together with what it is attached to. The guest is paused, so that bytes can be compared.
 class Subject {
 public:
   virtual ~Subject() = default;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Subjects that are domains of a real libvirtd, paused by virsh. What memory holds is told by a second
+// Subjects that are domains of a real libvirtd, paused by virsh. The content of memory comes from a second
 // monitor of the QEMU, past libvirt and past the driver.
 #include "contract/driver_contract.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A forked child that prepares memory, tells where it is, and then waits to be told what to do next.
+// A forked child that prepares memory, tells where it is, and then waits for commands.
 #pragma once
 
 #include "host/process.h"

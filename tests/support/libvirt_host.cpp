@@ -14,7 +14,7 @@
 namespace vmemfs::test {
 namespace {
 
-/// libvirt's directories: what is its own, and what is bound over it. What QEMUs can do is found out anew for
+/// libvirt's directories: the private one, and the one it is bound over. libvirt probes QEMU again for
 /// each cache, which takes long, so all tests share that.
 constexpr std::array<std::pair<const char*, const char*>, 5> kDirectories{{{"etc", "/etc/libvirt"},
                                                                            {"run", "/run/libvirt"},

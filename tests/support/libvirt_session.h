@@ -21,7 +21,7 @@ public:
   LibvirtSession(const LibvirtSession&) = delete;
   LibvirtSession& operator=(const LibvirtSession&) = delete;
 
-  /// What stands before a command for it to run as that user in that session.
+  /// The words before a command that make it run as that user in that session.
   [[nodiscard]] std::vector<std::string> user() const;
   [[nodiscard]] const TempDir& dir() const { return dir_; } ///< the user's own
 

@@ -16,7 +16,7 @@ namespace vmemfs::test {
 /// Whether the mount shows VMs that nobody named. Guests of other tests run beside, so most want none.
 enum class Discover : unsigned char { off, on };
 
-/// As whom the daemon runs: a command that stands before it, and whose the mountpoint is.
+/// The user that the daemon runs as: a command prefix, and the owner of the mountpoint.
 struct RunAs {
   std::vector<std::string> command;
   uid_t user;

@@ -4,7 +4,7 @@
 //
 // Has a guardian take the VM's ticket, pauses the VM and, with `disarm`, takes the ticket back; then it says
 // "paused" and waits to be killed. At SIGTERM its main thread ends alone: then it is in the state of a killed
-// process that takes long to let go of its files.
+// process that takes long to close its files.
 #include "drivers/all_drivers.h"
 #include "fs/app/guardian.h"
 #include "util/worker.h"

@@ -8,7 +8,7 @@
 
 namespace vmemfs::test {
 
-/// What stands before a command to run it as this user and the group of the same number, without any rights.
+/// The words before a command that run it as this user and the group of the same number, without any rights.
 [[nodiscard]] std::vector<std::string> as_user(uid_t user);
 
 /// `first` and then `second`.

@@ -111,7 +111,7 @@ TEST_F(XenLibvirt, IsOneVmWithXensMemoryAndLibvirtsControl) {
   ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0);
   EXPECT_EQ(status(mount, "web01", "state"), "running");
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
-  ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0); // of which libvirt thinks that it stands
+  ASSERT_EQ(run({"xl", "unpause", "web01"}).code, 0); // which libvirt takes for paused
   EXPECT_EQ(status(mount, "web01", "state"), "running");
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
   EXPECT_EQ(status(mount, "web01", "paused_by"), "vmemfs");

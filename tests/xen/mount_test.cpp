@@ -147,7 +147,7 @@ TEST_P(XenMount, WhileItStandsPagesComeFromTheCache) {
   const auto again = pread_at(fd.get(), XG_PATTERN, kChunk / 4);
   EXPECT_EQ(first.bytes, again.bytes);
   EXPECT_FALSE(says("info", "\"hits\": 0,")) << read_file(dir() + "/info");
-  // Somebody else lets it run: what was cached does not hold.
+  // Somebody else resumes it: what was cached is stale.
   const std::uint64_t paused_count = counter();
   domain().unpause();
   EXPECT_TRUE(eventually([&] { return counter() > paused_count; }, std::chrono::seconds{10}));

@@ -13,7 +13,7 @@ TEST(DomainState, WhoeverPausedItMayResumeOnlyWhatStandsByCommand) {
   EXPECT_FALSE(paused.running);
   EXPECT_EQ(paused.detail, "paused");
   EXPECT_TRUE(paused.by_command);
-  // libvirt itself stops it for a while, and lets it run again.
+  // libvirt itself stops it for a while, and resumes it.
   EXPECT_TRUE(status_of(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_DUMP).by_command);
   for (const int reason : std::initializer_list<int>{VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_CRASHED,
                                                      VIR_DOMAIN_PAUSED_POSTCOPY, 4711}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What tests of libvirt's domains, seen through a mount, have in common.
+// Helpers for tests of libvirt's domains, seen through a mount.
 #pragma once
 
 #include "support/libvirt_host.h"
@@ -42,7 +42,7 @@ inline std::string control(const Mount& mount, const std::string& vm) {
   return read_file(mount / (vm + "/control"));
 }
 
-/// What stands after a key in the status.
+/// The value of a key in the status.
 inline std::string status(const Mount& mount, const std::string& vm, const std::string& key) {
   const std::string text = "\n" + control(mount, vm);
   const std::size_t at = text.find("\n" + key + " ");

@@ -114,7 +114,7 @@ TEST_F(LibvirtTrouble, AMountEndsWhileAQemuHangs) {
   EXPECT_EQ(mount.unmount(), 0) << mount.log();
 }
 
-/// A command that was given up may get through later; nobody who was told of a failure expects that.
+/// A command that was given up may get through later; a caller that got a failure does not expect that.
 TEST_F(LibvirtTrouble, APauseThatComesTooLateIsTakenBack) {
   LibvirtHost host;
   DomainOptions options;
@@ -170,7 +170,7 @@ TEST_F(LibvirtTrouble, TheDefaultConnectionIsLibvirts) {
   EXPECT_THAT(check(), AllOf(StartsWith("no "), HasSubstr("is the daemon (libvirtd, virtqemud) running")));
 }
 
-/// What is not there can't be told from what can't be seen, unless that is said.
+/// An absent VM looks like one that cannot be seen, unless the error is reported.
 TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   LibvirtHost host{LibvirtHost::Listen::tcp};
   DomainOptions bare;
@@ -235,7 +235,7 @@ TEST_F(LibvirtTrouble, AGuestThatRebootsByItselfIsTold) {
   EXPECT_TRUE(events.wait_for("\"event\":\"reset\"", 30s)) << events.text() << mount.log();
 }
 
-/// Memory that stood while the guest slept is not what it is once it was woken.
+/// Memory cached while the guest slept is stale once it is awake.
 TEST_F(LibvirtTrouble, AGuestThatSleepsAndWakesIsNoOldMemory) {
   LibvirtHost host{LibvirtHost::Listen::tcp};
   DomainOptions sleeper;

@@ -73,7 +73,7 @@ void fill_pv(const struct start *start) {
 
 #define MOST_ENTRIES 64
 
-/* XENMEM_memory_map: what the toolstack told Xen of this domain's memory. */
+/* XENMEM_memory_map: what the toolstack passed to Xen about this domain's memory. */
 struct memory_map {
     uint32_t count, padding;
     uint64_t entries;

@@ -2,12 +2,22 @@
 #include "vm/read_scratch.h"
 
 #include <algorithm>
+#include <new>
+#include <sys/mman.h>
 
 namespace vmemfs {
 
-ReadScratch::ReadScratch()
-    : pages_{std::make_unique_for_overwrite<StagingPage[]>(kStaging / kPageSize)},
-      staging_{reinterpret_cast<std::byte*>(pages_.get()), kStaging} {
+std::byte* ReadScratch::map_staging() {
+  void* const mapped = ::mmap(nullptr, kStaging, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) {
+    throw std::bad_alloc{};
+  }
+  return static_cast<std::byte*>(mapped);
+}
+
+void ReadScratch::Unmap::operator()(std::byte* bytes) const noexcept { ::munmap(bytes, kStaging); }
+
+ReadScratch::ReadScratch() : pages_{map_staging()}, staging_{pages_.get(), kStaging} {
   constexpr std::size_t kUsual = 16;
   data_.reserve(kUsual);
   pieces_.reserve(kUsual);

@@ -6,7 +6,6 @@
 #include "driver/driver.h"
 #include "vm/page_cache.h"
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -56,11 +55,15 @@ private:
   /// Truncates the answer to `keep` bytes.
   void truncate(std::size_t keep);
 
-  /// Page-aligned: the kernel copies by pages, so that a page of the answer is one page here.
-  struct alignas(kPageSize) StagingPage {
-    std::array<std::byte, kPageSize> bytes;
+  /// Memory of its own mapping, so that the host has it back at once when the buffer ends: the heap would
+  /// keep blocks of this size. It begins on a page: the kernel copies by pages, and a page of the answer is
+  /// then one of ours.
+  struct Unmap {
+    void operator()(std::byte* bytes) const noexcept;
   };
-  std::unique_ptr<StagingPage[]> pages_;
+  static std::byte* map_staging(); ///< throws std::bad_alloc
+
+  std::unique_ptr<std::byte, Unmap> pages_;
   std::span<std::byte> staging_; ///< all of pages_
   std::size_t staged_ = 0;
   std::vector<iovec> data_;

@@ -57,7 +57,7 @@ TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
       {"write maybe", "on or off, nothing else"},
       {"write on off", "on or off, nothing else"},
       {"cache", "what about it is missing"},
-      {"cache size=much", "'much' is no size"},
+      {"cache size=much", "'much' is not a size such as 64M"},
       {"cache ttl=soon", "'soon' is no duration"},
       {"cache faster", "'faster' is not understood; it is: cache [auto|on|off]"},
       {"flush all", "'all' is too much"},

@@ -26,7 +26,7 @@ TEST_F(NoXenHost, IsSaidWithTheReasonAndTheRemedy) {
   const auto available = xen_driver_type().available();
   ASSERT_FALSE(available);
   EXPECT_EQ(available.error().kind, ErrorKind::unsupported);
-  EXPECT_NE(available.error().text.find("no Xen host"), std::string::npos) << available.error().text;
+  EXPECT_NE(available.error().text.find("not a Xen host"), std::string::npos) << available.error().text;
   EXPECT_NE(available.error().text.find("domain 0"), std::string::npos) << available.error().text;
 }
 
@@ -45,7 +45,7 @@ TEST_F(NoXenHost, OtherVmsAreMountedWithoutAWordOfIt) {
   const Mount mount{{"--vm", "made=fake:size=1M"}, Discover::on};
   EXPECT_TRUE(exists(mount / "made/mem"));
   EXPECT_EQ(mount.log().find("xen"), std::string::npos) << mount.log();
-  EXPECT_NE(read_file(mount / ".vmemfs/drivers/xen").find("no Xen host"), std::string::npos);
+  EXPECT_NE(read_file(mount / ".vmemfs/drivers/xen").find("not a Xen host"), std::string::npos);
 }
 
 } // namespace

@@ -53,7 +53,7 @@ private:
     std::string_view name;
   };
   struct NameLess {
-    using is_transparent = void;
+    using is_transparent = void; // NOLINT(readability-identifier-naming): the name that the library asks for
     static NameView view(const Name& name) { return {name.first, name.second}; }
     static NameView view(const NameView& name) { return name; }
     template <typename A, typename B> bool operator()(const A& a, const B& b) const {

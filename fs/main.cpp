@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "fs/app/check_host.h"
-#include "fs/app/complete.h"
-#include "fs/app/daemon.h"
-#include "fs/app/guardian_process.h"
-#include "fs/app/list_drivers.h"
-#include "fs/app/list_vms.h"
-#include "fs/app/options.h"
+#include "fs/cli/check_host.h"
+#include "fs/cli/complete.h"
+#include "fs/cli/list_drivers.h"
+#include "fs/cli/list_vms.h"
+#include "fs/cli/options.h"
+#include "fs/daemon/daemon.h"
+#include "fs/guardian/guardian_process.h"
 
 #include <cstdio>
 #include <exception>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cost of looking up an address, and of a whole read without FUSE.
 #include "drivers/fake/fake_driver.h"
-#include "vm/memory_view.h"
+#include "vm/memory/memory_view.h"
 
 #include <benchmark/benchmark.h>
 #include <cstring>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Cost of a page from the cache, compared with copying it.
-#include "vm/page_cache.h"
+#include "vm/cache/page_cache.h"
 
 #include <array>
 #include <atomic>

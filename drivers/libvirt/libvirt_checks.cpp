@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_checks.h"
 
-#include "drivers/libvirt/connection.h"
-#include "drivers/libvirt/default_uri.h"
+#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/connection/default_uri.h"
 
 #include <chrono>
 #include <fmt/format.h>

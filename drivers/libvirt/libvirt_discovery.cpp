@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_discovery.h"
 
-#include "drivers/libvirt/default_uri.h"
-#include "drivers/libvirt/domain.h"
-#include "drivers/libvirt/domain_process.h"
+#include "drivers/libvirt/connection/default_uri.h"
+#include "drivers/libvirt/domain/domain.h"
+#include "drivers/libvirt/domain/domain_process.h"
 
 #include <algorithm>
 #include <fmt/format.h>

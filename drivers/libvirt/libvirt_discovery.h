@@ -4,7 +4,7 @@
 
 #include "driver/discovery.h"
 #include "driver/params.h"
-#include "drivers/libvirt/connection.h"
+#include "drivers/libvirt/connection/connection.h"
 
 #include <chrono>
 #include <map>

@@ -2,14 +2,14 @@
 #include "drivers/libvirt/libvirt_type.h"
 
 #include "core/text.h"
-#include "drivers/libvirt/default_uri.h"
-#include "drivers/libvirt/domain.h"
-#include "drivers/libvirt/domain_process.h"
+#include "drivers/libvirt/connection/default_uri.h"
+#include "drivers/libvirt/domain/domain.h"
+#include "drivers/libvirt/domain/domain_process.h"
+#include "drivers/libvirt/domain/resume_ticket.h"
 #include "drivers/libvirt/libvirt_checks.h"
 #include "drivers/libvirt/libvirt_discovery.h"
 #include "drivers/libvirt/local_domain.h"
-#include "drivers/libvirt/remote_domain.h"
-#include "drivers/libvirt/resume_ticket.h"
+#include "drivers/libvirt/remote/remote_domain.h"
 
 #include <algorithm>
 #include <fmt/format.h>

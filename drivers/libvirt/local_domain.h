@@ -5,10 +5,10 @@
 #pragma once
 
 #include "driver/decorators/forwarding_driver.h"
-#include "drivers/libvirt/domain.h"
-#include "drivers/libvirt/domain_listener.h"
-#include "drivers/libvirt/monitor_registers.h"
-#include "drivers/libvirt/xen_run_control.h"
+#include "drivers/libvirt/domain/domain.h"
+#include "drivers/libvirt/domain/domain_listener.h"
+#include "drivers/libvirt/domain/monitor_registers.h"
+#include "drivers/libvirt/domain/xen_run_control.h"
 
 #include <chrono>
 #include <memory>

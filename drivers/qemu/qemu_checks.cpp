@@ -2,9 +2,9 @@
 #include "drivers/qemu/qemu_checks.h"
 
 #include "core/text.h"
-#include "drivers/qemu/find_qemu.h"
-#include "drivers/qemu/monitor_socket.h"
-#include "drivers/qemu/qemu_discovery.h"
+#include "drivers/qemu/discovery/find_qemu.h"
+#include "drivers/qemu/discovery/qemu_discovery.h"
+#include "drivers/qemu/monitor/monitor_socket.h"
 #include "drivers/qemu/qemu_type.h"
 #include "host/process_memory.h"
 

@@ -2,11 +2,11 @@
 #include "drivers/qemu/qemu_driver.h"
 
 #include "arch/x86_64/registers.h"
-#include "drivers/qemu/resume_ticket.h"
-#include "drivers/qemu/vcpu_activity.h"
-#include "drivers/qemu_text/hmp_registers.h"
+#include "drivers/qemu/monitor/resume_ticket.h"
+#include "drivers/qemu_protocol/hmp_registers.h"
 #include "util/log.h"
 #include "util/worker.h"
+#include "vmm/vcpu_activity.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -37,7 +37,7 @@ QemuDriver::~QemuDriver() {
   lease_->driver = nullptr;
 }
 
-Result<Layout> QemuDriver::layout_by_monitor() {
+Result<GuestLayout> QemuDriver::layout_by_monitor() {
   auto session = monitor_->session();
   if (!session) {
     return tl::unexpected{session.error()};
@@ -45,7 +45,7 @@ Result<Layout> QemuDriver::layout_by_monitor() {
   return layout_from_monitor(*session);
 }
 
-Result<Layout> QemuDriver::read_layout() {
+Result<GuestLayout> QemuDriver::read_layout() {
   if (options_.map == MapSource::guess) {
     return layout_by_guess(qemu_.command_line, qemu_.process->pid());
   }
@@ -53,7 +53,7 @@ Result<Layout> QemuDriver::read_layout() {
 }
 
 /// Called with layout_mutex_ held, or while attaching.
-Result<void> QemuDriver::publish(Layout layout, Mappings mappings) {
+Result<void> QemuDriver::publish(GuestLayout layout, Mappings mappings) {
   const auto before = memory_.load();
   auto memory = GuestMemory::open(std::move(layout), qemu_.process,
                                   mappings == Mappings::keep ? before.get() : nullptr);

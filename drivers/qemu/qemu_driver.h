@@ -10,15 +10,16 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
-#include "drivers/qemu/find_qemu.h"
-#include "drivers/qemu/guest_memory.h"
-#include "drivers/qemu/monitor.h"
+#include "drivers/qemu/discovery/find_qemu.h"
+#include "drivers/qemu/layout/layout_sources.h"
+#include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu/qemu_vcpu.h"
-#include "drivers/qemu/vcpu_idle_monitor.h"
 #include "host/process_writer.h"
 #include "util/fd_watcher.h"
 #include "util/published.h"
 #include "util/rate_limit.h"
+#include "vmm/guest_memory.h"
+#include "vmm/vcpu_idle_monitor.h"
 
 #include <atomic>
 #include <chrono>
@@ -100,12 +101,12 @@ private:
   Result<void> watch_end();
 
   // The layout.
-  Result<Layout> layout_by_monitor();
-  Result<Layout> read_layout();
-  Result<Layout> read_checked_layout();
+  Result<GuestLayout> layout_by_monitor();
+  Result<GuestLayout> read_layout();
+  Result<GuestLayout> read_checked_layout();
   /// Reuse of the mappings of blocks that have not moved: kept mappings are already populated.
   enum class Mappings : unsigned char { keep, renew };
-  Result<void> publish(Layout layout, Mappings mappings);
+  Result<void> publish(GuestLayout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings);
   void refresh_later();
   void count_vcpus();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attaching: the ways to a running QEMU's memory and monitor are probed one after the other, and the results
 // are reported.
-#include "drivers/qemu/qemu_discovery.h"
+#include "drivers/qemu/discovery/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "util/log.h"
 
@@ -139,7 +139,7 @@ Result<void> QemuDriver::probe_flat_view() {
 
 /// Both sources must agree. The guest may move its PCI windows between the two reads, so a mismatch is tried
 /// again.
-Result<Layout> QemuDriver::read_checked_layout() {
+Result<GuestLayout> QemuDriver::read_checked_layout() {
   for (int i = 0; i < kLayoutTries; ++i) {
     const auto by_monitor = layout_by_monitor();
     if (!by_monitor && by_monitor.error().kind != ErrorKind::busy) {

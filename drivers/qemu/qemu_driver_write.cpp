@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writes to memory and registers: from outside if that is reliable, else through the gdbstub.
-#include "drivers/qemu/gdb_memory.h"
-#include "drivers/qemu/gdb_registers.h"
+#include "drivers/qemu/gdbstub/gdb_memory.h"
+#include "drivers/qemu/gdbstub/gdb_registers.h"
 #include "drivers/qemu/qemu_driver.h"
 
 #include <algorithm>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_type.h"
 
-#include "drivers/qemu/find_qemu.h"
+#include "drivers/qemu/discovery/find_qemu.h"
+#include "drivers/qemu/discovery/qemu_discovery.h"
+#include "drivers/qemu/monitor/resume_ticket.h"
 #include "drivers/qemu/qemu_checks.h"
-#include "drivers/qemu/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"
-#include "drivers/qemu/resume_ticket.h"
 
 #include <chrono>
 #include <limits>

@@ -2,10 +2,10 @@
 #include "drivers/xen/xen_driver.h"
 
 #include "arch/x86_64/registers.h"
-#include "drivers/xen/find_domain.h"
-#include "drivers/xen/hvm_registers.h"
-#include "drivers/xen/pv_registers.h"
-#include "drivers/xen/resume_ticket.h"
+#include "drivers/xen/discovery/find_domain.h"
+#include "drivers/xen/registers/hvm_registers.h"
+#include "drivers/xen/registers/pv_registers.h"
+#include "drivers/xen/state/resume_ticket.h"
 #include "util/log.h"
 
 #include <algorithm>

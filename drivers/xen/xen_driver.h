@@ -9,10 +9,10 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
-#include "drivers/xen/domain_events.h"
-#include "drivers/xen/layout_keeper.h"
-#include "drivers/xen/page_batch.h"
-#include "drivers/xen/pause_count.h"
+#include "drivers/xen/memory/layout_keeper.h"
+#include "drivers/xen/memory/page_batch.h"
+#include "drivers/xen/state/domain_events.h"
+#include "drivers/xen/state/pause_count.h"
 
 #include <atomic>
 #include <chrono>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/xen/xen_type.h"
 
-#include "drivers/xen/domain_info.h"
-#include "drivers/xen/resume_ticket.h"
-#include "drivers/xen/xen_discovery.h"
+#include "drivers/xen/discovery/xen_discovery.h"
+#include "drivers/xen/state/domain_info.h"
+#include "drivers/xen/state/resume_ticket.h"
 #include "drivers/xen/xen_driver.h"
 
 #include <utility>

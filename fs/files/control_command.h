@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/error.h"
-#include "vm/cache_settings.h"
-#include "vm/pause_ledger.h"
+#include "vm/cache/cache_settings.h"
+#include "vm/state/pause_ledger.h"
 
 #include <chrono>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/control_file.h"
 
-#include "fs/files/status_text.h"
+#include "fs/files/text/status_text.h"
 
 #include <utility>
 

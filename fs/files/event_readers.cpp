@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/event_readers.h"
 
-#include "fs/files/event_text.h"
+#include "fs/files/text/event_text.h"
 
 #include <algorithm>
 #include <poll.h>

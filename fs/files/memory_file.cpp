@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/memory_file.h"
 
-#include "vm/scratch_pool.h"
+#include "vm/memory/scratch_pool.h"
 
 #include <chrono>
 #include <span>

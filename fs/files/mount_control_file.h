@@ -3,8 +3,8 @@
 #pragma once
 
 #include "fs/files/command_file.h"
-#include "vm/attacher.h"
-#include "vm/vm_finder.h"
+#include "vm/discovery/attacher.h"
+#include "vm/discovery/vm_finder.h"
 
 namespace vmemfs {
 

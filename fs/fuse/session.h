@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The session of libfuse that serves a mount. Mounting and unmounting: fs/fuse/fuse_mount.h,
-// fs/app/mounter.h.
+// fs/mounter/mounter.h.
 #pragma once
 
 #include "core/error.h"

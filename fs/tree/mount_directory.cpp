@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "fs/tree/mount_directory.h"
 
-#include "fs/files/driver_text.h"
 #include "fs/files/events_file.h"
 #include "fs/files/mount_control_file.h"
+#include "fs/files/text/driver_text.h"
 #include "fs/files/text_file.h"
 
 #include <memory>

@@ -5,8 +5,8 @@
 #include "driver/driver_type.h"
 #include "fs/files/event_readers.h"
 #include "fs/tree/mount_node.h"
-#include "vm/attacher.h"
-#include "vm/vm_finder.h"
+#include "vm/discovery/attacher.h"
+#include "vm/discovery/vm_finder.h"
 
 #include <functional>
 #include <span>

@@ -2,10 +2,10 @@
 #include "fs/tree/vm_table.h"
 
 #include "fs/files/control_file.h"
-#include "fs/files/info_text.h"
-#include "fs/files/maps_text.h"
 #include "fs/files/memory_file.h"
 #include "fs/files/registers_file.h"
+#include "fs/files/text/info_text.h"
+#include "fs/files/text/maps_text.h"
 #include "fs/files/text_file.h"
 
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/all_drivers.h"
-#include "fs/app/complete.h"
+#include "fs/cli/complete.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

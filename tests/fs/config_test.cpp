@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The configuration file: valid contents, and every kind of error with its message and line.
-#include "fs/app/config.h"
+#include "fs/config/config.h"
 #include "support/files.h"
 
 #include <algorithm>

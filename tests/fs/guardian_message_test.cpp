@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/app/guardian_message.h"
+#include "fs/guardian/guardian_message.h"
 
 #include <gtest/gtest.h>
 

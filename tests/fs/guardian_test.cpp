@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "fs/app/guardian.h"
-#include "fs/app/guardian_process.h"
+#include "fs/guardian/guardian.h"
+#include "fs/guardian/guardian_process.h"
 #include "host/process.h"
 #include "support/child_process.h"
 #include "support/files.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/maps_text.h"
+#include "fs/files/text/maps_text.h"
 
 #include <gtest/gtest.h>
 

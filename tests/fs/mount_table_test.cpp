@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/app/mount_table.h"
+#include "fs/daemon/mount_table.h"
 
 #include <gtest/gtest.h>
 #include <string>

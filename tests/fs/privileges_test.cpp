@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "fs/app/capabilities.h"
-#include "fs/app/privileges.h"
+#include "fs/privileges/capabilities.h"
+#include "fs/privileges/privileges.h"
 
 #include <cerrno>
 #include <fmt/format.h>

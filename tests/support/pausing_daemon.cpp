@@ -6,7 +6,7 @@
 // "paused" and waits to be killed. At SIGTERM its main thread ends alone: then it is in the state of a killed
 // process that takes long to close its files.
 #include "drivers/all_drivers.h"
-#include "fs/app/guardian.h"
+#include "fs/guardian/guardian.h"
 #include "util/worker.h"
 
 #include <csignal>

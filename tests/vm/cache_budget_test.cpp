@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vm/cache_budget.h"
+#include "vm/cache/cache_budget.h"
 
 #include <algorithm>
 #include <atomic>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vm/epoch.h"
+#include "vm/state/epoch.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
 #include "drivers/fake/fake_driver.h"
-#include "vm/memory_view.h"
+#include "vm/memory/memory_view.h"
 
 #include <cstring>
 #include <gtest/gtest.h>

@@ -2,7 +2,7 @@
 // Fixture with pages whose content follows from their number and epoch, and a cache with a simulated clock.
 #pragma once
 
-#include "vm/page_cache.h"
+#include "vm/cache/page_cache.h"
 
 #include <array>
 #include <cstdint>

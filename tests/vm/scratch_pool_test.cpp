@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vm/scratch_pool.h"
+#include "vm/memory/scratch_pool.h"
 
 #include <gtest/gtest.h>
 #include <memory>

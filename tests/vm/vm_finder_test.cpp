@@ -3,7 +3,7 @@
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 #include "util/worker.h"
-#include "vm/vm_finder.h"
+#include "vm/discovery/vm_finder.h"
 
 #include <algorithm>
 #include <atomic>

@@ -7,7 +7,7 @@
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 #include "util/worker.h"
-#include "vm/cache_budget.h"
+#include "vm/cache/cache_budget.h"
 #include "vm/vm.h"
 
 #include <atomic>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/libvirt/connection_uri.h"
+#include "drivers/libvirt/connection/connection_uri.h"
 
 #include <gtest/gtest.h>
 

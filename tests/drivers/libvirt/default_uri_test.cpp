@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/libvirt/default_uri.h"
+#include "drivers/libvirt/connection/default_uri.h"
 #include "support/files.h"
 
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/libvirt/domain_state.h"
+#include "drivers/libvirt/domain/domain_state.h"
 
 #include <gtest/gtest.h>
 #include <libvirt/libvirt.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Descriptions as libvirt 9.0 prints them, cut down, and what whoever defines a domain could put there.
-#include "drivers/libvirt/domain_xml.h"
+#include "drivers/libvirt/domain/domain_xml.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/libvirt/limited_calls.h"
+#include "drivers/libvirt/connection/limited_calls.h"
 
 #include <algorithm>
 #include <array>

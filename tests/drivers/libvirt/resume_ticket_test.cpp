@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/libvirt/resume_ticket.h"
+#include "drivers/libvirt/domain/resume_ticket.h"
 
 #include <gtest/gtest.h>
 

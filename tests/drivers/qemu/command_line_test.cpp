@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/command_line.h"
+#include "drivers/qemu/discovery/command_line.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

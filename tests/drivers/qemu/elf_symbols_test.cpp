@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/elf_symbols.h"
+#include "drivers/qemu/flat_view/elf_symbols.h"
 #include "util/unique_fd.h"
 
 #include <cstring>

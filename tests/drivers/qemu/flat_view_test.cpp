@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Flat view of real QEMU guests (TCG, firmware only), compared with QEMU's own monitor.
 #include "core/text.h"
-#include "drivers/qemu/flat_view.h"
+#include "drivers/qemu/flat_view/flat_view.h"
 #include "host/host_memory.h"
 #include "support/qemu_guest.h"
 

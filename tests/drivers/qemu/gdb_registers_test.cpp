@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/registers.h"
-#include "drivers/qemu/gdb_registers.h"
+#include "drivers/qemu/gdbstub/gdb_registers.h"
 #include "tests/drivers/qemu/firmware.h"
 #include "tests/drivers/qemu/qemu_child.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writes to the memory of real guests, checked by the guest itself and by QEMU's monitor.
-#include "drivers/qemu/gdb_memory.h"
-#include "drivers/qemu/monitor.h"
+#include "drivers/qemu/gdbstub/gdb_memory.h"
+#include "drivers/qemu/monitor/monitor.h"
 #include "guests/tiny/layout.h"
 #include "tests/drivers/qemu/attached_guest.h"
 

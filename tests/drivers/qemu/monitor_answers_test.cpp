@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/monitor_answers.h"
-#include "tests/drivers/qemu/samples.h"
+#include "drivers/qemu/monitor/monitor_answers.h"
+#include "tests/drivers/qemu_protocol/samples.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/monitor_socket.h"
+#include "drivers/qemu/monitor/monitor_socket.h"
 #include "support/files.h"
-#include "tests/drivers/qemu/unix_listener.h"
+#include "tests/drivers/qemu_protocol/unix_listener.h"
 
 #include <fcntl.h>
 #include <filesystem>

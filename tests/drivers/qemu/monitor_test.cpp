@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/monitor.h"
-#include "drivers/qemu_text/hmp_registers.h"
-#include "drivers/qemu_text/mtree.h"
-#include "tests/drivers/qemu/fake_monitor.h"
+#include "drivers/qemu/monitor/monitor.h"
+#include "drivers/qemu_protocol/hmp_registers.h"
+#include "drivers/qemu_protocol/mtree.h"
 #include "tests/drivers/qemu/qemu_child.h"
+#include "tests/drivers/qemu_protocol/fake_monitor.h"
 
 #include <algorithm>
 #include <atomic>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/resume_ticket.h"
+#include "drivers/qemu/monitor/resume_ticket.h"
 #include "host/process.h"
-#include "tests/drivers/qemu/fake_monitor.h"
+#include "tests/drivers/qemu_protocol/fake_monitor.h"
 
 #include <atomic>
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/xen/gfn_scan.h"
+#include "drivers/xen/memory/gfn_scan.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>

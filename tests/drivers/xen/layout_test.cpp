@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/xen/layout.h"
+#include "drivers/xen/memory/layout.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/xen/resume_ticket.h"
+#include "drivers/xen/state/resume_ticket.h"
 
 #include <gtest/gtest.h>
 

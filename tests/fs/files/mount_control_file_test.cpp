@@ -3,7 +3,7 @@
 #include "fs/files/mount_control_file.h"
 #include "support/recording_reply.h"
 #include "util/worker.h"
-#include "vm/cache_budget.h"
+#include "vm/cache/cache_budget.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,10 +5,10 @@
 #include "support/files.h"
 #include "support/recording_reply.h"
 #include "util/worker.h"
-#include "vm/attacher.h"
-#include "vm/cache_budget.h"
+#include "vm/cache/cache_budget.h"
+#include "vm/discovery/attacher.h"
+#include "vm/discovery/vm_finder.h"
 #include "vm/event_log.h"
-#include "vm/vm_finder.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The way of Xen 4.18 and newer to ask for one domain, compiled against a stand-in for its header.
-#include "drivers/xen/domain_info.h"
+#include "drivers/xen/state/domain_info.h"
 
 #include <cerrno>
 #include <gtest/gtest.h>

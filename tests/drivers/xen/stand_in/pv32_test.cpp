@@ -2,7 +2,7 @@
 // Registers of a 32-bit PV domain, which the lab's Xen can't run: the driver's source with stand-ins for the
 // library's calls.
 #include "arch/x86_64/registers.h"
-#include "drivers/xen/pv_registers.h"
+#include "drivers/xen/registers/pv_registers.h"
 
 #include <cerrno>
 #include <gtest/gtest.h>

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// The implementation of Connection: a thread that opens the connection, keeps the list of domains current by
+// libvirt's events, and reopens the connection when it breaks.
+#pragma once
+
+#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/domain/subscribers.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmemfs::libvirt {
+
+/// Thread-safe. Outlives its Connection if opening hangs: the thread owns a reference to it.
+class Connection::Keeper : public std::enable_shared_from_this<Connection::Keeper> {
+public:
+  /// Creates one with its thread. no_memory: no thread could be created.
+  static Result<std::shared_ptr<Keeper>> start(const std::string& uri);
+  explicit Keeper(std::string uri);
+
+  /// False: it has ended.
+  [[nodiscard]] bool begin_use();
+  /// Ends the thread when there are no more users; waits for it only for a limited time, as opening a
+  /// connection cannot be interrupted.
+  void end_use();
+
+  [[nodiscard]] std::optional<ConnectionUri> place() const;
+  [[nodiscard]] Result<Link> link() const;
+  [[nodiscard]] Result<Link> wait_for_link(std::chrono::milliseconds limit) const;
+  [[nodiscard]] std::vector<DomainRun> domains() const;
+  [[nodiscard]] std::string host() const;
+  [[nodiscard]] Subscribers& subscribers() { return *subscribers_; }
+
+private:
+  using Lock = std::unique_lock<std::mutex>;
+
+  void run();
+  [[nodiscard]] Result<Link> open() const;
+  [[nodiscard]] bool serve(const Link& link);
+  [[nodiscard]] std::vector<int> listen(const Link& link);
+  static void stop_listening(const Link& link, const std::vector<int>& callbacks);
+  [[nodiscard]] bool take_list(const Link& link);
+  void note_failure(Error error);
+  [[nodiscard]] Error lost() const;
+
+  // On the event loop's thread.
+  void on_closed();
+  void on_event(const std::string& uuid, DomainEvent event);
+  void on_list_changed();
+  struct Callbacks;
+
+  const std::string uri_;
+  const std::shared_ptr<Subscribers> subscribers_ = std::make_shared<Subscribers>();
+
+  mutable std::mutex mutex_; ///< guards what follows; never held during a call of libvirt
+  mutable std::condition_variable changed_;
+  Link link_;                   ///< null while there is no connection
+  std::string host_{};          ///< the host's own name
+  std::string canonical_uri_{}; ///< as libvirt reports it
+  Error connect_error_;         ///< why there is no link_
+  unsigned tries_ = 0;          ///< finished attempts to open it
+  std::vector<DomainRun> domains_;
+  bool closed_ = false; ///< link_ is broken
+  bool list_stale_ = false;
+  unsigned users_ = 1;
+  bool ended_ = false; ///< the thread has finished
+};
+
+} // namespace vmemfs::libvirt

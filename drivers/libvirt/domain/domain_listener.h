@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The adapter from events of a domain to the driver's listener.
+#pragma once
+
+#include "driver/driver.h"
+#include "drivers/libvirt/domain/domain.h"
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <optional>
+
+namespace vmemfs::libvirt {
+
+/// Thread-safe.
+class DomainListener {
+public:
+  explicit DomainListener(Domain& domain);
+
+  /// As Driver::set_listener().
+  void set(VmListener* listener);
+  void emit(VmEvent event);
+
+  /// libvirt has reported that this run is over.
+  [[nodiscard]] bool ended() const { return ended_; }
+
+  /// As Driver::state_delay(): libvirt reports within milliseconds, but a daemon that stops answering is
+  /// noticed only after a while, and without a connection nothing is reported.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> state_delay() const;
+
+private:
+  void on_event(DomainEvent event);
+
+  Domain& domain_;
+  std::atomic<bool> ended_{false};
+  std::mutex mutex_; ///< held while the listener is called
+  VmListener* listener_ = nullptr;
+  Connection::Subscription subscription_; ///< last: its callback uses the rest
+};
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// Registers by QEMU's human monitor, through libvirt. Only where the user agreed to that.
+#pragma once
+
+#include "driver/driver.h"
+#include "drivers/libvirt/domain/domain.h"
+
+namespace vmemfs::libvirt {
+
+inline constexpr std::string_view kHowToConsent =
+    "passthrough=on lets vmemfs ask QEMU through libvirt, which marks the domain as tainted (custom-monitor)";
+
+/// Thread-safe.
+class MonitorRegisters final : public RegisterReader {
+public:
+  explicit MonitorRegisters(Domain& domain) : domain_{domain} {}
+
+  const RegisterLayout& register_layout() const override;
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
+
+private:
+  Domain& domain_;
+};
+
+} // namespace vmemfs::libvirt

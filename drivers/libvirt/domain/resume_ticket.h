@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// The ticket to resume a domain after the process that paused it has died. See RunControl::resume_ticket().
+#pragma once
+
+#include "core/error.h"
+#include "drivers/libvirt/connection/connection.h"
+
+#include <string>
+#include <string_view>
+
+namespace vmemfs::libvirt {
+
+struct ResumeTicket {
+  std::string uri; ///< as Connection::to() takes it
+  DomainRun run;   ///< without the name
+};
+
+[[nodiscard]] std::string to_text(const ResumeTicket& ticket);
+[[nodiscard]] Result<ResumeTicket> parse_resume_ticket(std::string_view text);
+
+/// Resumes the domain if it is still the same run and is paused by a command. No error if there is nothing to
+/// do. busy: libvirt cannot be asked at the moment.
+[[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket);
+
+} // namespace vmemfs::libvirt

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// The memory map of a domain with an unreachable process.
+#pragma once
+
+#include "core/memory_map.h"
+#include "drivers/libvirt/domain/domain.h"
+#include "util/published.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace vmemfs::libvirt {
+
+/// Thread-safe.
+class RemoteMap {
+public:
+  /// `passthrough`: QEMU itself is asked, through libvirt; otherwise the map is computed from the domain's
+  /// description. `may_allocate`: reading may allocate memory of the guest; if it is false, a domain for
+  /// which reading would is unsupported.
+  RemoteMap(std::shared_ptr<Domain> domain, bool passthrough, bool may_allocate)
+      : domain_{std::move(domain)}, passthrough_{passthrough}, may_allocate_{may_allocate} {}
+
+  /// The current map; null until refresh() succeeded once.
+  [[nodiscard]] std::shared_ptr<const MemoryMap> load() const { return map_.load(); }
+  [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
+  /// As found by the last refresh().
+  [[nodiscard]] bool reading_allocates() const { return reading_allocates_; }
+  [[nodiscard]] std::string source() const; ///< as text, for `info`
+
+  /// Reads it again. True if the map has changed.
+  [[nodiscard]] Result<bool> refresh();
+
+private:
+  [[nodiscard]] Result<MemoryMap> read();
+
+  const std::shared_ptr<Domain> domain_;
+  const bool passthrough_;
+  const bool may_allocate_;
+  std::mutex mutex_; ///< one refresh at a time
+  std::atomic<std::uint32_t> vcpus_{0};
+  std::atomic<bool> reading_allocates_{false};
+  Published<MemoryMap> map_;
+};
+
+} // namespace vmemfs::libvirt

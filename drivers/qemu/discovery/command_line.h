@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// Parser of a QEMU command line: the VM's identity and its monitors. monitor_socket.h finds a way to the
+// monitors.
+//
+// Format: QEMU's own syntax (options with one or two dashes; `key=value,...` with ",," for a comma in a
+// value; a first item without "=" is the value of the option's implied key).
+//
+// Pure functions, thread-safe. The text is not trusted.
+#pragma once
+
+#include "drivers/qemu/monitor/monitor_socket.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+struct QemuCommandLine {
+  std::string name;
+  std::string uuid;
+  std::string machine;            ///< type as in -machine, such as "pc", "q35" or "pc-q35-7.2"
+  std::uint64_t memory_bytes = 0; ///< from -m; 0: not given, QEMU's default of 128 MiB applies
+  std::vector<MonitorSocket> qmp; ///< in the order of the command line
+  std::uint32_t vcpus = 1;        ///< at start; hot-plugged vCPUs are not on the command line
+  bool gdbstub = false;           ///< started with -s or -gdb
+};
+
+/// `arguments` begins with the program's name. Never fails: unknown options are skipped.
+[[nodiscard]] QemuCommandLine parse_qemu_command_line(std::span<const std::string> arguments);
+
+/// True if `program` is the name or path of a QEMU system emulator: qemu-system-*, qemu-kvm, and their first
+/// 15 characters as in /proc/PID/comm.
+[[nodiscard]] bool is_qemu(std::string_view program);
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Reader of QEMU's flat view of guest physical memory, from the memory of its process, without a monitor.
+//
+// Works if QEMU exports its symbols: built with modules, as distributions do, or not stripped. Nothing that
+// is read is trusted: a layout that fails a check is an error, never a guess.
+#pragma once
+
+#include "core/error.h"
+#include "core/gpa.h"
+#include "drivers/qemu/flat_view/flat_view_layout.h"
+#include "host/hva.h"
+#include "host/process.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+/// One range of guest physical addresses that is backed by memory.
+struct FlatRangeInfo {
+  GpaRange range;
+  bool rom = false;         ///< read-only to the guest, or flash in its readable mode
+  bool writable = false;    ///< guest stores go directly to the memory
+  bool device = false;      ///< `ramd`: a mapped device (VFIO); reading it may have side effects
+  std::string name;         ///< of the MemoryRegion, as `info mtree -f` shows it; not trusted
+  std::string block_id;     ///< of the RAMBlock; PCI device memory has a prefix such as "0000:00:02.0/"
+  std::uint64_t offset = 0; ///< of range.begin in the block, in bytes
+  Hva hva = 0;              ///< of range.begin in QEMU
+
+  friend bool operator==(const FlatRangeInfo&, const FlatRangeInfo&) = default;
+};
+
+struct FlatView {
+  std::vector<FlatRangeInfo> ranges; ///< sorted, no overlap; I/O is left out
+  std::uint64_t stamp = 0;           ///< FlatViewReader::stamp() of exactly this view
+};
+
+/// Immutable, thread-safe.
+class FlatViewReader {
+public:
+  /// unsupported: not a QEMU with usable symbols. permission: the text names the remedy.
+  static Result<FlatViewReader> open(std::shared_ptr<const Process> process);
+
+  /// A number that changes whenever the view or the set of memory blocks changes; takes microseconds. It
+  /// covers the whole view and QEMU's counter of block changes, so a reused address cannot hide a change.
+  [[nodiscard]] Result<std::uint64_t> stamp() const;
+
+  /// The complete view, or an error. busy: the view kept changing while it was read; try again later.
+  [[nodiscard]] Result<FlatView> read() const;
+
+private:
+  FlatViewReader(std::shared_ptr<const Process> process, FlatViewLayout layout)
+      : process_{std::move(process)}, layout_{layout} {}
+
+  std::shared_ptr<const Process> process_;
+  FlatViewLayout layout_;
+};
+
+} // namespace vmemfs::qemu

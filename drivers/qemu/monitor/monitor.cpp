@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/qemu/monitor/monitor.h"
+
+#include "drivers/qemu/monitor/monitor_answers.h"
+#include "util/log.h"
+#include "util/signals.h"
+
+#include <array>
+#include <cerrno>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kOrigin = "qmp";
+constexpr std::chrono::milliseconds kStatePoll{2};
+
+} // namespace
+
+Result<RunStatus> MonitorSession::run_status() { return run_status(deadline()); }
+
+Result<RunStatus> MonitorSession::run_status(Clock::time_point deadline) {
+  return connection_->execute("query-status", nullptr, deadline).and_then(run_status_of);
+}
+
+Result<void> MonitorSession::stop() { return change_state("stop", false); }
+
+Result<void> MonitorSession::cont() { return change_state("cont", true); }
+
+Result<void> MonitorSession::change_state(std::string_view command, bool running) {
+  const auto limit = deadline();
+  auto status = run_status(limit);
+  if (!status || status->running == running) {
+    return status.map([](const RunStatus&) {});
+  }
+  if (const auto done = connection_->execute(command, nullptr, limit); !done) {
+    return tl::unexpected{done.error()};
+  }
+  for (status = run_status(limit); status && status->running != running; status = run_status(limit)) {
+    if (running && status->detail == "suspended") {
+      return fail(ErrorKind::unsupported, kOrigin,
+                  "cannot resume: the guest is suspended; wake it with the monitor command system_wakeup");
+    }
+    if (Clock::now() >= limit) {
+      return fail(ErrorKind::timed_out, kOrigin,
+                  fmt::format("QEMU accepted '{}', but the VM is still '{}'", command, status->detail));
+    }
+    std::this_thread::sleep_for(kStatePoll);
+  }
+  return status.map([](const RunStatus&) {});
+}
+
+Result<std::string> MonitorSession::mtree() { return human("info mtree -f"); }
+
+Result<std::vector<std::optional<Hva>>> MonitorSession::gpa2hva(std::span<const Gpa> gpas) {
+  const auto limit = deadline();
+  std::vector<std::optional<Hva>> hvas;
+  hvas.reserve(gpas.size());
+  for (const Gpa gpa : gpas) {
+    const auto hva = connection_->human(fmt::format("gpa2hva {:#x}", gpa.value()), limit).and_then(hva_of);
+    if (!hva) {
+      return tl::unexpected{hva.error()};
+    }
+    hvas.push_back(*hva);
+  }
+  return hvas;
+}
+
+Result<std::vector<GpaRange>> MonitorSession::pci_bars() {
+  return connection_->execute("query-pci", nullptr, deadline()).and_then(pci_bars_of);
+}
+
+Result<std::vector<std::string>> MonitorSession::memory_backend_ids() {
+  return connection_->execute("query-memdev", nullptr, deadline()).and_then(memory_backend_ids_of);
+}
+
+Result<std::string> MonitorSession::registers_text() { return human("info registers -a"); }
+
+Result<std::vector<QemuVcpu>> MonitorSession::vcpus() {
+  return connection_->execute("query-cpus-fast", nullptr, deadline()).and_then(vcpus_of);
+}
+
+Result<std::string> MonitorSession::name() {
+  return connection_->execute("query-name", nullptr, deadline()).and_then(name_of);
+}
+
+Result<std::string> MonitorSession::uuid() {
+  return connection_->execute("query-uuid", nullptr, deadline()).and_then(uuid_of);
+}
+
+Result<std::string> MonitorSession::architecture() {
+  return connection_->execute("query-target", nullptr, deadline()).and_then(architecture_of);
+}
+
+Result<std::vector<Chardev>> MonitorSession::chardevs() {
+  return connection_->execute("query-chardev", nullptr, deadline()).and_then(chardevs_of);
+}
+
+Result<void> MonitorSession::add_socket_chardev(const std::string& id, int fd) {
+  const auto limit = deadline();
+  // The name under which the monitor keeps the descriptor until chardev-add takes it.
+  if (const auto passed = connection_->execute("getfd", json{{"fdname", id}}, limit, fd); !passed) {
+    return tl::unexpected{passed.error()};
+  }
+  const json address{{"type", "fd"}, {"data", {{"str", id}}}};
+  const json backend{{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}};
+  auto added = connection_->execute("chardev-add", json{{"id", id}, {"backend", backend}}, limit);
+  if (!added) {
+    static_cast<void>(connection_->execute("closefd", json{{"fdname", id}}, limit));
+    return tl::unexpected{std::move(added.error())};
+  }
+  return {};
+}
+
+Result<void> MonitorSession::remove_chardev(const std::string& id) {
+  return connection_->execute("chardev-remove", json{{"id", id}}, deadline()).map([](const json&) {});
+}
+
+Result<void> MonitorSession::keep_fd(const std::string& name, int fd) {
+  return connection_->execute("getfd", json{{"fdname", name}}, deadline(), fd).map([](const json&) {});
+}
+
+Result<void> MonitorSession::close_fd(const std::string& name) {
+  return connection_->execute("closefd", json{{"fdname", name}}, deadline()).map([](const json&) {});
+}
+
+Result<std::string> MonitorSession::human(std::string_view command_line) {
+  return connection_->human(command_line, deadline());
+}
+
+Monitor::Monitor(std::string path, std::chrono::milliseconds timeout, bool keep, QmpEventHandler on_event)
+    : path_{std::move(path)}, timeout_{timeout}, keep_{keep}, on_event_{std::move(on_event)} {
+  if (keep_) {
+    wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    const SignalsBlocked blocked;
+    thread_ = std::jthread{[this](const std::stop_token& stop) { watch_events(stop); }};
+  }
+}
+
+Monitor::~Monitor() {
+  if (thread_.joinable()) {
+    thread_.request_stop();
+    wake();
+    thread_.join();
+  }
+}
+
+Result<MonitorSession> Monitor::session() {
+  const auto limit = Clock::now() + timeout_;
+  std::unique_lock lock{session_lock_, limit};
+  if (!lock.owns_lock()) {
+    return fail(ErrorKind::busy, kOrigin,
+                fmt::format("the monitor {} was in use by other sessions for the whole time limit of {} ms",
+                            path_, timeout_.count()));
+  }
+  auto connection = keep_ ? kept_connection(limit) : connect(limit);
+  if (!connection) {
+    return tl::unexpected{std::move(connection.error())};
+  }
+  return MonitorSession{std::move(lock), std::move(*connection), timeout_};
+}
+
+Result<RunStatus> Monitor::run_status() {
+  return session().and_then([](MonitorSession&& session) { return session.run_status(); });
+}
+
+Result<void> Monitor::stop() {
+  return session().and_then([](MonitorSession&& session) { return session.stop(); });
+}
+
+Result<void> Monitor::cont() {
+  return session().and_then([](MonitorSession&& session) { return session.cont(); });
+}
+
+Result<std::shared_ptr<QmpConnection>> Monitor::connect(Clock::time_point deadline) {
+  return QmpConnection::open(path_, deadline).map([](QmpConnection&& connection) {
+    return std::make_shared<QmpConnection>(std::move(connection));
+  });
+}
+
+/// The kept connection if it still works, else a new one. Called with session_lock_ held.
+Result<std::shared_ptr<QmpConnection>> Monitor::kept_connection(Clock::time_point deadline) {
+  std::shared_ptr<QmpConnection> current;
+  {
+    const std::scoped_lock lock{mutex_};
+    current = kept_;
+  }
+  if (current) {
+    take_events_of(*current);
+    if (!current->broken()) {
+      return current;
+    }
+    drop(current);
+  }
+  auto fresh = connect(deadline);
+  if (!fresh) {
+    return fresh;
+  }
+  (*fresh)->set_event_handler([this](const QmpEvent& event) { hand_out(event); });
+  {
+    const std::scoped_lock lock{mutex_};
+    kept_ = *fresh;
+  }
+  wake();
+  return fresh;
+}
+
+/// Closes a broken connection and notifies the event handler. Called with session_lock_ held.
+void Monitor::drop(const std::shared_ptr<QmpConnection>& connection) {
+  {
+    const std::scoped_lock lock{mutex_};
+    if (kept_ != connection) {
+      return;
+    }
+    kept_.reset();
+  }
+  wake(); // otherwise the thread would keep the socket open
+  hand_out(QmpEvent{std::string{kConnectionLost}, {}});
+}
+
+void Monitor::take_events_of(QmpConnection& connection) {
+  if (const auto drained = connection.drain_events(); !drained) {
+    log::debug("monitor {}: {}", path_, drained.error().text);
+  }
+}
+
+/// The thread of a monitor with keep; it takes events while no session is open.
+void Monitor::watch_events(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::shared_ptr<QmpConnection> connection;
+    {
+      const std::scoped_lock lock{mutex_};
+      connection = kept_;
+    }
+    // poll() skips entries with a negative descriptor.
+    std::array<pollfd, 2> entries{
+        {{wake_.get(), POLLIN, 0}, {connection ? connection->fd() : -1, POLLIN, 0}}};
+    if (::poll(entries.data(), entries.size(), -1) < 0 && errno != EINTR) {
+      log::error("monitor {}: waiting for events failed, errno {}", path_, errno);
+      return;
+    }
+    if (entries[0].revents != 0) {
+      eventfd_t count = 0;
+      ::eventfd_read(wake_.get(), &count);
+    } else if (entries[1].revents != 0) {
+      const std::scoped_lock lock{session_lock_};
+      take_events_of(*connection);
+      if (connection->broken()) {
+        drop(connection);
+      }
+    }
+  }
+}
+
+/// Called with session_lock_ held, which keeps the events in order.
+void Monitor::hand_out(const QmpEvent& event) {
+  if (on_event_) {
+    on_event_(event);
+  }
+}
+
+void Monitor::wake() const {
+  if (wake_) {
+    ::eventfd_write(wake_.get(), 1);
+  }
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// Client of QEMU's monitor: groups of commands, with or without keeping the connection.
+//
+// A monitor socket serves one client at a time, so by default each group of commands connects, runs and
+// disconnects: the socket stays available to other clients. With keep, vmemfs is the only client; the
+// connection stays open, and QEMU's events are delivered.
+//
+// Monitor is thread-safe: sessions are serialised, and waiting for the session lock has the same time limit
+// as waiting for QEMU. A MonitorSession belongs to one thread and holds the session lock until it is
+// destroyed: keep it only briefly. A thread must not open a second session while it has one.
+//
+// Events are delivered one after the other, in QEMU's order, by the holder of the session lock: the open
+// session, or between sessions the monitor's own thread. Events that arrived before a command is sent are
+// delivered before it, and events that QEMU sent before its answer are delivered when the command returns.
+#pragma once
+
+#include "core/error.h"
+#include "core/gpa.h"
+#include "driver/driver.h"
+#include "drivers/qemu/monitor/chardev.h"
+#include "drivers/qemu/qemu_vcpu.h"
+#include "drivers/qemu_protocol/qmp_connection.h"
+#include "host/hva.h"
+#include "util/timed_lock.h"
+#include "util/unique_fd.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace vmemfs::qemu {
+
+/// Commands to one QEMU over one connection. The monitor's time limit applies to each method as a whole.
+/// Errors: see QmpConnection; also source_failed if an answer does not have the expected form.
+class MonitorSession {
+public:
+  MonitorSession(std::unique_lock<TimedLock> lock, std::shared_ptr<QmpConnection> connection,
+                 std::chrono::milliseconds timeout)
+      : lock_{std::move(lock)}, connection_{std::move(connection)}, timeout_{timeout} {}
+
+  [[nodiscard]] Result<RunStatus> run_status();
+
+  /// Both return when the VM is in that state, and do nothing if it already is.
+  [[nodiscard]] Result<void> stop();
+  [[nodiscard]] Result<void> cont();
+
+  /// Text of `info mtree -f`, for parse_mtree().
+  [[nodiscard]] Result<std::string> mtree();
+
+  /// The host virtual address in QEMU of each guest address; nullopt if that address is not RAM.
+  [[nodiscard]] Result<std::vector<std::optional<Hva>>> gpa2hva(std::span<const Gpa> gpas);
+
+  /// The mapped memory BARs of all PCI functions, including those behind bridges, sorted.
+  [[nodiscard]] Result<std::vector<GpaRange>> pci_bars();
+
+  /// Names of the memory backends (`-object memory-backend-*`), including those of guest RAM.
+  [[nodiscard]] Result<std::vector<std::string>> memory_backend_ids();
+
+  /// Text of `info registers -a`, for parse_info_registers(). Does not stop the VM.
+  [[nodiscard]] Result<std::string> registers_text();
+
+  [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus(); ///< unplugged vCPUs leave gaps in the numbers
+  [[nodiscard]] Result<std::string> name();            ///< empty if QEMU was given none
+  [[nodiscard]] Result<std::string> uuid();            ///< empty if QEMU was given none
+  [[nodiscard]] pid_t peer_pid() const { return connection_->peer_pid(); }
+  [[nodiscard]] const std::string& qemu_version() const { return connection_->qemu_version(); }
+
+  [[nodiscard]] Result<std::string> architecture(); ///< of the guest, such as "x86_64", "i386" or "aarch64"
+  [[nodiscard]] Result<std::vector<Chardev>> chardevs();
+  /// Passes a connected socket to QEMU as chardev `id`. The caller keeps `fd`.
+  [[nodiscard]] Result<void> add_socket_chardev(const std::string& id, int fd);
+  [[nodiscard]] Result<void> remove_chardev(const std::string& id);
+
+  /// Makes QEMU keep a duplicate of `fd`, even after this process has ended; replaces an earlier one of the
+  /// same name.
+  [[nodiscard]] Result<void> keep_fd(const std::string& name, int fd);
+  [[nodiscard]] Result<void> close_fd(const std::string& name);
+
+  /// Runs any command of the human monitor (HMP) and returns its output.
+  [[nodiscard]] Result<std::string> human(std::string_view command_line);
+
+  [[nodiscard]] std::chrono::milliseconds timeout() const { return timeout_; }
+
+private:
+  using Clock = QmpConnection::Clock;
+
+  [[nodiscard]] Clock::time_point deadline() const { return Clock::now() + timeout_; }
+  [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
+  [[nodiscard]] Result<void> change_state(std::string_view command, bool running);
+
+  std::unique_lock<TimedLock> lock_;
+  std::shared_ptr<QmpConnection> connection_;
+  std::chrono::milliseconds timeout_;
+};
+
+class Monitor {
+public:
+  /// Name of an event that does not come from QEMU: a kept connection broke, so events may be lost. The next
+  /// session connects again.
+  static constexpr std::string_view kConnectionLost = "(connection lost)";
+
+  /// Does not connect; a kept connection starts with the first session. `on_event` is only used with `keep`;
+  /// it runs on any thread that uses the monitor, or on the monitor's own, while the session lock is held: it
+  /// must return soon and must not open a session.
+  Monitor(std::string path, std::chrono::milliseconds timeout, bool keep, QmpEventHandler on_event = {});
+  ~Monitor(); ///< no session may be left
+  Monitor(const Monitor&) = delete;
+  Monitor& operator=(const Monitor&) = delete;
+
+  /// Waits for the session lock and connects if necessary. timed_out: other sessions used up the time.
+  [[nodiscard]] Result<MonitorSession> session();
+
+  // For single commands.
+  [[nodiscard]] Result<RunStatus> run_status();
+  [[nodiscard]] Result<void> stop();
+  [[nodiscard]] Result<void> cont();
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] bool keeps_connection() const { return keep_; }
+
+private:
+  using Clock = QmpConnection::Clock;
+
+  [[nodiscard]] Result<std::shared_ptr<QmpConnection>> connect(Clock::time_point deadline);
+  [[nodiscard]] Result<std::shared_ptr<QmpConnection>> kept_connection(Clock::time_point deadline);
+  void watch_events(const std::stop_token& stop);
+  void drop(const std::shared_ptr<QmpConnection>& connection);
+  void take_events_of(QmpConnection& connection);
+  void hand_out(const QmpEvent& event);
+  void wake() const;
+
+  const std::string path_;
+  const std::chrono::milliseconds timeout_;
+  const bool keep_;
+  const QmpEventHandler on_event_;
+  TimedLock session_lock_; ///< held by the session; guards the use of connections
+  std::mutex mutex_;       ///< guards kept_; never held while waiting
+  std::shared_ptr<QmpConnection> kept_;
+  UniqueFd wake_; ///< eventfd: kept_ changed, or the thread must end
+  std::jthread thread_;
+};
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/qemu/monitor/monitor_answers.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace vmemfs::qemu {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kOrigin = "qmp";
+constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type supports
+constexpr std::uint64_t kMaxPid = std::uint64_t{1} << 22U;
+
+tl::unexpected<Error> bad_answer(std::string_view command) {
+  return fail(ErrorKind::source_failed, kOrigin,
+              fmt::format("QEMU's answer to '{}' does not have the expected form", command));
+}
+
+const json* member(const json& object, const char* key) {
+  const auto found = object.find(key); // end() also if it is not an object
+  return found == object.end() ? nullptr : &*found;
+}
+
+std::optional<std::string> text(const json& object, const char* key) {
+  const json* value = member(object, key);
+  return value != nullptr && value->is_string() ? std::optional{value->get<std::string>()} : std::nullopt;
+}
+
+std::optional<std::uint64_t> number(const json& object, const char* key) {
+  const json* value = member(object, key);
+  return value != nullptr && value->is_number_unsigned() ? std::optional{value->get<std::uint64_t>()}
+                                                         : std::nullopt;
+}
+
+/// The only text member of an answer.
+Result<std::string> only_text(const json& answer, const char* key, std::string_view command) {
+  auto value = text(answer, key);
+  if (!value) {
+    return bad_answer(command);
+  }
+  return std::move(*value);
+}
+
+/// The range of one BAR; nullopt for I/O ports and for a BAR that the guest has not mapped (address -1).
+std::optional<GpaRange> bar_range(const json& region) {
+  const auto address = number(region, "address");
+  const auto size = number(region, "size");
+  if (text(region, "type") != "memory" || !address || !size || *size == 0 || *address >= kGpaLimit ||
+      *size > kGpaLimit - *address) {
+    return std::nullopt;
+  }
+  return GpaRange{Gpa{*address}, Gpa{*address} + *size};
+}
+
+/// Recursion is bounded by the depth of JSON that a connection accepts.
+void collect_bars(const json& devices, std::vector<GpaRange>& bars) {
+  if (!devices.is_array()) {
+    return;
+  }
+  for (const json& device : devices) {
+    if (const json* regions = member(device, "regions"); regions != nullptr && regions->is_array()) {
+      for (const json& region : *regions) {
+        if (const auto range = bar_range(region)) {
+          bars.push_back(*range);
+        }
+      }
+    }
+    const json* bridge = member(device, "pci_bridge");
+    if (const json* behind = bridge != nullptr ? member(*bridge, "devices") : nullptr; behind != nullptr) {
+      collect_bars(*behind, bars);
+    }
+  }
+}
+
+} // namespace
+
+Result<RunStatus> run_status_of(const json& query_status) {
+  const json* running = member(query_status, "running");
+  auto status = text(query_status, "status");
+  if (running == nullptr || !running->is_boolean() || !status) {
+    return bad_answer("query-status");
+  }
+  // A paused VM is "prelaunch" after a reset; it passes through the other states while QEMU changes its
+  // state.
+  static constexpr std::array<std::string_view, 5> kByCommand{"paused", "prelaunch", "save-vm", "restore-vm",
+                                                              "finish-migrate"};
+  const bool by_command = std::ranges::find(kByCommand, *status) != kByCommand.end();
+  return RunStatus{running->get<bool>(), std::move(*status), by_command};
+}
+
+Result<std::vector<GpaRange>> pci_bars_of(const json& query_pci) {
+  if (!query_pci.is_array()) {
+    return bad_answer("query-pci");
+  }
+  std::vector<GpaRange> bars;
+  for (const json& bus : query_pci) {
+    if (const json* devices = member(bus, "devices"); devices != nullptr) {
+      collect_bars(*devices, bars);
+    }
+  }
+  std::ranges::sort(bars, {}, &GpaRange::begin);
+  return bars;
+}
+
+Result<std::vector<std::string>> memory_backend_ids_of(const json& query_memdev) {
+  if (!query_memdev.is_array()) {
+    return bad_answer("query-memdev");
+  }
+  std::vector<std::string> ids;
+  for (const json& backend : query_memdev) {
+    if (auto id = text(backend, "id")) { // optional in QMP
+      ids.push_back(std::move(*id));
+    }
+  }
+  return ids;
+}
+
+Result<std::vector<QemuVcpu>> vcpus_of(const json& query_cpus_fast) {
+  if (!query_cpus_fast.is_array()) {
+    return bad_answer("query-cpus-fast");
+  }
+  std::vector<QemuVcpu> vcpus;
+  for (const json& cpu : query_cpus_fast) {
+    const auto index = number(cpu, "cpu-index");
+    if (!index || *index >= kMaxVcpus) {
+      return bad_answer("query-cpus-fast");
+    }
+    const auto thread = number(cpu, "thread-id").value_or(0);
+    vcpus.push_back(
+        {VcpuId{static_cast<std::uint32_t>(*index)}, thread <= kMaxPid ? static_cast<pid_t>(thread) : 0});
+  }
+  return vcpus;
+}
+
+Result<std::string> name_of(const json& query_name) {
+  if (!query_name.is_object()) {
+    return bad_answer("query-name");
+  }
+  return text(query_name, "name").value_or("");
+}
+
+Result<std::string> uuid_of(const json& query_uuid) {
+  static constexpr std::string_view kNone = "00000000-0000-0000-0000-000000000000";
+  return only_text(query_uuid, "UUID", "query-uuid").map([](std::string&& uuid) {
+    return uuid == kNone ? std::string{} : std::move(uuid);
+  });
+}
+
+Result<std::string> architecture_of(const json& query_target) {
+  return only_text(query_target, "arch", "query-target");
+}
+
+Result<std::vector<Chardev>> chardevs_of(const json& query_chardev) {
+  if (!query_chardev.is_array()) {
+    return bad_answer("query-chardev");
+  }
+  std::vector<Chardev> chardevs;
+  for (const json& chardev : query_chardev) {
+    auto id = text(chardev, "label");
+    auto filename = text(chardev, "filename");
+    if (!id || !filename) {
+      return bad_answer("query-chardev");
+    }
+    chardevs.push_back({std::move(*id), std::move(*filename)});
+  }
+  return chardevs;
+}
+
+Result<std::optional<Hva>> hva_of(std::string_view gpa2hva) {
+  // "Host virtual address for 0x1000 (pc.ram) is 0x7f2b4be01000"; the name in brackets may be anything.
+  constexpr std::string_view kFound = "Host virtual address for 0x";
+  constexpr std::string_view kIs = ") is 0x";
+  const std::string_view line = trim(gpa2hva);
+  if (line.starts_with(kFound)) {
+    const std::size_t is = line.rfind(kIs);
+    const auto value = is == std::string_view::npos ? std::nullopt : parse_hex(line.substr(is + kIs.size()));
+    if (value && *value != 0) {
+      return std::optional<Hva>{*value};
+    }
+  } else if (line.ends_with("is not RAM") || line.starts_with("No memory is mapped at address") ||
+             line.starts_with("Error: No memory is mapped at address")) {
+    return std::optional<Hva>{};
+  }
+  return fail(ErrorKind::source_failed, kOrigin,
+              fmt::format("cannot parse QEMU's answer to 'gpa2hva': '{}'", printable(line)));
+}
+
+} // namespace vmemfs::qemu

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/qemu_protocol/qmp_connection.h"
+
+#include "core/text.h"
+#include "util/fd_wait.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <thread>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+using nlohmann::json;
+using Clock = QmpConnection::Clock;
+
+constexpr std::string_view kOrigin = "qmp";
+constexpr std::size_t kMaxLine = std::size_t{16} << 20;
+constexpr std::size_t kReadChunk = std::size_t{64} << 10;
+constexpr unsigned kMaxDepth = 64;
+constexpr unsigned kMaxDrainRounds = 64; ///< a peer that never stops sending must not block the caller
+
+/// Maximum nesting of arrays and objects in a JSON text, well-formed or not.
+unsigned json_depth(std::string_view text) {
+  unsigned depth = 0;
+  unsigned deepest = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      i += c == '\\' ? 1 : 0;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      deepest = std::max(deepest, ++depth);
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
+std::string to_json_text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string text_member(const json& object, const char* key) {
+  const auto member = object.find(key);
+  return member != object.end() && member->is_string() ? member->get<std::string>() : std::string{};
+}
+
+/// "7.2.22" from a greeting's QMP.version.qemu.
+std::string version_of(const json& greeting) {
+  const json* level = &greeting;
+  for (const char* key : {"QMP", "version", "qemu"}) {
+    const auto member = level->find(key);
+    if (member == level->end() || !member->is_object()) {
+      return "unknown";
+    }
+    level = &*member;
+  }
+  std::string version;
+  for (const char* key : {"major", "minor", "micro"}) {
+    const auto number = level->find(key);
+    if (number == level->end() || !number->is_number_unsigned()) {
+      return "unknown";
+    }
+    version += fmt::format("{}{}", version.empty() ? "" : ".", number->get<std::uint64_t>());
+  }
+  return version;
+}
+
+/// The error from QEMU's refusal of a command.
+tl::unexpected<Error> refusal(const json& error, std::string_view command) {
+  const std::string desc = error.is_object() ? text_member(error, "desc") : std::string{};
+  const bool unknown = error.is_object() && text_member(error, "class") == "CommandNotFound";
+  return fail(unknown ? ErrorKind::unsupported : ErrorKind::source_failed, kOrigin,
+              fmt::format("QEMU refused the command '{}': {}", command, printable(desc, 200)));
+}
+
+/// A socket address; a path that is too long for it is reached through a descriptor of its directory.
+struct SocketAddress {
+  sockaddr_un address{};
+  UniqueFd directory; ///< must stay open while the address is used
+};
+
+Result<SocketAddress> socket_address(const std::string& path) {
+  SocketAddress result;
+  result.address.sun_family = AF_UNIX;
+  std::string usable = path;
+  if (usable.size() >= sizeof(result.address.sun_path)) {
+    const std::size_t slash = path.rfind('/');
+    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    result.directory.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!result.directory) {
+      return fail_errno(errno, kOrigin, fmt::format("cannot open the directory of the monitor {}", path));
+    }
+    usable = fmt::format("/proc/self/fd/{}/{}", result.directory.get(), path.substr(slash + 1));
+  }
+  if (usable.empty() || usable.size() >= sizeof(result.address.sun_path)) {
+    return fail(ErrorKind::invalid, kOrigin,
+                fmt::format("'{}' is not a usable socket path", printable(path, 200)));
+  }
+  std::memcpy(result.address.sun_path, usable.c_str(), usable.size() + 1);
+  return result;
+}
+
+tl::unexpected<Error> no_greeting(const std::string& path) {
+  return fail(ErrorKind::busy, kOrigin,
+              fmt::format("no greeting from the monitor {}: another client is connected (a monitor serves "
+                          "one client at a time), or QEMU hangs; close the other client, or give QEMU a "
+                          "second monitor for vmemfs: -qmp unix:PATH,server=on,wait=off",
+                          path));
+}
+
+tl::unexpected<Error> connect_error(int os_errno, const std::string& path) {
+  switch (os_errno) {
+  case ENOENT:
+    return fail(ErrorKind::not_found, kOrigin,
+                fmt::format("there is no monitor socket {}; check the path, and that QEMU was started with "
+                            "-qmp unix:{},server=on,wait=off",
+                            path, path));
+  case ECONNREFUSED:
+    return fail(ErrorKind::not_found, kOrigin,
+                fmt::format("no process listens on the monitor socket {}: its QEMU has ended, or the file is "
+                            "no socket",
+                            path));
+  case EACCES:
+  case EPERM:
+    return fail(ErrorKind::permission, kOrigin,
+                fmt::format("cannot connect to the monitor {}: Permission denied; run vmemfs as the user "
+                            "that QEMU runs as, as root, or with CAP_DAC_OVERRIDE",
+                            path));
+  default: return fail_errno(os_errno, kOrigin, fmt::format("cannot connect to the monitor {}", path));
+  }
+}
+
+/// A connected, non-blocking socket.
+Result<UniqueFd> connect_to(const std::string& path, Clock::time_point deadline) {
+  UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  if (!socket) {
+    return fail_errno(errno, kOrigin, "cannot create a socket");
+  }
+  const auto target = socket_address(path);
+  if (!target) {
+    return tl::unexpected{target.error()};
+  }
+  // The socket API requires a cast between its address types.
+  const auto* address = reinterpret_cast<const sockaddr*>(&target->address);
+  while (::connect(socket.get(), address, sizeof(target->address)) != 0) {
+    // A full listen queue gives EAGAIN, and poll() does not report when it has room again.
+    if (errno != EAGAIN && errno != EINTR) {
+      return connect_error(errno, path);
+    }
+    if (Clock::now() >= deadline) {
+      return no_greeting(path);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  return socket;
+}
+
+pid_t listening_process(int socket) {
+  ucred credentials{};
+  socklen_t size = sizeof(credentials);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 ? credentials.pid : 0;
+}
+
+/// One sendmsg(), with a descriptor if pass_fd has one.
+ssize_t send_some(int socket, std::string_view bytes, std::optional<int> pass_fd) {
+  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  if (pass_fd) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &*pass_fd, sizeof(int));
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+} // namespace
+
+Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_point deadline) {
+  auto socket = connect_to(path, deadline);
+  if (!socket) {
+    return tl::unexpected{std::move(socket.error())};
+  }
+  const pid_t peer = listening_process(socket->get());
+  QmpConnection connection{std::move(*socket), peer};
+  auto done = connection.negotiate(deadline);
+  if (!done && done.error().kind == ErrorKind::timed_out) {
+    return no_greeting(path);
+  }
+  if (!done) {
+    done.error().text += fmt::format(" (monitor {})", path);
+    return tl::unexpected{std::move(done.error())};
+  }
+  return connection;
+}
+
+Result<void> QmpConnection::negotiate(Clock::time_point deadline) {
+  const auto greeting = receive(deadline);
+  if (!greeting) {
+    return tl::unexpected{greeting.error()};
+  }
+  if (!greeting->contains("QMP")) {
+    return break_off(ErrorKind::source_failed, "the greeting does not come from a QMP monitor");
+  }
+  version_ = version_of(*greeting);
+  return execute("qmp_capabilities", nullptr, deadline).map([](const json&) {});
+}
+
+Result<json> QmpConnection::execute(std::string_view command, const json& arguments,
+                                    Clock::time_point deadline, std::optional<int> pass_fd) {
+  if (broken_) {
+    return fail(ErrorKind::source_failed, kOrigin, "the connection to the monitor is broken");
+  }
+  const std::uint64_t id = next_id_++;
+  json message{{"execute", command}, {"id", id}};
+  if (!arguments.is_null()) {
+    message["arguments"] = arguments;
+  }
+  if (auto sent = send(to_json_text(message) + "\n", deadline, pass_fd); !sent) {
+    return tl::unexpected{std::move(sent.error())};
+  }
+  auto answer = answer_to(id, command, deadline);
+  // Events that came together with the answer must not wait for the next bytes from the socket.
+  static_cast<void>(take_buffered_events());
+  return answer;
+}
+
+Result<std::string> QmpConnection::human(std::string_view command_line, Clock::time_point deadline) {
+  const auto answer = execute("human-monitor-command", json{{"command-line", command_line}}, deadline);
+  if (!answer) {
+    return tl::unexpected{answer.error()};
+  }
+  if (!answer->is_string()) {
+    return break_off(ErrorKind::source_failed, "QEMU answered a human monitor command without text");
+  }
+  return answer->get<std::string>();
+}
+
+Result<void> QmpConnection::drain_events() {
+  for (unsigned round = 0; round < kMaxDrainRounds; ++round) {
+    if (auto taken = take_buffered_events(); !taken) {
+      return taken;
+    }
+    const auto more = fill();
+    if (!more) {
+      return tl::unexpected{more.error()};
+    }
+    if (!*more) {
+      break;
+    }
+  }
+  return {};
+}
+
+Result<void> QmpConnection::take_buffered_events() {
+  while (const auto line = take_line()) {
+    const auto message = parse(*line);
+    if (!message) {
+      return tl::unexpected{message.error()};
+    }
+    deliver(*message); // a message that is not an event is the late answer to a command that timed out
+  }
+  return {};
+}
+
+Result<void> QmpConnection::send(std::string_view line, Clock::time_point deadline,
+                                 std::optional<int> pass_fd) {
+  while (!line.empty()) {
+    const ssize_t sent = send_some(socket_.get(), line, pass_fd);
+    if (sent >= 0) {
+      line.remove_prefix(static_cast<std::size_t>(sent));
+      pass_fd.reset(); // was sent with the first byte
+      continue;
+    }
+    if (errno == EPIPE || errno == ECONNRESET) {
+      return break_off(ErrorKind::source_failed, "QEMU closed the monitor");
+    }
+    if (errno != EAGAIN && errno != EINTR) {
+      broken_ = true;
+      return fail_errno(errno, kOrigin, "cannot send to the monitor");
+    }
+    const auto ready = wait_for_fd(socket_.get(), POLLOUT, deadline);
+    if (!ready || !*ready) {
+      return break_off(ErrorKind::timed_out, "QEMU did not accept a command within the time limit");
+    }
+  }
+  return {};
+}
+
+Result<json> QmpConnection::answer_to(std::uint64_t id, std::string_view command,
+                                      Clock::time_point deadline) {
+  for (;;) {
+    auto message = receive(deadline);
+    if (!message && message.error().kind == ErrorKind::timed_out) {
+      return fail(ErrorKind::timed_out, kOrigin,
+                  fmt::format("QEMU did not answer the command '{}' within the time limit", command));
+    }
+    if (!message) {
+      return message;
+    }
+    const auto answer_id = message->find("id");
+    if (answer_id != message->end() && answer_id->is_number_unsigned() && *answer_id < id) {
+      continue; // the late answer to a command that timed out
+    }
+    if (answer_id == message->end() || *answer_id != id) {
+      return break_off(ErrorKind::source_failed, "the monitor sent an answer to an unknown command");
+    }
+    if (const auto error = message->find("error"); error != message->end()) {
+      return refusal(*error, command);
+    }
+    const auto value = message->find("return");
+    if (value == message->end()) {
+      return break_off(ErrorKind::source_failed, "the monitor sent an answer without a value");
+    }
+    return std::move(*value);
+  }
+}
+
+/// The next message that is not an event.
+Result<json> QmpConnection::receive(Clock::time_point deadline) {
+  for (;;) {
+    while (const auto line = take_line()) {
+      auto message = parse(*line);
+      if (!message || !message->contains("event")) {
+        return message;
+      }
+      deliver(*message);
+    }
+    const auto more = fill();
+    if (!more) {
+      return tl::unexpected{more.error()};
+    }
+    // Checked even while bytes keep arriving, so that a peer that never stops cannot block the caller.
+    if (Clock::now() >= deadline) {
+      return fail(ErrorKind::timed_out, kOrigin, "the monitor sent nothing within the time limit");
+    }
+    if (*more) {
+      continue;
+    }
+    if (const auto ready = wait_for_fd(socket_.get(), POLLIN, deadline); !ready) {
+      return tl::unexpected{ready.error()};
+    }
+  }
+}
+
+/// Reads the bytes that have arrived, after take_line() has found no complete line; false if there are none.
+Result<bool> QmpConnection::fill() {
+  buffer_.erase(0, std::exchange(consumed_, 0));
+  const std::size_t before = buffer_.size();
+  scanned_ = before;
+  if (before > kMaxLine) {
+    return break_off(ErrorKind::source_failed, "the monitor sent an answer that is too large");
+  }
+  buffer_.resize(before + kReadChunk);
+  ssize_t got = 0;
+  do {
+    got = ::recv(socket_.get(), buffer_.data() + before, kReadChunk, MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  const int os_errno = errno;
+  buffer_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  if (got < 0 && os_errno == EAGAIN) {
+    return false;
+  }
+  if (got == 0 || (got < 0 && os_errno == ECONNRESET)) {
+    return break_off(ErrorKind::source_failed, "QEMU closed the monitor");
+  }
+  if (got < 0) {
+    broken_ = true;
+    return fail_errno(os_errno, kOrigin, "cannot read from the monitor");
+  }
+  return true;
+}
+
+/// The next complete line without its line end; valid until the next fill().
+std::optional<std::string_view> QmpConnection::take_line() {
+  const std::size_t end = buffer_.find('\n', std::max(scanned_, consumed_));
+  if (end == std::string::npos) {
+    return std::nullopt;
+  }
+  const std::string_view line = std::string_view{buffer_}.substr(consumed_, end - consumed_);
+  consumed_ = end + 1;
+  return line;
+}
+
+Result<json> QmpConnection::parse(std::string_view line) {
+  if (json_depth(line) > kMaxDepth) {
+    return break_off(ErrorKind::source_failed, "the monitor sent JSON that is nested too deeply");
+  }
+  json message = json::parse(line, nullptr, false);
+  if (!message.is_object()) {
+    return break_off(ErrorKind::source_failed,
+                     fmt::format("the monitor sent data that is not QMP: '{}'", printable(line)));
+  }
+  return message;
+}
+
+void QmpConnection::deliver(const json& message) {
+  QmpEvent event{text_member(message, "event"), {}};
+  if (event.name.empty() || !on_event_) {
+    return;
+  }
+  if (const auto data = message.find("data"); data != message.end()) {
+    event.data = to_json_text(*data);
+  }
+  on_event_(event);
+}
+
+tl::unexpected<Error> QmpConnection::break_off(ErrorKind kind, std::string text) {
+  broken_ = true;
+  return fail(kind, kOrigin, std::move(text));
+}
+
+} // namespace vmemfs

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "fs/cli/check_host.h"
+
+#include "core/text.h"
+#include "drivers/all_drivers.h"
+#include "fs/cli/host_checks.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <iostream>
+#include <iterator>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+HostCheck check_of(const DriverType& type) {
+  const auto available = type.available();
+  return {fmt::format("driver {}", type.name()), available.has_value(), Weight::helpful,
+          available ? std::string{type.summary()} : available.error().message()};
+}
+
+HostCheck check_of(const AbsentDriver& driver) {
+  return {
+      fmt::format("driver {}", driver.name), false, Weight::helpful,
+      fmt::format("not compiled in ({}); build vmemfs with {} installed", driver.reaches, driver.package)};
+}
+
+std::vector<HostCheck> all_checks() {
+  std::vector<HostCheck> checks = mount_checks();
+  std::ranges::move(rights_checks(), std::back_inserter(checks));
+  for (const DriverType* const type : all_drivers()) {
+    checks.push_back(check_of(*type));
+    if (checks.back().good) {
+      std::ranges::move(type->checks(), std::back_inserter(checks));
+    }
+  }
+  std::ranges::transform(absent_drivers(), std::back_inserter(checks),
+                         [](const AbsentDriver& driver) { return check_of(driver); });
+  return checks;
+}
+
+} // namespace
+
+int check_host() {
+  constexpr std::size_t kMaxDetail = 2000;
+  constexpr std::size_t kWidest = 40;
+  const auto checks = all_checks();
+  std::size_t width = 0;
+  for (const HostCheck& check : checks) {
+    width = std::min(std::max(width, check.what.size()), kWidest);
+  }
+  bool good = true;
+  for (const HostCheck& check : checks) {
+    std::cout << fmt::format("{:<3}  {:<{}}  {}\n", check.good ? "yes" : "no", printable(check.what), width,
+                             printable(check.detail, kMaxDetail));
+    good = good && (check.good || check.weight == Weight::helpful);
+  }
+  return good ? 0 : 1;
+}
+
+} // namespace vmemfs

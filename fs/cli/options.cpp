@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#include "fs/cli/options.h"
+
+#include "drivers/all_drivers.h"
+#include "fs/cli/complete.h"
+#include "fs/config/mount_settings.h"
+#include "fs/guardian/guardian.h"
+#include "fs/vm_line.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <iostream>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::string_view kDescription =
+    "vmemfs shows the physical memory of running virtual machines as files: one directory per VM\n"
+    "with mem, mem_padded, maps, info, control and vcpus/N/regs.";
+
+constexpr std::string_view kExamples =
+    "Examples:\n"
+    "  vmemfs /mnt/vms                                        mount every VM of this host, as they start and "
+    "go\n"
+    "  vmemfs --vm web01=qemu:qmp=/run/web01.qmp /mnt/vms     and this one, by its QMP socket\n"
+    "  vmemfs --no-discover --vm web01=qemu:pid=4711 /mnt/vms only this one, by its process\n"
+    "  vmemfs --vm web01 /mnt/vms                             the VM of this name, with any driver\n"
+    "  vmemfs web01=qemu:name=web01 /mnt/vms -o allow_other   SOURCE MOUNTPOINT form, as in fstab\n"
+    "  fusermount3 -u /mnt/vms                                unmount\n"
+    "  vmemfs drivers qemu                                    describe a driver and the parameters it "
+    "takes\n";
+
+constexpr std::string_view kListExamples =
+    "Examples:\n"
+    "  vmemfs list                                                  list what a mount would show\n"
+    "  vmemfs list --discover libvirt:uri=qemu+ssh://alpha/system   the domains of another host\n";
+
+struct RawOptions {
+  MountArguments mount;
+  ListDrivers drivers;
+  bool json = false;
+  MountArguments list;
+};
+
+/// CLI11 would call the positionals ARGS.
+class Formatter : public CLI::Formatter {
+public:
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    if (app->get_parent() != nullptr) {
+      return CLI::Formatter::make_usage(app, std::move(name));
+    }
+    return "Usage: vmemfs [SOURCE] MOUNTPOINT [OPTIONS]\n"
+           "       vmemfs list [OPTIONS]\n"
+           "       vmemfs drivers [NAME]\n"
+           "       vmemfs check\n";
+  }
+};
+
+/// `name` followed by "KEY=" for each parameter.
+std::string keys_line(std::string_view name, std::span<const ParamSpec> specs) {
+  std::string line = fmt::format("  {:<10}", name);
+  for (const ParamSpec& spec : specs) {
+    line += fmt::format(" {}=", spec.name);
+  }
+  return line + '\n';
+}
+
+std::string footer() {
+  std::string text{"DRIVER and its KEYs ('vmemfs drivers' explains them):\n"};
+  for (const DriverType* const type : all_drivers()) {
+    text += keys_line(fmt::format("{}:", type->name()), type->params());
+  }
+  return text + keys_line("each VM:", vm_option_specs()) + '\n' + std::string{kExamples};
+}
+
+std::string help_of(std::string_view setting) {
+  const ParamSpec& spec = *find_spec(mount_specs(), setting);
+  const bool show_default = !spec.fallback.empty() && spec.type != ParamType::flag;
+  return fmt::format("{}{}", spec.help, show_default ? fmt::format(" (default: {})", spec.fallback) : "");
+}
+
+void add_setting(CLI::App& app, MountArguments& arguments, const char* option, const std::string& key,
+                 const char* form) {
+  app.add_option_function<std::string>(
+         option,
+         [&arguments, key](const std::string& value) {
+           arguments.settings.push_back({key, value});
+         },
+         help_of(key))
+      ->option_text(form);
+}
+
+/// `value`: the setting's value if the flag is given.
+void add_flag(CLI::App& app, MountArguments& arguments, const char* option, const std::string& key,
+              bool value, const std::string& help) {
+  app.add_flag_callback(
+      option,
+      [&arguments, key, value] {
+        arguments.settings.push_back({key, value ? "on" : "off"});
+      },
+      help);
+}
+
+/// Options that select where to scan for VMs.
+void define_discovery_options(CLI::App& app, MountArguments& arguments) {
+  app.add_option("--config", arguments.config,
+                 "read this configuration instead of ~/.config/vmemfs/config.toml or /etc/vmemfs/config.toml")
+      ->option_text("FILE");
+  app.add_option("--discover", arguments.discoveries,
+                 "scan for VMs with this driver, and only with drivers given in this way; if several find "
+                 "the same VM, the first one is used; repeatable")
+      ->option_text(std::string{kDiscoveryLineForm})
+      ->allow_extra_args(false);
+}
+
+void define_mount_options(CLI::App& app, MountArguments& arguments) {
+  app.add_option("ARGS", arguments.positionals, "[SOURCE] MOUNTPOINT; SOURCE is a VM as in --vm")
+      ->expected(0, 2)
+      ->option_text(" ");
+  app.add_option(
+         "--vm", arguments.vms,
+         "mount this VM; repeatable. With NAME alone, or without DRIVER after the '=', each driver is tried")
+      ->option_text(std::string{kVmLineForm})
+      ->allow_extra_args(false);
+  define_discovery_options(app, arguments);
+  app.add_option("-o", arguments.fuse,
+                 "FUSE mount options (ro, allow_other, ...), and writable, cache_size=, cache_ttl=, config=")
+      ->option_text("OPTIONS")
+      ->allow_extra_args(false);
+  add_flag(app, arguments, "-f,--foreground", "foreground", true, help_of("foreground"));
+  add_flag(app, arguments, "-d,--debug", "debug", true, help_of("debug"));
+  add_flag(app, arguments, "--no-discover", "discover", false,
+           "mount only the VMs that are named, without discovery");
+  add_flag(app, arguments, "--writable", "writable", true, help_of("writable"));
+  add_flag(app, arguments, "--no-writable", "writable", false,
+           "do not allow writing, even if the configuration allows it for all VMs");
+  add_setting(app, arguments, "--cache-size", "cache_size", "BYTES");
+  add_setting(app, arguments, "--cache-ttl", "cache_ttl", "DURATION");
+}
+
+/// The options for shell completion.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* const option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      names.push_back("--" + name);
+    }
+    for (const std::string& name : option->get_snames()) {
+      names.push_back("-" + name);
+    }
+  }
+  return names;
+}
+
+/// Prints all problems, if there are any.
+bool is_good(const MadeOptions& made, std::string_view help, CommandLine& result) {
+  if (made.problems.empty()) {
+    return true;
+  }
+  for (const std::string& problem : made.problems) {
+    std::cerr << "vmemfs: " << problem << '\n';
+  }
+  std::cerr << fmt::format("Run '{}' for more.\n", help);
+  result.exit_code = 2;
+  return false;
+}
+
+void take_mount_options(MountArguments arguments, CommandLine& result) {
+  if (MadeOptions made = make_mount_options(std::move(arguments)); is_good(made, "vmemfs --help", result)) {
+    result.mount = std::move(made.options);
+  }
+}
+
+void take_list_options(MountArguments arguments, bool json, CommandLine& result) {
+  if (MadeOptions made = make_list_options(std::move(arguments));
+      is_good(made, "vmemfs list --help", result)) {
+    result.list = ListVms{json, std::move(made.options.discoveries)};
+  }
+}
+
+} // namespace
+
+CommandLine parse_command_line(int argc, char** argv) {
+  RawOptions raw;
+  CLI::App app{std::string{kDescription}, "vmemfs"};
+  app.set_version_flag("-V,--version", "vmemfs " VMEMFS_VERSION);
+  app.formatter(std::make_shared<Formatter>());
+  app.footer(footer());
+  define_mount_options(app, raw.mount);
+  CLI::App* const list = app.add_subcommand("list", "list the VMs that are visible, and their drivers");
+  list->add_flag("--json", raw.json, "as JSON, one array");
+  define_discovery_options(*list, raw.list);
+  list->footer(std::string{kListExamples});
+  CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
+  drivers->add_option("NAME", raw.drivers.name, "only this driver");
+  const CLI::App* const check =
+      app.add_subcommand("check", "check whether this host is ready, with a remedy for each 'no'; ends with "
+                                  "1 if something required is missing");
+  const CLI::App* const guardian =
+      app.add_subcommand(std::string{Guardian::kSubcommand})->group(""); // hidden
+
+  CommandLine result;
+  if (argc > 1 && argv[1] == kCompleteSubcommand) { // the rest is not a complete command line
+    result.completion = {{argv + 2, argv + argc}, option_names(app), option_names(*list)};
+    return result;
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 has its own exit codes; vmemfs uses 0 and, for an invalid command line, 2.
+    result.exit_code = app.exit(error) == 0 ? 0 : 2;
+    return result;
+  }
+  if (drivers->parsed()) {
+    result.drivers = raw.drivers;
+  } else if (list->parsed()) {
+    take_list_options(std::move(raw.list), raw.json, result);
+  } else if (check->parsed()) {
+    result.check = CheckHost{};
+  } else if (guardian->parsed()) {
+    result.guardian = true;
+  } else {
+    take_mount_options(std::move(raw.mount), result);
+  }
+  return result;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#include "fs/daemon/daemon.h"
+
+#include "drivers/all_drivers.h"
+#include "fs/daemon/background.h"
+#include "fs/daemon/service_notify.h"
+#include "fs/daemon/vm_service.h"
+#include "fs/files/text/stats_text.h"
+#include "fs/fuse/fuse_mount.h"
+#include "fs/fuse/mount_watch.h"
+#include "fs/fuse/session.h"
+#include "fs/mounter/mounter.h"
+#include "fs/privileges/privileges.h"
+#include "fs/tree/tree.h"
+#include "util/log.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <unistd.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr int kFailed = 1;
+/// Limit of the wait for VMs that run at the start: they are in the mount from its first moment unless a
+/// monitor or a host takes longer.
+constexpr std::chrono::seconds kFirstScanLimit{5};
+
+/// Parts that were created before privileges were given up.
+struct RunContext {
+  Background& background; ///< the calling process, which waits until the mount is ready
+  Mounter& mounter;
+  const ServiceNotify& service;
+  const PrivilegeReport& privileges;
+};
+
+/// The root directory must be accessible to every user who may use a file of a VM.
+mode_t root_mode(const MountOptions& options) {
+  const bool for_others =
+      std::ranges::find(options.fuse_options, "allow_other") != options.fuse_options.end();
+  return for_others ? TreeOptions::kRootForAll : TreeOptions::kRootForMounter;
+}
+
+void log_privileges(const PrivilegeReport& report) {
+  log::info("{}", report.summary);
+  for (const std::string& problem : report.problems) {
+    log::warning("{}", problem);
+  }
+}
+
+/// Notifies the kernel of changes of VMs, because it caches names and pages.
+VmRegistry::Callbacks kernel_notifications(Session& session, Tree& tree) {
+  return {.changed =
+              [&session, &tree](const Vm& vm) {
+                for (const Ino ino : tree.guest_memory(vm.id())) {
+                  session.forget_pages(ino);
+                }
+              },
+          .removed =
+              [&session, &tree](const Vm& vm) {
+                tree.remove_vm(vm.id());
+                session.forget_name(vm.name());
+              }};
+}
+
+/// Ends waiting event reads after a lazy unmount: they must not keep a mount alive that has no path any more.
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
+  auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
+  if (!watch) {
+    log::warning("waiting reads of events will not end after an unmount with -z: {}",
+                 watch.error().message());
+    return nullptr;
+  }
+  return std::move(*watch);
+}
+
+Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptions& options,
+                                       Mounter& mounter) {
+  auto session = Session::create(file_system, options.fuse_options, options.debug);
+  if (!session) {
+    return session;
+  }
+  return mounter.mount()
+      .and_then([&](UniqueFd device) { return (*session)->connect(std::move(device)); })
+      .map([&] { return std::move(*session); });
+}
+
+Result<void> serve(Session& session, Tree& tree, VmService& vms, const MountOptions& options,
+                   const RunContext& context) {
+  vms.set_callbacks(kernel_notifications(session, tree));
+  context.background.ready();
+  log_privileges(context.privileges);
+  context.service.ready();
+  const auto watch = watch_mount(options.mountpoint, vms.event_readers());
+  auto served = session.serve();
+  context.service.stopping();
+  return served;
+}
+
+int fail_with(const Error& error) {
+  log::error("{}", error.message());
+  return kFailed;
+}
+
+/// The network is decided by the command line and configuration; VMs attached later by hand have to do with
+/// that.
+Network network_for(const MountOptions& options) {
+  const auto by_vm = [](const VmSpec& vm) { return vm_needs_network(vm); };
+  const auto by_discovery = [](const VmSpec& discovery) { return discovery_needs_network(discovery); };
+  const auto by_default = [](const DriverType* type) { return type->needs_network({}); };
+  const bool needed =
+      std::ranges::any_of(options.vms, by_vm) || std::ranges::any_of(options.wanted, by_vm) ||
+      std::ranges::any_of(options.discoveries, by_discovery) ||
+      (options.discover && options.discoveries.empty() && std::ranges::any_of(all_drivers(), by_default));
+  return needed ? Network::needed : Network::none;
+}
+
+int run(const MountOptions& options, const RunContext& context) {
+  VmService vms{options};
+  const MountServices services{
+      .drivers = all_drivers(),
+      .vms = vms.registry(),
+      .attacher = vms.attacher(),
+      .finder = vms.finder(),
+      .events = vms.event_readers(),
+      .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_readers()); }};
+  Tree tree{vms.registry(), services, {::getuid(), ::getgid(), root_mode(options)}};
+  FileSystem file_system{tree};
+  if (!vms.begin(kFirstScanLimit)) {
+    return kFailed;
+  }
+  const auto session = mount(file_system, options, context.mounter);
+  if (!session) {
+    return fail_with(session.error());
+  }
+  const auto served = serve(**session, tree, vms, options, context);
+  vms.end(); // while the session exists, because it is notified
+  context.mounter.unmount();
+  return served ? 0 : fail_with(served.error());
+}
+
+} // namespace
+
+int run_daemon(const MountOptions& options) {
+  if (options.debug) {
+    log::set_level(log::Level::debug);
+  }
+  if (const auto checked = check_mountpoint(options.mountpoint); !checked) {
+    return fail_with(checked.error());
+  }
+  Background background;
+  if (!options.foreground) {
+    if (const auto exit_code = background.fork_and_wait()) {
+      return *exit_code;
+    }
+  }
+  auto mounter = Mounter::start({options.mountpoint, options.fuse_options});
+  if (!mounter) {
+    return fail_with(mounter.error());
+  }
+  const auto service = ServiceNotify::from_environment();
+  const PrivilegeReport privileges = give_up_privileges(network_for(options));
+  return run(options, {background, *mounter, service, privileges});
+}
+
+} // namespace vmemfs

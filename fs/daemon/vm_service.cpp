@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "fs/daemon/vm_service.h"
+
+#include "core/text.h"
+#include "drivers/all_drivers.h"
+#include "util/log.h"
+
+#include <chrono>
+#include <fmt/format.h>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+/// Threads for work that may wait for a driver: the others continue until all of them hang.
+constexpr unsigned kJobThreads = 4;
+/// Number of sequential readers, of different VMs, that can use a second CPU at the same time.
+constexpr unsigned kPrefetchThreads = 2;
+/// Number of slow driver calls for prefetching at the same time.
+constexpr unsigned kSlowPrefetchThreads = 6;
+
+std::vector<VmFinder::Source> discoveries(const MountOptions& options) {
+  std::vector<VmFinder::Source> sources;
+  for (const VmSpec& spec : options.discoveries) {
+    if (auto discovery = open_discovery(spec)) {
+      sources.push_back({spec.driver, std::move(*discovery)});
+    } else {
+      log::error("{}", discovery.error().message());
+    }
+  }
+  for (const DriverType* const type : all_drivers()) {
+    const bool wanted = options.discover && options.discoveries.empty() && type->available();
+    auto discovery = wanted ? type->discovery({}) : nullptr;
+    if (discovery != nullptr) {
+      sources.push_back({std::string{type->name()}, std::move(discovery)});
+    }
+  }
+  return sources;
+}
+
+} // namespace
+
+VmService::VmService(const MountOptions& options)
+    : options_{options}, jobs_{kJobThreads}, prefetch_jobs_{kPrefetchThreads},
+      slow_prefetch_jobs_{kSlowPrefetchThreads}, cache_budget_{options.cache_size},
+      registry_{{.notifier = notifier_,
+                 .jobs = jobs_,
+                 .prefetch_jobs = prefetch_jobs_,
+                 .slow_prefetch_jobs = slow_prefetch_jobs_,
+                 .cache_budget = cache_budget_,
+                 .guard = &guardian_,
+                 .events = &events_}},
+      attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
+                options.vm_options},
+      finder_{discoveries(options),
+              options.wanted,
+              attacher_,
+              {.refusal = [this](const Refusal& refusal) { report_refusal(refusal); },
+               .discovery_error = [this](const DiscoveryError& error) { report_discovery_error(error); }},
+              {}} {}
+
+VmService::~VmService() { end(); }
+
+bool VmService::begin(std::chrono::milliseconds limit) {
+  bool good = true;
+  for (const VmSpec& spec : options_.vms) {
+    if (const auto vm = attacher_.attach(spec); !vm) {
+      log::error("cannot attach {}: {}", spec.name.empty() ? spec.driver : spec.name, vm.error().message());
+      good = false;
+    }
+  }
+  if (good) {
+    finder_.begin(limit);
+  }
+  return good;
+}
+
+void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) {
+  notifier_.post([this, callbacks] { registry_.set_callbacks(callbacks); });
+}
+
+void VmService::end() {
+  finder_.stop();
+  event_readers_->end();
+  for (const auto& vm : registry_.all()) {
+    vm->release();
+  }
+  prefetch_jobs_.stop();
+  slow_prefetch_jobs_.stop();
+  jobs_.stop();
+  notifier_.stop();
+}
+
+void VmService::report_refusal(const Refusal& refusal) {
+  events_.append(EventKind::error, refusal.name, refusal.reason);
+  const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
+  log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name),
+               refusal.reason);
+}
+
+void VmService::report_discovery_error(const DiscoveryError& error) {
+  events_.append(EventKind::error, "",
+                 fmt::format("cannot scan for VMs: {}: {}", error.driver, error.reason));
+  log::warning("cannot scan for VMs: {}: {}", error.driver, error.reason);
+}
+
+} // namespace vmemfs

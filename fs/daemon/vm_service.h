@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// VMs of a mount with their workers: attaching, discovery, caching, events and the guardian. Independent of
+// the FUSE session, except for EventReaders, which answers waiting FUSE requests.
+#pragma once
+
+#include "driver/driver_type.h"
+#include "fs/cli/options.h"
+#include "fs/files/event_readers.h"
+#include "fs/guardian/guardian.h"
+#include "util/fd_watcher.h"
+#include "util/worker.h"
+#include "vm/cache/cache_budget.h"
+#include "vm/discovery/attacher.h"
+#include "vm/discovery/vm_finder.h"
+#include "vm/event_log.h"
+#include "vm/vm_registry.h"
+
+#include <chrono>
+#include <memory>
+
+namespace vmemfs {
+
+class VmService {
+public:
+  /// Starts threads. `options` must outlive it.
+  explicit VmService(const MountOptions& options);
+  ~VmService(); ///< as end()
+  VmService(const VmService&) = delete;
+  VmService& operator=(const VmService&) = delete;
+
+  /// Attaches the VMs that the options name, and starts discovery, which attaches and detaches VMs from now
+  /// on. Returns when the VMs that run now are attached, or after `limit`. False if a VM that was named could
+  /// not be attached: the log has all reasons.
+  [[nodiscard]] bool begin(std::chrono::milliseconds limit);
+
+  /// Sets the callbacks for changes of VMs. They are called one at a time, until end().
+  void set_callbacks(const VmRegistry::Callbacks& callbacks);
+
+  /// Stops attaching, resumes the VMs that vmemfs paused, answers waiting event reads; no callback is called
+  /// afterwards.
+  void end();
+
+  [[nodiscard]] VmRegistry& registry() { return registry_; }
+  [[nodiscard]] Attacher& attacher() { return attacher_; }
+  [[nodiscard]] VmFinder& finder() { return finder_; }
+  [[nodiscard]] EventLog& events() { return events_; }
+  [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
+
+private:
+  void report_refusal(const Refusal& refusal);
+  void report_discovery_error(const DiscoveryError& error);
+
+  const MountOptions& options_;
+  FdWatcher watcher_;
+  Worker notifier_; ///< calls callbacks
+  Worker jobs_;
+  Worker prefetch_jobs_;
+  Worker slow_prefetch_jobs_;
+  Guardian guardian_{watcher_};
+  CacheBudget cache_budget_;
+  EventLog events_;
+  const std::shared_ptr<EventReaders> event_readers_ = EventReaders::create(events_);
+  VmRegistry registry_;
+  const DriverContext context_{watcher_, jobs_};
+  Attacher attacher_;
+  VmFinder finder_;
+};
+
+} // namespace vmemfs

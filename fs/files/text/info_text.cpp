@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "fs/files/text/info_text.h"
+
+#include "fs/files/text/status_text.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace vmemfs {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json memory_json(const MemoryMap& map) {
+  return {{"size", map.ram_end().value()}, {"ram", map.ram_bytes()}, {"regions", map.regions().size()}};
+}
+
+Json access_json(const AccessReport& access) {
+  return {{"map", access.map},
+          {"ram", access.ram},
+          {"registers", access.registers},
+          {"run_control", access.run_control},
+          {"writes", access.writes}};
+}
+
+Json cache_json(Vm& vm) {
+  const CacheSettings settings = vm.cache_settings();
+  const PageCacheStats stats = vm.cache_stats();
+  const CacheCounts counts = vm.memory().cache_counts();
+  const auto delay = vm.driver().state_delay();
+  return {{"policy", to_string(settings.mode)},
+          {"in_use", vm.cache_in_use()},
+          {"ttl_ms", settings.ttl.count()},
+          {"used", stats.used_bytes},
+          {"limit", stats.limit_bytes},
+          {"hits", counts.hits},
+          {"misses", counts.misses},
+          {"merged", counts.merged},
+          {"read_ahead", counts.prefetched},
+          {"evictions", stats.evictions},
+          // How long cached pages may outlive a resume by another process; null: no page is cached.
+          {"state_delay_ms", delay ? Json(delay->count()) : Json(nullptr)}};
+}
+
+Json probe_json(const std::vector<ProbeResult>& results) {
+  Json list = Json::array();
+  for (const ProbeResult& result : results) {
+    list.push_back({{"what", result.what}, {"ok", result.ok}, {"detail", result.detail}});
+  }
+  return list;
+}
+
+Json bad_pages_json(const BadPages& pages) {
+  Json list = Json::array();
+  for (const Gfn page : pages.listed()) {
+    list.push_back(fmt::format("{:#x}", page.gpa().value()));
+  }
+  return list;
+}
+
+} // namespace
+
+std::string info_text(Vm& vm) {
+  Driver& driver = vm.driver();
+  const VmIdentity& identity = driver.identity();
+  const Json info{
+      {"name", identity.name},
+      {"uuid", identity.uuid},
+      {"driver", identity.driver},
+      {"state", state_name(vm)},
+      {"epoch", vm.epoch()},
+      {"vcpus", driver.vcpu_count()},
+      {"memory", memory_json(*driver.memory_map())},
+      {"access", access_json(driver.access())},
+      {"probe", probe_json(driver.probe())},
+      {"cache", cache_json(vm)},
+      {"writable", vm.writable()},
+      {"bad_pages", bad_pages_json(vm.bad_pages())},
+      {"bad_page_reads", vm.bad_pages().times_padded()},
+  };
+  constexpr int kIndent = 2;
+  // Names come from outside and may be invalid UTF-8.
+  return info.dump(kIndent, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+} // namespace vmemfs

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "fs/mounter/mounter.h"
+
+#include "fs/mounter/mounter_message.h"
+#include "fs/mounter/mounter_process.h"
+#include "util/log.h"
+#include "util/signals.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::string_view kOrigin = "mount";
+constexpr int kEndLimitMs = 5000;
+constexpr std::size_t kMaxText = 4096;
+
+tl::unexpected<Error> no_answer() {
+  return fail(ErrorKind::source_failed, kOrigin,
+              fmt::format("the process that mounts ({}) has ended without an answer; it may have been killed",
+                          kMounterProcessName));
+}
+
+/// One message with the descriptor that was passed with it.
+struct Answer {
+  std::string text; ///< empty: the process has ended
+  UniqueFd device;
+};
+
+UniqueFd descriptor_in(msghdr& message) {
+  const cmsghdr* const control = CMSG_FIRSTHDR(&message);
+  if (control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) {
+    return UniqueFd{};
+  }
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(control), sizeof(fd));
+  return UniqueFd{fd};
+}
+
+Answer receive(int socket) {
+  std::string text(kMaxText, '\0');
+  iovec part{text.data(), text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t size = 0;
+  do {
+    size = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return {std::move(text), size > 0 ? descriptor_in(message) : UniqueFd{}};
+}
+
+} // namespace
+
+Result<Mounter> Mounter::start(const MountRequest& request) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return fail_errno(errno, kOrigin, "cannot create a socket");
+  }
+  UniqueFd ours{ends[0]};
+  UniqueFd theirs{ends[1]};
+  const SignalsBlocked blocked; // until the child ignores them
+  const pid_t pid = ::fork();
+  if (pid < 0) {
+    return fail_errno(errno, kOrigin, "cannot start the process that mounts");
+  }
+  if (pid == 0) {
+    ours.reset();
+    ::_exit(run_mounter(std::move(theirs), request));
+  }
+  return Mounter{pid, std::move(ours)};
+}
+
+Mounter::Mounter(Mounter&& other) noexcept
+    : pid_{std::exchange(other.pid_, 0)}, socket_{std::move(other.socket_)} {}
+
+Mounter::~Mounter() { unmount(); }
+
+Result<UniqueFd> Mounter::mount() {
+  if (::send(socket_.get(), &kMounterRequest, 1, MSG_NOSIGNAL) != 1) {
+    return no_answer();
+  }
+  Answer answer = receive(socket_.get());
+  if (answer.text.empty()) {
+    return no_answer();
+  }
+  if (answer.text.front() != kMounterDone) {
+    return fail(static_cast<ErrorKind>(answer.text.front()), kOrigin, answer.text.substr(1));
+  }
+  return answer.device
+             ? Result<UniqueFd>{std::move(answer.device)}
+             : fail(ErrorKind::no_memory, kOrigin, "too many open files; raise the limit (ulimit -n)");
+}
+
+void Mounter::unmount() {
+  if (!socket_) {
+    return;
+  }
+  ::shutdown(socket_.get(), SHUT_WR);
+  pollfd end{socket_.get(), POLLIN, 0};
+  if (::poll(&end, 1, kEndLimitMs) == 1) {
+    ::waitpid(pid_, nullptr, 0);
+  } else {
+    log::warning("mount: process {} ({}) does not end; check that the mount was removed", pid_,
+                 kMounterProcessName);
+  }
+  socket_.reset();
+}
+
+} // namespace vmemfs

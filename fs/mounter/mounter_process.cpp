@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#include "fs/mounter/mounter_process.h"
+
+#include "fs/daemon/mount_table.h"
+#include "fs/fuse/fuse_mount.h"
+#include "fs/mounter/mounter_message.h"
+#include "fs/privileges/capabilities.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <memory>
+#include <poll.h>
+#include <spawn.h>
+#include <string_view>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kFirstOther = STDERR_FILENO + 1;
+
+/// The mount that was made, with its path as in the table of mounts.
+struct ActiveMount {
+  MountTable table;
+  std::string path;
+  MountIdentity identity;
+};
+
+/// Signals that end a process by default, from its terminal, its service manager or its peer.
+void ignore_signals() {
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM}) {
+    ::signal(signal, SIG_IGN);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+}
+
+void close_all_but(int fd) {
+  if (fd > kFirstOther) {
+    ::close_range(kFirstOther, static_cast<unsigned>(fd) - 1, 0);
+  }
+  ::close_range(static_cast<unsigned>(fd) + 1, ~0U, 0);
+}
+
+/// Redirects the standard streams to /dev/null, after libfuse has printed its messages.
+void leave_standard_streams() {
+  const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (!null || ::dup2(null.get(), standard) < 0) {
+      ::close(standard);
+    }
+  }
+}
+
+/// The path without symbolic links. Called before mounting, because afterwards the path may lead into the
+/// mount.
+std::string real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real{::realpath(path.c_str(), nullptr), &std::free};
+  return real ? real.get() : path;
+}
+
+/// Keeps only the capability to unmount, if there is one; otherwise unmounting uses fusermount3, which is
+/// set-uid root.
+void keep_what_unmounting_takes() {
+  constexpr std::array kNeeded{CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH};
+  if (may(CAP_SYS_ADMIN) && keep_capabilities(kNeeded)) {
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  }
+}
+
+void send_device(int socket, int device) {
+  char done = kMounterDone;
+  iovec part{&done, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &device, sizeof(device));
+  // Fails if the daemon has ended, which is detected next.
+  static_cast<void>(::sendmsg(socket, &message, MSG_NOSIGNAL));
+}
+
+void send_error(int socket, const Error& error) {
+  const std::string text = static_cast<char>(error.kind) + error.text;
+  static_cast<void>(::send(socket, text.data(), text.size(), MSG_NOSIGNAL));
+}
+
+void run_fusermount(std::string path) {
+  std::string program{"fusermount3"};
+  std::string options{"-uqz"};
+  std::string end{"--"};
+  std::array<char*, 5> arguments{program.data(), options.data(), end.data(), path.data(), nullptr};
+  pid_t pid = 0;
+  if (::posix_spawnp(&pid, program.c_str(), nullptr, nullptr, arguments.data(), environ) == 0) {
+    ::waitpid(pid, nullptr, 0);
+  }
+}
+
+void force_unmount(const std::string& path) {
+  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+    run_fusermount(path);
+  }
+}
+
+void unmount(const ActiveMount& active) {
+  // Another process may have mounted over it.
+  if (active.table.mounted_on(active.path) == active.identity) {
+    force_unmount(active.path);
+  }
+}
+
+tl::unexpected<Error> not_in_table(const std::string& path) {
+  return fail(
+      ErrorKind::source_failed, "mount",
+      fmt::format("the new mount on '{}' is not in /proc/self/mountinfo, so it was unmounted again", path));
+}
+
+/// Mounts and passes the device to the daemon. The device must not stay open here: the mount must die with
+/// the daemon.
+Result<ActiveMount> mount(int socket, const MountRequest& request) {
+  std::string path = real_path(request.mountpoint);
+  auto table = MountTable::open();
+  if (!table) {
+    return tl::unexpected{std::move(table.error())};
+  }
+  const auto device = mount_fuse(request.mountpoint, request.options);
+  if (!device) {
+    return tl::unexpected{device.error()};
+  }
+  auto identity = table->mounted_on(path);
+  if (!identity) {
+    force_unmount(path); // mounted just now, so it is the right one
+    return not_in_table(path);
+  }
+  leave_standard_streams();
+  keep_what_unmounting_takes();
+  send_device(socket, device->get());
+  return ActiveMount{std::move(*table), std::move(path), std::move(*identity)};
+}
+
+/// Waits for the daemon's request; false if the daemon has ended.
+bool wait_for_request(int socket) {
+  char request = 0;
+  ssize_t size = 0;
+  do {
+    size = ::recv(socket, &request, 1, 0);
+  } while (size < 0 && errno == EINTR);
+  return size == 1 && request == kMounterRequest;
+}
+
+/// Waits until the daemon has closed its end or has ended (true), or the mount is gone (false). Returns
+/// immediately in the latter case, because the next mount may get the same numbers.
+bool wait_for_end(int socket, const ActiveMount& active) {
+  for (;;) {
+    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}}};
+    const int ready = ::poll(entries.data(), entries.size(), -1);
+    if (ready < 0 && errno != EINTR) {
+      return true;
+    }
+    if (ready > 0 && entries[1].revents != 0 && !active.table.has(active.identity, active.path)) {
+      return false;
+    }
+    if (ready > 0 && entries[0].revents != 0) {
+      return true;
+    }
+  }
+}
+
+} // namespace
+
+int run_mounter(UniqueFd socket, const MountRequest& request) {
+  ignore_signals();
+  ::setsid();
+  close_all_but(socket.get());
+  static_cast<void>(!::chdir("/"));
+  ::prctl(PR_SET_NAME, kMounterProcessName.data());
+  if (!wait_for_request(socket.get())) {
+    return 0;
+  }
+  const auto active = mount(socket.get(), request);
+  if (!active) {
+    send_error(socket.get(), active.error());
+    return kFailed;
+  }
+  if (wait_for_end(socket.get(), *active)) {
+    unmount(*active);
+  }
+  return 0;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// Mounter process: it mounts for the daemon, and unmounts on request or when the daemon has ended, in
+// whatever way. It keeps one end of a socket and reads nothing but that and the table of mounts.
+#pragma once
+
+#include "fs/mounter/mounter.h"
+
+namespace vmemfs {
+
+/// The main function of the process after fork(). Returns the exit code for _exit(). `socket` is the only
+/// descriptor that it keeps, besides the standard streams until it has mounted.
+[[nodiscard]] int run_mounter(UniqueFd socket, const MountRequest& request);
+
+} // namespace vmemfs

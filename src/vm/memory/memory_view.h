@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// A guest's physical address space as a file: offsets are guest physical addresses.
+//
+// It decides what a reader gets at holes and bad pages (docs/semantics.md).
+#pragma once
+
+#include "core/error.h"
+#include "core/gpa.h"
+#include "driver/driver.h"
+#include "vm/cache/bad_pages.h"
+#include "vm/cache/cached_pages.h"
+#include "vm/memory/read_scratch.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace vmemfs {
+
+enum class HolePolicy : unsigned char {
+  honest, ///< a hole or bad page ends a read; it is an error at the start of a read
+  padded, ///< holes and bad pages read as zeros
+};
+
+/// Thread-safe; each read brings its own scratch. References must outlive the view.
+class MemoryView {
+public:
+  MemoryView(Driver& driver, BadPages& bad_pages) : driver_{driver}, bad_pages_{bad_pages} {}
+
+  /// Max size of a read; longer ones are truncated.
+  static constexpr std::size_t kMaxRead = ReadScratch::kStaging;
+
+  /// Reads [offset, offset + size) into scratch.data(). Returns fewer bytes than requested if the space
+  /// ends or, in honest mode, at a hole; none past the end. Every byte was read from the guest or is a
+  /// documented zero.
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
+                                                          HolePolicy policy, ReadScratch& scratch,
+                                                          const CacheUse& use = {});
+
+  /// Fetches pages of the range into the cache; a page that cannot be read is left to the reader that
+  /// requests it.
+  void prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& use);
+
+  [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
+
+  /// lseek's SEEK_DATA and SEEK_HOLE. past_end as lseek's ENXIO.
+  [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(std::uint64_t offset) const;
+  [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(std::uint64_t offset) const;
+
+  [[nodiscard]] CacheCounts cache_counts() const { return cache_counters_.load(); }
+
+private:
+  struct Attempt {
+    std::size_t bytes = 0;
+    std::optional<ErrorKind> failure{}; ///< what ended the read early
+    bool outside = false;               ///< a part of it is not in the memory map
+    bool asked = false;                 ///< the driver was called, so it knows whether the VM is alive
+    Gpa cut{kGpaLimit};                 ///< where the bytes end
+  };
+  /// State of one read.
+  struct Request {
+    const MemoryMap& map;
+    GpaRange range;
+    HolePolicy policy;
+    ReadScratch& scratch;
+    CachedPages& cached;
+  };
+  Attempt attempt(const Request& request);
+  Attempt plan(const Request& request);
+  void fetch(const Request& request, Attempt& result);
+  bool read_past_bad_pages(ReadPiece& piece);
+
+  Driver& driver_;
+  BadPages& bad_pages_;
+  CacheCounters cache_counters_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "vm/memory/scratch_pool.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+namespace vmemfs {
+
+std::size_t ScratchPool::kept_limit() {
+  constexpr std::size_t kMinKept = 8;
+  static const std::size_t kLimit = std::max<std::size_t>(kMinKept, std::thread::hardware_concurrency());
+  return kLimit;
+}
+
+std::size_t ScratchPool::kept() const {
+  const std::scoped_lock lock{mutex_};
+  return free_.size();
+}
+
+std::unique_ptr<ReadScratch> ScratchPool::take() {
+  {
+    const std::scoped_lock lock{mutex_};
+    if (!free_.empty()) {
+      auto scratch = std::move(free_.back());
+      free_.pop_back();
+      return scratch;
+    }
+  }
+  return std::make_unique<ReadScratch>();
+}
+
+void ScratchPool::give_back(std::unique_ptr<ReadScratch> scratch) {
+  scratch->release();
+  const std::scoped_lock lock{mutex_}; // ends before `scratch`: a surplus buffer is freed without it
+  if (free_.size() < kept_limit()) {
+    free_.push_back(std::move(scratch));
+  }
+}
+
+} // namespace vmemfs

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include "vm/memory/sequential_prefetch.h"
+
+#include <utility>
+
+namespace vmemfs {
+
+bool SequentialPrefetch::take(const Request& request, ReadScratch& scratch) {
+  std::unique_lock lock{mutex_};
+  if (state_ == State::idle || request_.reader != request.reader) {
+    return false;
+  }
+  if (request_ == request) {
+    changed_.wait(lock, [this] { return state_ != State::fetching; });
+  }
+  const bool have = state_ == State::ready && request_ == request && !is_stale();
+  if (have) {
+    std::swap(*scratch_, scratch);
+  }
+  if (state_ == State::fetching) {
+    unwanted_ = true;
+  } else {
+    state_ = State::idle; // the reader performs a queued request itself, sooner
+  }
+  return have;
+}
+
+void SequentialPrefetch::begin(const Request& request) {
+  {
+    const std::scoped_lock lock{mutex_};
+    const bool others = state_ == State::ready && request_.reader != request.reader && !is_stale();
+    if (state_ == State::queued || state_ == State::fetching || others) {
+      return;
+    }
+    state_ = State::queued;
+    request_ = request;
+    since_ = Clock::now();
+  }
+  post_();
+}
+
+void SequentialPrefetch::run() {
+  std::unique_lock lock{mutex_};
+  if (state_ != State::queued) {
+    return;
+  }
+  state_ = State::fetching;
+  unwanted_ = false;
+  since_ = Clock::now();
+  if (scratch_ == nullptr) {
+    scratch_ = std::make_unique<ReadScratch>();
+  }
+  const Request request = request_;
+  lock.unlock();
+  const bool fetched = fetch_(request, *scratch_);
+  lock.lock();
+  state_ = fetched && !unwanted_ ? State::ready : State::idle;
+  changed_.notify_all();
+}
+
+void SequentialPrefetch::drop() {
+  const std::scoped_lock lock{mutex_};
+  if (state_ == State::fetching) {
+    unwanted_ = true;
+  } else {
+    state_ = State::idle;
+    scratch_.reset();
+  }
+}
+
+} // namespace vmemfs

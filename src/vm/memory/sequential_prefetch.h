@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Prefetch for a sequential reader: the next range is fetched while the reader consumes the current one.
+//
+// For memory that is stable and costs about as much to fetch as to reply with: two CPUs then share the
+// work. If pages cost much more, the page cache prefetches instead; if memory may change, nothing may be
+// fetched before it is requested.
+#pragma once
+
+#include "vm/memory/memory_view.h"
+#include "vm/memory/read_ahead.h"
+#include "vm/memory/read_scratch.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+namespace vmemfs {
+
+/// One per VM, used by the first of several sequential readers. Thread-safe. Holds at most one read's
+/// bytes, and none after drop().
+class SequentialPrefetch {
+public:
+  using Clock = std::chrono::steady_clock;
+
+  static constexpr std::size_t kMinSize = std::size_t{256} << 10U; ///< smaller reads gain nothing
+  /// Max age of fetched bytes: a debugger's write into a paused guest causes no event.
+  static constexpr std::chrono::milliseconds kMaxAge{50};
+
+  /// An expected read, and the epoch in which it must be fetched and served.
+  struct Request {
+    const ReadAhead* reader;
+    std::uint64_t offset;
+    std::size_t size;
+    HolePolicy policy;
+    std::uint64_t epoch;
+
+    friend bool operator==(const Request&, const Request&) = default;
+  };
+
+  /// Calls run() on another thread, or never if everything ends.
+  using Post = std::function<void()>;
+  /// Reads the whole request into scratch; false if it cannot be read.
+  using Fetch = std::function<bool(const Request&, ReadScratch&)>;
+
+  SequentialPrefetch(Post post, Fetch fetch) : post_{std::move(post)}, fetch_{std::move(fetch)} {}
+
+  /// True: scratch has the whole request. Waits if it is being fetched.
+  [[nodiscard]] bool take(const Request& request, ReadScratch& scratch);
+  /// Starts fetching `request`, unless another one is in progress.
+  void begin(const Request& request);
+  void run();
+  /// Releases the memory.
+  void drop();
+
+private:
+  enum class State : unsigned char { idle, queued, fetching, ready };
+
+  [[nodiscard]] bool is_stale() const { return Clock::now() - since_ > kMaxAge; }
+
+  const Post post_;
+  const Fetch fetch_;
+  std::mutex mutex_; ///< guards what follows, but for the scratch while it is being fetched
+  std::condition_variable changed_;
+  State state_ = State::idle;
+  bool unwanted_ = false; ///< the bytes being fetched are no longer needed
+  Request request_{};
+  Clock::time_point since_; ///< when fetching began or was requested
+  std::unique_ptr<ReadScratch> scratch_;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// The single point that declares cached memory of a VM stale and notifies every cache.
+#pragma once
+
+#include "vm/state/epoch.h"
+
+#include <functional>
+#include <utility>
+
+namespace vmemfs {
+
+/// Thread-safe.
+class Coherence {
+public:
+  /// `notify` is called after each change, on any thread, and returns soon. `drop` returns when no cache
+  /// (of this process or of the kernel) contains memory of the VM any more, or after a timeout.
+  Coherence(std::function<void()> notify, std::function<void()> drop)
+      : notify_{std::move(notify)}, drop_{std::move(drop)} {}
+
+  [[nodiscard]] const Epoch& epoch() const { return epoch_; }
+
+  /// The guest may run from now on, or has run: all cached data is stale.
+  void may_change() {
+    epoch_.may_change();
+    notify_();
+  }
+
+  /// Memory was changed, whether or not the guest is paused.
+  void changed() {
+    epoch_.changed();
+    notify_();
+  }
+
+  /// The guest was found paused after `before` was loaded. False: an event came in between; query again.
+  [[nodiscard]] bool try_mark_stable(Epoch::Value before) {
+    const bool stable = epoch_.try_mark_stable(before);
+    if (stable) {
+      notify_(); // pages mapped while it ran may differ in age
+    }
+    return stable;
+  }
+
+  /// The guest is about to run, or runs: all cached data is stale, and its memory is released. May block.
+  void drop_all() {
+    may_change();
+    drop_();
+  }
+
+private:
+  Epoch epoch_;
+  const std::function<void()> notify_;
+  const std::function<void()> drop_;
+};
+
+} // namespace vmemfs

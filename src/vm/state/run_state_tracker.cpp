@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT
+#include "vm/state/run_state_tracker.h"
+
+#include "core/text.h"
+#include "util/log.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// Poll interval of a paused VM that nobody reads, because its pages may be mapped.
+constexpr std::chrono::milliseconds kPollInterval{100};
+/// The same if nobody has the memory open.
+constexpr std::chrono::milliseconds kSlowPollInterval{1000};
+/// Retry delay of an operation that must succeed in the end.
+constexpr std::chrono::milliseconds kTryAgainAfter{500};
+
+// Causes of a pause or resume, for RunStateTracker::Notify.
+constexpr std::string_view kByUs = "by us";
+constexpr std::string_view kByOthers = "by somebody else";
+
+std::int64_t wall_ns() {
+  return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
+
+/// The next multiple of `period`: all paused VMs are polled together, with one wake-up per host instead of
+/// one per VM.
+RunStateTracker::Clock::time_point next_common_moment(RunStateTracker::Clock::duration period) {
+  const auto now = RunStateTracker::Clock::now().time_since_epoch();
+  return RunStateTracker::Clock::time_point{now - now % period + period};
+}
+
+} // namespace
+
+std::string_view to_string(PausedBy who) {
+  switch (who) {
+  case PausedBy::nobody: return "nobody";
+  case PausedBy::us: return "vmemfs";
+  case PausedBy::other: return "other";
+  }
+  return "unknown";
+}
+
+RunStateTracker::RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
+                                 const std::string& name, Schedule schedule, Notify notify)
+    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name},
+      schedule_{std::move(schedule)}, notify_{std::move(notify)} {}
+
+RunStateTracker::~RunStateTracker() {
+  if (driver_.gone() || !(ledger_.by_us() || in_doubt_)) {
+    end_guard();
+  }
+}
+
+void RunStateTracker::poll_soon() {
+  if (!poll_pending_.exchange(true)) {
+    schedule_({}, &RunStateTracker::poll);
+  }
+}
+
+void RunStateTracker::poll() {
+  poll_pending_ = false; // later events need another poll
+  const std::scoped_lock lock{operation_mutex_};
+  const auto control = require_run_control();
+  if (!control) {
+    return;
+  }
+  if (const auto status = ask_state(**control); !status) {
+    log::debug("{}: cannot query the run state: {}", name_, status.error().message());
+  }
+}
+
+/// Polls the state of a VM as long as it is paused: mapped pages must be dropped if somebody else resumes
+/// it, even if nobody reads. If nothing can be mapped, polling only serves notification.
+void RunStateTracker::watch_while_paused() {
+  if (!driver_.state_delay()) {
+    return;
+  }
+  const auto next = next_common_moment(viewers_ > 0 ? kPollInterval : kSlowPollInterval);
+  const std::int64_t due = next.time_since_epoch().count();
+  const std::int64_t planned = next_watch_;
+  if (planned == 0 || planned > due) {
+    next_watch_ = due;
+    schedule_(next - Clock::now(), &RunStateTracker::watch);
+  }
+}
+
+void RunStateTracker::watch() {
+  if (Clock::now().time_since_epoch().count() < next_watch_) {
+    return; // an earlier poll was scheduled meanwhile, and that one continues
+  }
+  next_watch_ = 0;
+  if (paused_since_ns_ != 0 && !driver_.gone()) {
+    driver_.poll_run_state();
+    watch_while_paused();
+  }
+}
+
+void RunStateTracker::begin_view() {
+  if (viewers_++ == 0 && paused_since_ns_ != 0) {
+    driver_.poll_run_state();
+    watch_while_paused();
+  }
+}
+
+Result<RunStatus> RunStateTracker::ask_state(RunControl& control) {
+  const Epoch::Value before = coherence_.epoch().load();
+  auto status = control.run_status();
+  if (!status) {
+    return status;
+  }
+  if (status->running) {
+    found_running(before);
+    return status;
+  }
+  bool by_us = false;
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    by_us = ledger_.by_us() || in_doubt_;
+  }
+  // It is stopped for a reason of its own: no pause keeps it stopped, and none may resume it.
+  if (!status->by_command) {
+    in_doubt_ = false;
+    clear_ledger();
+    end_guard();
+  }
+  found_paused(before);
+  note_state(KnownState::paused, !status->by_command ? fmt::format("by itself: {}", printable(status->detail))
+                                                     : std::string{by_us ? kByUs : kByOthers});
+  return status;
+}
+
+void RunStateTracker::found_running(Epoch::Value before) {
+  // The resume event is missing or came too early: QEMU reports a resume just before the vCPUs run.
+  if (before.stable || paused_since_ns_ != 0) {
+    coherence_.drop_all();
+  }
+  paused_since_ns_ = 0;
+  in_doubt_ = false;
+  clear_ledger();
+  end_guard();
+  note_state(KnownState::running, kByOthers);
+}
+
+void RunStateTracker::note_state(KnownState now, std::string_view because_of) {
+  const KnownState before = std::exchange(state_, now);
+  if (before != KnownState::unknown && before != now) {
+    notify_(now == KnownState::running ? EventKind::resumed : EventKind::paused, std::string{because_of});
+  }
+}
+
+/// The VM was found paused after `before` had been loaded.
+void RunStateTracker::found_paused(Epoch::Value before) {
+  const bool is_monitored = driver_.state_delay().has_value();
+  // If it is polled, memory that was not known to be stable may have changed until now.
+  if (paused_since_ns_ == 0 || (is_monitored && !before.stable)) {
+    paused_since_ns_ = wall_ns();
+  }
+  watch_while_paused();
+  // If a resume would not be reported, no page may be kept.
+  if (before.stable || !is_monitored) {
+    return;
+  }
+  if (!coherence_.try_mark_stable(before)) {
+    poll_soon();
+  }
+}
+
+Result<RunControl*> RunStateTracker::require_run_control() {
+  if (driver_.gone()) {
+    return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
+  }
+  RunControl* const control = driver_.run_control();
+  if (control == nullptr) {
+    return fail(ErrorKind::unsupported, driver_.identity().driver,
+                fmt::format("cannot pause or resume this VM: {}", driver_.access().run_control));
+  }
+  return control;
+}
+
+Result<RunStatus> RunStateTracker::status() {
+  const std::scoped_lock lock{operation_mutex_};
+  return require_run_control().and_then([this](RunControl* control) { return ask_state(*control); });
+}
+
+Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  const std::scoped_lock lock{operation_mutex_};
+  const auto until = Clock::now() + for_how_long;
+  auto paused = require_run_control().and_then([&](RunControl* control) {
+    return stop(*control, [&](PauseLedger& ledger) {
+      if (ledger.by_us()) { // a command ends no pause by others, so it is not entered as one
+        ledger.add(kind, until);
+      }
+    });
+  });
+  if (paused == Paused::by_us && kind == PauseKind::timed) {
+    schedule_(until - Clock::now(), &RunStateTracker::lock_and_settle);
+  }
+  return paused;
+}
+
+Result<HoldId> RunStateTracker::hold() {
+  const std::scoped_lock lock{operation_mutex_};
+  HoldId hold = 0;
+  auto paused = require_run_control().and_then([&](RunControl* control) {
+    return stop(*control, [&](PauseLedger& ledger) { hold = ledger.add_hold(); });
+  });
+  return paused.map([&](Paused) { return hold; });
+}
+
+/// Pauses the VM if it runs; `enter` records the request.
+Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
+  const auto status = ask_state(control);
+  if (!status) {
+    return tl::unexpected{status.error()};
+  }
+  bool by_us = false;
+  bool keep = false;
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    if (status->running || in_doubt_) {
+      ledger_.set_by_us();
+    }
+    enter(ledger_);
+    by_us = ledger_.by_us();
+    keep = ledger_.keep();
+  }
+  in_doubt_ = false;
+  if (keep) {
+    end_guard();
+  } else if (status->running) {
+    if (auto guarded = arm_guard(control); !guarded) {
+      clear_ledger();
+      return tl::unexpected{std::move(guarded.error())};
+    }
+  }
+  if (!status->running) {
+    return by_us ? Paused::by_us : Paused::already;
+  }
+  return stop_running(control);
+}
+
+Result<Paused> RunStateTracker::stop_running(RunControl& control) {
+  if (auto paused = control.pause(); !paused) {
+    return not_stopped(std::move(paused.error()));
+  }
+  const auto now = ask_state(control);
+  if (now && now->running) {
+    return fail(ErrorKind::busy, "vm", "it was paused, but somebody else resumed it at once; try again");
+  }
+  if (!now) { // paused according to the command; pages are kept after a query
+    paused_since_ns_ = wall_ns();
+    note_state(KnownState::paused, kByUs);
+    poll_soon();
+  }
+  log::info("{}: paused", name_);
+  return Paused::by_us;
+}
+
+/// After a failed pause: if the command may have been delivered, the VM may still stop, although the caller
+/// got a failure.
+tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
+  clear_ledger();
+  if (why.kind == ErrorKind::timed_out || why.kind == ErrorKind::source_failed) {
+    in_doubt_ = true;
+    schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
+  } else {
+    end_guard();
+  }
+  return tl::unexpected{std::move(why)};
+}
+
+Result<void> RunStateTracker::resume_vm(RunControl& control) {
+  coherence_.drop_all(); // so that no change by the guest can be hidden
+  auto resumed = control.resume();
+  if (!resumed) {
+    return resumed;
+  }
+  clear_ledger();
+  in_doubt_ = false;
+  paused_since_ns_ = 0;
+  end_guard();
+  coherence_.may_change(); // invalidates reads between the drop and the resume
+  log::info("{}: resumed", name_);
+  note_state(KnownState::running, kByUs);
+  return {};
+}
+
+Result<void> RunStateTracker::resume(std::optional<HoldId> own_hold) {
+  const std::scoped_lock lock{operation_mutex_};
+  const auto control = require_run_control();
+  if (!control) {
+    return tl::unexpected{control.error()};
+  }
+  const auto others = [&] {
+    const std::scoped_lock ledger{ledger_mutex_};
+    return ledger_.holds() - (own_hold && ledger_.has_hold(*own_hold) ? 1 : 0);
+  };
+  // Holds end when somebody resumes the VM; a pause by somebody else may not be known yet.
+  if (others() > 0 || state_ != KnownState::paused) {
+    static_cast<void>(ask_state(**control));
+  }
+  if (const std::size_t holds = others(); holds > 0) {
+    return fail(ErrorKind::busy, "vm",
+                fmt::format("{} open control file(s) hold the VM paused (pause hold); it runs when they are "
+                            "closed",
+                            holds));
+  }
+  return resume_vm(**control);
+}
+
+bool RunStateTracker::is_held(HoldId hold) const {
+  const std::scoped_lock lock{ledger_mutex_};
+  return ledger_.has_hold(hold);
+}
+
+void RunStateTracker::end_hold(HoldId hold) {
+  const std::scoped_lock lock{operation_mutex_};
+  {
+    const std::scoped_lock ledger{ledger_mutex_};
+    ledger_.end_hold(hold);
+  }
+  settle();
+}
+
+/// Resumes the VM if vmemfs stopped it and no pause is left. Retries until it succeeds.
+void RunStateTracker::settle() {
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    ledger_.expire(Clock::now());
+    const bool by_us = ledger_.by_us() || in_doubt_;
+    if (!by_us || ledger_.any()) {
+      return;
+    }
+  }
+  const auto control = require_run_control();
+  if (!control) {
+    return; // it has ended
+  }
+  if (const auto done = resume_if_ours(**control); !done) {
+    if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
+      log::warning("{}: cannot be resumed, retrying: {}", name_, settle_error_);
+    }
+    schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
+  } else {
+    settle_error_.clear();
+  }
+}
+
+/// Resumes the VM, unless it is known by now that the pause is not by vmemfs.
+Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
+  if (const auto status = ask_state(control); !status) {
+    return tl::unexpected{status.error()};
+  }
+  {
+    const std::scoped_lock lock{ledger_mutex_};
+    if (!ledger_.by_us() && !in_doubt_) {
+      return {};
+    }
+  }
+  return resume_vm(control);
+}
+
+void RunStateTracker::lock_and_settle() {
+  const std::scoped_lock lock{operation_mutex_};
+  settle();
+}
+
+void RunStateTracker::release() {
+  const std::scoped_lock lock{operation_mutex_};
+  {
+    const std::scoped_lock ledger{ledger_mutex_};
+    if (!(ledger_.by_us() || in_doubt_) || ledger_.keep()) {
+      return;
+    }
+  }
+  const auto control = require_run_control();
+  if (!control) {
+    return;
+  }
+  log::info("{}: was paused by us, so it is resumed", name_);
+  if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard keeps trying
+    log::error("{}: cannot be resumed: {}", name_, resumed.error().message());
+  }
+}
+
+Result<void> RunStateTracker::arm_guard(RunControl& control) {
+  const std::string ticket = control.resume_ticket();
+  if (guard_ == nullptr || ticket.empty()) {
+    return {};
+  }
+  auto armed = guard_->arm(id_, driver_.identity().driver, ticket);
+  guarded_ = guarded_ || armed.has_value();
+  return armed;
+}
+
+void RunStateTracker::end_guard() {
+  if (std::exchange(guarded_, false)) {
+    guard_->disarm(id_);
+  }
+}
+
+RunStateTracker::Info RunStateTracker::info() const {
+  const std::scoped_lock lock{ledger_mutex_};
+  Info info{PausedBy::nobody, ledger_.holds(), ledger_.keep(), std::nullopt};
+  if (paused_since_ns_ != 0) {
+    info.by = ledger_.by_us() ? PausedBy::us : PausedBy::other;
+  }
+  if (ledger_.until()) {
+    info.ends_in = std::chrono::duration_cast<std::chrono::milliseconds>(*ledger_.until() - Clock::now());
+  }
+  return info;
+}
+
+std::chrono::system_clock::time_point RunStateTracker::last_change() const {
+  const std::int64_t since = paused_since_ns_;
+  return std::chrono::system_clock::time_point{
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(
+          std::chrono::nanoseconds{since != 0 ? since : wall_ns()})};
+}
+
+void RunStateTracker::note_write() {
+  if (paused_since_ns_ != 0) {
+    paused_since_ns_ = wall_ns();
+  }
+}
+
+void RunStateTracker::clear_ledger() {
+  const std::scoped_lock lock{ledger_mutex_};
+  ledger_.clear();
+}
+
+} // namespace vmemfs

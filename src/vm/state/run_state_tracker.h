@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// Tracker of a VM's run state, its pauses and who requested them.
+//
+// Order: a resume by vmemfs begins a new epoch and has outer caches dropped, then resumes the guest; a
+// pause by vmemfs waits until the guest is stopped, then begins the epoch under which pages may be kept.
+// The VM counts as paused only after the driver was queried, so that late events do no harm.
+#pragma once
+
+#include "core/error.h"
+#include "driver/driver.h"
+#include "vm/event_log.h"
+#include "vm/state/coherence.h"
+#include "vm/state/pause_guard.h"
+#include "vm/state/pause_ledger.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace vmemfs {
+
+/// Who stopped the VM, as far as known.
+enum class PausedBy : unsigned char { nobody, us, other };
+
+/// "nobody", "vmemfs" or "other".
+[[nodiscard]] std::string_view to_string(PausedBy who);
+
+/// Result of a pause.
+enum class Paused : unsigned char {
+  by_us,   ///< vmemfs paused it
+  already, ///< it was paused by somebody else: this pause changes nothing and ends nothing
+};
+
+/// Thread-safe. Operations are serialized.
+class RunStateTracker {
+public:
+  using Clock = std::chrono::steady_clock;
+  /// Calls a method of this object on another thread after a delay, unless the VM has ended by then.
+  using Schedule = std::function<void(Clock::duration, void (RunStateTracker::*)())>;
+  /// Called when the VM is known to have paused or resumed, once per change; the first known state is not
+  /// a change. The text says who caused it.
+  using Notify = std::function<void(EventKind, std::string)>;
+
+  /// `guard` may be null; `id` is the VM's number there. All arguments outlive this object.
+  RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
+                  const std::string& name, Schedule schedule, Notify notify);
+  /// A guard that is still needed, because the VM could not be resumed, stays armed.
+  ~RunStateTracker();
+  RunStateTracker(const RunStateTracker&) = delete;
+  RunStateTracker& operator=(const RunStateTracker&) = delete;
+
+  [[nodiscard]] Result<RunStatus> status();
+
+  [[nodiscard]] Result<Paused> pause(PauseKind kind, std::chrono::milliseconds for_how_long);
+  /// Pauses until end_hold(). Holds are counted.
+  [[nodiscard]] Result<HoldId> hold();
+  /// Never fails for the caller: if the VM cannot be resumed at once, it is retried.
+  void end_hold(HoldId hold);
+  [[nodiscard]] bool is_held(HoldId hold) const;
+  /// Ends every pause, whoever requested it; busy if holds other than `own_hold` exist.
+  [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold);
+  /// Resumes the VM if vmemfs paused it, unless it is to be kept paused.
+  void release();
+
+  /// The state may have changed: queries it, on another thread.
+  void poll_soon();
+
+  /// A client may map pages of the VM's memory, which vmemfs cannot observe, so the end of a pause must
+  /// be noticed soon, until end_view(). Views are counted.
+  void begin_view();
+  void end_view() { --viewers_; }
+  [[nodiscard]] bool has_viewers() const { return viewers_ > 0; }
+
+  /// While held, vmemfs does not change the VM's state.
+  [[nodiscard]] std::unique_lock<std::mutex> lock_operations() { return std::unique_lock{operation_mutex_}; }
+
+  /// As last known.
+  struct Info {
+    PausedBy by;
+    std::size_t holds;
+    bool keep;
+    std::optional<std::chrono::milliseconds> ends_in;
+  };
+  [[nodiscard]] Info info() const;
+  /// Time of the last possible change of guest memory: now, unless the VM is known to be paused.
+  [[nodiscard]] std::chrono::system_clock::time_point last_change() const;
+  /// Guest memory was written through vmemfs.
+  void note_write();
+
+private:
+  enum class KnownState : unsigned char { unknown, running, paused };
+
+  void poll();
+  void watch_while_paused();
+  void watch();
+  void lock_and_settle();
+
+  // With operation_mutex_ held.
+  Result<RunControl*> require_run_control();
+  Result<RunStatus> ask_state(RunControl& control);
+  void found_paused(Epoch::Value before);
+  void found_running(Epoch::Value before);
+  void note_state(KnownState now, std::string_view because_of);
+  Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter);
+  Result<Paused> stop_running(RunControl& control);
+  tl::unexpected<Error> not_stopped(Error why);
+  Result<void> resume_vm(RunControl& control);
+  Result<void> resume_if_ours(RunControl& control);
+  void settle();
+  Result<void> arm_guard(RunControl& control);
+  void end_guard();
+  void clear_ledger();
+
+  Driver& driver_;
+  Coherence& coherence_;
+  PauseGuard* const guard_;
+  const std::uint32_t id_;
+  const std::string& name_;
+  const Schedule schedule_;
+  const Notify notify_;
+
+  std::mutex operation_mutex_;
+  bool guarded_ = false;  ///< the guard is armed; needs operation_mutex_
+  bool in_doubt_ = false; ///< a pause failed, but may still take effect; needs operation_mutex_
+  KnownState state_ = KnownState::unknown; ///< the last reported state; needs operation_mutex_
+  std::string settle_error_;               ///< why the last resume failed; needs operation_mutex_
+  mutable std::mutex ledger_mutex_;        ///< never held while waiting
+  PauseLedger ledger_;                     ///< changed only with operation_mutex_ held as well
+
+  std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: running or unknown
+  std::atomic<bool> poll_pending_{false};
+  std::atomic<int> viewers_{0};
+  std::atomic<std::int64_t> next_watch_{0}; ///< time of the next watch(), on Clock; 0: none
+};
+
+} // namespace vmemfs

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/guest_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// Collects host pieces and submits them in full batches, without allocating.
+class Batch {
+public:
+  explicit Batch(const HostMemory& host) : host_{host} {}
+
+  void add(ReadPiece& owner, const HostPiece& piece) {
+    if (count_ == kMaxPieces) {
+      flush();
+    }
+    owners_[count_] = &owner;
+    pieces_[count_] = piece;
+    ++count_;
+  }
+
+  /// A piece counts up to its first failure; bytes read after that are not reported.
+  void flush() {
+    host_.read(std::span{pieces_}.first(count_));
+    for (std::size_t i = 0; i < count_; ++i) {
+      ReadPiece& owner = *owners_[i];
+      if (!owner.failure) {
+        owner.done += pieces_[i].done;
+        owner.failure = pieces_[i].failure;
+      }
+    }
+    count_ = 0;
+  }
+
+private:
+  static constexpr std::size_t kMaxPieces = 64;
+
+  const HostMemory& host_;
+  std::array<ReadPiece*, kMaxPieces> owners_;
+  std::array<HostPiece, kMaxPieces> pieces_;
+  std::size_t count_ = 0;
+};
+
+Error refused(Gpa gpa, bool is_memory) {
+  return is_memory ? Error{ErrorKind::read_only, "vmm", fmt::format("{:#x} is in a ROM", gpa.value())}
+                   : Error{ErrorKind::hole, "vmm", fmt::format("there is no memory at {:#x}", gpa.value())};
+}
+
+} // namespace
+
+GuestMemory::GuestMemory(GuestLayout layout, MemoryMap map, std::vector<HvaRange> extents,
+                         std::shared_ptr<const HostMemory> host)
+    : layout_{std::move(layout)}, map_{std::move(map)}, extents_{std::move(extents)}, host_{std::move(host)} {
+}
+
+Result<std::shared_ptr<const GuestMemory>>
+GuestMemory::open(GuestLayout layout, std::shared_ptr<const Process> process, const GuestMemory* before) {
+  auto map = to_memory_map(layout);
+  if (!map) {
+    return tl::unexpected{map.error()};
+  }
+  auto extents = block_extents(layout);
+  std::shared_ptr<const HostMemory> host;
+  if (before != nullptr && before->extents_ == extents) {
+    host = before->host_;
+  } else {
+    auto opened = HostMemory::open(std::move(process), extents);
+    if (!opened) {
+      return tl::unexpected{opened.error()};
+    }
+    host = std::move(*opened);
+  }
+  return std::shared_ptr<const GuestMemory>{
+      new GuestMemory{std::move(layout), std::move(*map), std::move(extents), std::move(host)}};
+}
+
+Hva GuestMemory::hva_of(const Region& region, Gpa gpa) const {
+  const auto index = static_cast<std::size_t>(&region - map_.regions().data());
+  return layout_.ranges[index].hva + (gpa - region.range.begin);
+}
+
+void GuestMemory::read(std::span<ReadPiece> pieces) const {
+  Batch batch{*host_};
+  for (ReadPiece& piece : pieces) {
+    piece.done = 0;
+    piece.failure.reset();
+    std::size_t planned = 0;
+    bool hole = false;
+    while (planned < piece.buffer.size() && !hole) {
+      const Gpa here = piece.gpa + planned;
+      const auto stretch = map_.at(here);
+      hole = stretch.region == nullptr;
+      if (!hole) {
+        const std::size_t count =
+            std::min<std::uint64_t>(stretch.range.size(), piece.buffer.size() - planned);
+        batch.add(piece,
+                  {hva_of(*stretch.region, here), piece.buffer.subspan(planned, count), 0, std::nullopt});
+        planned += count;
+      }
+    }
+  }
+  batch.flush();
+  for (ReadPiece& piece : pieces) {
+    if (!piece.failure && piece.done < piece.buffer.size()) { // planned only up to a hole
+      piece.failure = ErrorKind::hole;
+    }
+  }
+}
+
+GuestMemory::Writable GuestMemory::writable(Gpa gpa, std::size_t size) const {
+  Writable result;
+  while (result.size < size) {
+    const Gpa here = gpa + result.size;
+    const auto stretch = map_.at(here);
+    if (stretch.region == nullptr || !stretch.region->writable) {
+      result.failure = refused(here, stretch.region != nullptr);
+      break;
+    }
+    result.size += std::min<std::uint64_t>(stretch.range.size(), size - result.size);
+  }
+  return result;
+}
+
+WriteOutcome GuestMemory::write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const {
+  Writable allowed = writable(gpa, bytes.size());
+  WriteOutcome outcome;
+  while (outcome.done < allowed.size) {
+    const Gpa here = gpa + outcome.done;
+    const auto stretch = map_.at(here);
+    const std::size_t count = std::min<std::uint64_t>(stretch.range.size(), allowed.size - outcome.done);
+    auto written = writer.write(hva_of(*stretch.region, here), bytes.subspan(outcome.done, count));
+    outcome.done += written.done;
+    if (written.failure) {
+      outcome.failure = std::move(written.failure);
+      return outcome;
+    }
+  }
+  outcome.failure = std::move(allowed.failure);
+  return outcome;
+}
+
+std::span<const std::byte> GuestMemory::borrow(Gpa gpa, std::size_t size) const {
+  const auto stretch = map_.at(gpa);
+  if (stretch.region == nullptr || stretch.range.size() < size) {
+    return {};
+  }
+  return host_->borrow(hva_of(*stretch.region, gpa), size);
+}
+
+} // namespace vmemfs

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Guest memory in one layout, with access to its bytes in the process that runs the guest.
+#pragma once
+
+#include "core/memory_map.h"
+#include "driver/driver.h"
+#include "host/host_memory.h"
+#include "host/process_writer.h"
+#include "vmm/guest_layout.h"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace vmemfs {
+
+/// Immutable and thread-safe; replaced as a whole when the layout changes. A reader keeps the object with
+/// which it began.
+class GuestMemory {
+public:
+  /// Reuses the host memory of `before` (may be null) if the blocks are still the same, because its mappings
+  /// are already populated.
+  static Result<std::shared_ptr<const GuestMemory>>
+  open(GuestLayout layout, std::shared_ptr<const Process> process, const GuestMemory* before);
+
+  [[nodiscard]] const MemoryMap& map() const { return map_; }
+  [[nodiscard]] const GuestLayout& layout() const { return layout_; }
+  [[nodiscard]] const HostMemory& host() const { return *host_; }
+
+  /// See Driver::read().
+  void read(std::span<ReadPiece> pieces) const;
+
+  struct Writable {
+    std::size_t size = 0;         ///< bytes from the start that can be written
+    std::optional<Error> failure; ///< the reason if `size` is less than asked for (hole, read_only)
+  };
+  [[nodiscard]] Writable writable(Gpa gpa, std::size_t size) const;
+
+  /// Writes the writable bytes from the start on.
+  [[nodiscard]] WriteOutcome write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const;
+
+  /// See DirectMemory::borrow(); the pin is this object.
+  [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size) const;
+
+private:
+  GuestMemory(GuestLayout layout, MemoryMap map, std::vector<HvaRange> extents,
+              std::shared_ptr<const HostMemory> host);
+
+  [[nodiscard]] Hva hva_of(const Region& region, Gpa gpa) const;
+
+  const GuestLayout layout_; ///< ranges in the order of map_.regions()
+  const MemoryMap map_;
+  const std::vector<HvaRange> extents_;
+  const std::shared_ptr<const HostMemory> host_;
+};
+
+} // namespace vmemfs

@@ -5,7 +5,6 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 #include "drivers/qemu/discovery/qemu_discovery.h"
 #include "drivers/qemu/monitor/monitor_socket.h"
-#include "drivers/qemu/qemu_type.h"
 #include "host/process_memory.h"
 
 #include <cerrno>
@@ -49,7 +48,7 @@ HostCheck check_monitor(const FoundVm& vm, const FoundQemu& qemu) {
 
 } // namespace
 
-std::vector<HostCheck> check_qemus() {
+std::vector<HostCheck> check_qemus(std::span<const ParamSpec> params) {
   QemuDiscovery discovery;
   const auto found = discovery.scan();
   if (!found) {
@@ -60,8 +59,7 @@ std::vector<HostCheck> check_qemus() {
   }
   std::vector<HostCheck> checks;
   for (const FoundVm& vm : *found) {
-    const auto params = Params::parse(vm.params, qemu_driver_type().params());
-    const auto qemu = params.and_then(find_qemu);
+    const auto qemu = Params::parse(vm.params, params).and_then(find_qemu);
     if (qemu) {
       checks.push_back(check_memory(vm, qemu->process->pid()));
       checks.push_back(check_monitor(vm, *qemu));

@@ -6,12 +6,9 @@
 #include "fs/cli/options.h"
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace vmemfs {
-
-inline constexpr std::string_view kCompleteSubcommand = "__complete";
 
 /// Completions of the last word: whole words that begin with it. None if a file name is expected. A word that
 /// ends in '=', ':' or ',' is not complete yet.

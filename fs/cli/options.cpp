@@ -2,7 +2,6 @@
 #include "fs/cli/options.h"
 
 #include "drivers/all_drivers.h"
-#include "fs/cli/complete.h"
 #include "fs/config/mount_settings.h"
 #include "fs/guardian/guardian.h"
 #include "fs/vm_line.h"

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vmemfs {
@@ -20,6 +21,9 @@ struct ListVms {
 };
 
 struct CheckHost {};
+
+/// The subcommand that a shell runs for completions.
+inline constexpr std::string_view kCompleteSubcommand = "__complete";
 
 /// A request of a shell for completions of a command line.
 struct Completion {

@@ -7,20 +7,13 @@
 #pragma once
 
 #include "core/error.h"
+#include "fs/mounter/mount_request.h"
 #include "util/unique_fd.h"
 
-#include <string>
 #include <sys/types.h>
 #include <utility>
-#include <vector>
 
 namespace vmemfs {
-
-/// A mountpoint and the options of its mount.
-struct MountRequest {
-  std::string mountpoint;           ///< absolute
-  std::vector<std::string> options; ///< one FUSE mount option each
-};
 
 class Mounter {
 public:

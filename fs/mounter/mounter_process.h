@@ -3,7 +3,8 @@
 // whatever way. It keeps one end of a socket and reads nothing but that and the table of mounts.
 #pragma once
 
-#include "fs/mounter/mounter.h"
+#include "fs/mounter/mount_request.h"
+#include "util/unique_fd.h"
 
 namespace vmemfs {
 

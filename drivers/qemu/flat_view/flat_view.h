@@ -6,32 +6,16 @@
 #pragma once
 
 #include "core/error.h"
-#include "core/gpa.h"
+#include "drivers/qemu/flat_view/flat_range.h"
 #include "drivers/qemu/flat_view/flat_view_layout.h"
-#include "host/hva.h"
 #include "host/process.h"
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
 namespace vmemfs::qemu {
-
-/// One range of guest physical addresses that is backed by memory.
-struct FlatRangeInfo {
-  GpaRange range;
-  bool rom = false;         ///< read-only to the guest, or flash in its readable mode
-  bool writable = false;    ///< guest stores go directly to the memory
-  bool device = false;      ///< `ramd`: a mapped device (VFIO); reading it may have side effects
-  std::string name;         ///< of the MemoryRegion, as `info mtree -f` shows it; not trusted
-  std::string block_id;     ///< of the RAMBlock; PCI device memory has a prefix such as "0000:00:02.0/"
-  std::uint64_t offset = 0; ///< of range.begin in the block, in bytes
-  Hva hva = 0;              ///< of range.begin in QEMU
-
-  friend bool operator==(const FlatRangeInfo&, const FlatRangeInfo&) = default;
-};
 
 struct FlatView {
   std::vector<FlatRangeInfo> ranges; ///< sorted, no overlap; I/O is left out

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "drivers/qemu/flat_view/flat_view.h"
+#include "drivers/qemu/flat_view/flat_range.h"
 #include "drivers/qemu/flat_view/flat_view_capture.h"
 #include "drivers/qemu/flat_view/flat_view_layout.h"
 #include "host/process.h"

@@ -14,14 +14,11 @@ public:
   static Result<std::unique_ptr<RawImageDriver>> open(const std::string& path);
 
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return 0; }
   std::shared_ptr<const MemoryMap> memory_map() const override { return map_; }
   void read(std::span<ReadPiece> pieces) override;
-  Result<void> refresh() override { return {}; } ///< an image does not change its shape
   bool frozen() const override { return true; }
   bool gone() const override { return false; }
   AccessReport access() const override;
-  void set_listener(VmListener* /*listener*/) override {} ///< nothing ever happens to an image
 
 private:
   RawImageDriver(UniqueFd file, VmIdentity identity, std::shared_ptr<const MemoryMap> map);

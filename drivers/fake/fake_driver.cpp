@@ -198,7 +198,7 @@ void FakeDriver::reset() {
     const std::scoped_lock lock{memory_mutex_};
     written_.clear();
   }
-  emit(VmEvent::reset);
+  listener_.emit(VmEvent::reset);
 }
 
 void FakeDriver::set_bad(std::vector<GpaRange> bad) {
@@ -288,32 +288,27 @@ Result<RunStatus> FakeDriver::run_status() {
   return RunStatus{running_, running_ ? "running" : "paused"};
 }
 
-Result<void> FakeDriver::pause() {
+Result<RunStatus> FakeDriver::pause() {
   log_call("pause");
   if (gone_) {
     return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
   }
   change_state(false, options_.events_of_own_commands);
-  return {};
+  return RunStatus{false, "paused"};
 }
 
-Result<void> FakeDriver::resume() {
+Result<RunStatus> FakeDriver::resume() {
   log_call("resume");
   if (gone_) {
     return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
   }
   change_state(true, options_.events_of_own_commands);
-  return {};
-}
-
-void FakeDriver::set_listener(VmListener* listener) {
-  const std::scoped_lock lock{listener_mutex_};
-  listener_ = listener;
+  return RunStatus{true, "running"};
 }
 
 void FakeDriver::die() {
   gone_ = true;
-  emit(VmEvent::gone);
+  listener_.emit(VmEvent::gone);
 }
 
 void FakeDriver::change_layout(std::vector<GpaRange> holes) {
@@ -323,16 +318,16 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
       const std::scoped_lock lock{mutex_};
       map_ = std::make_shared<const MemoryMap>(std::move(*map));
     }
-    emit(VmEvent::layout_changed);
+    listener_.emit(VmEvent::layout_changed);
   }
 }
 
 /// Reports the event under the lock of the state, so that a caller that sees the new state comes after the
 /// event.
 void FakeDriver::change_state(bool running, bool notify) {
-  const std::scoped_lock lock{listener_mutex_, mutex_};
-  if (std::exchange(running_, running) != running && listener_ != nullptr && notify) {
-    listener_->on_vm_event(running ? VmEvent::resumed : VmEvent::paused);
+  const std::scoped_lock lock{mutex_};
+  if (std::exchange(running_, running) != running && notify) {
+    listener_.emit(running ? VmEvent::resumed : VmEvent::paused);
   }
 }
 
@@ -346,13 +341,6 @@ std::vector<std::string> FakeDriver::calls() const {
 void FakeDriver::log_call(std::string_view call) {
   const std::scoped_lock lock{mutex_};
   calls_.emplace_back(call);
-}
-
-void FakeDriver::emit(VmEvent event) {
-  const std::scoped_lock lock{listener_mutex_};
-  if (listener_ != nullptr) {
-    listener_->on_vm_event(event);
-  }
 }
 
 } // namespace vmemfs

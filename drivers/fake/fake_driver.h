@@ -6,6 +6,7 @@
 #pragma once
 
 #include "driver/driver.h"
+#include "driver/kit/listener_slot.h"
 
 #include <array>
 #include <atomic>
@@ -57,7 +58,7 @@ public:
   Result<void> refresh() override;
   bool gone() const override { return gone_; }
   AccessReport access() const override;
-  void set_listener(VmListener* listener) override;
+  void set_listener(VmListener* listener) override { listener_.set(listener); }
   DirectMemory* direct_memory() override { return options_.pattern == FakePattern::zero ? this : nullptr; }
   MemoryWriter* memory_writer() override { return options_.pattern == FakePattern::address ? this : nullptr; }
   /// Its events come with what they tell of.
@@ -86,8 +87,8 @@ private:
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
-  Result<void> pause() override;
-  Result<void> resume() override;
+  Result<RunStatus> pause() override;
+  Result<RunStatus> resume() override;
   std::string resume_ticket() const override { return options_.resume_ticket; }
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
@@ -97,7 +98,6 @@ private:
   void store(Gpa gpa, std::span<const std::byte> bytes);
   Result<void> check_vcpu(VcpuId vcpu) const;
   void log_call(std::string_view call);
-  void emit(VmEvent event);
 
   const FakeOptions options_;
   const VmIdentity identity_;
@@ -110,8 +110,7 @@ private:
   mutable std::shared_mutex memory_mutex_; ///< guards what follows; where both are held, mutex_ was first
   std::map<Gfn, std::array<std::byte, kPageSize>> written_; ///< pages that differ from the pattern
   std::vector<GpaRange> bad_;
-  std::mutex listener_mutex_; ///< held while the listener is called; before mutex_ where both are held
-  VmListener* listener_ = nullptr;
+  ListenerSlot listener_; ///< its lock is taken after mutex_ where both are held
 };
 
 } // namespace vmemfs

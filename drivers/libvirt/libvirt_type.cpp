@@ -5,7 +5,7 @@
 #include "drivers/libvirt/connection/default_uri.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "drivers/libvirt/domain/domain_process.h"
-#include "drivers/libvirt/domain/resume_ticket.h"
+#include "drivers/libvirt/domain/resume_orphan.h"
 #include "drivers/libvirt/libvirt_checks.h"
 #include "drivers/libvirt/libvirt_discovery.h"
 #include "drivers/libvirt/local_domain.h"

@@ -38,7 +38,7 @@ AccessReport LocalDomain::access() const {
   AccessReport report = ForwardingDriver::access();
   report.run_control =
       fmt::format("libvirt: suspend and resume at {}", name_of_uri(domain_->connection().uri()));
-  if (report.registers.starts_with("none")) {
+  if (inner().register_reader() == nullptr) {
     report.registers = passthrough_ ? "read: HMP info registers through libvirt; set: not by this driver"
                                     : fmt::format("{}; {}", report.registers, kHowToConsent);
   }

@@ -11,31 +11,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <fmt/format.h>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
 namespace vmemfs::qemu {
-namespace {
-
-ReadPiece& all_gone(ReadPiece& piece) {
-  piece.done = 0;
-  piece.failure = ErrorKind::vm_gone;
-  return piece;
-}
-
-} // namespace
-
 QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context)
-    : qemu_{std::move(qemu)}, options_{options}, watcher_{context.watcher}, worker_{context.worker},
+    : qemu_{std::move(qemu)}, options_{options}, worker_{context.worker},
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
-      vcpus_{qemu_.command_line.vcpus}, writer_{qemu_.process}, lease_{std::make_shared<Lease>()} {
-  lease_->driver = this;
-}
-
-QemuDriver::~QemuDriver() {
-  const std::scoped_lock lock{lease_->mutex};
-  lease_->driver = nullptr;
-}
+      vcpus_{qemu_.command_line.vcpus}, writer_{qemu_.process}, guest_{qemu_.process} {}
 
 Result<GuestLayout> QemuDriver::layout_by_monitor() {
   auto session = monitor_->session();
@@ -54,21 +38,11 @@ Result<GuestLayout> QemuDriver::read_layout() {
 
 /// Called with layout_mutex_ held, or while attaching.
 Result<void> QemuDriver::publish(GuestLayout layout, Mappings mappings) {
-  const auto before = memory_.load();
-  auto memory = GuestMemory::open(std::move(layout), qemu_.process,
-                                  mappings == Mappings::keep ? before.get() : nullptr);
-  if (!memory) {
-    return tl::unexpected{memory.error()};
-  }
-  const bool changed = before != nullptr && !same_memory(before->layout(), (*memory)->layout());
-  memory_.store(std::move(*memory));
-  if (gone()) { // the VM ended meanwhile: its memory must not stay mapped
-    memory_.store(nullptr);
-  }
-  if (changed) {
-    emit(VmEvent::layout_changed);
-  }
-  return {};
+  return guest_.publish(std::move(layout), mappings).map([this](bool changed) {
+    if (changed) {
+      listener_.emit(VmEvent::layout_changed);
+    }
+  });
 }
 
 Result<void> QemuDriver::refresh() {
@@ -103,7 +77,7 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
   note("vCPU activity", true,
        fmt::format("watched by the CPU time of {} threads", activity->threads().size()));
   if (idle_monitor_.watch(std::move(*activity))) {
-    emit(VmEvent::state_unclear);
+    listener_.emit(VmEvent::state_unclear);
   }
 }
 
@@ -126,7 +100,7 @@ void QemuDriver::poll_layout(bool missed) {
     }
     return;
   }
-  const auto memory = memory_.load();
+  const auto memory = guest_.memory();
   const auto stamp = flat_view_->stamp();
   if (memory == nullptr || !stamp || memory->layout().stamp == *stamp) {
     return;
@@ -140,7 +114,7 @@ void QemuDriver::poll_layout(bool missed) {
 
 void QemuDriver::poll_run_state() {
   if (idle_monitor_.poll()) {
-    emit(VmEvent::state_unclear);
+    listener_.emit(VmEvent::state_unclear);
   }
 }
 
@@ -158,44 +132,14 @@ void QemuDriver::refresh_later() {
   if (refresh_pending_.exchange(true)) {
     return;
   }
-  worker_.post([lease = lease_] {
-    const std::scoped_lock lock{lease->mutex};
-    if (lease->driver != nullptr) {
-      lease->driver->refresh_pending_ = false;
-      if (const auto refreshed = lease->driver->refresh(); !refreshed) {
+  worker_.post([lease = lease_.share()] {
+    lease.with([](QemuDriver& driver) {
+      driver.refresh_pending_ = false;
+      if (const auto refreshed = driver.refresh(); !refreshed) {
         log::warning("qemu: refreshing the memory layout: {}", refreshed.error().message());
       }
-    }
+    });
   });
-}
-
-std::shared_ptr<const MemoryMap> QemuDriver::memory_map() const {
-  auto memory = memory_.load();
-  if (memory == nullptr) { // the VM has ended
-    return std::make_shared<const MemoryMap>();
-  }
-  return {memory, &memory->map()};
-}
-
-void QemuDriver::read(std::span<ReadPiece> pieces) {
-  const auto memory = memory_.load();
-  if (memory == nullptr) {
-    std::ranges::for_each(pieces, all_gone);
-    return;
-  }
-  memory->read(pieces);
-}
-
-std::span<const std::byte> QemuDriver::borrow(Gpa gpa, std::size_t size, MemoryPin& pin) {
-  const auto memory = memory_.load();
-  if (memory == nullptr) {
-    return {};
-  }
-  const auto bytes = memory->borrow(gpa, size);
-  if (!bytes.empty()) {
-    pin = memory;
-  }
-  return bytes;
 }
 
 const RegisterLayout& QemuDriver::register_layout() const { return x86_64::register_layout(); }
@@ -218,12 +162,20 @@ Result<RunStatus> QemuDriver::run_status() {
       take_vcpus(*vcpus);
     }
   }
-  return idle_monitor_.ask([&] { return session->run_status(); }, [this] { emit(VmEvent::state_unclear); });
+  return idle_monitor_.ask([&] { return session->run_status(); },
+                           [this] { listener_.emit(VmEvent::state_unclear); });
 }
 
-Result<void> QemuDriver::pause() { return monitor_->stop(); }
+/// One exchange: QEMU answers when the vCPUs are stopped.
+Result<RunStatus> QemuDriver::pause() {
+  auto paused = monitor_->stop();
+  if (paused) {
+    idle_monitor_.note_paused();
+  }
+  return paused;
+}
 
-Result<void> QemuDriver::resume() {
+Result<RunStatus> QemuDriver::resume() {
   idle_monitor_.forget();
   auto resumed = monitor_->cont();
   if (resumed && !flat_view_) {
@@ -242,8 +194,7 @@ AccessReport QemuDriver::access() const {
   AccessReport report;
   report.map = map_source_;
   report.writes = describe_writes();
-  const auto memory = memory_.load();
-  report.ram = memory != nullptr ? memory->host().describe() : "none: the VM has ended";
+  report.ram = guest_.describe();
   if (monitor_ != nullptr) {
     report.registers = "read: HMP info registers; set: QEMU's gdbstub, started for each write";
     report.run_control = fmt::format("QMP stop and cont at {}", monitor_->path());
@@ -261,26 +212,8 @@ std::vector<ProbeResult> QemuDriver::probe() const {
     const std::scoped_lock lock{probe_mutex_};
     results = probe_;
   }
-  if (const auto memory = memory_.load()) {
-    for (const HostStretch& stretch : memory->host().stretches()) {
-      results.push_back({fmt::format("memory at {:#x}-{:#x} of process {}", stretch.range.begin,
-                                     stretch.range.end, qemu_.process->pid()),
-                         stretch.usable, stretch.detail});
-    }
-  }
+  std::ranges::move(guest_.probe(), std::back_inserter(results));
   return results;
-}
-
-void QemuDriver::set_listener(VmListener* listener) {
-  const std::scoped_lock lock{listener_mutex_};
-  listener_ = listener;
-}
-
-void QemuDriver::emit(VmEvent event) {
-  const std::scoped_lock lock{listener_mutex_};
-  if (listener_ != nullptr) {
-    listener_->on_vm_event(event);
-  }
 }
 
 void QemuDriver::on_monitor_event(const QmpEvent& event) {
@@ -288,12 +221,12 @@ void QemuDriver::on_monitor_event(const QmpEvent& event) {
     return; // the first layout includes earlier changes
   }
   if (event.name == "STOP") {
-    emit(VmEvent::paused);
+    listener_.emit(VmEvent::paused);
   } else if (event.name == "RESUME") {
-    emit(VmEvent::resumed);
+    listener_.emit(VmEvent::resumed);
   } else if (event.name == "RESET" || event.name == Monitor::kConnectionLost) {
     // After a lost connection anything may have happened.
-    emit(event.name == "RESET" ? VmEvent::reset : VmEvent::state_unclear);
+    listener_.emit(event.name == "RESET" ? VmEvent::reset : VmEvent::state_unclear);
     if (!flat_view_) {
       refresh_later();
     }

@@ -10,15 +10,15 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
+#include "driver/kit/listener_slot.h"
+#include "driver/kit/owner_lease.h"
 #include "drivers/qemu/discovery/find_qemu.h"
 #include "drivers/qemu/layout/layout_sources.h"
 #include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu/qemu_vcpu.h"
 #include "host/process_writer.h"
-#include "util/fd_watcher.h"
-#include "util/published.h"
 #include "util/rate_limit.h"
-#include "vmm/guest_memory.h"
+#include "vmm/process_guest.h"
 #include "vmm/vcpu_idle_monitor.h"
 
 #include <atomic>
@@ -56,21 +56,21 @@ public:
                                                     const DriverContext& context);
   QemuDriver(const QemuDriver&) = delete;
   QemuDriver& operator=(const QemuDriver&) = delete;
-  ~QemuDriver() override;
+  ~QemuDriver() override { lease_.end(); }
 
   const VmIdentity& identity() const override { return identity_; }
   std::uint32_t vcpu_count() const override { return vcpus_; }
-  std::shared_ptr<const MemoryMap> memory_map() const override;
-  void read(std::span<ReadPiece> pieces) override;
+  std::shared_ptr<const MemoryMap> memory_map() const override { return guest_.memory_map(); }
+  void read(std::span<ReadPiece> pieces) override { guest_.read(pieces); }
   Result<void> refresh() override;
   void poll_layout(bool missed) override;
   void poll_run_state() override;
   std::optional<std::chrono::milliseconds> state_delay() const override;
   ReadCost read_cost() const override;
-  bool gone() const override { return !qemu_.process->alive(); }
+  bool gone() const override { return guest_.gone(); }
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
-  void set_listener(VmListener* listener) override;
+  void set_listener(VmListener* listener) override { listener_.set(listener); }
   DirectMemory* direct_memory() override { return this; }
   MemoryWriter* memory_writer() override { return this; }
   RegisterReader* register_reader() override { return monitor_ != nullptr ? this : nullptr; }
@@ -80,14 +80,16 @@ public:
 private:
   QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context);
 
-  std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
+  std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override {
+    return guest_.borrow(gpa, size, pin);
+  }
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   const RegisterLayout& register_layout() const override;
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
-  Result<void> pause() override;
-  Result<void> resume() override;
+  Result<RunStatus> pause() override;
+  Result<RunStatus> resume() override;
   std::string resume_ticket() const override;
 
   // Attaching (qemu_driver_attach.cpp).
@@ -98,14 +100,12 @@ private:
   void probe_kvm();
   [[nodiscard]] std::string why_no_monitor() const;
   void note(std::string what, bool ok, std::string detail);
-  Result<void> watch_end();
 
   // The layout.
   Result<GuestLayout> layout_by_monitor();
   Result<GuestLayout> read_layout();
   Result<GuestLayout> read_checked_layout();
-  /// Reuse of the mappings of blocks that have not moved: kept mappings are already populated.
-  enum class Mappings : unsigned char { keep, renew };
+  using Mappings = ProcessGuest::Mappings;
   Result<void> publish(GuestLayout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings);
   void refresh_later();
@@ -120,11 +120,9 @@ private:
   [[nodiscard]] std::string describe_writes() const;
 
   void on_monitor_event(const QmpEvent& event);
-  void emit(VmEvent event);
 
   const FoundQemu qemu_;
   const QemuOptions options_;
-  FdWatcher& watcher_;
   Worker& worker_;
   VmIdentity identity_;
   std::atomic<std::uint32_t> vcpus_{0};
@@ -133,9 +131,9 @@ private:
 
   bool kvm_ = false; ///< set while attaching only
 
-  Published<GuestMemory> memory_;
-  /// Serialises changes of memory_. Taken before the monitor's session lock, except in a write through the
-  /// gdbstub with a layout from the flat view, which does not use the monitor: see docs/threads-and-locks.md.
+  /// Serialises changes of the guest's layout. Taken before the monitor's session lock, except in a write
+  /// through the gdbstub with a layout from the flat view, which does not use the monitor: see
+  /// docs/threads-and-locks.md.
   std::mutex layout_mutex_;
   std::atomic<bool> refresh_pending_{false};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes through the monitor after a read of a hole
@@ -148,17 +146,10 @@ private:
   mutable std::mutex probe_mutex_;
   std::vector<ProbeResult> probe_;
 
-  std::mutex listener_mutex_; ///< held while the listener is called
-  VmListener* listener_ = nullptr;
-
-  /// Shared with jobs on other threads; `driver` is null after the driver has ended.
-  struct Lease {
-    std::mutex mutex;
-    QemuDriver* driver;
-  };
-  std::shared_ptr<Lease> lease_;
+  ListenerSlot listener_;
+  OwnerLease<QemuDriver> lease_{*this};
   std::unique_ptr<Monitor> monitor_; ///< null if no monitor answers; set while attaching only
-  FdWatcher::Watch end_watch_;       ///< last member: its callback uses the others
+  ProcessGuest guest_;               ///< last member: its callback uses the others
 };
 
 } // namespace vmemfs::qemu

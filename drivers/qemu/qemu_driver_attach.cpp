@@ -34,8 +34,10 @@ Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const Qem
   if (auto taken = driver->take_first_layout(); !taken) {
     return tl::unexpected{taken.error()};
   }
-  if (auto watched = driver->watch_end(); !watched) {
-    return tl::unexpected{watched.error()};
+  auto watched =
+      driver->guest_.watch_end(context.watcher, [raw = driver.get()] { raw->listener_.emit(VmEvent::gone); });
+  if (!watched) {
+    return tl::unexpected{std::move(watched.error())};
   }
   driver->attached_ = true;
   return driver;
@@ -196,18 +198,6 @@ std::string QemuDriver::why_no_monitor() const {
     }
   }
   return why;
-}
-
-Result<void> QemuDriver::watch_end() {
-  auto watch = watcher_.watch_once(qemu_.process->pidfd(), [this] {
-    memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
-    emit(VmEvent::gone);
-  });
-  if (!watch) {
-    return tl::unexpected{watch.error()};
-  }
-  end_watch_ = std::move(*watch);
-  return {};
 }
 
 } // namespace vmemfs::qemu

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Writes to memory and registers: from outside if that is reliable, else through the gdbstub.
+#include "driver/kit/changed_registers.h"
 #include "drivers/qemu/gdbstub/gdb_memory.h"
 #include "drivers/qemu/gdbstub/gdb_registers.h"
 #include "drivers/qemu/qemu_driver.h"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <iterator>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -26,11 +26,7 @@ Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   if (!now) {
     return tl::unexpected{now.error()};
   }
-  // A whole `regs` file may be written back after an edit: unchanged registers need not be set.
-  std::vector<RegisterValue> changed;
-  std::ranges::copy_if(values, std::back_inserter(changed), [&](const RegisterValue& value) {
-    return now->get(value.reg) != value.value || check_settable({&value, 1}).has_value();
-  });
+  const std::vector<RegisterValue> changed = changed_registers(*now, values);
   auto session = monitor_->session();
   return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, changed); });
 }
@@ -54,7 +50,7 @@ WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> 
   if (const auto fresh = take_newest_layout(); !fresh) {
     return nothing_written(fresh.error());
   }
-  const auto memory = memory_.load();
+  const auto memory = guest_.memory();
   return memory != nullptr ? memory->write(writer_, gpa, bytes) : nothing_written(gone_error());
 }
 
@@ -85,7 +81,7 @@ WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes
   WriteOutcome outcome;
   while (outcome.done < bytes.size() && !outcome.failure) {
     poll_layout(false);
-    const auto memory = memory_.load();
+    const auto memory = guest_.memory();
     if (memory == nullptr) {
       return nothing_written(gone_error());
     }

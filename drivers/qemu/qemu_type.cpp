@@ -76,7 +76,7 @@ public:
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
 
-  std::vector<HostCheck> checks() const override { return qemu::check_qemus(); }
+  std::vector<HostCheck> checks() const override { return qemu::check_qemus(specs()); }
   std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
     return std::make_unique<qemu::QemuDiscovery>();
   }

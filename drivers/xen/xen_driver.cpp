@@ -2,6 +2,8 @@
 #include "drivers/xen/xen_driver.h"
 
 #include "arch/x86_64/registers.h"
+#include "driver/kit/changed_registers.h"
+#include "driver/kit/read_pieces.h"
 #include "drivers/xen/discovery/find_domain.h"
 #include "drivers/xen/registers/hvm_registers.h"
 #include "drivers/xen/registers/pv_registers.h"
@@ -23,13 +25,6 @@ namespace {
 Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the domain has ended"}; }
 
 WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
-
-void fail_all(std::span<ReadPiece> pieces, ErrorKind kind) {
-  for (ReadPiece& piece : pieces) {
-    piece.done = 0;
-    piece.failure = kind;
-  }
-}
 
 /// Why a page could not be mapped for writing.
 Error refused_write(int os_errno, DomainKind kind, Gpa gpa) {
@@ -59,8 +54,8 @@ XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& contex
               access_.table.get(),
               info_,
               context.worker,
-              {.changed = [this] { emit(VmEvent::layout_changed); }, .failed = [this] { check_for_end(); }}} {
-}
+              {.changed = [this] { listener_.emit(VmEvent::layout_changed); },
+               .failed = [this] { check_for_end(); }}} {}
 
 Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_ptr<DomainEvents> events,
                                                  const DomainInfo& info) {
@@ -121,7 +116,7 @@ std::shared_ptr<const MemoryMap> XenDriver::memory_map() const {
 void XenDriver::read(std::span<ReadPiece> pieces) {
   thread_local const auto kBatch = std::make_unique<PageBatch>();
   if (gone_) {
-    fail_all(pieces, ErrorKind::vm_gone);
+    fail_pieces(pieces, ErrorKind::vm_gone);
     return;
   }
   const auto layout = layout_.load();
@@ -135,7 +130,7 @@ void XenDriver::read(std::span<ReadPiece> pieces) {
     end();
   }
   if (gone_) {
-    fail_all(pieces, ErrorKind::vm_gone);
+    fail_pieces(pieces, ErrorKind::vm_gone);
   }
 }
 
@@ -277,10 +272,7 @@ Result<void> XenDriver::write_registers(VcpuId vcpu, std::span<const RegisterVal
   if (!now) {
     return tl::unexpected{now.error()};
   }
-  // A whole `regs` file may be written back after an edit: what has not changed need not be set.
-  std::vector<RegisterValue> changed;
-  std::ranges::copy_if(values, std::back_inserter(changed),
-                       [&](const RegisterValue& value) { return now->get(value.reg) != value.value; });
+  const std::vector<RegisterValue> changed = changed_registers(*now, values);
   if (changed.empty()) {
     return {};
   }
@@ -294,29 +286,24 @@ Result<void> XenDriver::write_registers(VcpuId vcpu, std::span<const RegisterVal
 Result<RunStatus> XenDriver::run_status() {
   auto answer = pause_count_.ask();
   if (answer.has_run) {
-    emit(VmEvent::state_unclear);
+    listener_.emit(VmEvent::state_unclear);
   }
   return std::move(answer.status);
 }
 
 void XenDriver::poll_run_state() {
   if (pause_count_.poll()) {
-    emit(VmEvent::state_unclear);
+    listener_.emit(VmEvent::state_unclear);
   }
 }
 
-Result<void> XenDriver::pause() { return pause_count_.pause(); }
-
-Result<void> XenDriver::resume() {
-  const auto running = pause_count_.resume();
-  if (!running) {
-    return tl::unexpected{running.error()};
-  }
-  if (!*running) {
+Result<RunStatus> XenDriver::resume() {
+  auto status = pause_count_.resume();
+  if (status && !status->running) {
     log::info("xen domain {}: our pause has ended, but somebody else's holds it", info_.id);
-    emit(VmEvent::paused);
+    listener_.emit(VmEvent::paused);
   }
-  return {};
+  return status;
 }
 
 std::string XenDriver::resume_ticket() const { return to_text(ResumeTicket{info_.id, info_.uuid}); }
@@ -332,19 +319,7 @@ void XenDriver::check_for_end() {
 
 void XenDriver::end() {
   if (!gone_.exchange(true)) {
-    emit(VmEvent::gone);
-  }
-}
-
-void XenDriver::set_listener(VmListener* listener) {
-  const std::scoped_lock lock{listener_mutex_};
-  listener_ = listener;
-}
-
-void XenDriver::emit(VmEvent event) {
-  const std::scoped_lock lock{listener_mutex_};
-  if (listener_ != nullptr) {
-    listener_->on_vm_event(event);
+    listener_.emit(VmEvent::gone);
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
+#include "driver/kit/listener_slot.h"
 #include "drivers/xen/memory/layout_keeper.h"
 #include "drivers/xen/memory/page_batch.h"
 #include "drivers/xen/state/domain_events.h"
@@ -17,7 +18,6 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,7 +44,7 @@ public:
   bool gone() const override { return gone_; }
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
-  void set_listener(VmListener* listener) override;
+  void set_listener(VmListener* listener) override { listener_.set(listener); }
   MemoryWriter* memory_writer() override { return this; }
   RegisterReader* register_reader() override { return this; }
   RegisterWriter* register_writer() override { return this; }
@@ -69,8 +69,8 @@ private:
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
-  Result<void> pause() override;
-  Result<void> resume() override;
+  Result<RunStatus> pause() override { return pause_count_.pause(); }
+  Result<RunStatus> resume() override;
   std::string resume_ticket() const override;
 
   [[nodiscard]] Result<void> check_vcpu(VcpuId vcpu) const;
@@ -79,7 +79,6 @@ private:
   // The end.
   void check_for_end();
   void end();
-  void emit(VmEvent event);
 
   const DomainInfo info_; ///< as it was when attached
   const Access access_;
@@ -87,9 +86,7 @@ private:
   PauseCount pause_count_;
   std::atomic<bool> gone_{false};
 
-  std::mutex listener_mutex_; ///< held while the listener is called
-  VmListener* listener_ = nullptr;
-
+  ListenerSlot listener_;
   LayoutKeeper layout_;                     ///< its callbacks use what is above
   DomainEvents::Subscription subscription_; ///< last: its callback uses the rest
 };

@@ -2,7 +2,9 @@
 // The interface of a driver. To write a driver, read this file first.
 //
 // A driver instance is one VM, reached in one way. The required core is small: identity, memory map, batch
-// read. The rest is optional: a null pointer means that this VM does not support it.
+// read, and whether the VM has ended. All else is optional: a null pointer means that this VM does not
+// support it, and a function that is not overridden that there is nothing to do or to say. src/driver/kit has
+// the parts that most drivers need.
 //
 // Thread-safety: all methods of all interfaces here may be called from any thread at any time,
 // unless the comment says otherwise. Nothing throws, except std::bad_alloc.
@@ -55,11 +57,11 @@ struct VmIdentity {
 
 /// Access methods and their reasons, as text for `info`.
 struct AccessReport {
-  std::string map;
-  std::string ram;
-  std::string registers;
-  std::string run_control;
-  std::string writes = "not by this driver"; ///< how guest memory is written, or why not
+  std::string map = "by the driver";
+  std::string ram = "by the driver";
+  std::string registers = "none: this driver reads no registers";
+  std::string run_control = "none: this driver cannot pause";
+  std::string writes = "none: this driver does not write"; ///< how guest memory is written, or why not
 };
 
 /// One attempt made while attaching, for `info`.
@@ -128,13 +130,15 @@ struct RunStatus {
   bool by_command = true;
 };
 
-/// Both commands are idempotent and return when the VM is in the requested state.
+/// Both commands are idempotent and return when the VM is in the requested state, as far as the source can
+/// see, and then return that state. For a driver with state_delay() they count as a call of run_status() that
+/// found it.
 class RunControl {
 public:
   virtual ~RunControl() = default;
   [[nodiscard]] virtual Result<RunStatus> run_status() = 0;
-  [[nodiscard]] virtual Result<void> pause() = 0;
-  [[nodiscard]] virtual Result<void> resume() = 0;
+  [[nodiscard]] virtual Result<RunStatus> pause() = 0;
+  [[nodiscard]] virtual Result<RunStatus> resume() = 0;
 
   /// The ticket with which another process can resume this VM if this one dies: for
   /// DriverType::resume_orphan() only. Empty: not possible.
@@ -167,8 +171,6 @@ public:
   virtual ~Driver() = default;
 
   [[nodiscard]] virtual const VmIdentity& identity() const = 0;
-  [[nodiscard]] virtual std::uint32_t vcpu_count() const = 0;
-
   /// The memory map as last known; never null, never blocks.
   [[nodiscard]] virtual std::shared_ptr<const MemoryMap> memory_map() const = 0;
 
@@ -177,8 +179,11 @@ public:
   /// Allocates no guest memory. Bytes of a buffer beyond `done` are undefined.
   virtual void read(std::span<ReadPiece> pieces) = 0;
 
+  /// True once the VM has ended; stays true. Takes no lock, as listeners may call it.
+  [[nodiscard]] virtual bool gone() const = 0;
+
   /// Reads the memory map again, whatever it costs. Not for the read path.
-  [[nodiscard]] virtual Result<void> refresh() = 0;
+  [[nodiscard]] virtual Result<void> refresh() { return {}; }
 
   /// Adopts a changed memory map if that is cheap (microseconds, no monitor); else does nothing.
   /// `missed`: a read has just hit a hole of the map. For the read path.
@@ -197,14 +202,15 @@ public:
 
   [[nodiscard]] virtual ReadCost read_cost() const { return {}; }
 
-  /// True once the VM has ended; stays true. Takes no lock, as listeners may call it.
-  [[nodiscard]] virtual bool gone() const = 0;
+  /// 0 if the source has no vCPUs.
+  [[nodiscard]] virtual std::uint32_t vcpu_count() const { return 0; }
 
-  [[nodiscard]] virtual AccessReport access() const = 0;
+  [[nodiscard]] virtual AccessReport access() const { return {}; }
   [[nodiscard]] virtual std::vector<ProbeResult> probe() const { return {}; }
 
-  /// At most one listener; nullptr removes it, and it is not called after that call has returned.
-  virtual void set_listener(VmListener* listener) = 0;
+  /// At most one listener; nullptr removes it, and it is not called after that call has returned. To be
+  /// overridden if the VM can change or end at all: see ListenerSlot.
+  virtual void set_listener(VmListener* /*listener*/) {}
 
   // Optional functions. Pointers stay valid as long as the driver.
   [[nodiscard]] virtual DirectMemory* direct_memory() { return nullptr; }

@@ -55,6 +55,14 @@ Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>&
   }
 }
 
+/// The threads go to sleep shortly after the VMM reports the VM as stopped. If they do not within the wait,
+/// somebody resumed the VM at once, and the next poll() finds that they have run.
+void VcpuIdleMonitor::note_paused() {
+  static_cast<void>(wait_until_asleep());
+  const std::scoped_lock lock{mutex_};
+  idle_sample_ = sample();
+}
+
 void VcpuIdleMonitor::forget() {
   const std::scoped_lock lock{mutex_};
   idle_sample_.reset();

@@ -35,6 +35,9 @@ public:
   [[nodiscard]] Result<RunStatus> ask(const std::function<Result<RunStatus>()>& query,
                                       const std::function<void()>& has_run);
 
+  /// The VMM has just reported that it has stopped the VM on request: from now on it is known to be paused.
+  void note_paused();
+
   /// Called before vmemfs resumes the VM.
   void forget();
 

@@ -9,9 +9,13 @@ namespace vmemfs::test {
 
 const std::vector<SubjectKind>& subject_kinds() {
   static const std::vector<SubjectKind> kKinds = [] {
-    std::vector<SubjectKind> kinds{fake_subject(),        decorated_subject(),
-                                   dump_subject(),        qemu_private_subject(),
-                                   qemu_shared_subject(), qemu_without_monitor_subject()};
+    std::vector<SubjectKind> kinds{fake_subject(),
+                                   decorated_subject(),
+                                   dump_subject(),
+                                   toy_subject(),
+                                   qemu_private_subject(),
+                                   qemu_shared_subject(),
+                                   qemu_without_monitor_subject()};
     std::ranges::move(libvirt_subjects(), std::back_inserter(kinds));
     return kinds;
   }();

@@ -42,6 +42,7 @@ struct SubjectKind {
 [[nodiscard]] SubjectKind fake_subject();
 [[nodiscard]] SubjectKind decorated_subject();
 [[nodiscard]] SubjectKind dump_subject();
+[[nodiscard]] SubjectKind toy_subject();
 [[nodiscard]] SubjectKind qemu_private_subject();
 [[nodiscard]] SubjectKind qemu_shared_subject();
 [[nodiscard]] SubjectKind qemu_without_monitor_subject();

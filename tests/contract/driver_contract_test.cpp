@@ -252,6 +252,7 @@ TEST_P(DriverContract, PauseAndResumeAreIdempotent) {
   for (const bool running : {false, false, true, true, false}) {
     const auto done = running ? control->resume() : control->pause();
     ASSERT_TRUE(done.has_value()) << done.error().message();
+    EXPECT_EQ(done->running, running);
     const auto status = control->run_status();
     ASSERT_TRUE(status.has_value());
     EXPECT_EQ(status->running, running);

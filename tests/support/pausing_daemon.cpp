@@ -20,7 +20,7 @@
 namespace vmemfs {
 namespace {
 
-Result<void> pause(Driver& driver, PauseGuard& guard, bool disarm) {
+Result<RunStatus> pause(Driver& driver, PauseGuard& guard, bool disarm) {
   RunControl& control = *driver.run_control();
   auto done = guard.arm(1, driver.identity().driver, control.resume_ticket()).and_then([&] {
     return control.pause();

@@ -53,12 +53,12 @@ private:
     dawdle();
     return status;
   }
-  Result<void> pause() override {
+  Result<RunStatus> pause() override {
     auto paused = inner().run_control()->pause();
     dawdle();
     return paused;
   }
-  Result<void> resume() override {
+  Result<RunStatus> resume() override {
     auto resumed = inner().run_control()->resume();
     dawdle();
     return resumed;

@@ -45,12 +45,27 @@ TEST_F(VcpuIdleMonitorTest, VisibleRun_IsReportedBeforeTheQuery) {
   EXPECT_FALSE(idle_monitor_.poll()); // already reported
 }
 
-TEST_F(VcpuIdleMonitorTest, RunKnownOnlyToQemu_IsReportedAfterItsAnswer) {
+TEST_F(VcpuIdleMonitorTest, RunKnownOnlyToTheVmm_IsReportedAfterItsAnswer) {
   EXPECT_EQ(ask(false), 0);
   EXPECT_EQ(ask(true), 0);
   EXPECT_EQ(notified_, 1);
   EXPECT_EQ(ask(true), 1); // once
   EXPECT_EQ(notified_, 1);
+}
+
+TEST_F(VcpuIdleMonitorTest, RunAfterAPause_IsDetectedByPoll) {
+  idle_monitor_.note_paused();
+  EXPECT_FALSE(idle_monitor_.poll());
+  vcpu_.wake();
+  EXPECT_TRUE(test::eventually([&] { return idle_monitor_.poll(); }));
+}
+
+TEST_F(VcpuIdleMonitorTest, ForgottenPause_IsNotReported) {
+  idle_monitor_.note_paused();
+  idle_monitor_.forget();
+  vcpu_.wake();
+  EXPECT_EQ(ask(true), 0);
+  EXPECT_EQ(notified_, 0);
 }
 
 TEST_F(VcpuIdleMonitorTest, Run_IsDetectedByPoll) {

@@ -133,36 +133,38 @@ Result<std::string> Domain::human_monitor(const std::string& line) {
   });
 }
 
-Result<RunStatus> Domain::run_status() {
-  return limited<RunStatus>([](Domain& self, const DomainHandle& domain) -> Result<RunStatus> {
-    int state = 0;
-    int reason = 0;
-    if (virDomainGetState(domain.get(), &state, &reason, 0) < 0) {
-      return self.failed("cannot get the state of domain");
-    }
-    return status_of(state, reason);
-  });
+Result<RunStatus> Domain::status_by(const DomainHandle& domain) const {
+  int state = 0;
+  int reason = 0;
+  if (virDomainGetState(domain.get(), &state, &reason, 0) < 0) {
+    return failed("cannot get the state of domain");
+  }
+  return status_of(state, reason);
 }
 
-Result<void> Domain::pause() {
-  return limited<void>([](Domain& self, const DomainHandle& domain) -> Result<void> {
+Result<RunStatus> Domain::run_status() {
+  return limited<RunStatus>(
+      [](Domain& self, const DomainHandle& domain) -> Result<RunStatus> { return self.status_by(domain); });
+}
+
+Result<RunStatus> Domain::pause() {
+  return limited<RunStatus>([](Domain& self, const DomainHandle& domain) -> Result<RunStatus> {
     if (virDomainSuspend(domain.get()) < 0) {
       return self.failed("cannot suspend domain");
     }
-    return {};
+    return self.status_by(domain);
   });
 }
 
 /// libvirt refuses to resume a running domain.
-Result<void> Domain::resume() {
-  return limited<void>([](Domain& self, const DomainHandle& domain) -> Result<void> {
+Result<RunStatus> Domain::resume() {
+  return limited<RunStatus>([](Domain& self, const DomainHandle& domain) -> Result<RunStatus> {
     if (virDomainResume(domain.get()) == 0) {
-      return {};
+      return self.status_by(domain);
     }
     auto error = self.failed("cannot resume domain");
-    int state = 0;
-    const bool runs = virDomainGetState(domain.get(), &state, nullptr, 0) == 0 && status_of(state, 0).running;
-    return runs ? Result<void>{} : error;
+    auto status = self.status_by(domain);
+    return status && status->running ? std::move(status) : error;
   });
 }
 

@@ -41,14 +41,15 @@ public:
   [[nodiscard]] Result<std::string> human_monitor(const std::string& line);
 
   Result<RunStatus> run_status() override;
-  Result<void> pause() override;
-  Result<void> resume() override;
+  Result<RunStatus> pause() override;
+  Result<RunStatus> resume() override;
   std::string resume_ticket() const override;
 
 private:
   /// `call` runs on another thread, see LimitedCalls.
   template <typename T> Result<T> limited(std::function<Result<T>(Domain&, const DomainHandle&)> call);
   [[nodiscard]] Result<DomainHandle> handle();
+  [[nodiscard]] Result<RunStatus> status_by(const DomainHandle& domain) const;
   [[nodiscard]] tl::unexpected<Error> failed(std::string_view what) const;
 
   const std::shared_ptr<Connection> connection_;

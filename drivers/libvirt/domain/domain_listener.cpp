@@ -7,18 +7,6 @@ DomainListener::DomainListener(Domain& domain)
     : domain_{domain}, subscription_{domain.connection().subscribe(
                            domain.run(), [this](DomainEvent event) { on_event(event); })} {}
 
-void DomainListener::set(VmListener* listener) {
-  const std::scoped_lock lock{mutex_};
-  listener_ = listener;
-}
-
-void DomainListener::emit(VmEvent event) {
-  const std::scoped_lock lock{mutex_};
-  if (listener_ != nullptr) {
-    listener_->on_vm_event(event);
-  }
-}
-
 std::optional<std::chrono::milliseconds> DomainListener::state_delay() const {
   return domain_.connection().link() ? std::optional<std::chrono::milliseconds>{Connection::kDeadAfter}
                                      : std::nullopt;

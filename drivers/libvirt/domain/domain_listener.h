@@ -3,11 +3,11 @@
 #pragma once
 
 #include "driver/driver.h"
+#include "driver/kit/listener_slot.h"
 #include "drivers/libvirt/domain/domain.h"
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
 #include <optional>
 
 namespace vmemfs::libvirt {
@@ -18,8 +18,8 @@ public:
   explicit DomainListener(Domain& domain);
 
   /// As Driver::set_listener().
-  void set(VmListener* listener);
-  void emit(VmEvent event);
+  void set(VmListener* listener) { listener_.set(listener); }
+  void emit(VmEvent event) { listener_.emit(event); }
 
   /// libvirt has reported that this run is over.
   [[nodiscard]] bool ended() const { return ended_; }
@@ -33,8 +33,7 @@ private:
 
   Domain& domain_;
   std::atomic<bool> ended_{false};
-  std::mutex mutex_; ///< held while the listener is called
-  VmListener* listener_ = nullptr;
+  ListenerSlot listener_;
   Connection::Subscription subscription_; ///< last: its callback uses the rest
 };
 

@@ -2,75 +2,31 @@
 #include "drivers/libvirt/domain/resume_ticket.h"
 
 #include "core/text.h"
-#include "drivers/libvirt/domain/domain.h"
-#include "util/log.h"
+#include "driver/kit/ticket_text.h"
 
+#include <array>
 #include <fmt/format.h>
 #include <limits>
 
 namespace vmemfs::libvirt {
-namespace {
-
-constexpr std::chrono::seconds kForConnection{10};
-
-/// The text after `key` up to the end of the line; `text` then starts after that line.
-std::string_view take_line(std::string_view& text, std::string_view key) {
-  const std::size_t end = text.find('\n');
-  if (end == std::string_view::npos || !text.starts_with(key)) {
-    return {};
-  }
-  const std::string_view value = text.substr(key.size(), end - key.size());
-  text.remove_prefix(end + 1);
-  return value;
-}
-
-Result<void> resume(Domain& domain) {
-  const auto status = domain.run_status();
-  if (!status) {
-    return tl::unexpected{status.error()};
-  }
-  if (status->running || !status->by_command) {
-    log::info("libvirt {}: nothing to resume, it is {}", domain.run().uuid, status->detail);
-    return {};
-  }
-  auto resumed = domain.resume();
-  if (resumed) {
-    log::info("libvirt {}: resumed", domain.run().uuid);
-  }
-  return resumed;
-}
-
-} // namespace
-
 std::string to_text(const ResumeTicket& ticket) {
-  return fmt::format("uuid={}\nid={}\nuri={}", ticket.run.uuid, ticket.run.id, ticket.uri);
+  return ticket_text(std::array{TicketField{"uuid", ticket.run.uuid},
+                                TicketField{"id", fmt::to_string(ticket.run.id)},
+                                TicketField{"uri", ticket.uri}}); // last: it may contain line ends
 }
 
 Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
-  constexpr std::string_view kUri = "uri=";
-  std::string_view rest = text;
-  const std::string_view uuid = take_line(rest, "uuid=");
-  const auto id = parse_u64(take_line(rest, "id="));
-  if (uuid.empty() || !id || *id > std::numeric_limits<int>::max() || !rest.starts_with(kUri)) {
-    return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("'{}' is not a ticket of this driver", printable(text, 200)));
+  constexpr std::array<std::string_view, 3> kKeys{"uuid", "id", "uri"};
+  const auto values = parse_ticket(text, kKeys, kOrigin);
+  if (!values) {
+    return tl::unexpected{values.error()};
   }
-  return ResumeTicket{std::string{rest.substr(kUri.size())}, {std::string{uuid}, "", static_cast<int>(*id)}};
-}
-
-Result<void> resume_orphan(const ResumeTicket& ticket) {
-  const auto connection = Connection::to(ticket.uri);
-  const auto link = connection.and_then([](const auto& made) { return made->wait_for_link(kForConnection); });
-  if (!link) {
-    return fail(ErrorKind::busy, kOrigin, link.error().text);
+  const std::string_view uuid = (*values)[0];
+  const auto id = parse_u64((*values)[1]);
+  if (uuid.empty() || !id || *id > std::numeric_limits<int>::max()) {
+    return not_a_ticket(text, kOrigin);
   }
-  const auto domain = std::make_shared<Domain>(*connection, ticket.run);
-  auto resumed = resume(*domain);
-  if (!resumed && resumed.error().kind == ErrorKind::vm_gone) {
-    log::info("libvirt {}: it has ended", ticket.run.uuid);
-    return {};
-  }
-  return resumed ? resumed : fail(ErrorKind::busy, kOrigin, resumed.error().text);
+  return ResumeTicket{std::string{(*values)[2]}, {std::string{uuid}, "", static_cast<int>(*id)}};
 }
 
 } // namespace vmemfs::libvirt

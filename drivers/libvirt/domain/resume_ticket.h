@@ -18,8 +18,4 @@ struct ResumeTicket {
 [[nodiscard]] std::string to_text(const ResumeTicket& ticket);
 [[nodiscard]] Result<ResumeTicket> parse_resume_ticket(std::string_view text);
 
-/// Resumes the domain if it is still the same run and is paused by a command. No error if there is nothing to
-/// do. busy: libvirt cannot be asked at the moment.
-[[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket);
-
 } // namespace vmemfs::libvirt

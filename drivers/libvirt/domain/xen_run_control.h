@@ -19,20 +19,20 @@ public:
   XenRunControl(Domain& domain, RunControl& truth) : domain_{domain}, truth_{truth} {}
 
   Result<RunStatus> run_status() override { return truth_.run_status(); }
-  Result<void> pause() override { return commanded(&RunControl::pause, false); }
-  Result<void> resume() override { return commanded(&RunControl::resume, true); }
+  Result<RunStatus> pause() override { return commanded(&RunControl::pause, false); }
+  Result<RunStatus> resume() override { return commanded(&RunControl::resume, true); }
   std::string resume_ticket() const override { return domain_.resume_ticket(); }
 
 private:
   /// Through libvirt; if that did nothing, because its own record says that the state is reached already,
   /// through Xen.
-  Result<void> commanded(Result<void> (RunControl::*command)(), bool running) {
+  Result<RunStatus> commanded(Result<RunStatus> (RunControl::*command)(), bool running) {
     auto done = (domain_.*command)();
     if (!done) {
       return done;
     }
-    const auto status = truth_.run_status();
-    return status && status->running != running ? (truth_.*command)() : done;
+    auto status = truth_.run_status();
+    return status && status->running != running ? (truth_.*command)() : std::move(status);
   }
 
   Domain& domain_;

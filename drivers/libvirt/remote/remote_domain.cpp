@@ -2,6 +2,7 @@
 #include "drivers/libvirt/remote/remote_domain.h"
 
 #include "core/text.h"
+#include "driver/kit/read_pieces.h"
 #include "drivers/libvirt/domain/domain_process.h"
 #include "util/log.h"
 #include "util/worker.h"
@@ -28,7 +29,6 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, cons
       map_{std::make_shared<RemoteMap>(domain_, options_.passthrough, options_.may_allocate)},
       worker_{context.worker},
       identity_{domain_->identity(domain_key(domain_->connection(), domain_->run()))},
-      lease_{std::make_shared<Lease>(this)},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainEvent event) {
         // A device may also have been added while there was no connection.
         if (event == DomainEvent::memory_changed || event == DomainEvent::state_unclear) {
@@ -38,8 +38,7 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, cons
 
 RemoteDomain::~RemoteDomain() {
   devices_ = {};
-  const std::scoped_lock lock{lease_->mutex};
-  lease_->driver = nullptr;
+  lease_.end();
 }
 
 Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domain> domain, Options options,
@@ -64,10 +63,7 @@ void RemoteDomain::read(std::span<ReadPiece> pieces) {
   if (!gone()) { // otherwise some of it may belong to the domain's next run
     return;
   }
-  for (ReadPiece& piece : pieces) {
-    piece.done = 0;
-    piece.failure = ErrorKind::vm_gone;
-  }
+  fail_pieces(pieces, ErrorKind::vm_gone);
 }
 
 Result<void> RemoteDomain::refresh() {
@@ -93,20 +89,13 @@ void RemoteDomain::refresh_later() {
 
 /// The lease is not held during a call of libvirt, so that ending the driver does not wait for it.
 void RemoteDomain::post_refresh(std::chrono::milliseconds delay) {
-  worker_.post_after(delay, [lease = lease_, map = map_] {
+  worker_.post_after(delay, [lease = lease_.share(), map = map_] {
     unsigned seen = 0;
-    {
-      const std::scoped_lock lock{lease->mutex};
-      if (lease->driver == nullptr) {
-        return;
-      }
-      seen = lease->driver->refreshes_wanted_;
+    if (!lease.with([&](RemoteDomain& driver) { seen = driver.refreshes_wanted_; })) {
+      return;
     }
     auto refreshed = map->refresh();
-    const std::scoped_lock lock{lease->mutex};
-    if (lease->driver != nullptr) {
-      lease->driver->note_refresh(std::move(refreshed), seen);
-    }
+    lease.with([&](RemoteDomain& driver) { driver.note_refresh(std::move(refreshed), seen); });
   });
 }
 

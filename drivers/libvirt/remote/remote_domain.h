@@ -5,6 +5,7 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
+#include "driver/kit/owner_lease.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "drivers/libvirt/domain/domain_listener.h"
 #include "drivers/libvirt/domain/monitor_registers.h"
@@ -14,7 +15,6 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -56,13 +56,6 @@ private:
   void post_refresh(std::chrono::milliseconds delay);
   void note_refresh(Result<bool> refreshed, unsigned seen);
 
-  /// The jobs on other threads share it; `driver` is null once the driver has ended.
-  struct Lease {
-    explicit Lease(RemoteDomain* holder) : driver{holder} {}
-    std::mutex mutex;
-    RemoteDomain* driver;
-  };
-
   const std::shared_ptr<Domain> domain_;
   const Options options_;
   const std::shared_ptr<RemoteMap> map_;
@@ -75,7 +68,7 @@ private:
   std::string refresh_error_;                     ///< of the last refresh; only for the job's thread
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes because somebody read a hole
   DomainListener listener_{*domain_};
-  std::shared_ptr<Lease> lease_;
+  OwnerLease<RemoteDomain> lease_{*this};
   Connection::Subscription devices_; ///< last: its callback uses the rest
 };
 

@@ -169,7 +169,7 @@ Result<void> put_back(MonitorSession& session, const RunStatus& before) {
     state = tl::unexpected{now.error()};
   } else if (before.running && !now->running && now->detail == "paused") {
     // A state other than "paused" means that the VM stopped for another reason.
-    state = session.cont();
+    state = session.cont().map([](const RunStatus&) {});
   } // A VM that was paused and runs now was resumed by another client: vmemfs never does that.
   if (!ended) {
     return tl::unexpected{ended.error()};

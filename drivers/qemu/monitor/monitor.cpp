@@ -29,31 +29,35 @@ Result<RunStatus> MonitorSession::run_status(Clock::time_point deadline) {
   return connection_->execute("query-status", nullptr, deadline).and_then(run_status_of);
 }
 
-Result<void> MonitorSession::stop() { return change_state("stop", false); }
+Result<RunStatus> MonitorSession::stop() {
+  return connection_->execute("stop", nullptr, deadline()).map([](const json&) {
+    return RunStatus{false, "paused"};
+  });
+}
 
-Result<void> MonitorSession::cont() { return change_state("cont", true); }
-
-Result<void> MonitorSession::change_state(std::string_view command, bool running) {
+/// Asks first, because QEMU reports a stop and a resume that did not happen if it is told to run while it
+/// runs.
+Result<RunStatus> MonitorSession::cont() {
   const auto limit = deadline();
   auto status = run_status(limit);
-  if (!status || status->running == running) {
-    return status.map([](const RunStatus&) {});
+  if (!status || status->running) {
+    return status;
   }
-  if (const auto done = connection_->execute(command, nullptr, limit); !done) {
+  if (const auto done = connection_->execute("cont", nullptr, limit); !done) {
     return tl::unexpected{done.error()};
   }
-  for (status = run_status(limit); status && status->running != running; status = run_status(limit)) {
-    if (running && status->detail == "suspended") {
+  for (status = run_status(limit); status && !status->running; status = run_status(limit)) {
+    if (status->detail == "suspended") {
       return fail(ErrorKind::unsupported, kOrigin,
                   "cannot resume: the guest is suspended; wake it with the monitor command system_wakeup");
     }
     if (Clock::now() >= limit) {
       return fail(ErrorKind::timed_out, kOrigin,
-                  fmt::format("QEMU accepted '{}', but the VM is still '{}'", command, status->detail));
+                  fmt::format("QEMU accepted 'cont', but the VM is still '{}'", status->detail));
     }
     std::this_thread::sleep_for(kStatePoll);
   }
-  return status.map([](const RunStatus&) {});
+  return status;
 }
 
 Result<std::string> MonitorSession::mtree() { return human("info mtree -f"); }
@@ -170,11 +174,11 @@ Result<RunStatus> Monitor::run_status() {
   return session().and_then([](MonitorSession&& session) { return session.run_status(); });
 }
 
-Result<void> Monitor::stop() {
+Result<RunStatus> Monitor::stop() {
   return session().and_then([](MonitorSession&& session) { return session.stop(); });
 }
 
-Result<void> Monitor::cont() {
+Result<RunStatus> Monitor::cont() {
   return session().and_then([](MonitorSession&& session) { return session.cont(); });
 }
 

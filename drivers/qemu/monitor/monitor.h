@@ -48,9 +48,11 @@ public:
 
   [[nodiscard]] Result<RunStatus> run_status();
 
-  /// Both return when the VM is in that state, and do nothing if it already is.
-  [[nodiscard]] Result<void> stop();
-  [[nodiscard]] Result<void> cont();
+  /// Both return when the VM is in that state, and do nothing if it already is. Stopping is one exchange:
+  /// QEMU answers when the vCPUs are stopped. The status of a VM that was not running before it may be
+  /// another one.
+  [[nodiscard]] Result<RunStatus> stop();
+  [[nodiscard]] Result<RunStatus> cont();
 
   /// Text of `info mtree -f`, for parse_mtree().
   [[nodiscard]] Result<std::string> mtree();
@@ -94,7 +96,6 @@ private:
 
   [[nodiscard]] Clock::time_point deadline() const { return Clock::now() + timeout_; }
   [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
-  [[nodiscard]] Result<void> change_state(std::string_view command, bool running);
 
   std::unique_lock<TimedLock> lock_;
   std::shared_ptr<QmpConnection> connection_;
@@ -120,8 +121,8 @@ public:
 
   // For single commands.
   [[nodiscard]] Result<RunStatus> run_status();
-  [[nodiscard]] Result<void> stop();
-  [[nodiscard]] Result<void> cont();
+  [[nodiscard]] Result<RunStatus> stop();
+  [[nodiscard]] Result<RunStatus> cont();
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] bool keeps_connection() const { return keep_; }

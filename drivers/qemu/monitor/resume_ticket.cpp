@@ -2,6 +2,7 @@
 #include "drivers/qemu/monitor/resume_ticket.h"
 
 #include "core/text.h"
+#include "driver/kit/ticket_text.h"
 #include "drivers/qemu/discovery/command_line.h"
 #include "drivers/qemu/monitor/monitor.h"
 #include "host/process.h"
@@ -11,7 +12,6 @@
 #include <array>
 #include <fmt/format.h>
 #include <limits>
-#include <optional>
 
 namespace vmemfs::qemu {
 namespace {
@@ -20,17 +20,6 @@ constexpr std::string_view kOrigin = "qemu";
 
 /// States that QEMU soon leaves on its own, possibly for "paused".
 constexpr std::array<std::string_view, 3> kPassing{"save-vm", "restore-vm", "finish-migrate"};
-
-/// Parses the number after "KEY=" at the start of `text` and removes that line from `text`.
-std::optional<std::uint64_t> take_number(std::string_view& text, std::string_view key) {
-  const std::size_t end = text.find('\n');
-  if (end == std::string_view::npos || !text.starts_with(key)) {
-    return std::nullopt;
-  }
-  const auto number = parse_u64(text.substr(key.size(), end - key.size()));
-  text.remove_prefix(end + 1);
-  return number;
-}
 
 /// A socket that a manager opened for QEMU may have the manager's pid. The pid of another QEMU is an error.
 bool is_of_another_qemu(pid_t peer, pid_t pid) {
@@ -54,36 +43,35 @@ Result<void> resume_over(MonitorSession& session, pid_t pid) {
     log::info("qemu {}: nothing to resume, it is in state '{}'", pid, printable(status->detail));
     return {};
   }
-  auto resumed = session.cont();
-  if (resumed) {
-    log::info("qemu {}: runs again", pid);
-  }
-  return resumed;
+  return session.cont().map([pid](const RunStatus&) { log::info("qemu {}: runs again", pid); });
 }
 
 } // namespace
 
 std::string to_text(const ResumeTicket& ticket) {
-  return fmt::format("pid={}\nstarted={}\ntimeout={}\nmonitor={}", ticket.pid, ticket.start_time,
-                     ticket.timeout.count(), ticket.monitor);
+  return ticket_text(
+      std::array{TicketField{"pid", fmt::to_string(ticket.pid)},
+                 TicketField{"started", fmt::to_string(ticket.start_time)},
+                 TicketField{"timeout", fmt::to_string(ticket.timeout.count())},
+                 TicketField{"monitor", ticket.monitor}}); // last: a path may contain line ends
 }
 
 Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
-  constexpr std::string_view kMonitor = "monitor=";
-  std::string_view rest = text;
-  const auto pid = take_number(rest, "pid=");
-  const auto started = take_number(rest, "started=");
-  const auto timeout = take_number(rest, "timeout=");
-  // The monitor comes last and takes the rest of the text: a path may contain a line end.
+  constexpr std::array<std::string_view, 4> kKeys{"pid", "started", "timeout", "monitor"};
+  const auto values = parse_ticket(text, kKeys, kOrigin);
+  if (!values) {
+    return tl::unexpected{values.error()};
+  }
+  const auto pid = parse_u64((*values)[0]);
+  const auto started = parse_u64((*values)[1]);
+  const auto timeout = parse_u64((*values)[2]);
+  const std::string_view monitor = (*values)[3];
   if (!pid || !started || !timeout || *pid == 0 || *pid > std::numeric_limits<pid_t>::max() ||
-      *timeout > std::numeric_limits<std::int32_t>::max() || !rest.starts_with(kMonitor) ||
-      rest.size() == kMonitor.size()) {
-    return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("not a ticket of the qemu driver: '{}'", printable(text, 200)));
+      *timeout > std::numeric_limits<std::int32_t>::max() || monitor.empty()) {
+    return not_a_ticket(text, kOrigin);
   }
   return ResumeTicket{static_cast<pid_t>(*pid), *started,
-                      std::chrono::milliseconds{static_cast<std::int64_t>(*timeout)},
-                      std::string{rest.substr(kMonitor.size())}};
+                      std::chrono::milliseconds{static_cast<std::int64_t>(*timeout)}, std::string{monitor}};
 }
 
 Result<void> resume_orphan(const ResumeTicket& ticket) {

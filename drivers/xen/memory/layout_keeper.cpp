@@ -18,14 +18,7 @@ LayoutKeeper::LayoutKeeper(xc_interface* control, const ForeignMemory& memory, c
                            const DomainInfo& domain, Worker& worker, Callbacks callbacks)
     : control_{control}, domain_{domain.id}, kind_{domain.kind},
       finder_{control, memory, table, domain.id, domain.kind}, worker_{worker},
-      callbacks_{std::move(callbacks)}, lease_{std::make_shared<Lease>()} {
-  lease_->keeper = this;
-}
-
-LayoutKeeper::~LayoutKeeper() {
-  const std::scoped_lock lock{lease_->mutex};
-  lease_->keeper = nullptr;
-}
+      callbacks_{std::move(callbacks)} {}
 
 Result<void> LayoutKeeper::begin() {
   const std::uint64_t begun = ++scans_begun_;
@@ -84,12 +77,8 @@ void LayoutKeeper::schedule_scan(Worker::Clock::duration delay) {
   if (scanning_.exchange(true)) {
     return;
   }
-  worker_.post_after(delay, [lease = lease_] {
-    const std::scoped_lock lock{lease->mutex};
-    if (lease->keeper != nullptr) {
-      lease->keeper->scan_some();
-    }
-  });
+  worker_.post_after(
+      delay, [lease = lease_.share()] { lease.with([](LayoutKeeper& keeper) { keeper.scan_some(); }); });
 }
 
 void LayoutKeeper::scan_some() {

@@ -5,6 +5,7 @@
 // once after attaching, as the first scan is a quick one. The work is done in steps with pauses between them.
 #pragma once
 
+#include "driver/kit/owner_lease.h"
 #include "drivers/xen/memory/layout_finder.h"
 #include "drivers/xen/memory/page_batch.h"
 #include "util/published.h"
@@ -31,7 +32,7 @@ public:
   /// All arguments outlive the object. Callbacks run on any thread and must not call back.
   LayoutKeeper(xc_interface* control, const ForeignMemory& memory, const MachineTable* table,
                const DomainInfo& domain, Worker& worker, Callbacks callbacks);
-  ~LayoutKeeper(); ///< returns when no work is left in the background
+  ~LayoutKeeper() = default; ///< returns when no work is left in the background
   LayoutKeeper(const LayoutKeeper&) = delete;
   LayoutKeeper& operator=(const LayoutKeeper&) = delete;
 
@@ -89,12 +90,7 @@ private:
   std::atomic<bool> scanning_{false}; ///< the job is posted or running; there is one at a time
   std::optional<Scan> scan_;          ///< belongs to the job
 
-  /// Shared with the job; `keeper` is null once it has ended.
-  struct Lease {
-    std::mutex mutex;
-    LayoutKeeper* keeper;
-  };
-  const std::shared_ptr<Lease> lease_;
+  OwnerLease<LayoutKeeper> lease_{*this}; ///< last: ends first
 };
 
 } // namespace vmemfs::xen

@@ -71,21 +71,25 @@ PauseCount::Answer PauseCount::ask() {
   return {run_status_of(*info), has_run};
 }
 
-Result<void> PauseCount::pause() {
+Result<RunStatus> PauseCount::pause() {
   const std::scoped_lock lock{mutex_};
-  const auto info = domain_info(control_, domain_);
+  auto info = domain_info(control_, domain_);
+  if (info && !info->dying && !(info->paused && !info->on_cpu)) {
+    if (auto added = add_one(); !added) { // returns when the domain is stopped
+      held_ = false;
+      return tl::unexpected{std::move(added.error())};
+    }
+    held_ = true;
+    info = domain_info(control_, domain_);
+  }
   if (!info || info->dying) {
     return tl::unexpected{gone_error()};
   }
-  if (info->paused && !info->on_cpu) {
-    return {};
-  }
-  auto added = add_one(); // returns when the domain is stopped
-  held_ = added.has_value();
-  return added;
+  note(*info);
+  return run_status_of(*info);
 }
 
-Result<bool> PauseCount::resume() {
+Result<RunStatus> PauseCount::resume() {
   const std::scoped_lock lock{mutex_};
   paused_cpu_time_ = std::chrono::nanoseconds{-1};
   known_paused_ = false;
@@ -95,11 +99,8 @@ Result<bool> PauseCount::resume() {
     if (!info || info->dying) {
       return tl::unexpected{gone_error()};
     }
-    if (!info->paused) {
-      return true;
-    }
-    if (given_back && i == 1) {
-      return false;
+    if (!info->paused || (given_back && i == 1)) {
+      return run_status_of(*info);
     }
     if (auto taken = take_one(); !taken) {
       held_ = given_back && i == 0;

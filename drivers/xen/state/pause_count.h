@@ -28,12 +28,12 @@ public:
   };
   [[nodiscard]] Answer ask();
 
-  /// Does nothing if the domain is paused already.
-  [[nodiscard]] Result<void> pause();
+  /// Does nothing if the domain is paused already. Returns the state then, as ask() does.
+  [[nodiscard]] Result<RunStatus> pause();
 
-  /// Releases our pause; without one, ends those of others. True: the domain runs; false: somebody else's
-  /// pause, besides ours, still holds it.
-  [[nodiscard]] Result<bool> resume();
+  /// Releases our pause; without one, ends those of others. Returns the state then: not running if somebody
+  /// else's pause, besides ours, still holds the domain.
+  [[nodiscard]] Result<RunStatus> resume();
 
   /// True, once, if a domain that was known to be paused may have run since. At most one hypercall each 10
   /// ms.

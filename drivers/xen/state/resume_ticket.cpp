@@ -2,35 +2,34 @@
 #include "drivers/xen/state/resume_ticket.h"
 
 #include "core/text.h"
+#include "driver/kit/ticket_text.h"
 #include "util/log.h"
 
+#include <array>
 #include <cerrno>
 #include <fmt/format.h>
 #include <limits>
 
 namespace vmemfs::xen {
-namespace {
-
-constexpr std::string_view kDomain = "domain=";
-constexpr std::string_view kUuid = "uuid=";
-
-} // namespace
 
 std::string to_text(const ResumeTicket& ticket) {
-  return fmt::format("{}{}\n{}{}", kDomain, ticket.domain, kUuid, ticket.uuid);
+  return ticket_text(
+      std::array{TicketField{"domain", fmt::to_string(ticket.domain)}, TicketField{"uuid", ticket.uuid}});
 }
 
 Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
-  const auto lines = split(text, '\n');
-  if (lines.size() == 2 && lines[0].starts_with(kDomain) && lines[1].starts_with(kUuid) &&
-      lines[1].size() > kUuid.size()) {
-    const auto domain = parse_u64(lines[0].substr(kDomain.size()));
-    if (domain && *domain > 0 && *domain <= std::numeric_limits<std::uint16_t>::max()) {
-      return ResumeTicket{static_cast<std::uint32_t>(*domain), std::string{lines[1].substr(kUuid.size())}};
-    }
+  constexpr std::array<std::string_view, 2> kKeys{"domain", "uuid"};
+  const auto values = parse_ticket(text, kKeys, kOrigin);
+  if (!values) {
+    return tl::unexpected{values.error()};
   }
-  return fail(ErrorKind::invalid, kOrigin,
-              fmt::format("'{}' is not a ticket of this driver", printable(text, 200)));
+  const auto domain = parse_u64((*values)[0]);
+  const std::string_view uuid = (*values)[1];
+  if (!domain || *domain == 0 || *domain > std::numeric_limits<std::uint16_t>::max() || uuid.empty() ||
+      uuid.find('\n') != std::string_view::npos) {
+    return not_a_ticket(text, kOrigin);
+  }
+  return ResumeTicket{static_cast<std::uint32_t>(*domain), std::string{uuid}};
 }
 
 Result<void> resume_orphan(const ResumeTicket& ticket) {

@@ -73,14 +73,14 @@ Result<RunStatus> FaultDriver::run_status() {
   return inner().run_control()->run_status();
 }
 
-Result<void> FaultDriver::pause() {
+Result<RunStatus> FaultDriver::pause() {
   if (const auto kind = strike(FaultPoint::pause)) {
     return injected(*kind);
   }
   return inner().run_control()->pause();
 }
 
-Result<void> FaultDriver::resume() {
+Result<RunStatus> FaultDriver::resume() {
   if (const auto kind = strike(FaultPoint::resume)) {
     return injected(*kind);
   }

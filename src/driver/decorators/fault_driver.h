@@ -43,8 +43,8 @@ private:
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
-  Result<void> pause() override;
-  Result<void> resume() override;
+  Result<RunStatus> pause() override;
+  Result<RunStatus> resume() override;
   std::string resume_ticket() const override { return inner().run_control()->resume_ticket(); }
 
   struct Fault {

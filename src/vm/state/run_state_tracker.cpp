@@ -274,9 +274,8 @@ tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
 
 Result<void> RunStateTracker::resume_vm(RunControl& control) {
   coherence_.drop_all(); // so that no change by the guest can be hidden
-  auto resumed = control.resume();
-  if (!resumed) {
-    return resumed;
+  if (auto resumed = control.resume(); !resumed) {
+    return tl::unexpected{std::move(resumed.error())};
   }
   clear_ledger();
   in_doubt_ = false;

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <mutex>
@@ -92,29 +93,43 @@ TEST(Monitor, SessionWhileLocked_TimesOut) {
   }};
 }
 
-TEST(Monitor, StopWithoutEffect_TimesOut) {
+TEST(Monitor, ContWithoutEffect_TimesOut) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
-    peer.answer(R"({"running": true, "status": "running"})");
+    peer.answer(R"({"running": false, "status": "paused"})");
     peer.answer("{}");
     for (int i = 0; i < 10000; ++i) {
-      peer.answer(R"({"running": true, "status": "running"})");
+      peer.answer(R"({"running": false, "status": "paused"})");
     }
   }};
   Monitor monitor{fake.path(), 100ms, false};
-  const auto stopped = monitor.stop();
-  ASSERT_FALSE(stopped);
-  EXPECT_EQ(stopped.error().kind, ErrorKind::timed_out);
+  const auto resumed = monitor.cont();
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().kind, ErrorKind::timed_out);
 }
 
-TEST(Monitor, StopAndCont_InThatStateAlready_SendNothing) {
+TEST(Monitor, Stop_IsOneExchange) {
   const FakeMonitor fake{[](FakePeer& peer) {
     peer.greet();
-    peer.answer(R"({"running": false, "status": "prelaunch"})");
+    const std::string command = peer.read_line();
+    EXPECT_NE(command.find(R"("stop")"), std::string::npos) << command;
+    peer.send(fmt::format("{{\"return\": {{}}, \"id\": {}}}\n", id_of(command)));
     EXPECT_EQ(peer.read_line(), "");
   }};
   Monitor monitor{fake.path(), kPlenty, false};
-  EXPECT_TRUE(monitor.stop());
+  const auto stopped = monitor.stop();
+  ASSERT_TRUE(stopped) << stopped.error().message();
+  EXPECT_FALSE(stopped->running);
+}
+
+TEST(Monitor, Cont_OfARunningVm_SendsNothing) {
+  const FakeMonitor fake{[](FakePeer& peer) {
+    peer.greet();
+    peer.answer(R"({"running": true, "status": "running"})");
+    EXPECT_EQ(peer.read_line(), "");
+  }};
+  Monitor monitor{fake.path(), kPlenty, false};
+  EXPECT_TRUE(monitor.cont());
 }
 
 TEST(Monitor, Cont_SuspendedGuest_IsRefused) {

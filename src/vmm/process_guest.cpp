@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "vmm/process_guest.h"
+
+#include "driver/kit/read_pieces.h"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs {
+
+Result<void> ProcessGuest::watch_end(FdWatcher& watcher, std::function<void()> ended) {
+  auto watch = watcher.watch_once(process_->pidfd(), [this, ended = std::move(ended)] {
+    memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
+    ended();
+  });
+  if (!watch) {
+    return tl::unexpected{watch.error()};
+  }
+  end_watch_ = std::move(*watch);
+  return {};
+}
+
+Result<bool> ProcessGuest::publish(GuestLayout layout, Mappings mappings) {
+  const auto before = memory_.load();
+  auto memory =
+      GuestMemory::open(std::move(layout), process_, mappings == Mappings::keep ? before.get() : nullptr);
+  if (!memory) {
+    return tl::unexpected{memory.error()};
+  }
+  const bool changed = before != nullptr && !same_memory(before->layout(), (*memory)->layout());
+  memory_.store(std::move(*memory));
+  if (gone()) { // the process ended meanwhile: its memory must not stay mapped
+    memory_.store(nullptr);
+  }
+  return changed;
+}
+
+std::shared_ptr<const MemoryMap> ProcessGuest::memory_map() const {
+  auto memory = memory_.load();
+  if (memory == nullptr) {
+    return std::make_shared<const MemoryMap>();
+  }
+  const MemoryMap* const map = &memory->map();
+  return {std::move(memory), map};
+}
+
+void ProcessGuest::read(std::span<ReadPiece> pieces) const {
+  const auto memory = memory_.load();
+  if (memory == nullptr) {
+    fail_pieces(pieces, ErrorKind::vm_gone);
+    return;
+  }
+  memory->read(pieces);
+}
+
+std::span<const std::byte> ProcessGuest::borrow(Gpa gpa, std::size_t size, MemoryPin& pin) const {
+  auto memory = memory_.load();
+  if (memory == nullptr) {
+    return {};
+  }
+  const auto bytes = memory->borrow(gpa, size);
+  if (!bytes.empty()) {
+    pin = std::move(memory);
+  }
+  return bytes;
+}
+
+std::string ProcessGuest::describe() const {
+  const auto memory = memory_.load();
+  return memory != nullptr ? memory->host().describe() : "none: the VM has ended";
+}
+
+std::vector<ProbeResult> ProcessGuest::probe() const {
+  std::vector<ProbeResult> results;
+  if (const auto memory = memory_.load()) {
+    for (const HostStretch& stretch : memory->host().stretches()) {
+      results.push_back({fmt::format("memory at {:#x}-{:#x} of process {}", stretch.range.begin,
+                                     stretch.range.end, process_->pid()),
+                         stretch.usable, stretch.detail});
+    }
+  }
+  return results;
+}
+
+} // namespace vmemfs

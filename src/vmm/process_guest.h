@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// A guest whose memory lies in a process of this host: its memory in the layout of now, until the process
+// ends.
+//
+// What a driver of such guests needs for the required core of Driver: see each method. Where the layout comes
+// from is the driver's.
+#pragma once
+
+#include "core/error.h"
+#include "driver/driver.h"
+#include "host/process.h"
+#include "util/fd_watcher.h"
+#include "util/published.h"
+#include "vmm/guest_layout.h"
+#include "vmm/guest_memory.h"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace vmemfs {
+
+/// Thread-safe, but for publish(): one call at a time.
+class ProcessGuest {
+public:
+  explicit ProcessGuest(std::shared_ptr<const Process> process) : process_{std::move(process)} {}
+  ProcessGuest(const ProcessGuest&) = delete;
+  ProcessGuest& operator=(const ProcessGuest&) = delete;
+
+  /// Lets the memory go when the process ends, and then calls `ended` once, on the watcher's thread; not
+  /// after this object is destroyed: make it a late member of the driver.
+  [[nodiscard]] Result<void> watch_end(FdWatcher& watcher, std::function<void()> ended);
+
+  /// Reuse of the mappings of blocks that have not moved: kept mappings are already populated.
+  enum class Mappings : unsigned char { keep, renew };
+
+  /// Replaces the layout. True if the memory differs from that of the layout before; false for the first.
+  [[nodiscard]] Result<bool> publish(GuestLayout layout, Mappings mappings);
+
+  [[nodiscard]] const std::shared_ptr<const Process>& process() const { return process_; }
+  /// See Driver::gone().
+  [[nodiscard]] bool gone() const { return !process_->alive(); }
+  /// The memory as last published; null before publish() and after the end.
+  [[nodiscard]] std::shared_ptr<const GuestMemory> memory() const { return memory_.load(); }
+
+  /// See Driver::memory_map(). Empty if there is no memory.
+  [[nodiscard]] std::shared_ptr<const MemoryMap> memory_map() const;
+  /// See Driver::read().
+  void read(std::span<ReadPiece> pieces) const;
+  /// See DirectMemory::borrow().
+  [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) const;
+
+  /// How the memory is read, as one line, for AccessReport::ram.
+  [[nodiscard]] std::string describe() const;
+  /// The same for each stretch of the process's memory, for Driver::probe().
+  [[nodiscard]] std::vector<ProbeResult> probe() const;
+
+private:
+  const std::shared_ptr<const Process> process_;
+  Published<GuestMemory> memory_;
+  FdWatcher::Watch end_watch_; ///< last: its callback uses the others
+};
+
+} // namespace vmemfs

@@ -10,6 +10,9 @@
 namespace vmemfs::test {
 namespace {
 
+/// A KVM that emulates much takes nearly a minute for firmware and guest if other guests keep the CPUs busy.
+constexpr std::chrono::seconds kBoot{150};
+
 // Without arch-capabilities: some KVMs report a value of it that they then refuse.
 std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& dir) {
   std::vector<std::string> args;
@@ -55,7 +58,7 @@ QemuGuest::QemuGuest(const GuestOptions& options) : process_{qemu_args(options, 
   if (monitor_ == nullptr) {
     throw std::runtime_error{"no monitor: " + read_file(dir_ / "output")};
   }
-  if (options.kernel && !wait_for_serial("vmemfs-guest ready")) {
+  if (options.kernel && !wait_for_serial("vmemfs-guest ready", kBoot)) {
     throw std::runtime_error{"the guest does not come up: " + serial()};
   }
 }

@@ -6,12 +6,14 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 namespace vmemfs {
 
-/// In the order in which they are tried and listed: where several find the same VM, the first has it.
+/// In the order of preference, which drivers/CMakeLists.txt has: if several find the same VM, the first has
+/// it.
 [[nodiscard]] std::span<const DriverType* const> all_drivers();
 
 /// A driver that vmemfs knows of and that was not compiled in.

@@ -27,10 +27,4 @@ Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec) {
   return open_discovery(all_drivers(), spec);
 }
 
-bool vm_needs_network(const VmSpec& vm) { return vm_needs_network(all_drivers(), vm); }
-
-bool discovery_needs_network(const VmSpec& discovery) {
-  return discovery_needs_network(all_drivers(), discovery);
-}
-
 } // namespace vmemfs

@@ -35,8 +35,4 @@ struct AbsentDriver {
 /// What finds VMs by itself, as `DRIVER[:KEY=VALUE,...]` wants it. The error says what is wrong.
 [[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec);
 
-/// Whether this VM, or what this discovery finds, is reached over the network.
-[[nodiscard]] bool vm_needs_network(const VmSpec& vm);
-[[nodiscard]] bool discovery_needs_network(const VmSpec& discovery);
-
 } // namespace vmemfs

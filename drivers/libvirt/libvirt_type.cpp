@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <linux/capability.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -139,10 +141,19 @@ public:
   }
   std::span<const ParamSpec> discovery_params() const override { return discovery_specs(); }
 
-  bool needs_network(const Params& params) const override {
+  /// The needs of the driver that reads a domain of this host are that driver's.
+  Needs needs(const Params& params) const override {
     const std::string uri = params.has("uri") ? params.text("uri") : libvirt::chosen_uri();
     const auto place = libvirt::parse_uri(uri);
-    return !uri.empty() && (!place || !place->local()); // an alias may lead anywhere
+    Needs needs{.network = !uri.empty() && (!place || !place->local()), // an alias may lead anywhere
+                .capabilities = {{CAP_SYS_PTRACE, "libvirt's files, as its daemon sees them"},
+                                 {CAP_DAC_OVERRIDE, "its socket and the pid files of domains"}}};
+    if (::geteuid() == 0) {
+      // libvirt gives up all capabilities before it starts ssh, and fails if root lacks this one for that. It
+      // has no other use: the bounding set is as small as the others, so nothing can be gained with it.
+      needs.capabilities.push_back({CAP_SETPCAP, "starting ssh without capabilities", true});
+    }
+    return needs;
   }
 
   Result<void> resume_orphan(std::string_view ticket) const override {

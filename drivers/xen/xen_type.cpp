@@ -6,6 +6,7 @@
 #include "drivers/xen/state/resume_ticket.h"
 #include "drivers/xen/xen_driver.h"
 
+#include <linux/capability.h>
 #include <utility>
 
 namespace vmemfs {
@@ -36,6 +37,12 @@ public:
     return xen::open_control().and_then([](const xen::Control& control) {
       return xen::domain_info(control.get(), 0).map([](const auto&) {});
     });
+  }
+
+  Needs needs(const Params& /*params*/) const override {
+    return {.capabilities = {{CAP_DAC_OVERRIDE, "Xen's device nodes and xenstore, which are root's"}},
+            .devices = {{"/dev/xen/privcmd", "memory of domains"},
+                        {"/dev/xen/hypercall", "calls of the hypervisor"}}};
   }
 
   std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {

@@ -19,7 +19,9 @@ struct ListVms {
   std::vector<VmSpec> discoveries; ///< as in MountOptions
 };
 
-struct CheckHost {};
+struct CheckHost {
+  bool unit = false; ///< print settings of the systemd unit instead
+};
 
 /// A request of a shell for completions of a command line.
 struct Completion {

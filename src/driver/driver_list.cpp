@@ -172,26 +172,28 @@ Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSp
   return discovery;
 }
 
-bool vm_needs_network(DriverList drivers, const VmSpec& spec) {
-  const auto needs_it = [&](const DriverType* type) {
-    const auto params = params_by_name(*type, spec.name, parse_pairs(spec.params).pairs);
-    if (!params) {
-      return false;
+Needs needs_of_vm(DriverList drivers, const VmSpec& spec) {
+  Needs all;
+  for (const DriverType* const type : drivers) {
+    if (!spec.driver.empty() && type->name() != spec.driver) {
+      continue;
     }
-    const auto checked = Params::check(*params, type->params());
-    return checked && type->needs_network(*checked);
-  };
-  const DriverType* const type = find_driver(drivers, spec.driver);
-  return spec.driver.empty() ? std::ranges::any_of(drivers, needs_it) : type != nullptr && needs_it(type);
+    const auto params = params_by_name(*type, spec.name, parse_pairs(spec.params).pairs);
+    const auto checked = params ? std::optional{Params::check(*params, type->params())} : std::nullopt;
+    if (checked && *checked) {
+      all.add(type->needs(**checked));
+    }
+  }
+  return all;
 }
 
-bool discovery_needs_network(DriverList drivers, const VmSpec& spec) {
+Needs needs_of_discovery(DriverList drivers, const VmSpec& spec) {
   const DriverType* const type = find_driver(drivers, spec.driver);
   if (type == nullptr) {
-    return false;
+    return {};
   }
   const auto params = Params::parse(spec.params, type->discovery_params());
-  return params && type->needs_network(*params);
+  return params ? type->needs(*params) : Needs{};
 }
 
 Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& spec,

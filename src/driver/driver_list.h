@@ -38,8 +38,8 @@ using DriverList = std::span<const DriverType* const>;
 /// The same for discovery: `spec` has no name, its parameters are DriverType::discovery_params().
 [[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec);
 
-/// Whether `spec` needs the network; false if it is invalid.
-[[nodiscard]] bool vm_needs_network(DriverList drivers, const VmSpec& spec);
-[[nodiscard]] bool discovery_needs_network(DriverList drivers, const VmSpec& spec);
+/// Needs of a VM or a discovery, of all drivers that open_driver() may try for it; none if `spec` is invalid.
+[[nodiscard]] Needs needs_of_vm(DriverList drivers, const VmSpec& spec);
+[[nodiscard]] Needs needs_of_discovery(DriverList drivers, const VmSpec& spec);
 
 } // namespace vmemfs

@@ -6,6 +6,7 @@
 #include "driver/discovery.h"
 #include "driver/driver.h"
 #include "driver/host_check.h"
+#include "driver/needs.h"
 #include "driver/params.h"
 #include "driver/vm_spec.h"
 
@@ -55,9 +56,9 @@ public:
   }
   [[nodiscard]] virtual std::span<const ParamSpec> discovery_params() const { return {}; }
 
-  /// Whether these parameters, of a VM or a discovery, need the network; a mount that needs none has
-  /// none. No parameters: the default discovery.
-  [[nodiscard]] virtual bool needs_network(const Params& /*params*/) const { return false; }
+  /// Privileges that a VM or a discovery with these parameters needs. Without parameters: the default
+  /// discovery, and any VM that may be attached later. The daemon gives up everything else.
+  [[nodiscard]] virtual Needs needs(const Params& /*params*/) const { return {}; }
 
   [[nodiscard]] virtual Result<std::unique_ptr<Driver>> open(const Params& params,
                                                              const DriverContext& context) const = 0;

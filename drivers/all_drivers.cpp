@@ -23,8 +23,8 @@ Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverCont
   return open_driver(all_drivers(), spec, with_others);
 }
 
-Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec) {
-  return open_discovery(all_drivers(), spec);
+Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec, const DriverRuntimes* runtimes) {
+  return open_discovery(all_drivers(), spec, runtimes);
 }
 
 } // namespace vmemfs

@@ -32,7 +32,9 @@ struct AbsentDriver {
 /// Opens what a VmSpec names, with one of all_drivers(); see driver/driver_list.h.
 [[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverContext& context);
 
-/// What finds VMs by itself, as `DRIVER[:KEY=VALUE,...]` wants it. The error says what is wrong.
-[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec);
+/// What finds VMs by itself, as `DRIVER[:KEY=VALUE,...]` wants it. The error says what is wrong. Null for
+/// `runtimes`: outside of a mount.
+[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec,
+                                                                const DriverRuntimes* runtimes);
 
 } // namespace vmemfs

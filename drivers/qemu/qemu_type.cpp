@@ -88,7 +88,8 @@ public:
                              {"mincore", "which pages of a memory file exist"}}};
   }
 
-  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/,
+                                       const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return std::make_unique<qemu::QemuDiscovery>();
   }
 
@@ -106,7 +107,8 @@ public:
     return std::unique_ptr<Driver>{std::move(*driver)};
   }
 
-  Result<void> resume_orphan(std::string_view ticket) const override {
+  Result<void> resume_orphan(std::string_view ticket,
+                             const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return qemu::parse_resume_ticket(ticket).and_then(qemu::resume_orphan);
   }
 };

@@ -45,7 +45,8 @@ public:
                         {"/dev/xen/hypercall", "calls of the hypervisor"}}};
   }
 
-  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/,
+                                       const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return std::make_unique<xen::XenDiscovery>();
   }
 
@@ -57,7 +58,8 @@ public:
     return std::unique_ptr<Driver>{std::move(*driver)};
   }
 
-  Result<void> resume_orphan(std::string_view ticket) const override {
+  Result<void> resume_orphan(std::string_view ticket,
+                             const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return xen::parse_resume_ticket(ticket).and_then(xen::resume_orphan);
   }
 };

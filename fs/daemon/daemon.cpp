@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/daemon/daemon.h"
 
+#include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
 #include "fs/daemon/background.h"
 #include "fs/daemon/mount_needs.h"
@@ -34,6 +35,7 @@ struct RunContext {
   Background& background; ///< the calling process, which waits until the mount is ready
   Mounter& mounter;
   const ServiceNotify& service;
+  const DriverRuntimes& runtimes;
   const PrivilegeReport& privileges;
 };
 
@@ -106,7 +108,7 @@ int fail_with(const Error& error) {
 }
 
 int run(const MountOptions& options, const RunContext& context) {
-  VmService vms{options};
+  VmService vms{options, context.runtimes};
   const MountServices services{
       .drivers = all_drivers(),
       .vms = vms.registry(),
@@ -149,8 +151,10 @@ int run_daemon(const MountOptions& options) {
     return fail_with(mounter.error());
   }
   const auto service = ServiceNotify::from_environment();
-  const PrivilegeReport privileges = give_up_privileges(mount_needs(options));
-  return run(options, {background, *mounter, service, privileges});
+  const Needs needs = mount_needs(options);
+  const DriverRuntimes runtimes{all_drivers()}; // may take rights that are given up next
+  const PrivilegeReport privileges = give_up_privileges(needs);
+  return run(options, {background, *mounter, service, runtimes, privileges});
 }
 
 } // namespace vmemfs

@@ -2,6 +2,7 @@
 #include "driver/driver_list.h"
 
 #include "core/text.h"
+#include "driver/driver_runtimes.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -50,6 +51,12 @@ std::optional<std::vector<KeyValue>> params_by_name(const DriverType& type, std:
   return params.empty() ? std::nullopt : std::optional{std::move(params)};
 }
 
+DriverContext context_for(const DriverType& type, const DriverContext& context) {
+  DriverContext own = context;
+  own.runtime = runtime_of(type, context.runtimes);
+  return own;
+}
+
 Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const KeyValue> pairs,
                                          const DriverContext& context) {
   if (auto available = type.available(); !available) {
@@ -59,7 +66,7 @@ Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const
   if (!params) {
     return tl::unexpected{std::move(params.error())};
   }
-  return type.open(*params, context);
+  return type.open(*params, context_for(type, context));
 }
 
 /// The message without the driver's name, if it begins with it.
@@ -155,7 +162,8 @@ std::vector<std::string> problems_of(DriverList drivers, const VmSpec& spec,
   return problems;
 }
 
-Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec) {
+Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec,
+                                                  const DriverRuntimes* runtimes) {
   const DriverType* const type = find_driver(drivers, spec.driver);
   if (type == nullptr) {
     return fail(ErrorKind::invalid, "discovery", no_such_driver(drivers, spec.driver));
@@ -164,7 +172,7 @@ Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSp
   if (!params) {
     return fail(params.error().kind, spec.driver, params.error().message());
   }
-  auto discovery = type->discovery(*params);
+  auto discovery = type->discovery(*params, runtime_of(*type, runtimes));
   if (discovery == nullptr) {
     return fail(ErrorKind::unsupported, spec.driver,
                 "this driver finds no VMs by itself; name them with --vm");
@@ -209,7 +217,7 @@ Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& sp
   if (!params) {
     return fail(params.error().kind, spec.driver, params.error().message());
   }
-  return type->open(*params, context);
+  return type->open(*params, context_for(*type, context));
 }
 
 } // namespace vmemfs

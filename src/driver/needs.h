@@ -10,7 +10,8 @@
 
 namespace vmemfs {
 
-/// Texts have static storage duration.
+/// Texts have static storage duration. What only DriverType::make_runtime() uses is not declared here: it
+/// runs before privileges are given up.
 struct Needs {
   struct Capability {
     int number;               ///< CAP_... of <linux/capability.h>

@@ -58,8 +58,8 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
   return ResumeTicket{std::string{rest.substr(kUri.size())}, {std::string{uuid}, "", static_cast<int>(*id)}};
 }
 
-Result<void> resume_orphan(const ResumeTicket& ticket) {
-  const auto connection = Connection::to(ticket.uri);
+Result<void> resume_orphan(const ResumeTicket& ticket, Connections& connections) {
+  const auto connection = connections.to(ticket.uri);
   const auto link = connection.and_then([](const auto& made) { return made->wait_for_link(kForConnection); });
   if (!link) {
     return fail(ErrorKind::busy, kOrigin, link.error().text);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/connection/connections.h"
 
 #include <string>
 #include <string_view>
@@ -11,7 +11,7 @@
 namespace vmemfs::libvirt {
 
 struct ResumeTicket {
-  std::string uri; ///< as Connection::to() takes it
+  std::string uri; ///< as Connections::to() takes it
   DomainRun run;   ///< without the name
 };
 
@@ -20,6 +20,6 @@ struct ResumeTicket {
 
 /// Resumes the domain if it is still the same run and is paused by a command. No error if there is nothing to
 /// do. busy: libvirt cannot be asked at the moment.
-[[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket);
+[[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket, Connections& connections);
 
 } // namespace vmemfs::libvirt

@@ -1,4 +1,4 @@
-# Dependencies of the build. scripts/bootstrap installs all of it from Debian packages.
+# Dependencies of the build, without those of its drivers. scripts/bootstrap installs all of it from Debian packages.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
@@ -26,31 +26,6 @@ pkg_check_modules(TOMLPLUSPLUS IMPORTED_TARGET tomlplusplus)
 vmemfs_require(TOMLPLUSPLUS_FOUND libtomlplusplus-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
-
-# Drivers that a build may be without; everything else is unchanged then.
-set(VMEMFS_WITH_LIBVIRT OFF)
-if(NOT VMEMFS_LIBVIRT STREQUAL "OFF")
-  pkg_check_modules(LIBVIRT IMPORTED_TARGET libvirt>=8.0 libvirt-qemu)
-  pkg_check_modules(PUGIXML IMPORTED_TARGET pugixml)
-  if(LIBVIRT_FOUND AND PUGIXML_FOUND)
-    set(VMEMFS_WITH_LIBVIRT ON)
-  elseif(VMEMFS_LIBVIRT STREQUAL "ON")
-    vmemfs_require(VMEMFS_WITH_LIBVIRT "libvirt-dev libpugixml-dev")
-  endif()
-endif()
-set(VMEMFS_WITH_XEN OFF)
-if(NOT VMEMFS_XEN STREQUAL "OFF")
-  pkg_check_modules(XEN IMPORTED_TARGET xencontrol xenguest xenforeignmemory xenstore)
-  if(XEN_FOUND)
-    set(VMEMFS_WITH_XEN ON)
-    include(CheckSymbolExists)
-    set(CMAKE_REQUIRED_LIBRARIES PkgConfig::XEN)
-    check_symbol_exists(xc_domain_getinfo_single xenctrl.h VMEMFS_XEN_GETINFO_SINGLE) # Xen 4.18 and newer
-    unset(CMAKE_REQUIRED_LIBRARIES)
-  elseif(VMEMFS_XEN STREQUAL "ON")
-    vmemfs_require(VMEMFS_WITH_XEN libxen-dev)
-  endif()
-endif()
 
 if(VMEMFS_TESTS)
   find_package(GTest QUIET)

@@ -6,12 +6,14 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 namespace vmemfs {
 
-/// In the order in which they are tried and listed: where several find the same VM, the first has it.
+/// In the order of preference, which drivers/CMakeLists.txt has: if several find the same VM, the first has
+/// it.
 [[nodiscard]] std::span<const DriverType* const> all_drivers();
 
 /// A driver that vmemfs knows of and that was not compiled in.
@@ -30,11 +32,9 @@ struct AbsentDriver {
 /// Opens what a VmSpec names, with one of all_drivers(); see driver/driver_list.h.
 [[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(const VmSpec& spec, const DriverContext& context);
 
-/// What finds VMs by itself, as `DRIVER[:KEY=VALUE,...]` wants it. The error says what is wrong.
-[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec);
-
-/// Whether this VM, or what this discovery finds, is reached over the network.
-[[nodiscard]] bool vm_needs_network(const VmSpec& vm);
-[[nodiscard]] bool discovery_needs_network(const VmSpec& discovery);
+/// What finds VMs by itself, as `DRIVER[:KEY=VALUE,...]` wants it. The error says what is wrong. Null for
+/// `runtimes`: outside of a mount.
+[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(const VmSpec& spec,
+                                                                const DriverRuntimes* runtimes);
 
 } // namespace vmemfs

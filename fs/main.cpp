@@ -22,7 +22,7 @@ int main(int argc, char** argv) try {
     return vmemfs::list_vms(*command_line.list);
   }
   if (command_line.check) {
-    return vmemfs::check_host();
+    return command_line.check->unit ? vmemfs::print_unit_settings() : vmemfs::check_host();
   }
   if (command_line.completion) {
     return vmemfs::print_completions(*command_line.completion);

@@ -29,7 +29,7 @@ VmLine read_discovery_line(std::string_view text) {
   VmLine line{{.driver = std::string{text.substr(0, colon)},
                .params = std::string{text.substr(std::min(colon + 1, text.size()))}},
               {}};
-  if (const auto checked = open_discovery(line.spec); !checked) {
+  if (const auto checked = open_discovery(line.spec, nullptr); !checked) {
     line.problems.push_back(checked.error().message());
   }
   return line;

@@ -3,6 +3,8 @@
 
 #include "drivers/dump/raw_image_driver.h"
 
+#include <linux/capability.h>
+
 namespace vmemfs {
 namespace {
 
@@ -21,6 +23,10 @@ public:
   std::string_view summary() const override { return "a memory image in a file (raw)"; }
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "dump:path=/var/dumps/web01.raw"; }
+
+  Needs needs(const Params& /*params*/) const override {
+    return {.capabilities = {{CAP_DAC_OVERRIDE, "images of other users"}}};
+  }
 
   Result<std::unique_ptr<Driver>> open(const Params& params,
                                        const DriverContext& /*context*/) const override {

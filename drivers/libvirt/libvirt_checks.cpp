@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_checks.h"
 
-#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/connection/connections.h"
 #include "drivers/libvirt/connection/default_uri.h"
 
 #include <chrono>
 #include <fmt/format.h>
+#include <memory>
 
 namespace vmemfs::libvirt {
 namespace {
@@ -20,7 +21,8 @@ std::vector<HostCheck> check_default_connection() {
     return {{"domains of libvirt", true, Weight::helpful,
              fmt::format("no daemon listens for {}, the default for discovery without --discover", uri)}};
   }
-  const auto connection = Connection::to(uri);
+  const auto connections = std::make_shared<Connections>();
+  const auto connection = connections->to(uri);
   const auto link = connection.and_then([](const auto& opened) { return opened->wait_for_link(kPatience); });
   if (!link) {
     return {{"domains of libvirt", false, Weight::helpful, link.error().message()}};

@@ -34,7 +34,7 @@ Result<void> LibvirtDiscovery::connect() {
     }
     uri = std::move(chosen.uri);
   }
-  return Connection::to(uri).map([this](auto connection) { connection_ = std::move(connection); });
+  return connections_->to(uri).map([this](auto connection) { connection_ = std::move(connection); });
 }
 
 void LibvirtDiscovery::begin(std::chrono::steady_clock::time_point patience) {

@@ -4,7 +4,7 @@
 
 #include "driver/discovery.h"
 #include "driver/params.h"
-#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/connection/connections.h"
 
 #include <chrono>
 #include <map>
@@ -18,7 +18,8 @@ namespace vmemfs::libvirt {
 class LibvirtDiscovery final : public Discovery {
 public:
   /// Without `uri`: see default_connection(); if no daemon listens yet, as soon as one does.
-  explicit LibvirtDiscovery(Params params) : params_{std::move(params)} {}
+  LibvirtDiscovery(Params params, std::shared_ptr<Connections> connections)
+      : params_{std::move(params)}, connections_{std::move(connections)} {}
 
   void begin(std::chrono::steady_clock::time_point patience) override;
 
@@ -31,6 +32,7 @@ private:
   [[nodiscard]] std::string params_of(const DomainRun& run) const;
 
   const Params params_;
+  const std::shared_ptr<Connections> connections_;
   std::chrono::steady_clock::time_point patience_{}; ///< how long a scan may wait for the connection
   std::shared_ptr<Connection> connection_;           ///< null while no daemon listens
   std::map<RunId, std::string> keys_;                ///< of all domains that ran at the last scan

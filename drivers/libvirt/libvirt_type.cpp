@@ -2,6 +2,7 @@
 #include "drivers/libvirt/libvirt_type.h"
 
 #include "core/text.h"
+#include "drivers/libvirt/connection/connections.h"
 #include "drivers/libvirt/connection/default_uri.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "drivers/libvirt/domain/domain_process.h"
@@ -13,13 +14,15 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <linux/capability.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
 namespace vmemfs {
 namespace {
 
-using libvirt::Connection;
+using libvirt::Connections;
 using libvirt::ConnectionUri;
 using libvirt::Domain;
 
@@ -59,6 +62,12 @@ const std::vector<ParamSpec>& discovery_specs() {
     return all;
   }();
   return kSpecs;
+}
+
+/// The mount's connections; new ones outside of a mount.
+std::shared_ptr<Connections> connections_of(const std::shared_ptr<DriverRuntime>& runtime) {
+  return runtime != nullptr ? std::static_pointer_cast<Connections>(runtime)
+                            : std::make_shared<Connections>();
 }
 
 /// The driver that reaches the domain's process, and its parameters.
@@ -101,7 +110,8 @@ public:
   std::string_view example() const override { return "libvirt:uri=qemu:///system,domain=web01"; }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
-    auto domain = Connection::to(params.text("uri")).and_then([&](auto connection) {
+    auto connected = connections_of(context.runtime)->to(params.text("uri"));
+    auto domain = std::move(connected).and_then([&](auto connection) {
       return Domain::find(std::move(connection), params.text("domain"), params.duration("timeout"),
                           params.flag("host"));
     });
@@ -134,19 +144,34 @@ public:
   }
 
   std::vector<HostCheck> checks() const override { return libvirt::check_default_connection(); }
-  std::unique_ptr<Discovery> discovery(const Params& params) const override {
-    return std::make_unique<libvirt::LibvirtDiscovery>(params);
+  std::unique_ptr<Discovery> discovery(const Params& params,
+                                       const std::shared_ptr<DriverRuntime>& runtime) const override {
+    return std::make_unique<libvirt::LibvirtDiscovery>(params, connections_of(runtime));
   }
   std::span<const ParamSpec> discovery_params() const override { return discovery_specs(); }
 
-  bool needs_network(const Params& params) const override {
+  /// The needs of the driver that reads a domain of this host are that driver's.
+  Needs needs(const Params& params) const override {
     const std::string uri = params.has("uri") ? params.text("uri") : libvirt::chosen_uri();
     const auto place = libvirt::parse_uri(uri);
-    return !uri.empty() && (!place || !place->local()); // an alias may lead anywhere
+    Needs needs{.network = !uri.empty() && (!place || !place->local()), // an alias may lead anywhere
+                .capabilities = {{CAP_SYS_PTRACE, "libvirt's files, as its daemon sees them"},
+                                 {CAP_DAC_OVERRIDE, "its socket and the pid files of domains"}}};
+    if (::geteuid() == 0) {
+      // libvirt gives up all capabilities before it starts ssh, and fails if root lacks this one for that. It
+      // has no other use: the bounding set is as small as the others, so nothing can be gained with it.
+      needs.capabilities.push_back({CAP_SETPCAP, "starting ssh without capabilities", true});
+    }
+    return needs;
   }
 
-  Result<void> resume_orphan(std::string_view ticket) const override {
-    return libvirt::parse_resume_ticket(ticket).and_then(libvirt::resume_orphan);
+  std::shared_ptr<DriverRuntime> make_runtime() const override { return std::make_shared<Connections>(); }
+
+  Result<void> resume_orphan(std::string_view ticket,
+                             const std::shared_ptr<DriverRuntime>& runtime) const override {
+    return libvirt::parse_resume_ticket(ticket).and_then([&](const libvirt::ResumeTicket& parsed) {
+      return libvirt::resume_orphan(parsed, *connections_of(runtime));
+    });
   }
 };
 

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <limits>
+#include <linux/capability.h>
 #include <sys/types.h>
 #include <utility>
 
@@ -77,7 +78,18 @@ public:
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
 
   std::vector<HostCheck> checks() const override { return qemu::check_qemus(specs()); }
-  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+
+  Needs needs(const Params& /*params*/) const override {
+    return {.capabilities = {{CAP_SYS_PTRACE, "memory of other users' VMs"},
+                             {CAP_DAC_OVERRIDE, "their monitors and memory files"},
+                             {CAP_CHECKPOINT_RESTORE, "memory files that a VMM has closed"}},
+            .system_calls = {{"process_vm_readv", "memory of a VMM"},
+                             {"pidfd_getfd", "memory files of a VMM that have no path"},
+                             {"mincore", "which pages of a memory file exist"}}};
+  }
+
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/,
+                                       const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return std::make_unique<qemu::QemuDiscovery>();
   }
 
@@ -95,7 +107,8 @@ public:
     return std::unique_ptr<Driver>{std::move(*driver)};
   }
 
-  Result<void> resume_orphan(std::string_view ticket) const override {
+  Result<void> resume_orphan(std::string_view ticket,
+                             const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return qemu::parse_resume_ticket(ticket).and_then(qemu::resume_orphan);
   }
 };

@@ -6,6 +6,7 @@
 #include "drivers/xen/state/resume_ticket.h"
 #include "drivers/xen/xen_driver.h"
 
+#include <linux/capability.h>
 #include <utility>
 
 namespace vmemfs {
@@ -38,7 +39,14 @@ public:
     });
   }
 
-  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+  Needs needs(const Params& /*params*/) const override {
+    return {.capabilities = {{CAP_DAC_OVERRIDE, "Xen's device nodes and xenstore, which are root's"}},
+            .devices = {{"/dev/xen/privcmd", "memory of domains"},
+                        {"/dev/xen/hypercall", "calls of the hypervisor"}}};
+  }
+
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/,
+                                       const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return std::make_unique<xen::XenDiscovery>();
   }
 
@@ -50,7 +58,8 @@ public:
     return std::unique_ptr<Driver>{std::move(*driver)};
   }
 
-  Result<void> resume_orphan(std::string_view ticket) const override {
+  Result<void> resume_orphan(std::string_view ticket,
+                             const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return xen::parse_resume_ticket(ticket).and_then(xen::resume_orphan);
   }
 };

@@ -4,9 +4,11 @@
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/cli/host_checks.h"
+#include "fs/privileges/unit_settings.h"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <iostream>
 #include <iterator>
 #include <vector>
@@ -26,12 +28,24 @@ HostCheck check_of(const AbsentDriver& driver) {
       fmt::format("not compiled in ({}); build vmemfs with {} installed", driver.reaches, driver.package)};
 }
 
+/// Of all drivers of this program, or only of those that work on this host.
+Needs needs_of_drivers(bool working) {
+  Needs all;
+  for (const DriverType* const type : all_drivers()) {
+    if (!working || type->available()) {
+      all.add(type->needs({}));
+    }
+  }
+  return all;
+}
+
 std::vector<HostCheck> all_checks() {
   std::vector<HostCheck> checks = mount_checks();
-  std::ranges::move(rights_checks(), std::back_inserter(checks));
+  std::ranges::move(rights_checks(needs_of_drivers(true)), std::back_inserter(checks));
   for (const DriverType* const type : all_drivers()) {
     checks.push_back(check_of(*type));
     if (checks.back().good) {
+      std::ranges::move(needs_checks(type->name(), type->needs({})), std::back_inserter(checks));
       std::ranges::move(type->checks(), std::back_inserter(checks));
     }
   }
@@ -57,6 +71,13 @@ int check_host() {
     good = good && (check.good || check.weight == Weight::helpful);
   }
   return good ? 0 : 1;
+}
+
+int print_unit_settings() {
+  std::cout
+      << "# What mounting and the drivers of this program need: a drop-in for vmemfs.service.\n[Service]\n"
+      << fmt::format("{}\n", fmt::join(unit_settings(needs_of_drivers(false)), "\n"));
+  return 0;
 }
 
 } // namespace vmemfs

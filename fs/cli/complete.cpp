@@ -95,7 +95,7 @@ Strings complete_discovery(std::string_view word) {
   const std::size_t colon = word.find(':');
   Strings names;
   for (const DriverType* const type : all_drivers()) {
-    if (type->discovery({}) == nullptr) {
+    if (type->discovery({}, nullptr) == nullptr) {
       continue;
     }
     if (colon == std::string_view::npos) {

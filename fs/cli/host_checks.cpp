@@ -6,7 +6,6 @@
 #include "host/process.h"
 #include "util/unique_fd.h"
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
@@ -93,20 +92,11 @@ HostCheck check_allow_other() {
   return check;
 }
 
-HostCheck check_capabilities() {
-  struct Needed {
-    int number;
-    std::string_view name;
-    std::string_view purpose;
-  };
-  constexpr std::array kNeeded{
-      Needed{CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "memory of other users' VMs"},
-      Needed{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE", "their monitors and memory files"},
-      Needed{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE", "memory files that a VMM has closed"}};
+HostCheck check_capabilities(const Needs& needs) {
   std::vector<std::string> missing;
-  for (const Needed& needed : kNeeded) {
+  for (const auto& needed : needs.useful_capabilities()) {
     if (!may(needed.number)) {
-      missing.push_back(fmt::format("{} ({})", needed.name, needed.purpose));
+      missing.push_back(capability_name(needed.number));
     }
   }
   if (missing.empty()) {
@@ -117,6 +107,11 @@ HostCheck check_capabilities() {
       fmt::format("{} missing; run vmemfs as root or as a service (packaging/vmemfs.service). VMs of uid {} "
                   "do without",
                   fmt::join(missing, ", "), ::geteuid())};
+}
+
+/// An item of a list: its name, its purpose, and whether this process lacks it.
+std::string item(std::string_view name, std::string_view why, bool missing) {
+  return fmt::format("{}{} ({})", missing ? "no " : "", name, why);
 }
 
 HostCheck check_yama() {
@@ -146,6 +141,33 @@ HostCheck check_yama() {
 
 std::vector<HostCheck> mount_checks() { return {check_device(), check_helper(), check_allow_other()}; }
 
-std::vector<HostCheck> rights_checks() { return {check_capabilities(), check_yama()}; }
+std::vector<HostCheck> rights_checks(const Needs& needs) { return {check_capabilities(needs), check_yama()}; }
+
+std::vector<HostCheck> needs_checks(std::string_view driver, const Needs& needs) {
+  std::vector<std::string> items;
+  bool good = true;
+  for (const auto& needed : needs.useful_capabilities()) {
+    const bool missing = !may(needed.number);
+    good = good && !missing;
+    items.push_back(item(capability_name(needed.number), needed.why, missing));
+  }
+  for (const auto& needed : needs.devices) {
+    const bool missing = ::access(std::string{needed.path}.c_str(), R_OK | W_OK) != 0;
+    good = good && !missing;
+    items.push_back(item(needed.path, needed.why, missing));
+  }
+  for (const auto& needed : needs.system_calls) { // a filter cannot be asked
+    items.push_back(item(needed.name, needed.why, false));
+  }
+  if (needs.network) {
+    items.emplace_back("the network");
+  }
+  if (items.empty()) {
+    return {};
+  }
+  return {{fmt::format("needs of {}", driver), good, Weight::helpful,
+           fmt::format("{}{}", fmt::join(items, ", "),
+                       good ? "" : "; run vmemfs as root or as a service (packaging/vmemfs.service)")}};
+}
 
 } // namespace vmemfs

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/cli/list_vms.h"
 
+#include "driver/driver_runtimes.h"
+#include "drivers/all_drivers.h"
 #include "fs/daemon/vm_service.h"
 #include "fs/files/text/vm_list_text.h"
 #include "util/log.h"
@@ -23,7 +25,8 @@ int list_vms(const ListVms& how) {
   log::set_level(log::Level::error); // the list has the reasons why VMs cannot be attached
   MountOptions found_ones;
   found_ones.discoveries = how.discoveries;
-  VmService vms{found_ones};
+  const DriverRuntimes runtimes{all_drivers()};
+  VmService vms{found_ones, runtimes};
   const auto deadline = std::chrono::steady_clock::now() + kForFarHosts;
   if (!vms.begin(kForFarHosts)) {
     return 1;

@@ -39,6 +39,7 @@ struct RawOptions {
   ListDrivers drivers;
   bool json = false;
   MountArguments list;
+  CheckHost check;
 };
 
 /// CLI11 would call the positionals ARGS.
@@ -51,7 +52,7 @@ public:
     return "Usage: vmemfs [SOURCE] MOUNTPOINT [OPTIONS]\n"
            "       vmemfs list [OPTIONS]\n"
            "       vmemfs drivers [NAME]\n"
-           "       vmemfs check\n";
+           "       vmemfs check [--unit]\n";
   }
 };
 
@@ -192,9 +193,11 @@ CommandLine parse_command_line(int argc, char** argv) {
   list->footer(std::string{kListExamples});
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");
-  const CLI::App* const check =
+  CLI::App* const check =
       app.add_subcommand("check", "check whether this host is ready, with a remedy for each 'no'; ends with "
                                   "1 if something required is missing");
+  check->add_flag("--unit", raw.check.unit,
+                  "print the privileges that the drivers need, as a drop-in for vmemfs.service");
   const CLI::App* const guardian =
       app.add_subcommand(std::string{Guardian::kSubcommand})->group(""); // hidden
 
@@ -215,7 +218,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   } else if (list->parsed()) {
     take_list_options(std::move(raw.list), raw.json, result);
   } else if (check->parsed()) {
-    result.check = CheckHost{};
+    result.check = raw.check;
   } else if (guardian->parsed()) {
     result.guardian = true;
   } else {

@@ -20,7 +20,9 @@ struct ListVms {
   std::vector<VmSpec> discoveries; ///< as in MountOptions
 };
 
-struct CheckHost {};
+struct CheckHost {
+  bool unit = false; ///< print settings of the systemd unit instead
+};
 
 /// The subcommand that a shell runs for completions.
 inline constexpr std::string_view kCompleteSubcommand = "__complete";

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "fs/daemon/daemon.h"
 
+#include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
 #include "fs/daemon/background.h"
+#include "fs/daemon/mount_needs.h"
 #include "fs/daemon/service_notify.h"
 #include "fs/daemon/vm_service.h"
 #include "fs/files/text/stats_text.h"
@@ -33,6 +35,7 @@ struct RunContext {
   Background& background; ///< the calling process, which waits until the mount is ready
   Mounter& mounter;
   const ServiceNotify& service;
+  const DriverRuntimes& runtimes;
   const PrivilegeReport& privileges;
 };
 
@@ -104,21 +107,8 @@ int fail_with(const Error& error) {
   return kFailed;
 }
 
-/// The network is decided by the command line and configuration; VMs attached later by hand have to do with
-/// that.
-Network network_for(const MountOptions& options) {
-  const auto by_vm = [](const VmSpec& vm) { return vm_needs_network(vm); };
-  const auto by_discovery = [](const VmSpec& discovery) { return discovery_needs_network(discovery); };
-  const auto by_default = [](const DriverType* type) { return type->needs_network({}); };
-  const bool needed =
-      std::ranges::any_of(options.vms, by_vm) || std::ranges::any_of(options.wanted, by_vm) ||
-      std::ranges::any_of(options.discoveries, by_discovery) ||
-      (options.discover && options.discoveries.empty() && std::ranges::any_of(all_drivers(), by_default));
-  return needed ? Network::needed : Network::none;
-}
-
 int run(const MountOptions& options, const RunContext& context) {
-  VmService vms{options};
+  VmService vms{options, context.runtimes};
   const MountServices services{
       .drivers = all_drivers(),
       .vms = vms.registry(),
@@ -161,8 +151,10 @@ int run_daemon(const MountOptions& options) {
     return fail_with(mounter.error());
   }
   const auto service = ServiceNotify::from_environment();
-  const PrivilegeReport privileges = give_up_privileges(network_for(options));
-  return run(options, {background, *mounter, service, privileges});
+  const Needs needs = mount_needs(options);
+  const DriverRuntimes runtimes{all_drivers()}; // may take rights that are given up next
+  const PrivilegeReport privileges = give_up_privileges(needs);
+  return run(options, {background, *mounter, service, runtimes, privileges});
 }
 
 } // namespace vmemfs

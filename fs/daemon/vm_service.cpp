@@ -20,10 +20,10 @@ constexpr unsigned kPrefetchThreads = 2;
 /// Number of slow driver calls for prefetching at the same time.
 constexpr unsigned kSlowPrefetchThreads = 6;
 
-std::vector<VmFinder::Source> discoveries(const MountOptions& options) {
+std::vector<VmFinder::Source> discoveries(const MountOptions& options, const DriverRuntimes& runtimes) {
   std::vector<VmFinder::Source> sources;
   for (const VmSpec& spec : options.discoveries) {
-    if (auto discovery = open_discovery(spec)) {
+    if (auto discovery = open_discovery(spec, &runtimes)) {
       sources.push_back({spec.driver, std::move(*discovery)});
     } else {
       log::error("{}", discovery.error().message());
@@ -31,7 +31,7 @@ std::vector<VmFinder::Source> discoveries(const MountOptions& options) {
   }
   for (const DriverType* const type : all_drivers()) {
     const bool wanted = options.discover && options.discoveries.empty() && type->available();
-    auto discovery = wanted ? type->discovery({}) : nullptr;
+    auto discovery = wanted ? type->discovery({}, runtimes.of(*type)) : nullptr;
     if (discovery != nullptr) {
       sources.push_back({std::string{type->name()}, std::move(discovery)});
     }
@@ -41,7 +41,7 @@ std::vector<VmFinder::Source> discoveries(const MountOptions& options) {
 
 } // namespace
 
-VmService::VmService(const MountOptions& options)
+VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes)
     : options_{options}, jobs_{kJobThreads}, prefetch_jobs_{kPrefetchThreads},
       slow_prefetch_jobs_{kSlowPrefetchThreads}, cache_budget_{options.cache_size},
       registry_{{.notifier = notifier_,
@@ -51,9 +51,10 @@ VmService::VmService(const MountOptions& options)
                  .cache_budget = cache_budget_,
                  .guard = &guardian_,
                  .events = &events_}},
+      context_{watcher_, jobs_, &runtimes},
       attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
                 options.vm_options},
-      finder_{discoveries(options),
+      finder_{discoveries(options, runtimes),
               options.wanted,
               attacher_,
               {.refusal = [this](const Refusal& refusal) { report_refusal(refusal); },

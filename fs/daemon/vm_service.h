@@ -3,6 +3,7 @@
 // the FUSE session, except for EventReaders, which answers waiting FUSE requests.
 #pragma once
 
+#include "driver/driver_runtimes.h"
 #include "driver/driver_type.h"
 #include "fs/cli/options.h"
 #include "fs/files/event_readers.h"
@@ -22,8 +23,8 @@ namespace vmemfs {
 
 class VmService {
 public:
-  /// Starts threads. `options` must outlive it.
-  explicit VmService(const MountOptions& options);
+  /// Starts threads. Both arguments must outlive it.
+  VmService(const MountOptions& options, const DriverRuntimes& runtimes);
   ~VmService(); ///< as end()
   VmService(const VmService&) = delete;
   VmService& operator=(const VmService&) = delete;
@@ -61,7 +62,7 @@ private:
   EventLog events_;
   const std::shared_ptr<EventReaders> event_readers_ = EventReaders::create(events_);
   VmRegistry registry_;
-  const DriverContext context_{watcher_, jobs_};
+  const DriverContext context_;
   Attacher attacher_;
   VmFinder finder_;
 };

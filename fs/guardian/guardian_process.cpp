@@ -2,6 +2,7 @@
 #include "fs/guardian/guardian_process.h"
 
 #include "core/text.h"
+#include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
 #include "fs/guardian/guardian_message.h"
 #include "host/process.h"
@@ -146,14 +147,14 @@ bool listen_to_daemon(int socket, Tickets& tickets) {
   }
 }
 
-Result<void> resume(const GuardTicket& ticket) {
+Result<void> resume(const GuardTicket& ticket, const DriverRuntimes& runtimes) {
   const auto types = all_drivers();
   const auto type = std::ranges::find(types, ticket.driver, &DriverType::name);
   if (type == types.end()) {
     return fail(ErrorKind::unsupported, "guardian",
                 fmt::format("there is no driver '{}'", printable(ticket.driver)));
   }
-  return (*type)->resume_orphan(ticket.ticket);
+  return (*type)->resume_orphan(ticket.ticket, runtimes.of(**type));
 }
 
 /// True for errors that a retry cannot change.
@@ -163,12 +164,12 @@ bool is_final(ErrorKind kind) {
 }
 
 /// Retries, because another client of the VM's monitor may disconnect later.
-void resume_vm(std::uint32_t vm, const GuardTicket& ticket) {
+void resume_vm(std::uint32_t vm, const GuardTicket& ticket, const DriverRuntimes& runtimes) {
   const auto begin = Clock::now();
   milliseconds pause = kFirstPause;
   std::string reported;
   for (;;) {
-    const auto resumed = resume(ticket);
+    const auto resumed = resume(ticket, runtimes);
     const auto passed = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
     if (resumed) {
       log::info("guardian: VM {} ({}) is no longer paused by vmemfs, after {} ms", vm,
@@ -192,18 +193,19 @@ void resume_vm(std::uint32_t vm, const GuardTicket& ticket) {
 
 /// Each VM has its own thread, because one that hangs must not delay the others.
 void resume_all(const Tickets& tickets) {
+  const DriverRuntimes runtimes{all_drivers()};
   std::vector<std::jthread> threads;
   threads.reserve(tickets.size());
   std::vector<Tickets::const_pointer> rest;
   for (const auto& entry : tickets) {
     try {
-      threads.emplace_back([&entry] { resume_vm(entry.first, entry.second); });
+      threads.emplace_back([&] { resume_vm(entry.first, entry.second, runtimes); });
     } catch (const std::system_error&) { // cannot create a thread
       rest.push_back(&entry);
     }
   }
   for (const auto* const entry : rest) {
-    resume_vm(entry->first, entry->second);
+    resume_vm(entry->first, entry->second, runtimes);
   }
 }
 

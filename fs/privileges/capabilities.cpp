@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cap-ng.h>
+#include <cctype>
 #include <cerrno>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -71,6 +72,14 @@ Result<void> lower_bounding_set(std::span<const unsigned> kept) {
 bool may(int capability) {
   return capng_get_caps_process() == 0 &&
          capng_have_capability(CAPNG_EFFECTIVE, static_cast<unsigned>(capability)) != 0;
+}
+
+std::string capability_name(int capability) {
+  const char* const known = capng_capability_to_name(static_cast<unsigned>(capability));
+  std::string name = known != nullptr ? known : fmt::format("{}", capability);
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char letter) { return static_cast<char>(std::toupper(letter)); });
+  return "CAP_" + name;
 }
 
 Result<std::string> keep_capabilities(std::span<const int> needed) {

@@ -12,6 +12,9 @@ namespace vmemfs {
 /// True if the calling thread has this capability (CAP_... of <linux/capability.h>) in effect.
 [[nodiscard]] bool may(int capability);
 
+/// The name as in capabilities(7), such as CAP_SYS_PTRACE.
+[[nodiscard]] std::string capability_name(int capability);
+
 /// Gives up all capabilities except `needed`, permanently and for all processes that this one starts; never
 /// gains any. Returns the names of those kept, such as "sys_ptrace, dac_override"; empty if there are none.
 ///

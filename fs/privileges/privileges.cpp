@@ -4,26 +4,18 @@
 #include "fs/privileges/capabilities.h"
 #include "fs/privileges/system_call_filter.h"
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <linux/capability.h>
+#include <iterator>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <system_error>
-#include <unistd.h>
 #include <vector>
 
 namespace vmemfs {
 namespace {
-
-/// packaging/vmemfs.service has the same list, and CAP_SYS_ADMIN for mounting.
-constexpr std::array kNeededCapabilities{
-    CAP_SYS_PTRACE,         // process_vm_readv, pidfd_getfd, /proc/PID/{fd,mem,pagemap,smaps} of other users
-    CAP_DAC_OVERRIDE,       // their monitors, memory files and dumps
-    CAP_CHECKPOINT_RESTORE, // /proc/PID/map_files: memory files that the VMM has closed
-};
 
 std::string last_error() { return std::generic_category().message(errno); }
 
@@ -53,18 +45,10 @@ void gain_nothing(PrivilegeReport& report) {
   }
 }
 
-/// libvirt gives up all capabilities before it starts ssh, and fails if root lacks CAP_SETPCAP for that. The
-/// capability has no other use: the bounding set is as small as the others, so nothing can be gained with it.
-std::vector<int> needed_capabilities(Network network) {
-  std::vector<int> needed{kNeededCapabilities.begin(), kNeededCapabilities.end()};
-  if (network == Network::needed && ::geteuid() == 0) {
-    needed.push_back(CAP_SETPCAP);
-  }
-  return needed;
-}
-
-std::string drop_capabilities(Network network, PrivilegeReport& report) {
-  auto kept = keep_capabilities(needed_capabilities(network));
+std::string drop_capabilities(const Needs& needs, PrivilegeReport& report) {
+  std::vector<int> needed;
+  std::ranges::transform(needs.useful_capabilities(), std::back_inserter(needed), &Needs::Capability::number);
+  auto kept = keep_capabilities(needed);
   if (!kept) {
     report.problems.push_back(kept.error().text);
     return "more capabilities than needed";
@@ -72,25 +56,24 @@ std::string drop_capabilities(Network network, PrivilegeReport& report) {
   return kept->empty() ? "no capabilities" : fmt::format("capabilities {}", *kept);
 }
 
-std::string filter_system_calls(Network network, PrivilegeReport& report) {
-  const auto refused = refuse_unused_system_calls(network == Network::needed);
+std::string filter_system_calls(const Needs& needs, PrivilegeReport& report) {
+  const auto refused = refuse_unused_system_calls(needs);
   if (!refused) {
     report.problems.push_back(refused.error().text);
     return {};
   }
-  return fmt::format(", {} system calls refused{}", *refused,
-                     network == Network::needed ? ", the network allowed" : "");
+  return fmt::format(", {} system calls refused{}", *refused, needs.network ? ", the network allowed" : "");
 }
 
 } // namespace
 
-PrivilegeReport give_up_privileges(Network network) {
+PrivilegeReport give_up_privileges(const Needs& needs) {
   PrivilegeReport report;
   raise_file_limit(report);
-  const std::string capabilities = drop_capabilities(network, report);
+  const std::string capabilities = drop_capabilities(needs, report);
   keep_memory_to_ourselves(report);
   gain_nothing(report);
-  const std::string calls = filter_system_calls(network, report);
+  const std::string calls = filter_system_calls(needs, report);
   report.summary = fmt::format("runs with {}{}", capabilities, calls);
   return report;
 }

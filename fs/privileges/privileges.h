@@ -2,13 +2,12 @@
 // Least privilege: before the daemon reads a VM, its privileges are reduced to those that reading VMs needs.
 #pragma once
 
+#include "driver/needs.h"
+
 #include <string>
 #include <vector>
 
 namespace vmemfs {
-
-/// Use of the network to reach VMs.
-enum class Network : unsigned char { none, needed };
 
 /// The result, as text for the log.
 struct PrivilegeReport {
@@ -17,13 +16,13 @@ struct PrivilegeReport {
       problems; ///< privileges that could not be given up, with the reason; not a failure
 };
 
-/// Gives up, permanently and for all processes that this one starts from now on: capabilities that reading
-/// VMs does not need, new privileges by executing programs, dangerous system calls; also core dumps and being
+/// Gives up, permanently and for all processes that this one starts from now on: capabilities and dangerous
+/// system calls that `needs` does not have, new privileges by executing programs; also core dumps and being
 /// traced, because buffers contain guest memory. Raises the limit on open files to its maximum, because each
 /// VM needs several.
 ///
 /// Privileges belong to threads: call before any thread is created. Processes that need more privileges must
 /// be started before: see Mounter.
-[[nodiscard]] PrivilegeReport give_up_privileges(Network network = Network::none);
+[[nodiscard]] PrivilegeReport give_up_privileges(const Needs& needs = {});
 
 } // namespace vmemfs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/privileges/system_call_filter.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fmt/format.h>
@@ -23,7 +24,7 @@ namespace {
 constexpr std::string_view kOrigin = "privileges";
 
 // Names instead of numbers: the kernel headers may not define all of them. Calls that libseccomp does not
-// know, or that this architecture does not have, are left out.
+// know, or that this architecture does not have, are left out; so are those that a driver needs.
 constexpr std::array kRefused{
 #ifndef VMEMFS_SANITIZED // the leak check traces its own process, and the start of a program sets its
                          // personality
@@ -87,9 +88,12 @@ int refuse_the_network(scmp_filter_ctx filter) {
 }
 
 /// Number of refused calls, or a negative errno.
-int refuse_by_name(scmp_filter_ctx filter) {
+int refuse_by_name(scmp_filter_ctx filter, const Needs& needs) {
   int count = 0;
   for (const char* const name : kRefused) {
+    if (std::ranges::find(needs.system_calls, name, &Needs::SystemCall::name) != needs.system_calls.end()) {
+      continue;
+    }
     const int call = seccomp_syscall_resolve_name(name);
     if (call < 0) { // unknown, or not on this architecture
       continue;
@@ -104,16 +108,16 @@ int refuse_by_name(scmp_filter_ctx filter) {
 
 } // namespace
 
-Result<int> refuse_unused_system_calls(bool network) {
+Result<int> refuse_unused_system_calls(const Needs& needs) {
   const Filter filter{seccomp_init(SCMP_ACT_ALLOW), &seccomp_release};
   if (filter == nullptr) {
     return no_filter(-ENOMEM);
   }
   // The filter must not set no_new_privs itself.
   seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);
-  const int count = refuse_by_name(filter.get());
+  const int count = refuse_by_name(filter.get(), needs);
   int result = count < 0 ? count : refuse_new_namespaces(filter.get());
-  if (result == 0 && !network) {
+  if (result == 0 && !needs.network) {
     result = refuse_the_network(filter.get());
   }
   if (result == 0) {

@@ -2,6 +2,7 @@
 #include "driver/driver_list.h"
 
 #include "core/text.h"
+#include "driver/driver_runtimes.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -50,6 +51,12 @@ std::optional<std::vector<KeyValue>> params_by_name(const DriverType& type, std:
   return params.empty() ? std::nullopt : std::optional{std::move(params)};
 }
 
+DriverContext context_for(const DriverType& type, const DriverContext& context) {
+  DriverContext own = context;
+  own.runtime = runtime_of(type, context.runtimes);
+  return own;
+}
+
 Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const KeyValue> pairs,
                                          const DriverContext& context) {
   if (auto available = type.available(); !available) {
@@ -59,7 +66,7 @@ Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const
   if (!params) {
     return tl::unexpected{std::move(params.error())};
   }
-  return type.open(*params, context);
+  return type.open(*params, context_for(type, context));
 }
 
 /// The message without the driver's name, if it begins with it.
@@ -155,7 +162,8 @@ std::vector<std::string> problems_of(DriverList drivers, const VmSpec& spec,
   return problems;
 }
 
-Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec) {
+Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec,
+                                                  const DriverRuntimes* runtimes) {
   const DriverType* const type = find_driver(drivers, spec.driver);
   if (type == nullptr) {
     return fail(ErrorKind::invalid, "discovery", no_such_driver(drivers, spec.driver));
@@ -164,7 +172,7 @@ Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSp
   if (!params) {
     return fail(params.error().kind, spec.driver, params.error().message());
   }
-  auto discovery = type->discovery(*params);
+  auto discovery = type->discovery(*params, runtime_of(*type, runtimes));
   if (discovery == nullptr) {
     return fail(ErrorKind::unsupported, spec.driver,
                 "this driver finds no VMs by itself; name them with --vm");
@@ -172,26 +180,28 @@ Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSp
   return discovery;
 }
 
-bool vm_needs_network(DriverList drivers, const VmSpec& spec) {
-  const auto needs_it = [&](const DriverType* type) {
-    const auto params = params_by_name(*type, spec.name, parse_pairs(spec.params).pairs);
-    if (!params) {
-      return false;
+Needs needs_of_vm(DriverList drivers, const VmSpec& spec) {
+  Needs all;
+  for (const DriverType* const type : drivers) {
+    if (!spec.driver.empty() && type->name() != spec.driver) {
+      continue;
     }
-    const auto checked = Params::check(*params, type->params());
-    return checked && type->needs_network(*checked);
-  };
-  const DriverType* const type = find_driver(drivers, spec.driver);
-  return spec.driver.empty() ? std::ranges::any_of(drivers, needs_it) : type != nullptr && needs_it(type);
+    const auto params = params_by_name(*type, spec.name, parse_pairs(spec.params).pairs);
+    const auto checked = params ? std::optional{Params::check(*params, type->params())} : std::nullopt;
+    if (checked && *checked) {
+      all.add(type->needs(**checked));
+    }
+  }
+  return all;
 }
 
-bool discovery_needs_network(DriverList drivers, const VmSpec& spec) {
+Needs needs_of_discovery(DriverList drivers, const VmSpec& spec) {
   const DriverType* const type = find_driver(drivers, spec.driver);
   if (type == nullptr) {
-    return false;
+    return {};
   }
   const auto params = Params::parse(spec.params, type->discovery_params());
-  return params && type->needs_network(*params);
+  return params ? type->needs(*params) : Needs{};
 }
 
 Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& spec,
@@ -207,7 +217,7 @@ Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& sp
   if (!params) {
     return fail(params.error().kind, spec.driver, params.error().message());
   }
-  return type->open(*params, context);
+  return type->open(*params, context_for(*type, context));
 }
 
 } // namespace vmemfs

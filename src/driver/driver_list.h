@@ -16,8 +16,6 @@
 
 namespace vmemfs {
 
-using DriverList = std::span<const DriverType* const>;
-
 /// The driver of that name, or null.
 [[nodiscard]] const DriverType* find_driver(DriverList drivers, std::string_view name);
 
@@ -35,11 +33,13 @@ using DriverList = std::span<const DriverType* const>;
 [[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(DriverList drivers, const VmSpec& spec,
                                                           const DriverContext& context);
 
-/// The same for discovery: `spec` has no name, its parameters are DriverType::discovery_params().
-[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec);
+/// The same for discovery: `spec` has no name, its parameters are DriverType::discovery_params(). Null for
+/// `runtimes`: outside of a mount.
+[[nodiscard]] Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSpec& spec,
+                                                                const DriverRuntimes* runtimes);
 
-/// Whether `spec` needs the network; false if it is invalid.
-[[nodiscard]] bool vm_needs_network(DriverList drivers, const VmSpec& spec);
-[[nodiscard]] bool discovery_needs_network(DriverList drivers, const VmSpec& spec);
+/// Needs of a VM or a discovery, of all drivers that open_driver() may try for it; none if `spec` is invalid.
+[[nodiscard]] Needs needs_of_vm(DriverList drivers, const VmSpec& spec);
+[[nodiscard]] Needs needs_of_discovery(DriverList drivers, const VmSpec& spec);
 
 } // namespace vmemfs

@@ -4,8 +4,19 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace vmemfs::test {
+namespace {
+
+std::vector<SubjectKind>& registered() {
+  static std::vector<SubjectKind> kinds;
+  return kinds;
+}
+
+} // namespace
+
+RegisteredSubject::RegisteredSubject(SubjectKind kind) { registered().push_back(std::move(kind)); }
 
 const std::vector<SubjectKind>& subject_kinds() {
   static const std::vector<SubjectKind> kKinds = [] {
@@ -17,6 +28,7 @@ const std::vector<SubjectKind>& subject_kinds() {
                                    qemu_shared_subject(),
                                    qemu_without_monitor_subject()};
     std::ranges::move(libvirt_subjects(), std::back_inserter(kinds));
+    std::ranges::copy(registered(), std::back_inserter(kinds));
     return kinds;
   }();
   return kKinds;

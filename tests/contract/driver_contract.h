@@ -39,6 +39,13 @@ struct SubjectKind {
 /// The kinds that this program tests, each defined beside its driver's tests.
 [[nodiscard]] const std::vector<SubjectKind>& subject_kinds();
 
+/// Adds a kind to contract_test: defined at namespace scope in NAME_subject.cpp, so that a driver needs no
+/// entry in a list.
+class RegisteredSubject {
+public:
+  explicit RegisteredSubject(SubjectKind kind);
+};
+
 [[nodiscard]] SubjectKind fake_subject();
 [[nodiscard]] SubjectKind decorated_subject();
 [[nodiscard]] SubjectKind dump_subject();

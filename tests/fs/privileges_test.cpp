@@ -34,9 +34,9 @@ int in_child(const std::function<int()>& what) {
 int errno_of(long result) { return result < 0 ? errno : 0; }
 
 /// The errno of `call` after privileges are given up.
-int refusal(const std::function<long()>& call) {
+int refusal(const std::function<long()>& call, const Needs& needs = {}) {
   return in_child([&] {
-    const PrivilegeReport report = give_up_privileges();
+    const PrivilegeReport report = give_up_privileges(needs);
     return report.problems.empty() ? errno_of(call()) : 200;
   });
 }
@@ -66,6 +66,34 @@ TEST(Privileges, NeededOperations_Work) {
               return errno == 0 && ::waitpid(pid, &status, 0) == pid && status == 0 ? 0L : -1L;
             }),
             0);
+}
+
+TEST(Privileges, DeclaredNeeds_Work) {
+  const auto compare = [] { return ::syscall(SYS_kcmp, ::getpid(), ::getpid(), 0, 0, 0); };
+  EXPECT_EQ(refusal(compare), EPERM);
+  EXPECT_EQ(refusal(compare, {.system_calls = {{"kcmp", "test"}}}), 0);
+  const auto connect = [] { return ::socket(AF_INET, SOCK_DGRAM, 0); };
+  EXPECT_EQ(refusal(connect, {.network = true}), 0);
+}
+
+TEST(Privileges, Capabilities_AreKeptAsDeclared) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  const auto kept = [](int capability, const Needs& needs) {
+    return in_child([&] {
+      static_cast<void>(give_up_privileges(needs));
+      return may(capability) ? 1 : 0;
+    });
+  };
+  const Needs needs{.capabilities = {{CAP_SYS_PTRACE, "test"}, {CAP_SETPCAP, "test", true}}};
+  EXPECT_EQ(kept(CAP_SYS_PTRACE, needs), 1);
+  EXPECT_EQ(kept(CAP_SETPCAP, needs), 0);
+  EXPECT_EQ(kept(CAP_DAC_OVERRIDE, needs), 0);
+  EXPECT_EQ(kept(CAP_SYS_PTRACE, {}), 0);
+  Needs with_network = needs;
+  with_network.network = true;
+  EXPECT_EQ(kept(CAP_SETPCAP, with_network), 1);
 }
 
 TEST(Privileges, TracersAndCoreDumps_AreDenied) {

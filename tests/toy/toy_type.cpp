@@ -4,6 +4,7 @@
 #include "toy/toy_driver.h"
 
 #include <limits>
+#include <linux/capability.h>
 #include <sys/types.h>
 
 namespace vmemfs {
@@ -36,6 +37,11 @@ public:
          .range = {1, kGpaLimit - 1}},
     };
     return kSpecs;
+  }
+
+  Needs needs(const Params& /*params*/) const override {
+    return {.capabilities = {{CAP_SYS_PTRACE, "memory of other users' processes"}},
+            .system_calls = {{"process_vm_readv", "memory of a process"}}};
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {

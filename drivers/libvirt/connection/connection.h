@@ -34,17 +34,17 @@ enum class DomainEvent : unsigned char {
   ended,
 };
 
+class Connections;
+
 /// Thread-safe. While there is no connection, whatever needs one fails with the reason. Opening is retried
 /// with a growing delay. A daemon that does not answer for kDeadAfter counts as disconnected.
 class Connection {
 public:
   static constexpr std::chrono::seconds kDeadAfter{4};
 
-  /// The connection of this URI; if `uri` is empty, the one that libvirt's own rules choose
-  /// (libvirt.org/uri.html). Does not wait. no_memory: no thread could be created.
-  static Result<std::shared_ptr<Connection>> to(const std::string& uri);
   class Keeper;
-  Connection(std::string uri, std::shared_ptr<Keeper> keeper); ///< for to() only
+  /// For Connections::to() only.
+  Connection(std::string uri, std::shared_ptr<Keeper> keeper, std::shared_ptr<Connections> connections);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -88,6 +88,7 @@ public:
   [[nodiscard]] const std::shared_ptr<CallSlots>& slots() const { return slots_; }
 
 private:
+  const std::shared_ptr<Connections> connections_; ///< first: its event loop must run until the end
   const std::string uri_;
   const std::shared_ptr<Keeper> keeper_;
   const std::shared_ptr<CallSlots> slots_ = std::make_shared<CallSlots>();

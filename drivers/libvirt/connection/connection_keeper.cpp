@@ -38,7 +38,7 @@ std::string uuid_of(virDomainPtr domain) {
   return virDomainGetUUIDString(domain, text.data()) == 0 ? std::string{text.data()} : std::string{};
 }
 
-/// False if the daemon has given up the network, see needs_network().
+/// False if the daemon has given up the network, see Needs::network.
 bool has_network() {
   const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   return socket || errno != EAFNOSUPPORT;

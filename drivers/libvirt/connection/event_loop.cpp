@@ -1,66 +1,69 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/connection/event_loop.h"
 
+#include "drivers/libvirt/connection/handles.h"
 #include "util/log.h"
 #include "util/signals.h"
 
-#include <atomic>
 #include <chrono>
-#include <cstdlib>
+#include <fmt/format.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
-#include <thread>
+#include <mutex>
+#include <system_error>
 
 namespace vmemfs::libvirt {
 namespace {
 
-/// A process of ours has few rights, and so would a libvirtd that it starts. Besides, discovery must not
-/// start anything. Set here, because the environment may only be changed before there are threads.
-// NOLINTNEXTLINE(concurrency-mt-unsafe)
-[[maybe_unused]] const bool kNoAutostart = ::setenv("LIBVIRT_AUTOSTART", "0", 1) == 0;
-
-class EventLoop {
-public:
-  EventLoop() {
-    if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) {
-      log::error("libvirt: cannot initialize: {}", virGetLastErrorMessage());
-      return;
-    }
-    virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
-    wake_ = virEventAddTimeout(
-        -1, [](int timer, void*) { virEventUpdateTimeout(timer, -1); }, nullptr, nullptr);
-    const SignalsBlocked blocked;
-    thread_ = std::thread{[this] { run(); }};
-  }
-
-  ~EventLoop() {
-    stop_ = true;
-    virEventUpdateTimeout(wake_, 0);
-    if (thread_.joinable()) {
-      thread_.join();
-    }
-  }
-
-  EventLoop(const EventLoop&) = delete;
-  EventLoop& operator=(const EventLoop&) = delete;
-
-private:
-  void run() {
-    while (!stop_) {
-      if (virEventRunDefaultImpl() < 0) {
-        log::warning("libvirt: its event loop failed: {}", virGetLastErrorMessage());
-        std::this_thread::sleep_for(std::chrono::seconds{1});
-      }
-    }
-  }
-
-  std::atomic<bool> stop_{false};
-  int wake_ = -1; ///< a timer, to end the loop
-  std::thread thread_;
-};
+/// Its own loop can be registered only once per process.
+bool initialize_once() {
+  static const bool kDone = virInitialize() >= 0 && virEventRegisterDefaultImpl() >= 0;
+  return kDone;
+}
 
 } // namespace
 
-void start_event_loop() { static const EventLoop kLoop; }
+Result<std::shared_ptr<EventLoop>> EventLoop::shared() {
+  static std::mutex mutex;
+  static std::weak_ptr<EventLoop> current;
+  const std::scoped_lock lock{mutex};
+  if (auto loop = current.lock()) {
+    return loop;
+  }
+  if (!initialize_once()) {
+    return fail_vir("cannot initialize");
+  }
+  try {
+    auto loop = std::make_shared<EventLoop>();
+    current = loop;
+    return loop;
+  } catch (const std::system_error& error) {
+    return fail(ErrorKind::no_memory, kOrigin, fmt::format("cannot create a thread: {}", error.what()));
+  }
+}
+
+EventLoop::EventLoop()
+    : wake_{virEventAddTimeout(
+          -1, [](int timer, void*) { virEventUpdateTimeout(timer, -1); }, nullptr, nullptr)} {
+  virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
+  const SignalsBlocked blocked;
+  thread_ = std::thread{[this] { run(); }};
+}
+
+EventLoop::~EventLoop() {
+  stop_ = true;
+  virEventUpdateTimeout(wake_, 0);
+  thread_.join();
+  virEventRemoveTimeout(wake_);
+}
+
+void EventLoop::run() {
+  while (!stop_) {
+    if (virEventRunDefaultImpl() < 0) {
+      log::warning("libvirt: its event loop failed: {}", virGetLastErrorMessage());
+      std::this_thread::sleep_for(std::chrono::seconds{1});
+    }
+  }
+}
 
 } // namespace vmemfs::libvirt

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/domain/resume_orphan.h"
 
+#include "drivers/libvirt/connection/connections.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "util/log.h"
 
@@ -26,8 +27,8 @@ Result<void> resume(Domain& domain) {
 
 } // namespace
 
-Result<void> resume_orphan(const ResumeTicket& ticket) {
-  const auto connection = Connection::to(ticket.uri);
+Result<void> resume_orphan(const ResumeTicket& ticket, Connections& connections) {
+  const auto connection = connections.to(ticket.uri);
   const auto link = connection.and_then([](const auto& made) { return made->wait_for_link(kForConnection); });
   if (!link) {
     return fail(ErrorKind::busy, kOrigin, link.error().text);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/connection/connections.h"
 
 #include <string>
 #include <string_view>
@@ -11,7 +11,7 @@
 namespace vmemfs::libvirt {
 
 struct ResumeTicket {
-  std::string uri; ///< as Connection::to() takes it
+  std::string uri; ///< as Connections::to() takes it
   DomainRun run;   ///< without the name
 };
 

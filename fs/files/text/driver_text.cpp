@@ -8,7 +8,7 @@ namespace {
 
 /// How the driver discovers VMs, and which of its parameters discovery takes.
 std::string discovery_text(const DriverType& type) {
-  if (type.discovery({}) == nullptr) {
+  if (type.discovery({}, nullptr) == nullptr) {
     return "  finds no VMs by itself\n";
   }
   std::string keys;

@@ -36,7 +36,8 @@ TEST_F(NoXenHost, OpeningAndResumingSayTheSame) {
   const auto opened = open_driver({"", "xen", "domain=web01"}, {watcher, worker});
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().kind, ErrorKind::unsupported);
-  const auto resumed = xen_driver_type().resume_orphan("domain=7\nuuid=96a4ef15-02a8-476a-a13c-7d4b857c97a8");
+  const auto resumed =
+      xen_driver_type().resume_orphan("domain=7\nuuid=96a4ef15-02a8-476a-a13c-7d4b857c97a8", nullptr);
   ASSERT_FALSE(resumed);
   EXPECT_EQ(resumed.error().kind, ErrorKind::unsupported);
 }

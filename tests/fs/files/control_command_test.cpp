@@ -2,22 +2,25 @@
 #include "fs/files/command_file.h"
 #include "fs/files/control_command.h"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <iterator>
 
 namespace vmemfs {
 namespace {
 
 using std::chrono::milliseconds;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 template <typename Command> Command parsed(std::string_view line) {
-  const auto command = parse_control_command(line);
+  const auto command = parse_vm_command(line);
   EXPECT_TRUE(command.has_value()) << line << ": " << (command ? "" : command.error().text);
   return std::get<Command>(command.value());
 }
 
-TEST(ControlCommand, RunStateTracker) {
+TEST(ControlCommand, Pause_EachKind) {
   EXPECT_EQ(parsed<PauseCommand>("pause").kind, PauseKind::plain);
   EXPECT_EQ(parsed<PauseCommand>("pause keep").kind, PauseKind::keep);
   EXPECT_EQ(parsed<PauseCommand>("pause   ttl=5s").for_how_long, milliseconds{5000});
@@ -65,10 +68,65 @@ TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
       {"\xff\xfe\x01", "'\\xff\\xfe\\x01'"},
   };
   for (const auto& [line, says] : cases) {
-    const auto command = parse_control_command(line);
+    const auto command = parse_vm_command(line);
     ASSERT_FALSE(command.has_value()) << line;
     EXPECT_EQ(command.error().kind, ErrorKind::invalid);
     EXPECT_THAT(command.error().text, HasSubstr(std::string{says}));
+  }
+}
+
+TEST(ControlCommand, MountCommand_Parsed) {
+  const auto attach = parse_mount_command("attach  one=fake:size=1M").value();
+  EXPECT_EQ(std::get<AttachVmCommand>(attach).spec.name, "one");
+  EXPECT_EQ(std::get<AttachVmCommand>(attach).spec.driver, "fake");
+  EXPECT_EQ(std::get<AttachVmCommand>(attach).spec.params, "size=1M");
+  const auto detach = parse_mount_command("detach my vm").value();
+  EXPECT_EQ(std::get<DetachVmCommand>(detach).name, "my vm");
+  EXPECT_TRUE(std::holds_alternative<StatusCommand>(parse_mount_command("status").value()));
+}
+
+TEST(ControlCommand, InvalidMountCommand_IsNamedWithTheValidOnes) {
+  const struct {
+    std::string_view line;
+    std::string_view says;
+  } cases[] = {
+      {"pause", "there is no command 'pause'; there are: attach detach status"},
+      {"attach", "attach: the VM is missing; it is: attach [NAME=]DRIVER[:KEY=VALUE,...]"},
+      {"detach", "detach: the VM is missing; it is: detach NAME"},
+      {"status now", "status: 'now' is too much; it is: status"},
+      {"attach one=nonsense:a=b", "attach one=nonsense:a=b: there is no driver 'nonsense'"},
+      {"attach one=fake:size=much", "size: 'much' is not allowed; it takes a size"},
+      {"attach one=fake:size=18446744073709551616", "'18446744073709551616' is not allowed"},
+      {"attach one=fake:size", "'size' is not KEY=VALUE"},
+      {"attach =fake", "there is no name before the '='"},
+      {std::string_view{"attach a\0b=fake", 15}, "'a\\x00b' cannot be a VM's name"},
+      {std::string_view{"sta\0tus", 7}, "there is no command 'sta\\x00tus'"},
+  };
+  for (const auto& [line, says] : cases) {
+    const auto command = parse_mount_command(line);
+    ASSERT_FALSE(command.has_value()) << line;
+    EXPECT_EQ(command.error().kind, ErrorKind::invalid);
+    EXPECT_THAT(command.error().text, HasSubstr(std::string{says}));
+  }
+}
+
+TEST(ControlCommand, VmWithoutAbilities_HasOnlyTheCommandsThatNeedNone) {
+  EXPECT_EQ(vm_command_lines({.run_control = false, .writes = false}),
+            "command cache [auto|on|off] [size=BYTES|size=share] [ttl=DURATION]\n"
+            "command refresh\ncommand flush\ncommand status\ncommand detach\n");
+  EXPECT_THAT(vm_command_lines({.run_control = true, .writes = true}),
+              StartsWith("command pause [hold|ttl=DURATION|keep]\ncommand resume\ncommand write on|off\n"));
+  EXPECT_EQ(mount_command_lines(),
+            "command attach [NAME=]DRIVER[:KEY=VALUE,...]\ncommand detach NAME\ncommand status\n");
+}
+
+TEST(ControlCommand, EachRow_HasASummaryOfOneLine) {
+  auto all = vm_commands();
+  std::ranges::copy(mount_commands(), std::back_inserter(all));
+  EXPECT_EQ(all.size(), 11U);
+  for (const CommandSyntax& command : all) {
+    EXPECT_FALSE(command.summary.empty()) << command.name;
+    EXPECT_FALSE(command.summary.find('\n') != std::string_view::npos) << command.name;
   }
 }
 

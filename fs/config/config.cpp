@@ -39,15 +39,16 @@ std::optional<std::string> text_of(const toml::node& node, const ParamSpec& spec
     const bool octal = (number->flags() & toml::value_flags::format_as_octal) != toml::value_flags::none;
     return octal ? std::optional{fmt::format("{:o}", number->get())} : std::nullopt; // 640 is not 0o640
   }
-  const bool takes_list = spec.name == "options" || spec.name == "discover_with";
-  if (const auto* const list = node.as_array(); list != nullptr && takes_list) {
-    const std::string_view between = spec.name == "options" ? "," : "\n";
+  if (const auto* const list = node.as_array(); list != nullptr && spec.list_separator != 0) {
     std::string text;
     for (const toml::node& item : *list) {
       if (!item.is_string()) {
         return std::nullopt;
       }
-      text += fmt::format("{}{}", text.empty() ? "" : between, item.as_string()->get());
+      if (!text.empty()) {
+        text += spec.list_separator;
+      }
+      text += item.as_string()->get();
     }
     return text;
   }

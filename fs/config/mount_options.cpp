@@ -157,7 +157,7 @@ private:
   /// The drivers that scan for VMs, in order of preference.
   void take_discoveries(const Params& said) {
     if (arguments_.discoveries.empty() && options_.discover) {
-      for (const std::string_view line : split(said.text("discover_with"), '\n')) {
+      for (const std::string_view line : split(said.text("discover_with"), kDiscoverySeparator)) {
         arguments_.discoveries.emplace_back(line);
       }
     }

@@ -23,6 +23,8 @@ namespace vmemfs {
 namespace {
 
 constexpr std::string_view kDriver = "driver";
+/// Larger ones are a device or a file named by mistake.
+constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
 
 /// A value in its command-line form; nullopt if it has a type that no setting has.
 std::optional<std::string> text_of(const toml::node& node, const ParamSpec& spec) {
@@ -100,8 +102,13 @@ private:
     }
     std::string text;
     if (os_errno == 0) {
-      text.assign(std::istreambuf_iterator{file}, {});
+      text.resize(kMaxBytes + 1);
+      file.read(text.data(), static_cast<std::streamsize>(text.size()));
       os_errno = file.bad() ? EIO : 0;
+      text.resize(static_cast<std::size_t>(file.gcount()));
+    }
+    if (text.size() > kMaxBytes) {
+      os_errno = EFBIG;
     }
     if (os_errno != 0) {
       problems_.push_back({0, fmt::format("cannot read it: {}", std::generic_category().message(os_errno))});

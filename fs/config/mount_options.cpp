@@ -102,11 +102,11 @@ private:
   }
 
   void take_config() {
-    if (arguments_.config.empty()) {
-      arguments_.config = find_config().value_or("");
-    }
-    if (!arguments_.config.empty()) {
-      config_ = read_config(arguments_.config);
+    const auto path = arguments_.config ? arguments_.config : find_config();
+    if (path && path->empty()) {
+      problems_.emplace_back("--config: the file's name is missing");
+    } else if (path) {
+      config_ = read_config(*path);
       std::ranges::copy(config_.problems, std::back_inserter(problems_));
     }
   }
@@ -161,7 +161,6 @@ private:
         arguments_.discoveries.emplace_back(line);
       }
     }
-    std::erase(arguments_.discoveries, "");
     for (const std::string& text : arguments_.discoveries) {
       auto [spec, problems] = read_discovery_line(text);
       for (const std::string& problem : problems) {

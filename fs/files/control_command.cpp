@@ -88,16 +88,23 @@ Result<void> add_cache_argument(const CommandSyntax& syntax, std::string_view ar
   constexpr std::string_view kTtl = "ttl=";
   for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
     if (argument == to_string(mode)) {
+      if (command.mode) {
+        return wrong(syntax, "the mode is given twice");
+      }
       command.mode = mode;
       return {};
     }
   }
+  if (argument.starts_with(kSize) && (command.size || command.fair_share)) {
+    return wrong(syntax, "size is given twice");
+  }
+  if (argument.starts_with(kTtl) && command.ttl) {
+    return wrong(syntax, "ttl is given twice");
+  }
   if (argument == "size=share") {
     command.fair_share = true;
-    command.size.reset();
   } else if (argument.starts_with(kSize)) {
     command.size = parse_size(argument.substr(kSize.size()));
-    command.fair_share = false;
     if (!command.size) {
       return wrong(syntax,
                    fmt::format("'{}' is not a size such as 64M", printable(argument.substr(kSize.size()))));

@@ -3,6 +3,7 @@
 
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
+#include "fs/files/control_command.h"
 #include "fs/guardian/guardian.h"
 #include "fs/vm_line.h"
 
@@ -65,12 +66,22 @@ std::string keys_line(std::string_view name, std::span<const ParamSpec> specs) {
   return line + '\n';
 }
 
+/// One line for each command of a control file.
+std::string commands_text(std::string_view file, const std::vector<CommandSyntax>& commands) {
+  std::string text = fmt::format("Commands of {}, one per line:\n", file);
+  for (const CommandSyntax& command : commands) {
+    text += fmt::format("  {:<30}  {}\n", command.usage(), command.summary);
+  }
+  return text + '\n';
+}
+
 std::string footer() {
   std::string text{"DRIVER and its KEYs ('vmemfs drivers' explains them):\n"};
   for (const DriverType* const type : all_drivers()) {
     text += keys_line(fmt::format("{}:", type->name()), type->params());
   }
-  return text + keys_line("each VM:", vm_option_specs()) + '\n' + std::string{kExamples};
+  return text + keys_line("each VM:", vm_option_specs()) + '\n' + commands_text("VM/control", vm_commands()) +
+         commands_text(".vmemfs/control", mount_commands()) + std::string{kExamples};
 }
 
 std::string help_of(std::string_view setting) {

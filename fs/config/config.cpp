@@ -23,6 +23,8 @@ namespace vmemfs {
 namespace {
 
 constexpr std::string_view kDriver = "driver";
+/// Larger ones are a device or a file named by mistake.
+constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
 
 /// A value in its command-line form; nullopt if it has a type that no setting has.
 std::optional<std::string> text_of(const toml::node& node, const ParamSpec& spec) {
@@ -39,15 +41,16 @@ std::optional<std::string> text_of(const toml::node& node, const ParamSpec& spec
     const bool octal = (number->flags() & toml::value_flags::format_as_octal) != toml::value_flags::none;
     return octal ? std::optional{fmt::format("{:o}", number->get())} : std::nullopt; // 640 is not 0o640
   }
-  const bool takes_list = spec.name == "options" || spec.name == "discover_with";
-  if (const auto* const list = node.as_array(); list != nullptr && takes_list) {
-    const std::string_view between = spec.name == "options" ? "," : "\n";
+  if (const auto* const list = node.as_array(); list != nullptr && spec.list_separator != 0) {
     std::string text;
     for (const toml::node& item : *list) {
       if (!item.is_string()) {
         return std::nullopt;
       }
-      text += fmt::format("{}{}", text.empty() ? "" : between, item.as_string()->get());
+      if (!text.empty()) {
+        text += spec.list_separator;
+      }
+      text += item.as_string()->get();
     }
     return text;
   }
@@ -99,8 +102,13 @@ private:
     }
     std::string text;
     if (os_errno == 0) {
-      text.assign(std::istreambuf_iterator{file}, {});
+      text.resize(kMaxBytes + 1);
+      file.read(text.data(), static_cast<std::streamsize>(text.size()));
       os_errno = file.bad() ? EIO : 0;
+      text.resize(static_cast<std::size_t>(file.gcount()));
+    }
+    if (text.size() > kMaxBytes) {
+      os_errno = EFBIG;
     }
     if (os_errno != 0) {
       problems_.push_back({0, fmt::format("cannot read it: {}", std::generic_category().message(os_errno))});

@@ -102,11 +102,11 @@ private:
   }
 
   void take_config() {
-    if (arguments_.config.empty()) {
-      arguments_.config = find_config().value_or("");
-    }
-    if (!arguments_.config.empty()) {
-      config_ = read_config(arguments_.config);
+    const auto path = arguments_.config ? arguments_.config : find_config();
+    if (path && path->empty()) {
+      problems_.emplace_back("--config: the file's name is missing");
+    } else if (path) {
+      config_ = read_config(*path);
       std::ranges::copy(config_.problems, std::back_inserter(problems_));
     }
   }
@@ -157,11 +157,10 @@ private:
   /// The drivers that scan for VMs, in order of preference.
   void take_discoveries(const Params& said) {
     if (arguments_.discoveries.empty() && options_.discover) {
-      for (const std::string_view line : split(said.text("discover_with"), '\n')) {
+      for (const std::string_view line : split(said.text("discover_with"), kDiscoverySeparator)) {
         arguments_.discoveries.emplace_back(line);
       }
     }
-    std::erase(arguments_.discoveries, "");
     for (const std::string& text : arguments_.discoveries) {
       auto [spec, problems] = read_discovery_line(text);
       for (const std::string& problem : problems) {

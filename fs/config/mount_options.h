@@ -6,6 +6,7 @@
 #include "vm/vm_options.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,12 +27,12 @@ struct MountOptions {
 
 /// A command line, split into its options but not checked.
 struct MountArguments {
-  std::vector<std::string> positionals; ///< [SOURCE] MOUNTPOINT
-  std::vector<std::string> vms;         ///< values of --vm
-  std::vector<std::string> discoveries; ///< values of --discover
-  std::vector<std::string> fuse;        ///< values of -o
-  std::string config;                   ///< empty: find_config() is used
-  std::vector<KeyValue> settings;       ///< of mount_specs(); if one is given twice, the last counts
+  std::vector<std::string> positionals{}; ///< [SOURCE] MOUNTPOINT
+  std::vector<std::string> vms{};         ///< values of --vm
+  std::vector<std::string> discoveries{}; ///< values of --discover
+  std::vector<std::string> fuse{};        ///< values of -o
+  std::optional<std::string> config{};    ///< nullopt: find_config() is used
+  std::vector<KeyValue> settings{};       ///< of mount_specs(); if one is given twice, the last counts
 };
 
 struct MadeOptions {

@@ -8,8 +8,11 @@
 
 namespace vmemfs {
 
+/// Between the drivers in `discover_with`.
+inline constexpr char kDiscoverySeparator = '\n';
+
 /// The keys of [mount] in the configuration. On the command line '_' becomes '-', and flags that are on by
-/// default are turned off with --no-NAME. Each line of `discover_with` is one driver.
+/// default are turned off with --no-NAME.
 [[nodiscard]] std::span<const ParamSpec> mount_specs();
 
 } // namespace vmemfs

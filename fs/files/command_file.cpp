@@ -44,7 +44,7 @@ Result<std::size_t> CommandFile::run_all(std::string_view bytes) {
     actions.push_back(std::move(*action));
   }
   for (std::size_t i = 0; i < actions.size(); ++i) {
-    auto said = actions[i]();
+    auto said = gone() ? fail(ErrorKind::vm_gone, "control", "the VM has ended") : actions[i]();
     const std::size_t begin = (*lines)[i].begin;
     if (!said && begin > 0) {
       return begin; // it is tried again, and its error reported, when the writer continues here

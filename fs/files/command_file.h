@@ -20,6 +20,13 @@ struct CommandLineText {
   std::size_t begin;        ///< offset of the line in the text
 };
 
+/// Makes one handler of several functions, for std::visit over a command.
+template <typename... Handlers> struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+
+template <typename... Handlers> Overloaded(Handlers...) -> Overloaded<Handlers...>;
+
 /// All lines except empty ones. invalid: too long to be commands.
 [[nodiscard]] Result<std::vector<CommandLineText>> command_lines(std::string_view text);
 

@@ -2,50 +2,58 @@
 #include "fs/files/control_command.h"
 
 #include "core/text.h"
+#include "fs/vm_line.h"
 
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <iterator>
 #include <span>
-#include <vector>
+#include <utility>
 
 namespace vmemfs {
 namespace {
 
 constexpr std::chrono::hours kMaxPause{24};
 
-using Arguments = std::span<const std::string_view>;
-
-struct Verb {
-  std::string_view name;
-  std::string_view arguments; ///< as shown to users
-  Result<ControlCommand> (*parse)(const Verb& verb, Arguments arguments);
-  bool ControlAbilities::*needs = nullptr;
+/// A row of the table. `parse` gets the rest of the line, without surrounding blanks.
+template <typename Command> struct Row {
+  CommandSyntax syntax;
+  Result<Command> (*parse)(const CommandSyntax& syntax, std::string_view arguments);
 };
 
-tl::unexpected<Error> wrong(const Verb& verb, std::string_view what) {
+std::vector<std::string_view> words_of(std::string_view arguments) {
+  std::vector<std::string_view> words = split(arguments, ' ');
+  std::erase_if(words, [](std::string_view word) { return word.empty(); });
+  return words;
+}
+
+tl::unexpected<Error> wrong(const CommandSyntax& syntax, std::string_view what) {
   return fail(ErrorKind::invalid, "control",
-              fmt::format("{}: {}; it is: {}{}{}", verb.name, what, verb.name,
-                          verb.arguments.empty() ? "" : " ", verb.arguments));
+              fmt::format("{}: {}; it is: {}", syntax.name, what, syntax.usage()));
 }
 
-tl::unexpected<Error> unknown_argument(const Verb& verb, std::string_view argument) {
-  return wrong(verb, fmt::format("'{}' is not understood", printable(argument)));
+tl::unexpected<Error> unknown_argument(const CommandSyntax& syntax, std::string_view argument) {
+  return wrong(syntax, fmt::format("'{}' is not understood", printable(argument)));
 }
 
-template <typename Command> Result<ControlCommand> plain(const Verb& verb, Arguments arguments) {
+/// A command without arguments.
+template <typename Parsed, typename Command>
+Result<Command> plain(const CommandSyntax& syntax, std::string_view arguments) {
   if (!arguments.empty()) {
-    return wrong(verb, fmt::format("'{}' is too much", printable(arguments.front())));
+    return wrong(syntax, fmt::format("'{}' is too much", printable(words_of(arguments).front())));
   }
-  return Command{};
+  return Parsed{};
 }
 
-Result<ControlCommand> parse_pause(const Verb& verb, Arguments arguments) {
+Result<VmCommand> parse_pause(const CommandSyntax& syntax, std::string_view line) {
+  const auto arguments = words_of(line);
   if (arguments.empty()) {
     return PauseCommand{};
   }
   if (arguments.size() > 1) {
-    return wrong(verb, "only one of these at a time");
+    return wrong(syntax, "only one of these at a time");
   }
   const std::string_view argument = arguments.front();
   if (argument == "hold") {
@@ -56,110 +64,178 @@ Result<ControlCommand> parse_pause(const Verb& verb, Arguments arguments) {
   }
   constexpr std::string_view kTtl = "ttl=";
   if (!argument.starts_with(kTtl)) {
-    return unknown_argument(verb, argument);
+    return unknown_argument(syntax, argument);
   }
   const auto duration = parse_duration(argument.substr(kTtl.size()));
   if (!duration || duration->count() <= 0 || *duration > kMaxPause) {
-    return wrong(verb, fmt::format("'{}' is no duration from 1ms to 1440m, as 500ms, 5s or 2m",
-                                   printable(argument.substr(kTtl.size()))));
+    return wrong(syntax, fmt::format("'{}' is no duration from 1ms to 1440m, as 500ms, 5s or 2m",
+                                     printable(argument.substr(kTtl.size()))));
   }
   return PauseCommand{PauseKind::timed, *duration};
 }
 
-Result<ControlCommand> parse_write(const Verb& verb, Arguments arguments) {
+Result<VmCommand> parse_write(const CommandSyntax& syntax, std::string_view line) {
+  const auto arguments = words_of(line);
   if (arguments.size() == 1 && (arguments.front() == "on" || arguments.front() == "off")) {
     return WriteCommand{arguments.front() == "on"};
   }
-  return wrong(verb, arguments.empty() ? "on or off is missing" : "on or off, nothing else");
+  return wrong(syntax, arguments.empty() ? "on or off is missing" : "on or off, nothing else");
 }
 
-Result<void> add_cache_argument(const Verb& verb, std::string_view argument, CacheCommand& command) {
+Result<void> add_cache_argument(const CommandSyntax& syntax, std::string_view argument,
+                                CacheCommand& command) {
   constexpr std::string_view kSize = "size=";
   constexpr std::string_view kTtl = "ttl=";
   for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
     if (argument == to_string(mode)) {
+      if (command.mode) {
+        return wrong(syntax, "the mode is given twice");
+      }
       command.mode = mode;
       return {};
     }
   }
+  if (argument.starts_with(kSize) && (command.size || command.fair_share)) {
+    return wrong(syntax, "size is given twice");
+  }
+  if (argument.starts_with(kTtl) && command.ttl) {
+    return wrong(syntax, "ttl is given twice");
+  }
   if (argument == "size=share") {
     command.fair_share = true;
-    command.size.reset();
   } else if (argument.starts_with(kSize)) {
     command.size = parse_size(argument.substr(kSize.size()));
-    command.fair_share = false;
     if (!command.size) {
-      return wrong(verb,
+      return wrong(syntax,
                    fmt::format("'{}' is not a size such as 64M", printable(argument.substr(kSize.size()))));
     }
   } else if (argument.starts_with(kTtl)) {
     command.ttl = parse_duration(argument.substr(kTtl.size()));
     if (!command.ttl || *command.ttl > kMaxPause) {
-      return wrong(verb, fmt::format("'{}' is no duration up to 1440m, as 100ms or 2s",
-                                     printable(argument.substr(kTtl.size()))));
+      return wrong(syntax, fmt::format("'{}' is no duration up to 1440m, as 100ms or 2s",
+                                       printable(argument.substr(kTtl.size()))));
     }
   } else {
-    return unknown_argument(verb, argument);
+    return unknown_argument(syntax, argument);
   }
   return {};
 }
 
-Result<ControlCommand> parse_cache(const Verb& verb, Arguments arguments) {
+Result<VmCommand> parse_cache(const CommandSyntax& syntax, std::string_view line) {
+  const auto arguments = words_of(line);
   if (arguments.empty()) {
-    return wrong(verb, "what about it is missing");
+    return wrong(syntax, "what about it is missing");
   }
   CacheCommand command;
   for (const std::string_view argument : arguments) {
-    if (auto added = add_cache_argument(verb, argument, command); !added) {
+    if (auto added = add_cache_argument(syntax, argument, command); !added) {
       return tl::unexpected{std::move(added.error())};
     }
   }
   return command;
 }
 
-constexpr std::array kVerbs{
-    Verb{"pause", "[hold|ttl=DURATION|keep]", parse_pause, &ControlAbilities::run_control},
-    Verb{"resume", "", plain<ResumeCommand>, &ControlAbilities::run_control},
-    Verb{"write", "on|off", parse_write, &ControlAbilities::writes},
-    Verb{"cache", "[auto|on|off] [size=BYTES|size=share] [ttl=DURATION]", parse_cache},
-    Verb{"refresh", "", plain<RefreshCommand>},
-    Verb{"flush", "", plain<FlushCommand>},
-    Verb{"status", "", plain<StatusCommand>},
-    Verb{"detach", "", plain<DetachCommand>},
+Result<MountCommand> parse_attach(const CommandSyntax& syntax, std::string_view line) {
+  if (line.empty()) {
+    return wrong(syntax, "the VM is missing");
+  }
+  auto [spec, problems] = read_vm_line(line);
+  if (!problems.empty()) {
+    return fail(ErrorKind::invalid, "control",
+                fmt::format("attach {}: {}", printable(line), fmt::join(problems, "; ")));
+  }
+  return AttachVmCommand{std::move(spec)};
+}
+
+Result<MountCommand> parse_detach(const CommandSyntax& syntax, std::string_view name) {
+  if (name.empty()) {
+    return wrong(syntax, "the VM is missing");
+  }
+  return DetachVmCommand{std::string{name}}; // names may have blanks
+}
+
+// The table: `control` of a VM.
+constexpr std::array kVmRows{
+    Row<VmCommand>{{"pause", "[hold|ttl=DURATION|keep]",
+                    "stop the guest's vCPUs; returns when they are stopped", &ControlAbilities::run_control},
+                   parse_pause},
+    Row<VmCommand>{{"resume", "", "resume the guest, whoever paused it", &ControlAbilities::run_control},
+                   plain<ResumeCommand>},
+    Row<VmCommand>{{"write", "on|off", "allow or forbid writes to guest memory and registers",
+                    &ControlAbilities::writes},
+                   parse_write},
+    Row<VmCommand>{{"cache", "[auto|on|off] [size=BYTES|size=share] [ttl=DURATION]",
+                    "set how pages are cached while the guest is paused"},
+                   parse_cache},
+    Row<VmCommand>{{"refresh", "", "read the memory map again"}, plain<RefreshCommand>},
+    Row<VmCommand>{{"flush", "", "drop all cached pages, the kernel's too"}, plain<FlushCommand>},
+    Row<VmCommand>{{"status", "", "give the status, as a read does"}, plain<StatusCommand>},
+    Row<VmCommand>{{"detach", "", "release the VM as if it had ended"}, plain<DetachCommand>},
 };
 
-std::vector<std::string_view> split_tokens(std::string_view line) {
-  std::vector<std::string_view> tokens = split(line, ' ');
-  std::erase_if(tokens, [](std::string_view argument) { return argument.empty(); });
-  return tokens;
+// The table: `.vmemfs/control`.
+constexpr std::array kMountRows{
+    Row<MountCommand>{{"attach", kVmLineForm, "attach a VM, as --vm does"}, parse_attach},
+    Row<MountCommand>{{"detach", "NAME", "release a VM as if it had ended"}, parse_detach},
+    Row<MountCommand>{{"status", "", "list VMs, refusals and errors, as a read does"}, plain<StatusCommand>},
+};
+
+template <typename Command>
+Result<Command> parse(std::span<const Row<Command>> table, std::string_view line) {
+  const std::string_view name = line.substr(0, line.find(' '));
+  std::string names;
+  for (const Row<Command>& row : table) {
+    if (row.syntax.name == name) {
+      return row.parse(row.syntax, trim(line.substr(name.size())));
+    }
+    names += fmt::format(" {}", row.syntax.name);
+  }
+  return fail(ErrorKind::invalid, "control",
+              fmt::format("there is no command '{}'; there are:{}", printable(name), names));
+}
+
+template <typename Command> std::vector<CommandSyntax> commands(std::span<const Row<Command>> table) {
+  std::vector<CommandSyntax> all;
+  std::ranges::transform(table, std::back_inserter(all), &Row<Command>::syntax);
+  return all;
+}
+
+std::string command_line_of(const CommandSyntax& command) {
+  return fmt::format("command {}\n", command.usage());
 }
 
 } // namespace
 
-Result<ControlCommand> parse_control_command(std::string_view line) {
-  const auto tokens = split_tokens(line);
-  const std::string_view name = tokens.empty() ? std::string_view{} : tokens.front();
-  const auto verb = std::ranges::find(kVerbs, name, &Verb::name);
-  if (verb == kVerbs.end()) {
-    std::string names;
-    for (const Verb& known : kVerbs) {
-      names += fmt::format(" {}", known.name);
-    }
-    return fail(ErrorKind::invalid, "control",
-                fmt::format("there is no command '{}'; there are:{}", printable(name), names));
-  }
-  return verb->parse(*verb, Arguments{tokens}.subspan(1));
+std::string CommandSyntax::usage() const {
+  return fmt::format("{}{}{}", name, arguments.empty() ? "" : " ", arguments);
 }
 
-std::string control_usage(ControlAbilities abilities) {
-  std::string usage;
-  for (const Verb& verb : kVerbs) {
-    if (verb.needs != nullptr && !(abilities.*verb.needs)) {
-      continue;
+Result<VmCommand> parse_vm_command(std::string_view line) { return parse<VmCommand>(kVmRows, line); }
+
+Result<MountCommand> parse_mount_command(std::string_view line) {
+  return parse<MountCommand>(kMountRows, line);
+}
+
+std::vector<CommandSyntax> vm_commands() { return commands<VmCommand>(kVmRows); }
+
+std::vector<CommandSyntax> mount_commands() { return commands<MountCommand>(kMountRows); }
+
+std::string vm_command_lines(ControlAbilities abilities) {
+  std::string lines;
+  for (const CommandSyntax& command : vm_commands()) {
+    if (command.needs == nullptr || abilities.*command.needs) {
+      lines += command_line_of(command);
     }
-    usage += fmt::format("command {}{}{}\n", verb.name, verb.arguments.empty() ? "" : " ", verb.arguments);
   }
-  return usage;
+  return lines;
+}
+
+std::string mount_command_lines() {
+  std::string lines;
+  for (const CommandSyntax& command : mount_commands()) {
+    lines += command_line_of(command);
+  }
+  return lines;
 }
 
 } // namespace vmemfs

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The grammar of the control file: one command per line.
+// The commands of both control files, one per line: `control` of a VM and `.vmemfs/control`.
+//
+// Each is a row of a table in control_command.cpp, from which parser, status, --help and the check of the man
+// page take it, and a handler in the class of its file. A new command is a row, a struct and a handler.
 #pragma once
 
 #include "core/error.h"
+#include "driver/vm_spec.h"
 #include "vm/cache/cache_settings.h"
 #include "vm/state/pause_ledger.h"
 
@@ -12,9 +16,13 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace vmemfs {
 
+struct StatusCommand {}; ///< of both files
+
+// Of a VM's `control`.
 struct PauseCommand {
   PauseKind kind = PauseKind::plain;
   std::chrono::milliseconds for_how_long{0}; ///< of a timed pause
@@ -23,7 +31,6 @@ struct HoldCommand {};
 struct ResumeCommand {};
 struct RefreshCommand {};
 struct FlushCommand {};
-struct StatusCommand {};
 struct DetachCommand {};
 struct WriteCommand {
   bool on;
@@ -36,11 +43,22 @@ struct CacheCommand {
   bool fair_share = false; ///< size=share: the VM gets its share of the mount's cache
 };
 
-using ControlCommand = std::variant<PauseCommand, HoldCommand, ResumeCommand, RefreshCommand, FlushCommand,
-                                    StatusCommand, DetachCommand, WriteCommand, CacheCommand>;
+using VmCommand = std::variant<PauseCommand, HoldCommand, ResumeCommand, RefreshCommand, FlushCommand,
+                               StatusCommand, DetachCommand, WriteCommand, CacheCommand>;
 
-/// Parses one line, without surrounding blanks. invalid: the text says what is wrong and what exists.
-[[nodiscard]] Result<ControlCommand> parse_control_command(std::string_view line);
+// Of `.vmemfs/control`.
+struct AttachVmCommand {
+  VmSpec spec;
+};
+struct DetachVmCommand {
+  std::string name;
+};
+
+using MountCommand = std::variant<AttachVmCommand, DetachVmCommand, StatusCommand>;
+
+/// Parse one line, without surrounding blanks. invalid: the text says what is wrong and what is valid.
+[[nodiscard]] Result<VmCommand> parse_vm_command(std::string_view line);
+[[nodiscard]] Result<MountCommand> parse_mount_command(std::string_view line);
 
 /// Abilities of a VM that commands need.
 struct ControlAbilities {
@@ -48,7 +66,22 @@ struct ControlAbilities {
   bool writes;
 };
 
-/// The commands that such a VM takes, one per line: "command pause [hold|ttl=DURATION|keep]", ...
-[[nodiscard]] std::string control_usage(ControlAbilities abilities);
+/// The public part of a command's row. Literals.
+struct CommandSyntax {
+  std::string_view name;
+  std::string_view arguments;              ///< as shown to users; empty: none
+  std::string_view summary;                ///< one line, imperative
+  bool ControlAbilities::*needs = nullptr; ///< only for VMs with this ability; null: for all
+
+  [[nodiscard]] std::string usage() const; ///< name and arguments
+};
+
+[[nodiscard]] std::vector<CommandSyntax> vm_commands();
+[[nodiscard]] std::vector<CommandSyntax> mount_commands();
+
+/// The commands that such a VM takes, and those of the mount; one per line:
+/// "command pause [hold|ttl=DURATION|keep]", ...
+[[nodiscard]] std::string vm_command_lines(ControlAbilities abilities);
+[[nodiscard]] std::string mount_command_lines();
 
 } // namespace vmemfs

@@ -8,12 +8,6 @@
 namespace vmemfs {
 namespace {
 
-template <typename... Handlers> struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
-
-template <typename... Handlers> Overloaded(Handlers...) -> Overloaded<Handlers...>;
-
 Result<std::string> done(const Result<void>& result) {
   return result ? Result<std::string>{"ok\n"} : tl::unexpected{result.error()};
 }
@@ -60,7 +54,7 @@ Result<std::string> ControlFile::hold() {
   return say(vm_->pause_info().by == PausedBy::us ? Paused::by_us : Paused::already);
 }
 
-Result<std::string> ControlFile::run(const ControlCommand& command) {
+Result<std::string> ControlFile::run(const VmCommand& command) {
   return std::visit(
       Overloaded{
           [&](const PauseCommand& pause) { return vm_->pause(pause.kind, pause.for_how_long).map(say); },
@@ -92,7 +86,7 @@ Result<std::string> ControlFile::run(const ControlCommand& command) {
 }
 
 Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
-  return parse_control_command(command).map([this](const ControlCommand& parsed) -> Action {
+  return parse_vm_command(command).map([this](const VmCommand& parsed) -> Action {
     return [this, parsed] { return vm_->counters().control_commands.counted(run(parsed)); };
   });
 }

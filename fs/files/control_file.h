@@ -25,7 +25,7 @@ private:
   bool gone() const override { return vm_->gone(); }
 
   /// Carries out one command; returns its answer.
-  Result<std::string> run(const ControlCommand& command);
+  Result<std::string> run(const VmCommand& command);
   Result<std::string> hold();
 
   const std::shared_ptr<Vm> vm_;

@@ -2,12 +2,9 @@
 #include "fs/files/mount_control_file.h"
 
 #include "core/text.h"
-#include "fs/vm_line.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <iterator>
-#include <utility>
+#include <memory>
 
 namespace vmemfs {
 namespace {
@@ -26,34 +23,23 @@ std::string refusal_line(const Refusal& refusal) {
 } // namespace
 
 Result<MountControlFile::Action> MountControlFile::prepare(std::string_view command) {
-  const std::string_view verb = command.substr(0, command.find(' '));
-  const std::string_view rest = trim(command.substr(verb.size()));
-  if (verb == "status" && rest.empty()) {
-    return [this] { return status(); };
-  }
-  if (verb == "detach" && !rest.empty()) {
-    return [this, name = std::string{rest}] {
-      return attacher_.detach(name).map([] { return std::string{"ok\n"}; });
-    };
-  }
-  if (verb == "attach" && !rest.empty()) {
-    return prepare_attach(rest);
-  }
-  return fail(ErrorKind::invalid, "control",
-              fmt::format("'{}' is no command here; there are: attach {}, detach NAME, status",
-                          printable(command), kVmLineForm));
+  return parse_mount_command(command).map(
+      [this](const MountCommand& parsed) -> Action { return [this, parsed] { return run(parsed); }; });
 }
 
-Result<MountControlFile::Action> MountControlFile::prepare_attach(std::string_view line) {
-  const auto [spec, problems] = read_vm_line(line);
-  if (!problems.empty()) {
-    return fail(ErrorKind::invalid, "control",
-                fmt::format("attach {}: {}", printable(line), fmt::join(problems, "; ")));
-  }
-  return [this, spec = spec] {
-    return attacher_.attach(spec).map(
-        [](const std::shared_ptr<Vm>& vm) { return fmt::format("ok, as {}\n", printable(vm->name())); });
-  };
+Result<std::string> MountControlFile::run(const MountCommand& command) {
+  return std::visit(Overloaded{
+                        [&](const AttachVmCommand& attach) {
+                          return attacher_.attach(attach.spec).map([](const std::shared_ptr<Vm>& vm) {
+                            return fmt::format("ok, as {}\n", printable(vm->name()));
+                          });
+                        },
+                        [&](const DetachVmCommand& detach) {
+                          return attacher_.detach(detach.name).map([] { return std::string{"ok\n"}; });
+                        },
+                        [&](const StatusCommand&) { return status(); },
+                    },
+                    command);
 }
 
 Result<std::string> MountControlFile::status() {
@@ -67,7 +53,7 @@ Result<std::string> MountControlFile::status() {
   for (const DiscoveryError& error : finder_.discovery_errors()) {
     text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
   }
-  return text + fmt::format("command attach {}\ncommand detach NAME\ncommand status\n", kVmLineForm);
+  return text + mount_command_lines();
 }
 
 } // namespace vmemfs

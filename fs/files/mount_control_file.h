@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fs/files/command_file.h"
+#include "fs/files/control_command.h"
 #include "vm/discovery/attacher.h"
 #include "vm/discovery/vm_finder.h"
 
@@ -15,12 +16,13 @@ public:
       : vms_{vms}, attacher_{attacher}, finder_{finder} {}
 
 private:
-  /// Commands: attach SPEC, detach NAME, status.
   Result<Action> prepare(std::string_view command) override;
-  [[nodiscard]] Result<Action> prepare_attach(std::string_view line);
   /// `vm DRIVER NAME`, `refused DRIVER NUMBER NAME: REASON` and `command ...` lines. Names and reasons come
   /// from outside; they are shown in printable form.
   Result<std::string> status() override;
+
+  /// Carries out one command; returns its answer.
+  Result<std::string> run(const MountCommand& command);
 
   const VmRegistry& vms_;
   Attacher& attacher_;

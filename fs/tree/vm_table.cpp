@@ -21,10 +21,15 @@ VmNode memory_file(HolePolicy policy) {
                   }});
 }
 
-/// A read-only text. `text` is called at each read from the start.
+/// A read-only text. `text` is called at each read from the start, unless the VM has ended.
 VmNode text_file(Result<std::string> (*text)(Vm& vm)) {
   return vm_file({.open = [text](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/) {
-    return std::make_unique<TextFile>([vm, text] { return text(*vm); });
+    return std::make_unique<TextFile>([vm, text]() -> Result<std::string> {
+      if (vm->gone()) {
+        return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+      }
+      return text(*vm);
+    });
   }});
 }
 
@@ -45,9 +50,6 @@ VmNode registers_file() {
 }
 
 Result<std::string> maps(Vm& vm) {
-  if (vm.gone()) {
-    return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
-  }
   vm.poll_layout();
   return maps_text(*vm.driver().memory_map());
 }

@@ -21,6 +21,8 @@ std::optional<std::uint64_t> parse_base(std::string_view text, int base) {
   return value;
 }
 
+bool is_hex(std::string_view text) { return text.starts_with("0x") || text.starts_with("0X"); }
+
 /// Splits "64MiB" in 64 and "mib" (lower case).
 std::optional<std::pair<std::uint64_t, std::string>> number_and_unit(std::string_view text) {
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
@@ -58,7 +60,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 std::optional<std::uint64_t> parse_hex(std::string_view text) { return parse_base(text, 16); }
 
 std::optional<std::uint64_t> parse_u64(std::string_view text) {
-  if (text.starts_with("0x") || text.starts_with("0X")) {
+  if (is_hex(text)) {
     return parse_hex(text.substr(2));
   }
   return parse_base(text, 10);
@@ -76,7 +78,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     const std::size_t index = kUnits.find(unit.front());
     const std::string_view rest = std::string_view{unit}.substr(1);
     if (index == std::string_view::npos || !(rest.empty() || rest == "b" || rest == "ib")) {
-      return text.starts_with("0x") ? parse_u64(text) : std::nullopt;
+      return is_hex(text) ? parse_u64(text) : std::nullopt;
     }
     shift = 10 * (static_cast<unsigned>(index) + 1);
   }

@@ -64,14 +64,14 @@ Result<std::unique_ptr<Driver>> open_one(const DriverType& type, std::span<const
   }
   auto params = Params::check(pairs, type.params());
   if (!params) {
-    return tl::unexpected{std::move(params.error())};
+    return fail(params.error().kind, type.name(), std::move(params.error().text));
   }
   return type.open(*params, context_for(type, context));
 }
 
 /// The message without the driver's name, if it begins with it.
 std::string refusal_text(const DriverType& type, const Error& error) {
-  const std::string message = error.origin == "parameters" ? error.text : error.message();
+  const std::string message = error.message();
   const std::string prefix = fmt::format("{}: ", type.name());
   return message.starts_with(prefix) ? message : prefix + message;
 }

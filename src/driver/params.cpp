@@ -44,7 +44,8 @@ std::optional<std::uint64_t> measure(const ParamSpec& spec, std::string_view val
 bool fits(const ParamSpec& spec, std::string_view value) {
   switch (spec.type) {
   case ParamType::text:
-  case ParamType::path: return !value.empty();
+  case ParamType::path: // the system would end it at a NUL
+    return !value.empty() && value.find('\0') == std::string_view::npos;
   case ParamType::number:
   case ParamType::size:
   case ParamType::duration: {

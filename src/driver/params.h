@@ -50,6 +50,7 @@ struct ParamSpec {
   ParamRange range{};
   bool alternative = false; ///< at least one of all marked parameters is required
   bool names_vm = false;    ///< accepts a VM's name: used if only the name is known
+  char list_separator = 0;  ///< the configuration takes a list too, joined by this; 0: it takes none
 };
 
 /// Checked parameters. The getters may only be asked for keys of the right type.

@@ -21,6 +21,7 @@ TEST(Text, Numbers) {
 TEST(Text, Sizes) {
   EXPECT_EQ(parse_size("4096"), 4096U);
   EXPECT_EQ(parse_size("0x1000"), 4096U);
+  EXPECT_EQ(parse_size("0X1000"), 4096U);
   EXPECT_EQ(parse_size("64M"), std::uint64_t{64} << 20U);
   EXPECT_EQ(parse_size("64mib"), std::uint64_t{64} << 20U);
   EXPECT_EQ(parse_size("2GB"), std::uint64_t{2} << 30U);

@@ -90,6 +90,18 @@ TEST(Params, ValueAtLimit_IsAllowed) {
   EXPECT_EQ(Params::parse("path=x,owner=root", kSpecs)->user("owner"), 0U);
 }
 
+TEST(Params, HexNumber_IsTheSameInBothCases) {
+  EXPECT_EQ(Params::parse("path=x,count=0x3", kSpecs)->number("count"), 3U);
+  EXPECT_EQ(Params::parse("path=x,count=0X3", kSpecs)->number("count"), 3U);
+}
+
+TEST(Params, ValueWithNul_IsRefused) {
+  const std::string_view text{"path=/a\0b", 9}; // the system would open /a
+  const auto params = Params::parse(text, kSpecs);
+  ASSERT_FALSE(params.has_value());
+  EXPECT_THAT(params.error().text, HasSubstr("path: '/a\\x00b' is not allowed; it takes text"));
+}
+
 TEST(Params, Describe_ListsAllowedValues) {
   const std::string text = describe(kSpecs);
   for (const char* part :

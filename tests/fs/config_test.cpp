@@ -146,6 +146,18 @@ INSTANTIATE_TEST_SUITE_P(
             "2s or 1m), at most 1440m"},
         Bad{"[mount]\nwritable = 'perhaps'", ":2: writable: 'perhaps' is not allowed; it takes on or off"},
         Bad{"[mount]\nwritable = 2", ":2: writable: '2' is not allowed"},
+        Bad{"[mount]\nmountpoint = \"/mnt/\\u0000vms\"",
+            ":2: mountpoint: '/mnt/\\x00vms' is not allowed; it takes a path"},
+        Bad{"[mount]\ncache_size = '16777216T'", ":2: cache_size: '16777216T' is not allowed"},
+        Bad{"[mount]\ncache_size = 9223372036854775808", ":2: "},
+        Bad{"[mount]\ncache_ttl = '99999999999999999999s'", ":2: cache_ttl: '99999999999999999999s' is not"},
+        Bad{"[mount]\ncache_ttl = ''", ":2: cache_ttl: '' is not allowed; it takes a duration"},
+        Bad{"[mount]\nmode = -0640", ":2: "}, Bad{"[mount]\nmode = ''", ":2: mode: '' is not allowed"},
+        Bad{"[mount]\nowner = -1", ":2: owner: '-1' is not allowed"},
+        Bad{"[mount]\noptions = []", ":2: options: '' is not allowed; it takes text"},
+        Bad{"[vm.\"a\\u0000b\"]\ndriver = 'fake'", ":1: 'a\\x00b' cannot be a VM's name here"},
+        Bad{"[[vm]]\ndriver = 'fake'", ":1: 'vm' has to be a table, [vm.NAME]"},
+        Bad{"[vm.a.b]\ndriver = 'fake'", ":1: there is no parameter 'b' (known: "},
         Bad{"[mount]\nmountpoint = ''", ":2: mountpoint: '' is not allowed; it takes a path"},
         Bad{"[mount.x]", ":1: there is no parameter 'x' (known: mountpoint"},
         Bad{"[mount]\noptions = [1]", ":2: options: this is not allowed; it takes text"},
@@ -180,6 +192,7 @@ TEST(BadConfigFile, Unreadable_IsReported) {
   EXPECT_THAT(read_config(dir / "none").problems,
               ElementsAre((dir / "none") + ": cannot read it: No such file or directory"));
   EXPECT_THAT(read_config(dir.path()).problems, ElementsAre(HasSubstr("cannot read it: Is a directory")));
+  EXPECT_THAT(read_config("/dev/zero").problems, ElementsAre(HasSubstr("cannot read it: File too large")));
 }
 
 } // namespace

@@ -20,11 +20,20 @@ std::string escaped(std::string_view value) {
   return text;
 }
 
+std::string_view type_name(MetricType type) {
+  switch (type) {
+  case MetricType::counter: return "counter";
+  case MetricType::gauge: return "gauge";
+  case MetricType::histogram: return "histogram";
+  }
+  return "untyped";
+}
+
 } // namespace
 
-void PrometheusText::family(std::string_view name, std::string_view type, std::string_view help) {
+void PrometheusText::family(std::string_view name, MetricType type, std::string_view help) {
   family_ = name;
-  text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type_name(type));
 }
 
 std::string PrometheusText::labels_text(const MetricLabels& labels) {

@@ -11,6 +11,8 @@
 
 namespace vmemfs {
 
+enum class MetricType : unsigned char { counter, gauge, histogram };
+
 struct MetricLabel {
   std::string_view name;
   std::string value; ///< any text; escaped when it is written
@@ -20,8 +22,8 @@ using MetricLabels = std::vector<MetricLabel>;
 /// Built from top to bottom: a family, its samples, the next family. Not thread-safe.
 class PrometheusText {
 public:
-  /// `type` is "counter", "gauge" or "histogram"; `help` is one line.
-  void family(std::string_view name, std::string_view type, std::string_view help);
+  /// `help` is one line.
+  void family(std::string_view name, MetricType type, std::string_view help);
 
   /// One line of the last family; `suffix`: such as "_bucket" of a histogram.
   template <typename Number>
@@ -32,7 +34,7 @@ public:
 
   /// A family with one sample and no labels.
   template <typename Number>
-  void single(std::string_view name, std::string_view type, std::string_view help, Number value) {
+  void single(std::string_view name, MetricType type, std::string_view help, Number value) {
     family(name, type, help);
     sample({}, value);
   }

@@ -20,57 +20,60 @@ MetricLabels labels_of(const Vm& vm, const VmIdentity& identity) {
 /// A family with one sample for each VM.
 struct VmMetric {
   std::string_view name;
-  std::string_view type;
+  MetricType type;
   std::string_view help;
   std::uint64_t (*value)(Vm& vm);
 };
 
 constexpr VmMetric kVmMetrics[]{
-    {"vmemfs_vm_memory_bytes", "gauge", "Main memory of the VM.",
+    {"vmemfs_vm_memory_bytes", MetricType::gauge, "Main memory of the VM.",
      [](Vm& vm) { return vm.driver().memory_map()->ram_bytes(); }},
-    {"vmemfs_vm_paused", "gauge", "1 if the VM is known to be paused, else 0.",
+    {"vmemfs_vm_paused", MetricType::gauge, "1 if the VM is known to be paused, else 0.",
      [](Vm& vm) -> std::uint64_t { return vm.pause_info().by == PausedBy::nobody ? 0 : 1; }},
-    {"vmemfs_vm_writable", "gauge", "1 where writes are on, else 0.",
+    {"vmemfs_vm_writable", MetricType::gauge, "1 where writes are on, else 0.",
      [](Vm& vm) -> std::uint64_t { return vm.writable() ? 1 : 0; }},
-    {"vmemfs_reads_total", "counter", "Reads of mem and mem_padded, those that failed included.",
+    {"vmemfs_reads_total", MetricType::counter, "Reads of mem and mem_padded, those that failed included.",
      [](Vm& vm) { return vm.counters().reads.all.load(); }},
-    {"vmemfs_read_failures_total", "counter", "Reads of mem and mem_padded that failed.",
+    {"vmemfs_read_failures_total", MetricType::counter, "Reads of mem and mem_padded that failed.",
      [](Vm& vm) { return vm.counters().reads.failed.load(); }},
-    {"vmemfs_read_bytes_total", "counter", "Bytes that reads of mem and mem_padded gave.",
+    {"vmemfs_read_bytes_total", MetricType::counter, "Bytes that reads of mem and mem_padded gave.",
      [](Vm& vm) { return vm.counters().read_bytes.load(); }},
-    {"vmemfs_writes_total", "counter", "Writes to mem and mem_padded, those that failed included.",
+    {"vmemfs_writes_total", MetricType::counter, "Writes to mem and mem_padded, those that failed included.",
      [](Vm& vm) { return vm.counters().writes.all.load(); }},
-    {"vmemfs_write_failures_total", "counter", "Writes to mem and mem_padded of which nothing was written.",
+    {"vmemfs_write_failures_total", MetricType::counter,
+     "Writes to mem and mem_padded of which nothing was written.",
      [](Vm& vm) { return vm.counters().writes.failed.load(); }},
-    {"vmemfs_written_bytes_total", "counter", "Bytes written to guest memory.",
+    {"vmemfs_written_bytes_total", MetricType::counter, "Bytes written to guest memory.",
      [](Vm& vm) { return vm.counters().written_bytes.load(); }},
-    {"vmemfs_register_reads_total", "counter", "Times that registers of a vCPU were asked for.",
+    {"vmemfs_register_reads_total", MetricType::counter, "Times that registers of a vCPU were asked for.",
      [](Vm& vm) { return vm.counters().register_reads.all.load(); }},
-    {"vmemfs_register_read_failures_total", "counter", "Times that registers could not be had.",
+    {"vmemfs_register_read_failures_total", MetricType::counter, "Times that registers could not be had.",
      [](Vm& vm) { return vm.counters().register_reads.failed.load(); }},
-    {"vmemfs_register_writes_total", "counter", "Times that registers were to be set.",
+    {"vmemfs_register_writes_total", MetricType::counter, "Times that registers were to be set.",
      [](Vm& vm) { return vm.counters().register_writes.all.load(); }},
-    {"vmemfs_register_write_failures_total", "counter", "Times that registers could not all be set.",
+    {"vmemfs_register_write_failures_total", MetricType::counter,
+     "Times that registers could not all be set.",
      [](Vm& vm) { return vm.counters().register_writes.failed.load(); }},
-    {"vmemfs_control_commands_total", "counter", "Well-formed commands to control.",
+    {"vmemfs_control_commands_total", MetricType::counter, "Well-formed commands to control.",
      [](Vm& vm) { return vm.counters().control_commands.all.load(); }},
-    {"vmemfs_control_command_failures_total", "counter", "Commands to control that failed.",
+    {"vmemfs_control_command_failures_total", MetricType::counter, "Commands to control that failed.",
      [](Vm& vm) { return vm.counters().control_commands.failed.load(); }},
-    {"vmemfs_padded_bad_pages_total", "counter", "Times that a page the source refuses was read as zeros.",
+    {"vmemfs_padded_bad_pages_total", MetricType::counter,
+     "Times that a page the source refuses was read as zeros.",
      [](Vm& vm) { return vm.bad_pages().times_padded(); }},
-    {"vmemfs_cache_hits_total", "counter", "Pages that were in the page cache.",
+    {"vmemfs_cache_hits_total", MetricType::counter, "Pages that were in the page cache.",
      [](Vm& vm) { return vm.memory().cache_counts().hits; }},
-    {"vmemfs_cache_misses_total", "counter", "Pages that had to be read into the page cache.",
+    {"vmemfs_cache_misses_total", MetricType::counter, "Pages that had to be read into the page cache.",
      [](Vm& vm) { return vm.memory().cache_counts().misses; }},
-    {"vmemfs_cache_merged_total", "counter", "Pages that another reader was reading just then.",
+    {"vmemfs_cache_merged_total", MetricType::counter, "Pages that another reader was reading just then.",
      [](Vm& vm) { return vm.memory().cache_counts().merged; }},
-    {"vmemfs_cache_read_ahead_total", "counter", "Pages read before anybody asked for them.",
+    {"vmemfs_cache_read_ahead_total", MetricType::counter, "Pages read before anybody asked for them.",
      [](Vm& vm) { return vm.memory().cache_counts().prefetched; }},
-    {"vmemfs_cache_evictions_total", "counter", "Pages that left the page cache for others.",
+    {"vmemfs_cache_evictions_total", MetricType::counter, "Pages that left the page cache for others.",
      [](Vm& vm) { return vm.cache_stats().evictions; }},
-    {"vmemfs_cache_used_bytes", "gauge", "Memory of the page cache in use.",
+    {"vmemfs_cache_used_bytes", MetricType::gauge, "Memory of the page cache in use.",
      [](Vm& vm) { return vm.cache_stats().used_bytes; }},
-    {"vmemfs_cache_limit_bytes", "gauge", "Memory that the page cache may use.",
+    {"vmemfs_cache_limit_bytes", MetricType::gauge, "Memory that the page cache may use.",
      [](Vm& vm) { return vm.cache_stats().limit_bytes; }},
 };
 
@@ -98,7 +101,7 @@ void add_durations(PrometheusText& out, const MetricLabels& labels, const Durati
 }
 
 void add_read_durations(PrometheusText& out, const Vms& vms) {
-  out.family("vmemfs_read_duration_seconds", "histogram",
+  out.family("vmemfs_read_duration_seconds", MetricType::histogram,
              "How long reads of mem and mem_padded took, from their arrival to the answer.");
   for (const auto& vm : vms) {
     add_durations(out, labels_of(*vm, vm->driver().identity()), vm->counters().read_duration);
@@ -106,12 +109,12 @@ void add_read_durations(PrometheusText& out, const Vms& vms) {
 }
 
 void add_events(PrometheusText& out, const EventLog& events, const EventReaders& readers) {
-  out.family("vmemfs_events_total", "counter", "Events, by their kind.");
+  out.family("vmemfs_events_total", MetricType::counter, "Events, by their kind.");
   for (const EventKind kind : kEventKinds) {
     out.sample({{"event", std::string{to_string(kind)}}}, events.count(kind));
   }
-  out.single("vmemfs_event_readers", "gauge", "Open handles of .vmemfs/events.", readers.count());
-  out.single("vmemfs_events_missed_total", "counter", "Events that readers were too slow for.",
+  out.single("vmemfs_event_readers", MetricType::gauge, "Open handles of .vmemfs/events.", readers.count());
+  out.single("vmemfs_events_missed_total", MetricType::counter, "Events that readers were too slow for.",
              readers.missed());
 }
 
@@ -120,13 +123,15 @@ void add_process(PrometheusText& out) {
   if (!process) {
     return; // an unknown value has no line
   }
-  out.single("process_cpu_seconds_total", "counter", "CPU time of the daemon, user and system.",
+  out.single("process_cpu_seconds_total", MetricType::counter, "CPU time of the daemon, user and system.",
              process->cpu_seconds);
-  out.single("process_resident_memory_bytes", "gauge", "Memory of the daemon.", process->resident_bytes);
-  out.single("process_open_fds", "gauge", "Open file descriptors of the daemon.", process->open_fds);
-  out.single("process_threads", "gauge", "Threads of the daemon.", process->threads);
-  out.single("process_start_time_seconds", "gauge", "When the daemon started, since the Unix epoch.",
-             process->start_time_seconds);
+  out.single("process_resident_memory_bytes", MetricType::gauge, "Memory of the daemon.",
+             process->resident_bytes);
+  out.single("process_open_fds", MetricType::gauge, "Open file descriptors of the daemon.",
+             process->open_fds);
+  out.single("process_threads", MetricType::gauge, "Threads of the daemon.", process->threads);
+  out.single("process_start_time_seconds", MetricType::gauge,
+             "When the daemon started, since the Unix epoch.", process->start_time_seconds);
 }
 
 } // namespace
@@ -134,9 +139,9 @@ void add_process(PrometheusText& out) {
 std::string stats_text(const VmRegistry& registry, const EventLog& events, const EventReaders& readers) {
   const Vms vms = registry.all();
   PrometheusText out;
-  out.family("vmemfs_build_info", "gauge", "1; the label tells the version.");
+  out.family("vmemfs_build_info", MetricType::gauge, "1; the label tells the version.");
   out.sample({{"version", VMEMFS_VERSION}}, 1);
-  out.single("vmemfs_vms", "gauge", "VMs that are mounted.", vms.size());
+  out.single("vmemfs_vms", MetricType::gauge, "VMs that are mounted.", vms.size());
   add_vm_metrics(out, vms);
   add_read_durations(out, vms);
   add_events(out, events, readers);

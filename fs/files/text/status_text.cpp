@@ -42,7 +42,7 @@ std::string status_text(Vm& vm) {
   const std::string last_error = vm.last_error();
   add("last_error", last_error.empty() ? "none" : last_error);
   const bool writes = vm.driver().memory_writer() != nullptr || vm.driver().register_writer() != nullptr;
-  return text + control_usage({.run_control = vm.driver().run_control() != nullptr, .writes = writes});
+  return text + vm_command_lines({.run_control = vm.driver().run_control() != nullptr, .writes = writes});
 }
 
 } // namespace vmemfs

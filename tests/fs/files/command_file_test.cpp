@@ -69,6 +69,13 @@ TEST(CommandFile, Write_TooLong_Invalid) {
   EXPECT_EQ(file.write(std::string(5000, 'x'), 0).error().kind, ErrorKind::invalid);
 }
 
+TEST(CommandFile, Write_Gone_FailsAndRunsNothing) {
+  Commands file;
+  file.is_gone = true;
+  EXPECT_EQ(file.write("say one\n", 0).error().kind, ErrorKind::vm_gone);
+  EXPECT_TRUE(file.done.empty());
+}
+
 TEST(CommandFile, Read_Gone_Fails) {
   Commands file;
   file.is_gone = true;

@@ -43,6 +43,25 @@ TEST_F(ControlFileTest, Write_CountsCommands) {
   EXPECT_EQ(file.write("nonsense\n", 0).error().kind, ErrorKind::invalid);
 }
 
+TEST_F(ControlFileTest, EndedVm_NoCommandSucceeds) {
+  ControlFile file{fixture_.vm};
+  fixture_.fake->die();
+  for (const std::string_view command :
+       {"pause", "resume", "write on", "cache off", "refresh", "flush", "status", "detach"}) {
+    const auto written = file.write(command, 0);
+    ASSERT_FALSE(written.has_value()) << command;
+    EXPECT_EQ(written.error().kind, ErrorKind::vm_gone) << command;
+  }
+}
+
+TEST_F(ControlFileTest, CacheSize_LargerThanAllCaches_Refused) {
+  ControlFile file{fixture_.vm};
+  EXPECT_EQ(file.write("cache size=18446744073709551615\n", 0).error().kind, ErrorKind::invalid);
+  EXPECT_FALSE(fixture_.vm->cache_settings().size.has_value());
+  ASSERT_TRUE(file.write("cache on size=0\n", 0));
+  EXPECT_EQ(fixture_.vm->cache_stats().limit_bytes, 0U);
+}
+
 TEST_F(ControlFileTest, Detach_ReadsFailAfterwards) {
   ControlFile file{fixture_.vm};
   EXPECT_THAT(read_file(file)->bytes(), HasSubstr("command pause"));

@@ -50,7 +50,7 @@ TEST_F(MountControlFileTest, AttachAndDetach_StatusFollows) {
 
 TEST_F(MountControlFileTest, Write_UnknownCommand_InvalidAndNamesTheCommands) {
   EXPECT_EQ(file_.write("pause\n", 0).error().kind, ErrorKind::invalid);
-  EXPECT_THAT(read_file(file_)->bytes(), HasSubstr("detach NAME"));
+  EXPECT_THAT(read_file(file_)->bytes(), HasSubstr("there are: attach detach status"));
 }
 
 } // namespace

@@ -239,6 +239,18 @@ TEST_F(TreeTest, VmLeft_KnownNodesAnswerGoneUntilForgotten) {
   EXPECT_EQ(tree_.inode_count(), 1U);
 }
 
+TEST_F(TreeTest, VmLeft_EveryOpenFileAnswersGone) {
+  add({});
+  std::vector<std::shared_ptr<OpenFile>> files;
+  for (const char* const path : kVmFiles) {
+    files.emplace_back(std::move(tree_.open(ino_of(path), O_RDONLY).value()));
+  }
+  vm_leaves();
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    EXPECT_EQ(read_file(*files[i])->error(), ErrorKind::vm_gone) << kVmFiles[i];
+  }
+}
+
 TEST_F(TreeTest, VmComesAgainUnderItsName_GetsNewNodes) {
   add({});
   const Ino directory = ino_of("vm");

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// A mount's options from the command line and the configuration: which one counts, and every kind of error.
+#include "fs/config/mount_options.h"
+#include "support/files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class MountOptionsTest : public testing::Test {
+protected:
+  MountOptionsTest() { test::write_file(config_, ""); }
+
+  /// With an empty configuration, so that none of this host counts.
+  MadeOptions make(MountArguments arguments) const {
+    if (!arguments.config) {
+      arguments.config = config_;
+    }
+    return make_mount_options(std::move(arguments));
+  }
+  [[nodiscard]] std::vector<std::string> problems(MountArguments arguments) const {
+    return make(std::move(arguments)).problems;
+  }
+
+  test::TempDir dir_;
+  std::string config_ = dir_ / "config.toml";
+};
+
+TEST_F(MountOptionsTest, CommandLine_OverridesTheConfiguration) {
+  test::write_file(config_, "[mount]\ncache_size = '1M'\ncache_ttl = '5s'\nmountpoint = '/a'\n"
+                            "options = ['ro']\ndiscover_with = ['qemu', 'libvirt']\n");
+  const auto [options, problems] = make({.positionals = {"/mnt/../vms"},
+                                         .fuse = {"allow_other,cache_size=2M,x-ignored,defaults,nofail"},
+                                         .settings = {{"cache_ttl", "1s"}, {"cache_ttl", "2s"}}});
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_EQ(options.mountpoint, "/vms");
+  EXPECT_EQ(options.cache_size, 2U << 20U);
+  EXPECT_EQ(options.vm_options.general.cache_ttl, std::chrono::seconds{2});
+  EXPECT_THAT(options.fuse_options, ElementsAre("ro", "allow_other"));
+  ASSERT_EQ(options.discoveries.size(), 2U);
+  EXPECT_EQ(options.discoveries[0].driver, "qemu");
+}
+
+TEST_F(MountOptionsTest, Source_IsTheOnlyVm) {
+  const auto [options, problems] = make({.positionals = {"web01=fake:size=1M", "/mnt"}});
+  EXPECT_THAT(problems, IsEmpty());
+  ASSERT_EQ(options.vms.size(), 1U);
+  EXPECT_EQ(options.vms[0].name, "web01");
+  EXPECT_FALSE(options.discover);
+  EXPECT_TRUE(make({.positionals = {"none", "/mnt"}}).options.discover);
+}
+
+TEST_F(MountOptionsTest, EmptyWord_IsNamed) {
+  EXPECT_THAT(problems({}), ElementsAre("MOUNTPOINT is missing"));
+  EXPECT_THAT(problems({.positionals = {""}}),
+              ElementsAre("mountpoint: '' is not allowed; it takes a path", "MOUNTPOINT is missing"));
+  EXPECT_THAT(problems({.positionals = {"/mnt"}, .config = ""}),
+              ElementsAre("--config: the file's name is missing"));
+  EXPECT_THAT(problems({.positionals = {"/mnt"}, .fuse = {"config="}}),
+              ElementsAre("--config: the file's name is missing"));
+  EXPECT_THAT(problems({.positionals = {"/mnt"}, .vms = {""}}),
+              ElementsAre(HasSubstr("it names no VM and no driver")));
+  EXPECT_THAT(problems({.positionals = {"/mnt"}, .discoveries = {""}}),
+              ElementsAre(HasSubstr("there is no driver ''")));
+}
+
+TEST_F(MountOptionsTest, BadValue_IsNamedWithItsOption) {
+  const struct {
+    MountArguments arguments;
+    const char* complaint;
+  } cases[] = {
+      {{.settings = {{"cache_size", "16777216T"}}},
+       "--cache-size: '16777216T' is not allowed; it takes a size"},
+      {{.fuse = {"cache_size="}}, "--cache-size: '' is not allowed; it takes a size"},
+      {{.fuse = {"cache_ttl=1441m"}}, "--cache-ttl: '1441m' is not allowed; it takes a duration"},
+      {{.settings = {{"cache_ttl", "99999999999999999999s"}}}, "--cache-ttl: '99999999999999999999s' is not"},
+      {{.vms = {"web01=qemu:pid=2147483648"}}, "pid: '2147483648' is not allowed; it takes a number, 1 to"},
+      {{.vms = {"web01=fake:size=18446744073709551616"}}, "size: '18446744073709551616' is not allowed"},
+      {{.vms = {"a/b=fake"}}, "VM 'a/b=fake': 'a/b' cannot be a VM's name here"},
+      {{.discoveries = {"nope"}}, "--discover 'nope': discovery: there is no driver 'nope' here"},
+      {{.discoveries = {"qemu"}, .settings = {{"discover", "off"}}},
+       "--discover and --no-discover exclude each other"},
+      {{.settings = {{"discover", "off"}}}, "no VM is named; omit --no-discover, or add --vm"},
+  };
+  for (const auto& [arguments, complaint] : cases) {
+    MountArguments complete = arguments;
+    complete.positionals = {"/mnt"};
+    EXPECT_THAT(problems(complete), ElementsAre(HasSubstr(complaint)));
+  }
+}
+
+} // namespace
+} // namespace vmemfs

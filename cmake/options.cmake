@@ -4,6 +4,7 @@ target_include_directories(vmemfs_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJ
 target_compile_definitions(vmemfs_options INTERFACE VMEMFS_VERSION="${PROJECT_VERSION}" _FILE_OFFSET_BITS=64)
 target_compile_options(vmemfs_options INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wsuggest-override
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wthread-safety-beta> # the annotations of src/util/thread_annotations.h
   $<$<BOOL:${VMEMFS_WERROR}>:-Werror>)
 if(VMEMFS_SANITIZE)
   target_compile_options(vmemfs_options INTERFACE -fsanitize=${VMEMFS_SANITIZE} -fno-omit-frame-pointer

@@ -3,44 +3,51 @@
 //
 // Replaces std::timed_mutex, which ThreadSanitizer (GCC 12) does not support: it ignores
 // pthread_mutex_clocklock() and then reports false races and unlocks. Meets the standard's BasicLockable; for
-// std::unique_lock and std::scoped_lock.
+// MutexLock, and for TimedLock::Owner.
 #pragma once
 
+#include "util/mutex.h"
+
 #include <chrono>
-#include <condition_variable>
 #include <mutex>
 
 namespace vmemfs {
 
-class TimedLock {
+class CAPABILITY("lock") TimedLock {
 public:
-  void lock() {
-    std::unique_lock guard{mutex_};
-    released_.wait(guard, [this] { return !taken_; });
+  /// Holds the lock, and can leave the function that took it. clang does not follow it: call assert_held()
+  /// where something requires the lock.
+  using Owner = std::unique_lock<TimedLock>;
+
+  void lock() ACQUIRE() {
+    const MutexLock guard{mutex_};
+    released_.wait(mutex_, [this]() REQUIRES(mutex_) { return !taken_; });
     taken_ = true;
   }
 
-  bool try_lock_until(std::chrono::steady_clock::time_point deadline) {
-    std::unique_lock guard{mutex_};
-    if (!released_.wait_until(guard, deadline, [this] { return !taken_; })) {
+  bool try_lock_until(std::chrono::steady_clock::time_point deadline) TRY_ACQUIRE(true) {
+    const MutexLock guard{mutex_};
+    if (!released_.wait_until(mutex_, deadline, [this]() REQUIRES(mutex_) { return !taken_; })) {
       return false;
     }
     taken_ = true;
     return true;
   }
 
-  void unlock() {
+  void unlock() RELEASE() {
     {
-      const std::scoped_lock guard{mutex_};
+      const MutexLock guard{mutex_};
       taken_ = false;
     }
     released_.notify_one();
   }
 
+  void assert_held() const ASSERT_CAPABILITY(this) {}
+
 private:
-  std::mutex mutex_;
-  std::condition_variable released_;
-  bool taken_ = false;
+  Mutex mutex_;
+  Condition released_;
+  bool taken_ GUARDED_BY(mutex_) = false;
 };
 
 } // namespace vmemfs

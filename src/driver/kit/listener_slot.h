@@ -3,8 +3,7 @@
 #pragma once
 
 #include "driver/driver.h"
-
-#include <mutex>
+#include "util/mutex.h"
 
 namespace vmemfs {
 
@@ -13,21 +12,21 @@ class ListenerSlot {
 public:
   /// See Driver::set_listener(). Waits for a call of the former listener.
   void set(VmListener* listener) {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     listener_ = listener;
   }
 
   /// Calls the listener, if there is one. The caller holds no lock that Driver::gone() takes.
   void emit(VmEvent event) {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (listener_ != nullptr) {
       listener_->on_vm_event(event);
     }
   }
 
 private:
-  std::mutex mutex_; ///< held while the listener is called
-  VmListener* listener_ = nullptr;
+  Mutex mutex_; ///< held while the listener is called
+  VmListener* listener_ GUARDED_BY(mutex_) = nullptr;
 };
 
 } // namespace vmemfs

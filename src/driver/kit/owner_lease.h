@@ -2,8 +2,9 @@
 // Lease of an object to jobs on other threads, which may run after it has ended.
 #pragma once
 
+#include "util/mutex.h"
+
 #include <memory>
-#include <mutex>
 #include <utility>
 
 namespace vmemfs {
@@ -11,8 +12,9 @@ namespace vmemfs {
 /// Thread-safe. A member of the object that jobs use; a job captures a copy of share().
 template <typename Owner> class OwnerLease {
   struct State {
-    std::mutex mutex;
-    Owner* owner;
+    explicit State(Owner& holder) : owner{&holder} {}
+    Mutex mutex;
+    Owner* owner GUARDED_BY(mutex);
   };
 
 public:
@@ -22,7 +24,7 @@ public:
     /// Calls `use(owner)` unless the object has ended, which waits until `use` has returned. True if it
     /// was called.
     template <typename Use> bool with(Use&& use) const {
-      const std::scoped_lock lock{state_->mutex};
+      const MutexLock lock{state_->mutex};
       if (state_->owner == nullptr) {
         return false;
       }
@@ -36,7 +38,7 @@ public:
     std::shared_ptr<State> state_;
   };
 
-  explicit OwnerLease(Owner& owner) : state_{std::make_shared<State>()} { state_->owner = &owner; }
+  explicit OwnerLease(Owner& owner) : state_{std::make_shared<State>(owner)} {}
   ~OwnerLease() { end(); }
   OwnerLease(const OwnerLease&) = delete;
   OwnerLease& operator=(const OwnerLease&) = delete;
@@ -46,7 +48,7 @@ public:
   /// Waits for a job that uses the object, and keeps later ones from it. Call it first in the owner's
   /// destructor, unless the lease is the owner's last member. Must not be called by a job.
   void end() {
-    const std::scoped_lock lock{state_->mutex};
+    const MutexLock lock{state_->mutex};
     state_->owner = nullptr;
   }
 

@@ -50,7 +50,7 @@ FdWatcher::~FdWatcher() {
 
 Result<FdWatcher::Watch> FdWatcher::watch_once(int fd, std::function<void()> callback) {
   // Locked until the entry is complete, as the descriptor may be readable at once.
-  const std::lock_guard lock{mutex_};
+  const MutexLock lock{mutex_};
   const std::uint64_t id = next_id_++;
   entries_.emplace(id, Entry{fd, std::move(callback)});
   if (add_to_epoll(epoll_.get(), fd, id) != 0) {
@@ -72,7 +72,7 @@ void FdWatcher::run(const std::stop_token& stop) {
 }
 
 void FdWatcher::fire(std::uint64_t id) {
-  std::unique_lock lock{mutex_};
+  ReleasableMutexLock lock{mutex_};
   const auto found = entries_.find(id);
   if (found == entries_.end()) {
     return; // ended after epoll_wait returned
@@ -90,7 +90,7 @@ void FdWatcher::fire(std::uint64_t id) {
 }
 
 void FdWatcher::remove(std::uint64_t id) {
-  std::unique_lock lock{mutex_};
+  ReleasableMutexLock lock{mutex_};
   if (const auto found = entries_.find(id); found != entries_.end()) {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
     // Destroyed after the lock is released: destructors of its captures may call this object.
@@ -99,7 +99,7 @@ void FdWatcher::remove(std::uint64_t id) {
     return;
   }
   if (std::this_thread::get_id() != thread_.get_id()) {
-    callback_ended_.wait(lock, [this, id] { return running_id_ != id; });
+    callback_ended_.wait(mutex_, [this, id]() REQUIRES(mutex_) { return running_id_ != id; });
   }
 }
 

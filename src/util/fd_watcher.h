@@ -3,13 +3,12 @@
 #pragma once
 
 #include "core/error.h"
+#include "util/mutex.h"
 #include "util/unique_fd.h"
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <stop_token>
 #include <thread>
 
@@ -54,16 +53,16 @@ private:
   };
 
   void run(const std::stop_token& stop);
-  void fire(std::uint64_t id);
-  void remove(std::uint64_t id);
+  void fire(std::uint64_t id) EXCLUDES(mutex_);
+  void remove(std::uint64_t id) EXCLUDES(mutex_);
 
   UniqueFd epoll_;
   UniqueFd wake_;
-  std::mutex mutex_; ///< guards what follows, up to the thread
-  std::condition_variable callback_ended_;
-  std::map<std::uint64_t, Entry> entries_;
-  std::uint64_t next_id_ = 1;
-  std::uint64_t running_id_ = 0; ///< the watch whose callback is running; 0: none
+  Mutex mutex_;
+  Condition callback_ended_;
+  std::map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
+  std::uint64_t next_id_ GUARDED_BY(mutex_) = 1;
+  std::uint64_t running_id_ GUARDED_BY(mutex_) = 0; ///< the watch whose callback is running; 0: none
   std::jthread thread_;
 };
 

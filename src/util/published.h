@@ -2,8 +2,9 @@
 // Shared, immutable value that is replaced rarely and read often.
 #pragma once
 
+#include "util/mutex.h"
+
 #include <memory>
-#include <mutex>
 #include <utility>
 
 namespace vmemfs {
@@ -13,18 +14,18 @@ namespace vmemfs {
 template <typename T> class Published {
 public:
   [[nodiscard]] std::shared_ptr<const T> load() const {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     return value_;
   }
 
   void store(std::shared_ptr<const T> value) {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     value_.swap(value); // the former value is destroyed after the lock is released
   }
 
 private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<const T> value_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const T> value_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

@@ -17,7 +17,7 @@ Worker::~Worker() { stop(); }
 void Worker::stop() {
   std::map<Due, std::function<void()>> dropped; // destroyed outside of the lock: captures may post
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     stopped_ = true;
     dropped.swap(jobs_);
   }
@@ -34,7 +34,7 @@ void Worker::stop() {
 
 void Worker::post_at(Clock::time_point due, std::function<void()> job) {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (stopped_) {
       return;
     }
@@ -44,16 +44,16 @@ void Worker::post_at(Clock::time_point due, std::function<void()> job) {
 }
 
 void Worker::run(const std::stop_token& stop) {
-  std::unique_lock lock{mutex_};
+  ReleasableMutexLock lock{mutex_};
   while (!stop.stop_requested()) {
     if (jobs_.empty()) {
-      changed_.wait(lock, stop, [this] { return !jobs_.empty(); });
+      changed_.wait(mutex_, stop, [this]() REQUIRES(mutex_) { return !jobs_.empty(); });
       continue;
     }
     const Due first = jobs_.begin()->first;
     if (first.first > Clock::now()) {
-      changed_.wait_until(lock, stop, first.first,
-                          [&] { return jobs_.empty() || jobs_.begin()->first < first; });
+      changed_.wait_until(mutex_, stop, first.first,
+                          [&]() REQUIRES(mutex_) { return jobs_.empty() || jobs_.begin()->first < first; });
       continue;
     }
     auto job = std::move(jobs_.begin()->second);

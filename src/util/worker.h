@@ -2,12 +2,12 @@
 // Threads that run small jobs, immediately or delayed, so that readers need not wait for them.
 #pragma once
 
+#include "util/mutex.h"
+
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -38,14 +38,14 @@ public:
 private:
   using Due = std::pair<Clock::time_point, std::uint64_t>; ///< due time, and order of posting
 
-  void post_at(Clock::time_point due, std::function<void()> job);
-  void run(const std::stop_token& stop);
+  void post_at(Clock::time_point due, std::function<void()> job) EXCLUDES(mutex_);
+  void run(const std::stop_token& stop) EXCLUDES(mutex_);
 
-  std::mutex mutex_; ///< guards what follows, up to the threads
-  std::condition_variable_any changed_;
-  std::map<Due, std::function<void()>> jobs_;
-  std::uint64_t next_order_ = 0;
-  bool stopped_ = false;
+  Mutex mutex_;
+  StoppableCondition changed_;
+  std::map<Due, std::function<void()>> jobs_ GUARDED_BY(mutex_);
+  std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
+  bool stopped_ GUARDED_BY(mutex_) = false;
   std::vector<std::jthread> threads_;
 };
 

@@ -18,7 +18,7 @@ tl::unexpected<Error> gone(pid_t pid) {
 } // namespace
 
 Result<int> ProcessWriter::file() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (file_) {
     return file_.get();
   }

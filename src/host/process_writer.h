@@ -5,11 +5,11 @@
 #include "core/error.h"
 #include "host/hva.h"
 #include "host/process.h"
+#include "util/mutex.h"
 #include "util/unique_fd.h"
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 
@@ -34,11 +34,11 @@ public:
   [[nodiscard]] Outcome write(Hva hva, std::span<const std::byte> bytes);
 
 private:
-  Result<int> file();
+  Result<int> file() EXCLUDES(mutex_);
 
   const std::shared_ptr<const Process> process_;
-  std::mutex mutex_; ///< guards the opening of file_
-  UniqueFd file_;
+  Mutex mutex_;
+  UniqueFd file_ GUARDED_BY(mutex_); ///< set once, so that its number is valid without the lock
 };
 
 } // namespace vmemfs

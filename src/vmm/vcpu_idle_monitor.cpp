@@ -7,7 +7,7 @@
 namespace vmemfs {
 
 bool VcpuIdleMonitor::watch(VcpuActivity activity) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (watching_ && activity_->threads() == activity.threads()) {
     return false;
   }
@@ -25,7 +25,7 @@ Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>&
     std::optional<std::uint64_t> before;
     bool ran = false;
     {
-      const std::scoped_lock lock{mutex_};
+      const MutexLock lock{mutex_};
       before = sample();
       ran = changed(before);
     }
@@ -38,7 +38,7 @@ Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>&
     }
     if (status->running) {
       {
-        const std::scoped_lock lock{mutex_};
+        const MutexLock lock{mutex_};
         ran = std::exchange(idle_sample_, std::nullopt).has_value();
       }
       if (ran) {
@@ -47,7 +47,7 @@ Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>&
       return status;
     }
     const bool slept = i < kTries && wait_until_asleep();
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (i == kTries || (slept && sample() == before)) {
       idle_sample_ = before;
       return status;
@@ -56,7 +56,7 @@ Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>&
 }
 
 void VcpuIdleMonitor::forget() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   idle_sample_.reset();
 }
 
@@ -64,10 +64,10 @@ bool VcpuIdleMonitor::poll() {
   if (!watching_ || !poll_limit_.allows()) {
     return false;
   }
-  const std::unique_lock lock{mutex_, std::try_to_lock};
-  if (!lock) { // the holder takes a sample as well
+  if (!mutex_.try_lock()) { // the holder takes a sample as well
     return false;
   }
+  const MutexLock lock{mutex_, std::adopt_lock};
   if (idle_sample_) {
     return changed(sample());
   }
@@ -81,7 +81,7 @@ bool VcpuIdleMonitor::wait_until_asleep() {
   constexpr std::chrono::microseconds kBetweenPolls{200};
   for (int i = 0; i < kPolls; ++i) {
     {
-      const std::scoped_lock lock{mutex_};
+      const MutexLock lock{mutex_};
       if (!watching_ || activity_->all_asleep()) {
         return i == 0;
       }
@@ -91,7 +91,6 @@ bool VcpuIdleMonitor::wait_until_asleep() {
   return false;
 }
 
-/// Called with mutex_ held, as are the functions below.
 std::optional<std::uint64_t> VcpuIdleMonitor::sample() {
   if (!watching_) {
     return std::nullopt;

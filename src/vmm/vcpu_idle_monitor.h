@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "driver/driver.h"
+#include "util/mutex.h"
 #include "util/rate_limit.h"
 #include "vmm/vcpu_activity.h"
 
@@ -11,7 +12,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 
 namespace vmemfs {
@@ -46,19 +46,21 @@ private:
   static constexpr std::chrono::milliseconds kPollInterval{20};
   static constexpr std::chrono::seconds kBetweenGuesses{1};
 
-  std::optional<std::uint64_t> sample();
-  [[nodiscard]] bool wait_until_asleep();
-  bool changed(const std::optional<std::uint64_t>& now);
-  bool seems_idle(const std::optional<std::uint64_t>& now);
+  [[nodiscard]] bool wait_until_asleep() EXCLUDES(mutex_);
+  std::optional<std::uint64_t> sample() REQUIRES(mutex_);
+  bool changed(const std::optional<std::uint64_t>& now) REQUIRES(mutex_);
+  bool seems_idle(const std::optional<std::uint64_t>& now) REQUIRES(mutex_);
 
   std::atomic<bool> watching_{false};
   RateLimit poll_limit_{kPollInterval};
   RateLimit guess_limit_{kBetweenGuesses};
-  std::mutex mutex_; ///< guards the members below; never held while the VMM is queried or waited for
-  std::optional<VcpuActivity> activity_;
-  std::optional<std::uint64_t> idle_sample_; ///< sample since which the VM is known to be paused
-  std::optional<std::uint64_t> last_sample_; ///< at the last guess
-  bool guessed_ = false; ///< already reported as seemingly paused since it was last seen running
+  Mutex mutex_; ///< never held while the VMM is queried or waited for
+  std::optional<VcpuActivity> activity_ GUARDED_BY(mutex_);
+  /// Sample since which the VM is known to be paused.
+  std::optional<std::uint64_t> idle_sample_ GUARDED_BY(mutex_);
+  std::optional<std::uint64_t> last_sample_ GUARDED_BY(mutex_); ///< at the last guess
+  /// Already reported as seemingly paused since it was last seen running.
+  bool guessed_ GUARDED_BY(mutex_) = false;
 };
 
 } // namespace vmemfs

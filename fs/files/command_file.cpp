@@ -58,7 +58,7 @@ Result<std::size_t> CommandFile::run_all(std::string_view bytes) {
 }
 
 Result<std::size_t> CommandFile::write(std::string_view bytes, std::uint64_t offset) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   fresh_ = false;
   answer_.clear();
   auto taken = run_all(bytes);
@@ -71,7 +71,7 @@ Result<std::size_t> CommandFile::write(std::string_view bytes, std::uint64_t off
 }
 
 void CommandFile::read(Reply& reply, const ReadRequest& request) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (gone()) {
     reply.error(ErrorKind::vm_gone);
     return;

@@ -3,11 +3,11 @@
 #pragma once
 
 #include "fs/files/open_file.h"
+#include "util/mutex.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,12 +44,13 @@ protected:
   [[nodiscard]] virtual bool gone() const { return false; }
 
 private:
-  Result<std::size_t> run_all(std::string_view bytes);
+  Result<std::size_t> run_all(std::string_view bytes) REQUIRES(mutex_);
 
-  std::mutex mutex_; ///< guards all below
-  std::string answer_;
-  bool fresh_ = true;              ///< no command yet, so a read from the start gives the status
-  std::uint64_t answer_begin_ = 0; ///< file offset at which the answer starts for this handle
+  Mutex mutex_;
+  std::string answer_ GUARDED_BY(mutex_);
+  bool fresh_ GUARDED_BY(mutex_) = true; ///< no command yet, so a read from the start gives the status
+  /// File offset at which the answer starts for this handle.
+  std::uint64_t answer_begin_ GUARDED_BY(mutex_) = 0;
 };
 
 } // namespace vmemfs

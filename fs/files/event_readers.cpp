@@ -23,7 +23,7 @@ std::shared_ptr<EventReaders> EventReaders::create(EventLog& log) {
 }
 
 EventReaders::Id EventReaders::add() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const Id id = next_id_++;
   readers_.emplace(id, Reader{.next = log_.end()});
   return id;
@@ -31,7 +31,7 @@ EventReaders::Id EventReaders::add() {
 
 void EventReaders::remove(Id id) {
   std::list<Waiting> waiting; // destroyed, and so answered, after the lock is released
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto found = readers_.find(id);
   if (found != readers_.end()) {
     waiting = std::move(found->second.waiting);
@@ -40,7 +40,7 @@ void EventReaders::remove(Id id) {
 }
 
 std::size_t EventReaders::count() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return readers_.size();
 }
 
@@ -81,7 +81,7 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
   std::string text;
   ErrorKind failure = ErrorKind::vm_gone;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const auto found = readers_.find(id);
     if (!ended_ && found != readers_.end()) {
       text = take(found->second, request.size);
@@ -103,7 +103,7 @@ void EventReaders::read(Id id, Reply& reply, const ReadRequest& request) {
 void EventReaders::poll(Id id, Reply& reply, std::unique_ptr<PollHandle> handle) {
   unsigned events = 0;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const auto found = readers_.find(id);
     if (ended_ || found == readers_.end()) {
       events = POLLIN | POLLRDNORM | POLLHUP;
@@ -135,7 +135,7 @@ void EventReaders::post_answers() {
 /// libfuse calls it with a lock of the request held, so the worker answers.
 void EventReaders::on_interrupt(const void* reply) {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     for (auto& [id, reader] : readers_) {
       const auto found = std::ranges::find(reader.waiting, reply,
                                            [](const Waiting& waiting) { return waiting.reply->id(); });
@@ -171,7 +171,7 @@ void EventReaders::collect_from(Reader& reader, Answers& answers) {
 
 EventReaders::Answers EventReaders::collect() {
   Answers answers;
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   answers.interrupted = std::move(interrupted_);
   interrupted_.clear();
   for (auto& [id, reader] : readers_) {
@@ -197,7 +197,7 @@ void EventReaders::Answers::give() {
 
 void EventReaders::end() {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     ended_ = true;
   }
   worker_.stop(); // it may be answering now

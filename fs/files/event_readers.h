@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "fs/files/open_file.h"
 #include "fs/files/reply.h"
+#include "util/mutex.h"
 #include "util/worker.h"
 #include "vm/event_log.h"
 #include "vm/vm_counters.h"
@@ -18,7 +19,6 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -87,21 +87,19 @@ private:
 
   void on_interrupt(const void* reply) override;
   void post_answers();
-  [[nodiscard]] Answers collect();
-
-  // With mutex_ held.
-  [[nodiscard]] bool readable(const Reader& reader) const;
-  [[nodiscard]] std::string take(Reader& reader, std::size_t size);
-  void collect_from(Reader& reader, Answers& answers);
+  [[nodiscard]] Answers collect() EXCLUDES(mutex_);
+  void collect_from(Reader& reader, Answers& answers) REQUIRES(mutex_);
+  [[nodiscard]] bool readable(const Reader& reader) const REQUIRES(mutex_);
+  [[nodiscard]] std::string take(Reader& reader, std::size_t size) REQUIRES(mutex_);
 
   EventLog& log_;
   Counter missed_;
   std::atomic<bool> posted_{false}; ///< a job of the worker is queued
-  mutable std::mutex mutex_; ///< guards the members up to the worker; not held while an event is appended
-  std::map<Id, Reader> readers_;
-  std::list<Waiting> interrupted_; ///< their callers have given up
-  Id next_id_ = 1;
-  bool ended_ = false;
+  mutable Mutex mutex_;             ///< not held while an event is appended
+  std::map<Id, Reader> readers_ GUARDED_BY(mutex_);
+  std::list<Waiting> interrupted_ GUARDED_BY(mutex_); ///< their callers have given up
+  Id next_id_ GUARDED_BY(mutex_) = 1;
+  bool ended_ GUARDED_BY(mutex_) = false;
   Worker worker_; ///< last, so that it is destroyed first
 };
 

@@ -8,7 +8,7 @@ void reply_with_part(Reply& reply, std::string_view text, std::size_t size, std:
 }
 
 void TextFile::read(Reply& reply, const ReadRequest& request) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (request.offset == 0 || !made_) {
     auto text = source_();
     if (!text) {

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "fs/files/open_file.h"
+#include "util/mutex.h"
 
 #include <functional>
-#include <mutex>
 #include <string>
 
 namespace vmemfs {
@@ -24,9 +24,9 @@ public:
 
 private:
   const Source source_;
-  std::mutex mutex_;
-  std::string text_;
-  bool made_ = false;
+  Mutex mutex_;
+  std::string text_ GUARDED_BY(mutex_);
+  bool made_ GUARDED_BY(mutex_) = false;
 };
 
 } // namespace vmemfs

@@ -225,14 +225,14 @@ void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_
 
 std::uint64_t FileSystem::keep(std::shared_ptr<OpenFile> file) {
   const auto handle = reinterpret_cast<std::uint64_t>(file.get());
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   open_files_.emplace(handle, std::move(file));
   return handle;
 }
 
 void FileSystem::close(std::uint64_t handle) {
   std::shared_ptr<OpenFile> file; // destroyed after the lock is released: closing may take long
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto found = open_files_.find(handle);
   if (found != open_files_.end()) {
     file = std::move(found->second);

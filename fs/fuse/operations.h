@@ -3,11 +3,11 @@
 #pragma once
 
 #include "fs/tree/tree.h"
+#include "util/mutex.h"
 
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
-#include <mutex>
 
 namespace vmemfs {
 
@@ -25,8 +25,8 @@ public:
 
 private:
   Tree& tree_;
-  std::mutex mutex_;
-  std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_;
+  Mutex mutex_;
+  std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
 };
 
 /// libfuse's table; the userdata must be a FileSystem.

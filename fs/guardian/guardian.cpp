@@ -234,7 +234,7 @@ Guardian::~Guardian() {
   std::unique_ptr<Child> last;
   bool has_work = false;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     last = std::move(child_);
     has_work = !tickets_.empty();
   }
@@ -252,7 +252,7 @@ Result<void> Guardian::arm(std::uint32_t vm, std::string_view driver, std::strin
                 fmt::format("cannot guard a ticket of {} bytes of driver '{}'", ticket.size(), driver));
   }
   std::unique_ptr<Child> former; // outlives the lock: a callback of its watch may be waiting for it
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   auto before = tickets_.extract(vm);
   tickets_.insert_or_assign(vm, std::move(armed));
   if (child_ != nullptr && child_->send(text)) {
@@ -276,7 +276,7 @@ Result<void> Guardian::arm(std::uint32_t vm, std::string_view driver, std::strin
 }
 
 void Guardian::disarm(std::uint32_t vm) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (tickets_.erase(vm) == 0 || child_ == nullptr) {
     return;
   }
@@ -287,7 +287,7 @@ void Guardian::disarm(std::uint32_t vm) {
   }
 }
 
-/// Starts a process and passes all tickets to it. Called with mutex_ held.
+/// Starts a process and passes all tickets to it.
 Result<std::unique_ptr<Guardian::Child>> Guardian::start(Wait wait) {
   auto child = Child::start(program_, ++last_number_);
   if (!child) {
@@ -317,7 +317,7 @@ Result<void> Guardian::hand_over(Child& child) {
 /// Runs on the watcher's thread, so it does not wait until the new process is ready.
 void Guardian::on_end(std::uint64_t number) {
   std::unique_ptr<Child> former; // destroyed without the lock
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (child_ == nullptr || child_->number() != number) {
     return; // arm() was faster
   }

@@ -4,12 +4,12 @@
 
 #include "fs/guardian/guardian_message.h"
 #include "util/fd_watcher.h"
+#include "util/mutex.h"
 #include "vm/state/pause_guard.h"
 
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -38,17 +38,17 @@ private:
   class Child;
   enum class Wait : unsigned char { until_ready, not_at_all };
 
-  Result<std::unique_ptr<Child>> start(Wait wait);
-  Result<void> hand_over(Child& child);
-  void on_end(std::uint64_t number);
+  Result<std::unique_ptr<Child>> start(Wait wait) REQUIRES(mutex_);
+  Result<void> hand_over(Child& child) REQUIRES(mutex_);
+  void on_end(std::uint64_t number) EXCLUDES(mutex_);
 
   FdWatcher& watcher_;
   const std::string program_;
-  std::mutex mutex_; ///< guards the members below; not held while a Child is destroyed
-  std::map<std::uint32_t, GuardTicket> tickets_;
-  std::uint64_t last_number_ = 0;
-  int unready_ = 0;              ///< number of processes in a row that ended before they were ready
-  std::unique_ptr<Child> child_; ///< null: none was started yet, or it has ended
+  Mutex mutex_; ///< not held while a Child is destroyed
+  std::map<std::uint32_t, GuardTicket> tickets_ GUARDED_BY(mutex_);
+  std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;
+  int unready_ GUARDED_BY(mutex_) = 0; ///< number of processes in a row that ended before they were ready
+  std::unique_ptr<Child> child_ GUARDED_BY(mutex_); ///< null: none was started yet, or it has ended
 };
 
 } // namespace vmemfs

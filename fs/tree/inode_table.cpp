@@ -9,7 +9,7 @@ namespace vmemfs {
 InodeTable::InodeTable(NodePtr root) { entries_.emplace(kRootIno, Entry{std::move(root), 1, names_.end()}); }
 
 NodePtr InodeTable::find(Ino ino) const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto found = entries_.find(ino);
   return found != entries_.end() ? found->second.node : nullptr;
 }
@@ -25,7 +25,7 @@ Ino InodeTable::number(Ino parent, std::string_view name, const NodePtr& node) {
 Ino InodeTable::assign(NameView name, const NodePtr& node, std::uint64_t lookups) {
   Ino ino = 0;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const auto found = names_.find(name);
     if (found != names_.end()) {
       const auto entry = entries_.find(found->second);
@@ -70,7 +70,7 @@ void InodeTable::drop_if_unused(Entries::iterator entry) {
 }
 
 void InodeTable::forget(Ino ino, std::uint64_t lookups) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto found = entries_.find(ino);
   if (ino == kRootIno || found == entries_.end()) {
     return;
@@ -83,7 +83,7 @@ void InodeTable::remove_vm(VmId vm) {
   if (vm == Node::kMountNode) {
     return;
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (auto next = by_vm_.lower_bound({vm, 0}); next != by_vm_.end() && next->first == vm;) {
     const Ino ino = next->second;
     ++next; // unlink() may erase the one before
@@ -93,7 +93,7 @@ void InodeTable::remove_vm(VmId vm) {
 
 std::vector<Ino> InodeTable::guest_memory(VmId vm) const {
   std::vector<Ino> found;
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (auto next = by_vm_.lower_bound({vm, 0}); next != by_vm_.end() && next->first == vm; ++next) {
     const Entry& entry = entries_.find(next->second)->second;
     const File* const file = entry.node->as_file();
@@ -105,7 +105,7 @@ std::vector<Ino> InodeTable::guest_memory(VmId vm) const {
 }
 
 std::size_t InodeTable::size() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return entries_.size();
 }
 

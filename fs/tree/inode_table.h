@@ -3,11 +3,11 @@
 #pragma once
 
 #include "fs/tree/node.h"
+#include "util/mutex.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -39,7 +39,7 @@ public:
   void forget(Ino ino, std::uint64_t lookups);
 
   /// The VM has left: its names mean other nodes from now on. Its nodes must be gone() before.
-  void remove_vm(VmId vm);
+  void remove_vm(VmId vm) EXCLUDES(mutex_);
 
   /// All nodes of the VM that show guest memory and that the kernel knows.
   [[nodiscard]] std::vector<Ino> guest_memory(VmId vm) const;
@@ -68,17 +68,16 @@ private:
   };
   using Entries = std::unordered_map<Ino, Entry>;
 
-  Ino assign(NameView name, const NodePtr& node, std::uint64_t lookups);
-  // With mutex_ held:
-  Ino add(NameView name, const NodePtr& node);
-  void unlink(Entries::iterator entry);
-  void drop_if_unused(Entries::iterator entry);
+  Ino assign(NameView name, const NodePtr& node, std::uint64_t lookups) EXCLUDES(mutex_);
+  Ino add(NameView name, const NodePtr& node) REQUIRES(mutex_);
+  void unlink(Entries::iterator entry) REQUIRES(mutex_);
+  void drop_if_unused(Entries::iterator entry) REQUIRES(mutex_);
 
-  mutable std::mutex mutex_; ///< guards all below
-  Names names_;
-  Entries entries_;
-  std::set<std::pair<VmId, Ino>> by_vm_;
-  Ino next_ = kRootIno + 1;
+  mutable Mutex mutex_;
+  Names names_ GUARDED_BY(mutex_);
+  Entries entries_ GUARDED_BY(mutex_);
+  std::set<std::pair<VmId, Ino>> by_vm_ GUARDED_BY(mutex_);
+  Ino next_ GUARDED_BY(mutex_) = kRootIno + 1;
 };
 
 } // namespace vmemfs

@@ -23,7 +23,7 @@ LayoutKeeper::LayoutKeeper(xc_interface* control, const ForeignMemory& memory, c
 }
 
 LayoutKeeper::~LayoutKeeper() {
-  const std::scoped_lock lock{lease_->mutex};
+  const MutexLock lock{lease_->mutex};
   lease_->keeper = nullptr;
 }
 
@@ -50,7 +50,7 @@ Result<void> LayoutKeeper::refresh() {
 
 /// Does nothing if the result of a later scan is published already.
 void LayoutKeeper::publish(Layout layout, std::uint64_t begun) {
-  const std::scoped_lock lock{publish_mutex_};
+  const MutexLock lock{publish_mutex_};
   if (begun <= published_begun_) {
     return;
   }
@@ -85,7 +85,7 @@ void LayoutKeeper::schedule_scan(Worker::Clock::duration delay) {
     return;
   }
   worker_.post_after(delay, [lease = lease_] {
-    const std::scoped_lock lock{lease->mutex};
+    const MutexLock lock{lease->mutex};
     if (lease->keeper != nullptr) {
       lease->keeper->scan_some();
     }

@@ -45,7 +45,7 @@ Result<void> PauseCount::take_one() const {
   return {};
 }
 
-/// Needs mutex_. True if a domain that was known to be paused has run in the meantime.
+/// True if a domain that was known to be paused has run in the meantime.
 bool PauseCount::note(const DomainInfo& info) {
   const auto before = paused_cpu_time_;
   paused_cpu_time_ = is_stopped(info) ? info.cpu_time : std::chrono::nanoseconds{-1};
@@ -54,7 +54,7 @@ bool PauseCount::note(const DomainInfo& info) {
 }
 
 PauseCount::Answer PauseCount::ask() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto info = domain_info(control_, domain_);
   if (!info || info->dying) {
     const bool has_ended = info || info.error().kind == ErrorKind::not_found;
@@ -72,7 +72,7 @@ PauseCount::Answer PauseCount::ask() {
 }
 
 Result<void> PauseCount::pause() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto info = domain_info(control_, domain_);
   if (!info || info->dying) {
     return tl::unexpected{gone_error()};
@@ -86,7 +86,7 @@ Result<void> PauseCount::pause() {
 }
 
 Result<bool> PauseCount::resume() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   paused_cpu_time_ = std::chrono::nanoseconds{-1};
   known_paused_ = false;
   const bool given_back = std::exchange(held_, false);
@@ -113,7 +113,7 @@ bool PauseCount::poll() {
   if (!known_paused_ || !poll_limit_.allows()) {
     return false;
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto info = domain_info(control_, domain_);
   return info && note(*info);
 }

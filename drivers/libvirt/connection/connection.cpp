@@ -3,9 +3,9 @@
 
 #include "drivers/libvirt/connection/connection_keeper.h"
 #include "drivers/libvirt/connection/event_loop.h"
+#include "util/mutex.h"
 
 #include <map>
-#include <mutex>
 #include <utility>
 
 namespace vmemfs::libvirt {
@@ -18,8 +18,8 @@ struct Pool {
     std::weak_ptr<Connection> connection;
     std::weak_ptr<Connection::Keeper> keeper;
   };
-  std::mutex mutex;
-  std::map<std::string, Known> by_uri;
+  Mutex mutex;
+  std::map<std::string, Known> by_uri GUARDED_BY(mutex);
 };
 
 Pool& pool() {
@@ -32,7 +32,7 @@ Pool& pool() {
 Result<std::shared_ptr<Connection>> Connection::to(const std::string& uri) {
   start_event_loop();
   Pool& all = pool();
-  const std::scoped_lock lock{all.mutex};
+  const MutexLock lock{all.mutex};
   auto& [known, known_keeper] = all.by_uri[uri];
   if (auto connection = known.lock()) {
     return connection;

@@ -8,12 +8,12 @@ DomainListener::DomainListener(Domain& domain)
                            domain.run(), [this](DomainEvent event) { on_event(event); })} {}
 
 void DomainListener::set(VmListener* listener) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   listener_ = listener;
 }
 
 void DomainListener::emit(VmEvent event) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (listener_ != nullptr) {
     listener_->on_vm_event(event);
   }

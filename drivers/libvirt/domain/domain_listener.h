@@ -4,10 +4,10 @@
 
 #include "driver/driver.h"
 #include "drivers/libvirt/domain/domain.h"
+#include "util/mutex.h"
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
 #include <optional>
 
 namespace vmemfs::libvirt {
@@ -19,7 +19,7 @@ public:
 
   /// As Driver::set_listener().
   void set(VmListener* listener);
-  void emit(VmEvent event);
+  void emit(VmEvent event) EXCLUDES(mutex_);
 
   /// libvirt has reported that this run is over.
   [[nodiscard]] bool ended() const { return ended_; }
@@ -33,8 +33,8 @@ private:
 
   Domain& domain_;
   std::atomic<bool> ended_{false};
-  std::mutex mutex_; ///< held while the listener is called
-  VmListener* listener_ = nullptr;
+  Mutex mutex_; ///< held while the listener is called
+  VmListener* listener_ GUARDED_BY(mutex_) = nullptr;
   Connection::Subscription subscription_; ///< last: its callback uses the rest
 };
 

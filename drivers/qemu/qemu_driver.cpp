@@ -82,7 +82,7 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
 }
 
 Result<void> QemuDriver::refresh(Mappings mappings) {
-  const std::scoped_lock lock{layout_mutex_};
+  const MutexLock lock{layout_mutex_};
   if (gone()) {
     return fail(ErrorKind::vm_gone, "qemu", "the VM has ended");
   }
@@ -209,7 +209,7 @@ AccessReport QemuDriver::access() const {
 std::vector<ProbeResult> QemuDriver::probe() const {
   std::vector<ProbeResult> results;
   {
-    const std::scoped_lock lock{probe_mutex_};
+    const MutexLock lock{probe_mutex_};
     results = probe_;
   }
   std::ranges::move(guest_.probe(), std::back_inserter(results));

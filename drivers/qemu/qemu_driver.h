@@ -17,6 +17,7 @@
 #include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu/qemu_vcpu.h"
 #include "host/process_writer.h"
+#include "util/mutex.h"
 #include "util/rate_limit.h"
 #include "vmm/process_guest.h"
 #include "vmm/vcpu_idle_monitor.h"
@@ -24,7 +25,6 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -134,17 +134,17 @@ private:
   /// Serialises changes of the guest's layout. Taken before the monitor's session lock, except in a write
   /// through the gdbstub with a layout from the flat view, which does not use the monitor: see
   /// docs/threads-and-locks.md.
-  std::mutex layout_mutex_;
+  Mutex layout_mutex_;
   std::atomic<bool> refresh_pending_{false};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes through the monitor after a read of a hole
   std::atomic<bool> attached_{false};
   VcpuIdleMonitor idle_monitor_;
 
-  std::mutex write_mutex_; ///< one write at a time
+  Mutex write_mutex_; ///< one write at a time
   ProcessWriter writer_;
 
-  mutable std::mutex probe_mutex_;
-  std::vector<ProbeResult> probe_;
+  mutable Mutex probe_mutex_;
+  std::vector<ProbeResult> probe_ GUARDED_BY(probe_mutex_);
 
   ListenerSlot listener_;
   OwnerLease<QemuDriver> lease_{*this};

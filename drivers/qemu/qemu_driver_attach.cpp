@@ -45,7 +45,7 @@ Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const Qem
 
 void QemuDriver::note(std::string what, bool ok, std::string detail) {
   log::debug("qemu {}: {}: {}: {}", qemu_.process->pid(), what, ok ? "yes" : "no", detail);
-  const std::scoped_lock lock{probe_mutex_};
+  const MutexLock lock{probe_mutex_};
   const auto known = std::ranges::find(probe_, what, &ProbeResult::what);
   if (known != probe_.end()) {
     *known = {std::move(what), ok, std::move(detail)};
@@ -190,7 +190,7 @@ Result<void> QemuDriver::take_first_layout() {
 }
 
 std::string QemuDriver::why_no_monitor() const {
-  const std::scoped_lock lock{probe_mutex_};
+  const MutexLock lock{probe_mutex_};
   std::string why;
   for (const ProbeResult& result : probe_) {
     if (result.what.starts_with("monitor")) {

@@ -41,7 +41,7 @@ Result<void> QemuDriver::check_stub_is_free() const {
 }
 
 WriteOutcome QemuDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
-  const std::scoped_lock lock{write_mutex_};
+  const MutexLock lock{write_mutex_};
   WriteOutcome outcome = kvm_ ? write_from_outside(gpa, bytes) : write_by_stub(gpa, bytes);
   return gone() ? nothing_written(gone_error()) : std::move(outcome);
 }

@@ -38,8 +38,8 @@ public:
 private:
   using Due = std::pair<Clock::time_point, std::uint64_t>; ///< due time, and order of posting
 
-  void post_at(Clock::time_point due, std::function<void()> job);
-  void run(const std::stop_token& stop);
+  void post_at(Clock::time_point due, std::function<void()> job) EXCLUDES(mutex_);
+  void run(const std::stop_token& stop) EXCLUDES(mutex_);
 
   Mutex mutex_;
   StoppableCondition changed_;

@@ -79,18 +79,18 @@ Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std:
 }
 
 bool Connection::Keeper::begin_use() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   users_ += ended_ ? 0 : 1;
   return !ended_;
 }
 
 void Connection::Keeper::end_use() {
-  Lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (--users_ > 0) {
     return;
   }
   changed_.notify_all();
-  changed_.wait_for(lock, kForOpening, [this] { return ended_ || users_ > 0; });
+  changed_.wait_for(mutex_, kForOpening, [this]() REQUIRES(mutex_) { return ended_ || users_ > 0; });
 }
 
 void Connection::Keeper::run() {
@@ -103,8 +103,8 @@ void Connection::Keeper::run() {
     } else {
       note_failure(std::move(opened.error()));
     }
-    Lock lock{mutex_};
-    changed_.wait_for(lock, wait, [this] { return users_ == 0; });
+    const MutexLock lock{mutex_};
+    changed_.wait_for(mutex_, wait, [this]() REQUIRES(mutex_) { return users_ == 0; });
     if (users_ == 0) {
       ended_ = true;
       changed_.notify_all();
@@ -128,7 +128,7 @@ Result<Link> Connection::Keeper::open() const {
 }
 
 void Connection::Keeper::note_failure(Error error) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (connect_error_.text != error.text) {
     log::debug("{}", error.message()); // whoever needs the connection reports it to the user
   }
@@ -140,7 +140,7 @@ void Connection::Keeper::note_failure(Error error) {
 /// Serves the connection until it breaks or has no more users. False: it was unusable from the start.
 bool Connection::Keeper::serve(const Link& link) {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     closed_ = false;
   }
   const std::vector<int> callbacks = listen(link);
@@ -151,7 +151,7 @@ bool Connection::Keeper::serve(const Link& link) {
     return false;
   }
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     canonical_uri_ = std::move(canonical);
     host_ = std::move(host);
     link_ = link;
@@ -161,17 +161,17 @@ bool Connection::Keeper::serve(const Link& link) {
   log::debug("libvirt: connected to {}", name_of_uri(uri_));
   subscribers_->notify_all(DomainEvent::state_unclear);
   for (bool good = true; good;) {
-    Lock lock{mutex_};
-    changed_.wait(lock, [this] { return users_ == 0 || closed_ || list_stale_; });
+    ReleasableMutexLock lock{mutex_};
+    changed_.wait(mutex_, [this]() REQUIRES(mutex_) { return users_ == 0 || closed_ || list_stale_; });
     if (users_ == 0 || closed_) {
       break;
     }
-    changed_.wait_for(lock, kBetweenLists, [this] { return users_ == 0 || closed_; });
+    changed_.wait_for(mutex_, kBetweenLists, [this]() REQUIRES(mutex_) { return users_ == 0 || closed_; });
     lock.unlock();
     good = take_list(link);
   }
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     link_ = nullptr;
     if (users_ > 0) {
       connect_error_ = lost();
@@ -191,7 +191,7 @@ Error Connection::Keeper::lost() const {
 /// False if libvirt does not answer.
 bool Connection::Keeper::take_list(const Link& link) {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     list_stale_ = false; // an event from here on makes the list stale again
   }
   virDomainPtr* handles = nullptr;
@@ -212,7 +212,7 @@ bool Connection::Keeper::take_list(const Link& link) {
   std::free(handles); // NOLINT(cppcoreguidelines-no-malloc): allocated by libvirt
   std::ranges::sort(list, {}, &DomainRun::id);
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     domains_ = list;
   }
   subscribers_->notify_ended(list);
@@ -223,29 +223,30 @@ std::optional<ConnectionUri> Connection::Keeper::place() const {
   if (auto given = parse_uri(uri_)) {
     return given;
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return parse_uri(canonical_uri_);
 }
 
 Result<Link> Connection::Keeper::link() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 
 Result<Link> Connection::Keeper::wait_for_link(milliseconds limit) const {
-  Lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const unsigned enough = tries_ == 0 ? 1 : tries_ + 1;
-  changed_.wait_for(lock, limit, [&] { return (link_ != nullptr && !closed_) || tries_ >= enough; });
+  changed_.wait_for(mutex_, limit,
+                    [&]() REQUIRES(mutex_) { return (link_ != nullptr && !closed_) || tries_ >= enough; });
   return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 
 std::string Connection::Keeper::host() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return host_;
 }
 
 std::vector<DomainRun> Connection::Keeper::domains() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return domains_;
 }
 
@@ -333,7 +334,7 @@ void Connection::Keeper::stop_listening(const Link& link, const std::vector<int>
 }
 
 void Connection::Keeper::on_closed() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   closed_ = true;
   connect_error_ = lost();
   changed_.notify_all();
@@ -344,7 +345,7 @@ void Connection::Keeper::on_event(const std::string& uuid, DomainEvent event) {
 }
 
 void Connection::Keeper::on_list_changed() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   list_stale_ = true;
   changed_.notify_all();
 }

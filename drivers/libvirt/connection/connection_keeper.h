@@ -5,12 +5,11 @@
 
 #include "drivers/libvirt/connection/connection.h"
 #include "drivers/libvirt/domain/subscribers.h"
+#include "util/mutex.h"
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,38 +37,36 @@ public:
   [[nodiscard]] Subscribers& subscribers() { return *subscribers_; }
 
 private:
-  using Lock = std::unique_lock<std::mutex>;
-
-  void run();
+  void run() EXCLUDES(mutex_);
   [[nodiscard]] Result<Link> open() const;
-  [[nodiscard]] bool serve(const Link& link);
+  [[nodiscard]] bool serve(const Link& link) EXCLUDES(mutex_);
   [[nodiscard]] std::vector<int> listen(const Link& link);
   static void stop_listening(const Link& link, const std::vector<int>& callbacks);
-  [[nodiscard]] bool take_list(const Link& link);
-  void note_failure(Error error);
+  [[nodiscard]] bool take_list(const Link& link) EXCLUDES(mutex_);
+  void note_failure(Error error) EXCLUDES(mutex_);
   [[nodiscard]] Error lost() const;
 
   // On the event loop's thread.
-  void on_closed();
+  void on_closed() EXCLUDES(mutex_);
   void on_event(const std::string& uuid, DomainEvent event);
-  void on_list_changed();
+  void on_list_changed() EXCLUDES(mutex_);
   struct Callbacks;
 
   const std::string uri_;
   const std::shared_ptr<Subscribers> subscribers_ = std::make_shared<Subscribers>();
 
-  mutable std::mutex mutex_; ///< guards what follows; never held during a call of libvirt
-  mutable std::condition_variable changed_;
-  Link link_;                   ///< null while there is no connection
-  std::string host_{};          ///< the host's own name
-  std::string canonical_uri_{}; ///< as libvirt reports it
-  Error connect_error_;         ///< why there is no link_
-  unsigned tries_ = 0;          ///< finished attempts to open it
-  std::vector<DomainRun> domains_;
-  bool closed_ = false; ///< link_ is broken
-  bool list_stale_ = false;
-  unsigned users_ = 1;
-  bool ended_ = false; ///< the thread has finished
+  mutable Mutex mutex_; ///< never held during a call of libvirt
+  mutable Condition changed_;
+  Link link_ GUARDED_BY(mutex_);                   ///< null while there is no connection
+  std::string host_ GUARDED_BY(mutex_){};          ///< the host's own name
+  std::string canonical_uri_ GUARDED_BY(mutex_){}; ///< as libvirt reports it
+  Error connect_error_ GUARDED_BY(mutex_);         ///< why there is no link_
+  unsigned tries_ GUARDED_BY(mutex_) = 0;          ///< finished attempts to open it
+  std::vector<DomainRun> domains_ GUARDED_BY(mutex_);
+  bool closed_ GUARDED_BY(mutex_) = false; ///< link_ is broken
+  bool list_stale_ GUARDED_BY(mutex_) = false;
+  unsigned users_ GUARDED_BY(mutex_) = 1;
+  bool ended_ GUARDED_BY(mutex_) = false; ///< the thread has finished
 };
 
 } // namespace vmemfs::libvirt

@@ -25,7 +25,7 @@ void forbid_autostart() {
 Connections::Connections() { forbid_autostart(); }
 
 Result<std::shared_ptr<Connection>> Connections::to(const std::string& uri) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (loop_ == nullptr) {
     auto started = EventLoop::shared();
     if (!started) {

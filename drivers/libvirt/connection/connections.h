@@ -6,10 +6,10 @@
 #include "driver/driver_runtime.h"
 #include "drivers/libvirt/connection/connection.h"
 #include "drivers/libvirt/connection/event_loop.h"
+#include "util/mutex.h"
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 namespace vmemfs::libvirt {
@@ -32,9 +32,9 @@ private:
     std::weak_ptr<Connection::Keeper> keeper;
   };
 
-  std::mutex mutex_;                ///< guards what follows
-  std::shared_ptr<EventLoop> loop_; ///< null until the first connection
-  std::map<std::string, Known> by_uri_;
+  Mutex mutex_;
+  std::shared_ptr<EventLoop> loop_ GUARDED_BY(mutex_); ///< null until the first connection
+  std::map<std::string, Known> by_uri_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs::libvirt

@@ -3,13 +3,13 @@
 
 #include "drivers/libvirt/connection/handles.h"
 #include "util/log.h"
+#include "util/mutex.h"
 #include "util/signals.h"
 
 #include <chrono>
 #include <fmt/format.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
-#include <mutex>
 #include <system_error>
 
 namespace vmemfs::libvirt {
@@ -24,9 +24,9 @@ bool initialize_once() {
 } // namespace
 
 Result<std::shared_ptr<EventLoop>> EventLoop::shared() {
-  static std::mutex mutex;
+  static Mutex mutex;
   static std::weak_ptr<EventLoop> current;
-  const std::scoped_lock lock{mutex};
+  const MutexLock lock{mutex};
   if (auto loop = current.lock()) {
     return loop;
   }

@@ -14,16 +14,17 @@ namespace vmemfs::libvirt {
 using Clock = std::chrono::steady_clock;
 
 bool CallSlots::take(Clock::time_point deadline, bool second) {
-  std::unique_lock lock{mutex_};
-  const bool free = changed_.wait_until(
-      lock, deadline, [this, max_slots = second ? kSlots / 2 : kSlots] { return used_ < max_slots; });
+  const MutexLock lock{mutex_};
+  const bool free = changed_.wait_until(mutex_, deadline,
+                                        [this, max_slots = second ? kSlots / 2 : kSlots]()
+                                            REQUIRES(mutex_) { return used_ < max_slots; });
   used_ += free ? 1 : 0;
   return free;
 }
 
 void CallSlots::release() {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     --used_;
   }
   changed_.notify_all();
@@ -48,9 +49,10 @@ Result<void> LimitedCalls::wait_for_slot() {
   };
   bool second = false;
   {
-    std::unique_lock lock{state_->mutex};
-    const bool free = state_->changed.wait_until(
-        lock, deadline, [this] { return state_->given_up > 0 || state_->running < kAtOnce; });
+    const MutexLock lock{state_->mutex};
+    const bool free = state_->changed.wait_until(state_->mutex, deadline, [this]() REQUIRES(state_->mutex) {
+      return state_->given_up > 0 || state_->running < kAtOnce;
+    });
     if (state_->given_up > 0) {
       return no_answer();
     }
@@ -62,7 +64,7 @@ Result<void> LimitedCalls::wait_for_slot() {
   if (slots_->take(deadline, second)) {
     return {};
   }
-  const std::scoped_lock lock{state_->mutex};
+  const MutexLock lock{state_->mutex};
   --state_->running;
   state_->changed.notify_all();
   return too_many();
@@ -72,7 +74,7 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
   if (auto admitted = wait_for_slot(); !admitted) {
     return admitted;
   }
-  struct Mine {
+  struct Mine { // guarded by State::mutex
     bool done = false;
     bool given_up = false;
     bool failed = false;
@@ -80,7 +82,7 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
   const auto mine = std::make_shared<Mine>();
   const auto end = [state = state_, slots = slots_, mine](bool failed) {
     slots->release();
-    const std::scoped_lock lock{state->mutex};
+    const MutexLock lock{state->mutex};
     mine->done = true;
     mine->failed = failed;
     --state->running;
@@ -103,8 +105,9 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
     end(true);
     return fail(ErrorKind::no_memory, kOrigin, fmt::format("cannot create a thread: {}", error.what()));
   }
-  std::unique_lock lock{state_->mutex};
-  if (!state_->changed.wait_for(lock, limit_, [&] { return mine->done; })) {
+  const MutexLock lock{state_->mutex};
+  if (!state_->changed.wait_for(state_->mutex, limit_,
+                                [&]() REQUIRES(state_->mutex) { return mine->done; })) {
     mine->given_up = true;
     ++state_->given_up;
     state_->changed.notify_all();

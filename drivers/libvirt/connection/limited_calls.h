@@ -11,12 +11,11 @@
 #pragma once
 
 #include "core/error.h"
+#include "util/mutex.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -34,9 +33,9 @@ public:
   void release();
 
 private:
-  std::mutex mutex_; ///< guards what follows
-  std::condition_variable changed_;
-  unsigned used_ = 0;
+  Mutex mutex_;
+  Condition changed_;
+  unsigned used_ GUARDED_BY(mutex_) = 0;
 };
 
 /// Thread-safe.
@@ -62,14 +61,14 @@ public:
 
 private:
   struct State {
-    std::mutex mutex; ///< guards what follows
-    std::condition_variable changed;
-    unsigned running = 0;
-    unsigned given_up = 0; ///< abandoned, of those
+    Mutex mutex;
+    Condition changed;
+    unsigned running GUARDED_BY(mutex) = 0;
+    unsigned given_up GUARDED_BY(mutex) = 0; ///< abandoned, of those
   };
 
-  Result<void> run(std::function<void()> call);
-  Result<void> wait_for_slot();
+  Result<void> run(std::function<void()> call) EXCLUDES(state_->mutex);
+  Result<void> wait_for_slot() EXCLUDES(state_->mutex);
   [[nodiscard]] tl::unexpected<Error> no_answer() const;
 
   const std::string domain_;

@@ -66,7 +66,7 @@ Result<DomainHandle> Domain::handle() {
     return tl::unexpected{link.error()};
   }
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (handle_ != nullptr && link_.lock() == *link) {
       return handle_;
     }
@@ -78,7 +78,7 @@ Result<DomainHandle> Domain::handle() {
   if (fresh == nullptr || static_cast<int>(virDomainGetID(fresh.get())) != run_.id) {
     return fail(ErrorKind::vm_gone, kOrigin, "the domain has ended");
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   handle_ = fresh;
   link_ = *link;
   return fresh;

@@ -6,11 +6,11 @@
 #include "driver/driver.h"
 #include "drivers/libvirt/connection/connection.h"
 #include "drivers/libvirt/connection/limited_calls.h"
+#include "util/mutex.h"
 
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -56,9 +56,9 @@ private:
   const DomainRun run_;
   const bool host_in_name_;
   LimitedCalls calls_;
-  std::mutex mutex_; ///< guards what follows; never held during a call of libvirt
-  DomainHandle handle_;
-  std::weak_ptr<virConnect> link_; ///< the connection of handle_
+  Mutex mutex_; ///< never held during a call of libvirt
+  DomainHandle handle_ GUARDED_BY(mutex_);
+  std::weak_ptr<virConnect> link_ GUARDED_BY(mutex_); ///< the connection of handle_
 };
 
 /// The VM's name if it is to include its host's.

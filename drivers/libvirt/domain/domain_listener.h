@@ -5,6 +5,7 @@
 #include "driver/driver.h"
 #include "driver/kit/listener_slot.h"
 #include "drivers/libvirt/domain/domain.h"
+#include "util/mutex.h"
 
 #include <atomic>
 #include <chrono>

@@ -3,12 +3,12 @@
 #pragma once
 
 #include "drivers/libvirt/connection/connection.h"
+#include "util/mutex.h"
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string_view>
 
@@ -35,9 +35,9 @@ private:
     Callback callback;
   };
 
-  std::mutex mutex_; ///< held while callbacks are called
-  std::map<std::uint64_t, Entry> entries_;
-  std::uint64_t next_ = 0;
+  Mutex mutex_; ///< held while callbacks are called
+  std::map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
+  std::uint64_t next_ GUARDED_BY(mutex_) = 0;
 };
 
 } // namespace vmemfs::libvirt

@@ -49,7 +49,7 @@ Result<MemoryMap> map_of(const std::vector<MtreeRange>& ranges) {
 } // namespace
 
 Result<bool> RemoteMap::refresh() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   auto fresh = read();
   if (!fresh) {
     return tl::unexpected{std::move(fresh.error())};

@@ -4,12 +4,12 @@
 
 #include "core/memory_map.h"
 #include "drivers/libvirt/domain/domain.h"
+#include "util/mutex.h"
 #include "util/published.h"
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 namespace vmemfs::libvirt {
@@ -39,7 +39,7 @@ private:
   const std::shared_ptr<Domain> domain_;
   const bool passthrough_;
   const bool may_allocate_;
-  std::mutex mutex_; ///< one refresh at a time
+  Mutex mutex_; ///< one refresh at a time
   std::atomic<std::uint32_t> vcpus_{0};
   std::atomic<bool> reading_allocates_{false};
   Published<MemoryMap> map_;

@@ -157,12 +157,13 @@ Monitor::~Monitor() {
 
 Result<MonitorSession> Monitor::session() {
   const auto limit = Clock::now() + timeout_;
-  std::unique_lock lock{session_lock_, limit};
+  TimedLock::Owner lock{session_lock_, limit};
   if (!lock.owns_lock()) {
     return fail(ErrorKind::busy, kOrigin,
                 fmt::format("the monitor {} was in use by other sessions for the whole time limit of {} ms",
                             path_, timeout_.count()));
   }
+  session_lock_.assert_held(); // by `lock`
   auto connection = keep_ ? kept_connection(limit) : connect(limit);
   if (!connection) {
     return tl::unexpected{std::move(connection.error())};
@@ -188,11 +189,11 @@ Result<std::shared_ptr<QmpConnection>> Monitor::connect(Clock::time_point deadli
   });
 }
 
-/// The kept connection if it still works, else a new one. Called with session_lock_ held.
+/// The kept connection if it still works, else a new one.
 Result<std::shared_ptr<QmpConnection>> Monitor::kept_connection(Clock::time_point deadline) {
   std::shared_ptr<QmpConnection> current;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     current = kept_;
   }
   if (current) {
@@ -206,19 +207,22 @@ Result<std::shared_ptr<QmpConnection>> Monitor::kept_connection(Clock::time_poin
   if (!fresh) {
     return fresh;
   }
-  (*fresh)->set_event_handler([this](const QmpEvent& event) { hand_out(event); });
+  (*fresh)->set_event_handler([this](const QmpEvent& event) {
+    session_lock_.assert_held(); // by whoever uses the connection
+    hand_out(event);
+  });
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     kept_ = *fresh;
   }
   wake();
   return fresh;
 }
 
-/// Closes a broken connection and notifies the event handler. Called with session_lock_ held.
+/// Closes a broken connection and notifies the event handler.
 void Monitor::drop(const std::shared_ptr<QmpConnection>& connection) {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (kept_ != connection) {
       return;
     }
@@ -239,7 +243,7 @@ void Monitor::watch_events(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     std::shared_ptr<QmpConnection> connection;
     {
-      const std::scoped_lock lock{mutex_};
+      const MutexLock lock{mutex_};
       connection = kept_;
     }
     // poll() skips entries with a negative descriptor.
@@ -253,7 +257,7 @@ void Monitor::watch_events(const std::stop_token& stop) {
       eventfd_t count = 0;
       ::eventfd_read(wake_.get(), &count);
     } else if (entries[1].revents != 0) {
-      const std::scoped_lock lock{session_lock_};
+      const MutexLock lock{session_lock_};
       take_events_of(*connection);
       if (connection->broken()) {
         drop(connection);
@@ -262,7 +266,7 @@ void Monitor::watch_events(const std::stop_token& stop) {
   }
 }
 
-/// Called with session_lock_ held, which keeps the events in order.
+/// The session lock keeps the events in order.
 void Monitor::hand_out(const QmpEvent& event) {
   if (on_event_) {
     on_event_(event);

@@ -21,13 +21,13 @@
 #include "drivers/qemu/qemu_vcpu.h"
 #include "drivers/qemu_protocol/qmp_connection.h"
 #include "host/hva.h"
+#include "util/mutex.h"
 #include "util/timed_lock.h"
 #include "util/unique_fd.h"
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -42,7 +42,7 @@ namespace vmemfs::qemu {
 /// Errors: see QmpConnection; also source_failed if an answer does not have the expected form.
 class MonitorSession {
 public:
-  MonitorSession(std::unique_lock<TimedLock> lock, std::shared_ptr<QmpConnection> connection,
+  MonitorSession(TimedLock::Owner lock, std::shared_ptr<QmpConnection> connection,
                  std::chrono::milliseconds timeout)
       : lock_{std::move(lock)}, connection_{std::move(connection)}, timeout_{timeout} {}
 
@@ -97,7 +97,7 @@ private:
   [[nodiscard]] Clock::time_point deadline() const { return Clock::now() + timeout_; }
   [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
 
-  std::unique_lock<TimedLock> lock_;
+  TimedLock::Owner lock_;
   std::shared_ptr<QmpConnection> connection_;
   std::chrono::milliseconds timeout_;
 };
@@ -117,12 +117,12 @@ public:
   Monitor& operator=(const Monitor&) = delete;
 
   /// Waits for the session lock and connects if necessary. timed_out: other sessions used up the time.
-  [[nodiscard]] Result<MonitorSession> session();
+  [[nodiscard]] Result<MonitorSession> session() EXCLUDES(session_lock_);
 
   // For single commands.
-  [[nodiscard]] Result<RunStatus> run_status();
-  [[nodiscard]] Result<RunStatus> stop();
-  [[nodiscard]] Result<RunStatus> cont();
+  [[nodiscard]] Result<RunStatus> run_status() EXCLUDES(session_lock_);
+  [[nodiscard]] Result<RunStatus> stop() EXCLUDES(session_lock_);
+  [[nodiscard]] Result<RunStatus> cont() EXCLUDES(session_lock_);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] bool keeps_connection() const { return keep_; }
@@ -131,20 +131,21 @@ private:
   using Clock = QmpConnection::Clock;
 
   [[nodiscard]] Result<std::shared_ptr<QmpConnection>> connect(Clock::time_point deadline);
-  [[nodiscard]] Result<std::shared_ptr<QmpConnection>> kept_connection(Clock::time_point deadline);
-  void watch_events(const std::stop_token& stop);
-  void drop(const std::shared_ptr<QmpConnection>& connection);
-  void take_events_of(QmpConnection& connection);
-  void hand_out(const QmpEvent& event);
+  [[nodiscard]] Result<std::shared_ptr<QmpConnection>> kept_connection(Clock::time_point deadline)
+      REQUIRES(session_lock_) EXCLUDES(mutex_);
+  void watch_events(const std::stop_token& stop) EXCLUDES(session_lock_);
+  void drop(const std::shared_ptr<QmpConnection>& connection) REQUIRES(session_lock_) EXCLUDES(mutex_);
+  void take_events_of(QmpConnection& connection) REQUIRES(session_lock_);
+  void hand_out(const QmpEvent& event) REQUIRES(session_lock_);
   void wake() const;
 
   const std::string path_;
   const std::chrono::milliseconds timeout_;
   const bool keep_;
   const QmpEventHandler on_event_;
-  TimedLock session_lock_; ///< held by the session; guards the use of connections
-  std::mutex mutex_;       ///< guards kept_; never held while waiting
-  std::shared_ptr<QmpConnection> kept_;
+  TimedLock session_lock_ ACQUIRED_BEFORE(mutex_); ///< held by the session; guards the use of connections
+  Mutex mutex_;                                    ///< never held while waiting
+  std::shared_ptr<QmpConnection> kept_ GUARDED_BY(mutex_);
   UniqueFd wake_; ///< eventfd: kept_ changed, or the thread must end
   std::jthread thread_;
 };

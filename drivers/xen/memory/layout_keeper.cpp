@@ -43,7 +43,7 @@ Result<void> LayoutKeeper::refresh() {
 
 /// Does nothing if the result of a later scan is published already.
 void LayoutKeeper::publish(Layout layout, std::uint64_t begun) {
-  const std::scoped_lock lock{publish_mutex_};
+  const MutexLock lock{publish_mutex_};
   if (begun <= published_begun_) {
     return;
   }

@@ -8,6 +8,7 @@
 #include "driver/kit/owner_lease.h"
 #include "drivers/xen/memory/layout_finder.h"
 #include "drivers/xen/memory/page_batch.h"
+#include "util/mutex.h"
 #include "util/published.h"
 #include "util/rate_limit.h"
 #include "util/worker.h"
@@ -16,7 +17,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 namespace vmemfs::xen {
@@ -43,7 +43,7 @@ public:
   [[nodiscard]] std::shared_ptr<const Layout> load() const { return layout_.load(); }
 
   /// Does a complete scan, whatever it costs.
-  Result<void> refresh();
+  Result<void> refresh() EXCLUDES(publish_mutex_);
 
   /// Schedules a scan in the background if there is a reason. One hypercall, ten times a second at most.
   void poll();
@@ -64,7 +64,7 @@ private:
     std::uint64_t begun;
   };
 
-  void publish(Layout layout, std::uint64_t begun);
+  void publish(Layout layout, std::uint64_t begun) EXCLUDES(publish_mutex_);
   void schedule_scan(Worker::Clock::duration delay);
   void scan_some();
   [[nodiscard]] Result<bool> step();
@@ -81,8 +81,8 @@ private:
   std::atomic<bool> on_demand_{false};
 
   Published<Layout> layout_;
-  std::mutex publish_mutex_;          ///< one change of layout_ at a time
-  std::uint64_t published_begun_ = 0; ///< the number of the scan that found the layout; needs publish_mutex_
+  Mutex publish_mutex_ ACQUIRED_AFTER(lease_->mutex);            ///< one change of layout_ at a time
+  std::uint64_t published_begun_ GUARDED_BY(publish_mutex_) = 0; ///< number of the scan that found the layout
   std::atomic<std::uint64_t> scans_begun_{0};
   std::atomic<bool> refused_{false};
   RateLimit poll_limit_{std::chrono::milliseconds{100}};

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/xen/memory/machine_table.h"
 
+#include "util/mutex.h"
+
 #include <algorithm>
 #include <cerrno>
-#include <mutex>
 #include <sys/mman.h>
 
 namespace vmemfs::xen {
@@ -23,9 +24,9 @@ std::size_t mapped_bytes(std::uint64_t highest) {
 MachineTable::~MachineTable() { ::munmap(const_cast<Frame*>(table_), bytes_); }
 
 Result<std::shared_ptr<const MachineTable>> MachineTable::shared(xc_interface* control) {
-  static std::mutex mutex;
-  static std::weak_ptr<const MachineTable> current;
-  const std::scoped_lock lock{mutex};
+  static Mutex mutex;
+  static std::weak_ptr<const MachineTable> current GUARDED_BY(mutex);
+  const MutexLock lock{mutex};
   if (auto table = current.lock()) {
     return table;
   }

@@ -8,9 +8,9 @@
 namespace vmemfs::xen {
 
 Result<std::shared_ptr<DomainEvents>> DomainEvents::of(FdWatcher& watcher) {
-  static std::mutex mutex;
-  static std::map<FdWatcher*, std::weak_ptr<DomainEvents>> known;
-  const std::scoped_lock lock{mutex};
+  static Mutex mutex;
+  static std::map<FdWatcher*, std::weak_ptr<DomainEvents>> known GUARDED_BY(mutex);
+  const MutexLock lock{mutex};
   std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
   if (const auto found = known.find(&watcher); found != known.end()) {
     if (auto events = found->second.lock()) {
@@ -32,7 +32,7 @@ Result<std::shared_ptr<DomainEvents>> DomainEvents::of(FdWatcher& watcher) {
 
 /// Locked, as an event may arrive before watch_ is set.
 Result<void> DomainEvents::wait() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   auto watch = watcher_.watch_once(store_.fd(), [this] { hear(); });
   if (!watch) {
     return tl::unexpected{std::move(watch.error())};
@@ -55,7 +55,7 @@ void DomainEvents::hear() {
     any = true;
   }
   if (any) {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     for (const auto& [number, callback] : callbacks_) {
       callback();
     }
@@ -66,7 +66,7 @@ void DomainEvents::hear() {
 }
 
 DomainEvents::Subscription DomainEvents::subscribe(std::function<void()> callback) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const std::uint64_t number = next_number_++;
   callbacks_.emplace(number, std::move(callback));
   return {shared_from_this(), number};
@@ -83,7 +83,7 @@ DomainEvents::Subscription& DomainEvents::Subscription::operator=(Subscription&&
 
 void DomainEvents::Subscription::end() {
   if (events_ != nullptr) {
-    const std::scoped_lock lock{events_->mutex_};
+    const MutexLock lock{events_->mutex_};
     events_->callbacks_.erase(number_);
   }
   events_.reset();

@@ -4,12 +4,12 @@
 
 #include "drivers/xen/store.h"
 #include "util/fd_watcher.h"
+#include "util/mutex.h"
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 
 namespace vmemfs::xen {
 
@@ -50,15 +50,15 @@ public:
   [[nodiscard]] Subscription subscribe(std::function<void()> callback);
 
 private:
-  Result<void> wait();
-  void hear();
+  Result<void> wait() EXCLUDES(mutex_);
+  void hear() EXCLUDES(mutex_);
 
   Store store_;
   FdWatcher& watcher_;
-  std::mutex mutex_; ///< held while callbacks are called
-  std::map<std::uint64_t, std::function<void()>> callbacks_;
-  std::uint64_t next_number_ = 1;
-  FdWatcher::Watch watch_; ///< last: its callback uses the rest
+  Mutex mutex_; ///< held while callbacks are called
+  std::map<std::uint64_t, std::function<void()>> callbacks_ GUARDED_BY(mutex_);
+  std::uint64_t next_number_ GUARDED_BY(mutex_) = 1;
+  FdWatcher::Watch watch_ GUARDED_BY(mutex_); ///< last: its callback uses the rest
 };
 
 } // namespace vmemfs::xen

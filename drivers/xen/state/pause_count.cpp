@@ -45,7 +45,7 @@ Result<void> PauseCount::take_one() const {
   return {};
 }
 
-/// Needs mutex_. True if a domain that was known to be paused has run in the meantime.
+/// True if a domain that was known to be paused has run in the meantime.
 bool PauseCount::note(const DomainInfo& info) {
   const auto before = paused_cpu_time_;
   paused_cpu_time_ = is_stopped(info) ? info.cpu_time : std::chrono::nanoseconds{-1};
@@ -54,7 +54,7 @@ bool PauseCount::note(const DomainInfo& info) {
 }
 
 PauseCount::Answer PauseCount::ask() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto info = domain_info(control_, domain_);
   if (!info || info->dying) {
     const bool has_ended = info || info.error().kind == ErrorKind::not_found;
@@ -72,7 +72,7 @@ PauseCount::Answer PauseCount::ask() {
 }
 
 Result<RunStatus> PauseCount::pause() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   auto info = domain_info(control_, domain_);
   if (info && !info->dying && !(info->paused && !info->on_cpu)) {
     if (auto added = add_one(); !added) { // returns when the domain is stopped
@@ -90,7 +90,7 @@ Result<RunStatus> PauseCount::pause() {
 }
 
 Result<RunStatus> PauseCount::resume() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   paused_cpu_time_ = std::chrono::nanoseconds{-1};
   known_paused_ = false;
   const bool given_back = std::exchange(held_, false);
@@ -114,7 +114,7 @@ bool PauseCount::poll() {
   if (!known_paused_ || !poll_limit_.allows()) {
     return false;
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto info = domain_info(control_, domain_);
   return info && note(*info);
 }

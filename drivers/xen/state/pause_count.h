@@ -4,12 +4,12 @@
 
 #include "driver/driver.h"
 #include "drivers/xen/state/domain_info.h"
+#include "util/mutex.h"
 #include "util/rate_limit.h"
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 
 namespace vmemfs::xen {
 
@@ -56,16 +56,16 @@ public:
 private:
   [[nodiscard]] Result<void> add_one() const;
   [[nodiscard]] Result<void> take_one() const;
-  bool note(const DomainInfo& info);
+  bool note(const DomainInfo& info) REQUIRES(mutex_);
 
   xc_interface* const control_;
   const std::uint32_t domain_;
   RateLimit poll_limit_{kDelay};
   std::atomic<bool> known_paused_{false}; ///< that paused_cpu_time_ is set
-  std::mutex mutex_;                      ///< guards what follows
-  bool held_ = false;
-  std::chrono::nanoseconds paused_cpu_time_{
-      -1}; ///< CPU time of a domain that is known to be paused; negative: not known
+  Mutex mutex_;
+  bool held_ GUARDED_BY(mutex_) = false;
+  /// CPU time of a domain that is known to be paused; negative: not known.
+  std::chrono::nanoseconds paused_cpu_time_ GUARDED_BY(mutex_){-1};
 };
 
 /// The state of a domain as Xen's tools would name it.

@@ -6,7 +6,7 @@
 // fetched before it is requested.
 #pragma once
 
-#include "vm/memory/memory_view.h"
+#include "vm/memory/hole_policy.h"
 #include "vm/memory/read_ahead.h"
 #include "vm/memory/read_scratch.h"
 
@@ -38,7 +38,7 @@ public:
     HolePolicy policy;
     std::uint64_t epoch;
 
-    friend bool operator==(const Request&, const Request&) = default;
+    bool operator==(const Request&) const = default;
   };
 
   /// Calls run() on another thread, or never if everything ends.

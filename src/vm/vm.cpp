@@ -3,10 +3,7 @@
 
 #include "util/log.h"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <limits>
-#include <new>
 #include <utility>
 
 namespace vmemfs {
@@ -14,16 +11,6 @@ namespace {
 
 /// Max age of the guest's memory layout while it is being read.
 constexpr std::chrono::milliseconds kLayoutPollInterval{10};
-/// Approximate cost of a FUSE reply: a page that costs less is not worth caching.
-constexpr std::chrono::microseconds kWorthCaching{20};
-/// A reader should not wait for a call of this duration that fetches more than was requested.
-constexpr std::chrono::milliseconds kLongCall{1};
-/// Size of a background prefetch, and the max number of pending ones.
-constexpr std::size_t kPrefetchPiece = std::size_t{1} << 20U;
-constexpr unsigned kMaxPendingPrefetches = 12;
-/// A batch is cheap if this many pages cost as much as the call.
-constexpr int kCheapBatch = 16;
-
 std::int64_t monotonic_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
 }
@@ -33,28 +20,20 @@ tl::unexpected<Error> writes_are_off() {
               "writes are off; `echo write on > control` or the option --writable lets them through");
 }
 
-tl::unexpected<Error> gone_error() { return fail(ErrorKind::vm_gone, "vm", "the VM has ended"); }
-
-/// Max number of bytes to prefetch if they cost little more than the call itself.
-std::size_t cheap_batch(const ReadCost& cost) {
-  if (cost.call.count() == 0 || cost.page * kCheapBatch > cost.call) {
-    return 0;
-  }
-  const auto pages = cost.page.count() > 0 ? cost.call / cost.page : std::numeric_limits<std::int64_t>::max();
-  return std::min(static_cast<std::size_t>(pages), ReadAhead::kMaxWindow / kPageSize) * kPageSize;
-}
-
 } // namespace
 
 Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options)
     : id_{id}, name_{std::move(name)}, rights_{options.rights}, driver_{std::move(driver)},
-      services_{std::move(services)},
-      coherence_{[this] { services_.changed(id_, gone()); }, [this] { drop_caches(); }},
-      cache_share_{services_.cache_budget, cache_}, view_{*driver_, bad_pages_},
-      prefetch_{[this] { post_prefetch(); },
-                [this](const SequentialPrefetch::Request& request, ReadScratch& scratch) {
-                  return fetch_next(request, scratch);
-                }},
+      services_{std::move(services)}, attachment_{*driver_},
+      jobs_{services_.jobs, services_.prefetch_jobs, services_.slow_prefetch_jobs},
+      coherence_{[this] { services_.changed(id_, gone()); },
+                 [this] {
+                   cache_.drop_pages();
+                   prefetcher_.drop();
+                 },
+                 [this] { services_.drop_outer_caches(id_); }},
+      cache_{*driver_, coherence_, services_.cache_budget, options.cache_ttl}, view_{*driver_, bad_pages_},
+      prefetcher_{attachment_, view_, cache_, jobs_},
       run_state_{*driver_,
                  coherence_,
                  services_.guard,
@@ -65,8 +44,6 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
                  },
                  [this](EventKind kind, std::string detail) { report(kind, std::move(detail)); }},
       writable_{options.writable} {
-  cache_settings_.ttl = options.cache_ttl;
-  update_cache_use();
   if (driver_->frozen()) {
     static_cast<void>(coherence_.try_mark_stable(coherence_.epoch().load()));
   }
@@ -75,6 +52,7 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices ser
 std::shared_ptr<Vm> Vm::create(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services,
                                VmOptions options) {
   std::shared_ptr<Vm> vm{new Vm{id, std::move(name), std::move(driver), std::move(services), options}};
+  vm->jobs_.set_owner(vm);
   vm->driver_->set_listener(vm.get());
   vm->run_state_.poll_soon();
   return vm;
@@ -83,18 +61,14 @@ std::shared_ptr<Vm> Vm::create(VmId id, std::string name, std::unique_ptr<Driver
 Vm::~Vm() { driver_->set_listener(nullptr); }
 
 void Vm::call_later(RunStateTracker::Clock::duration delay, void (RunStateTracker::*what)()) {
-  services_.jobs.post_after(delay, [weak = weak_from_this(), what] {
-    if (const auto vm = weak.lock()) {
-      (vm->run_state_.*what)();
-    }
-  });
+  jobs_.post_after(delay, [this, what] { (run_state_.*what)(); });
 }
 
 // ---- memory
 
 tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t size, HolePolicy policy,
                                               ReadScratch& scratch, ReadAhead* read_ahead) {
-  if (detached_.load(std::memory_order_relaxed)) {
+  if (attachment_.detached()) {
     return tl::unexpected{ErrorKind::vm_gone};
   }
   const std::int64_t now = monotonic_ns();
@@ -104,104 +78,17 @@ tl::expected<std::size_t, ErrorKind> Vm::read(std::uint64_t offset, std::size_t 
   if (read_ahead != nullptr) {
     read_ahead->note(offset, size);
   }
-  if (!cache_in_use_.load(std::memory_order_relaxed)) {
-    return read_live({read_ahead, offset, size, policy, 0}, scratch);
-  }
-  const CacheUse use = cache_use(now, read_ahead);
-  if (read_ahead != nullptr && use.cache != nullptr &&
-      max_background_prefetch_.load(std::memory_order_relaxed) != 0) {
-    prefetch_in_background(*read_ahead, offset + size, use.request.epoch);
-  }
-  return view_.read(offset, size, policy, scratch, use);
-}
-
-/// Starts the prefetch calls before the reader waits for its own.
-void Vm::prefetch_in_background(ReadAhead& read_ahead, std::uint64_t end, std::uint64_t epoch) {
-  if (pending_prefetches_.load(std::memory_order_relaxed) >= kMaxPendingPrefetches) {
-    return;
-  }
-  const auto [from, bytes] =
-      read_ahead.next_background_range(end, max_background_prefetch_.load(std::memory_order_relaxed));
-  if (bytes == 0) {
-    return;
-  }
-  const std::uint64_t to = std::min(from + bytes, view_.size());
-  for (std::uint64_t at = from; at < to; at += kPrefetchPiece) {
-    ++pending_prefetches_;
-    const GpaRange piece{Gpa{at}, Gpa{std::min<std::uint64_t>(at + kPrefetchPiece, to)}};
-    services_.slow_prefetch_jobs.post([weak = weak_from_this(), piece, epoch] {
-      if (const auto vm = weak.lock()) {
-        vm->fetch_into_cache(piece, epoch);
-        --vm->pending_prefetches_;
-      }
-    });
-  }
-}
-
-void Vm::fetch_into_cache(GpaRange range, std::uint64_t epoch) {
-  const CacheUse use = cache_use(monotonic_ns(), nullptr);
-  if (use.cache == nullptr || use.request.epoch != epoch || !cache_in_use_ || gone()) {
-    return;
-  }
-  try {
-    ReadScratch scratch;
-    view_.prefetch(range, scratch, use);
-  } catch (const std::bad_alloc&) { // reported to the reader that requests the pages
-    log::debug("{}: cannot prefetch: out of memory", name_);
-  }
-}
-
-/// Reads without the cache; but while memory is stable, each large sequential read prefetches the next one.
-tl::expected<std::size_t, ErrorKind> Vm::read_live(const SequentialPrefetch::Request& request,
-                                                   ReadScratch& scratch) {
-  const bool is_sequential = request.reader != nullptr && request.size >= SequentialPrefetch::kMinSize &&
-                             prefetches_sequentially_.load(std::memory_order_relaxed) &&
-                             request.reader->is_sequential();
-  if (!is_sequential || !coherence_.epoch().load().stable) {
-    return view_.read(request.offset, request.size, request.policy, scratch);
-  }
-  driver_->poll_run_state();
-  const Epoch::Value epoch = coherence_.epoch().load();
-  SequentialPrefetch::Request now = request;
-  now.epoch = epoch.number;
-  const bool fetched = prefetch_.take(now, scratch);
-  auto bytes = fetched ? request.size : view_.read(request.offset, request.size, request.policy, scratch);
-  if (fetched && gone()) {
-    return tl::unexpected{ErrorKind::vm_gone};
-  }
-  if (bytes == request.size && epoch.stable && scratch.is_copy()) {
-    now.offset += now.size;
-    prefetch_.begin(now);
-  }
-  return bytes;
-}
-
-void Vm::post_prefetch() {
-  services_.prefetch_jobs.post([weak = weak_from_this()] {
-    if (const auto vm = weak.lock()) {
-      vm->prefetch_.run();
+  if (cache_.in_use()) {
+    CacheUse use = cache_.use(now);
+    if (read_ahead != nullptr) {
+      prefetcher_.add_to(use, *read_ahead, offset + size);
     }
-  });
-}
-
-bool Vm::fetch_next(const SequentialPrefetch::Request& request, ReadScratch& scratch) {
-  const auto bytes = view_.read(request.offset, request.size, request.policy, scratch);
-  return bytes == request.size && scratch.is_copy();
-}
-
-/// The pages that a read that begins now may take from the cache, and may add.
-CacheUse Vm::cache_use(std::int64_t now_ns, ReadAhead* read_ahead) {
-  driver_->poll_run_state();
-  const Epoch::Value epoch = coherence_.epoch().load();
-  std::int64_t oldest = std::numeric_limits<std::int64_t>::min();
-  if (!epoch.stable) {
-    const std::int64_t ttl = cache_ttl_ns_.load(std::memory_order_relaxed);
-    if (ttl == 0) {
-      return {};
-    }
-    oldest = now_ns - ttl;
+    return view_.read(offset, size, policy, scratch, use);
   }
-  return {&cache_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), read_ahead, max_prefetch_};
+  if (prefetcher_.helps_live(read_ahead, size)) {
+    return prefetcher_.read_live({read_ahead, offset, size, policy, 0}, scratch);
+  }
+  return view_.read(offset, size, policy, scratch);
 }
 
 void Vm::poll_layout() {
@@ -353,7 +240,7 @@ bool Vm::in_use() const {
 }
 
 void Vm::detach() {
-  detached_ = true;
+  attachment_.detach();
   run_state_.release();
   coherence_.changed(); // notifies the registry
 }
@@ -361,54 +248,7 @@ void Vm::detach() {
 // ---- the cache
 
 Result<void> Vm::change_cache(const std::function<void(CacheSettings&)>& change) {
-  const std::scoped_lock one{cache_change_mutex_};
-  CacheSettings settings = cache_settings();
-  change(settings);
-  if (auto sized = cache_share_.set_fixed_size(settings.size); !sized) {
-    return noted(std::move(sized));
-  }
-  {
-    const std::scoped_lock lock{settings_mutex_};
-    cache_settings_ = settings;
-  }
-  update_cache_use();
-  return {};
-}
-
-CacheSettings Vm::cache_settings() const {
-  const std::scoped_lock lock{settings_mutex_};
-  return cache_settings_;
-}
-
-void Vm::update_cache_use() {
-  const CacheSettings settings = cache_settings();
-  const ReadCost cost = driver_->read_cost();
-  const bool worth_it = settings.mode == CacheMode::on ||
-                        (settings.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
-  cache_share_.set_active(worth_it);
-  // Relative to the cache size, so that prefetching never evicts pages in use.
-  constexpr std::size_t kPrefetchShare = 4;
-  const std::size_t share = cache_share_.limit() / kPrefetchShare;
-  const std::size_t batch = cheap_batch(cost);
-  const bool in_background = cost.call >= kLongCall;
-  max_prefetch_ = in_background ? 0 : std::min(batch, share);
-  max_background_prefetch_ =
-      in_background && batch != 0 ? std::min(ReadAhead::kMaxBackgroundWindow, share) : 0;
-  cache_ttl_ns_ = settings.ttl / std::chrono::nanoseconds{1};
-  cache_in_use_ = worth_it;
-  prefetches_sequentially_ = settings.mode == CacheMode::automatic;
-}
-
-void Vm::drop_caches() {
-  cache_.clear();
-  prefetch_.drop();
-  services_.drop_outer_caches(id_);
-}
-
-void Vm::flush() {
-  coherence_.changed();
-  cache_.clear();
-  prefetch_.drop();
+  return noted(cache_.change(change));
 }
 
 // ---- the rest
@@ -481,7 +321,7 @@ template <typename T> Result<T> Vm::noted(Result<T> result) {
   if (!result) {
     log::warning("{}: {}", name_, result.error().message());
     {
-      const std::scoped_lock lock{settings_mutex_};
+      const std::scoped_lock lock{error_mutex_};
       last_error_ = result.error().message();
     }
     report(EventKind::error, result.error().message());
@@ -496,7 +336,7 @@ void Vm::report(EventKind kind, std::string detail) const {
 }
 
 std::string Vm::last_error() const {
-  const std::scoped_lock lock{settings_mutex_};
+  const std::scoped_lock lock{error_mutex_};
   return last_error_;
 }
 

@@ -7,15 +7,16 @@
 #include "util/worker.h"
 #include "vm/cache/bad_pages.h"
 #include "vm/cache/cache_budget.h"
-#include "vm/cache/cache_settings.h"
-#include "vm/cache/page_cache.h"
+#include "vm/cache/cache_policy.h"
 #include "vm/event_log.h"
 #include "vm/memory/memory_view.h"
-#include "vm/memory/sequential_prefetch.h"
+#include "vm/prefetch/prefetcher.h"
+#include "vm/state/attachment.h"
 #include "vm/state/coherence.h"
 #include "vm/state/pause_guard.h"
 #include "vm/state/run_state_tracker.h"
 #include "vm/vm_counters.h"
+#include "vm/vm_jobs.h"
 #include "vm/vm_options.h"
 
 #include <atomic>
@@ -66,11 +67,11 @@ public:
   [[nodiscard]] const FileRights& rights() const { return rights_; } ///< to its files
   [[nodiscard]] const Driver& driver() const { return *driver_; }
   /// It has ended or was detached; stays true. Every operation then fails with vm_gone.
-  [[nodiscard]] bool gone() const { return detached_.load(std::memory_order_relaxed) || driver_->gone(); }
+  [[nodiscard]] bool gone() const { return attachment_.gone(); }
   /// Detaches for good, as if the VM had ended: a guest that vmemfs paused is resumed. May wait for the
   /// driver.
   void detach();
-  [[nodiscard]] bool detached() const { return detached_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool detached() const { return attachment_.detached(); }
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
   /// The caller counts the operations that are not counted here: reads of memory files and control
   /// commands.
@@ -88,7 +89,7 @@ public:
   void begin_view() { run_state_.begin_view(); }
   void end_view() {
     run_state_.end_view();
-    prefetch_.drop();
+    prefetcher_.drop();
   }
 
   /// A file of its memory is open, or vmemfs paused it: it must not be detached without a request.
@@ -111,17 +112,18 @@ public:
   void release() { run_state_.release(); }
   [[nodiscard]] RunStateTracker::Info pause_info() const { return run_state_.info(); }
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const { return run_state_.last_change(); }
-  [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
+  [[nodiscard]] std::uint64_t epoch() const { return cache_.epoch(); }
   /// Reads the memory map again.
   [[nodiscard]] Result<void> refresh();
   /// Drops all cached pages.
-  void flush();
+  void flush() { cache_.flush(); }
 
   // The page cache. If none is in use, every read goes to the driver.
   [[nodiscard]] Result<void> change_cache(const std::function<void(CacheSettings&)>& change);
-  [[nodiscard]] CacheSettings cache_settings() const;
-  [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
+  [[nodiscard]] CacheSettings cache_settings() const { return cache_.settings(); }
+  [[nodiscard]] bool cache_in_use() const { return cache_.in_use(); }
   [[nodiscard]] PageCacheStats cache_stats() const { return cache_.stats(); }
+  [[nodiscard]] CacheCounts cache_counts() const { return cache_.counts(); }
 
   /// nullptr if registers can be neither read nor set.
   [[nodiscard]] const RegisterLayout* register_layout() const;
@@ -136,15 +138,6 @@ private:
 
   void on_vm_event(VmEvent event) override;
   void call_later(RunStateTracker::Clock::duration delay, void (RunStateTracker::*what)());
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read_live(const SequentialPrefetch::Request& request,
-                                                               ReadScratch& scratch);
-  void post_prefetch();
-  [[nodiscard]] bool fetch_next(const SequentialPrefetch::Request& request, ReadScratch& scratch);
-  [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* read_ahead);
-  void prefetch_in_background(ReadAhead& read_ahead, std::uint64_t end, std::uint64_t epoch);
-  void fetch_into_cache(GpaRange range, std::uint64_t epoch);
-  void update_cache_use();
-  void drop_caches();
   [[nodiscard]] Result<void> check_writable(GpaRange range) const;
   void report(EventKind kind, std::string detail) const;
   // Implementations of the methods without try_, which count them.
@@ -159,27 +152,19 @@ private:
   const FileRights rights_;
   const std::unique_ptr<Driver> driver_;
   const VmServices services_;
+  Attachment attachment_;
+  VmJobs jobs_;
   VmCounters counters_;
   BadPages bad_pages_;
   Coherence coherence_;
-  PageCache cache_{0};
-  CacheBudget::Share cache_share_;
+  CachePolicy cache_;
   MemoryView view_;
-  SequentialPrefetch prefetch_;
+  Prefetcher prefetcher_;
   RunStateTracker run_state_;
 
-  std::atomic<bool> detached_{false};
   std::atomic<bool> writable_;
-  std::atomic<bool> cache_in_use_{false};
-  std::atomic<bool> prefetches_sequentially_{false};
-  std::atomic<std::int64_t> cache_ttl_ns_{0};
-  std::atomic<std::size_t> max_prefetch_{0};            ///< together with a read
-  std::atomic<std::size_t> max_background_prefetch_{0}; ///< by separate calls
-  std::atomic<unsigned> pending_prefetches_{0};         ///< queued or in progress
   std::atomic<std::int64_t> next_layout_poll_ns_{0};
-  std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
-  mutable std::mutex settings_mutex_; ///< guards what follows
-  CacheSettings cache_settings_;
+  mutable std::mutex error_mutex_; ///< guards the last error; leaf
   std::string last_error_;
 };
 

@@ -253,7 +253,7 @@ TEST_P(CoherenceModel, RandomInterleavings_NoReadIsOlderThanItsStart) {
   threads.clear();
   guest.request_stop();
   guest.join();
-  const CacheCounts counts = fixture.vm->memory().cache_counts();
+  const CacheCounts counts = fixture.vm->cache_counts();
   RecordProperty("hits", static_cast<int>(counts.hits));
   EXPECT_GT(counts.hits, static_cast<unsigned>(steps()) / 100U) << "or nothing was tested";
   EXPECT_GT(fixture.vm->cache_stats().evictions, static_cast<unsigned>(steps()) / 1000U);

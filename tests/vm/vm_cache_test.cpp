@@ -90,7 +90,7 @@ TEST(VmCache, LongCalls_Overlap) {
       EXPECT_EQ(counter->most > 1, overlap) << piece;
       EXPECT_EQ(slow.metrics->metrics().bytes, kSize) << "nothing is fetched twice";
       EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
-      EXPECT_EQ(slow.vm->memory().cache_counts().prefetched > kSize / kPageSize / 2, overlap);
+      EXPECT_EQ(slow.vm->cache_counts().prefetched > kSize / kPageSize / 2, overlap);
     }
   }
 }
@@ -260,7 +260,7 @@ TEST(VmCache, SeveralReaders_SamePageIsReadOnce) {
   }
   readers.clear();
   EXPECT_EQ(slow.metrics->metrics().bytes, kMiB); // although each may have begun with another page
-  EXPECT_GT(slow.vm->memory().cache_counts().merged, 0U);
+  EXPECT_GT(slow.vm->cache_counts().merged, 0U);
 }
 
 TEST(VmCache, SmallReads_InsideAndAcrossPages_AreRight) {

@@ -26,7 +26,7 @@ Json access_json(const AccessReport& access) {
 Json cache_json(Vm& vm) {
   const CacheSettings settings = vm.cache_settings();
   const PageCacheStats stats = vm.cache_stats();
-  const CacheCounts counts = vm.memory().cache_counts();
+  const CacheCounts counts = vm.cache_counts();
   const auto delay = vm.driver().state_delay();
   return {{"policy", to_string(settings.mode)},
           {"in_use", vm.cache_in_use()},

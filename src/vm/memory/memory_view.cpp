@@ -24,7 +24,7 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::span<const GpaRange> 
     ReadPlan plan{driver_, bad_pages_, use, scratch};
     const ReadPlan::Outcome result = plan.read(*map, ranges, policy);
     if (use.cache != nullptr) {
-      cache_counters_.add(plan.counts());
+      use.counters->add(plan.counts());
     }
     // The map may be stale: it has no region there, or the memory was removed meanwhile.
     if ((result.outside || result.failure == ErrorKind::source_failed) && !retried) {
@@ -50,7 +50,7 @@ void MemoryView::prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& 
   const auto map = driver_.memory_map();
   ReadPlan plan{driver_, bad_pages_, use, scratch};
   plan.prefetch(*map, range);
-  cache_counters_.add(plan.counts());
+  use.counters->add(plan.counts());
 }
 
 tl::expected<std::uint64_t, ErrorKind> MemoryView::seek_data(std::uint64_t offset) const {

@@ -8,7 +8,6 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "vm/cache/bad_pages.h"
-#include "vm/cache/cache_counters.h"
 #include "vm/memory/cache_use.h"
 #include "vm/memory/hole_policy.h"
 #include "vm/memory/read_scratch.h"
@@ -40,7 +39,7 @@ public:
                                                           ReadScratch& scratch, const CacheUse& use = {});
 
   /// Fetches pages of the range into the cache; a page that cannot be read is left to the reader that
-  /// requests it.
+  /// requests it. `use` has a cache.
   void prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& use);
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
@@ -49,12 +48,9 @@ public:
   [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(std::uint64_t offset) const;
   [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(std::uint64_t offset) const;
 
-  [[nodiscard]] CacheCounts cache_counts() const { return cache_counters_.load(); }
-
 private:
   Driver& driver_;
   BadPages& bad_pages_;
-  CacheCounters cache_counters_;
 };
 
 } // namespace vmemfs

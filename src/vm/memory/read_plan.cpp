@@ -132,8 +132,8 @@ void ReadPlan::plan_page(Gfn gfn, GpaRange part) {
 
 /// Adds pages that follow to a batch of a sequential reader, because the call is made anyway.
 void ReadPlan::plan_prefetch(const MemoryMap& map, Gpa from) {
-  if (use_.read_ahead != nullptr && use_.max_prefetch != 0) {
-    claim_unrequested(map, {from, from + std::min(use_.read_ahead->take_window(), use_.max_prefetch)});
+  if (const std::size_t bytes = use_.window.take(); bytes != 0) {
+    claim_unrequested(map, {from, from + bytes});
   }
 }
 

@@ -85,7 +85,7 @@ bool ReadPlan::plan_range(const MemoryMap& map, GpaRange range) {
 
 /// Pages that a region contains only in part bypass the cache.
 void ReadPlan::plan_stretch(const Region& region, GpaRange range) {
-  if (borrow(range)) {
+  if (direct_ != nullptr && borrow(range)) {
     return;
   }
   if (use_.cache == nullptr) {
@@ -140,12 +140,8 @@ void ReadPlan::plan_prefetch(const MemoryMap& map, Gpa from) {
 void ReadPlan::pad(std::size_t size) { scratch_.add(zeros().first(size)); }
 
 bool ReadPlan::borrow(GpaRange range) {
-  DirectMemory* const direct = driver_.direct_memory();
-  if (direct == nullptr) {
-    return false;
-  }
   MemoryPin pin;
-  const auto borrowed = direct->borrow(range.begin, range.size(), pin);
+  const auto borrowed = direct_->borrow(range.begin, range.size(), pin);
   if (borrowed.empty()) {
     return false;
   }

@@ -28,7 +28,8 @@ class ReadPlan {
 public:
   /// All arguments outlive the plan. The scratch's last answer ends.
   ReadPlan(Driver& driver, BadPages& bad_pages, const CacheUse& use, ReadScratch& scratch)
-      : driver_{driver}, bad_pages_{bad_pages}, use_{use}, scratch_{scratch}, pending_{scratch.pending()} {
+      : driver_{driver}, direct_{driver.direct_memory()}, bad_pages_{bad_pages}, use_{use}, scratch_{scratch},
+        pending_{scratch.pending()} {
     scratch.clear(use.cache);
   }
 
@@ -50,28 +51,31 @@ public:
   [[nodiscard]] const CacheCounts& counts() const { return counts_; }
 
 private:
+  // The steps of every read are inline, so that they become one function of read_plan.cpp, the only caller.
+
   // Planning, in the order of the answer.
-  void plan(const MemoryMap& map, std::span<const GpaRange> ranges);
-  [[nodiscard]] bool plan_range(const MemoryMap& map, GpaRange range);
-  void plan_stretch(const Region& region, GpaRange range);
+  inline void plan(const MemoryMap& map, std::span<const GpaRange> ranges);
+  [[nodiscard]] inline bool plan_range(const MemoryMap& map, GpaRange range);
+  inline void plan_stretch(const Region& region, GpaRange range);
   void plan_page(Gfn gfn, GpaRange part);
-  void plan_prefetch(const MemoryMap& map, Gpa from);
+  inline void plan_prefetch(const MemoryMap& map, Gpa from);
   void pad(std::size_t size);
-  [[nodiscard]] bool borrow(GpaRange range);
+  [[nodiscard]] inline bool borrow(GpaRange range);
   void hit(PageCache::Frame* page, GpaRange part);
   void claim(PageCache::Frame* frame, Gfn gfn, GpaRange part);
   void claim_unrequested(const MemoryMap& map, GpaRange range);
   void await(GpaRange part);
-  void stage(GpaRange range);
+  inline void stage(GpaRange range);
 
   // Carrying out.
   void fetch();
   void collect_awaited();
-  void settle(std::size_t piece, bool whole);
+  inline void settle(std::size_t piece, bool whole);
   void note_failure(const ReadPiece& piece);
   bool read_past_bad_pages(ReadPiece& piece);
 
   Driver& driver_;
+  DirectMemory* const direct_; ///< null if nothing can be borrowed
   BadPages& bad_pages_;
   const CacheUse& use_;
   ReadScratch& scratch_;

@@ -42,14 +42,6 @@ void ReadScratch::clear(PageCache* cache) {
   cache_ = cache;
 }
 
-std::size_t ReadScratch::size() const {
-  std::size_t size = 0;
-  for (const iovec& bytes : data_) {
-    size += bytes.iov_len;
-  }
-  return size;
-}
-
 std::size_t ReadScratch::bytes_before(std::span<const std::byte> buffer, std::size_t done) const {
   const std::less<> below; // orders pointers into different objects too
   std::size_t before = 0;

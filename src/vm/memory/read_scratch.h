@@ -33,7 +33,14 @@ public:
 
   /// The bytes of the last read, in order. Valid until the next read with this scratch or release().
   [[nodiscard]] std::span<const iovec> data() const { return data_; }
-  [[nodiscard]] std::size_t size() const; ///< number of these bytes
+  /// Number of these bytes.
+  [[nodiscard]] std::size_t size() const {
+    std::size_t size = 0;
+    for (const iovec& bytes : data_) {
+      size += bytes.iov_len;
+    }
+    return size;
+  }
 
   /// Whether all bytes are copies, some of them read by the driver, so that they cannot change.
   [[nodiscard]] bool is_copy() const { return staged_ > 0 && pins_.empty() && pages_.empty(); }

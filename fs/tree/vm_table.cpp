@@ -17,7 +17,7 @@ VmNode memory_file(HolePolicy policy) {
   return vm_file({.traits = {.guest_memory = true},
                   .writes = FileWrites::if_vm_writable,
                   .open = [policy](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/) {
-                    return std::make_unique<MemoryFile>(vm, policy);
+                    return std::make_unique<MemoryFile>(guest_of(vm), policy);
                   }});
 }
 
@@ -40,7 +40,7 @@ VmNode registers_file() {
   return vm_file({.traits = {.takes_commands = true},
                   .writes = FileWrites::if_vm_writable,
                   .open = [](const std::shared_ptr<Vm>& vm, VcpuId vcpu) {
-                    return std::make_unique<RegistersFile>(vm, vcpu);
+                    return std::make_unique<RegistersFile>(guest_of(vm), vcpu);
                   }});
 }
 
@@ -48,8 +48,8 @@ Result<std::string> maps(Vm& vm) {
   if (vm.gone()) {
     return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
   }
-  vm.poll_layout();
-  return maps_text(*vm.driver().memory_map());
+  vm.guest().memory().poll_layout();
+  return maps_text(*vm.guest().memory().map());
 }
 
 Result<std::string> info(Vm& vm) { return info_text(vm); }

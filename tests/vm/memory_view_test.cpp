@@ -2,6 +2,7 @@
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
 #include "drivers/fake/fake_driver.h"
+#include "vm/memory/address_space.h"
 #include "vm/memory/memory_view.h"
 
 #include <cstring>
@@ -188,15 +189,16 @@ TEST_F(MemoryViewTest, ReadOfRangesAboveMax_IsTruncated) {
 }
 
 TEST_F(MemoryViewTest, Seek_MatchesLseek) {
-  EXPECT_EQ(view_.seek_data(0), 0U);
-  EXPECT_EQ(view_.seek_hole(0), 0x10000U);
-  EXPECT_EQ(view_.seek_data(0x10000), 0x18000U);
-  EXPECT_EQ(view_.seek_hole(0x12345), 0x12345U);
-  EXPECT_EQ(view_.seek_hole(0x18000), kMiB);
-  EXPECT_EQ(view_.seek_data(kMiB), kMiB + kMiB / 2);
-  EXPECT_EQ(view_.seek_hole(2 * kMiB - 1), 2 * kMiB);
-  EXPECT_EQ(view_.seek_data(2 * kMiB), tl::unexpected{ErrorKind::past_end});
-  EXPECT_EQ(view_.seek_hole(2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  const auto map = fake_->memory_map();
+  EXPECT_EQ(seek_data(*map, 0), 0U);
+  EXPECT_EQ(seek_hole(*map, 0), 0x10000U);
+  EXPECT_EQ(seek_data(*map, 0x10000), 0x18000U);
+  EXPECT_EQ(seek_hole(*map, 0x12345), 0x12345U);
+  EXPECT_EQ(seek_hole(*map, 0x18000), kMiB);
+  EXPECT_EQ(seek_data(*map, kMiB), kMiB + kMiB / 2);
+  EXPECT_EQ(seek_hole(*map, 2 * kMiB - 1), 2 * kMiB);
+  EXPECT_EQ(seek_data(*map, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  EXPECT_EQ(seek_hole(*map, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
 }
 
 /// A driver that notices a new layout only when a miss is reported, as the qemu driver does.

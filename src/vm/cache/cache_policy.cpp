@@ -2,6 +2,7 @@
 #include "vm/cache/cache_policy.h"
 
 #include <limits>
+#include <utility>
 
 namespace vmemfs {
 namespace {
@@ -11,9 +12,9 @@ constexpr std::chrono::microseconds kWorthCaching{20};
 
 } // namespace
 
-CachePolicy::CachePolicy(Driver& driver, Coherence& coherence, CacheBudget& budget,
+CachePolicy::CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
                          std::chrono::milliseconds ttl)
-    : driver_{driver}, coherence_{coherence}, share_{budget, pages_} {
+    : driver_{driver}, coherence_{coherence}, events_{events}, share_{budget, pages_} {
   settings_.ttl = ttl;
   apply();
 }
@@ -23,7 +24,7 @@ Result<void> CachePolicy::change(const std::function<void(CacheSettings&)>& chan
   CacheSettings changed = settings();
   change(changed);
   if (auto sized = share_.set_fixed_size(changed.size); !sized) {
-    return sized;
+    return events_.noted(std::move(sized));
   }
   {
     const std::scoped_lock lock{settings_mutex_};

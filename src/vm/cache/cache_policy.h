@@ -11,6 +11,7 @@
 #include "vm/memory/cache_use.h"
 #include "vm/prefetch/prefetch_limits.h"
 #include "vm/state/coherence.h"
+#include "vm/vm_events.h"
 
 #include <atomic>
 #include <chrono>
@@ -24,10 +25,11 @@ namespace vmemfs {
 class CachePolicy {
 public:
   /// All arguments outlive this object. `ttl`: see CacheSettings.
-  CachePolicy(Driver& driver, Coherence& coherence, CacheBudget& budget, std::chrono::milliseconds ttl);
+  CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
+              std::chrono::milliseconds ttl);
 
   [[nodiscard]] CacheSettings settings() const;
-  /// invalid: the size does not fit; nothing changes then.
+  /// invalid: the size does not fit; nothing changes then. Failures are reported.
   [[nodiscard]] Result<void> change(const std::function<void(CacheSettings&)>& change);
   [[nodiscard]] bool in_use() const { return in_use_.load(std::memory_order_relaxed); }
   [[nodiscard]] PageCacheStats stats() const { return pages_.stats(); }
@@ -57,6 +59,7 @@ private:
 
   Driver& driver_;
   Coherence& coherence_;
+  VmEvents& events_;
   PageCache pages_{0};
   CacheBudget::Share share_;
   CacheCounters counters_;

@@ -53,26 +53,4 @@ void MemoryView::prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& 
   use.counters->add(plan.counts());
 }
 
-tl::expected<std::uint64_t, ErrorKind> MemoryView::seek_data(std::uint64_t offset) const {
-  const auto map = driver_.memory_map();
-  const auto stretch = map->at(Gpa{offset});
-  const Gpa data = stretch.region != nullptr ? Gpa{offset} : stretch.range.end;
-  if (data >= map->ram_end()) {
-    return tl::unexpected{ErrorKind::past_end};
-  }
-  return data.value();
-}
-
-tl::expected<std::uint64_t, ErrorKind> MemoryView::seek_hole(std::uint64_t offset) const {
-  const auto map = driver_.memory_map();
-  if (Gpa{offset} >= map->ram_end()) {
-    return tl::unexpected{ErrorKind::past_end};
-  }
-  Gpa here{offset};
-  for (auto stretch = map->at(here); stretch.region != nullptr; stretch = map->at(here)) {
-    here = stretch.range.end;
-  }
-  return std::min(here, map->ram_end()).value();
-}
-
 } // namespace vmemfs

@@ -44,10 +44,6 @@ public:
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
 
-  /// lseek's SEEK_DATA and SEEK_HOLE. past_end as lseek's ENXIO.
-  [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(std::uint64_t offset) const;
-  [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(std::uint64_t offset) const;
-
 private:
   Driver& driver_;
   BadPages& bad_pages_;

@@ -85,7 +85,7 @@ void VmService::end() {
   finder_.stop();
   event_readers_->end();
   for (const auto& vm : registry_.all()) {
-    vm->release();
+    vm->run_state().release();
   }
   prefetch_jobs_.stop();
   slow_prefetch_jobs_.stop();

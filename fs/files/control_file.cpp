@@ -31,44 +31,46 @@ void apply(const CacheCommand& command, CacheSettings& settings) {
 
 ControlFile::~ControlFile() {
   if (hold_) {
-    vm_->end_hold(*hold_);
+    vm_->run_state().end_hold(*hold_);
   }
 }
 
 Result<std::string> ControlFile::hold() {
   if (hold_) { // unless somebody has resumed the VM since
-    if (const auto status = vm_->run_status(); !status) {
+    if (const auto status = vm_->run_state().status(); !status) {
       return tl::unexpected{status.error()};
     }
-    if (!vm_->is_held(*hold_)) {
+    if (!vm_->run_state().is_held(*hold_)) {
       hold_.reset();
     }
   }
   if (!hold_) {
-    const auto hold = vm_->hold();
+    const auto hold = vm_->run_state().hold();
     if (!hold) {
       return tl::unexpected{hold.error()};
     }
     hold_ = *hold;
   }
-  return say(vm_->pause_info().by == PausedBy::us ? Paused::by_us : Paused::already);
+  return say(vm_->run_state().info().by == PausedBy::us ? Paused::by_us : Paused::already);
 }
 
 Result<std::string> ControlFile::run(const VmCommand& command) {
   return std::visit(
       Overloaded{
-          [&](const PauseCommand& pause) { return vm_->pause(pause.kind, pause.for_how_long).map(say); },
+          [&](const PauseCommand& pause) {
+            return vm_->run_state().pause(pause.kind, pause.for_how_long).map(say);
+          },
           [&](const HoldCommand&) { return hold(); },
           [&](const ResumeCommand&) {
-            auto resumed = done(vm_->resume(hold_));
+            auto resumed = done(vm_->run_state().resume(hold_));
             if (resumed) {
               hold_.reset();
             }
             return resumed;
           },
-          [&](const RefreshCommand&) { return done(vm_->refresh()); },
+          [&](const RefreshCommand&) { return done(vm_->guest().memory().refresh()); },
           [&](const FlushCommand&) -> Result<std::string> {
-            vm_->flush();
+            vm_->cache().flush();
             return "ok\n";
           },
           [&](const StatusCommand&) -> Result<std::string> { return status_text(*vm_); },
@@ -77,9 +79,9 @@ Result<std::string> ControlFile::run(const VmCommand& command) {
             vm_->detach();
             return "ok\n";
           },
-          [&](const WriteCommand& write) { return done(vm_->set_writable(write.on)); },
+          [&](const WriteCommand& write) { return done(vm_->write_gate().set_writable(write.on)); },
           [&](const CacheCommand& cache) {
-            return done(vm_->change_cache([&](CacheSettings& settings) { apply(cache, settings); }));
+            return done(vm_->cache().change([&](CacheSettings& settings) { apply(cache, settings); }));
           },
       },
       command);
@@ -87,7 +89,7 @@ Result<std::string> ControlFile::run(const VmCommand& command) {
 
 Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
   return parse_vm_command(command).map([this](const VmCommand& parsed) -> Action {
-    return [this, parsed] { return vm_->counters().control_commands.counted(run(parsed)); };
+    return [this, parsed] { return vm_->guest().counters().control_commands.counted(run(parsed)); };
   });
 }
 

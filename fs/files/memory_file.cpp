@@ -10,32 +10,33 @@
 
 namespace vmemfs {
 
-MemoryFile::MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy) : vm_{std::move(vm)}, policy_{policy} {
-  vm_->poll_layout();
-  vm_->begin_view();
+MemoryFile::MemoryFile(std::shared_ptr<Guest> guest, HolePolicy policy)
+    : guest_{std::move(guest)}, memory_{guest_->memory()}, policy_{policy} {
+  memory_.poll_layout();
+  memory_.begin_view();
 }
 
-MemoryFile::~MemoryFile() { vm_->end_view(); }
+MemoryFile::~MemoryFile() { memory_.end_view(); }
 
 void MemoryFile::read(Reply& reply, const ReadRequest& request) {
   const auto begin = std::chrono::steady_clock::now();
   answer(reply, request);
-  vm_->counters().read_duration.note(std::chrono::steady_clock::now() - begin);
+  guest_->counters().read_duration.note(std::chrono::steady_clock::now() - begin);
 }
 
 void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // shared by all files, so that a warm buffer is used again soon
   ScratchPool::Lease scratch{pool};
-  auto bytes = vm_->read(request.offset, request.size, policy_, *scratch, &read_ahead_);
+  auto bytes = memory_.read(request.offset, request.size, policy_, *scratch, &read_ahead_);
   // Any failure of the source is an I/O error to a reader of memory.
   const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
   // After an error the kernel requests each page separately.
   const bool too_short_to_map =
-      bytes && request.for_mapping && *bytes < request.size && request.offset + *bytes < vm_->memory().size();
+      bytes && request.for_mapping && *bytes < request.size && request.offset + *bytes < memory_.size();
   if (failed || too_short_to_map) {
     bytes = tl::unexpected{ErrorKind::source_failed};
   }
-  VmCounters& counters = vm_->counters();
+  VmCounters& counters = guest_->counters();
   bytes = counters.reads.counted(bytes);
   if (bytes) {
     counters.read_bytes.add(*bytes);
@@ -46,16 +47,17 @@ void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
 }
 
 Result<std::size_t> MemoryFile::write(std::string_view bytes, std::uint64_t offset) {
-  return vm_->write(offset, std::as_bytes(std::span{bytes}));
+  return memory_.write(offset, std::as_bytes(std::span{bytes}));
 }
 
 void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {
-  if (vm_->gone()) {
+  if (guest_->gone()) {
     reply.error(ErrorKind::vm_gone);
     return;
   }
-  vm_->poll_layout();
-  const auto found = whence == SEEK_DATA ? vm_->memory().seek_data(offset) : vm_->memory().seek_hole(offset);
+  memory_.poll_layout();
+  const auto map = memory_.map();
+  const auto found = whence == SEEK_DATA ? seek_data(*map, offset) : seek_hole(*map, offset);
   if (found) {
     reply.offset(*found);
   } else {

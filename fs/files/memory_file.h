@@ -3,7 +3,7 @@
 #pragma once
 
 #include "fs/files/open_file.h"
-#include "vm/vm.h"
+#include "vm/guest.h"
 
 #include <memory>
 
@@ -11,13 +11,13 @@ namespace vmemfs {
 
 class MemoryFile : public OpenFile {
 public:
-  MemoryFile(std::shared_ptr<Vm> vm, HolePolicy policy);
+  MemoryFile(std::shared_ptr<Guest> guest, HolePolicy policy);
   ~MemoryFile() override;
   MemoryFile(const MemoryFile&) = delete;
   MemoryFile& operator=(const MemoryFile&) = delete;
 
   void read(Reply& reply, const ReadRequest& request) override;
-  /// Writes guest memory at once; see Vm::write() for a write that fails in part.
+  /// Writes guest memory at once; see AddressSpace::write() for a write that fails in part.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
   void seek(Reply& reply, std::uint64_t offset, int whence) override;
 
@@ -25,7 +25,8 @@ private:
   /// Counts the result, then answers.
   void answer(Reply& reply, const ReadRequest& request);
 
-  const std::shared_ptr<Vm> vm_;
+  const std::shared_ptr<Guest> guest_;
+  AddressSpace& memory_; ///< the guest's
   const HolePolicy policy_;
   ReadAhead read_ahead_;
 };

@@ -45,7 +45,7 @@ Result<std::string> MountControlFile::run(const MountCommand& command) {
 Result<std::string> MountControlFile::status() {
   std::string text;
   for (const auto& vm : vms_.all()) {
-    text += fmt::format("vm {} {}\n", vm->driver().identity().driver, printable(vm->name()));
+    text += fmt::format("vm {} {}\n", vm->guest().identity().driver, printable(vm->name()));
   }
   for (const Refusal& refusal : finder_.refused()) {
     text += refusal_line(refusal);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "fs/files/text_file.h"
-#include "vm/vm.h"
+#include "vm/guest.h"
 
 #include <memory>
 
@@ -11,13 +11,13 @@ namespace vmemfs {
 
 class RegistersFile : public TextFile {
 public:
-  RegistersFile(const std::shared_ptr<Vm>& vm, VcpuId vcpu);
+  RegistersFile(const std::shared_ptr<Guest>& guest, VcpuId vcpu);
 
   /// Lines `name 0xvalue`; every write is one change.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;
 
 private:
-  const std::shared_ptr<Vm> vm_;
+  const std::shared_ptr<Guest> guest_;
   const VcpuId vcpu_;
 };
 

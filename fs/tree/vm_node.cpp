@@ -58,14 +58,14 @@ public:
 
   [[nodiscard]] Result<NodePtr> look_up(std::string_view name) const override {
     return scope_.live().map([&](const std::shared_ptr<Vm>& vm) -> NodePtr {
-      const auto vcpu = vcpu_by_name(name, vm->driver().vcpu_count());
+      const auto vcpu = vcpu_by_name(name, vm->guest().vcpu_count());
       return vcpu ? directory(*vcpu) : nullptr;
     });
   }
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list() const override {
     return scope_.live().map([this](const std::shared_ptr<Vm>& vm) {
       std::vector<DirectoryEntry> entries;
-      for (std::uint32_t i = 0; i < vm->driver().vcpu_count(); ++i) {
+      for (std::uint32_t i = 0; i < vm->guest().vcpu_count(); ++i) {
         entries.push_back({fmt::format("{}", i), directory(VcpuId{i})});
       }
       return entries;
@@ -95,9 +95,9 @@ public:
   [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(int flags) const override;
 
 private:
-  [[nodiscard]] bool takes_writes(const Vm& vm) const {
+  [[nodiscard]] bool takes_writes(Vm& vm) const {
     return type_->writes == FileWrites::always ||
-           (type_->writes == FileWrites::if_vm_writable && vm.writable());
+           (type_->writes == FileWrites::if_vm_writable && vm.write_gate().writable());
   }
 
   const VmScope scope_;
@@ -112,13 +112,13 @@ Result<struct stat> VmFile::attributes() const {
                       takes_writes(*vm) ? writable_file_mode(rights) : read_only_file_mode(rights));
     if (type_->traits.guest_memory) {
       constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
-      vm->poll_layout();
-      const auto map = vm->driver().memory_map();
+      vm->guest().memory().poll_layout();
+      const auto map = vm->guest().memory().map();
       attributes.st_size = static_cast<off_t>(map->ram_end().value());
       attributes.st_blocks = static_cast<blkcnt_t>(map->data_bytes() / kBlock);
-      attributes.st_blksize = static_cast<blksize_t>(MemoryView::kMaxRead);
+      attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }
-    attributes.st_mtim = attributes.st_ctim = to_timespec(vm->last_change());
+    attributes.st_mtim = attributes.st_ctim = to_timespec(vm->guest().last_change());
     return attributes;
   });
 }

@@ -17,7 +17,7 @@ VmNode memory_file(HolePolicy policy) {
   return vm_file({.traits = {.guest_memory = true},
                   .writes = FileWrites::if_vm_writable,
                   .open = [policy](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/) {
-                    return std::make_unique<MemoryFile>(vm, policy);
+                    return std::make_unique<MemoryFile>(guest_of(vm), policy);
                   }});
 }
 
@@ -45,13 +45,13 @@ VmNode registers_file() {
   return vm_file({.traits = {.takes_commands = true},
                   .writes = FileWrites::if_vm_writable,
                   .open = [](const std::shared_ptr<Vm>& vm, VcpuId vcpu) {
-                    return std::make_unique<RegistersFile>(vm, vcpu);
+                    return std::make_unique<RegistersFile>(guest_of(vm), vcpu);
                   }});
 }
 
 Result<std::string> maps(Vm& vm) {
-  vm.poll_layout();
-  return maps_text(*vm.driver().memory_map());
+  vm.guest().memory().poll_layout();
+  return maps_text(*vm.guest().memory().map());
 }
 
 Result<std::string> info(Vm& vm) { return info_text(vm); }

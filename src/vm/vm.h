@@ -1,31 +1,26 @@
 // SPDX-License-Identifier: MIT
-// A VM as the filesystem sees it: a driver, the view of its memory and its known state. Connects reads,
-// writes, the page cache, pauses and events.
+// An attached VM: a driver, and the parts that files use. It has no operations of its own but detaching;
+// scripts/check_vm_size keeps it so.
 #pragma once
 
 #include "driver/driver.h"
 #include "util/worker.h"
-#include "vm/cache/bad_pages.h"
 #include "vm/cache/cache_budget.h"
-#include "vm/cache/cache_settings.h"
-#include "vm/cache/page_cache.h"
+#include "vm/cache/cache_policy.h"
 #include "vm/event_log.h"
-#include "vm/memory/memory_view.h"
-#include "vm/memory/sequential_prefetch.h"
+#include "vm/live_guest.h"
+#include "vm/state/attachment.h"
 #include "vm/state/coherence.h"
 #include "vm/state/pause_guard.h"
 #include "vm/state/run_state_tracker.h"
-#include "vm/vm_counters.h"
+#include "vm/vm_events.h"
+#include "vm/vm_jobs.h"
 #include "vm/vm_options.h"
+#include "vm/write_gate.h"
 
-#include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <optional>
-#include <span>
 #include <string>
 
 namespace vmemfs {
@@ -49,138 +44,57 @@ struct VmServices {
   EventLog* events = nullptr; ///< null: events are not recorded
 };
 
-/// Thread-safe. Control operations and writes are serialized; reads do not wait for them. Held by
-/// shared_ptr, because delayed jobs (the end of a timed pause) keep a reference.
-class Vm : VmListener, public std::enable_shared_from_this<Vm> {
+/// Thread-safe, and so is each part. Control operations and writes are serialized; reads do not wait for
+/// them. Held by shared_ptr, because delayed jobs (the end of a timed pause) keep a reference.
+class Vm : VmListener {
 public:
   /// Registers as the driver's listener, and queries the VM's state on another thread.
   static std::shared_ptr<Vm> create(VmId id, std::string name, std::unique_ptr<Driver> driver,
-                                    VmServices services, VmOptions options = {});
+                                    const VmServices& services, const VmOptions& options = {});
   ~Vm() override;
   Vm(const Vm&) = delete;
   Vm& operator=(const Vm&) = delete;
 
   [[nodiscard]] VmId id() const { return id_; }
-  [[nodiscard]] const std::string& name() const { return name_; } ///< of its directory
-  [[nodiscard]] Driver& driver() { return *driver_; }
-  [[nodiscard]] const FileRights& rights() const { return rights_; } ///< to its files
-  [[nodiscard]] const Driver& driver() const { return *driver_; }
+  [[nodiscard]] const std::string& name() const { return events_.vm(); } ///< of its directory
+  [[nodiscard]] const FileRights& rights() const { return rights_; }     ///< to its files
+
   /// It has ended or was detached; stays true. Every operation then fails with vm_gone.
-  [[nodiscard]] bool gone() const { return detached_.load(std::memory_order_relaxed) || driver_->gone(); }
+  [[nodiscard]] bool gone() const { return attachment_.gone(); }
+  [[nodiscard]] bool detached() const { return attachment_.detached(); }
   /// Detaches for good, as if the VM had ended: a guest that vmemfs paused is resumed. May wait for the
   /// driver.
   void detach();
-  [[nodiscard]] bool detached() const { return detached_.load(std::memory_order_relaxed); }
-  [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
-  /// The caller counts the operations that are not counted here: reads of memory files and control
-  /// commands.
-  [[nodiscard]] VmCounters& counters() { return counters_; }
 
-  // Memory. See MemoryView. `read_ahead` is the open file's, and may be null.
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
-                                                          HolePolicy policy, ReadScratch& scratch,
-                                                          ReadAhead* read_ahead = nullptr);
-  [[nodiscard]] const MemoryView& memory() const { return view_; }
-  /// Adopts a changed memory map if that is cheap. Call it before reporting size or shape.
-  void poll_layout();
-
-  /// A file of the VM's memory is open, until end_view(). See RunStateTracker.
-  void begin_view() { run_state_.begin_view(); }
-  void end_view() {
-    run_state_.end_view();
-    prefetch_.drop();
-  }
-
-  /// A file of its memory is open, or vmemfs paused it: it must not be detached without a request.
-  [[nodiscard]] bool in_use() const;
-
-  /// Writes guest memory, if writes are on and the whole range is writable; else nothing is written.
-  /// Returns the number of bytes written, from the start: fewer than all if the driver failed midway.
-  [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes);
-  [[nodiscard]] bool writable() const { return writable_; }
-  [[nodiscard]] Result<void> set_writable(bool on);
-
-  // State and control. See RunStateTracker.
-  [[nodiscard]] Result<RunStatus> run_status();
-  [[nodiscard]] Result<Paused> pause(PauseKind kind = PauseKind::plain,
-                                     std::chrono::milliseconds for_how_long = {});
-  [[nodiscard]] Result<HoldId> hold();
-  void end_hold(HoldId hold) { run_state_.end_hold(hold); }
-  [[nodiscard]] bool is_held(HoldId hold) const { return run_state_.is_held(hold); }
-  [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold = std::nullopt);
-  void release() { run_state_.release(); }
-  [[nodiscard]] RunStateTracker::Info pause_info() const { return run_state_.info(); }
-  [[nodiscard]] std::chrono::system_clock::time_point last_change() const { return run_state_.last_change(); }
-  [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
-  /// Reads the memory map again.
-  [[nodiscard]] Result<void> refresh();
-  /// Drops all cached pages.
-  void flush();
-
-  // The page cache. If none is in use, every read goes to the driver.
-  [[nodiscard]] Result<void> change_cache(const std::function<void(CacheSettings&)>& change);
-  [[nodiscard]] CacheSettings cache_settings() const;
-  [[nodiscard]] bool cache_in_use() const { return cache_in_use_; }
-  [[nodiscard]] PageCacheStats cache_stats() const { return cache_.stats(); }
-
-  /// nullptr if registers can be neither read nor set.
-  [[nodiscard]] const RegisterLayout* register_layout() const;
-  [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus);
-  [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
-
-  /// Message of the last failed control operation; empty if there was none.
-  [[nodiscard]] std::string last_error() const;
+  // The parts, which live as long as this object.
+  [[nodiscard]] LiveGuest& guest() { return guest_; }               ///< identity, memory, registers
+  [[nodiscard]] RunStateTracker& run_state() { return run_state_; } ///< pause and resume
+  [[nodiscard]] CachePolicy& cache() { return cache_; }             ///< the page cache and its settings
+  [[nodiscard]] WriteGate& write_gate() { return write_gate_; }     ///< whether writes are on
+  [[nodiscard]] VmEvents& events() { return events_; }              ///< reports, and the last error
 
 private:
-  Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, VmServices services, VmOptions options);
+  Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, const VmServices& services,
+     const VmOptions& options);
 
   void on_vm_event(VmEvent event) override;
-  void call_later(RunStateTracker::Clock::duration delay, void (RunStateTracker::*what)());
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read_live(const SequentialPrefetch::Request& request,
-                                                               ReadScratch& scratch);
-  void post_prefetch();
-  [[nodiscard]] bool fetch_next(const SequentialPrefetch::Request& request, ReadScratch& scratch);
-  [[nodiscard]] CacheUse cache_use(std::int64_t now_ns, ReadAhead* read_ahead);
-  void prefetch_in_background(ReadAhead& read_ahead, std::uint64_t end, std::uint64_t epoch);
-  void fetch_into_cache(GpaRange range, std::uint64_t epoch);
-  void update_cache_use();
-  void drop_caches();
-  [[nodiscard]] Result<void> check_writable(GpaRange range) const;
-  void report(EventKind kind, std::string detail) const;
-  // Implementations of the methods without try_, which count them.
-  [[nodiscard]] Result<std::size_t> try_write(std::uint64_t offset, std::span<const std::byte> bytes);
-  [[nodiscard]] Result<std::vector<RegisterSet>> try_read_registers(std::span<const VcpuId> vcpus);
-  [[nodiscard]] Result<void> try_write_registers(VcpuId vcpu, std::span<const RegisterValue> values);
-  template <typename T> Result<T> noted(Result<T> result);
-  template <typename T> Result<T> unless_detached(Result<T> paused);
 
   const VmId id_;
-  const std::string name_;
   const FileRights rights_;
   const std::unique_ptr<Driver> driver_;
-  const VmServices services_;
-  VmCounters counters_;
-  BadPages bad_pages_;
+  VmEvents events_;
+  VmJobs jobs_;
+  Attachment attachment_;
   Coherence coherence_;
-  PageCache cache_{0};
-  CacheBudget::Share cache_share_;
-  MemoryView view_;
-  SequentialPrefetch prefetch_;
+  CachePolicy cache_;
   RunStateTracker run_state_;
-
-  std::atomic<bool> detached_{false};
-  std::atomic<bool> writable_;
-  std::atomic<bool> cache_in_use_{false};
-  std::atomic<bool> prefetches_sequentially_{false};
-  std::atomic<std::int64_t> cache_ttl_ns_{0};
-  std::atomic<std::size_t> max_prefetch_{0};            ///< together with a read
-  std::atomic<std::size_t> max_background_prefetch_{0}; ///< by separate calls
-  std::atomic<unsigned> pending_prefetches_{0};         ///< queued or in progress
-  std::atomic<std::int64_t> next_layout_poll_ns_{0};
-  std::mutex cache_change_mutex_;     ///< one change of the cache's settings at a time
-  mutable std::mutex settings_mutex_; ///< guards what follows
-  CacheSettings cache_settings_;
-  std::string last_error_;
+  WriteGate write_gate_;
+  LiveGuest guest_;
 };
+
+/// The VM as a guest, which keeps the VM alive.
+[[nodiscard]] inline std::shared_ptr<Guest> guest_of(const std::shared_ptr<Vm>& vm) {
+  return {vm, &vm->guest()};
+}
 
 } // namespace vmemfs

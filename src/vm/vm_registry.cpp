@@ -23,12 +23,12 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
   return insert(std::move(name), std::move(driver), options);
 }
 
-std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
-                                          const VmOptionsTable& options) {
+VmRegistry::Added VmRegistry::add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
+                                        const VmOptionsTable& options) {
   const std::scoped_lock lock{mutex_};
   const VmIdentity& identity = driver->identity();
   if (auto same = with_key(identity.key)) {
-    return same;
+    return {std::move(same), false};
   }
   std::string name;
   unsigned attempt = requested.claim == NameClaim::bare ? 0 : 1;
@@ -36,7 +36,7 @@ std::shared_ptr<Vm> VmRegistry::add_found(const FoundName& requested, std::uniqu
     name = vm_name_candidate(requested.base, requested.number, attempt++);
   } while (is_taken(name));
   const VmOptions& vm_options = options.of(name);
-  return insert(std::move(name), std::move(driver), vm_options);
+  return {insert(std::move(name), std::move(driver), vm_options), true};
 }
 
 bool VmRegistry::is_taken(std::string_view name) const {
@@ -46,7 +46,7 @@ bool VmRegistry::is_taken(std::string_view name) const {
 
 std::shared_ptr<Vm> VmRegistry::with_key(std::string_view key) const {
   const auto found = std::ranges::find_if(vms_, [&](const auto& entry) {
-    return !key.empty() && entry.second->driver().identity().key == key && !entry.second->gone();
+    return !key.empty() && entry.second->guest().identity().key == key && !entry.second->gone();
   });
   return found == vms_.end() ? nullptr : found->second;
 }
@@ -116,7 +116,7 @@ void VmRegistry::remove(VmId id) {
   if (callbacks_.removed) {
     callbacks_.removed(*vm);
   }
-  report(EventKind::removed, vm->name(), vm->driver().gone() ? "the VM has ended" : "detached");
+  report(EventKind::removed, vm->name(), vm->detached() ? "detached" : "the VM has ended");
 }
 
 void VmRegistry::report(EventKind kind, const std::string& vm, std::string detail) const {

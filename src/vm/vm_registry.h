@@ -56,10 +56,14 @@ public:
   /// `name` becomes the directory's name; refused if it is not a file name or belongs to a live VM.
   [[nodiscard]] Result<std::shared_ptr<Vm>> add(std::string name, std::unique_ptr<Driver> driver,
                                                 const VmOptions& options = {});
+  struct Added {
+    std::shared_ptr<Vm> vm;
+    bool is_new; ///< false: the same VM was registered already, by any driver
+  };
   /// Adds a discovered VM under the first free name of vm_name_candidate(). If the same VM (see
   /// VmIdentity::key) is registered already, nothing is added and that one is returned.
-  [[nodiscard]] std::shared_ptr<Vm> add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
-                                              const VmOptionsTable& options);
+  [[nodiscard]] Added add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
+                                const VmOptionsTable& options);
   void remove(VmId id);
 
   [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const;

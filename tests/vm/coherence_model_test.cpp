@@ -99,8 +99,8 @@ public:
     }
     const auto policy = random() % 2 == 0 ? HolePolicy::honest : HolePolicy::padded;
     ReadScratch& scratch = reader.scratch;
-    const auto read =
-        fixture_.vm->read(first * kPageSize, count * kPageSize, policy, scratch, &reader.read_ahead);
+    const auto read = fixture_.vm->guest().memory().read(first * kPageSize, count * kPageSize, policy,
+                                                         scratch, &reader.read_ahead);
     reader.next = first + count;
     std::size_t page = 0;
     for (const iovec& part : scratch.data()) {
@@ -119,7 +119,7 @@ public:
 
   void user_writes(std::mt19937& random) {
     write(random() % kPages, [&](std::uint64_t gpa, std::span<const std::byte> bytes) {
-      return fixture_.vm->write(gpa, bytes).has_value();
+      return fixture_.vm->guest().memory().write(gpa, bytes).has_value();
     });
   }
 
@@ -182,31 +182,31 @@ void random_steps(VmFixture& fixture, Model& model, unsigned seed, int steps) {
     switch (random() % 100) {
     default: model.read(random, reader); break;
     case 0:
-    case 1: static_cast<void>(fixture.vm->pause()); break;
+    case 1: static_cast<void>(fixture.vm->run_state().pause()); break;
     case 2:
-    case 3: static_cast<void>(fixture.vm->resume()); break;
+    case 3: static_cast<void>(fixture.vm->run_state().resume()); break;
     case 4: fixture.fake->set_running(false); break;
     case 5: fixture.fake->set_running(true); break;
     case 6:
-      if (const auto begun = fixture.vm->hold(); begun && !hold) {
+      if (const auto begun = fixture.vm->run_state().hold(); begun && !hold) {
         hold = *begun;
       } else if (begun) {
-        fixture.vm->end_hold(*begun);
+        fixture.vm->run_state().end_hold(*begun);
       }
       break;
     case 7:
       if (hold) {
-        fixture.vm->end_hold(*std::exchange(hold, std::nullopt));
+        fixture.vm->run_state().end_hold(*std::exchange(hold, std::nullopt));
       }
       break;
-    case 8: fixture.vm->flush(); break;
+    case 8: fixture.vm->cache().flush(); break;
     case 9: {
       const std::size_t at = random() % kPages;
       fixture.fake->set_bad({{Gpa{at * kPageSize}, Gpa{(at + 2) * kPageSize}}});
       break;
     }
     case 10:
-      static_cast<void>(fixture.vm->change_cache(
+      static_cast<void>(fixture.vm->cache().change(
           [&](CacheSettings& settings) { settings.size = (1 + random() % kCachedPages) * kPageSize; }));
       break;
     case 11:
@@ -220,7 +220,7 @@ void random_steps(VmFixture& fixture, Model& model, unsigned seed, int steps) {
     }
   }
   if (hold) {
-    fixture.vm->end_hold(*hold);
+    fixture.vm->run_state().end_hold(*hold);
   }
 }
 
@@ -236,7 +236,7 @@ TEST_P(CoherenceModel, RandomInterleavings_NoReadIsOlderThanItsStart) {
   VmFixture fixture{options, {.writable = true}, {}, [far](std::unique_ptr<Driver> inner) {
                       return std::make_unique<Dawdling>(std::move(inner), far);
                     }};
-  ASSERT_TRUE(fixture.vm->change_cache([](CacheSettings& settings) {
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) {
     settings = {.mode = CacheMode::on, .ttl = {}, .size = kCachedPages * kPageSize};
   }));
   Model model{fixture};
@@ -253,10 +253,10 @@ TEST_P(CoherenceModel, RandomInterleavings_NoReadIsOlderThanItsStart) {
   threads.clear();
   guest.request_stop();
   guest.join();
-  const CacheCounts counts = fixture.vm->memory().cache_counts();
+  const CacheCounts counts = fixture.vm->cache().counts();
   RecordProperty("hits", static_cast<int>(counts.hits));
   EXPECT_GT(counts.hits, static_cast<unsigned>(steps()) / 100U) << "or nothing was tested";
-  EXPECT_GT(fixture.vm->cache_stats().evictions, static_cast<unsigned>(steps()) / 1000U);
+  EXPECT_GT(fixture.vm->cache().stats().evictions, static_cast<unsigned>(steps()) / 1000U);
   EXPECT_GT(model.checked(), steps() / 2);
   EXPECT_EQ(counts.prefetched > static_cast<unsigned>(steps()) / 1000U, far);
   EXPECT_EQ(model.stale(), 0);

@@ -2,6 +2,7 @@
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
 #include "drivers/fake/fake_driver.h"
+#include "vm/memory/address_space.h"
 #include "vm/memory/memory_view.h"
 
 #include <cstring>
@@ -143,16 +144,61 @@ TEST_F(MemoryViewTest, ReadAboveMax_IsTruncated) {
   EXPECT_EQ(*read, MemoryView::kMaxRead);
 }
 
+// ---- several ranges
+
+GpaRange range_of(std::uint64_t begin, std::uint64_t size) { return {Gpa{begin}, Gpa{begin + size}}; }
+
+TEST_F(MemoryViewTest, ReadOfRanges_IsOneCallAndInTheirOrder) {
+  MetricsDriver counted{make_driver()};
+  MemoryView view{counted, bad_pages_};
+  const std::vector<GpaRange> ranges{range_of(0x30010, 16), range_of(0x100, 8), range_of(0x30010, 4096)};
+  ASSERT_EQ(view.read(ranges, HolePolicy::honest, scratch_), 16U + 8U + 4096U);
+  EXPECT_EQ(counted.metrics().reads, 1U);
+  const auto bytes = gather(scratch_);
+  std::size_t i = 0;
+  for (const GpaRange& range : ranges) {
+    for (std::uint64_t at = range.begin.value(); at < range.end.value(); ++at, ++i) {
+      ASSERT_EQ(bytes[i], fake_byte(at)) << std::hex << at;
+    }
+  }
+}
+
+TEST_F(MemoryViewTest, HonestReadOfRanges_EndsAtTheFirstFailure) {
+  const auto good = range_of(0x1000, 0x800);
+  const struct {
+    GpaRange second;
+    std::size_t expected;
+  } cases[] = {
+      {range_of(0xfff0, 0x20), 0x810},       // into a hole
+      {range_of(0x1ff00, 0x200), 0x900},     // into a bad page
+      {range_of(0x20000, 8), 0x800},         // in a bad page
+      {range_of(2 * kMiB - 8, 0x10), 0x808}, // over the end
+      {range_of(2 * kMiB, 8), 0x800},        // behind the end
+  };
+  for (const auto& [second, expected] : cases) {
+    const std::vector<GpaRange> ranges{good, second, good};
+    EXPECT_EQ(view_.read(ranges, HolePolicy::honest, scratch_), expected) << second.begin.value();
+    EXPECT_EQ(gather(scratch_).size(), expected);
+  }
+}
+
+TEST_F(MemoryViewTest, ReadOfRangesAboveMax_IsTruncated) {
+  const std::vector<GpaRange> ranges{range_of(0x30000, 0x80000), range_of(0x30000, 0x80000 - 1),
+                                     range_of(0, 2)};
+  EXPECT_EQ(view_.read(ranges, HolePolicy::padded, scratch_), MemoryView::kMaxRead);
+}
+
 TEST_F(MemoryViewTest, Seek_MatchesLseek) {
-  EXPECT_EQ(view_.seek_data(0), 0U);
-  EXPECT_EQ(view_.seek_hole(0), 0x10000U);
-  EXPECT_EQ(view_.seek_data(0x10000), 0x18000U);
-  EXPECT_EQ(view_.seek_hole(0x12345), 0x12345U);
-  EXPECT_EQ(view_.seek_hole(0x18000), kMiB);
-  EXPECT_EQ(view_.seek_data(kMiB), kMiB + kMiB / 2);
-  EXPECT_EQ(view_.seek_hole(2 * kMiB - 1), 2 * kMiB);
-  EXPECT_EQ(view_.seek_data(2 * kMiB), tl::unexpected{ErrorKind::past_end});
-  EXPECT_EQ(view_.seek_hole(2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  const auto map = fake_->memory_map();
+  EXPECT_EQ(seek_data(*map, 0), 0U);
+  EXPECT_EQ(seek_hole(*map, 0), 0x10000U);
+  EXPECT_EQ(seek_data(*map, 0x10000), 0x18000U);
+  EXPECT_EQ(seek_hole(*map, 0x12345), 0x12345U);
+  EXPECT_EQ(seek_hole(*map, 0x18000), kMiB);
+  EXPECT_EQ(seek_data(*map, kMiB), kMiB + kMiB / 2);
+  EXPECT_EQ(seek_hole(*map, 2 * kMiB - 1), 2 * kMiB);
+  EXPECT_EQ(seek_data(*map, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  EXPECT_EQ(seek_hole(*map, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
 }
 
 /// A driver that notices a new layout only when a miss is reported, as the qemu driver does.

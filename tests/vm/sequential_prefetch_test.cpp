@@ -13,7 +13,7 @@ constexpr std::uint64_t kNext = 2 * kSize; ///< start of the range prefetched by
 
 /// A paused guest, read sequentially.
 struct SequentialPrefetchTest : testing::Test {
-  void SetUp() override { ASSERT_TRUE(vm.vm->pause().has_value()); }
+  void SetUp() override { ASSERT_TRUE(vm.vm->run_state().pause().has_value()); }
 
   /// Reads until the next range has been prefetched as well.
   void begin_reading() {
@@ -72,14 +72,14 @@ TEST_F(SequentialPrefetchTest, SmallReads_NothingIsPrefetched) {
 
 TEST_F(SequentialPrefetchTest, CacheOff_NothingIsPrefetched) {
   ASSERT_TRUE(
-      vm.vm->change_cache([](CacheSettings& settings) { settings.mode = CacheMode::off; }).has_value());
+      vm.vm->cache().change([](CacheSettings& settings) { settings.mode = CacheMode::off; }).has_value());
   static_cast<void>(vm.read(0, kSize));
   static_cast<void>(vm.read(kSize, kSize));
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
 }
 
 TEST_F(SequentialPrefetchTest, GuestRuns_NothingIsPrefetched) {
-  ASSERT_TRUE(vm.vm->resume().has_value());
+  ASSERT_TRUE(vm.vm->run_state().resume().has_value());
   static_cast<void>(vm.read(0, kSize));
   static_cast<void>(vm.read(kSize, kSize));
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 2 * kSize; }, std::chrono::milliseconds{50}));
@@ -87,16 +87,16 @@ TEST_F(SequentialPrefetchTest, GuestRuns_NothingIsPrefetched) {
 
 TEST_F(SequentialPrefetchTest, GuestWrote_WriteIsSeen) {
   begin_reading();
-  ASSERT_TRUE(vm.vm->resume().has_value());
+  ASSERT_TRUE(vm.vm->run_state().resume().has_value());
   vm.write_word(kNext, 0x1111);
-  ASSERT_TRUE(vm.vm->pause().has_value());
+  ASSERT_TRUE(vm.vm->run_state().pause().has_value());
   EXPECT_EQ(next_word(), 0x1111U);
 }
 
 TEST_F(SequentialPrefetchTest, ForeignResume_GuestWriteIsSeen) {
   begin_reading();
   const auto is_paused_by = [&](PausedBy who) {
-    return eventually([&] { return vm.vm->pause_info().by == who; });
+    return eventually([&] { return vm.vm->run_state().info().by == who; });
   };
   vm.fake->set_running(true);
   vm.write_word(kNext, 0x2222);
@@ -108,9 +108,9 @@ TEST_F(SequentialPrefetchTest, ForeignResume_GuestWriteIsSeen) {
 
 TEST_F(SequentialPrefetchTest, WriteThroughMount_IsSeen) {
   begin_reading();
-  ASSERT_TRUE(vm.vm->set_writable(true).has_value());
+  ASSERT_TRUE(vm.vm->write_gate().set_writable(true).has_value());
   const std::uint64_t value = 0x3333;
-  ASSERT_TRUE(vm.vm->write(kNext, std::as_bytes(std::span{&value, 1})).has_value());
+  ASSERT_TRUE(vm.vm->guest().memory().write(kNext, std::as_bytes(std::span{&value, 1})).has_value());
   EXPECT_EQ(next_word(), value);
 }
 
@@ -143,16 +143,16 @@ TEST_F(SequentialPrefetchTest, ManyReaders_EachGetsItsBytes) {
     ReadScratch scratch;
     ReadAhead read_ahead;
     for (std::uint64_t at = 0; at < 32 * kSize; at += kSize) {
-      ASSERT_EQ(vm.vm->read(at, kSize, policy, scratch, &read_ahead), kSize);
+      ASSERT_EQ(vm.vm->guest().memory().read(at, kSize, policy, scratch, &read_ahead), kSize);
       std::uint64_t word = 0;
       std::memcpy(&word, scratch.data().front().iov_base, sizeof word);
       ASSERT_EQ(word, fake_word(Gpa{at}));
       scratch.release();
     }
-    vm.vm->end_view();
+    vm.vm->guest().memory().end_view();
   };
   for (int i = 0; i < 4; ++i) {
-    vm.vm->begin_view();
+    vm.vm->guest().memory().begin_view();
   }
   std::vector<std::jthread> readers;
   for (int i = 0; i < 4; ++i) {

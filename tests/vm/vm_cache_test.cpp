@@ -49,8 +49,8 @@ TEST(VmCache, SlowDriver_ReadOncePerMebibyte_ThenCached) {
   constexpr std::uint64_t kSize = 16 * kMiB;
   for (const std::size_t piece : {std::size_t{4096}, std::size_t{128} << 10U, std::size_t{kMiB}}) {
     VmFixture slow{of_size(kSize), {}, kSlow};
-    ASSERT_TRUE(slow.vm->pause().has_value());
-    ASSERT_TRUE(slow.vm->cache_in_use());
+    ASSERT_TRUE(slow.vm->run_state().pause().has_value());
+    ASSERT_TRUE(slow.vm->cache().in_use());
     EXPECT_LE(read_all(slow, kSize, piece), 16U) << piece;
     EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
   }
@@ -84,13 +84,13 @@ TEST(VmCache, LongCalls_Overlap) {
                        counter = made.get();
                        return made;
                      }};
-      ASSERT_TRUE(slow.vm->pause().has_value());
-      ASSERT_TRUE(slow.vm->change_cache([](CacheSettings& settings) { settings.mode = CacheMode::on; }));
+      ASSERT_TRUE(slow.vm->run_state().pause().has_value());
+      ASSERT_TRUE(slow.vm->cache().change([](CacheSettings& settings) { settings.mode = CacheMode::on; }));
       read_all(slow, kSize, piece);
       EXPECT_EQ(counter->most > 1, overlap) << piece;
       EXPECT_EQ(slow.metrics->metrics().bytes, kSize) << "nothing is fetched twice";
       EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
-      EXPECT_EQ(slow.vm->memory().cache_counts().prefetched > kSize / kPageSize / 2, overlap);
+      EXPECT_EQ(slow.vm->cache().counts().prefetched > kSize / kPageSize / 2, overlap);
     }
   }
 }
@@ -98,15 +98,15 @@ TEST(VmCache, LongCalls_Overlap) {
 /// A prefetch requested before a change is useless after it.
 TEST(VmCache, NewEpoch_PrefetchEnds) {
   VmFixture slow{of_size(16 * kMiB), {}, kVerySlow};
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   for (std::uint64_t at = 0; at < 4 * kMiB; at += kMiB / 4) {
     EXPECT_TRUE(is_pattern(slow.read(at, kMiB / 4), at));
   }
-  ASSERT_TRUE(slow.vm->resume().has_value());
+  ASSERT_TRUE(slow.vm->run_state().resume().has_value());
   for (std::uint64_t at = 4 * kMiB; at < 8 * kMiB; at += kPageSize) {
     slow.write_word(at, 4711);
   }
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   for (std::uint64_t at = 4 * kMiB; at < 8 * kMiB; at += 8 * kPageSize) {
     ASSERT_EQ(slow.word(at), 4711U) << at;
   }
@@ -115,7 +115,7 @@ TEST(VmCache, NewEpoch_PrefetchEnds) {
 /// A failed prefetch affects only readers that request its pages.
 TEST(VmCache, PrefetchFails_ReadRetries) {
   VmFixture slow{of_size(8 * kMiB), {}, kVerySlow};
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   for (std::uint64_t at = 0; at < 8 * kMiB; at += kMiB / 2) {
     if (at == 2 * kMiB) {
       slow.fault->fail_nth(FaultPoint::read, 2); // the first one may be the reader's own
@@ -131,28 +131,30 @@ TEST(VmCache, PrefetchFails_ReadRetries) {
 
 TEST(VmCache, RunningVm_IsReadLive) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
-  ASSERT_TRUE(slow.vm->cache_in_use());
+  ASSERT_TRUE(slow.vm->cache().in_use());
   for (std::uint64_t i = 1; i < 20; ++i) {
     slow.write_word(0x5000, i);
     EXPECT_EQ(slow.word(0x5000), i);
   }
-  EXPECT_EQ(slow.vm->cache_stats().used_bytes, 0U);
+  EXPECT_EQ(slow.vm->cache().stats().used_bytes, 0U);
 }
 
 TEST(VmCache, FastDriver_CachedOnlyOnRequest) {
   VmFixture fast{of_size(kMiB)};
-  ASSERT_TRUE(fast.vm->pause().has_value());
-  EXPECT_FALSE(fast.vm->cache_in_use());
+  ASSERT_TRUE(fast.vm->run_state().pause().has_value());
+  EXPECT_FALSE(fast.vm->cache().in_use());
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
-  ASSERT_TRUE(fast.vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::on}; })
+  ASSERT_TRUE(fast.vm->cache()
+                  .change([&](CacheSettings& settings) { settings = {.mode = CacheMode::on}; })
                   .has_value());
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U); // no prefetch: a batch is not cheaper here
   EXPECT_EQ(read_all(fast, kMiB, 4096), 0U);
-  ASSERT_TRUE(fast.vm->change_cache([&](CacheSettings& settings) { settings = {.mode = CacheMode::off}; })
+  ASSERT_TRUE(fast.vm->cache()
+                  .change([&](CacheSettings& settings) { settings = {.mode = CacheMode::off}; })
                   .has_value());
   EXPECT_EQ(read_all(fast, kMiB, 4096), 256U);
-  EXPECT_EQ(fast.vm->cache_stats().limit_bytes, 0U);
+  EXPECT_EQ(fast.vm->cache().stats().limit_bytes, 0U);
 }
 
 TEST(VmCache, RunningVmWithTtl_PagesAreReusedWithinTtl) {
@@ -172,13 +174,13 @@ TEST(VmCache, RunningVmWithTtl_PagesAreReusedWithinTtl) {
 TEST(VmCache, Resume_ByAnybody_InvalidatesPages) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
   for (const bool foreign : {false, true}) {
-    ASSERT_TRUE(slow.vm->pause().has_value());
+    ASSERT_TRUE(slow.vm->run_state().pause().has_value());
     const auto before = slow.word(0x5000);
     EXPECT_EQ(slow.word(0x5000), before);
     if (foreign) {
       slow.fake->set_running(true);
     } else {
-      ASSERT_TRUE(slow.vm->resume().has_value());
+      ASSERT_TRUE(slow.vm->run_state().resume().has_value());
     }
     slow.write_word(0x5000, before + 1);
     EXPECT_EQ(slow.word(0x5000), before + 1);
@@ -188,7 +190,7 @@ TEST(VmCache, Resume_ByAnybody_InvalidatesPages) {
 TEST(VmCache, ResetMapChangeOrFlush_InvalidatesPages) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
   slow.write_word(0x5000, 1);
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   EXPECT_EQ(slow.word(0x5000), 1U);
   slow.fake->reset();
   EXPECT_EQ(slow.word(0x5000), fake_word(Gpa{0x5000}));
@@ -203,15 +205,15 @@ TEST(VmCache, ResetMapChangeOrFlush_InvalidatesPages) {
   EXPECT_EQ(slow.error, ErrorKind::hole);
   slow.fake->change_layout({});
   EXPECT_EQ(slow.word(0x5000), fake_word(Gpa{0x5000}));
-  EXPECT_GT(slow.vm->cache_stats().used_bytes, 0U);
-  slow.vm->flush();
-  EXPECT_EQ(slow.vm->cache_stats().used_bytes, 0U);
+  EXPECT_GT(slow.vm->cache().stats().used_bytes, 0U);
+  slow.vm->cache().flush();
+  EXPECT_EQ(slow.vm->cache().stats().used_bytes, 0U);
 }
 
 TEST(VmCache, FailedPages_AreNotCached) {
   FakeOptions options = of_size(kMiB);
   VmFixture slow{options, {}, kSlow};
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   slow.fake->set_bad({{Gpa{0x3000}, Gpa{0x4000}}});
   EXPECT_EQ(slow.read(0x2000, 0x3000).size(), 0x1000U);
   EXPECT_TRUE(slow.read(0x3000, 8).empty());
@@ -232,7 +234,7 @@ TEST(VmCache, FailedPages_AreNotCached) {
 
 TEST(VmCache, VmEnded_CacheServesNothing) {
   VmFixture slow{of_size(kMiB), {}, kSlow};
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   static_cast<void>(slow.word(0x5000));
   slow.fake->die();
   EXPECT_TRUE(slow.read(0x5000, 8).empty());
@@ -241,7 +243,7 @@ TEST(VmCache, VmEnded_CacheServesNothing) {
 
 TEST(VmCache, SeveralReaders_SamePageIsReadOnce) {
   VmFixture slow{of_size(4 * kMiB), {}, std::chrono::milliseconds{100}};
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   constexpr int kReaders = 4;
   std::latch start{kReaders};
   std::vector<std::jthread> readers;
@@ -249,7 +251,7 @@ TEST(VmCache, SeveralReaders_SamePageIsReadOnce) {
     readers.emplace_back([&] {
       ReadScratch scratch;
       start.arrive_and_wait();
-      const auto read = slow.vm->read(0, kMiB, HolePolicy::honest, scratch);
+      const auto read = slow.vm->guest().memory().read(0, kMiB, HolePolicy::honest, scratch, nullptr);
       EXPECT_EQ(read, std::size_t{kMiB});
       std::uint64_t at = 0;
       for (const iovec& part : scratch.data()) {
@@ -260,14 +262,14 @@ TEST(VmCache, SeveralReaders_SamePageIsReadOnce) {
   }
   readers.clear();
   EXPECT_EQ(slow.metrics->metrics().bytes, kMiB); // although each may have begun with another page
-  EXPECT_GT(slow.vm->memory().cache_counts().merged, 0U);
+  EXPECT_GT(slow.vm->cache().counts().merged, 0U);
 }
 
 TEST(VmCache, SmallReads_InsideAndAcrossPages_AreRight) {
   VmFixture slow{of_size(kMiB), {}, microseconds{50}};
-  ASSERT_TRUE(slow.vm->pause().has_value());
+  ASSERT_TRUE(slow.vm->run_state().pause().has_value());
   const auto whole = slow.read(0, kMiB);
-  slow.vm->flush();
+  slow.vm->cache().flush();
   for (const std::size_t size : {1U, 7U, 4095U, 4097U, 10'000U}) {
     for (std::uint64_t at = 3; at + size < 64U << 10U; at += 1777) {
       const auto bytes = slow.read(at, size);

@@ -194,8 +194,9 @@ TEST_F(VmFinderTest, DetachedVm_StaysDetached) {
   EXPECT_TRUE(come_to_be({}));
   EXPECT_TRUE(vm->gone());
   ReadScratch scratch;
-  EXPECT_EQ(vm->read(0, 16, HolePolicy::padded, scratch).error(), ErrorKind::vm_gone);
-  EXPECT_EQ(vm->pause().error().kind, ErrorKind::vm_gone);
+  EXPECT_EQ(vm->guest().memory().read(0, 16, HolePolicy::padded, scratch, nullptr).error(),
+            ErrorKind::vm_gone);
+  EXPECT_EQ(vm->run_state().pause().error().kind, ErrorKind::vm_gone);
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_THAT(finder_->refused(), IsEmpty());
@@ -245,7 +246,7 @@ TEST_F(VmFinderTest, VmSpecOptions_OverrideOptionsByName) {
   host_.start("1", "x");
   const auto vm = attacher_.attach({"a", "fake", "1", "mode=0444,group=9"});
   ASSERT_TRUE(vm.has_value()) << vm.error().message();
-  EXPECT_TRUE((*vm)->writable());
+  EXPECT_TRUE((*vm)->write_gate().writable());
   EXPECT_EQ((*vm)->rights().owner, 5U);
   EXPECT_EQ((*vm)->rights().group, 9U);
   EXPECT_EQ((*vm)->rights().mode, 0444U);
@@ -321,18 +322,18 @@ TEST_F(VmFinderTest, UnusedVm_MovesToThePreferredDriver) {
   begin();
   const auto by_other = vms_.find("a");
   ASSERT_NE(by_other, nullptr);
-  by_other->begin_view();
+  by_other->guest().memory().begin_view();
   better_.start("1", "a");
   EXPECT_TRUE(eventually([&] { return !finder_->refused().empty(); }));
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_EQ(better_.opened, 0);
   EXPECT_FALSE(by_other->gone());
   EXPECT_THAT(finder_->refused().front().reason, testing::HasSubstr("until no file of its memory is open"));
-  by_other->end_view();
-  ASSERT_TRUE(by_other->pause().has_value());
+  by_other->guest().memory().end_view();
+  ASSERT_TRUE(by_other->run_state().pause().has_value());
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_FALSE(by_other->gone()) << "paused by us";
-  ASSERT_TRUE(by_other->resume().has_value());
+  ASSERT_TRUE(by_other->run_state().resume().has_value());
   EXPECT_TRUE(eventually([&] { return by_other->gone() && vms_.find("a") != nullptr; }));
   EXPECT_NE(vms_.find("a"), by_other);
   EXPECT_EQ(better_.opened, 1);

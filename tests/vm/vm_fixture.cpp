@@ -32,12 +32,12 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
                   vm_options);
   // The first query of the state is over, so that it cannot interfere with a test.
   static_cast<void>(eventually([&] { return !fake->calls().empty(); }));
-  static_cast<void>(vm->run_status());
+  static_cast<void>(vm->run_state().status());
 }
 
 std::vector<std::byte> VmFixture::read(std::uint64_t offset, std::size_t size, HolePolicy policy) {
   std::vector<std::byte> bytes;
-  const auto read = vm->read(offset, size, policy, scratch, &read_ahead);
+  const auto read = vm->guest().memory().read(offset, size, policy, scratch, &read_ahead);
   if (!read) {
     error = read.error();
     return bytes;

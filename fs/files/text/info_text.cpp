@@ -24,12 +24,12 @@ Json access_json(const AccessReport& access) {
 }
 
 Json cache_json(Vm& vm) {
-  const CacheSettings settings = vm.cache_settings();
-  const PageCacheStats stats = vm.cache_stats();
-  const CacheCounts counts = vm.memory().cache_counts();
-  const auto delay = vm.driver().state_delay();
+  const CacheSettings settings = vm.cache().settings();
+  const PageCacheStats stats = vm.cache().stats();
+  const CacheCounts counts = vm.cache().counts();
+  const auto delay = vm.run_state().state_delay();
   return {{"policy", to_string(settings.mode)},
-          {"in_use", vm.cache_in_use()},
+          {"in_use", vm.cache().in_use()},
           {"ttl_ms", settings.ttl.count()},
           {"used", stats.used_bytes},
           {"limit", stats.limit_bytes},
@@ -61,22 +61,22 @@ Json bad_pages_json(const BadPages& pages) {
 } // namespace
 
 std::string info_text(Vm& vm) {
-  Driver& driver = vm.driver();
-  const VmIdentity& identity = driver.identity();
+  LiveGuest& guest = vm.guest();
+  const VmIdentity& identity = guest.identity();
   const Json info{
       {"name", identity.name},
       {"uuid", identity.uuid},
       {"driver", identity.driver},
       {"state", state_name(vm)},
-      {"epoch", vm.epoch()},
-      {"vcpus", driver.vcpu_count()},
-      {"memory", memory_json(*driver.memory_map())},
-      {"access", access_json(driver.access())},
-      {"probe", probe_json(driver.probe())},
+      {"epoch", vm.cache().epoch()},
+      {"vcpus", guest.vcpu_count()},
+      {"memory", memory_json(*guest.memory().map())},
+      {"access", access_json(guest.access())},
+      {"probe", probe_json(guest.probe())},
       {"cache", cache_json(vm)},
-      {"writable", vm.writable()},
-      {"bad_pages", bad_pages_json(vm.bad_pages())},
-      {"bad_page_reads", vm.bad_pages().times_padded()},
+      {"writable", vm.write_gate().writable()},
+      {"bad_pages", bad_pages_json(guest.memory().bad_pages())},
+      {"bad_page_reads", guest.memory().bad_pages().times_padded()},
   };
   constexpr int kIndent = 2;
   // Names come from outside and may be invalid UTF-8.

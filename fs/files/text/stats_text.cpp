@@ -27,61 +27,61 @@ struct VmMetric {
 
 constexpr VmMetric kVmMetrics[]{
     {"vmemfs_vm_memory_bytes", MetricType::gauge, "Main memory of the VM.",
-     [](Vm& vm) { return vm.driver().memory_map()->ram_bytes(); }},
+     [](Vm& vm) { return vm.guest().memory().map()->ram_bytes(); }},
     {"vmemfs_vm_paused", MetricType::gauge, "1 if the VM is known to be paused, else 0.",
-     [](Vm& vm) -> std::uint64_t { return vm.pause_info().by == PausedBy::nobody ? 0 : 1; }},
+     [](Vm& vm) -> std::uint64_t { return vm.run_state().info().by == PausedBy::nobody ? 0 : 1; }},
     {"vmemfs_vm_writable", MetricType::gauge, "1 where writes are on, else 0.",
-     [](Vm& vm) -> std::uint64_t { return vm.writable() ? 1 : 0; }},
+     [](Vm& vm) -> std::uint64_t { return vm.write_gate().writable() ? 1 : 0; }},
     {"vmemfs_reads_total", MetricType::counter, "Reads of mem and mem_padded, those that failed included.",
-     [](Vm& vm) { return vm.counters().reads.all.load(); }},
+     [](Vm& vm) { return vm.guest().counters().reads.all.load(); }},
     {"vmemfs_read_failures_total", MetricType::counter, "Reads of mem and mem_padded that failed.",
-     [](Vm& vm) { return vm.counters().reads.failed.load(); }},
+     [](Vm& vm) { return vm.guest().counters().reads.failed.load(); }},
     {"vmemfs_read_bytes_total", MetricType::counter, "Bytes that reads of mem and mem_padded gave.",
-     [](Vm& vm) { return vm.counters().read_bytes.load(); }},
+     [](Vm& vm) { return vm.guest().counters().read_bytes.load(); }},
     {"vmemfs_writes_total", MetricType::counter, "Writes to mem and mem_padded, those that failed included.",
-     [](Vm& vm) { return vm.counters().writes.all.load(); }},
+     [](Vm& vm) { return vm.guest().counters().writes.all.load(); }},
     {"vmemfs_write_failures_total", MetricType::counter,
      "Writes to mem and mem_padded of which nothing was written.",
-     [](Vm& vm) { return vm.counters().writes.failed.load(); }},
+     [](Vm& vm) { return vm.guest().counters().writes.failed.load(); }},
     {"vmemfs_written_bytes_total", MetricType::counter, "Bytes written to guest memory.",
-     [](Vm& vm) { return vm.counters().written_bytes.load(); }},
+     [](Vm& vm) { return vm.guest().counters().written_bytes.load(); }},
     {"vmemfs_register_reads_total", MetricType::counter, "Times that registers of a vCPU were asked for.",
-     [](Vm& vm) { return vm.counters().register_reads.all.load(); }},
+     [](Vm& vm) { return vm.guest().counters().register_reads.all.load(); }},
     {"vmemfs_register_read_failures_total", MetricType::counter, "Times that registers could not be had.",
-     [](Vm& vm) { return vm.counters().register_reads.failed.load(); }},
+     [](Vm& vm) { return vm.guest().counters().register_reads.failed.load(); }},
     {"vmemfs_register_writes_total", MetricType::counter, "Times that registers were to be set.",
-     [](Vm& vm) { return vm.counters().register_writes.all.load(); }},
+     [](Vm& vm) { return vm.guest().counters().register_writes.all.load(); }},
     {"vmemfs_register_write_failures_total", MetricType::counter,
      "Times that registers could not all be set.",
-     [](Vm& vm) { return vm.counters().register_writes.failed.load(); }},
+     [](Vm& vm) { return vm.guest().counters().register_writes.failed.load(); }},
     {"vmemfs_control_commands_total", MetricType::counter, "Well-formed commands to control.",
-     [](Vm& vm) { return vm.counters().control_commands.all.load(); }},
+     [](Vm& vm) { return vm.guest().counters().control_commands.all.load(); }},
     {"vmemfs_control_command_failures_total", MetricType::counter, "Commands to control that failed.",
-     [](Vm& vm) { return vm.counters().control_commands.failed.load(); }},
+     [](Vm& vm) { return vm.guest().counters().control_commands.failed.load(); }},
     {"vmemfs_padded_bad_pages_total", MetricType::counter,
      "Times that a page the source refuses was read as zeros.",
-     [](Vm& vm) { return vm.bad_pages().times_padded(); }},
+     [](Vm& vm) { return vm.guest().memory().bad_pages().times_padded(); }},
     {"vmemfs_cache_hits_total", MetricType::counter, "Pages that were in the page cache.",
-     [](Vm& vm) { return vm.memory().cache_counts().hits; }},
+     [](Vm& vm) { return vm.cache().counts().hits; }},
     {"vmemfs_cache_misses_total", MetricType::counter, "Pages that had to be read into the page cache.",
-     [](Vm& vm) { return vm.memory().cache_counts().misses; }},
+     [](Vm& vm) { return vm.cache().counts().misses; }},
     {"vmemfs_cache_merged_total", MetricType::counter, "Pages that another reader was reading just then.",
-     [](Vm& vm) { return vm.memory().cache_counts().merged; }},
+     [](Vm& vm) { return vm.cache().counts().merged; }},
     {"vmemfs_cache_read_ahead_total", MetricType::counter, "Pages read before anybody asked for them.",
-     [](Vm& vm) { return vm.memory().cache_counts().prefetched; }},
+     [](Vm& vm) { return vm.cache().counts().prefetched; }},
     {"vmemfs_cache_evictions_total", MetricType::counter, "Pages that left the page cache for others.",
-     [](Vm& vm) { return vm.cache_stats().evictions; }},
+     [](Vm& vm) { return vm.cache().stats().evictions; }},
     {"vmemfs_cache_used_bytes", MetricType::gauge, "Memory of the page cache in use.",
-     [](Vm& vm) { return vm.cache_stats().used_bytes; }},
+     [](Vm& vm) { return vm.cache().stats().used_bytes; }},
     {"vmemfs_cache_limit_bytes", MetricType::gauge, "Memory that the page cache may use.",
-     [](Vm& vm) { return vm.cache_stats().limit_bytes; }},
+     [](Vm& vm) { return vm.cache().stats().limit_bytes; }},
 };
 
 void add_vm_metrics(PrometheusText& out, const Vms& vms) {
   for (const VmMetric& metric : kVmMetrics) {
     out.family(metric.name, metric.type, metric.help);
     for (const auto& vm : vms) {
-      out.sample(labels_of(*vm, vm->driver().identity()), metric.value(*vm));
+      out.sample(labels_of(*vm, vm->guest().identity()), metric.value(*vm));
     }
   }
 }
@@ -104,7 +104,7 @@ void add_read_durations(PrometheusText& out, const Vms& vms) {
   out.family("vmemfs_read_duration_seconds", MetricType::histogram,
              "How long reads of mem and mem_padded took, from their arrival to the answer.");
   for (const auto& vm : vms) {
-    add_durations(out, labels_of(*vm, vm->driver().identity()), vm->counters().read_duration);
+    add_durations(out, labels_of(*vm, vm->guest().identity()), vm->guest().counters().read_duration);
   }
 }
 

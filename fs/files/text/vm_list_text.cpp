@@ -34,10 +34,10 @@ std::vector<ListedVm> listed_vms(const std::vector<DiscoveredVm>& discovered_vms
                 .params = discovered.vm.params,
                 .reason = discovered.reason};
     if (here != nullptr) {
-      vm.driver = here->driver().identity().driver;
+      vm.driver = here->guest().identity().driver;
       vm.directory = here->name();
-      vm.name = here->driver().identity().name;
-      vm.uuid = here->driver().identity().uuid;
+      vm.name = here->guest().identity().name;
+      vm.uuid = here->guest().identity().uuid;
       vm.reason.clear();
     } else if (vm.reason.empty()) {
       vm.reason = "it does not answer, or has just ended; try again";

@@ -10,14 +10,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <mutex>
 #include <optional>
-#include <vector>
 
 namespace vmemfs {
 
 /// Thread-safe. Outlives its shares.
 class CacheBudget {
+  struct Entry;
+
 public:
   explicit CacheBudget(std::uint64_t total_bytes) : total_bytes_{total_bytes} {}
   CacheBudget(const CacheBudget&) = delete;
@@ -43,24 +45,26 @@ public:
     [[nodiscard]] std::uint64_t limit() const; ///< bytes
 
   private:
-    friend class CacheBudget;
-
     CacheBudget& budget_;
-    PageCache& cache_;
-    // Under the budget's lock:
-    bool active_ = false;
-    std::optional<std::uint64_t> fixed_size_;
-    std::uint64_t limit_ = 0;
+    Entry& entry_;
   };
 
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
 
 private:
+  /// What the budget knows of a share.
+  struct Entry {
+    PageCache& cache;
+    bool active = false;
+    std::optional<std::uint64_t> fixed_size{};
+    std::uint64_t limit = 0;
+  };
+
   void share_out();
 
   const std::uint64_t total_bytes_;
-  mutable std::mutex mutex_; ///< guards what follows, and the shares; taken before a cache's
-  std::vector<Share*> shares_;
+  mutable std::mutex mutex_; ///< guards what follows; taken before a cache's
+  std::list<Entry> entries_; ///< one for each share
 };
 
 } // namespace vmemfs

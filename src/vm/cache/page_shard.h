@@ -109,9 +109,10 @@ public:
   };
   [[nodiscard]] Stats stats() const;
 
-private:
-  friend struct PageCache::Frame;
+  /// Frees a doomed frame; called by the reader that was the last one to unpin it.
+  void on_last_unpin(Frame& frame);
 
+private:
   /// Eviction order: pages of other epochs first, then by last use.
   using Rank = std::pair<bool, std::int64_t>;
   struct Victim {
@@ -120,7 +121,6 @@ private:
   };
 
   Shard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
-  void on_last_unpin(Frame& frame);
 
   // All below: with the lock held.
   [[nodiscard]] std::uint32_t number_of(const Frame& frame) const;

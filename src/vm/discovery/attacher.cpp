@@ -43,15 +43,13 @@ Result<Attacher::AttachResult> Attacher::attach_found(std::string_view driver, c
   const VmIdentity& identity = (*opened)->identity(); // more complete than what the discovery knows
   const std::string base = vm_base_name(identity.name, identity.uuid, found.number);
   if (instead_of != nullptr) {
-    if (instead_of->in_use()) {
+    if (instead_of->run_state().in_use()) {
       return fail(ErrorKind::busy, "vm", "the VM is in use through its other driver");
     }
     instead_of->detach();
   }
-  const Driver* const driver_of_it = opened->get();
-  auto vm = vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
-  const bool newly_attached = &vm->driver() == driver_of_it;
-  return AttachResult{std::move(vm), newly_attached};
+  auto [vm, is_new] = vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
+  return AttachResult{std::move(vm), is_new};
 }
 
 Result<void> Attacher::detach(std::string_view name) {

@@ -221,11 +221,11 @@ void VmFinder::try_found(const Key& key) {
       found->second.settled = true;
       return;
     }
-    if (other.vm != nullptr && other.vm->in_use()) {
+    if (other.vm != nullptr && other.vm->run_state().in_use()) {
       found->second.trying = false;
       found->second.refusal.reason = fmt::format(
           "the driver {} has it, until no file of its memory is open and it is not paused by vmemfs",
-          other.vm->driver().identity().driver);
+          other.vm->guest().identity().driver);
       return;
     }
   }

@@ -36,7 +36,7 @@ struct DiscoveryError {
   std::string driver;
   std::string reason; ///< a sentence with the remedy
 
-  friend bool operator==(const DiscoveryError&, const DiscoveryError&) = default;
+  bool operator==(const DiscoveryError&) const = default;
 };
 
 /// A VM that a discovery found.

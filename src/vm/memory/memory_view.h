@@ -8,19 +8,15 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "vm/cache/bad_pages.h"
-#include "vm/cache/cached_pages.h"
+#include "vm/memory/cache_use.h"
+#include "vm/memory/hole_policy.h"
 #include "vm/memory/read_scratch.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <span>
 
 namespace vmemfs {
-
-enum class HolePolicy : unsigned char {
-  honest, ///< a hole or bad page ends a read; it is an error at the start of a read
-  padded, ///< holes and bad pages read as zeros
-};
 
 /// Thread-safe; each read brings its own scratch. References must outlive the view.
 class MemoryView {
@@ -37,42 +33,20 @@ public:
                                                           HolePolicy policy, ReadScratch& scratch,
                                                           const CacheUse& use = {});
 
+  /// Reads several ranges, one behind the other, with one call of the driver. The answer is short if one of
+  /// them is, and ends there.
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy policy,
+                                                          ReadScratch& scratch, const CacheUse& use = {});
+
   /// Fetches pages of the range into the cache; a page that cannot be read is left to the reader that
-  /// requests it.
+  /// requests it. `use` has a cache.
   void prefetch(GpaRange range, ReadScratch& scratch, const CacheUse& use);
 
   [[nodiscard]] std::uint64_t size() const { return driver_.memory_map()->ram_end().value(); }
 
-  /// lseek's SEEK_DATA and SEEK_HOLE. past_end as lseek's ENXIO.
-  [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(std::uint64_t offset) const;
-  [[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(std::uint64_t offset) const;
-
-  [[nodiscard]] CacheCounts cache_counts() const { return cache_counters_.load(); }
-
 private:
-  struct Attempt {
-    std::size_t bytes = 0;
-    std::optional<ErrorKind> failure{}; ///< what ended the read early
-    bool outside = false;               ///< a part of it is not in the memory map
-    bool asked = false;                 ///< the driver was called, so it knows whether the VM is alive
-    Gpa cut{kGpaLimit};                 ///< where the bytes end
-  };
-  /// State of one read.
-  struct Request {
-    const MemoryMap& map;
-    GpaRange range;
-    HolePolicy policy;
-    ReadScratch& scratch;
-    CachedPages& cached;
-  };
-  Attempt attempt(const Request& request);
-  Attempt plan(const Request& request);
-  void fetch(const Request& request, Attempt& result);
-  bool read_past_bad_pages(ReadPiece& piece);
-
   Driver& driver_;
   BadPages& bad_pages_;
-  CacheCounters cache_counters_;
 };
 
 } // namespace vmemfs

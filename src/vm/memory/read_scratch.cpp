@@ -2,6 +2,7 @@
 #include "vm/memory/read_scratch.h"
 
 #include <algorithm>
+#include <functional>
 #include <new>
 #include <sys/mman.h>
 
@@ -17,48 +18,43 @@ std::byte* ReadScratch::map_staging() {
 
 void ReadScratch::Unmap::operator()(std::byte* bytes) const noexcept { ::munmap(bytes, kStaging); }
 
-ReadScratch::ReadScratch() : pages_{map_staging()}, staging_{pages_.get(), kStaging} {
+ReadScratch::ReadScratch() : mapping_{map_staging()}, staging_{mapping_.get(), kStaging} {
   constexpr std::size_t kUsual = 16;
   data_.reserve(kUsual);
-  pieces_.reserve(kUsual);
-  frames_.reserve(kUsual);
   pins_.reserve(kUsual);
 }
 
 void ReadScratch::release() {
   pins_.clear();
-  for (PageCache::Frame* const frame : frames_) {
-    if (frame != nullptr) { // left by a read that ended early
-      cache_->abandon(frame, false);
-    }
-  }
-  frames_.clear();
-  for (PageCache::Frame* const frame : pinned_) {
+  pending_.abandon_frames(cache_);
+  for (PageCache::Frame* const frame : pages_) {
     cache_->unpin(frame);
   }
-  pinned_.clear();
+  pages_.clear();
 }
 
-void ReadScratch::clear() {
+void ReadScratch::clear(PageCache* cache) {
   release();
   staged_ = 0;
   data_.clear();
-  pieces_.clear();
-  waiting_.clear();
-  asked_pieces_ = 0;
+  pending_.clear_pieces();
+  pending_.clear_awaited();
+  cache_ = cache;
 }
 
-void ReadScratch::add(std::span<const std::byte> bytes) {
-  // An iovec has no const; its users only read.
-  data_.push_back({const_cast<std::byte*>(bytes.data()), bytes.size()});
-}
-
-void ReadScratch::stage(GpaRange range) {
-  const auto buffer = staging_.subspan(staged_, range.size());
-  staged_ += buffer.size();
-  add(buffer);
-  pieces_.push_back({range.begin, buffer, 0, std::nullopt});
-  frames_.push_back(nullptr);
+std::size_t ReadScratch::bytes_before(std::span<const std::byte> buffer, std::size_t done) const {
+  const std::less<> below; // orders pointers into different objects too
+  std::size_t before = 0;
+  for (const iovec& bytes : data_) {
+    const auto* const begin = static_cast<const std::byte*>(bytes.iov_base);
+    if (!below(begin, buffer.data()) && below(begin, buffer.data() + buffer.size())) {
+      const auto skipped = static_cast<std::size_t>(begin - buffer.data());
+      const std::size_t valid = done - std::min(done, skipped);
+      return valid < bytes.iov_len ? before + valid : kAll;
+    }
+    before += bytes.iov_len;
+  }
+  return kAll;
 }
 
 void ReadScratch::truncate(std::size_t keep) {

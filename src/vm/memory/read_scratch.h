@@ -5,17 +5,20 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "vm/cache/page_cache.h"
+#include "vm/memory/pending_pieces.h"
 
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <sys/uio.h>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
 
 /// For one thread at a time. The bytes of a read are arranged in order: borrowed from the driver, cached
-/// pages, zeros, or read into the staging buffer.
+/// pages, zeros, or read into the staging buffer. A ReadPlan fills it; whoever requested the read takes the
+/// bytes.
 class ReadScratch {
 public:
   static constexpr std::size_t kStaging = std::size_t{1} << 20U; ///< max size of a read
@@ -30,31 +33,65 @@ public:
 
   /// The bytes of the last read, in order. Valid until the next read with this scratch or release().
   [[nodiscard]] std::span<const iovec> data() const { return data_; }
+  /// Number of these bytes.
+  [[nodiscard]] std::size_t size() const {
+    std::size_t size = 0;
+    for (const iovec& bytes : data_) {
+      size += bytes.iov_len;
+    }
+    return size;
+  }
 
   /// Whether all bytes are copies, some of them read by the driver, so that they cannot change.
-  [[nodiscard]] bool is_copy() const { return staged_ > 0 && pins_.empty() && pinned_.empty(); }
+  [[nodiscard]] bool is_copy() const { return staged_ > 0 && pins_.empty() && pages_.empty(); }
 
   /// Releases borrowed memory and cached pages; call it once the bytes are delivered.
   void release();
 
-private:
-  friend class MemoryView;
-  friend class CachedPages;
+  // What follows is for ReadPlan.
 
-  /// A part of a page that another thread is reading, and its position in data_.
-  struct Waiting {
-    GpaRange part;
-    std::size_t index;
-  };
+  /// Begins an empty answer. `cache`: the owner of all frames; null if none is used.
+  void clear(PageCache* cache);
 
-  void clear();
-  /// Appends bytes to the answer.
-  void add(std::span<const std::byte> bytes);
-  /// Appends a piece to be read into the staging buffer.
-  void stage(GpaRange range);
+  /// Appends bytes that stay valid while the answer is used.
+  void add(std::span<const std::byte> bytes) {
+    // An iovec has no const; its users only read.
+    data_.push_back({const_cast<std::byte*>(bytes.data()), bytes.size()});
+  }
+  /// Appends memory borrowed from the driver.
+  void add_borrowed(std::span<const std::byte> bytes, MemoryPin pin) {
+    add(bytes);
+    pins_.push_back(std::move(pin));
+  }
+  [[nodiscard]] bool has_borrowed() const { return !pins_.empty(); }
+
+  /// Appends a slot of `size` bytes, to be filled later; returns its number.
+  [[nodiscard]] std::size_t add_slot(std::size_t size) {
+    data_.push_back({nullptr, size});
+    return data_.size() - 1;
+  }
+  void fill_slot(std::size_t slot, std::span<std::byte> bytes) { data_[slot].iov_base = bytes.data(); }
+
+  /// Takes part of the staging buffer. All parts of one read together have at most kStaging bytes.
+  [[nodiscard]] std::span<std::byte> take_staging(std::size_t size) {
+    const auto buffer = staging_.subspan(staged_, size);
+    staged_ += size;
+    return buffer;
+  }
+
+  /// Unpins a page of the cache on release().
+  void keep_page(PageCache::Frame* pinned) { pages_.push_back(pinned); }
+
+  [[nodiscard]] PendingPieces& pending() { return pending_; }
+
+  static constexpr std::size_t kAll = ~std::size_t{0};
+  /// The number of bytes of the answer before the first one that lies in `buffer`, at `done` or later; kAll
+  /// if there is none.
+  [[nodiscard]] std::size_t bytes_before(std::span<const std::byte> buffer, std::size_t done) const;
   /// Truncates the answer to `keep` bytes.
   void truncate(std::size_t keep);
 
+private:
   /// Memory of its own mapping, so that the host has it back at once when the buffer ends: the heap would
   /// keep blocks of this size. It begins on a page: the kernel copies by pages, and a page of the answer is
   /// then one of ours.
@@ -63,17 +100,14 @@ private:
   };
   static std::byte* map_staging(); ///< throws std::bad_alloc
 
-  std::unique_ptr<std::byte, Unmap> pages_;
-  std::span<std::byte> staging_; ///< all of pages_
+  std::unique_ptr<std::byte, Unmap> mapping_;
+  std::span<std::byte> staging_; ///< all of mapping_
   std::size_t staged_ = 0;
   std::vector<iovec> data_;
-  std::vector<ReadPiece> pieces_;
-  std::vector<PageCache::Frame*> frames_; ///< of each piece: the frame claimed for it, or null
-  std::size_t asked_pieces_ = 0;          ///< later pieces are prefetched
   std::vector<MemoryPin> pins_;
-  std::vector<PageCache::Frame*> pinned_; ///< pinned until release()
-  std::vector<Waiting> waiting_;
-  PageCache* cache_ = nullptr; ///< owner of these frames
+  std::vector<PageCache::Frame*> pages_; ///< pinned until release()
+  PendingPieces pending_;
+  PageCache* cache_ = nullptr; ///< owner of all frames
 };
 
 } // namespace vmemfs

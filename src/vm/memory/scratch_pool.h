@@ -5,7 +5,7 @@
 // out of the CPU's caches for the longest time.
 #pragma once
 
-#include "vm/memory/memory_view.h"
+#include "vm/memory/read_scratch.h"
 
 #include <cstddef>
 #include <memory>

@@ -12,10 +12,11 @@ namespace vmemfs {
 /// Thread-safe.
 class Coherence {
 public:
-  /// `notify` is called after each change, on any thread, and returns soon. `drop` returns when no cache
-  /// (of this process or of the kernel) contains memory of the VM any more, or after a timeout.
-  Coherence(std::function<void()> notify, std::function<void()> drop)
-      : notify_{std::move(notify)}, drop_{std::move(drop)} {}
+  /// `notify` is called after each change, on any thread, and returns soon. `drop_own` releases the memory of
+  /// all caches of this process. `drop_outer` returns when no other cache, such as the kernel's, contains
+  /// memory of the VM any more, or after a timeout.
+  Coherence(std::function<void()> notify, std::function<void()> drop_own, std::function<void()> drop_outer)
+      : notify_{std::move(notify)}, drop_own_{std::move(drop_own)}, drop_outer_{std::move(drop_outer)} {}
 
   [[nodiscard]] const Epoch& epoch() const { return epoch_; }
 
@@ -43,13 +44,21 @@ public:
   /// The guest is about to run, or runs: all cached data is stale, and its memory is released. May block.
   void drop_all() {
     may_change();
-    drop_();
+    drop_own_();
+    drop_outer_();
+  }
+
+  /// All cached data is stale, by request, and this process releases its memory.
+  void flush() {
+    changed();
+    drop_own_();
   }
 
 private:
   Epoch epoch_;
   const std::function<void()> notify_;
-  const std::function<void()> drop_;
+  const std::function<void()> drop_own_;
+  const std::function<void()> drop_outer_;
 };
 
 } // namespace vmemfs

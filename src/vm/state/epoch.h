@@ -19,7 +19,7 @@ public:
     std::uint64_t number;
     bool stable;
 
-    friend bool operator==(const Value&, const Value&) = default;
+    bool operator==(const Value&) const = default;
   };
 
   [[nodiscard]] Value load() const { return unpack(packed_.load()); }

@@ -10,10 +10,6 @@
 namespace vmemfs {
 namespace {
 
-/// Poll interval of a paused VM that nobody reads, because its pages may be mapped.
-constexpr std::chrono::milliseconds kPollInterval{100};
-/// The same if nobody has the memory open.
-constexpr std::chrono::milliseconds kSlowPollInterval{1000};
 /// Retry delay of an operation that must succeed in the end.
 constexpr std::chrono::milliseconds kTryAgainAfter{500};
 
@@ -23,13 +19,6 @@ constexpr std::string_view kByOthers = "by somebody else";
 
 std::int64_t wall_ns() {
   return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
-}
-
-/// The next multiple of `period`: all paused VMs are polled together, with one wake-up per host instead of
-/// one per VM.
-RunStateTracker::Clock::time_point next_common_moment(RunStateTracker::Clock::duration period) {
-  const auto now = RunStateTracker::Clock::now().time_since_epoch();
-  return RunStateTracker::Clock::time_point{now - now % period + period};
 }
 
 } // namespace
@@ -43,20 +32,19 @@ std::string_view to_string(PausedBy who) {
   return "unknown";
 }
 
-RunStateTracker::RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
-                                 const std::string& name, Schedule schedule, Notify notify)
-    : driver_{driver}, coherence_{coherence}, guard_{guard}, id_{id}, name_{name},
-      schedule_{std::move(schedule)}, notify_{std::move(notify)} {}
+RunStateTracker::RunStateTracker(const Context& context)
+    : context_{context}, guard_{context.guard, context.vm_id, context.driver},
+      watch_{context.driver, context.jobs, paused_since_ns_} {}
 
 RunStateTracker::~RunStateTracker() {
-  if (driver_.gone() || !(ledger_.by_us() || in_doubt_)) {
-    end_guard();
+  if (context_.driver.gone() || !(ledger_.by_us() || in_doubt_)) {
+    guard_.end();
   }
 }
 
 void RunStateTracker::poll_soon() {
   if (!poll_pending_.exchange(true)) {
-    schedule_({}, &RunStateTracker::poll);
+    context_.jobs.post_after({}, [this] { poll(); });
   }
 }
 
@@ -68,52 +56,25 @@ void RunStateTracker::poll() {
     return;
   }
   if (const auto status = ask_state(**control); !status) {
-    log::debug("{}: cannot query the run state: {}", name_, status.error().message());
-  }
-}
-
-/// Polls the state of a VM as long as it is paused: mapped pages must be dropped if somebody else resumes
-/// it, even if nobody reads. If nothing can be mapped, polling only serves notification.
-void RunStateTracker::watch_while_paused() {
-  if (!driver_.state_delay()) {
-    return;
-  }
-  const auto next = next_common_moment(viewers_ > 0 ? kPollInterval : kSlowPollInterval);
-  const std::int64_t due = next.time_since_epoch().count();
-  const std::int64_t planned = next_watch_;
-  if (planned == 0 || planned > due) {
-    next_watch_ = due;
-    schedule_(next - Clock::now(), &RunStateTracker::watch);
-  }
-}
-
-void RunStateTracker::watch() {
-  if (Clock::now().time_since_epoch().count() < next_watch_) {
-    return; // an earlier poll was scheduled meanwhile, and that one continues
-  }
-  next_watch_ = 0;
-  if (paused_since_ns_ != 0 && !driver_.gone()) {
-    driver_.poll_run_state();
-    watch_while_paused();
-  }
-}
-
-void RunStateTracker::begin_view() {
-  if (viewers_++ == 0 && paused_since_ns_ != 0) {
-    driver_.poll_run_state();
-    watch_while_paused();
+    log::debug("{}: cannot query the run state: {}", context_.events.vm(), status.error().message());
   }
 }
 
 Result<RunStatus> RunStateTracker::ask_state(RunControl& control) {
-  const Epoch::Value before = coherence_.epoch().load();
+  const Epoch::Value before = context_.coherence.epoch().load();
   auto status = control.run_status();
   if (!status) {
     return status;
   }
-  if (status->running) {
+  found(*status, before);
+  return status;
+}
+
+/// The VM was found in this state after `before` had been loaded.
+void RunStateTracker::found(const RunStatus& status, Epoch::Value before) {
+  if (status.running) {
     found_running(before);
-    return status;
+    return;
   }
   bool by_us = false;
   {
@@ -121,71 +82,90 @@ Result<RunStatus> RunStateTracker::ask_state(RunControl& control) {
     by_us = ledger_.by_us() || in_doubt_;
   }
   // It is stopped for a reason of its own: no pause keeps it stopped, and none may resume it.
-  if (!status->by_command) {
+  if (!status.by_command) {
     in_doubt_ = false;
     clear_ledger();
-    end_guard();
+    guard_.end();
   }
   found_paused(before);
-  note_state(KnownState::paused, !status->by_command ? fmt::format("by itself: {}", printable(status->detail))
-                                                     : std::string{by_us ? kByUs : kByOthers});
-  return status;
+  note_state(KnownState::paused, !status.by_command ? fmt::format("by itself: {}", printable(status.detail))
+                                                    : std::string{by_us ? kByUs : kByOthers});
 }
 
 void RunStateTracker::found_running(Epoch::Value before) {
   // The resume event is missing or came too early: QEMU reports a resume just before the vCPUs run.
   if (before.stable || paused_since_ns_ != 0) {
-    coherence_.drop_all();
+    context_.coherence.drop_all();
   }
   paused_since_ns_ = 0;
   in_doubt_ = false;
   clear_ledger();
-  end_guard();
+  guard_.end();
   note_state(KnownState::running, kByOthers);
 }
 
 void RunStateTracker::note_state(KnownState now, std::string_view because_of) {
   const KnownState before = std::exchange(state_, now);
   if (before != KnownState::unknown && before != now) {
-    notify_(now == KnownState::running ? EventKind::resumed : EventKind::paused, std::string{because_of});
+    context_.events.report(now == KnownState::running ? EventKind::resumed : EventKind::paused,
+                           std::string{because_of});
   }
 }
 
 /// The VM was found paused after `before` had been loaded.
 void RunStateTracker::found_paused(Epoch::Value before) {
-  const bool is_monitored = driver_.state_delay().has_value();
+  const bool is_monitored = context_.driver.state_delay().has_value();
   // If it is polled, memory that was not known to be stable may have changed until now.
   if (paused_since_ns_ == 0 || (is_monitored && !before.stable)) {
     paused_since_ns_ = wall_ns();
   }
-  watch_while_paused();
+  watch_.start();
   // If a resume would not be reported, no page may be kept.
   if (before.stable || !is_monitored) {
     return;
   }
-  if (!coherence_.try_mark_stable(before)) {
+  if (!context_.coherence.try_mark_stable(before)) {
     poll_soon();
   }
 }
 
 Result<RunControl*> RunStateTracker::require_run_control() {
-  if (driver_.gone()) {
+  if (context_.driver.gone()) {
     return fail(ErrorKind::vm_gone, "vm", "the VM has ended");
   }
-  RunControl* const control = driver_.run_control();
+  RunControl* const control = context_.driver.run_control();
   if (control == nullptr) {
-    return fail(ErrorKind::unsupported, driver_.identity().driver,
-                fmt::format("cannot pause or resume this VM: {}", driver_.access().run_control));
+    return fail(ErrorKind::unsupported, context_.driver.identity().driver,
+                fmt::format("cannot pause or resume this VM: {}", context_.driver.access().run_control));
   }
   return control;
 }
 
 Result<RunStatus> RunStateTracker::status() {
+  if (context_.attachment.gone()) {
+    return gone_error();
+  }
   const std::scoped_lock lock{operation_mutex_};
   return require_run_control().and_then([this](RunControl* control) { return ask_state(*control); });
 }
 
+/// Detaching may have come between the check of gone() and the pause; then nobody else would end the pause.
+template <typename T> Result<T> RunStateTracker::unless_detached(Result<T> paused) {
+  if (context_.attachment.gone()) {
+    release();
+    return gone_error();
+  }
+  return context_.events.noted(std::move(paused));
+}
+
 Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
+  if (context_.attachment.gone()) {
+    return gone_error();
+  }
+  return unless_detached(try_pause(kind, for_how_long));
+}
+
+Result<Paused> RunStateTracker::try_pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
   const std::scoped_lock lock{operation_mutex_};
   const auto until = Clock::now() + for_how_long;
   auto paused = require_run_control().and_then([&](RunControl* control) {
@@ -196,12 +176,19 @@ Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds 
     });
   });
   if (paused == Paused::by_us && kind == PauseKind::timed) {
-    schedule_(until - Clock::now(), &RunStateTracker::lock_and_settle);
+    settle_after(until - Clock::now());
   }
   return paused;
 }
 
 Result<HoldId> RunStateTracker::hold() {
+  if (context_.attachment.gone()) {
+    return gone_error();
+  }
+  return unless_detached(try_hold());
+}
+
+Result<HoldId> RunStateTracker::try_hold() {
   const std::scoped_lock lock{operation_mutex_};
   HoldId hold = 0;
   auto paused = require_run_control().and_then([&](RunControl* control) {
@@ -229,9 +216,9 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
   }
   in_doubt_ = false;
   if (keep) {
-    end_guard();
+    guard_.end();
   } else if (status->running) {
-    if (auto guarded = arm_guard(control); !guarded) {
+    if (auto guarded = guard_.arm(control); !guarded) {
       clear_ledger();
       return tl::unexpected{std::move(guarded.error())};
     }
@@ -242,20 +229,18 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
   return stop_running(control);
 }
 
+/// A pause that was already asked about (by stop()) takes one more exchange with the driver: the command.
 Result<Paused> RunStateTracker::stop_running(RunControl& control) {
-  if (auto paused = control.pause(); !paused) {
-    return not_stopped(std::move(paused.error()));
+  const Epoch::Value before = context_.coherence.epoch().load();
+  auto status = control.pause();
+  if (!status) {
+    return not_stopped(std::move(status.error()));
   }
-  const auto now = ask_state(control);
-  if (now && now->running) {
+  found(*status, before);
+  if (status->running) {
     return fail(ErrorKind::busy, "vm", "it was paused, but somebody else resumed it at once; try again");
   }
-  if (!now) { // paused according to the command; pages are kept after a query
-    paused_since_ns_ = wall_ns();
-    note_state(KnownState::paused, kByUs);
-    poll_soon();
-  }
-  log::info("{}: paused", name_);
+  log::info("{}: paused", context_.events.vm());
   return Paused::by_us;
 }
 
@@ -265,29 +250,36 @@ tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
   clear_ledger();
   if (why.kind == ErrorKind::timed_out || why.kind == ErrorKind::source_failed) {
     in_doubt_ = true;
-    schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
+    settle_after(kTryAgainAfter);
   } else {
-    end_guard();
+    guard_.end();
   }
   return tl::unexpected{std::move(why)};
 }
 
 Result<void> RunStateTracker::resume_vm(RunControl& control) {
-  coherence_.drop_all(); // so that no change by the guest can be hidden
+  context_.coherence.drop_all(); // so that no change by the guest can be hidden
   if (auto resumed = control.resume(); !resumed) {
     return tl::unexpected{std::move(resumed.error())};
   }
   clear_ledger();
   in_doubt_ = false;
   paused_since_ns_ = 0;
-  end_guard();
-  coherence_.may_change(); // invalidates reads between the drop and the resume
-  log::info("{}: resumed", name_);
+  guard_.end();
+  context_.coherence.may_change(); // invalidates reads between the drop and the resume
+  log::info("{}: resumed", context_.events.vm());
   note_state(KnownState::running, kByUs);
   return {};
 }
 
 Result<void> RunStateTracker::resume(std::optional<HoldId> own_hold) {
+  if (context_.attachment.gone()) {
+    return gone_error();
+  }
+  return context_.events.noted(try_resume(own_hold));
+}
+
+Result<void> RunStateTracker::try_resume(std::optional<HoldId> own_hold) {
   const std::scoped_lock lock{operation_mutex_};
   const auto control = require_run_control();
   if (!control) {
@@ -340,9 +332,9 @@ void RunStateTracker::settle() {
   }
   if (const auto done = resume_if_ours(**control); !done) {
     if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
-      log::warning("{}: cannot be resumed, retrying: {}", name_, settle_error_);
+      log::warning("{}: cannot be resumed, retrying: {}", context_.events.vm(), settle_error_);
     }
-    schedule_(kTryAgainAfter, &RunStateTracker::lock_and_settle);
+    settle_after(kTryAgainAfter);
   } else {
     settle_error_.clear();
   }
@@ -362,6 +354,10 @@ Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
   return resume_vm(control);
 }
 
+void RunStateTracker::settle_after(Clock::duration delay) {
+  context_.jobs.post_after(delay, [this] { lock_and_settle(); });
+}
+
 void RunStateTracker::lock_and_settle() {
   const std::scoped_lock lock{operation_mutex_};
   settle();
@@ -379,26 +375,15 @@ void RunStateTracker::release() {
   if (!control) {
     return;
   }
-  log::info("{}: was paused by us, so it is resumed", name_);
+  log::info("{}: was paused by us, so it is resumed", context_.events.vm());
   if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard keeps trying
-    log::error("{}: cannot be resumed: {}", name_, resumed.error().message());
+    log::error("{}: cannot be resumed: {}", context_.events.vm(), resumed.error().message());
   }
 }
 
-Result<void> RunStateTracker::arm_guard(RunControl& control) {
-  const std::string ticket = control.resume_ticket();
-  if (guard_ == nullptr || ticket.empty()) {
-    return {};
-  }
-  auto armed = guard_->arm(id_, driver_.identity().driver, ticket);
-  guarded_ = guarded_ || armed.has_value();
-  return armed;
-}
-
-void RunStateTracker::end_guard() {
-  if (std::exchange(guarded_, false)) {
-    guard_->disarm(id_);
-  }
+bool RunStateTracker::in_use() const {
+  const Info now = info();
+  return watch_.has_viewers() || now.by == PausedBy::us || now.holds > 0;
 }
 
 RunStateTracker::Info RunStateTracker::info() const {

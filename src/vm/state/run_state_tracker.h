@@ -9,9 +9,14 @@
 #include "core/error.h"
 #include "driver/driver.h"
 #include "vm/event_log.h"
+#include "vm/state/attachment.h"
 #include "vm/state/coherence.h"
+#include "vm/state/guard_lease.h"
 #include "vm/state/pause_guard.h"
 #include "vm/state/pause_ledger.h"
+#include "vm/state/state_watch.h"
+#include "vm/vm_events.h"
+#include "vm/vm_jobs.h"
 
 #include <atomic>
 #include <chrono>
@@ -35,34 +40,47 @@ enum class Paused : unsigned char {
   already, ///< it was paused by somebody else: this pause changes nothing and ends nothing
 };
 
-/// Thread-safe. Operations are serialized.
+/// Thread-safe. Operations are serialized. Every failure of an operation that changes the state is reported.
 class RunStateTracker {
 public:
   using Clock = std::chrono::steady_clock;
-  /// Calls a method of this object on another thread after a delay, unless the VM has ended by then.
-  using Schedule = std::function<void(Clock::duration, void (RunStateTracker::*)())>;
-  /// Called when the VM is known to have paused or resumed, once per change; the first known state is not
-  /// a change. The text says who caused it.
-  using Notify = std::function<void(EventKind, std::string)>;
 
-  /// `guard` may be null; `id` is the VM's number there. All arguments outlive this object.
-  RunStateTracker(Driver& driver, Coherence& coherence, PauseGuard* guard, std::uint32_t id,
-                  const std::string& name, Schedule schedule, Notify notify);
+  /// References outlive this object, and are part of the owner of the jobs. It reports `paused` and `resumed`
+  /// when the VM is known to have done that, once per change; the first known state is not a change.
+  struct Context {
+    Driver& driver;
+    const Attachment& attachment;
+    Coherence& coherence;
+    VmEvents& events;
+    const VmJobs& jobs;
+    PauseGuard* guard;   ///< may be null
+    std::uint32_t vm_id; ///< the VM's number there
+  };
+  explicit RunStateTracker(const Context& context);
   /// A guard that is still needed, because the VM could not be resumed, stays armed.
   ~RunStateTracker();
   RunStateTracker(const RunStateTracker&) = delete;
   RunStateTracker& operator=(const RunStateTracker&) = delete;
 
+  /// Whether the VM can be paused and resumed, and its state be asked for.
+  [[nodiscard]] bool available() const { return context_.driver.run_control() != nullptr; }
+  /// See Driver::state_delay().
+  [[nodiscard]] std::optional<std::chrono::milliseconds> state_delay() const {
+    return context_.driver.state_delay();
+  }
+
+  /// Asks the driver.
   [[nodiscard]] Result<RunStatus> status();
 
-  [[nodiscard]] Result<Paused> pause(PauseKind kind, std::chrono::milliseconds for_how_long);
+  [[nodiscard]] Result<Paused> pause(PauseKind kind = PauseKind::plain,
+                                     std::chrono::milliseconds for_how_long = {});
   /// Pauses until end_hold(). Holds are counted.
   [[nodiscard]] Result<HoldId> hold();
   /// Never fails for the caller: if the VM cannot be resumed at once, it is retried.
   void end_hold(HoldId hold);
   [[nodiscard]] bool is_held(HoldId hold) const;
   /// Ends every pause, whoever requested it; busy if holds other than `own_hold` exist.
-  [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold);
+  [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold = std::nullopt);
   /// Resumes the VM if vmemfs paused it, unless it is to be kept paused.
   void release();
 
@@ -71,9 +89,10 @@ public:
 
   /// A client may map pages of the VM's memory, which vmemfs cannot observe, so the end of a pause must
   /// be noticed soon, until end_view(). Views are counted.
-  void begin_view();
-  void end_view() { --viewers_; }
-  [[nodiscard]] bool has_viewers() const { return viewers_ > 0; }
+  void begin_view() { watch_.begin_view(); }
+  void end_view() { watch_.end_view(); }
+  /// There is a view, or vmemfs paused the VM: it must not be detached without a request.
+  [[nodiscard]] bool in_use() const;
 
   /// While held, vmemfs does not change the VM's state.
   [[nodiscard]] std::unique_lock<std::mutex> lock_operations() { return std::unique_lock{operation_mutex_}; }
@@ -95,13 +114,17 @@ private:
   enum class KnownState : unsigned char { unknown, running, paused };
 
   void poll();
-  void watch_while_paused();
-  void watch();
   void lock_and_settle();
+  void settle_after(Clock::duration delay);
+  template <typename T> Result<T> unless_detached(Result<T> paused);
+  Result<Paused> try_pause(PauseKind kind, std::chrono::milliseconds for_how_long);
+  Result<HoldId> try_hold();
+  Result<void> try_resume(std::optional<HoldId> own_hold);
 
   // With operation_mutex_ held.
   Result<RunControl*> require_run_control();
   Result<RunStatus> ask_state(RunControl& control);
+  void found(const RunStatus& status, Epoch::Value before);
   void found_paused(Epoch::Value before);
   void found_running(Epoch::Value before);
   void note_state(KnownState now, std::string_view because_of);
@@ -111,20 +134,12 @@ private:
   Result<void> resume_vm(RunControl& control);
   Result<void> resume_if_ours(RunControl& control);
   void settle();
-  Result<void> arm_guard(RunControl& control);
-  void end_guard();
   void clear_ledger();
 
-  Driver& driver_;
-  Coherence& coherence_;
-  PauseGuard* const guard_;
-  const std::uint32_t id_;
-  const std::string& name_;
-  const Schedule schedule_;
-  const Notify notify_;
+  const Context context_;
 
   std::mutex operation_mutex_;
-  bool guarded_ = false;  ///< the guard is armed; needs operation_mutex_
+  GuardLease guard_;      ///< needs operation_mutex_
   bool in_doubt_ = false; ///< a pause failed, but may still take effect; needs operation_mutex_
   KnownState state_ = KnownState::unknown; ///< the last reported state; needs operation_mutex_
   std::string settle_error_;               ///< why the last resume failed; needs operation_mutex_
@@ -133,8 +148,7 @@ private:
 
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: running or unknown
   std::atomic<bool> poll_pending_{false};
-  std::atomic<int> viewers_{0};
-  std::atomic<std::int64_t> next_watch_{0}; ///< time of the next watch(), on Clock; 0: none
+  StateWatch watch_;
 };
 
 } // namespace vmemfs

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 class ControlFileTest : public testing::Test {
 protected:
-  [[nodiscard]] bool paused() { return fixture_.vm->pause_info().by == PausedBy::us; }
+  [[nodiscard]] bool paused() { return fixture_.vm->run_state().info().by == PausedBy::us; }
 
   VmFixture fixture_;
 };
@@ -39,7 +39,7 @@ TEST_F(ControlFileTest, Hold_EndsWithItsHandle) {
 TEST_F(ControlFileTest, Write_CountsCommands) {
   ControlFile file{fixture_.vm};
   ASSERT_TRUE(file.write("flush\ncache off\n", 0));
-  EXPECT_EQ(fixture_.vm->cache_settings().mode, CacheMode::off);
+  EXPECT_EQ(fixture_.vm->cache().settings().mode, CacheMode::off);
   EXPECT_EQ(file.write("nonsense\n", 0).error().kind, ErrorKind::invalid);
 }
 

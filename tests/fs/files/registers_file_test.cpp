@@ -14,11 +14,11 @@ using testing::HasSubstr;
 class RegistersFileTest : public testing::Test {
 protected:
   VmFixture fixture_{{}, {.writable = true}};
-  RegistersFile file_{fixture_.vm, VcpuId{0}};
+  RegistersFile file_{guest_of(fixture_.vm), VcpuId{0}};
 };
 
 TEST_F(RegistersFileTest, Write_ReadsBack) {
-  ASSERT_TRUE(fixture_.vm->pause());
+  ASSERT_TRUE(fixture_.vm->run_state().pause());
   constexpr std::string_view kLine = "rax 0x1234\n";
   ASSERT_EQ(file_.write(kLine, 0), kLine.size());
   EXPECT_THAT(read_file(file_)->bytes(), HasSubstr("1234"));

@@ -155,7 +155,7 @@ TEST_F(TreeTest, WriteBits_FollowWhetherTheFileTakesWrites) {
   EXPECT_EQ(mode_of("vm/maps"), S_IFREG | 0444U);
   EXPECT_EQ(mode_of("vm/info"), S_IFREG | 0444U);
   EXPECT_EQ(mode_of("vm"), S_IFDIR | 0555U);
-  ASSERT_TRUE(vm_->set_writable(false));
+  ASSERT_TRUE(vm_->write_gate().set_writable(false));
   EXPECT_EQ(mode_of("vm/mem"), S_IFREG | 0444U);
   EXPECT_EQ(mode_of("vm/control"), S_IFREG | 0664U);
 }
@@ -332,7 +332,7 @@ TEST_F(TreeTest, Open_ForWriting_RefusedIfTheFileTakesNoWrites) {
   }
   EXPECT_TRUE(tree_.open(ino_of("vm/control"), O_WRONLY | O_TRUNC));
   EXPECT_TRUE(tree_.open(ino_of(".vmemfs/control"), O_WRONLY | O_TRUNC));
-  ASSERT_TRUE(vm_->set_writable(true));
+  ASSERT_TRUE(vm_->write_gate().set_writable(true));
   EXPECT_TRUE(tree_.open(ino_of("vm/mem"), O_RDWR));
   EXPECT_TRUE(tree_.open(ino_of("vm/vcpus/0/regs"), O_WRONLY | O_TRUNC));
   EXPECT_EQ(open_error("vm/mem", O_RDWR | O_TRUNC), ErrorKind::not_permitted);

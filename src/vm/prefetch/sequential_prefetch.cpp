@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vm/memory/sequential_prefetch.h"
+#include "vm/prefetch/sequential_prefetch.h"
 
 #include <utility>
 
@@ -36,7 +36,7 @@ void SequentialPrefetch::begin(const Request& request) {
     request_ = request;
     since_ = Clock::now();
   }
-  post_();
+  jobs_.post_prefetch([this] { run(); });
 }
 
 void SequentialPrefetch::run() {
@@ -52,10 +52,16 @@ void SequentialPrefetch::run() {
   }
   const Request request = request_;
   lock.unlock();
-  const bool fetched = fetch_(request, *scratch_);
+  const bool fetched = fetch(request);
   lock.lock();
   state_ = fetched && !unwanted_ ? State::ready : State::idle;
   changed_.notify_all();
+}
+
+/// Reads the whole request; false if it cannot be read, or its bytes could still change.
+bool SequentialPrefetch::fetch(const Request& request) {
+  const auto bytes = view_.read(request.offset, request.size, request.policy, *scratch_);
+  return bytes == request.size && scratch_->is_copy();
 }
 
 void SequentialPrefetch::drop() {

@@ -6,15 +6,16 @@
 // fetched before it is requested.
 #pragma once
 
+#include "vm/memory/hole_policy.h"
 #include "vm/memory/memory_view.h"
-#include "vm/memory/read_ahead.h"
 #include "vm/memory/read_scratch.h"
+#include "vm/prefetch/read_ahead.h"
+#include "vm/vm_jobs.h"
 
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -38,31 +39,28 @@ public:
     HolePolicy policy;
     std::uint64_t epoch;
 
-    friend bool operator==(const Request&, const Request&) = default;
+    bool operator==(const Request&) const = default;
   };
 
-  /// Calls run() on another thread, or never if everything ends.
-  using Post = std::function<void()>;
-  /// Reads the whole request into scratch; false if it cannot be read.
-  using Fetch = std::function<bool(const Request&, ReadScratch&)>;
-
-  SequentialPrefetch(Post post, Fetch fetch) : post_{std::move(post)}, fetch_{std::move(fetch)} {}
+  /// Both outlive this object, which is part of the owner of the jobs.
+  SequentialPrefetch(MemoryView& view, const VmJobs& jobs) : view_{view}, jobs_{jobs} {}
 
   /// True: scratch has the whole request. Waits if it is being fetched.
   [[nodiscard]] bool take(const Request& request, ReadScratch& scratch);
   /// Starts fetching `request`, unless another one is in progress.
   void begin(const Request& request);
-  void run();
   /// Releases the memory.
   void drop();
 
 private:
   enum class State : unsigned char { idle, queued, fetching, ready };
 
+  void run();
+  [[nodiscard]] bool fetch(const Request& request);
   [[nodiscard]] bool is_stale() const { return Clock::now() - since_ > kMaxAge; }
 
-  const Post post_;
-  const Fetch fetch_;
+  MemoryView& view_;
+  const VmJobs& jobs_;
   std::mutex mutex_; ///< guards what follows, but for the scratch while it is being fetched
   std::condition_variable changed_;
   State state_ = State::idle;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "vm/cache/cache_policy.h"
+
+#include <limits>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// Approximate cost of a FUSE reply: a page that costs less is not worth caching.
+constexpr std::chrono::microseconds kWorthCaching{20};
+
+} // namespace
+
+CachePolicy::CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
+                         std::chrono::milliseconds ttl)
+    : driver_{driver}, coherence_{coherence}, events_{events}, share_{budget, pages_} {
+  settings_.ttl = ttl;
+  apply();
+}
+
+Result<void> CachePolicy::change(const std::function<void(CacheSettings&)>& change) {
+  const std::scoped_lock one{change_mutex_};
+  CacheSettings changed = settings();
+  change(changed);
+  if (auto sized = share_.set_fixed_size(changed.size); !sized) {
+    return events_.noted(std::move(sized));
+  }
+  {
+    const std::scoped_lock lock{settings_mutex_};
+    settings_ = changed;
+  }
+  apply();
+  return {};
+}
+
+CacheSettings CachePolicy::settings() const {
+  const std::scoped_lock lock{settings_mutex_};
+  return settings_;
+}
+
+void CachePolicy::apply() {
+  const CacheSettings now = settings();
+  const ReadCost cost = driver_.read_cost();
+  const bool worth_it = now.mode == CacheMode::on ||
+                        (now.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
+  share_.set_active(worth_it);
+  prefetch_limits_.update(now, cost, share_.limit());
+  ttl_ns_ = now.ttl / std::chrono::nanoseconds{1};
+  in_use_ = worth_it;
+}
+
+Epoch::Value CachePolicy::poll_epoch() {
+  driver_.poll_run_state();
+  return coherence_.epoch().load();
+}
+
+CacheUse CachePolicy::use(std::int64_t now_ns) {
+  const Epoch::Value epoch = poll_epoch();
+  std::int64_t oldest = std::numeric_limits<std::int64_t>::min();
+  if (!epoch.stable) {
+    const std::int64_t ttl = ttl_ns_.load(std::memory_order_relaxed);
+    if (ttl == 0) {
+      return {};
+    }
+    oldest = now_ns - ttl;
+  }
+  return {&pages_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), &counters_, {}};
+}
+
+CacheUse CachePolicy::use_now() {
+  return use(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1});
+}
+
+} // namespace vmemfs

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// Page cache of a VM with its settings: whether it is in use, and which pages a read may take from it.
+#pragma once
+
+#include "core/error.h"
+#include "driver/driver.h"
+#include "vm/cache/cache_budget.h"
+#include "vm/cache/cache_counters.h"
+#include "vm/cache/cache_settings.h"
+#include "vm/cache/page_cache.h"
+#include "vm/memory/cache_use.h"
+#include "vm/prefetch/prefetch_limits.h"
+#include "vm/state/coherence.h"
+#include "vm/vm_events.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+
+namespace vmemfs {
+
+/// Thread-safe. If the cache is not in use, every read goes to the driver.
+class CachePolicy {
+public:
+  /// All arguments outlive this object. `ttl`: see CacheSettings.
+  CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
+              std::chrono::milliseconds ttl);
+
+  [[nodiscard]] CacheSettings settings() const;
+  /// invalid: the size does not fit; nothing changes then. Failures are reported.
+  [[nodiscard]] Result<void> change(const std::function<void(CacheSettings&)>& change);
+  [[nodiscard]] bool in_use() const { return in_use_.load(std::memory_order_relaxed); }
+  [[nodiscard]] PageCacheStats stats() const { return pages_.stats(); }
+  [[nodiscard]] CacheCounts counts() const { return counters_.load(); }
+  /// Number of the epoch, in which pages are valid.
+  [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
+  /// Declares all cached pages stale and drops them, also those that were prefetched.
+  void flush() { coherence_.flush(); }
+
+  // For reads.
+
+  /// The pages that a read that begins now may take from the cache, and may add; none if memory may change
+  /// and has no TTL. `now_ns`: now, on the steady clock.
+  [[nodiscard]] CacheUse use(std::int64_t now_ns);
+  [[nodiscard]] CacheUse use_now();
+  /// Polls the run state, if that is cheap, and loads the epoch.
+  [[nodiscard]] Epoch::Value poll_epoch();
+  /// Whether memory was stable when it was last checked.
+  [[nodiscard]] bool is_stable() const { return coherence_.epoch().load().stable; }
+  [[nodiscard]] const PrefetchLimits& prefetch_limits() const { return prefetch_limits_; }
+
+  /// Drops the pages, which are stale: part of Coherence's drop.
+  void drop_pages() { pages_.clear(); }
+
+private:
+  void apply();
+
+  Driver& driver_;
+  Coherence& coherence_;
+  VmEvents& events_;
+  PageCache pages_{0};
+  CacheBudget::Share share_;
+  CacheCounters counters_;
+  PrefetchLimits prefetch_limits_;
+  std::atomic<bool> in_use_{false};
+  std::atomic<std::int64_t> ttl_ns_{0};
+  std::mutex change_mutex_;           ///< one change of the settings at a time
+  mutable std::mutex settings_mutex_; ///< guards the settings; leaf
+  CacheSettings settings_;
+};
+
+} // namespace vmemfs

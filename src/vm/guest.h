@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The interface of a guest, as files see it: identity, memory and registers. An attached VM is one.
+#pragma once
+
+#include "core/error.h"
+#include "core/gpa.h"
+#include "core/register_layout.h"
+#include "core/register_set.h"
+#include "driver/driver.h"
+#include "vm/memory/address_space.h"
+#include "vm/vm_counters.h"
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace vmemfs {
+
+/// Thread-safe. A file that needs only memory or registers takes a Guest, not a Vm, so that it can show other
+/// guests too.
+class Guest {
+public:
+  Guest() = default;
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+  virtual ~Guest() = default;
+
+  [[nodiscard]] virtual const std::string& name() const = 0; ///< of its directory
+  [[nodiscard]] virtual const VmIdentity& identity() const = 0;
+  [[nodiscard]] virtual std::uint32_t vcpu_count() const = 0;
+  /// How memory and registers are reached, and what was tried.
+  [[nodiscard]] virtual AccessReport access() const = 0;
+  [[nodiscard]] virtual std::vector<ProbeResult> probe() const = 0;
+
+  /// It does not exist any more; stays true. Every operation then fails with vm_gone.
+  [[nodiscard]] virtual bool gone() const = 0;
+  /// Its memory and registers cannot change at all.
+  [[nodiscard]] virtual bool frozen() const = 0;
+  /// Time of the last possible change of its memory.
+  [[nodiscard]] virtual std::chrono::system_clock::time_point last_change() const = 0;
+
+  [[nodiscard]] virtual AddressSpace& memory() = 0;
+
+  /// nullptr if registers can be neither read nor set.
+  [[nodiscard]] virtual const RegisterLayout* register_layout() const = 0;
+  /// One set for each of `vcpus`. See RegisterReader.
+  [[nodiscard]] virtual Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) = 0;
+  /// Sets registers, if that is allowed. See RegisterWriter.
+  [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;
+
+  /// Whoever reads its memory, or has it carry out a control command, counts that; the rest is counted here.
+  [[nodiscard]] virtual VmCounters& counters() = 0;
+};
+
+} // namespace vmemfs

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The interface of a guest's physical memory, as files read and write it: offsets are guest physical
+// addresses.
+#pragma once
+
+#include "core/error.h"
+#include "core/gpa.h"
+#include "core/memory_map.h"
+#include "vm/memory/hole_policy.h"
+#include "vm/memory/read_scratch.h"
+#include "vm/prefetch/read_ahead.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace vmemfs {
+
+/// Thread-safe; each read brings its own scratch.
+class AddressSpace {
+public:
+  AddressSpace() = default;
+  AddressSpace(const AddressSpace&) = delete;
+  AddressSpace& operator=(const AddressSpace&) = delete;
+  virtual ~AddressSpace() = default;
+
+  /// Max size of a read; longer ones are truncated.
+  static constexpr std::size_t kMaxRead = ReadScratch::kStaging;
+
+  /// Reads [offset, offset + size) into scratch.data(). Returns fewer bytes than requested if the space ends
+  /// or, in honest mode, at a hole; none past the end. `read_ahead` is the open file's, and may be null.
+  [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
+                                                                  HolePolicy policy, ReadScratch& scratch,
+                                                                  ReadAhead* read_ahead) = 0;
+  /// Writes memory, if that is allowed and the whole range is writable; else nothing is written. Returns the
+  /// number of bytes written, from the start: fewer than all if the source failed midway.
+  [[nodiscard]] virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
+
+  /// The memory map as last known; never null.
+  [[nodiscard]] virtual std::shared_ptr<const MemoryMap> map() const = 0;
+  /// Adopts a changed memory map if that is cheap. Call it before reporting size or shape.
+  virtual void poll_layout() = 0;
+
+  /// An open file shows this memory, until end_view(). Calls are counted.
+  virtual void begin_view() = 0;
+  virtual void end_view() = 0;
+
+  [[nodiscard]] std::uint64_t size() const { return map()->ram_end().value(); }
+};
+
+/// lseek's SEEK_DATA and SEEK_HOLE. past_end as lseek's ENXIO.
+[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(const MemoryMap& map, std::uint64_t offset);
+[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(const MemoryMap& map, std::uint64_t offset);
+
+} // namespace vmemfs

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "vm/memory/live_memory.h"
+
+#include <chrono>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// Max age of the guest's memory layout while it is being read.
+constexpr std::chrono::milliseconds kLayoutPollInterval{10};
+
+std::int64_t monotonic_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
+
+} // namespace
+
+LiveMemory::LiveMemory(const Context& context, VmCounters& counters)
+    : context_{context}, counters_{counters}, view_{context.driver, bad_pages_},
+      prefetcher_{context.attachment, view_, context.cache, context.jobs} {}
+
+tl::expected<std::size_t, ErrorKind> LiveMemory::read(std::uint64_t offset, std::size_t size,
+                                                      HolePolicy policy, ReadScratch& scratch,
+                                                      ReadAhead* read_ahead) {
+  if (context_.attachment.detached()) {
+    return tl::unexpected{ErrorKind::vm_gone};
+  }
+  const std::int64_t now = monotonic_ns();
+  if (now >= next_layout_poll_ns_.load(std::memory_order_relaxed)) {
+    poll_layout();
+  }
+  if (read_ahead != nullptr) {
+    read_ahead->note(offset, size);
+  }
+  if (context_.cache.in_use()) {
+    CacheUse use = context_.cache.use(now);
+    if (read_ahead != nullptr) {
+      prefetcher_.add_to(use, *read_ahead, offset + size);
+    }
+    return view_.read(offset, size, policy, scratch, use);
+  }
+  if (prefetcher_.helps_live(read_ahead, size)) {
+    return prefetcher_.read_live({read_ahead, offset, size, policy, 0}, scratch);
+  }
+  return view_.read(offset, size, policy, scratch);
+}
+
+Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  auto written = counters_.writes.counted(context_.writes.write(offset, bytes));
+  counters_.written_bytes.add(written.value_or(0));
+  return written;
+}
+
+void LiveMemory::poll_layout() {
+  constexpr std::int64_t kEvery = kLayoutPollInterval / std::chrono::nanoseconds{1};
+  next_layout_poll_ns_.store(monotonic_ns() + kEvery, std::memory_order_relaxed);
+  context_.driver.poll_layout(false);
+}
+
+Result<void> LiveMemory::refresh() {
+  const auto lock = context_.run_state.lock_operations();
+  if (context_.attachment.gone()) {
+    return gone_error();
+  }
+  auto refreshed = context_.driver.refresh();
+  if (refreshed) {
+    context_.coherence.changed();
+  }
+  return context_.events.noted(std::move(refreshed));
+}
+
+} // namespace vmemfs

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Memory of an attached VM: read through its driver, with the page cache and prefetching.
+#pragma once
+
+#include "driver/driver.h"
+#include "vm/cache/bad_pages.h"
+#include "vm/cache/cache_policy.h"
+#include "vm/memory/address_space.h"
+#include "vm/memory/memory_view.h"
+#include "vm/prefetch/prefetcher.h"
+#include "vm/state/attachment.h"
+#include "vm/state/run_state_tracker.h"
+#include "vm/vm_counters.h"
+#include "vm/vm_events.h"
+#include "vm/vm_jobs.h"
+#include "vm/write_gate.h"
+
+#include <atomic>
+#include <cstdint>
+
+namespace vmemfs {
+
+/// Thread-safe. Reads wait for no operation on the VM.
+class LiveMemory final : public AddressSpace {
+public:
+  /// References outlive this object, and are part of the owner of the jobs.
+  struct Context {
+    Driver& driver;
+    const Attachment& attachment;
+    Coherence& coherence;
+    CachePolicy& cache;
+    RunStateTracker& run_state;
+    WriteGate& writes;
+    VmEvents& events;
+    const VmJobs& jobs;
+  };
+  LiveMemory(const Context& context, VmCounters& counters);
+
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
+                                                          HolePolicy policy, ReadScratch& scratch,
+                                                          ReadAhead* read_ahead) override;
+  [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
+  [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return context_.driver.memory_map(); }
+  void poll_layout() override;
+  /// See RunStateTracker.
+  void begin_view() override { context_.run_state.begin_view(); }
+  void end_view() override {
+    context_.run_state.end_view();
+    prefetcher_.drop();
+  }
+
+  /// Reads the memory map again, whatever it costs.
+  [[nodiscard]] Result<void> refresh();
+  /// Releases the memory of reads that were fetched and not requested.
+  void drop_prefetched() { prefetcher_.drop(); }
+  /// The bad pages that were read as zeros.
+  [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
+
+private:
+  const Context context_;
+  VmCounters& counters_;
+  BadPages bad_pages_;
+  MemoryView view_;
+  Prefetcher prefetcher_;
+  std::atomic<std::int64_t> next_layout_poll_ns_{0};
+};
+
+} // namespace vmemfs

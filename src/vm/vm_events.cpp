@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#include "vm/vm_events.h"
+
+#include "util/log.h"
+
+#include <utility>
+
+namespace vmemfs {
+
+void VmEvents::report(EventKind kind, std::string detail) const {
+  if (log_ != nullptr) {
+    log_->append(kind, vm_, std::move(detail));
+  }
+}
+
+void VmEvents::note(const Error& error) {
+  log::warning("{}: {}", vm_, error.message());
+  {
+    const std::scoped_lock lock{mutex_};
+    last_error_ = error.message();
+  }
+  report(EventKind::error, error.message());
+}
+
+std::string VmEvents::last_error() const {
+  const std::scoped_lock lock{mutex_};
+  return last_error_;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// Jobs of one VM on the workers of its mount.
+#pragma once
+
+#include "util/worker.h"
+
+#include <memory>
+#include <utility>
+
+namespace vmemfs {
+
+/// Thread-safe once the owner is set. The owner lives while a job of its runs; a job that is due after the
+/// owner was destroyed is dropped. Jobs must not throw.
+class VmJobs {
+public:
+  /// The workers outlive this object. `general`: for jobs that may wait for the driver; `prefetch`: for reads
+  /// that are likely to be requested; `slow_prefetch`: the same, for slow drivers.
+  VmJobs(Worker& general, Worker& prefetch, Worker& slow_prefetch)
+      : general_{general}, prefetch_{prefetch}, slow_prefetch_{slow_prefetch} {}
+
+  /// Set once, before the first job. The owner contains all that the jobs use.
+  void set_owner(std::weak_ptr<const void> owner) { owner_ = std::move(owner); }
+
+  template <typename Job> void post_after(Worker::Clock::duration delay, Job job) const {
+    general_.post_after(delay, owned(std::move(job)));
+  }
+  template <typename Job> void post_prefetch(Job job) const { prefetch_.post(owned(std::move(job))); }
+  template <typename Job> void post_slow_prefetch(Job job) const {
+    slow_prefetch_.post(owned(std::move(job)));
+  }
+
+private:
+  template <typename Job> [[nodiscard]] auto owned(Job job) const {
+    return [owner = owner_, job = std::move(job)] {
+      if (const auto alive = owner.lock()) {
+        job();
+      }
+    };
+  }
+
+  Worker& general_;
+  Worker& prefetch_;
+  Worker& slow_prefetch_;
+  std::weak_ptr<const void> owner_;
+};
+
+} // namespace vmemfs

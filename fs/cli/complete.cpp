@@ -130,6 +130,9 @@ Strings candidates(const Completion& typed) {
   if (first == "list") {
     return typed.options_of_list;
   }
+  if (first == "check") {
+    return {"--unit"};
+  }
   if (word.starts_with('-')) {
     return typed.options;
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "driver/driver_list.h"
 #include "driver/driver_runtimes.h"
 #include "util/fd_watcher.h"
 #include "util/worker.h"

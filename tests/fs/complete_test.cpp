@@ -24,6 +24,7 @@ TEST(Complete, SubcommandsAndOptions) {
   EXPECT_THAT(offered({"--"}), ElementsAre("--vm", "--config"));
   EXPECT_THAT(offered({"/mnt", "--v"}), ElementsAre("--vm"));
   EXPECT_THAT(offered({"list", "--"}), ElementsAre("--json", "--discover"));
+  EXPECT_THAT(offered({"check", ""}), ElementsAre("--unit"));
   EXPECT_THAT(offered({}), IsEmpty());
 }
 

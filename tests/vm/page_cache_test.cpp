@@ -250,7 +250,7 @@ TEST_F(PageCacheTest, ManyPages_EvictionOrderIsExact) {
 }
 
 TEST_F(PageCacheTest, LargeCache_HoldsItsLimitOfConsecutivePages) {
-  constexpr std::uint64_t kMany = 4 * PageCache::kShardPages;
+  constexpr std::uint64_t kMany = 4 * kShardPages;
   cache_.set_limit(kMany * kPageSize);
   load_all(0, kMany);
   EXPECT_THAT(missing(0, kMany), IsEmpty());
@@ -264,7 +264,7 @@ TEST_F(PageCacheTest, LargeCache_HoldsItsLimitOfConsecutivePages) {
 
 /// Enough pages for hash collisions in the index.
 TEST_F(PageCacheTest, IndexCollisions_NeverGiveAWrongPage) {
-  constexpr std::uint64_t kMany = PageCache::kShardPages;
+  constexpr std::uint64_t kMany = kShardPages;
   cache_.set_limit(kMany * kPageSize);
   std::mt19937_64 random{1};
   const auto any_page = [&] { return random() >> 14U; };
@@ -591,12 +591,12 @@ TEST_F(PageCacheTest, ZeroLimit_PinnedOrClaimedPagesStayUsable) {
 }
 
 TEST_F(PageCacheTest, ShardCountChanges_PagesAreRight) {
-  constexpr std::uint64_t kMany = 2 * PageCache::kShardPages;
+  constexpr std::uint64_t kMany = 2 * kShardPages;
   load_all(0, kPages);
   PageCache::Frame* const pinned = load_pinned(9999);
   PageCache::Frame* const claimed = claim_new(8888);
   for (const std::uint64_t shards : {2U, 4U, 1U, 3U, 8U, 1U}) {
-    cache_.set_limit(shards * PageCache::kShardPages * kPageSize);
+    cache_.set_limit(shards * kShardPages * kPageSize);
     EXPECT_TRUE(is_filled(pinned, Gfn{9999}, kEpoch));
     for (std::uint64_t page = 0; page < kMany; ++page) {
       if (!has(page)) {
@@ -604,11 +604,11 @@ TEST_F(PageCacheTest, ShardCountChanges_PagesAreRight) {
       }
     }
     const std::uint64_t outlived = 2;
-    EXPECT_LE(used_pages(), shards * PageCache::kShardPages + outlived);
+    EXPECT_LE(used_pages(), shards * kShardPages + outlived);
     if (shards > 2) {
       EXPECT_THAT(missing(0, kMany), IsEmpty());
     } else {
-      EXPECT_LE(missing(0, kMany).size(), kMany - shards * PageCache::kShardPages + outlived);
+      EXPECT_LE(missing(0, kMany).size(), kMany - shards * kShardPages + outlived);
     }
   }
   cache_.unpin(pinned);

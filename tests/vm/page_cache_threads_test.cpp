@@ -214,7 +214,7 @@ TEST_F(PageCacheStress, ManyThreads_NoWrongPage) {
   // No frame leaked: all are free, and each can be claimed once.
   cache_.clear();
   EXPECT_EQ(cache_.stats().used_bytes, 0U);
-  constexpr std::uint64_t kAll = 4 * PageCache::kShardPages;
+  constexpr std::uint64_t kAll = 4 * kShardPages;
   cache_.set_limit(kAll * kPageSize);
   const PageRequest request{epoch_, 0, now_};
   std::vector<PageCache::Frame*> frames;

@@ -95,13 +95,13 @@ PageCacheStats PageCache::stats() const {
   return sum;
 }
 
-std::atomic<PageCache::Shard*>& PageCache::slot(std::uint32_t number) const {
+std::atomic<PageShard*>& PageCache::slot(std::uint32_t number) const {
   const auto row = static_cast<std::size_t>(std::bit_width(number));
   return rows_[row][number - std::bit_floor(number)];
 }
 
 /// nullptr if its share is nothing, if there is no memory, or if the count has changed.
-PageCache::Shard* PageCache::make_shard(std::uint32_t number, std::uint32_t count) {
+PageShard* PageCache::make_shard(std::uint32_t number, std::uint32_t count) {
   const std::scoped_lock lock{mutex_};
   std::atomic<Shard*>& place = slot(number);
   if (place.load(std::memory_order_relaxed) == nullptr && count_.load(std::memory_order_relaxed) == count &&

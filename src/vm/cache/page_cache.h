@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/gpa.h"
+#include "vm/cache/page_request.h"
 
 #include <array>
 #include <atomic>
@@ -23,32 +24,20 @@
 
 namespace vmemfs {
 
-/// The epoch of a page, and when its read began (steady clock, ns).
-struct PageStamp {
-  std::uint64_t epoch;
-  std::int64_t fetched_ns;
-};
-
-/// The pages a reader accepts: those of this epoch, fetched not before `oldest_ns`.
-struct PageRequest {
-  std::uint64_t epoch;
-  std::int64_t oldest_ns;
-  std::int64_t now_ns; ///< becomes the time of the page's last use
-};
-
 struct PageCacheStats {
   std::uint64_t used_bytes; ///< frames that hold a page, are claimed or pinned
   std::uint64_t limit_bytes;
   std::uint64_t evictions; ///< pages replaced by others
 };
 
+class PageShard;
+
 /// Thread-safe.
 class PageCache {
 public:
-  static constexpr std::size_t kShardPages = 1024;
-
-  /// One frame, as its holder sees it.
-  struct Frame;
+  using Frame = PageFrame;
+  using Claim = PageClaim;
+  using Claimed = ClaimedPage;
 
   explicit PageCache(std::size_t limit_bytes);
   ~PageCache(); ///< no pin may exist
@@ -58,16 +47,6 @@ public:
   /// Returns the page, pinned, or nullptr. Takes no lock. May occasionally miss a cached page.
   [[nodiscard]] Frame* find(Gfn gfn, const PageRequest& request);
 
-  enum class Claim : unsigned char {
-    hit,     ///< the frame has the page, and is pinned
-    claimed, ///< the frame is the caller's to read into; publish() or abandon() must follow
-    loading, ///< another thread is reading the page: publish your claims, then wait_for() it
-    full,    ///< all frames are in use
-  };
-  struct Claimed {
-    Claim what;
-    Frame* frame; ///< for hit and claimed
-  };
   [[nodiscard]] Claimed claim(Gfn gfn, const PageRequest& request);
 
   /// Waits until the page is no longer being read. Returns it, pinned, or nullptr if that read failed.
@@ -93,7 +72,7 @@ public:
   [[nodiscard]] PageCacheStats stats() const;
 
 private:
-  class Shard;
+  using Shard = PageShard;
   /// Row 0 has shard 0, row r those from 2^(r-1) to 2^r - 1; null until the shard is first needed.
   using Row = std::unique_ptr<std::atomic<Shard*>[]>;
   static constexpr std::size_t kRows = 19;

@@ -6,9 +6,9 @@
 
 namespace vmemfs {
 
-using State = PageCache::Frame::State;
+using State = PageFrame::State;
 
-std::unique_ptr<PageCache::Shard> PageCache::Shard::create(std::uint32_t number, std::uint32_t limit) {
+std::unique_ptr<PageShard> PageShard::create(std::uint32_t number, std::uint32_t limit) {
   constexpr std::size_t kBytes = kShardPages * kPageSize;
   void* const memory =
       ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -17,10 +17,10 @@ std::unique_ptr<PageCache::Shard> PageCache::Shard::create(std::uint32_t number,
   }
   ::madvise(memory, kBytes, MADV_DONTDUMP);
   ::madvise(memory, kBytes, MADV_NOHUGEPAGE); // one page in use would occupy the space of 512
-  return std::unique_ptr<Shard>{new Shard{number, limit, static_cast<std::byte*>(memory)}};
+  return std::unique_ptr<PageShard>{new PageShard{number, limit, static_cast<std::byte*>(memory)}};
 }
 
-PageCache::Shard::Shard(std::uint32_t number, std::uint32_t limit, std::byte* memory)
+PageShard::PageShard(std::uint32_t number, std::uint32_t limit, std::byte* memory)
     : number_{number}, memory_{memory}, limit_{limit} {
   free_.reserve(kShardPages);
   for (std::uint32_t i = kShardPages; i-- > 0;) {
@@ -30,11 +30,11 @@ PageCache::Shard::Shard(std::uint32_t number, std::uint32_t limit, std::byte* me
   }
 }
 
-PageCache::Shard::~Shard() { ::munmap(memory_, kShardPages * kPageSize); }
+PageShard::~PageShard() { ::munmap(memory_, kShardPages * kPageSize); }
 
-PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request) {
+PageFrame* PageShard::wait_for(Gfn gfn, const PageRequest& request) {
   std::unique_lock lock{mutex_};
-  if (Frame* const loading = in_index(gfn);
+  if (PageFrame* const loading = in_index(gfn);
       loading != nullptr && loading->state == State::claimed && loading->satisfies(request)) {
     // Only for this claim: a frame may be claimed again before this thread checks.
     const std::uint32_t claims = loading->claims;
@@ -42,7 +42,7 @@ PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request
     loaded_.wait(lock, [&] { return loading->state != State::claimed || loading->claims != claims; });
     --waiting_;
   }
-  Frame* const frame = in_index(gfn);
+  PageFrame* const frame = in_index(gfn);
   if (frame == nullptr || frame->state != State::published || !frame->satisfies(request)) {
     return nullptr;
   }
@@ -50,7 +50,7 @@ PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request
   return frame;
 }
 
-void PageCache::Shard::publish(Frame& frame, PageStamp stamp, bool pin) {
+void PageShard::publish(PageFrame& frame, PageStamp stamp, bool pin) {
   const std::scoped_lock lock{mutex_};
   if (frame.state == State::condemned) {
     leave(frame, pin);
@@ -61,11 +61,11 @@ void PageCache::Shard::publish(Frame& frame, PageStamp stamp, bool pin) {
   frame.state = State::published;
   add_victim(frame);
   // Not a store: a reader may just have incremented the count, and is going to decrement it again.
-  frame.pins.fetch_sub(Frame::kBusy - (pin ? 1U : 0U), std::memory_order_release);
+  frame.pins.fetch_sub(PageFrame::kBusy - (pin ? 1U : 0U), std::memory_order_release);
   wake();
 }
 
-void PageCache::Shard::abandon(Frame& frame, bool pin) {
+void PageShard::abandon(PageFrame& frame, bool pin) {
   const std::scoped_lock lock{mutex_};
   if (frame.state == State::claimed) {
     unlink(frame);
@@ -74,9 +74,9 @@ void PageCache::Shard::abandon(Frame& frame, bool pin) {
   wake();
 }
 
-void PageCache::Shard::clear() {
+void PageShard::clear() {
   const std::scoped_lock lock{mutex_};
-  for (Frame& frame : frames_) {
+  for (PageFrame& frame : frames_) {
     if (frame.linked()) {
       drop(frame);
     } else {
@@ -87,11 +87,11 @@ void PageCache::Shard::clear() {
   return_free_memory();
 }
 
-void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
+void PageShard::resize(std::uint32_t limit, std::uint32_t count) {
   const std::scoped_lock lock{mutex_};
   limit_ = limit;
-  std::vector<Frame*> staying;
-  for (Frame& frame : frames_) {
+  std::vector<PageFrame*> staying;
+  for (PageFrame& frame : frames_) {
     if (!frame.linked()) {
       continue;
     }
@@ -101,13 +101,13 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
       staying.push_back(&frame);
     }
   }
-  const auto last_used = [](const Frame* frame) {
+  const auto last_used = [](const PageFrame* frame) {
     return frame->last_used_ns.load(std::memory_order_relaxed);
   };
   // The times are copied once: readers go on changing them.
-  std::vector<std::pair<std::int64_t, Frame*>> oldest_first;
+  std::vector<std::pair<std::int64_t, PageFrame*>> oldest_first;
   if (used_ > limit_) {
-    for (Frame* const frame : staying) {
+    for (PageFrame* const frame : staying) {
       oldest_first.emplace_back(last_used(frame), frame);
     }
     std::ranges::sort(oldest_first);
@@ -132,40 +132,40 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
   return_free_memory();
 }
 
-std::uint32_t PageCache::Shard::limit() const {
+std::uint32_t PageShard::limit() const {
   const std::scoped_lock lock{mutex_};
   return limit_;
 }
 
-PageCache::Shard::Stats PageCache::Shard::stats() const {
+PageShard::Stats PageShard::stats() const {
   const std::scoped_lock lock{mutex_};
   return {used_, evictions_};
 }
 
 /// Frees a doomed frame after its last reader has unpinned it.
-void PageCache::Shard::on_last_unpin(Frame& frame) {
+void PageShard::on_last_unpin(PageFrame& frame) {
   const std::scoped_lock lock{mutex_};
   free_if_unpinned(frame);
 }
 
-std::uint32_t PageCache::Shard::number_of(const Frame& frame) const {
+std::uint32_t PageShard::number_of(const PageFrame& frame) const {
   return static_cast<std::uint32_t>(&frame - frames_.data());
 }
 
-PageCache::Frame* PageCache::Shard::in_index(Gfn gfn) {
+PageFrame* PageShard::in_index(Gfn gfn) {
   const std::uint32_t number =
       index_.find(gfn, [&](std::uint32_t candidate) { return frames_[candidate].has_page(gfn); });
   return number != PageIndex::kNone ? &frames_[number] : nullptr;
 }
 
-PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageRequest& request) {
-  Frame* frame = in_index(gfn);
+ClaimedPage PageShard::claim_locked(Gfn gfn, const PageRequest& request) {
+  PageFrame* frame = in_index(gfn);
   if (frame != nullptr && frame->state == State::claimed) {
-    return {frame->satisfies(request) ? Claim::loading : Claim::full, nullptr};
+    return {frame->satisfies(request) ? PageClaim::loading : PageClaim::full, nullptr};
   }
   if (frame != nullptr && frame->satisfies(request)) {
     frame->use(request);
-    return {Claim::hit, frame};
+    return {PageClaim::hit, frame};
   }
   if (frame != nullptr && !frame->take()) {
     drop(*frame); // its readers keep their bytes
@@ -174,7 +174,7 @@ PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageRequest& re
   if (frame == nullptr) {
     frame = take_frame(request.epoch);
     if (frame == nullptr) {
-      return {Claim::full, nullptr};
+      return {PageClaim::full, nullptr};
     }
     frame->gfn.store(gfn.value(), std::memory_order_relaxed);
     index_.insert(gfn, number_of(*frame));
@@ -184,13 +184,13 @@ PageCache::Claimed PageCache::Shard::claim_locked(Gfn gfn, const PageRequest& re
   frame->epoch.store(request.epoch, std::memory_order_relaxed);
   frame->fetched_ns.store(request.now_ns, std::memory_order_relaxed);
   frame->last_used_ns.store(request.now_ns, std::memory_order_relaxed);
-  return {Claim::claimed, frame};
+  return {PageClaim::claimed, frame};
 }
 
 /// A busy frame that is not in the index, or nullptr if all are in use.
-PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
+PageFrame* PageShard::take_frame(std::uint64_t epoch) {
   if (used_ < limit_) {
-    Frame& frame = frames_[free_.back()];
+    PageFrame& frame = frames_[free_.back()];
     free_.pop_back();
     ++used_;
     return &frame;
@@ -198,7 +198,7 @@ PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
   if (used_ > limit_) {
     return nullptr; // some are still pinned
   }
-  Frame* victim = epoch == victims_epoch_ ? next_victim() : nullptr;
+  PageFrame* victim = epoch == victims_epoch_ ? next_victim() : nullptr;
   if (victim == nullptr) {
     gather_victims(epoch);
     victim = next_victim();
@@ -211,7 +211,7 @@ PageCache::Frame* PageCache::Shard::take_frame(std::uint64_t epoch) {
 }
 
 /// The first victim that nobody pins, made busy. Pinned ones stay in the list for a later attempt.
-PageCache::Frame* PageCache::Shard::next_victim() {
+PageFrame* PageShard::next_victim() {
   for (std::size_t i = victims_.size(); i-- > 0;) {
     const auto [rank, frame] = victims_[i];
     const bool unchanged = frame->state == State::published && rank_of(*frame, victims_epoch_) == rank;
@@ -227,11 +227,11 @@ PageCache::Frame* PageCache::Shard::next_victim() {
 }
 
 /// Scanning all frames is expensive, so it is done for many evictions at once.
-void PageCache::Shard::gather_victims(std::uint64_t epoch) {
+void PageShard::gather_victims(std::uint64_t epoch) {
   constexpr std::ptrdiff_t kAtOnce = 64;
   victims_.clear();
   victims_epoch_ = epoch;
-  for (Frame& frame : frames_) {
+  for (PageFrame& frame : frames_) {
     if (frame.state == State::published) {
       victims_.push_back({rank_of(frame, epoch), &frame});
     }
@@ -252,7 +252,7 @@ void PageCache::Shard::gather_victims(std::uint64_t epoch) {
 }
 
 /// A frame gets its rank when it is claimed, so it may rank among those gathered since.
-void PageCache::Shard::add_victim(Frame& frame) {
+void PageShard::add_victim(PageFrame& frame) {
   const Victim victim{rank_of(frame, victims_epoch_), &frame};
   const auto later = [](const Victim& a, const Victim& b) { return a.rank > b.rank; };
   if (!victims_.empty() && victim.rank < victims_.front().rank) {
@@ -260,17 +260,17 @@ void PageCache::Shard::add_victim(Frame& frame) {
   }
 }
 
-PageCache::Shard::Rank PageCache::Shard::rank_of(const Frame& frame, std::uint64_t epoch) {
+PageShard::Rank PageShard::rank_of(const PageFrame& frame, std::uint64_t epoch) {
   return {frame.epoch.load(std::memory_order_relaxed) == epoch,
           frame.last_used_ns.load(std::memory_order_relaxed)};
 }
 
-void PageCache::Shard::unlink(Frame& frame) {
+void PageShard::unlink(PageFrame& frame) {
   index_.erase(Gfn{frame.gfn.load(std::memory_order_relaxed)}, number_of(frame));
 }
 
 /// Removes a frame from the index; it is freed now or when it is unpinned, and then its memory is released.
-void PageCache::Shard::drop(Frame& frame) {
+void PageShard::drop(PageFrame& frame) {
   unlink(frame);
   if (frame.state == State::claimed) {
     frame.state = State::condemned;
@@ -281,44 +281,44 @@ void PageCache::Shard::drop(Frame& frame) {
   } else {
     frame.state = State::doomed;
     frame.returns_memory = true;
-    frame.pins.fetch_or(Frame::kDoomed, std::memory_order_relaxed);
+    frame.pins.fetch_or(PageFrame::kDoomed, std::memory_order_relaxed);
     free_if_unpinned(frame); // it may have been unpinned just before
   }
 }
 
 /// Releases a claimed frame that is not in the index: pinned for its holder only, or free.
-void PageCache::Shard::leave(Frame& frame, bool pin) {
+void PageShard::leave(PageFrame& frame, bool pin) {
   if (pin) {
     frame.state = State::doomed;
-    frame.pins.fetch_sub(Frame::kBusy - Frame::kDoomed - 1, std::memory_order_release);
+    frame.pins.fetch_sub(PageFrame::kBusy - PageFrame::kDoomed - 1, std::memory_order_release);
   } else {
     free_and_return_memory(frame);
   }
 }
 
-void PageCache::Shard::free_if_unpinned(Frame& frame) {
-  std::uint32_t nobody = Frame::kDoomed;
-  if (frame.pins.compare_exchange_strong(nobody, Frame::kBusy, std::memory_order_acquire,
+void PageShard::free_if_unpinned(PageFrame& frame) {
+  std::uint32_t nobody = PageFrame::kDoomed;
+  if (frame.pins.compare_exchange_strong(nobody, PageFrame::kBusy, std::memory_order_acquire,
                                          std::memory_order_relaxed)) {
     free_and_return_memory(frame);
   }
 }
 
-void PageCache::Shard::free(Frame& frame) {
+void PageShard::free(PageFrame& frame) {
   frame.state = State::free;
   frame.returns_memory = false;
   --used_;
   free_.push_back(number_of(frame));
 }
 
-void PageCache::Shard::free_and_return_memory(Frame& frame) {
+void PageShard::free_and_return_memory(PageFrame& frame) {
   if (frame.returns_memory || used_ > limit_) {
     ::madvise(frame.bytes, kPageSize, MADV_DONTNEED);
   }
   free(frame);
 }
 
-void PageCache::Shard::return_free_memory() {
+void PageShard::return_free_memory() {
   for (std::size_t begin = 0; begin < kShardPages; ++begin) {
     std::size_t end = begin;
     while (end < kShardPages && frames_[end].state == State::free) {
@@ -331,7 +331,7 @@ void PageCache::Shard::return_free_memory() {
   }
 }
 
-void PageCache::Shard::wake() {
+void PageShard::wake() {
   if (waiting_ > 0) {
     loaded_.notify_all();
   }

@@ -6,8 +6,9 @@
 // busy then, it does not change until the reader unpins it.
 #pragma once
 
-#include "vm/cache/page_cache.h"
+#include "core/gpa.h"
 #include "vm/cache/page_index.h"
+#include "vm/cache/page_request.h"
 
 #include <array>
 #include <atomic>
@@ -22,8 +23,10 @@
 
 namespace vmemfs {
 
+class PageShard;
+
 /// A cache line, so that readers of different pages don't disturb each other.
-struct alignas(64) PageCache::Frame {
+struct alignas(64) PageFrame {
   enum class State : unsigned char {
     free,      ///< busy
     claimed,   ///< busy, and in the index for threads that wait for it
@@ -43,7 +46,7 @@ struct alignas(64) PageCache::Frame {
   std::atomic<std::uint64_t> epoch{0};
   std::atomic<std::int64_t> fetched_ns{0}; ///< while claimed: time of the claim
   std::atomic<std::int64_t> last_used_ns{0};
-  Shard* shard = nullptr;
+  PageShard* shard = nullptr;
   std::byte* bytes = nullptr;
 
   [[nodiscard]] bool has_page(Gfn wanted) const {
@@ -64,15 +67,15 @@ struct alignas(64) PageCache::Frame {
   [[nodiscard]] bool linked() const { return state == State::claimed || state == State::published; }
 };
 
-static_assert(sizeof(PageCache::Frame) == 64);
+static_assert(sizeof(PageFrame) == 64);
 
-class PageCache::Shard {
+class PageShard {
 public:
   /// nullptr if the kernel has no room for its memory.
-  static std::unique_ptr<Shard> create(std::uint32_t number, std::uint32_t limit);
-  ~Shard();
-  Shard(const Shard&) = delete;
-  Shard& operator=(const Shard&) = delete;
+  static std::unique_ptr<PageShard> create(std::uint32_t number, std::uint32_t limit);
+  ~PageShard();
+  PageShard(const PageShard&) = delete;
+  PageShard& operator=(const PageShard&) = delete;
 
   /// The shard, of `count`, that a page belongs to; `count` is a power of two. Eight consecutive pages
   /// share one, and any aligned run of pages is spread evenly. With half as many shards, the pages of two
@@ -86,17 +89,17 @@ public:
   }
 
   [[nodiscard]] std::uint32_t number() const { return number_; }
-  [[nodiscard]] Frame* find(Gfn gfn, const PageRequest& request);
+  [[nodiscard]] PageFrame* find(Gfn gfn, const PageRequest& request);
 
   /// nullopt if is_home(), called with the lock held, finds that the page belongs to another shard now.
   template <typename IsHome>
-  [[nodiscard]] std::optional<Claimed> claim(Gfn gfn, const PageRequest& request, const IsHome& is_home) {
+  [[nodiscard]] std::optional<ClaimedPage> claim(Gfn gfn, const PageRequest& request, const IsHome& is_home) {
     const std::scoped_lock lock{mutex_};
     return is_home() ? std::optional{claim_locked(gfn, request)} : std::nullopt;
   }
-  [[nodiscard]] Frame* wait_for(Gfn gfn, const PageRequest& request);
-  void publish(Frame& frame, PageStamp stamp, bool pin);
-  void abandon(Frame& frame, bool pin);
+  [[nodiscard]] PageFrame* wait_for(Gfn gfn, const PageRequest& request);
+  void publish(PageFrame& frame, PageStamp stamp, bool pin);
+  void abandon(PageFrame& frame, bool pin);
   void clear();
 
   /// Evicts pages that belong to another of `count` shards, and then pages beyond the limit.
@@ -110,40 +113,40 @@ public:
   [[nodiscard]] Stats stats() const;
 
   /// Frees a doomed frame; called by the reader that was the last one to unpin it.
-  void on_last_unpin(Frame& frame);
+  void on_last_unpin(PageFrame& frame);
 
 private:
   /// Eviction order: pages of other epochs first, then by last use.
   using Rank = std::pair<bool, std::int64_t>;
   struct Victim {
     Rank rank;
-    Frame* frame;
+    PageFrame* frame;
   };
 
-  Shard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
+  PageShard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
 
   // All below: with the lock held.
-  [[nodiscard]] std::uint32_t number_of(const Frame& frame) const;
-  [[nodiscard]] Frame* in_index(Gfn gfn);
-  [[nodiscard]] Claimed claim_locked(Gfn gfn, const PageRequest& request);
-  [[nodiscard]] Frame* take_frame(std::uint64_t epoch);
-  [[nodiscard]] Frame* next_victim();
-  [[nodiscard]] static Rank rank_of(const Frame& frame, std::uint64_t epoch);
+  [[nodiscard]] std::uint32_t number_of(const PageFrame& frame) const;
+  [[nodiscard]] PageFrame* in_index(Gfn gfn);
+  [[nodiscard]] ClaimedPage claim_locked(Gfn gfn, const PageRequest& request);
+  [[nodiscard]] PageFrame* take_frame(std::uint64_t epoch);
+  [[nodiscard]] PageFrame* next_victim();
+  [[nodiscard]] static Rank rank_of(const PageFrame& frame, std::uint64_t epoch);
   void gather_victims(std::uint64_t epoch);
-  void add_victim(Frame& frame);
-  void unlink(Frame& frame);
-  void drop(Frame& frame);
-  void leave(Frame& frame, bool pin);
-  void free_if_unpinned(Frame& frame);
-  void free(Frame& frame);
-  void free_and_return_memory(Frame& frame);
+  void add_victim(PageFrame& frame);
+  void unlink(PageFrame& frame);
+  void drop(PageFrame& frame);
+  void leave(PageFrame& frame, bool pin);
+  void free_if_unpinned(PageFrame& frame);
+  void free(PageFrame& frame);
+  void free_and_return_memory(PageFrame& frame);
   void return_free_memory();
   void wake();
 
   const std::uint32_t number_;
   std::byte* const memory_;
   PageIndex index_;
-  std::array<Frame, kShardPages> frames_;
+  std::array<PageFrame, kShardPages> frames_;
 
   mutable std::mutex mutex_; ///< guards what follows, and changes of the index
   std::condition_variable loaded_;
@@ -157,7 +160,7 @@ private:
   std::uint64_t victims_epoch_ = 0;
 };
 
-inline bool PageCache::Frame::pin() {
+inline bool PageFrame::pin() {
   // The thread that last cleared kBusy had written all that the reader is going to read.
   if ((pins.fetch_add(1, std::memory_order_acquire) & (kBusy | kDoomed)) == 0) {
     return true;
@@ -166,27 +169,27 @@ inline bool PageCache::Frame::pin() {
   return false;
 }
 
-inline void PageCache::Frame::unpin() {
+inline void PageFrame::unpin() {
   // The thread that makes the frame busy next must see this reader's accesses as completed.
   if (pins.fetch_sub(1, std::memory_order_release) == (kDoomed | 1U)) {
     shard->on_last_unpin(*this);
   }
 }
 
-inline void PageCache::Frame::use(const PageRequest& request) {
+inline void PageFrame::use(const PageRequest& request) {
   pins.fetch_add(1, std::memory_order_acquire);
   last_used_ns.store(request.now_ns, std::memory_order_relaxed);
 }
 
-inline bool PageCache::Frame::take() {
+inline bool PageFrame::take() {
   std::uint32_t nobody = 0;
   return pins.compare_exchange_strong(nobody, kBusy, std::memory_order_acquire, std::memory_order_relaxed);
 }
 
-inline PageCache::Frame* PageCache::Shard::find(Gfn gfn, const PageRequest& request) {
-  Frame* found = nullptr;
+inline PageFrame* PageShard::find(Gfn gfn, const PageRequest& request) {
+  PageFrame* found = nullptr;
   static_cast<void>(index_.find(gfn, [&](std::uint32_t number) {
-    Frame& frame = frames_[number];
+    PageFrame& frame = frames_[number];
     if (!frame.pin()) {
       return false;
     }

@@ -57,9 +57,9 @@ TEST_F(ControlFileTest, EndedVm_NoCommandSucceeds) {
 TEST_F(ControlFileTest, CacheSize_LargerThanAllCaches_Refused) {
   ControlFile file{fixture_.vm};
   EXPECT_EQ(file.write("cache size=18446744073709551615\n", 0).error().kind, ErrorKind::invalid);
-  EXPECT_FALSE(fixture_.vm->cache_settings().size.has_value());
+  EXPECT_FALSE(fixture_.vm->cache().settings().size.has_value());
   ASSERT_TRUE(file.write("cache on size=0\n", 0));
-  EXPECT_EQ(fixture_.vm->cache_stats().limit_bytes, 0U);
+  EXPECT_EQ(fixture_.vm->cache().stats().limit_bytes, 0U);
 }
 
 TEST_F(ControlFileTest, Detach_ReadsFailAfterwards) {

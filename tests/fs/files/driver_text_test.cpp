@@ -26,7 +26,8 @@ public:
   std::span<const ParamSpec> params() const override { return params_; }
   std::string_view example() const override { return "test:path=/x"; }
   Result<void> available() const override { return available_; }
-  std::unique_ptr<Discovery> discovery(const Params& /*params*/) const override {
+  std::unique_ptr<Discovery> discovery(const Params& /*params*/,
+                                       const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return discovers_ ? std::make_unique<NoVms>() : nullptr;
   }
   std::span<const ParamSpec> discovery_params() const override { return discovery_params_; }

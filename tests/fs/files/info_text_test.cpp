@@ -46,7 +46,7 @@ TEST(InfoText, RunningVm_HasEveryKey) {
   EXPECT_EQ(info["uuid"], "00000000-0000-4000-8000-00000000fa4e");
   EXPECT_EQ(info["driver"], "fake");
   EXPECT_EQ(info["state"], "running");
-  EXPECT_EQ(info["epoch"], fixture.vm->epoch());
+  EXPECT_EQ(info["epoch"], fixture.vm->cache().epoch());
   EXPECT_EQ(info["vcpus"], 3);
   // RAM is [0, 4M) and [6M, 15M); the last MiB is a ROM.
   EXPECT_EQ(info["memory"], (Json{{"size", 15 * kMiB}, {"ram", 13 * kMiB}, {"regions", 3}}));
@@ -60,10 +60,10 @@ TEST(InfoText, RunningVm_HasEveryKey) {
 TEST(InfoText, Cache_ShowsSettingsAndCounts) {
   VmFixture fixture;
   EXPECT_EQ(info_of(*fixture.vm)["cache"]["policy"], "auto");
-  ASSERT_TRUE(fixture.vm->change_cache([](CacheSettings& settings) {
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) {
     settings = {.mode = CacheMode::on, .ttl = std::chrono::milliseconds{250}, .size = kMiB};
   }));
-  ASSERT_TRUE(fixture.vm->pause());
+  ASSERT_TRUE(fixture.vm->run_state().pause());
   ASSERT_EQ(fixture.read(0, 2 * kPageSize).size(), 2 * kPageSize);
   ASSERT_EQ(fixture.read(0, kPageSize).size(), kPageSize);
   const Json cache = info_of(*fixture.vm)["cache"];

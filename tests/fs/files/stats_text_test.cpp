@@ -93,7 +93,7 @@ TEST_F(StatsTextTest, TwoVms_EachHasOneSampleInEachFamily) {
 TEST_F(StatsTextTest, Operations_AreCounted) {
   const Labels labels{{"vm", "one"}, {"driver", "fake"}};
   const auto vm = add("one", {.size = kMiB, .holes = {{Gpa{kMiB / 2}, Gpa{kMiB}}}, .roms = {}, .bad = {}});
-  MemoryFile memory{vm, HolePolicy::honest};
+  MemoryFile memory{guest_of(vm), HolePolicy::honest};
   ASSERT_EQ(read_file(memory, 0, 8192)->bytes().size(), 8192U);
   ASSERT_EQ(read_file(memory, kPageSize, 100)->bytes().size(), 100U);
   EXPECT_EQ(memory.write("x", 0).error().kind, ErrorKind::read_only);
@@ -101,7 +101,7 @@ TEST_F(StatsTextTest, Operations_AreCounted) {
   ASSERT_TRUE(control.write("write on\npause\n", 0));
   ASSERT_TRUE(memory.write("hello", 0));
   constexpr VcpuId kNoSuchVcpu{9};
-  ASSERT_FALSE(vm->read_registers({&kNoSuchVcpu, 1}));
+  ASSERT_FALSE(vm->guest().read_registers({&kNoSuchVcpu, 1}));
   const PrometheusPage page = stats();
   const auto value = [&](std::string_view name) { return page.value(name, labels); };
   EXPECT_EQ(value("vmemfs_reads_total"), 2);
@@ -120,7 +120,7 @@ TEST_F(StatsTextTest, Operations_AreCounted) {
 
 TEST_F(StatsTextTest, ReadDurations_AreAHistogram) {
   const auto vm = add("one");
-  DurationHistogram& durations = vm->counters().read_duration;
+  DurationHistogram& durations = vm->guest().counters().read_duration;
   durations.note(std::chrono::nanoseconds{900});
   durations.note(std::chrono::microseconds{4});
   durations.note(std::chrono::seconds{10});
@@ -171,7 +171,7 @@ TEST_F(StatsTextTest, EndedVm_HasNoSamples) {
 TEST_F(StatsTextTest, VmWithoutRegisters_FailuresAreCounted) {
   const auto vm = add("one", {}, {.no_run_control = true, .no_writers = true, .no_registers = true});
   constexpr VcpuId kFirst{0};
-  ASSERT_EQ(vm->read_registers({&kFirst, 1}).error().kind, ErrorKind::unsupported);
+  ASSERT_EQ(vm->guest().read_registers({&kFirst, 1}).error().kind, ErrorKind::unsupported);
   const Labels labels{{"vm", "one"}, {"driver", "fake"}};
   EXPECT_EQ(stats().value("vmemfs_register_read_failures_total", labels), 1);
   EXPECT_EQ(stats().value("vmemfs_vm_paused", labels), 0);

@@ -70,7 +70,7 @@ const std::vector<std::string> kAllCommands{
 TEST(StatusText, RunningVm_HasEveryLine) {
   VmFixture fixture;
   const Status status = status_of(*fixture.vm);
-  const std::string epoch = std::to_string(fixture.vm->epoch());
+  const std::string epoch = std::to_string(fixture.vm->cache().epoch());
   EXPECT_THAT(status.lines,
               ElementsAre(Line{"state", "running"}, Line{"paused_by", "nobody"}, Line{"driver", "fake"},
                           Line{"epoch", epoch}, Line{"cache", "auto in_use=no used=0 limit=0 ttl=0ms"},
@@ -81,8 +81,8 @@ TEST(StatusText, RunningVm_HasEveryLine) {
 
 TEST(StatusText, PausedVm_SaysByWhomAndUntilWhen) {
   VmFixture fixture;
-  ASSERT_TRUE(fixture.vm->pause(PauseKind::timed, std::chrono::minutes{10}));
-  const auto hold = fixture.vm->hold();
+  ASSERT_TRUE(fixture.vm->run_state().pause(PauseKind::timed, std::chrono::minutes{10}));
+  const auto hold = fixture.vm->run_state().hold();
   ASSERT_TRUE(hold);
   Status status = status_of(*fixture.vm);
   EXPECT_EQ(status["state"], "paused");
@@ -90,24 +90,24 @@ TEST(StatusText, PausedVm_SaysByWhomAndUntilWhen) {
   EXPECT_EQ(status["holds"], "1");
   EXPECT_EQ(status["keep"], "no");
   EXPECT_THAT(status["pause_ends_in"], testing::MatchesRegex("5[0-9][0-9][0-9][0-9][0-9]ms|600000ms"));
-  fixture.vm->end_hold(*hold);
-  ASSERT_TRUE(fixture.vm->resume());
+  fixture.vm->run_state().end_hold(*hold);
+  ASSERT_TRUE(fixture.vm->run_state().resume());
 
-  ASSERT_TRUE(fixture.vm->pause(PauseKind::keep));
+  ASSERT_TRUE(fixture.vm->run_state().pause(PauseKind::keep));
   EXPECT_EQ(status_of(*fixture.vm)["keep"], "yes");
-  ASSERT_TRUE(fixture.vm->resume());
+  ASSERT_TRUE(fixture.vm->run_state().resume());
 
   fixture.fake->set_running(false);
-  ASSERT_TRUE(fixture.vm->run_status());
+  ASSERT_TRUE(fixture.vm->run_state().status());
   EXPECT_EQ(status_of(*fixture.vm)["paused_by"], "other");
 }
 
 TEST(StatusText, Settings_AreShown) {
   VmFixture fixture;
-  ASSERT_TRUE(fixture.vm->change_cache([](CacheSettings& settings) {
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) {
     settings = {.mode = CacheMode::on, .ttl = std::chrono::milliseconds{250}, .size = 1U << 20U};
   }));
-  ASSERT_TRUE(fixture.vm->set_writable(true));
+  ASSERT_TRUE(fixture.vm->write_gate().set_writable(true));
   const Status status = status_of(*fixture.vm);
   EXPECT_EQ(status["cache"], "on in_use=yes used=0 limit=1048576 ttl=250ms");
   EXPECT_EQ(status["write"], "on");
@@ -116,9 +116,9 @@ TEST(StatusText, Settings_AreShown) {
 TEST(StatusText, LastError_StaysUntilTheNextOne) {
   VmFixture fixture;
   fixture.fault->fail_nth(FaultPoint::pause, 1);
-  ASSERT_FALSE(fixture.vm->pause());
-  EXPECT_EQ(status_of(*fixture.vm)["last_error"], fixture.vm->last_error());
-  EXPECT_NE(fixture.vm->last_error(), "");
+  ASSERT_FALSE(fixture.vm->run_state().pause());
+  EXPECT_EQ(status_of(*fixture.vm)["last_error"], fixture.vm->events().last_error());
+  EXPECT_NE(fixture.vm->events().last_error(), "");
 }
 
 TEST(StatusText, EndedVm_IsGone) {

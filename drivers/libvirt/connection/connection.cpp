@@ -2,15 +2,14 @@
 #include "drivers/libvirt/connection/connection.h"
 
 #include "drivers/libvirt/connection/connection_keeper.h"
-#include "drivers/libvirt/connection/connections.h"
 
 #include <utility>
 
 namespace vmemfs::libvirt {
 
-Connection::Connection(std::string uri, std::shared_ptr<Keeper> keeper,
-                       std::shared_ptr<Connections> connections)
-    : connections_{std::move(connections)}, uri_{std::move(uri)}, keeper_{std::move(keeper)} {}
+Connection::Connection(std::string uri, std::shared_ptr<ConnectionKeeper> keeper,
+                       std::shared_ptr<const void> event_loop)
+    : event_loop_{std::move(event_loop)}, uri_{std::move(uri)}, keeper_{std::move(keeper)} {}
 
 Connection::~Connection() { keeper_->end_use(); }
 

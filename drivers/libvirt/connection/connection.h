@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "drivers/libvirt/connection/connection_uri.h"
+#include "drivers/libvirt/connection/domain_run.h"
 #include "drivers/libvirt/connection/handles.h"
 #include "drivers/libvirt/connection/limited_calls.h"
 
@@ -16,35 +17,15 @@
 
 namespace vmemfs::libvirt {
 
-/// One run of a domain: from its start to its end.
-struct DomainRun {
-  std::string uuid;
-  std::string name; ///< not trusted
-  int id = -1; ///< of this run; libvirt numbers the runs, and keeps the number when it is restarted itself
-
-  friend bool operator==(const DomainRun&, const DomainRun&) = default;
-};
-
-enum class DomainEvent : unsigned char {
-  paused,
-  resumed,
-  reset,
-  memory_changed, ///< a device was added or removed: perhaps a DIMM
-  state_unclear,  ///< something happened, or may have happened while there was no connection
-  ended,
-};
-
-class Connections;
+class ConnectionKeeper;
 
 /// Thread-safe. While there is no connection, whatever needs one fails with the reason. Opening is retried
 /// with a growing delay. A daemon that does not answer for kDeadAfter counts as disconnected.
 class Connection {
 public:
-  static constexpr std::chrono::seconds kDeadAfter{4};
-
-  class Keeper;
-  /// For Connections::to() only.
-  Connection(std::string uri, std::shared_ptr<Keeper> keeper, std::shared_ptr<Connections> connections);
+  /// For Connections::to() only. `event_loop`: what libvirt's event loop needs.
+  Connection(std::string uri, std::shared_ptr<ConnectionKeeper> keeper,
+             std::shared_ptr<const void> event_loop);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -88,9 +69,9 @@ public:
   [[nodiscard]] const std::shared_ptr<CallSlots>& slots() const { return slots_; }
 
 private:
-  const std::shared_ptr<Connections> connections_; ///< first: its event loop must run until the end
+  const std::shared_ptr<const void> event_loop_; ///< first: it must run until the end
   const std::string uri_;
-  const std::shared_ptr<Keeper> keeper_;
+  const std::shared_ptr<ConnectionKeeper> keeper_;
   const std::shared_ptr<CallSlots> slots_ = std::make_shared<CallSlots>();
 };
 

@@ -31,7 +31,7 @@ constexpr milliseconds kForOpening{1000};
 /// The interval of keepalive messages on a silent connection, and how many may stay unanswered.
 constexpr int kAliveEvery = 1;
 constexpr unsigned kAliveOwed = 3;
-static_assert(std::chrono::seconds{kAliveEvery} * (kAliveOwed + 1) == Connection::kDeadAfter);
+static_assert(std::chrono::seconds{kAliveEvery} * (kAliveOwed + 1) == kDeadAfter);
 
 std::string uuid_of(virDomainPtr domain) {
   std::array<char, VIR_UUID_STRING_BUFLEN> text{};
@@ -61,14 +61,14 @@ std::string remedy(ErrorKind kind, const std::string& uri) {
 
 } // namespace
 
-Connection::Keeper::Keeper(std::string uri)
+ConnectionKeeper::ConnectionKeeper(std::string uri)
     : uri_{std::move(uri)},
       connect_error_{
           ErrorKind::busy, std::string{kOrigin},
           fmt::format("not connected to {} yet: the host has not answered so far", name_of_uri(uri_))} {}
 
-Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std::string& uri) {
-  auto keeper = std::make_shared<Keeper>(uri);
+Result<std::shared_ptr<ConnectionKeeper>> ConnectionKeeper::start(const std::string& uri) {
+  auto keeper = std::make_shared<ConnectionKeeper>(uri);
   try {
     const SignalsBlocked blocked;
     std::thread{[keeper] { keeper->run(); }}.detach(); // see end_use()
@@ -78,13 +78,13 @@ Result<std::shared_ptr<Connection::Keeper>> Connection::Keeper::start(const std:
   return keeper;
 }
 
-bool Connection::Keeper::begin_use() {
+bool ConnectionKeeper::begin_use() {
   const MutexLock lock{mutex_};
   users_ += ended_ ? 0 : 1;
   return !ended_;
 }
 
-void Connection::Keeper::end_use() {
+void ConnectionKeeper::end_use() {
   const MutexLock lock{mutex_};
   if (--users_ > 0) {
     return;
@@ -93,7 +93,7 @@ void Connection::Keeper::end_use() {
   changed_.wait_for(mutex_, kForOpening, [this]() REQUIRES(mutex_) { return ended_ || users_ > 0; });
 }
 
-void Connection::Keeper::run() {
+void ConnectionKeeper::run() {
   milliseconds wait = kFirstWait;
   for (;;) {
     auto opened = open();
@@ -114,7 +114,7 @@ void Connection::Keeper::run() {
   }
 }
 
-Result<Link> Connection::Keeper::open() const {
+Result<Link> ConnectionKeeper::open() const {
   const std::string uri = without_prompts(uri_.empty() ? chosen_uri() : uri_);
   virConnect* const connection = virConnectOpen(uri.empty() ? nullptr : uri.c_str());
   if (connection == nullptr) {
@@ -127,7 +127,7 @@ Result<Link> Connection::Keeper::open() const {
   return adopt(connection);
 }
 
-void Connection::Keeper::note_failure(Error error) {
+void ConnectionKeeper::note_failure(Error error) {
   const MutexLock lock{mutex_};
   if (connect_error_.text != error.text) {
     log::debug("{}", error.message()); // whoever needs the connection reports it to the user
@@ -138,7 +138,7 @@ void Connection::Keeper::note_failure(Error error) {
 }
 
 /// Serves the connection until it breaks or has no more users. False: it was unusable from the start.
-bool Connection::Keeper::serve(const Link& link) {
+bool ConnectionKeeper::serve(const Link& link) {
   {
     const MutexLock lock{mutex_};
     closed_ = false;
@@ -183,13 +183,13 @@ bool Connection::Keeper::serve(const Link& link) {
   return true;
 }
 
-Error Connection::Keeper::lost() const {
+Error ConnectionKeeper::lost() const {
   return {ErrorKind::source_failed, std::string{kOrigin},
           fmt::format("the connection to {} was lost; reconnecting", name_of_uri(uri_))};
 }
 
 /// False if libvirt does not answer.
-bool Connection::Keeper::take_list(const Link& link) {
+bool ConnectionKeeper::take_list(const Link& link) {
   {
     const MutexLock lock{mutex_};
     list_stale_ = false; // an event from here on makes the list stale again
@@ -219,7 +219,7 @@ bool Connection::Keeper::take_list(const Link& link) {
   return true;
 }
 
-std::optional<ConnectionUri> Connection::Keeper::place() const {
+std::optional<ConnectionUri> ConnectionKeeper::place() const {
   if (auto given = parse_uri(uri_)) {
     return given;
   }
@@ -227,12 +227,12 @@ std::optional<ConnectionUri> Connection::Keeper::place() const {
   return parse_uri(canonical_uri_);
 }
 
-Result<Link> Connection::Keeper::link() const {
+Result<Link> ConnectionKeeper::link() const {
   const MutexLock lock{mutex_};
   return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 
-Result<Link> Connection::Keeper::wait_for_link(milliseconds limit) const {
+Result<Link> ConnectionKeeper::wait_for_link(milliseconds limit) const {
   const MutexLock lock{mutex_};
   const unsigned enough = tries_ == 0 ? 1 : tries_ + 1;
   changed_.wait_for(mutex_, limit,
@@ -240,12 +240,12 @@ Result<Link> Connection::Keeper::wait_for_link(milliseconds limit) const {
   return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 
-std::string Connection::Keeper::host() const {
+std::string ConnectionKeeper::host() const {
   const MutexLock lock{mutex_};
   return host_;
 }
 
-std::vector<DomainRun> Connection::Keeper::domains() const {
+std::vector<DomainRun> ConnectionKeeper::domains() const {
   const MutexLock lock{mutex_};
   return domains_;
 }
@@ -255,15 +255,15 @@ std::vector<DomainRun> Connection::Keeper::domains() const {
 /// The callbacks for libvirt. Each registration for events owns a reference to the keeper. The registration
 /// for the close event has the keeper itself, which serves the connection until that registration is ended:
 /// libvirt never calls back to free its argument if a driver has no such event (test, esx, libxl).
-struct Connection::Keeper::Callbacks {
-  using Self = std::shared_ptr<Keeper>;
+struct ConnectionKeeper::Callbacks {
+  using Self = std::shared_ptr<ConnectionKeeper>;
 
-  static void* argument(Keeper& keeper) { return new Self{keeper.shared_from_this()}; }
+  static void* argument(ConnectionKeeper& keeper) { return new Self{keeper.shared_from_this()}; }
   static void drop(void* argument) { delete static_cast<Self*>(argument); }
-  static Keeper& keeper(void* argument) { return **static_cast<Self*>(argument); }
+  static ConnectionKeeper& keeper(void* argument) { return **static_cast<Self*>(argument); }
 
   static void closed(virConnectPtr /*link*/, int /*reason*/, void* keeper) {
-    static_cast<Keeper*>(keeper)->on_closed();
+    static_cast<ConnectionKeeper*>(keeper)->on_closed();
   }
 
   static int lifecycle(virConnectPtr /*link*/, virDomainPtr domain, int event, int detail, void* argument) {
@@ -304,7 +304,7 @@ struct Connection::Keeper::Callbacks {
 
 /// Registers for all events; the registrations end with the connection. Events that this kind of connection
 /// does not have are left out.
-std::vector<int> Connection::Keeper::listen(const Link& link) {
+std::vector<int> ConnectionKeeper::listen(const Link& link) {
   // Without this event a lost connection is noticed only at the next call.
   static_cast<void>(virConnectRegisterCloseCallback(link.get(), &Callbacks::closed, this, nullptr));
   const std::array<std::pair<int, virConnectDomainEventGenericCallback>, 4> wanted{
@@ -326,25 +326,25 @@ std::vector<int> Connection::Keeper::listen(const Link& link) {
   return registered;
 }
 
-void Connection::Keeper::stop_listening(const Link& link, const std::vector<int>& callbacks) {
+void ConnectionKeeper::stop_listening(const Link& link, const std::vector<int>& callbacks) {
   for (const int callback : callbacks) {
     virConnectDomainEventDeregisterAny(link.get(), callback);
   }
   virConnectUnregisterCloseCallback(link.get(), &Callbacks::closed);
 }
 
-void Connection::Keeper::on_closed() {
+void ConnectionKeeper::on_closed() {
   const MutexLock lock{mutex_};
   closed_ = true;
   connect_error_ = lost();
   changed_.notify_all();
 }
 
-void Connection::Keeper::on_event(const std::string& uuid, DomainEvent event) {
+void ConnectionKeeper::on_event(const std::string& uuid, DomainEvent event) {
   subscribers_->notify(uuid, event);
 }
 
-void Connection::Keeper::on_list_changed() {
+void ConnectionKeeper::on_list_changed() {
   const MutexLock lock{mutex_};
   list_stale_ = true;
   changed_.notify_all();

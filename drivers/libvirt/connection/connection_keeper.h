@@ -3,8 +3,11 @@
 // libvirt's events, and reopens the connection when it breaks.
 #pragma once
 
-#include "drivers/libvirt/connection/connection.h"
-#include "drivers/libvirt/domain/subscribers.h"
+#include "core/error.h"
+#include "drivers/libvirt/connection/connection_uri.h"
+#include "drivers/libvirt/connection/domain_run.h"
+#include "drivers/libvirt/connection/handles.h"
+#include "drivers/libvirt/connection/subscribers.h"
 #include "util/mutex.h"
 
 #include <atomic>
@@ -17,11 +20,11 @@
 namespace vmemfs::libvirt {
 
 /// Thread-safe. Outlives its Connection if opening hangs: the thread owns a reference to it.
-class Connection::Keeper : public std::enable_shared_from_this<Connection::Keeper> {
+class ConnectionKeeper : public std::enable_shared_from_this<ConnectionKeeper> {
 public:
   /// Creates one with its thread. no_memory: no thread could be created.
-  static Result<std::shared_ptr<Keeper>> start(const std::string& uri);
-  explicit Keeper(std::string uri);
+  static Result<std::shared_ptr<ConnectionKeeper>> start(const std::string& uri);
+  explicit ConnectionKeeper(std::string uri);
 
   /// False: it has ended.
   [[nodiscard]] bool begin_use();

@@ -39,7 +39,7 @@ Result<std::shared_ptr<Connection>> Connections::to(const std::string& uri) {
   }
   auto keeper = known_keeper.lock();
   if (keeper == nullptr || !keeper->begin_use()) {
-    auto started = Connection::Keeper::start(uri);
+    auto started = ConnectionKeeper::start(uri);
     if (!started) {
       return tl::unexpected{std::move(started.error())};
     }

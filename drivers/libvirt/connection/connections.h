@@ -29,7 +29,7 @@ private:
   /// the next user of that URI gets the same keeper.
   struct Known {
     std::weak_ptr<Connection> connection;
-    std::weak_ptr<Connection::Keeper> keeper;
+    std::weak_ptr<ConnectionKeeper> keeper;
   };
 
   Mutex mutex_;

@@ -17,7 +17,7 @@
 namespace vmemfs::libvirt {
 
 /// Thread-safe. Every call may wait for the daemon: up to twice LimitedCalls::kLimit; find() up to
-/// Connection::kDeadAfter beyond its own limit. vm_gone: this run is over. Held by shared_ptr, as an
+/// kDeadAfter beyond its own limit. vm_gone: this run is over. Held by shared_ptr, as an
 /// abandoned call keeps a reference to it.
 class Domain final : public RunControl, public std::enable_shared_from_this<Domain> {
 public:

@@ -8,8 +8,7 @@ DomainListener::DomainListener(Domain& domain)
                            domain.run(), [this](DomainEvent event) { on_event(event); })} {}
 
 std::optional<std::chrono::milliseconds> DomainListener::state_delay() const {
-  return domain_.connection().link() ? std::optional<std::chrono::milliseconds>{Connection::kDeadAfter}
-                                     : std::nullopt;
+  return domain_.connection().link() ? std::optional<std::chrono::milliseconds>{kDeadAfter} : std::nullopt;
 }
 
 void DomainListener::on_event(DomainEvent event) {

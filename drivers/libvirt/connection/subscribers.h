@@ -2,7 +2,7 @@
 // The subscribers to events of a connection's domains.
 #pragma once
 
-#include "drivers/libvirt/connection/connection.h"
+#include "drivers/libvirt/connection/domain_run.h"
 #include "util/mutex.h"
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/libvirt/domain/subscribers.h"
+#include "drivers/libvirt/connection/subscribers.h"
 
 #include <algorithm>
 #include <utility>

@@ -66,7 +66,7 @@ void QemuDriver::probe_monitors() {
            "socket, or attach again when it is free");
       continue;
     }
-    auto monitor = std::make_unique<Monitor>(path, options_.timeout, options_.keep_monitor,
+    auto monitor = std::make_unique<Monitor>(path, qemu_.process, options_.timeout, options_.keep_monitor,
                                              [this](const QmpEvent& event) { on_monitor_event(event); });
     auto session = monitor->session();
     if (!session) {

@@ -198,14 +198,15 @@ ssize_t send_some(int socket, std::string_view bytes, std::optional<int> pass_fd
 
 } // namespace
 
-Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_point deadline) {
+Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_point deadline,
+                                          const PeerCheck& check) {
   auto socket = connect_to(path, deadline);
   if (!socket) {
     return tl::unexpected{std::move(socket.error())};
   }
   const pid_t peer = listening_process(socket->get());
   QmpConnection connection{std::move(*socket), peer};
-  auto done = connection.negotiate(deadline);
+  auto done = connection.negotiate(deadline, check);
   if (!done && done.error().kind == ErrorKind::timed_out) {
     return no_greeting(path);
   }
@@ -216,13 +217,17 @@ Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_p
   return connection;
 }
 
-Result<void> QmpConnection::negotiate(Clock::time_point deadline) {
+Result<void> QmpConnection::negotiate(Clock::time_point deadline, const PeerCheck& check) {
   const auto greeting = receive(deadline);
   if (!greeting) {
     return tl::unexpected{greeting.error()};
   }
   if (!greeting->contains("QMP")) {
     return break_off(ErrorKind::source_failed, "the greeting does not come from a QMP monitor");
+  }
+  if (auto checked = check ? check(socket_.get(), peer_pid_) : Result<void>{}; !checked) {
+    broken_ = true;
+    return checked;
   }
   version_ = version_of(*greeting);
   return execute("qmp_capabilities", nullptr, deadline).map([](const json&) {});

@@ -43,7 +43,11 @@ public:
   /// Connects to the listening socket at `path`, waits for the greeting and leaves negotiation mode,
   /// all by `deadline`. busy: no greeting came (another client uses this monitor). not_found: there is no
   /// socket, or no process listens on it. permission: access denied.
-  static Result<QmpConnection> open(const std::string& path, Clock::time_point deadline);
+  /// `check` is called after the greeting, with the socket and the pid that listens, before anything is sent;
+  /// if it fails, so does this.
+  using PeerCheck = std::function<Result<void>(int socket, pid_t listener)>;
+  static Result<QmpConnection> open(const std::string& path, Clock::time_point deadline,
+                                    const PeerCheck& check = {});
 
   /// Receives the events that arrive during the exchanges of this connection. Without a handler they are
   /// dropped.
@@ -76,7 +80,7 @@ public:
 private:
   QmpConnection(UniqueFd socket, pid_t peer_pid) : socket_{std::move(socket)}, peer_pid_{peer_pid} {}
 
-  Result<void> negotiate(Clock::time_point deadline);
+  Result<void> negotiate(Clock::time_point deadline, const PeerCheck& check);
   Result<void> send(std::string_view line, Clock::time_point deadline, std::optional<int> pass_fd);
   Result<nlohmann::json> answer_to(std::uint64_t id, std::string_view command, Clock::time_point deadline);
   Result<nlohmann::json> receive(Clock::time_point deadline);

@@ -2,6 +2,7 @@
 #include "drivers/qemu/monitor/monitor.h"
 
 #include "drivers/qemu/monitor/monitor_answers.h"
+#include "drivers/qemu/monitor/monitor_owner.h"
 #include "util/log.h"
 #include "util/signals.h"
 
@@ -138,8 +139,10 @@ Result<std::string> MonitorSession::human(std::string_view command_line) {
   return connection_->human(command_line, deadline());
 }
 
-Monitor::Monitor(std::string path, std::chrono::milliseconds timeout, bool keep, QmpEventHandler on_event)
-    : path_{std::move(path)}, timeout_{timeout}, keep_{keep}, on_event_{std::move(on_event)} {
+Monitor::Monitor(std::string path, std::shared_ptr<const Process> owner, std::chrono::milliseconds timeout,
+                 bool keep, QmpEventHandler on_event)
+    : path_{std::move(path)}, owner_{std::move(owner)}, timeout_{timeout}, keep_{keep},
+      on_event_{std::move(on_event)} {
   if (keep_) {
     wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     const SignalsBlocked blocked;
@@ -184,7 +187,10 @@ Result<RunStatus> Monitor::cont() {
 }
 
 Result<std::shared_ptr<QmpConnection>> Monitor::connect(Clock::time_point deadline) {
-  return QmpConnection::open(path_, deadline).map([](QmpConnection&& connection) {
+  const auto check = [this](int socket, pid_t listener) {
+    return check_monitor_owner(socket, listener, *owner_);
+  };
+  return QmpConnection::open(path_, deadline, check).map([](QmpConnection&& connection) {
     return std::make_shared<QmpConnection>(std::move(connection));
   });
 }

@@ -21,6 +21,7 @@
 #include "drivers/qemu/qemu_vcpu.h"
 #include "drivers/qemu_protocol/qmp_connection.h"
 #include "host/hva.h"
+#include "host/process.h"
 #include "util/mutex.h"
 #include "util/timed_lock.h"
 #include "util/unique_fd.h"
@@ -72,7 +73,6 @@ public:
   [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus(); ///< unplugged vCPUs leave gaps in the numbers
   [[nodiscard]] Result<std::string> name();            ///< empty if QEMU was given none
   [[nodiscard]] Result<std::string> uuid();            ///< empty if QEMU was given none
-  [[nodiscard]] pid_t peer_pid() const { return connection_->peer_pid(); }
   [[nodiscard]] const std::string& qemu_version() const { return connection_->qemu_version(); }
 
   [[nodiscard]] Result<std::string> architecture(); ///< of the guest, such as "x86_64", "i386" or "aarch64"
@@ -108,10 +108,12 @@ public:
   /// session connects again.
   static constexpr std::string_view kConnectionLost = "(connection lost)";
 
-  /// Does not connect; a kept connection starts with the first session. `on_event` is only used with `keep`;
+  /// `owner`: QEMU's process. Each connection must prove to be to it, see check_monitor_owner(). Does not
+  /// connect; a kept connection starts with the first session. `on_event` is only used with `keep`;
   /// it runs on any thread that uses the monitor, or on the monitor's own, while the session lock is held: it
   /// must return soon and must not open a session.
-  Monitor(std::string path, std::chrono::milliseconds timeout, bool keep, QmpEventHandler on_event = {});
+  Monitor(std::string path, std::shared_ptr<const Process> owner, std::chrono::milliseconds timeout,
+          bool keep, QmpEventHandler on_event = {});
   ~Monitor(); ///< no session may be left
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
@@ -140,6 +142,7 @@ private:
   void wake() const;
 
   const std::string path_;
+  const std::shared_ptr<const Process> owner_;
   const std::chrono::milliseconds timeout_;
   const bool keep_;
   const QmpEventHandler on_event_;

@@ -3,7 +3,6 @@
 
 #include "core/text.h"
 #include "driver/kit/ticket_text.h"
-#include "drivers/qemu/discovery/command_line.h"
 #include "drivers/qemu/monitor/monitor.h"
 #include "host/process.h"
 #include "util/log.h"
@@ -12,6 +11,8 @@
 #include <array>
 #include <fmt/format.h>
 #include <limits>
+#include <memory>
+#include <utility>
 
 namespace vmemfs::qemu {
 namespace {
@@ -20,16 +21,6 @@ constexpr std::string_view kOrigin = "qemu";
 
 /// States that QEMU soon leaves on its own, possibly for "paused".
 constexpr std::array<std::string_view, 3> kPassing{"save-vm", "restore-vm", "finish-migrate"};
-
-/// A socket that a manager opened for QEMU may have the manager's pid. The pid of another QEMU is an error.
-bool is_of_another_qemu(pid_t peer, pid_t pid) {
-  if (peer == 0 || peer == pid) {
-    return false;
-  }
-  const auto name = comm(peer);
-  const auto exe = exe_path(peer);
-  return (name && is_qemu(*name)) || (exe && is_qemu(*exe));
-}
 
 Result<void> resume_over(MonitorSession& session, pid_t pid) {
   const auto status = session.run_status();
@@ -75,7 +66,7 @@ Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
 }
 
 Result<void> resume_orphan(const ResumeTicket& ticket) {
-  const auto process = Process::open(ticket.pid);
+  auto process = Process::open(ticket.pid);
   if (!process && process.error().kind != ErrorKind::not_found &&
       process.error().kind != ErrorKind::vm_gone) {
     return tl::unexpected{process.error()};
@@ -84,15 +75,11 @@ Result<void> resume_orphan(const ResumeTicket& ticket) {
     log::info("qemu {}: it has ended", ticket.pid);
     return {};
   }
-  Monitor monitor{ticket.monitor, ticket.timeout, false};
+  const auto owner = std::make_shared<const Process>(std::move(*process));
+  Monitor monitor{ticket.monitor, owner, ticket.timeout, false};
   auto session = monitor.session();
-  if (session && is_of_another_qemu(session->peer_pid(), ticket.pid)) {
-    return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("the monitor {} now belongs to process {}, not to {}", ticket.monitor,
-                            session->peer_pid(), ticket.pid));
-  }
   auto resumed = session.and_then([&](MonitorSession& open) { return resume_over(open, ticket.pid); });
-  if (!resumed && !process->alive()) {
+  if (!resumed && !owner->alive()) {
     log::info("qemu {}: it has ended", ticket.pid);
     return {};
   }

@@ -24,8 +24,8 @@ struct ResumeTicket {
 
 /// Resumes the VM if it is still the same process and in the state in which `stop` leaves it. No error if
 /// there is nothing to do: the VM has ended, runs, or is paused for another reason. busy: the state is
-/// unknown or cannot be changed at the moment (another client uses the monitor). not_found: the monitor now
-/// belongs to another QEMU, or does not exist any more.
+/// unknown or cannot be changed at the moment (another client uses the monitor). permission: the
+/// monitor now belongs to another process. not_found: it does not exist any more.
 [[nodiscard]] Result<void> resume_orphan(const ResumeTicket& ticket);
 
 } // namespace vmemfs::qemu

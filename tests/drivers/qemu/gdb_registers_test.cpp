@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/registers.h"
 #include "drivers/qemu/gdbstub/gdb_registers.h"
+#include "support/processes.h"
 #include "tests/drivers/qemu/firmware.h"
 #include "tests/drivers/qemu/qemu_child.h"
 
@@ -42,7 +43,7 @@ protected:
   void SetUp() override { ASSERT_TRUE(have_qemu()) << "no qemu-system-x86_64; run scripts/bootstrap --test"; }
 
   static Result<void> set(QemuChild& qemu, std::uint32_t vcpu, std::vector<RegisterValue> values) {
-    Monitor monitor{qemu.qmp_path(), kPlenty, false};
+    Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
     return monitor.session().and_then(
         [&](MonitorSession&& session) { return set_registers(session, VcpuId{vcpu}, values); });
   }
@@ -177,7 +178,7 @@ TEST_F(SetRegisters, UserGdbstub_IsNotDisturbed) {
 
 TEST_F(SetRegisters, FiftyVisits_LeakNothing) {
   LongModeQemu qemu;
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   expect_set(qemu, 0, {{Register::rbx, 0}});
   const std::size_t files = qemu.settled_open_files();
   for (std::uint64_t i = 1; i <= 50; ++i) {
@@ -192,7 +193,7 @@ TEST_F(SetRegisters, FiftyVisits_LeakNothing) {
 
 TEST_F(SetRegisters, WithinAKeptMonitor) {
   LongModeQemu qemu;
-  Monitor monitor{qemu.qmp_path(), kPlenty, true};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, true};
   for (std::uint64_t i = 1; i <= 5; ++i) {
     auto session = monitor.session();
     ASSERT_TRUE(session) << session.error().message();
@@ -227,7 +228,7 @@ TEST_F(SetRegisters, UnderKvm) {
 
 TEST_F(SetRegisters, LeftoversOfDeadProcess_AreRemoved) {
   LongModeQemu qemu;
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   for (const bool with_stub : {false, true}) {
     {
       auto session = monitor.session();

@@ -3,6 +3,7 @@
 #include "drivers/qemu/gdbstub/gdb_memory.h"
 #include "drivers/qemu/monitor/monitor.h"
 #include "guests/tiny/layout.h"
+#include "support/processes.h"
 #include "tests/drivers/qemu/attached_guest.h"
 
 #include <algorithm>
@@ -316,11 +317,12 @@ TEST(GuestWritesByStub, KilledDuringVisit_LeaksNothing) {
       vm.guest().pause();
     }
     const std::string socket = vm.guest().driver_socket();
+    const auto qemu = process_of(vm.guest().pid());
     for (int round = 0; round < 30; ++round) {
       const pid_t child = ::fork();
       if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        Monitor monitor{socket, 20s, false};
+        Monitor monitor{socket, qemu, 20s, false};
         for (unsigned i = 1;; ++i) {
           const std::vector<std::byte> bytes(kMaxVisitBytes, static_cast<std::byte>(i));
           static_cast<void>(monitor.session().map(

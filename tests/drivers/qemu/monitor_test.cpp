@@ -2,6 +2,7 @@
 #include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu_protocol/hmp_registers.h"
 #include "drivers/qemu_protocol/mtree.h"
+#include "support/processes.h"
 #include "tests/drivers/qemu/qemu_child.h"
 #include "tests/drivers/qemu_protocol/fake_monitor.h"
 
@@ -64,7 +65,7 @@ TEST(Monitor, Session_ConnectsOnceAndDisconnects) {
     }
     peer.wait_for_end();
   }};
-  Monitor monitor{fake.path(), kPlenty, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
   EXPECT_EQ(connections, 0);
   {
     auto session = monitor.session();
@@ -82,7 +83,7 @@ TEST(Monitor, SessionWhileLocked_TimesOut) {
     peer.greet();
     peer.wait_for_end();
   }};
-  Monitor monitor{fake.path(), 200ms, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), 200ms, false};
   const auto session = monitor.session();
   ASSERT_TRUE(session) << session.error().message();
   std::jthread other{[&] {
@@ -102,7 +103,7 @@ TEST(Monitor, ContWithoutEffect_TimesOut) {
       peer.answer(R"({"running": false, "status": "paused"})");
     }
   }};
-  Monitor monitor{fake.path(), 100ms, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), 100ms, false};
   const auto resumed = monitor.cont();
   ASSERT_FALSE(resumed);
   EXPECT_EQ(resumed.error().kind, ErrorKind::timed_out);
@@ -116,7 +117,7 @@ TEST(Monitor, Stop_IsOneExchange) {
     peer.send(fmt::format("{{\"return\": {{}}, \"id\": {}}}\n", id_of(command)));
     EXPECT_EQ(peer.read_line(), "");
   }};
-  Monitor monitor{fake.path(), kPlenty, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
   const auto stopped = monitor.stop();
   ASSERT_TRUE(stopped) << stopped.error().message();
   EXPECT_FALSE(stopped->running);
@@ -128,7 +129,7 @@ TEST(Monitor, Cont_OfARunningVm_SendsNothing) {
     peer.answer(R"({"running": true, "status": "running"})");
     EXPECT_EQ(peer.read_line(), "");
   }};
-  Monitor monitor{fake.path(), kPlenty, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
   EXPECT_TRUE(monitor.cont());
 }
 
@@ -140,7 +141,7 @@ TEST(Monitor, Cont_SuspendedGuest_IsRefused) {
     peer.answer(R"({"running": false, "status": "suspended"})");
     peer.wait_for_end();
   }};
-  Monitor monitor{fake.path(), kPlenty, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
   const auto running = monitor.cont();
   ASSERT_FALSE(running);
   EXPECT_EQ(running.error().kind, ErrorKind::unsupported);
@@ -157,7 +158,7 @@ TEST(Monitor, KeptConnection_Broken_ReconnectsNextTime) {
     }
   }};
   EventLog events;
-  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, true, events.handler()};
   EXPECT_TRUE(monitor.run_status());
   EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
   EXPECT_TRUE(monitor.run_status());
@@ -173,7 +174,7 @@ TEST(Monitor, KeptConnection_TimeOut_StaysConnected) {
     peer.answer(R"({"running": true, "status": "running"})");
     peer.wait_for_end();
   }};
-  Monitor monitor{fake.path(), 600ms, true};
+  Monitor monitor{fake.path(), process_of(::getpid()), 600ms, true};
   EXPECT_EQ(monitor.run_status().error().kind, ErrorKind::timed_out);
   std::this_thread::sleep_for(1000ms);
   const auto status = monitor.run_status();
@@ -190,7 +191,7 @@ TEST(Monitor, KeptConnection_MalformedData_IsClosed) {
     peer.wait_for_end();
   }};
   EventLog events;
-  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, true, events.handler()};
   EXPECT_TRUE(monitor.run_status());
   EXPECT_TRUE(events.wait_for(std::string{Monitor::kConnectionLost}));
 }
@@ -213,7 +214,7 @@ TEST(Monitor, Events_DuringCommands_AreDeliveredInOrder) {
     peer.wait_for_end();
   }};
   EventLog events;
-  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, true, events.handler()};
   EXPECT_TRUE(monitor.run_status());
   auto session = monitor.session();
   ASSERT_TRUE(session) << session.error().message();
@@ -235,7 +236,7 @@ TEST(Monitor, Events_AlreadyArrived_AreDeliveredBeforeTheSession) {
     peer.wait_for_end();
   }};
   EventLog events;
-  Monitor monitor{fake.path(), kPlenty, true, events.handler()};
+  Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, true, events.handler()};
   for (std::size_t i = 0; i < 200; ++i) {
     ASSERT_TRUE(monitor.run_status());
     ASSERT_TRUE(monitor.run_status());
@@ -243,7 +244,9 @@ TEST(Monitor, Events_AlreadyArrived_AreDeliveredBeforeTheSession) {
   }
 }
 
-TEST(Monitor, KeptMonitor_NeverUsed_Ends) { const Monitor monitor{"/nonexistent", kPlenty, true}; }
+TEST(Monitor, KeptMonitor_NeverUsed_Ends) {
+  const Monitor monitor{"/nonexistent", process_of(::getpid()), kPlenty, true};
+}
 
 class RealMonitor : public testing::Test {
 protected:
@@ -252,7 +255,7 @@ protected:
 
 TEST_F(RealMonitor, StopAndCont) {
   QemuChild qemu;
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   auto status = monitor.run_status();
   ASSERT_TRUE(status) << status.error().message();
   EXPECT_TRUE(status->running);
@@ -271,13 +274,12 @@ TEST_F(RealMonitor, StopAndCont) {
 
 TEST_F(RealMonitor, IdentityAndProcess) {
   QemuChild qemu{{"-S", "-name", "a b", "-uuid", "6c5f0b7e-0000-4000-8000-000000000001", "-smp", "3"}};
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   auto session = monitor.session();
   ASSERT_TRUE(session) << session.error().message();
   EXPECT_EQ(session->name(), "a b");
   EXPECT_EQ(session->uuid(), "6c5f0b7e-0000-4000-8000-000000000001");
   EXPECT_EQ(session->vcpus().value().size(), 3U);
-  EXPECT_EQ(session->peer_pid(), qemu.pid());
   EXPECT_EQ(session->architecture(), "x86_64");
   EXPECT_EQ(session->run_status()->detail, "prelaunch");
   const auto backends = session->memory_backend_ids();
@@ -287,7 +289,7 @@ TEST_F(RealMonitor, IdentityAndProcess) {
 
 TEST_F(RealMonitor, NoNameAndNoUuid) {
   QemuChild qemu{{"-S"}};
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   auto session = monitor.session();
   ASSERT_TRUE(session) << session.error().message();
   EXPECT_EQ(session->name(), "");
@@ -296,7 +298,7 @@ TEST_F(RealMonitor, NoNameAndNoUuid) {
 
 TEST_F(RealMonitor, MemoryAndRegisters_AreParsed) {
   QemuChild qemu{{"-S", "-vga", "std", "-smp", "2"}};
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   auto session = monitor.session();
   ASSERT_TRUE(session) << session.error().message();
   const auto ranges = session->mtree().and_then(parse_mtree);
@@ -317,7 +319,7 @@ TEST_F(RealMonitor, MemoryAndRegisters_AreParsed) {
 
 TEST_F(RealMonitor, MachineWithoutPci) {
   QemuChild qemu{{"-S", "-M", "microvm"}};
-  Monitor monitor{qemu.qmp_path(), kPlenty, false};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
   auto session = monitor.session();
   ASSERT_TRUE(session) << session.error().message();
   const auto bars = session->pci_bars();
@@ -327,9 +329,9 @@ TEST_F(RealMonitor, MachineWithoutPci) {
 
 TEST_F(RealMonitor, Socket_IsFreeBetweenSessionsAndBusyWhileKept) {
   QemuChild qemu;
-  Monitor passing{qemu.qmp_path(), 500ms, false};
+  Monitor passing{qemu.qmp_path(), process_of(qemu.pid()), 500ms, false};
   ASSERT_TRUE(passing.run_status());
-  Monitor kept{qemu.qmp_path(), kPlenty, true};
+  Monitor kept{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, true};
   ASSERT_TRUE(kept.run_status());
   const auto refused = passing.run_status();
   ASSERT_FALSE(refused);
@@ -339,7 +341,7 @@ TEST_F(RealMonitor, Socket_IsFreeBetweenSessionsAndBusyWhileKept) {
 TEST_F(RealMonitor, Events_OfOtherClients_AreDelivered) {
   QemuChild qemu;
   EventLog events;
-  Monitor monitor{qemu.qmp_path(), kPlenty, true, events.handler()};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, true, events.handler()};
   ASSERT_TRUE(monitor.run_status());
   qemu.ask("stop");
   EXPECT_TRUE(events.wait_for("STOP"));
@@ -356,7 +358,7 @@ TEST_F(RealMonitor, Events_OfOtherClients_AreDelivered) {
 
 TEST_F(RealMonitor, ManyThreads) {
   QemuChild qemu;
-  Monitor monitor{qemu.qmp_path(), kPlenty, true, [](const QmpEvent&) {}};
+  Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, true, [](const QmpEvent&) {}};
   std::vector<std::jthread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] {

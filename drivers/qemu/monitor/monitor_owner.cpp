@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/qemu/monitor/monitor_owner.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <string>
+#include <string_view>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace vmemfs::qemu {
+namespace {
+
+constexpr std::string_view kOrigin = "qmp";
+
+/// Gives the socket an abstract name (unix(7)) that nobody can guess, and returns it.
+Result<std::string> name_socket(int socket) {
+  std::array<std::uint64_t, 2> random{};
+  if (::getrandom(random.data(), sizeof(random), 0) != static_cast<ssize_t>(sizeof(random))) {
+    return fail_errno(errno, kOrigin, "cannot get random bytes");
+  }
+  std::string name(1, '\0');
+  name += fmt::format("vmemfs-{:016x}{:016x}", random[0], random[1]);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.copy(address.sun_path, name.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+    return fail_errno(errno, kOrigin, "cannot name the connection to the monitor");
+  }
+  return name;
+}
+
+/// Whether `socket` is connected to a socket of that name, by this process.
+bool is_other_end(int socket, std::string_view name) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid != ::getpid()) {
+    return false;
+  }
+  sockaddr_un address{};
+  size = sizeof(address);
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      address.sun_family != AF_UNIX) {
+    return false;
+  }
+  constexpr std::size_t kHeader = offsetof(sockaddr_un, sun_path);
+  return size >= kHeader && std::string_view{address.sun_path, size - kHeader} == name;
+}
+
+enum class Answer : unsigned char { yes, no, unknown };
+
+/// Whether one of the process's open files is the other end of the socket of that name.
+Answer has_other_end(const Process& process, std::string_view name) {
+  const auto fds = list_fds(process.pid());
+  if (!fds) {
+    return Answer::unknown;
+  }
+  bool examined = true;
+  for (std::size_t i = 0; i < std::min(fds->size(), kMaxOwnerFiles); ++i) {
+    const auto target = fd_target(process.pid(), (*fds)[i]);
+    if (!target || !target->starts_with("socket:")) {
+      continue;
+    }
+    const UniqueFd theirs = process.duplicate_fd((*fds)[i]);
+    if (!theirs) {
+      examined = examined && errno != EPERM;
+    } else if (is_other_end(theirs.get(), name)) {
+      return Answer::yes;
+    }
+  }
+  return examined ? Answer::no : Answer::unknown;
+}
+
+} // namespace
+
+Result<void> check_monitor_owner(int socket, pid_t listener, const Process& process) {
+  const auto name = name_socket(socket);
+  if (!name) {
+    return tl::unexpected{name.error()};
+  }
+  const Answer answer = has_other_end(process, *name);
+  if (!process.alive()) { // another process may have its number now
+    return fail(ErrorKind::vm_gone, kOrigin, fmt::format("process {} has ended", process.pid()));
+  }
+  if (answer == Answer::yes || (answer == Answer::unknown && listener == process.pid())) {
+    return {};
+  }
+  if (answer == Answer::unknown) {
+    return fail(
+        ErrorKind::permission, kOrigin,
+        fmt::format("cannot tell whether the monitor belongs to process {}: process {} opened it; run "
+                    "vmemfs as root or with CAP_SYS_PTRACE",
+                    process.pid(), listener));
+  }
+  return fail(
+      ErrorKind::permission, kOrigin,
+      fmt::format("the monitor does not belong to process {} (process {} opened it), so it is not used",
+                  process.pid(), listener));
+}
+
+} // namespace vmemfs::qemu

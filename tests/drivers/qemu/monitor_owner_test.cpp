@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// Attacks with monitors of other processes. The monitor is that of this process; the other process is a
+// child.
+#include "drivers/qemu/monitor/monitor.h"
+#include "drivers/qemu/monitor/monitor_owner.h"
+#include "support/forked_child.h"
+#include "support/processes.h"
+#include "tests/drivers/qemu_protocol/fake_monitor.h"
+#include "tests/drivers/qemu_protocol/unix_listener.h"
+
+#include <atomic>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+namespace vmemfs::qemu {
+namespace {
+
+using namespace std::chrono_literals;
+
+ChildValues nothing() { return {}; }
+
+/// Both ends of a connection, and the listening socket.
+struct Connection {
+  test::TempDir directory;
+  UniqueFd listener;
+  UniqueFd ours;
+  UniqueFd theirs;
+
+  Connection() {
+    const std::string path = directory / "socket";
+    listener = listen_at(path);
+    ours.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, path.size());
+    EXPECT_EQ(::connect(ours.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    theirs.reset(::accept(listener.get(), nullptr, nullptr));
+    EXPECT_TRUE(theirs);
+  }
+};
+
+TEST(MonitorOwner, ProcessThatAccepted_IsTheOwner) {
+  const Connection connection;
+  const auto checked = check_monitor_owner(connection.ours.get(), ::getpid(), *process_of(::getpid()));
+  EXPECT_TRUE(checked) << checked.error().message();
+}
+
+/// As a manager does that opens the socket and hands it down.
+TEST(MonitorOwner, SocketOfAManager_IsKnownByItsHolder) {
+  const Connection connection;
+  const ForkedChild holder{nothing}; // has inherited the accepted socket
+  const auto checked = check_monitor_owner(connection.ours.get(), ::getpid(), *holder.process());
+  EXPECT_TRUE(checked) << checked.error().message();
+}
+
+TEST(MonitorOwner, OtherProcess_IsRefused) {
+  const ForkedChild other{nothing};
+  for (const pid_t listener : {::getpid(), pid_t{0}}) { // 0: of another pid namespace
+    const Connection connection;
+    const auto checked = check_monitor_owner(connection.ours.get(), listener, *other.process());
+    ASSERT_FALSE(checked);
+    EXPECT_EQ(checked.error().kind, ErrorKind::permission);
+  }
+}
+
+/// SO_PEERCRED keeps the number of a process that has ended, which another one may have by now.
+TEST(MonitorOwner, ReusedNumberOfTheListener_IsRefused) {
+  const ForkedChild other{nothing};
+  const Connection connection;
+  const auto checked = check_monitor_owner(connection.ours.get(), other.pid(), *other.process());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::permission);
+}
+
+TEST(MonitorOwner, ProcessThatEnded_IsGone) {
+  ForkedChild other{nothing};
+  const auto process = other.process();
+  const Connection connection;
+  other.kill();
+  const auto checked = check_monitor_owner(connection.ours.get(), ::getpid(), *process);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::vm_gone);
+}
+
+TEST(MonitorOwner, MonitorOfAnotherProcess_GetsNoCommand) {
+  const ForkedChild attacker{nothing};
+  std::atomic<bool> commanded = false;
+  const FakeMonitor victim{[&](FakePeer& peer) {
+    peer.send(FakePeer::kGreeting);
+    commanded = commanded || !peer.read_line().empty();
+  }};
+  for (const bool keep : {false, true}) {
+    Monitor monitor{victim.path(), attacker.process(), 5s, keep};
+    for (int i = 0; i < 2; ++i) { // at each connection
+      const auto session = monitor.session();
+      ASSERT_FALSE(session);
+      EXPECT_EQ(session.error().kind, ErrorKind::permission) << session.error().message();
+      EXPECT_NE(session.error().text.find(std::to_string(attacker.pid())), std::string::npos);
+    }
+  }
+  EXPECT_FALSE(commanded);
+}
+
+} // namespace
+} // namespace vmemfs::qemu

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vm/cache/cache_policy.h"
 
-#include <limits>
 #include <utility>
 
 namespace vmemfs {
@@ -48,24 +47,6 @@ void CachePolicy::apply() {
   prefetch_limits_.update(now, cost, share_.limit());
   ttl_ns_ = now.ttl / std::chrono::nanoseconds{1};
   in_use_ = worth_it;
-}
-
-Epoch::Value CachePolicy::poll_epoch() {
-  driver_.poll_run_state();
-  return coherence_.epoch().load();
-}
-
-CacheUse CachePolicy::use(std::int64_t now_ns) {
-  const Epoch::Value epoch = poll_epoch();
-  std::int64_t oldest = std::numeric_limits<std::int64_t>::min();
-  if (!epoch.stable) {
-    const std::int64_t ttl = ttl_ns_.load(std::memory_order_relaxed);
-    if (ttl == 0) {
-      return {};
-    }
-    oldest = now_ns - ttl;
-  }
-  return {&pages_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), &counters_, {}};
 }
 
 CacheUse CachePolicy::use_now() {

@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <mutex>
 
 namespace vmemfs {
@@ -43,10 +44,24 @@ public:
 
   /// The pages that a read that begins now may take from the cache, and may add; none if memory may change
   /// and has no TTL. `now_ns`: now, on the steady clock.
-  [[nodiscard]] CacheUse use(std::int64_t now_ns);
+  [[nodiscard]] CacheUse use(std::int64_t now_ns) {
+    const Epoch::Value epoch = poll_epoch();
+    std::int64_t oldest = std::numeric_limits<std::int64_t>::min();
+    if (!epoch.stable) {
+      const std::int64_t ttl = ttl_ns_.load(std::memory_order_relaxed);
+      if (ttl == 0) {
+        return {};
+      }
+      oldest = now_ns - ttl;
+    }
+    return {&pages_, {epoch.number, oldest, now_ns}, &coherence_.epoch(), &counters_, {}};
+  }
   [[nodiscard]] CacheUse use_now();
   /// Polls the run state, if that is cheap, and loads the epoch.
-  [[nodiscard]] Epoch::Value poll_epoch();
+  [[nodiscard]] Epoch::Value poll_epoch() {
+    driver_.poll_run_state();
+    return coherence_.epoch().load();
+  }
   /// Whether memory was stable when it was last checked.
   [[nodiscard]] bool is_stable() const { return coherence_.epoch().load().stable; }
   [[nodiscard]] const PrefetchLimits& prefetch_limits() const { return prefetch_limits_; }

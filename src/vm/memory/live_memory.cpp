@@ -33,17 +33,18 @@ tl::expected<std::size_t, ErrorKind> LiveMemory::read(std::uint64_t offset, std:
   if (read_ahead != nullptr) {
     read_ahead->note(offset, size);
   }
+  const GpaRange range = MemoryView::range_of(offset, size);
   if (context_.cache.in_use()) {
     CacheUse use = context_.cache.use(now);
     if (read_ahead != nullptr) {
       prefetcher_.add_to(use, *read_ahead, offset + size);
     }
-    return view_.read(offset, size, policy, scratch, use);
+    return view_.read({&range, 1}, policy, scratch, use);
   }
   if (prefetcher_.helps_live(read_ahead, size)) {
     return prefetcher_.read_live({read_ahead, offset, size, policy, 0}, scratch);
   }
-  return view_.read(offset, size, policy, scratch);
+  return view_.read({&range, 1}, policy, scratch);
 }
 
 Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {

@@ -3,8 +3,6 @@
 
 #include "vm/memory/read_plan.h"
 
-#include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace vmemfs {
@@ -12,8 +10,7 @@ namespace vmemfs {
 tl::expected<std::size_t, ErrorKind> MemoryView::read(std::uint64_t offset, std::size_t size,
                                                       HolePolicy policy, ReadScratch& scratch,
                                                       const CacheUse& use) {
-  const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - offset;
-  const GpaRange range{Gpa{offset}, Gpa{offset + std::min<std::uint64_t>(size, room)}};
+  const GpaRange range = range_of(offset, size);
   return read({&range, 1}, policy, scratch, use);
 }
 
@@ -22,7 +19,7 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::span<const GpaRange> 
   auto map = driver_.memory_map();
   for (bool retried = false;; retried = true) {
     ReadPlan plan{driver_, bad_pages_, use, scratch};
-    const ReadPlan::Outcome result = plan.read(*map, ranges, policy);
+    const ReadPlan::Outcome& result = plan.read(*map, ranges, policy);
     if (use.cache != nullptr) {
       use.counters->add(plan.counts());
     }

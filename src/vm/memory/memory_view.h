@@ -12,8 +12,10 @@
 #include "vm/memory/hole_policy.h"
 #include "vm/memory/read_scratch.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace vmemfs {
@@ -37,6 +39,12 @@ public:
   /// them is, and ends there.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy policy,
                                                           ReadScratch& scratch, const CacheUse& use = {});
+
+  /// [offset, offset + size), for read().
+  [[nodiscard]] static GpaRange range_of(std::uint64_t offset, std::size_t size) {
+    const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - offset;
+    return {Gpa{offset}, Gpa{offset + std::min<std::uint64_t>(size, room)}};
+  }
 
   /// Fetches pages of the range into the cache; a page that cannot be read is left to the reader that
   /// requests it. `use` has a cache.

@@ -17,7 +17,8 @@ std::span<std::byte> part_of(PageCache::Frame* frame, GpaRange part) {
 
 } // namespace
 
-ReadPlan::Outcome ReadPlan::read(const MemoryMap& map, std::span<const GpaRange> ranges, HolePolicy policy) {
+const ReadPlan::Outcome& ReadPlan::read(const MemoryMap& map, std::span<const GpaRange> ranges,
+                                        HolePolicy policy) {
   policy_ = policy;
   plan(map, ranges);
   asked_ = pending_.size();

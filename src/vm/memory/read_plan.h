@@ -41,8 +41,9 @@ public:
   };
 
   /// Reads the ranges, one behind the other. The answer ends at the end of the space, at the scratch's max
-  /// size, or at a failure.
-  [[nodiscard]] Outcome read(const MemoryMap& map, std::span<const GpaRange> ranges, HolePolicy policy);
+  /// size, or at a failure. The outcome is part of the plan.
+  [[nodiscard]] const Outcome& read(const MemoryMap& map, std::span<const GpaRange> ranges,
+                                    HolePolicy policy);
 
   /// Reads the pages of `range`, up to the end of its region, that are neither cached nor being read, into
   /// the cache. Those that cannot be read are not cached.

@@ -59,7 +59,7 @@ public:
     data_.push_back({const_cast<std::byte*>(bytes.data()), bytes.size()});
   }
   /// Appends memory borrowed from the driver.
-  void add_borrowed(std::span<const std::byte> bytes, MemoryPin pin) {
+  void add_borrowed(std::span<const std::byte> bytes, MemoryPin&& pin) {
     add(bytes);
     pins_.push_back(std::move(pin));
   }

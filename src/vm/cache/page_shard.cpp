@@ -33,13 +33,13 @@ PageCache::Shard::Shard(std::uint32_t number, std::uint32_t limit, std::byte* me
 PageCache::Shard::~Shard() { ::munmap(memory_, kShardPages * kPageSize); }
 
 PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request) {
-  std::unique_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (Frame* const loading = in_index(gfn);
       loading != nullptr && loading->state == State::claimed && loading->satisfies(request)) {
     // Only for this claim: a frame may be claimed again before this thread checks.
     const std::uint32_t claims = loading->claims;
     ++waiting_;
-    loaded_.wait(lock, [&] { return loading->state != State::claimed || loading->claims != claims; });
+    loaded_.wait(mutex_, [&] { return loading->state != State::claimed || loading->claims != claims; });
     --waiting_;
   }
   Frame* const frame = in_index(gfn);
@@ -51,7 +51,7 @@ PageCache::Frame* PageCache::Shard::wait_for(Gfn gfn, const PageRequest& request
 }
 
 void PageCache::Shard::publish(Frame& frame, PageStamp stamp, bool pin) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (frame.state == State::condemned) {
     leave(frame, pin);
     return;
@@ -66,7 +66,7 @@ void PageCache::Shard::publish(Frame& frame, PageStamp stamp, bool pin) {
 }
 
 void PageCache::Shard::abandon(Frame& frame, bool pin) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (frame.state == State::claimed) {
     unlink(frame);
   }
@@ -75,7 +75,7 @@ void PageCache::Shard::abandon(Frame& frame, bool pin) {
 }
 
 void PageCache::Shard::clear() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (Frame& frame : frames_) {
     if (frame.linked()) {
       drop(frame);
@@ -88,7 +88,7 @@ void PageCache::Shard::clear() {
 }
 
 void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   limit_ = limit;
   std::vector<Frame*> staying;
   for (Frame& frame : frames_) {
@@ -133,18 +133,18 @@ void PageCache::Shard::resize(std::uint32_t limit, std::uint32_t count) {
 }
 
 std::uint32_t PageCache::Shard::limit() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return limit_;
 }
 
 PageCache::Shard::Stats PageCache::Shard::stats() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return {used_, evictions_};
 }
 
 /// Frees a doomed frame after its last reader has unpinned it.
 void PageCache::Shard::on_last_unpin(Frame& frame) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   free_if_unpinned(frame);
 }
 

@@ -6,16 +6,15 @@
 // busy then, it does not change until the reader unpins it.
 #pragma once
 
+#include "util/mutex.h"
 #include "vm/cache/page_cache.h"
 #include "vm/cache/page_index.h"
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -91,7 +90,7 @@ public:
   /// nullopt if is_home(), called with the lock held, finds that the page belongs to another shard now.
   template <typename IsHome>
   [[nodiscard]] std::optional<Claimed> claim(Gfn gfn, const PageRequest& request, const IsHome& is_home) {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     return is_home() ? std::optional{claim_locked(gfn, request)} : std::nullopt;
   }
   [[nodiscard]] Frame* wait_for(Gfn gfn, const PageRequest& request);
@@ -145,8 +144,8 @@ private:
   PageIndex index_;
   std::array<Frame, kShardPages> frames_;
 
-  mutable std::mutex mutex_; ///< guards what follows, and changes of the index
-  std::condition_variable loaded_;
+  mutable Mutex mutex_; ///< guards what follows, and changes of the index
+  Condition loaded_;
   std::uint32_t waiting_ = 0;
   std::uint32_t limit_;
   std::uint32_t used_ = 0; ///< frames that are not free

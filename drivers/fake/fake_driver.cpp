@@ -68,10 +68,10 @@ void fill_pattern(Gpa gpa, std::span<std::byte> buffer) {
 
 } // namespace
 
-FakeDriver::FakeDriver(FakeOptions options)
+FakeDriver::FakeDriver(FakeOptions options, std::shared_ptr<const MemoryMap> map)
     : options_{std::move(options)},
       identity_{options_.name, "00000000-0000-4000-8000-00000000fa4e", "fake", options_.key},
-      bad_{options_.bad} {
+      map_{std::move(map)}, bad_{options_.bad} {
   for (std::uint32_t vcpu = 0; vcpu < options_.vcpus; ++vcpu) {
     registers_.push_back(scripted_registers(vcpu));
   }
@@ -82,13 +82,12 @@ Result<std::unique_ptr<FakeDriver>> FakeDriver::create(FakeOptions options) {
   if (!map) {
     return tl::unexpected{map.error()};
   }
-  std::unique_ptr<FakeDriver> driver{new FakeDriver{std::move(options)}};
-  driver->map_ = std::make_shared<const MemoryMap>(std::move(*map));
-  return driver;
+  return std::unique_ptr<FakeDriver>{
+      new FakeDriver{std::move(options), std::make_shared<const MemoryMap>(std::move(*map))}};
 }
 
 std::shared_ptr<const MemoryMap> FakeDriver::memory_map() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return map_;
 }
 
@@ -139,7 +138,6 @@ void FakeDriver::lay_over(Gpa gpa, std::span<std::byte> target) const {
   }
 }
 
-/// Needs memory_mutex_.
 void FakeDriver::store(Gpa gpa, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto [page, is_new] = written_.try_emplace(Gfn{gpa});
@@ -169,7 +167,7 @@ WriteOutcome FakeDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
     }
     fits = std::min<std::uint64_t>(bytes.size(), stretch.range.end - gpa);
   }
-  const std::scoped_lock lock{memory_mutex_};
+  const MutexLock lock{memory_mutex_};
   for (const GpaRange& bad : bad_) {
     if (gpa < bad.end && bad.begin < gpa + fits) {
       fits = bad.begin > gpa ? bad.begin - gpa : 0;
@@ -184,31 +182,31 @@ WriteOutcome FakeDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
 }
 
 bool FakeDriver::guest_writes(Gpa gpa, std::span<const std::byte> bytes) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (!running_) {
     return false;
   }
-  const std::scoped_lock memory{memory_mutex_};
+  const MutexLock memory{memory_mutex_};
   store(gpa, bytes);
   return true;
 }
 
 void FakeDriver::reset() {
   {
-    const std::scoped_lock lock{memory_mutex_};
+    const MutexLock lock{memory_mutex_};
     written_.clear();
   }
   listener_.emit(VmEvent::reset);
 }
 
 void FakeDriver::set_bad(std::vector<GpaRange> bad) {
-  const std::scoped_lock lock{memory_mutex_};
+  const MutexLock lock{memory_mutex_};
   bad_ = std::move(bad);
 }
 
 void FakeDriver::read(std::span<ReadPiece> pieces) {
   const auto map = memory_map();
-  const std::shared_lock lock{memory_mutex_};
+  const ReaderLock lock{memory_mutex_};
   for (ReadPiece& piece : pieces) {
     read_piece(*map, piece);
   }
@@ -251,7 +249,7 @@ const RegisterLayout& FakeDriver::register_layout() const { return x86_64::regis
 Result<std::vector<RegisterSet>> FakeDriver::read_registers(std::span<const VcpuId> vcpus) {
   log_call("read_registers");
   std::vector<RegisterSet> sets;
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (const VcpuId vcpu : vcpus) {
     if (const auto checked = check_vcpu(vcpu); !checked) {
       return tl::unexpected{checked.error()};
@@ -266,7 +264,7 @@ Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   if (auto checked = check_vcpu(vcpu); !checked) {
     return checked;
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (const RegisterValue& value : values) {
     if (!registers_[vcpu.value()].get(value.reg)) {
       return fail(ErrorKind::unsupported, "fake",
@@ -284,7 +282,7 @@ Result<RunStatus> FakeDriver::run_status() {
   if (gone_) {
     return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return RunStatus{running_, running_ ? "running" : "paused"};
 }
 
@@ -315,7 +313,7 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
   auto map = make_map(options_.size, holes, options_.roms);
   if (map) {
     {
-      const std::scoped_lock lock{mutex_};
+      const MutexLock lock{mutex_};
       map_ = std::make_shared<const MemoryMap>(std::move(*map));
     }
     listener_.emit(VmEvent::layout_changed);
@@ -325,7 +323,7 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
 /// Reports the event under the lock of the state, so that a caller that sees the new state comes after the
 /// event.
 void FakeDriver::change_state(bool running, bool notify) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (std::exchange(running_, running) != running && notify) {
     listener_.emit(running ? VmEvent::resumed : VmEvent::paused);
   }
@@ -334,12 +332,12 @@ void FakeDriver::change_state(bool running, bool notify) {
 void FakeDriver::set_running(bool running) { change_state(running, true); }
 
 std::vector<std::string> FakeDriver::calls() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return calls_;
 }
 
 void FakeDriver::log_call(std::string_view call) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   calls_.emplace_back(call);
 }
 

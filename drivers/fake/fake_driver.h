@@ -7,15 +7,14 @@
 
 #include "driver/driver.h"
 #include "driver/kit/listener_slot.h"
+#include "util/mutex.h"
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
-#include <shared_mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,7 +52,7 @@ public:
   // Driver
   const VmIdentity& identity() const override { return identity_; }
   std::uint32_t vcpu_count() const override { return options_.vcpus; }
-  std::shared_ptr<const MemoryMap> memory_map() const override;
+  std::shared_ptr<const MemoryMap> memory_map() const override EXCLUDES(mutex_);
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
   bool gone() const override { return gone_; }
@@ -80,7 +79,7 @@ public:
   [[nodiscard]] std::vector<std::string> calls() const; ///< names of the calls so far, reads left out
 
 private:
-  explicit FakeDriver(FakeOptions options);
+  FakeDriver(FakeOptions options, std::shared_ptr<const MemoryMap> map);
 
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
   const RegisterLayout& register_layout() const override;
@@ -92,24 +91,25 @@ private:
   std::string resume_ticket() const override { return options_.resume_ticket; }
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
-  void change_state(bool running, bool notify);
-  void read_piece(const MemoryMap& map, ReadPiece& piece) const;
-  void lay_over(Gpa gpa, std::span<std::byte> target) const;
-  void store(Gpa gpa, std::span<const std::byte> bytes);
+  void change_state(bool running, bool notify) EXCLUDES(mutex_);
+  void read_piece(const MemoryMap& map, ReadPiece& piece) const REQUIRES_SHARED(memory_mutex_);
+  void lay_over(Gpa gpa, std::span<std::byte> target) const REQUIRES_SHARED(memory_mutex_);
+  void store(Gpa gpa, std::span<const std::byte> bytes) REQUIRES(memory_mutex_);
   Result<void> check_vcpu(VcpuId vcpu) const;
-  void log_call(std::string_view call);
+  void log_call(std::string_view call) EXCLUDES(mutex_);
 
   const FakeOptions options_;
   const VmIdentity identity_;
   std::atomic<bool> gone_{false};
-  mutable std::mutex mutex_; ///< guards all below
-  std::shared_ptr<const MemoryMap> map_;
-  std::vector<RegisterSet> registers_;
-  bool running_ = true;
-  std::vector<std::string> calls_;
-  mutable std::shared_mutex memory_mutex_; ///< guards what follows; where both are held, mutex_ was first
-  std::map<Gfn, std::array<std::byte, kPageSize>> written_; ///< pages that differ from the pattern
-  std::vector<GpaRange> bad_;
+  mutable Mutex mutex_ ACQUIRED_BEFORE(memory_mutex_);
+  std::shared_ptr<const MemoryMap> map_ GUARDED_BY(mutex_);
+  std::vector<RegisterSet> registers_ GUARDED_BY(mutex_);
+  bool running_ GUARDED_BY(mutex_) = true;
+  std::vector<std::string> calls_ GUARDED_BY(mutex_);
+  SharedMutex memory_mutex_; ///< reads of many threads run at once
+  /// Pages that differ from the pattern.
+  std::map<Gfn, std::array<std::byte, kPageSize>> written_ GUARDED_BY(memory_mutex_);
+  std::vector<GpaRange> bad_ GUARDED_BY(memory_mutex_);
   ListenerSlot listener_; ///< its lock is taken after mutex_ where both are held
 };
 

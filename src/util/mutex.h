@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Mutexes that say what they guard, and conditions to wait for: std::mutex and std::condition_variable with
-// the annotations of util/thread_annotations.h, at no cost.
+// Mutexes that say what they guard, and conditions to wait for: std::mutex, std::shared_mutex and
+// std::condition_variable with the annotations of util/thread_annotations.h, at no cost.
 //
 //   Mutex mutex_;
 //   Condition changed_;
@@ -15,6 +15,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <shared_mutex>
 #include <stop_token>
 #include <utility>
 
@@ -34,6 +35,24 @@ public:
 private:
   friend class Condition;
   std::mutex mutex_;
+};
+
+/// A mutex for what is read by many threads at once: held by one thread that changes it (MutexLock), or by
+/// any number that only read (ReaderLock).
+class CAPABILITY("mutex") SharedMutex {
+public:
+  SharedMutex() = default;
+  ~SharedMutex() = default;
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
+
+  void lock() ACQUIRE() { mutex_.lock(); }
+  void unlock() RELEASE() { mutex_.unlock(); }
+  void lock_shared() ACQUIRE_SHARED() { mutex_.lock_shared(); }
+  void unlock_shared() RELEASE_SHARED() { mutex_.unlock_shared(); }
+
+private:
+  std::shared_mutex mutex_;
 };
 
 /// Holds a Mutex, or another class of locks, as long as it exists.
@@ -74,6 +93,20 @@ public:
 private:
   Mutex& mutex_;
   bool held_ = true;
+};
+
+/// Holds a SharedMutex for reading, together with other readers.
+class SCOPED_CAPABILITY ReaderLock {
+public:
+  [[nodiscard]] explicit ReaderLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_{mutex} {
+    mutex.lock_shared();
+  }
+  ~ReaderLock() RELEASE() { mutex_.unlock_shared(); }
+  ReaderLock(const ReaderLock&) = delete;
+  ReaderLock& operator=(const ReaderLock&) = delete;
+
+private:
+  SharedMutex& mutex_;
 };
 
 /// What threads wait for that hold a mutex; it is released while they wait. The predicate is called with the

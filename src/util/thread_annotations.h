@@ -22,7 +22,7 @@
 
 // ---- members and variables
 
-/// Is read and written only with this lock held.
+/// Is read and written only with this lock held; for reading, a shared lock is enough.
 #define GUARDED_BY(lock) VMEMFS_THREAD_ANNOTATION(guarded_by(lock))
 /// A pointer to something that is read and written only with this lock held; the pointer itself is not
 /// guarded.
@@ -35,11 +35,16 @@
 
 /// The caller holds these locks, before and after the call.
 #define REQUIRES(...) VMEMFS_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
+/// The same, for a function that only reads: a lock that is shared with other readers is enough.
+#define REQUIRES_SHARED(...) VMEMFS_THREAD_ANNOTATION(requires_shared_capability(__VA_ARGS__))
 /// The caller does not hold these locks: the function takes them, or waits for a thread that does.
 #define EXCLUDES(...) VMEMFS_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 /// Takes or releases a lock; without an argument, this object. Only for classes of locks.
 #define ACQUIRE(...) VMEMFS_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) VMEMFS_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
+/// The same, for a lock that is shared with other readers.
+#define ACQUIRE_SHARED(...) VMEMFS_THREAD_ANNOTATION(acquire_shared_capability(__VA_ARGS__))
+#define RELEASE_SHARED(...) VMEMFS_THREAD_ANNOTATION(release_shared_capability(__VA_ARGS__))
 /// Takes a lock if the function returns the first argument.
 #define TRY_ACQUIRE(...) VMEMFS_THREAD_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 /// States that the lock is held, where the compiler cannot see it. Does nothing when it runs.

@@ -34,7 +34,7 @@ void EventLog::append(EventKind kind, std::string vm, std::string detail) {
   auto event = std::make_shared<Event>(Event{0, {}, std::move(vm), kind, std::move(detail)});
   std::shared_ptr<const Event> overtaken; // destroyed after the lock is released
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     event->number = end_++;
     event->time =
         std::chrono::system_clock::now(); // under the lock, so that times are in the order of numbers
@@ -47,12 +47,12 @@ void EventLog::append(EventKind kind, std::string vm, std::string detail) {
 }
 
 std::uint64_t EventLog::end() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return end_;
 }
 
 EventLog::Part EventLog::read(std::uint64_t from, std::size_t max_count) const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const std::uint64_t oldest = end_ > ring_.size() ? end_ - ring_.size() : 0;
   const std::uint64_t begin = std::clamp(from, oldest, std::max(oldest, end_));
   Part part{from < oldest ? oldest - from : 0, {}};
@@ -67,14 +67,14 @@ std::uint64_t EventLog::count(EventKind kind) const {
 }
 
 void EventLog::add_listener(std::weak_ptr<EventListener> listener) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   listeners_.push_back(std::move(listener));
 }
 
 /// The listeners that still exist.
 std::vector<std::shared_ptr<EventListener>> EventLog::listeners() {
   std::vector<std::shared_ptr<EventListener>> alive;
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   std::erase_if(listeners_, [&](const auto& weak) {
     auto listener = weak.lock();
     const bool gone = listener == nullptr;

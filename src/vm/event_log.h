@@ -2,13 +2,14 @@
 // Log of the latest events of the VMs of a mount, for any number of readers.
 #pragma once
 
+#include "util/mutex.h"
+
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,12 +74,12 @@ public:
   void add_listener(std::weak_ptr<EventListener> listener);
 
 private:
-  std::vector<std::shared_ptr<EventListener>> listeners();
+  std::vector<std::shared_ptr<EventListener>> listeners() EXCLUDES(mutex_);
 
-  mutable std::mutex mutex_;                       ///< guards what follows, up to the counts
-  std::vector<std::shared_ptr<const Event>> ring_; ///< event N is at N modulo its size
-  std::uint64_t end_ = 0;
-  std::vector<std::weak_ptr<EventListener>> listeners_;
+  mutable Mutex mutex_;                                               ///< not held while a listener is called
+  std::vector<std::shared_ptr<const Event>> ring_ GUARDED_BY(mutex_); ///< event N is at N modulo its size
+  std::uint64_t end_ GUARDED_BY(mutex_) = 0;
+  std::vector<std::weak_ptr<EventListener>> listeners_ GUARDED_BY(mutex_);
   std::array<std::atomic<std::uint64_t>, kEventKinds.size()> counts_{};
 };
 

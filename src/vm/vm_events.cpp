@@ -16,14 +16,14 @@ void VmEvents::report(EventKind kind, std::string detail) const {
 void VmEvents::note(const Error& error) {
   log::warning("{}: {}", vm_, error.message());
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     last_error_ = error.message();
   }
   report(EventKind::error, error.message());
 }
 
 std::string VmEvents::last_error() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return last_error_;
 }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "core/error.h"
+#include "util/mutex.h"
 #include "vm/event_log.h"
 
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -33,12 +33,12 @@ public:
   [[nodiscard]] std::string last_error() const;
 
 private:
-  void note(const Error& error);
+  void note(const Error& error) EXCLUDES(mutex_);
 
   EventLog* const log_;
   const std::string vm_;
-  mutable std::mutex mutex_; ///< guards the last error; leaf
-  std::string last_error_;
+  mutable Mutex mutex_; ///< leaf
+  std::string last_error_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

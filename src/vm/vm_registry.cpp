@@ -16,7 +16,7 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
   if (auto checked = check_vm_name(name); !checked) {
     return tl::unexpected{checked.error()};
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (is_taken(name)) {
     return fail(ErrorKind::busy, "vm", fmt::format("there is a VM '{}' already; give another NAME", name));
   }
@@ -25,7 +25,7 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
 
 VmRegistry::Added VmRegistry::add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
                                         const VmOptionsTable& options) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const VmIdentity& identity = driver->identity();
   if (auto same = with_key(identity.key)) {
     return {std::move(same), false};
@@ -105,7 +105,7 @@ void VmRegistry::drop_caches(VmId id) {
 void VmRegistry::remove(VmId id) {
   std::shared_ptr<Vm> vm;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const auto found = vms_.find(id);
     if (found == vms_.end()) {
       return;
@@ -126,13 +126,13 @@ void VmRegistry::report(EventKind kind, const std::string& vm, std::string detai
 }
 
 std::shared_ptr<Vm> VmRegistry::find(VmId id) const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto found = vms_.find(id);
   return found == vms_.end() ? nullptr : found->second;
 }
 
 std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   std::shared_ptr<Vm> found; // an ended VM may not be removed yet while another one has its name
   for (const auto& [id, vm] : vms_) {
     if (vm->name() == name && (found == nullptr || found->gone())) {
@@ -143,12 +143,12 @@ std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
 }
 
 std::shared_ptr<Vm> VmRegistry::find_key(std::string_view key) const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return with_key(key);
 }
 
 std::vector<std::shared_ptr<Vm>> VmRegistry::all() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   std::vector<std::shared_ptr<Vm>> vms;
   std::ranges::transform(vms_, std::back_inserter(vms), [](const auto& entry) { return entry.second; });
   return vms;

@@ -3,12 +3,12 @@
 #pragma once
 
 #include "core/error.h"
+#include "util/mutex.h"
 #include "vm/vm.h"
 
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,29 +64,29 @@ public:
   /// VmIdentity::key) is registered already, nothing is added and that one is returned.
   [[nodiscard]] Added add_found(const FoundName& requested, std::unique_ptr<Driver> driver,
                                 const VmOptionsTable& options);
-  void remove(VmId id);
+  void remove(VmId id) EXCLUDES(mutex_);
 
-  [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const;
+  [[nodiscard]] std::shared_ptr<Vm> find(VmId id) const EXCLUDES(mutex_);
   [[nodiscard]] std::shared_ptr<Vm> find(std::string_view name) const;
   /// A live VM, by VmIdentity::key; null also if `key` is empty.
   [[nodiscard]] std::shared_ptr<Vm> find_key(std::string_view key) const;
   [[nodiscard]] std::vector<std::shared_ptr<Vm>> all() const; ///< in the order of their ids
 
 private:
-  // With mutex_ held:
-  [[nodiscard]] bool is_taken(std::string_view name) const;
-  [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view key) const;
-  std::shared_ptr<Vm> insert(std::string name, std::unique_ptr<Driver> driver, const VmOptions& options);
+  [[nodiscard]] bool is_taken(std::string_view name) const REQUIRES(mutex_);
+  [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view key) const REQUIRES(mutex_);
+  std::shared_ptr<Vm> insert(std::string name, std::unique_ptr<Driver> driver, const VmOptions& options)
+      REQUIRES(mutex_);
 
   void report(EventKind kind, const std::string& vm, std::string detail) const;
   void on_changed(VmId id, bool gone);
   void drop_caches(VmId id);
 
   const RegistryServices services_;
-  Callbacks callbacks_;
-  mutable std::mutex mutex_;
-  std::map<VmId, std::shared_ptr<Vm>> vms_;
-  VmId next_id_ = 1;
+  Callbacks callbacks_; ///< set before the first VM
+  mutable Mutex mutex_;
+  std::map<VmId, std::shared_ptr<Vm>> vms_ GUARDED_BY(mutex_);
+  VmId next_id_ GUARDED_BY(mutex_) = 1;
 };
 
 } // namespace vmemfs

@@ -3,10 +3,12 @@
 #include "util/mutex.h"
 #include "util/timed_lock.h"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <gtest/gtest.h>
 #include <mutex>
+#include <shared_mutex>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -18,6 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 static_assert(sizeof(Mutex) == sizeof(std::mutex));
+static_assert(sizeof(SharedMutex) == sizeof(std::shared_mutex));
 static_assert(sizeof(Condition) == sizeof(std::condition_variable));
 static_assert(sizeof(MutexLock<Mutex>) == sizeof(std::lock_guard<std::mutex>));
 
@@ -70,6 +73,58 @@ TEST(Mutex, ReleasedBeforeTheEnd_IsNotReleasedTwice) {
     lock.unlock();
   }
   EXPECT_TRUE(is_free(mutex));
+}
+
+constexpr std::chrono::seconds kMaxWait{10};
+
+TEST(SharedMutex, TwoReaders_HoldItAtTheSameTime) {
+  SharedMutex mutex;
+  std::atomic<int> readers{0};
+  const auto read = [&] {
+    const ReaderLock lock{mutex};
+    ++readers;
+    for (const auto begin = steady_clock::now(); readers < 2 && steady_clock::now() - begin < kMaxWait;) {
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(readers, 2);
+  };
+  std::jthread other{read};
+  read();
+}
+
+TEST(SharedMutex, ReaderHoldsIt_WriterWaitsUntilItEnds) {
+  SharedMutex mutex;
+  std::atomic<bool> read{false};
+  std::jthread writer;
+  {
+    const ReaderLock lock{mutex};
+    writer = std::jthread{[&] {
+      const MutexLock changing{mutex};
+      EXPECT_TRUE(read);
+    }};
+    std::this_thread::sleep_for(milliseconds{20});
+    read = true;
+  }
+}
+
+TEST(SharedMutex, WriterHoldsIt_ReaderAndWriterWaitUntilItEnds) {
+  SharedMutex mutex;
+  std::atomic<bool> written{false};
+  std::jthread reader;
+  std::jthread writer;
+  {
+    const MutexLock lock{mutex};
+    reader = std::jthread{[&] {
+      const ReaderLock reading{mutex};
+      EXPECT_TRUE(written);
+    }};
+    writer = std::jthread{[&] {
+      const MutexLock changing{mutex};
+      EXPECT_TRUE(written);
+    }};
+    std::this_thread::sleep_for(milliseconds{20});
+    written = true;
+  }
 }
 
 TEST(Condition, WaitingThread_IsWokenByChange) {

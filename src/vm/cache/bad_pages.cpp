@@ -4,7 +4,7 @@
 namespace vmemfs {
 
 void BadPages::add(Gfn page) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   ++times_;
   if (pages_.size() < kMaxListed) {
     pages_.insert(page);
@@ -12,12 +12,12 @@ void BadPages::add(Gfn page) {
 }
 
 std::uint64_t BadPages::times_padded() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return times_;
 }
 
 std::vector<Gfn> BadPages::listed() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return {pages_.begin(), pages_.end()};
 }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "core/gpa.h"
+#include "util/mutex.h"
 
 #include <cstdint>
-#include <mutex>
 #include <set>
 #include <vector>
 
@@ -23,9 +23,9 @@ public:
   [[nodiscard]] std::vector<Gfn> listed() const;    ///< sorted, each page once
 
 private:
-  mutable std::mutex mutex_;
-  std::set<Gfn> pages_;
-  std::uint64_t times_ = 0;
+  mutable Mutex mutex_; ///< leaf
+  std::set<Gfn> pages_ GUARDED_BY(mutex_);
+  std::uint64_t times_ GUARDED_BY(mutex_) = 0;
 };
 
 } // namespace vmemfs

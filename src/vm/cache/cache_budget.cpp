@@ -18,26 +18,26 @@ std::string size_text(std::uint64_t bytes) {
 
 CacheBudget::Share::Share(CacheBudget& budget, PageCache& cache)
     : budget_{budget}, entry_{[&]() -> Entry& {
-        const std::scoped_lock lock{budget.mutex_};
+        const MutexLock lock{budget.mutex_};
         cache.set_limit(0);
         return budget.entries_.emplace_back(Entry{cache});
       }()} {}
 
 CacheBudget::Share::~Share() {
-  const std::scoped_lock lock{budget_.mutex_};
+  const MutexLock lock{budget_.mutex_};
   entry_.active = false;
   budget_.share_out();
   std::erase_if(budget_.entries_, [this](const Entry& entry) { return &entry == &entry_; });
 }
 
 void CacheBudget::Share::set_active(bool active) {
-  const std::scoped_lock lock{budget_.mutex_};
+  const MutexLock lock{budget_.mutex_};
   entry_.active = active;
   budget_.share_out();
 }
 
 Result<void> CacheBudget::Share::set_fixed_size(std::optional<std::uint64_t> bytes) {
-  const std::scoped_lock lock{budget_.mutex_};
+  const MutexLock lock{budget_.mutex_};
   std::uint64_t others = 0; // never above the total
   for (const Entry& entry : budget_.entries_) {
     others += &entry != &entry_ ? entry.fixed_size.value_or(0) : 0;
@@ -54,7 +54,7 @@ Result<void> CacheBudget::Share::set_fixed_size(std::optional<std::uint64_t> byt
 }
 
 std::uint64_t CacheBudget::Share::limit() const {
-  const std::scoped_lock lock{budget_.mutex_};
+  const MutexLock lock{budget_.mutex_};
   return entry_.limit;
 }
 

@@ -6,12 +6,12 @@
 #pragma once
 
 #include "core/error.h"
+#include "util/mutex.h"
 #include "vm/cache/page_cache.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <mutex>
 #include <optional>
 
 namespace vmemfs {
@@ -46,7 +46,7 @@ public:
 
   private:
     CacheBudget& budget_;
-    Entry& entry_;
+    Entry& entry_ GUARDED_BY(budget_.mutex_);
   };
 
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
@@ -60,11 +60,11 @@ private:
     std::uint64_t limit = 0;
   };
 
-  void share_out();
+  void share_out() REQUIRES(mutex_);
 
   const std::uint64_t total_bytes_;
-  mutable std::mutex mutex_; ///< guards what follows; taken before a cache's
-  std::list<Entry> entries_; ///< one for each share
+  mutable Mutex mutex_;                         ///< taken before a cache's
+  std::list<Entry> entries_ GUARDED_BY(mutex_); ///< one for each share
 };
 
 } // namespace vmemfs

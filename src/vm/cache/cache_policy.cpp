@@ -19,14 +19,14 @@ CachePolicy::CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events,
 }
 
 Result<void> CachePolicy::change(const std::function<void(CacheSettings&)>& change) {
-  const std::scoped_lock one{change_mutex_};
+  const MutexLock one{change_mutex_};
   CacheSettings changed = settings();
   change(changed);
   if (auto sized = share_.set_fixed_size(changed.size); !sized) {
     return events_.noted(std::move(sized));
   }
   {
-    const std::scoped_lock lock{settings_mutex_};
+    const MutexLock lock{settings_mutex_};
     settings_ = changed;
   }
   apply();
@@ -34,7 +34,7 @@ Result<void> CachePolicy::change(const std::function<void(CacheSettings&)>& chan
 }
 
 CacheSettings CachePolicy::settings() const {
-  const std::scoped_lock lock{settings_mutex_};
+  const MutexLock lock{settings_mutex_};
   return settings_;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "driver/driver.h"
+#include "util/mutex.h"
 #include "vm/cache/cache_budget.h"
 #include "vm/cache/cache_counters.h"
 #include "vm/cache/cache_settings.h"
@@ -18,7 +19,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <mutex>
 
 namespace vmemfs {
 
@@ -29,7 +29,7 @@ public:
   CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
               std::chrono::milliseconds ttl);
 
-  [[nodiscard]] CacheSettings settings() const;
+  [[nodiscard]] CacheSettings settings() const EXCLUDES(settings_mutex_);
   /// invalid: the size does not fit; nothing changes then. Failures are reported.
   [[nodiscard]] Result<void> change(const std::function<void(CacheSettings&)>& change);
   [[nodiscard]] bool in_use() const { return in_use_.load(std::memory_order_relaxed); }
@@ -70,7 +70,7 @@ public:
   void drop_pages() { pages_.clear(); }
 
 private:
-  void apply();
+  void apply() REQUIRES(change_mutex_) EXCLUDES(settings_mutex_);
 
   Driver& driver_;
   Coherence& coherence_;
@@ -81,9 +81,9 @@ private:
   PrefetchLimits prefetch_limits_;
   std::atomic<bool> in_use_{false};
   std::atomic<std::int64_t> ttl_ns_{0};
-  std::mutex change_mutex_;           ///< one change of the settings at a time
-  mutable std::mutex settings_mutex_; ///< guards the settings; leaf
-  CacheSettings settings_;
+  Mutex change_mutex_ ACQUIRED_BEFORE(settings_mutex_); ///< one change of the settings at a time
+  mutable Mutex settings_mutex_;                        ///< leaf
+  CacheSettings settings_ GUARDED_BY(settings_mutex_);
 };
 
 } // namespace vmemfs

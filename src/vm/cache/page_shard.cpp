@@ -33,13 +33,15 @@ PageShard::PageShard(std::uint32_t number, std::uint32_t limit, std::byte* memor
 PageShard::~PageShard() { ::munmap(memory_, kShardPages * kPageSize); }
 
 PageFrame* PageShard::wait_for(Gfn gfn, const PageRequest& request) {
-  std::unique_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (PageFrame* const loading = in_index(gfn);
       loading != nullptr && loading->state == State::claimed && loading->satisfies(request)) {
     // Only for this claim: a frame may be claimed again before this thread checks.
     const std::uint32_t claims = loading->claims;
     ++waiting_;
-    loaded_.wait(lock, [&] { return loading->state != State::claimed || loading->claims != claims; });
+    loaded_.wait(mutex_, [&]() REQUIRES(mutex_) {
+      return loading->state != State::claimed || loading->claims != claims;
+    });
     --waiting_;
   }
   PageFrame* const frame = in_index(gfn);
@@ -51,7 +53,7 @@ PageFrame* PageShard::wait_for(Gfn gfn, const PageRequest& request) {
 }
 
 void PageShard::publish(PageFrame& frame, PageStamp stamp, bool pin) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (frame.state == State::condemned) {
     leave(frame, pin);
     return;
@@ -66,7 +68,7 @@ void PageShard::publish(PageFrame& frame, PageStamp stamp, bool pin) {
 }
 
 void PageShard::abandon(PageFrame& frame, bool pin) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (frame.state == State::claimed) {
     unlink(frame);
   }
@@ -75,7 +77,7 @@ void PageShard::abandon(PageFrame& frame, bool pin) {
 }
 
 void PageShard::clear() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (PageFrame& frame : frames_) {
     if (frame.linked()) {
       drop(frame);
@@ -88,7 +90,7 @@ void PageShard::clear() {
 }
 
 void PageShard::resize(std::uint32_t limit, std::uint32_t count) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   limit_ = limit;
   std::vector<PageFrame*> staying;
   for (PageFrame& frame : frames_) {
@@ -133,18 +135,18 @@ void PageShard::resize(std::uint32_t limit, std::uint32_t count) {
 }
 
 std::uint32_t PageShard::limit() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return limit_;
 }
 
 PageShard::Stats PageShard::stats() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return {used_, evictions_};
 }
 
 /// Frees a doomed frame after its last reader has unpinned it.
 void PageShard::on_last_unpin(PageFrame& frame) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   free_if_unpinned(frame);
 }
 

@@ -7,16 +7,15 @@
 #pragma once
 
 #include "core/gpa.h"
+#include "util/mutex.h"
 #include "vm/cache/page_index.h"
 #include "vm/cache/page_request.h"
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -94,7 +93,7 @@ public:
   /// nullopt if is_home(), called with the lock held, finds that the page belongs to another shard now.
   template <typename IsHome>
   [[nodiscard]] std::optional<ClaimedPage> claim(Gfn gfn, const PageRequest& request, const IsHome& is_home) {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     return is_home() ? std::optional{claim_locked(gfn, request)} : std::nullopt;
   }
   [[nodiscard]] PageFrame* wait_for(Gfn gfn, const PageRequest& request);
@@ -125,39 +124,39 @@ private:
 
   PageShard(std::uint32_t number, std::uint32_t limit, std::byte* memory);
 
-  // All below: with the lock held.
+  // With the lock held.
   [[nodiscard]] std::uint32_t number_of(const PageFrame& frame) const;
-  [[nodiscard]] PageFrame* in_index(Gfn gfn);
-  [[nodiscard]] ClaimedPage claim_locked(Gfn gfn, const PageRequest& request);
-  [[nodiscard]] PageFrame* take_frame(std::uint64_t epoch);
-  [[nodiscard]] PageFrame* next_victim();
+  [[nodiscard]] PageFrame* in_index(Gfn gfn) REQUIRES(mutex_);
+  [[nodiscard]] ClaimedPage claim_locked(Gfn gfn, const PageRequest& request) REQUIRES(mutex_);
+  [[nodiscard]] PageFrame* take_frame(std::uint64_t epoch) REQUIRES(mutex_);
+  [[nodiscard]] PageFrame* next_victim() REQUIRES(mutex_);
   [[nodiscard]] static Rank rank_of(const PageFrame& frame, std::uint64_t epoch);
-  void gather_victims(std::uint64_t epoch);
-  void add_victim(PageFrame& frame);
-  void unlink(PageFrame& frame);
-  void drop(PageFrame& frame);
-  void leave(PageFrame& frame, bool pin);
-  void free_if_unpinned(PageFrame& frame);
-  void free(PageFrame& frame);
-  void free_and_return_memory(PageFrame& frame);
-  void return_free_memory();
-  void wake();
+  void gather_victims(std::uint64_t epoch) REQUIRES(mutex_);
+  void add_victim(PageFrame& frame) REQUIRES(mutex_);
+  void unlink(PageFrame& frame) REQUIRES(mutex_);
+  void drop(PageFrame& frame) REQUIRES(mutex_);
+  void leave(PageFrame& frame, bool pin) REQUIRES(mutex_);
+  void free_if_unpinned(PageFrame& frame) REQUIRES(mutex_);
+  void free(PageFrame& frame) REQUIRES(mutex_);
+  void free_and_return_memory(PageFrame& frame) REQUIRES(mutex_);
+  void return_free_memory() REQUIRES(mutex_);
+  void wake() REQUIRES(mutex_);
 
   const std::uint32_t number_;
   std::byte* const memory_;
   PageIndex index_;
   std::array<PageFrame, kShardPages> frames_;
 
-  mutable std::mutex mutex_; ///< guards what follows, and changes of the index
-  std::condition_variable loaded_;
-  std::uint32_t waiting_ = 0;
-  std::uint32_t limit_;
-  std::uint32_t used_ = 0; ///< frames that are not free
-  std::uint64_t evictions_ = 0;
-  std::vector<std::uint32_t> free_; ///< numbers; the last one is used first
+  mutable Mutex mutex_; ///< also for changes of the index
+  Condition loaded_;
+  std::uint32_t waiting_ GUARDED_BY(mutex_) = 0;
+  std::uint32_t limit_ GUARDED_BY(mutex_);
+  std::uint32_t used_ GUARDED_BY(mutex_) = 0; ///< frames that are not free
+  std::uint64_t evictions_ GUARDED_BY(mutex_) = 0;
+  std::vector<std::uint32_t> free_ GUARDED_BY(mutex_); ///< numbers; the last one is used first
   /// Next pages to evict, from the back. No other published frame ranks before the first one.
-  std::vector<Victim> victims_;
-  std::uint64_t victims_epoch_ = 0;
+  std::vector<Victim> victims_ GUARDED_BY(mutex_);
+  std::uint64_t victims_epoch_ GUARDED_BY(mutex_) = 0;
 };
 
 inline bool PageFrame::pin() {

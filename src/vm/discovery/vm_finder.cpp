@@ -35,13 +35,13 @@ void VmFinder::begin(Clock::duration limit) {
     source.discovery->begin(Clock::now() + limit / 2);
   }
   first_scan_jobs_ = CompletionToken{nullptr, [this](void*) {
-                                       const std::scoped_lock lock{mutex_};
+                                       const MutexLock lock{mutex_};
                                        first_scan_done_ = true;
                                        first_scan_.notify_all();
                                      }};
   scanner_.post([this] { scan(); });
-  std::unique_lock lock{mutex_};
-  first_scan_.wait_for(lock, limit, [this] { return first_scan_done_; });
+  const MutexLock lock{mutex_};
+  first_scan_.wait_for(mutex_, limit, [this]() REQUIRES(mutex_) { return first_scan_done_; });
 }
 
 void VmFinder::stop() {
@@ -67,7 +67,7 @@ bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
   if (!vms) {
     return false;
   }
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   bool found_new = false;
   std::set<Key> here;
   for (FoundVm& vm : *vms) {
@@ -89,7 +89,7 @@ bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
 void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) {
   std::optional<DiscoveryError> changed;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (seen) {
       if (discovery_errors_.erase(source) != 0) {
         log::info("{}: discovery works again", sources_[source].driver);
@@ -110,7 +110,7 @@ void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>&
 
 void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
   std::vector<std::shared_ptr<Vm>> ended; // destroyed after the lock is released: ~Vm may wait for a driver
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (Wanted& wanted : wanted_) {
     if (wanted.vm != nullptr && wanted.vm->gone()) {
       wanted.settled = wanted.vm->detached();
@@ -128,7 +128,7 @@ void VmFinder::try_due(Clock::time_point now) {
   std::vector<Key> due_found;
   std::vector<std::size_t> due_wanted;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     for (auto& [key, found] : found_) {
       if (found.trying || found.settled || found.backoff.next > now) {
         continue;
@@ -140,7 +140,7 @@ void VmFinder::try_due(Clock::time_point now) {
         due_found.push_back(key);
       }
     }
-    std::ranges::sort(due_found, {}, [&](const Key& key) { return found_.at(key).order; });
+    std::ranges::sort(due_found, {}, [&](const Key& key) REQUIRES(mutex_) { return found_.at(key).order; });
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       Wanted& wanted = wanted_[i];
       if (!wanted.trying && !wanted.settled && wanted.vm == nullptr && wanted.backoff.next <= now) {
@@ -161,7 +161,6 @@ void VmFinder::try_due(Clock::time_point now) {
   }
 }
 
-/// With mutex_ held.
 VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& found,
                                                Clock::time_point now) const {
   bool may_come = false;
@@ -180,7 +179,7 @@ VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& foun
   return may_come ? OtherDrivers::may_attach : OtherDrivers::none;
 }
 
-/// With mutex_ held. The same VM, found by another driver, is not a namesake.
+/// The same VM, found by another driver, is not a namesake.
 NameClaim VmFinder::claim_of(const Found& found) const {
   const auto base = [](const FoundVm& vm) { return vm_base_name(vm.name, vm.uuid, vm.number); };
   const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
@@ -190,7 +189,6 @@ NameClaim VmFinder::claim_of(const Found& found) const {
   return older ? NameClaim::with_number : NameClaim::bare;
 }
 
-/// With mutex_ held.
 VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {
   for (std::size_t source = key.first + 1; source < sources_.size(); ++source) {
     const auto other = found_.find({source, key.second});
@@ -208,7 +206,7 @@ void VmFinder::try_found(const Key& key) {
   NameClaim claim{};
   LessPreferred other;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
       return;
@@ -232,7 +230,7 @@ void VmFinder::try_found(const Key& key) {
   auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim, other.vm.get());
   std::optional<Refusal> changed;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
       return; // it ended meanwhile
@@ -254,13 +252,13 @@ void VmFinder::try_found(const Key& key) {
 void VmFinder::try_wanted(std::size_t index) {
   VmSpec spec;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     spec = wanted_[index].spec;
   }
   auto attached = attacher_.attach(spec);
   std::optional<Refusal> changed;
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     Wanted& wanted = wanted_[index];
     wanted.trying = false;
     if (attached) {
@@ -275,7 +273,7 @@ void VmFinder::try_wanted(std::size_t index) {
   }
 }
 
-/// With mutex_ held. Returns the refusal to report, if any.
+/// Returns the refusal to report, if any.
 template <typename Entry> std::optional<Refusal>
 VmFinder::note_failure(Entry& entry, const Error& error, Clock::time_point since, Clock::duration max_wait) {
   const auto now = Clock::now();
@@ -295,7 +293,7 @@ VmFinder::note_failure(Entry& entry, const Error& error, Clock::time_point since
 
 std::vector<Refusal> VmFinder::refused() const {
   std::vector<Refusal> refusals;
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (const Wanted& wanted : wanted_) {
     if (!wanted.settled && wanted.vm == nullptr) {
       refusals.push_back(wanted.refusal);
@@ -310,20 +308,20 @@ std::vector<Refusal> VmFinder::refused() const {
 }
 
 std::size_t VmFinder::pending() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return static_cast<std::size_t>(std::ranges::count_if(found_, [](const auto& entry) {
     return !entry.second.settled && entry.second.refusal.reason.empty();
   }));
 }
 
 std::vector<DiscoveryError> VmFinder::discovery_errors() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   const auto errors = discovery_errors_ | std::views::values;
   return {errors.begin(), errors.end()};
 }
 
 std::vector<DiscoveredVm> VmFinder::discovered_vms() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   std::vector<std::pair<std::uint64_t, DiscoveredVm>> in_order;
   in_order.reserve(found_.size());
   for (const auto& [key, found] : found_) {

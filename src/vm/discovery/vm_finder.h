@@ -5,17 +5,16 @@
 
 #include "driver/discovery.h"
 #include "driver/vm_spec.h"
+#include "util/mutex.h"
 #include "util/worker.h"
 #include "vm/discovery/attacher.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -128,38 +127,40 @@ private:
   /// Runs an action when the last copy is destroyed: when all jobs that hold one are done.
   using CompletionToken = std::shared_ptr<void>;
 
-  void scan();
-  [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now);
-  void note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen);
-  void check_wanted(Clock::time_point now, bool found_new);
-  void try_due(Clock::time_point now);
-  void try_found(const Key& key);
+  void scan() EXCLUDES(mutex_);
+  [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now) EXCLUDES(mutex_);
+  void note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) EXCLUDES(mutex_);
+  void check_wanted(Clock::time_point now, bool found_new) EXCLUDES(mutex_);
+  void try_due(Clock::time_point now) EXCLUDES(mutex_);
+  void try_found(const Key& key) EXCLUDES(mutex_);
   /// Other drivers' claim on a discovered VM.
   enum class OtherDrivers : unsigned char { none, may_attach, have_attached };
-  [[nodiscard]] OtherDrivers other_drivers(const Key& key, const Found& found, Clock::time_point now) const;
-  [[nodiscard]] NameClaim claim_of(const Found& found) const;
+  [[nodiscard]] OtherDrivers other_drivers(const Key& key, const Found& found, Clock::time_point now) const
+      REQUIRES(mutex_);
+  [[nodiscard]] NameClaim claim_of(const Found& found) const REQUIRES(mutex_);
   /// The same VM under a less preferred driver that found it first.
   struct LessPreferred {
     std::shared_ptr<Vm> vm; ///< null: not attached
     bool detached = false;  ///< it was detached, though the VM still runs
   };
-  [[nodiscard]] LessPreferred less_preferred(const Key& key) const;
-  void try_wanted(std::size_t index);
-  template <typename Entry> [[nodiscard]] std::optional<Refusal>
-  note_failure(Entry& entry, const Error& error, Clock::time_point since, Clock::duration max_wait);
+  [[nodiscard]] LessPreferred less_preferred(const Key& key) const REQUIRES(mutex_);
+  void try_wanted(std::size_t index) EXCLUDES(mutex_);
+  template <typename Entry>
+  [[nodiscard]] std::optional<Refusal> note_failure(Entry& entry, const Error& error, Clock::time_point since,
+                                                    Clock::duration max_wait) REQUIRES(mutex_);
 
   Attacher& attacher_;
   const Callbacks callbacks_;
   const Pace pace_;
   const std::vector<Source> sources_;
 
-  mutable std::mutex mutex_; ///< guards what follows; never held while waiting, nor while a Vm is destroyed
-  std::map<Key, Found> found_;
-  std::uint64_t next_order_ = 0;
-  std::vector<Wanted> wanted_;
-  std::map<std::size_t, DiscoveryError> discovery_errors_; ///< by source
-  bool first_scan_done_ = false;
-  std::condition_variable first_scan_;
+  mutable Mutex mutex_; ///< never held while waiting, nor while a Vm is destroyed
+  std::map<Key, Found> found_ GUARDED_BY(mutex_);
+  std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
+  std::vector<Wanted> wanted_ GUARDED_BY(mutex_);
+  std::map<std::size_t, DiscoveryError> discovery_errors_ GUARDED_BY(mutex_); ///< by source
+  bool first_scan_done_ GUARDED_BY(mutex_) = false;
+  Condition first_scan_;
 
   CompletionToken first_scan_jobs_; ///< owned by the scanner; taken by the first scan
   Worker attachers_;

@@ -14,13 +14,13 @@ std::size_t ScratchPool::kept_limit() {
 }
 
 std::size_t ScratchPool::kept() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   return free_.size();
 }
 
 std::unique_ptr<ReadScratch> ScratchPool::take() {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     if (!free_.empty()) {
       auto scratch = std::move(free_.back());
       free_.pop_back();
@@ -32,7 +32,7 @@ std::unique_ptr<ReadScratch> ScratchPool::take() {
 
 void ScratchPool::give_back(std::unique_ptr<ReadScratch> scratch) {
   scratch->release();
-  const std::scoped_lock lock{mutex_}; // ends before `scratch`: a surplus buffer is freed without it
+  const MutexLock lock{mutex_}; // ends before `scratch`: a surplus buffer is freed without it
   if (free_.size() < kept_limit()) {
     free_.push_back(std::move(scratch));
   }

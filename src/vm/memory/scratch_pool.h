@@ -5,11 +5,11 @@
 // out of the CPU's caches for the longest time.
 #pragma once
 
+#include "util/mutex.h"
 #include "vm/memory/read_scratch.h"
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 namespace vmemfs {
@@ -39,11 +39,11 @@ public:
   [[nodiscard]] std::size_t kept() const;
 
 private:
-  std::unique_ptr<ReadScratch> take();
-  void give_back(std::unique_ptr<ReadScratch> scratch);
+  std::unique_ptr<ReadScratch> take() EXCLUDES(mutex_);
+  void give_back(std::unique_ptr<ReadScratch> scratch) EXCLUDES(mutex_);
 
-  mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<ReadScratch>> free_;
+  mutable Mutex mutex_; ///< leaf
+  std::vector<std::unique_ptr<ReadScratch>> free_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

@@ -6,12 +6,12 @@
 namespace vmemfs {
 
 bool SequentialPrefetch::take(const Request& request, ReadScratch& scratch) {
-  std::unique_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (state_ == State::idle || request_.reader != request.reader) {
     return false;
   }
   if (request_ == request) {
-    changed_.wait(lock, [this] { return state_ != State::fetching; });
+    changed_.wait(mutex_, [this]() REQUIRES(mutex_) { return state_ != State::fetching; });
   }
   const bool have = state_ == State::ready && request_ == request && !is_stale();
   if (have) {
@@ -27,7 +27,7 @@ bool SequentialPrefetch::take(const Request& request, ReadScratch& scratch) {
 
 void SequentialPrefetch::begin(const Request& request) {
   {
-    const std::scoped_lock lock{mutex_};
+    const MutexLock lock{mutex_};
     const bool others = state_ == State::ready && request_.reader != request.reader && !is_stale();
     if (state_ == State::queued || state_ == State::fetching || others) {
       return;
@@ -40,7 +40,7 @@ void SequentialPrefetch::begin(const Request& request) {
 }
 
 void SequentialPrefetch::run() {
-  std::unique_lock lock{mutex_};
+  ReleasableMutexLock lock{mutex_};
   if (state_ != State::queued) {
     return;
   }
@@ -51,21 +51,22 @@ void SequentialPrefetch::run() {
     scratch_ = std::make_unique<ReadScratch>();
   }
   const Request request = request_;
+  ReadScratch& scratch = *scratch_; // others leave it alone until the state changes
   lock.unlock();
-  const bool fetched = fetch(request);
+  const bool fetched = fetch(request, scratch);
   lock.lock();
   state_ = fetched && !unwanted_ ? State::ready : State::idle;
   changed_.notify_all();
 }
 
 /// Reads the whole request; false if it cannot be read, or its bytes could still change.
-bool SequentialPrefetch::fetch(const Request& request) {
-  const auto bytes = view_.read(request.offset, request.size, request.policy, *scratch_);
-  return bytes == request.size && scratch_->is_copy();
+bool SequentialPrefetch::fetch(const Request& request, ReadScratch& scratch) {
+  const auto bytes = view_.read(request.offset, request.size, request.policy, scratch);
+  return bytes == request.size && scratch.is_copy();
 }
 
 void SequentialPrefetch::drop() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   if (state_ == State::fetching) {
     unwanted_ = true;
   } else {

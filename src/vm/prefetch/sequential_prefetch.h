@@ -6,6 +6,7 @@
 // fetched before it is requested.
 #pragma once
 
+#include "util/mutex.h"
 #include "vm/memory/hole_policy.h"
 #include "vm/memory/memory_view.h"
 #include "vm/memory/read_scratch.h"
@@ -13,11 +14,9 @@
 #include "vm/vm_jobs.h"
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 
 namespace vmemfs {
 
@@ -55,19 +54,20 @@ public:
 private:
   enum class State : unsigned char { idle, queued, fetching, ready };
 
-  void run();
-  [[nodiscard]] bool fetch(const Request& request);
-  [[nodiscard]] bool is_stale() const { return Clock::now() - since_ > kMaxAge; }
+  void run() EXCLUDES(mutex_);
+  [[nodiscard]] bool fetch(const Request& request, ReadScratch& scratch) EXCLUDES(mutex_);
+  [[nodiscard]] bool is_stale() const REQUIRES(mutex_) { return Clock::now() - since_ > kMaxAge; }
 
   MemoryView& view_;
   const VmJobs& jobs_;
-  std::mutex mutex_; ///< guards what follows, but for the scratch while it is being fetched
-  std::condition_variable changed_;
-  State state_ = State::idle;
-  bool unwanted_ = false; ///< the bytes being fetched are no longer needed
-  Request request_{};
-  Clock::time_point since_; ///< when fetching began or was requested
-  std::unique_ptr<ReadScratch> scratch_;
+  Mutex mutex_; ///< not held while memory is fetched; leaf
+  Condition changed_;
+  State state_ GUARDED_BY(mutex_) = State::idle;
+  bool unwanted_ GUARDED_BY(mutex_) = false; ///< the bytes being fetched are no longer needed
+  Request request_ GUARDED_BY(mutex_){};
+  Clock::time_point since_ GUARDED_BY(mutex_); ///< when fetching began or was requested
+  /// While memory is fetched, the scratch belongs to run().
+  std::unique_ptr<ReadScratch> scratch_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

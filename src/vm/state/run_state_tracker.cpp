@@ -50,7 +50,7 @@ void RunStateTracker::poll_soon() {
 
 void RunStateTracker::poll() {
   poll_pending_ = false; // later events need another poll
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   const auto control = require_run_control();
   if (!control) {
     return;
@@ -78,7 +78,7 @@ void RunStateTracker::found(const RunStatus& status, Epoch::Value before) {
   }
   bool by_us = false;
   {
-    const std::scoped_lock lock{ledger_mutex_};
+    const MutexLock lock{ledger_mutex_};
     by_us = ledger_.by_us() || in_doubt_;
   }
   // It is stopped for a reason of its own: no pause keeps it stopped, and none may resume it.
@@ -145,8 +145,12 @@ Result<RunStatus> RunStateTracker::status() {
   if (context_.attachment.gone()) {
     return gone_error();
   }
-  const std::scoped_lock lock{operation_mutex_};
-  return require_run_control().and_then([this](RunControl* control) { return ask_state(*control); });
+  const MutexLock lock{operation_mutex_};
+  const auto control = require_run_control();
+  if (!control) {
+    return tl::unexpected{control.error()};
+  }
+  return ask_state(**control);
 }
 
 /// Detaching may have come between the check of gone() and the pause; then nobody else would end the pause.
@@ -166,9 +170,9 @@ Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds 
 }
 
 Result<Paused> RunStateTracker::try_pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   const auto until = Clock::now() + for_how_long;
-  auto paused = require_run_control().and_then([&](RunControl* control) {
+  auto paused = require_run_control().and_then([&](RunControl* control) REQUIRES(operation_mutex_) {
     return stop(*control, [&](PauseLedger& ledger) {
       if (ledger.by_us()) { // a command ends no pause by others, so it is not entered as one
         ledger.add(kind, until);
@@ -189,9 +193,9 @@ Result<HoldId> RunStateTracker::hold() {
 }
 
 Result<HoldId> RunStateTracker::try_hold() {
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   HoldId hold = 0;
-  auto paused = require_run_control().and_then([&](RunControl* control) {
+  auto paused = require_run_control().and_then([&](RunControl* control) REQUIRES(operation_mutex_) {
     return stop(*control, [&](PauseLedger& ledger) { hold = ledger.add_hold(); });
   });
   return paused.map([&](Paused) { return hold; });
@@ -206,7 +210,7 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
   bool by_us = false;
   bool keep = false;
   {
-    const std::scoped_lock lock{ledger_mutex_};
+    const MutexLock lock{ledger_mutex_};
     if (status->running || in_doubt_) {
       ledger_.set_by_us();
     }
@@ -280,13 +284,13 @@ Result<void> RunStateTracker::resume(std::optional<HoldId> own_hold) {
 }
 
 Result<void> RunStateTracker::try_resume(std::optional<HoldId> own_hold) {
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   const auto control = require_run_control();
   if (!control) {
     return tl::unexpected{control.error()};
   }
   const auto others = [&] {
-    const std::scoped_lock ledger{ledger_mutex_};
+    const MutexLock ledger{ledger_mutex_};
     return ledger_.holds() - (own_hold && ledger_.has_hold(*own_hold) ? 1 : 0);
   };
   // Holds end when somebody resumes the VM; a pause by somebody else may not be known yet.
@@ -303,14 +307,14 @@ Result<void> RunStateTracker::try_resume(std::optional<HoldId> own_hold) {
 }
 
 bool RunStateTracker::is_held(HoldId hold) const {
-  const std::scoped_lock lock{ledger_mutex_};
+  const MutexLock lock{ledger_mutex_};
   return ledger_.has_hold(hold);
 }
 
 void RunStateTracker::end_hold(HoldId hold) {
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   {
-    const std::scoped_lock ledger{ledger_mutex_};
+    const MutexLock ledger{ledger_mutex_};
     ledger_.end_hold(hold);
   }
   settle();
@@ -319,7 +323,7 @@ void RunStateTracker::end_hold(HoldId hold) {
 /// Resumes the VM if vmemfs stopped it and no pause is left. Retries until it succeeds.
 void RunStateTracker::settle() {
   {
-    const std::scoped_lock lock{ledger_mutex_};
+    const MutexLock lock{ledger_mutex_};
     ledger_.expire(Clock::now());
     const bool by_us = ledger_.by_us() || in_doubt_;
     if (!by_us || ledger_.any()) {
@@ -346,7 +350,7 @@ Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
     return tl::unexpected{status.error()};
   }
   {
-    const std::scoped_lock lock{ledger_mutex_};
+    const MutexLock lock{ledger_mutex_};
     if (!ledger_.by_us() && !in_doubt_) {
       return {};
     }
@@ -359,14 +363,14 @@ void RunStateTracker::settle_after(Clock::duration delay) {
 }
 
 void RunStateTracker::lock_and_settle() {
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   settle();
 }
 
 void RunStateTracker::release() {
-  const std::scoped_lock lock{operation_mutex_};
+  const MutexLock lock{operation_mutex_};
   {
-    const std::scoped_lock ledger{ledger_mutex_};
+    const MutexLock ledger{ledger_mutex_};
     if (!(ledger_.by_us() || in_doubt_) || ledger_.keep()) {
       return;
     }
@@ -387,7 +391,7 @@ bool RunStateTracker::in_use() const {
 }
 
 RunStateTracker::Info RunStateTracker::info() const {
-  const std::scoped_lock lock{ledger_mutex_};
+  const MutexLock lock{ledger_mutex_};
   Info info{PausedBy::nobody, ledger_.holds(), ledger_.keep(), std::nullopt};
   if (paused_since_ns_ != 0) {
     info.by = ledger_.by_us() ? PausedBy::us : PausedBy::other;
@@ -412,7 +416,7 @@ void RunStateTracker::note_write() {
 }
 
 void RunStateTracker::clear_ledger() {
-  const std::scoped_lock lock{ledger_mutex_};
+  const MutexLock lock{ledger_mutex_};
   ledger_.clear();
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "driver/driver.h"
+#include "util/mutex.h"
 #include "vm/event_log.h"
 #include "vm/state/attachment.h"
 #include "vm/state/coherence.h"
@@ -22,7 +23,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -82,7 +82,7 @@ public:
   /// Ends every pause, whoever requested it; busy if holds other than `own_hold` exist.
   [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold = std::nullopt);
   /// Resumes the VM if vmemfs paused it, unless it is to be kept paused.
-  void release();
+  void release() EXCLUDES(operation_mutex_);
 
   /// The state may have changed: queries it, on another thread.
   void poll_soon();
@@ -94,8 +94,11 @@ public:
   /// There is a view, or vmemfs paused the VM: it must not be detached without a request.
   [[nodiscard]] bool in_use() const;
 
-  /// While held, vmemfs does not change the VM's state.
-  [[nodiscard]] std::unique_lock<std::mutex> lock_operations() { return std::unique_lock{operation_mutex_}; }
+  /// While held, vmemfs does not change the VM's state. The body is not checked, because clang does not see
+  /// that the returned object holds the lock; callers are.
+  [[nodiscard]] MutexLock<Mutex> lock_operations() ACQUIRE(operation_mutex_) NO_THREAD_SAFETY_ANALYSIS {
+    return MutexLock{operation_mutex_};
+  }
 
   /// As last known.
   struct Info {
@@ -104,7 +107,7 @@ public:
     bool keep;
     std::optional<std::chrono::milliseconds> ends_in;
   };
-  [[nodiscard]] Info info() const;
+  [[nodiscard]] Info info() const EXCLUDES(ledger_mutex_);
   /// Time of the last possible change of guest memory: now, unless the VM is known to be paused.
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const;
   /// Guest memory was written through vmemfs.
@@ -113,38 +116,41 @@ public:
 private:
   enum class KnownState : unsigned char { unknown, running, paused };
 
-  void poll();
-  void lock_and_settle();
+  void poll() EXCLUDES(operation_mutex_);
+  void lock_and_settle() EXCLUDES(operation_mutex_);
   void settle_after(Clock::duration delay);
-  template <typename T> Result<T> unless_detached(Result<T> paused);
-  Result<Paused> try_pause(PauseKind kind, std::chrono::milliseconds for_how_long);
-  Result<HoldId> try_hold();
-  Result<void> try_resume(std::optional<HoldId> own_hold);
+  template <typename T> Result<T> unless_detached(Result<T> paused) EXCLUDES(operation_mutex_);
+  Result<Paused> try_pause(PauseKind kind, std::chrono::milliseconds for_how_long) EXCLUDES(operation_mutex_);
+  Result<HoldId> try_hold() EXCLUDES(operation_mutex_);
+  Result<void> try_resume(std::optional<HoldId> own_hold) EXCLUDES(operation_mutex_);
 
-  // With operation_mutex_ held.
-  Result<RunControl*> require_run_control();
-  Result<RunStatus> ask_state(RunControl& control);
-  void found(const RunStatus& status, Epoch::Value before);
-  void found_paused(Epoch::Value before);
-  void found_running(Epoch::Value before);
-  void note_state(KnownState now, std::string_view because_of);
-  Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter);
-  Result<Paused> stop_running(RunControl& control);
-  tl::unexpected<Error> not_stopped(Error why);
-  Result<void> resume_vm(RunControl& control);
-  Result<void> resume_if_ours(RunControl& control);
-  void settle();
-  void clear_ledger();
+  Result<RunControl*> require_run_control() REQUIRES(operation_mutex_);
+  Result<RunStatus> ask_state(RunControl& control) REQUIRES(operation_mutex_);
+  void found(const RunStatus& status, Epoch::Value before) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  void found_paused(Epoch::Value before) REQUIRES(operation_mutex_);
+  void found_running(Epoch::Value before) REQUIRES(operation_mutex_);
+  void note_state(KnownState now, std::string_view because_of) REQUIRES(operation_mutex_);
+  Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter)
+      REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  Result<Paused> stop_running(RunControl& control) REQUIRES(operation_mutex_);
+  tl::unexpected<Error> not_stopped(Error why) REQUIRES(operation_mutex_);
+  Result<void> resume_vm(RunControl& control) REQUIRES(operation_mutex_);
+  Result<void> resume_if_ours(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  void settle() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  void clear_ledger() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
 
   const Context context_;
 
-  std::mutex operation_mutex_;
-  GuardLease guard_;      ///< needs operation_mutex_
-  bool in_doubt_ = false; ///< a pause failed, but may still take effect; needs operation_mutex_
-  KnownState state_ = KnownState::unknown; ///< the last reported state; needs operation_mutex_
-  std::string settle_error_;               ///< why the last resume failed; needs operation_mutex_
-  mutable std::mutex ledger_mutex_;        ///< never held while waiting
-  PauseLedger ledger_;                     ///< changed only with operation_mutex_ held as well
+  Mutex operation_mutex_ ACQUIRED_BEFORE(ledger_mutex_);
+  GuardLease guard_ GUARDED_BY(operation_mutex_);
+  /// A pause failed, but may still take effect.
+  bool in_doubt_ GUARDED_BY(operation_mutex_) = false;
+  /// The last reported state.
+  KnownState state_ GUARDED_BY(operation_mutex_) = KnownState::unknown;
+  /// Why the last resume failed.
+  std::string settle_error_ GUARDED_BY(operation_mutex_);
+  mutable Mutex ledger_mutex_;                   ///< never held while waiting
+  PauseLedger ledger_ GUARDED_BY(ledger_mutex_); ///< changed only with operation_mutex_ held as well
 
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: running or unknown
   std::atomic<bool> poll_pending_{false};

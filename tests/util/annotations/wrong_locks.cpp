@@ -115,6 +115,42 @@ private:
   bool used_ GUARDED_BY(lock_) = false;
 };
 
+class Memory {
+public:
+  int right() {
+    const ReaderLock lock{mutex_};
+    return size();
+  }
+
+  void right_to_write() {
+    const MutexLock lock{mutex_};
+    resize(size() + 1);
+  }
+
+  void writes_as_a_reader() {
+    const ReaderLock lock{mutex_};
+    size_ = 1; // expected-error {{writing variable 'size_' requires holding mutex 'mutex_' exclusively}}
+  }
+
+  void calls_a_writer_as_a_reader() {
+    const ReaderLock lock{mutex_};
+    resize(1); // expected-error {{calling function 'resize' requires holding mutex 'mutex_' exclusively}}
+  }
+
+  int calls() { return size(); } // expected-error {{calling function 'size' requires holding mutex}}
+
+  void does_not_unlock() {
+    mutex_.lock_shared(); // expected-note {{mutex acquired here}}
+  }                       // expected-error {{mutex 'mutex_' is still held at the end of function}}
+
+private:
+  int size() REQUIRES_SHARED(mutex_) { return size_; }
+  void resize(int size) REQUIRES(mutex_) { size_ = size; }
+
+  SharedMutex mutex_;
+  int size_ GUARDED_BY(mutex_) = 0;
+};
+
 } // namespace
 
 void use() {
@@ -122,6 +158,8 @@ void use() {
   counter.right();
   Session session;
   session.right({});
+  Memory memory;
+  static_cast<void>(memory.right());
 }
 
 } // namespace vmemfs

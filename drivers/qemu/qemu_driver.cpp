@@ -199,9 +199,8 @@ AccessReport QemuDriver::access() const {
     report.registers = "read: HMP info registers; set: QEMU's gdbstub, started for each write";
     report.run_control = fmt::format("QMP stop and cont at {}", monitor_->path());
   } else {
-    const std::string why = why_no_monitor();
-    report.registers = "none: " + why;
-    report.run_control = "none: " + why;
+    report.registers = "none: " + why_no_monitor_;
+    report.run_control = "none: " + why_no_monitor_;
   }
   return report;
 }

@@ -98,7 +98,7 @@ private:
   Result<void> probe_flat_view();
   [[nodiscard]] bool is_free(const std::string& monitor_path) const;
   void probe_kvm();
-  [[nodiscard]] std::string why_no_monitor() const;
+  void note_no_monitor(std::string what, const std::string& detail);
   void note(std::string what, bool ok, std::string detail);
 
   // The layout.
@@ -129,7 +129,8 @@ private:
   std::optional<FlatViewReader> flat_view_; ///< set while attaching only
   std::string map_source_;                  ///< as text; set while attaching only
 
-  bool kvm_ = false; ///< set while attaching only
+  bool kvm_ = false;           ///< set while attaching only
+  std::string why_no_monitor_; ///< all monitors that were tried without success; set while attaching only
 
   /// Serialises changes of the guest's layout. Taken before the monitor's session lock, except in a write
   /// through the gdbstub with a layout from the flat view, which does not use the monitor: see

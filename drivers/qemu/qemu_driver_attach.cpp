@@ -54,23 +54,28 @@ void QemuDriver::note(std::string what, bool ok, std::string detail) {
   }
 }
 
+void QemuDriver::note_no_monitor(std::string what, const std::string& detail) {
+  why_no_monitor_ += (why_no_monitor_.empty() ? "" : "; ") + detail;
+  note(std::move(what), false, detail);
+}
+
 /// Selects the first monitor that answers.
 void QemuDriver::probe_monitors() {
   if (qemu_.monitor_paths.empty()) {
-    note("monitor", false, qemu_.no_monitor);
+    note_no_monitor("monitor", qemu_.no_monitor);
   }
   for (const std::string& path : qemu_.monitor_paths) {
     if (!is_free(path)) {
-      note(fmt::format("monitor {}", path), false,
-           "another client is connected, and a monitor serves one client at a time; give QEMU one more QMP "
-           "socket, or attach again when it is free");
+      note_no_monitor(fmt::format("monitor {}", path),
+                      "another client is connected, and a monitor serves one client at a time; give QEMU one "
+                      "more QMP socket, or attach again when it is free");
       continue;
     }
     auto monitor = std::make_unique<Monitor>(path, qemu_.process, options_.timeout, options_.keep_monitor,
                                              [this](const QmpEvent& event) { on_monitor_event(event); });
     auto session = monitor->session();
     if (!session) {
-      note(fmt::format("monitor {}", path), false, session.error().message());
+      note_no_monitor(fmt::format("monitor {}", path), session.error().message());
       continue;
     }
     if (const auto vcpus = session->vcpus()) {
@@ -187,17 +192,6 @@ Result<void> QemuDriver::take_first_layout() {
     return tl::unexpected{layout.error()};
   }
   return publish(std::move(*layout), Mappings::renew);
-}
-
-std::string QemuDriver::why_no_monitor() const {
-  const MutexLock lock{probe_mutex_};
-  std::string why;
-  for (const ProbeResult& result : probe_) {
-    if (result.what.starts_with("monitor")) {
-      why += (why.empty() ? "" : "; ") + result.detail;
-    }
-  }
-  return why;
 }
 
 } // namespace vmemfs::qemu

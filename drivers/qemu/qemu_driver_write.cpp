@@ -107,7 +107,7 @@ std::string QemuDriver::describe_writes() const {
   if (monitor_ == nullptr) {
     return "none: without KVM a write must go through QEMU's gdbstub, because of code that QEMU has already "
            "translated, and there is no monitor to start it: " +
-           why_no_monitor();
+           why_no_monitor_;
   }
   if (const auto free = check_stub_is_free(); !free) {
     return "none: " + free.error().text;

@@ -198,8 +198,7 @@ private:
     if (said != nullptr && type == nullptr) {
       return; // parameters of an unknown driver cannot be checked
     }
-    const auto params = type != nullptr ? std::vector<ParamSpec>{type->params().begin(), type->params().end()}
-                                        : params_of_all();
+    const std::span<const ParamSpec> params = type != nullptr ? type->params() : any_driver_;
     const auto pairs = take_values(table, joined(params, vm_option_specs()), kDriver);
     for (const std::string& problem : type != nullptr ? missing(table, params) : std::vector<std::string>{}) {
       complain(table.source(), fmt::format("{}: {}", type->name(), problem));
@@ -263,6 +262,7 @@ private:
   }
 
   const std::string& path_;
+  const std::vector<ParamSpec> any_driver_ = params_of_all(); ///< made once: a file may have very many VMs
   Config config_;
   std::vector<Problem> problems_;
   std::size_t more_problems_ = 0; ///< that are not kept

@@ -13,6 +13,9 @@ if(VMEMFS_SANITIZE)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(vmemfs_options INTERFACE -fsanitize=${VMEMFS_SANITIZE})
 endif()
+if(VMEMFS_FUZZ)
+  target_compile_options(vmemfs_options INTERFACE -fsanitize=fuzzer-no-link) # coverage, which guides the fuzzers
+endif()
 
 # The headers that nearly every file includes, parsed once: vmemfs_precompile(TARGET) uses what an owner parsed, which must
 # have the same compiler options. The presets for clang and the sanitizers go without, so that a missing include is found.

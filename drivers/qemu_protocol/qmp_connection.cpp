@@ -28,12 +28,19 @@ constexpr std::string_view kOrigin = "qmp";
 constexpr std::size_t kMaxLine = std::size_t{16} << 20;
 constexpr std::size_t kReadChunk = std::size_t{64} << 10;
 constexpr unsigned kMaxDepth = 64;
-constexpr unsigned kMaxDrainRounds = 64; ///< a peer that never stops sending must not block the caller
+constexpr std::size_t kMaxValues = std::size_t{1}
+                                   << 18; ///< each takes up to some 200 bytes of memory once parsed
+constexpr unsigned kMaxDrainRounds = 64;  ///< a peer that never stops sending must not block the caller
 
-/// Maximum nesting of arrays and objects in a JSON text, well-formed or not.
-unsigned json_depth(std::string_view text) {
+/// Size of a JSON text, well-formed or not.
+struct JsonSize {
+  unsigned depth = 0;     ///< maximum nesting of arrays and objects
+  std::size_t values = 1; ///< upper limit of the number of values and keys
+};
+
+JsonSize json_size(std::string_view text) {
+  JsonSize size;
   unsigned depth = 0;
-  unsigned deepest = 0;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -42,13 +49,16 @@ unsigned json_depth(std::string_view text) {
       in_string = c != '"';
     } else if (c == '"') {
       in_string = true;
+    } else if (c == ',' || c == ':') {
+      ++size.values;
     } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
+      ++size.values;
+      size.depth = std::max(size.depth, ++depth);
     } else if ((c == '}' || c == ']') && depth > 0) {
       --depth;
     }
   }
-  return deepest;
+  return size;
 }
 
 std::string to_json_text(const json& value) {
@@ -410,8 +420,13 @@ std::optional<std::string_view> QmpConnection::take_line() {
 }
 
 Result<json> QmpConnection::parse(std::string_view line) {
-  if (json_depth(line) > kMaxDepth) {
+  const JsonSize size = json_size(line);
+  if (size.depth > kMaxDepth) {
     return break_off(ErrorKind::source_failed, "the monitor sent JSON that is nested too deeply");
+  }
+  if (size.values > kMaxValues) {
+    return break_off(ErrorKind::source_failed,
+                     fmt::format("the monitor sent JSON of more than {} values", kMaxValues));
   }
   json message = json::parse(line, nullptr, false);
   if (!message.is_object()) {

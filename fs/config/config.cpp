@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
+#include "fs/config/toml_limits.h"
 #include "vm/vm_name.h"
 #include "vm/vm_options.h"
 
@@ -25,6 +26,8 @@ namespace {
 constexpr std::string_view kDriver = "driver";
 /// Larger ones are a device or a file named by mistake.
 constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
+/// More are only counted: such a file is no configuration.
+constexpr std::size_t kMaxProblems = 1000;
 
 /// A value in its command-line form; nullopt if it has a type that no setting has.
 std::optional<std::string> text_of(const toml::node& node, const ParamSpec& spec) {
@@ -69,17 +72,16 @@ public:
 
   Config read() {
     if (const auto text = whole_file()) {
-      try {
-        take(toml::parse(*text, path_));
-      } catch (const toml::parse_error& error) {
-        complain(error.source(), std::string{error.description()});
-      }
+      parse(*text);
     }
     std::ranges::stable_sort(problems_, {}, &Problem::line); // tables are read in the order of their names
     std::ranges::transform(problems_, std::back_inserter(config_.problems), [&](const Problem& problem) {
       return problem.line == 0 ? fmt::format("{}: {}", path_, problem.text)
                                : fmt::format("{}:{}: {}", path_, problem.line, problem.text);
     });
+    if (more_problems_ > 0) {
+      config_.problems.push_back(fmt::format("{}: there are {} more problems", path_, more_problems_));
+    }
     return std::move(config_);
   }
 
@@ -90,7 +92,25 @@ private:
   };
 
   void complain(const toml::source_region& where, std::string text) {
+    if (problems_.size() == kMaxProblems) {
+      ++more_problems_;
+      return;
+    }
     problems_.push_back({where.begin.line, std::move(text)});
+  }
+
+  void parse(std::string_view text) {
+    if (const auto line = line_of_long_key(text)) {
+      problems_.push_back(
+          {static_cast<toml::source_index>(*line),
+           fmt::format("a key has more than {} parts; it is [vm.NAME] or KEY", kMaxKeyParts)});
+      return;
+    }
+    try {
+      take(toml::parse(text, path_));
+    } catch (const toml::parse_error& error) {
+      complain(error.source(), std::string{error.description()});
+    }
   }
 
   std::optional<std::string> whole_file() {
@@ -178,8 +198,7 @@ private:
     if (said != nullptr && type == nullptr) {
       return; // parameters of an unknown driver cannot be checked
     }
-    const auto params = type != nullptr ? std::vector<ParamSpec>{type->params().begin(), type->params().end()}
-                                        : params_of_all();
+    const std::span<const ParamSpec> params = type != nullptr ? type->params() : any_driver_;
     const auto pairs = take_values(table, joined(params, vm_option_specs()), kDriver);
     for (const std::string& problem : type != nullptr ? missing(table, params) : std::vector<std::string>{}) {
       complain(table.source(), fmt::format("{}: {}", type->name(), problem));
@@ -243,8 +262,10 @@ private:
   }
 
   const std::string& path_;
+  const std::vector<ParamSpec> any_driver_ = params_of_all(); ///< made once: a file may have very many VMs
   Config config_;
   std::vector<Problem> problems_;
+  std::size_t more_problems_ = 0; ///< that are not kept
 };
 
 } // namespace

@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,12 +21,6 @@ namespace {
 constexpr std::string_view kOrigin = "mount";
 constexpr int kEndLimitMs = 5000;
 constexpr std::size_t kMaxText = 4096;
-
-tl::unexpected<Error> no_answer() {
-  return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("the process that mounts ({}) has ended without an answer; it may have been killed",
-                          kMounterProcessName));
-}
 
 /// One message with the descriptor that was passed with it.
 struct Answer {
@@ -89,15 +82,10 @@ Mounter::Mounter(Mounter&& other) noexcept
 Mounter::~Mounter() { unmount(); }
 
 Result<UniqueFd> Mounter::mount() {
-  if (::send(socket_.get(), &kMounterRequest, 1, MSG_NOSIGNAL) != 1) {
-    return no_answer();
-  }
-  Answer answer = receive(socket_.get());
-  if (answer.text.empty()) {
-    return no_answer();
-  }
-  if (answer.text.front() != kMounterDone) {
-    return fail(static_cast<ErrorKind>(answer.text.front()), kOrigin, answer.text.substr(1));
+  const bool sent = ::send(socket_.get(), &kMounterRequest, 1, MSG_NOSIGNAL) == 1;
+  Answer answer = sent ? receive(socket_.get()) : Answer{};
+  if (auto mounted = parse_mounter_answer(answer.text); !mounted) {
+    return tl::unexpected{std::move(mounted.error())};
   }
   return answer.device
              ? Result<UniqueFd>{std::move(answer.device)}

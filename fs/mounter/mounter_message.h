@@ -2,6 +2,8 @@
 // Protocol between the daemon and the mounter: messages on a SOCK_SEQPACKET socket.
 #pragma once
 
+#include "core/error.h"
+
 #include <string_view>
 
 namespace vmemfs {
@@ -15,5 +17,9 @@ inline constexpr char kMounterRequest = 'm';
 /// To the daemon: this with the device if mounting succeeded; otherwise the ErrorKind as one character,
 /// followed by the error text. After unmounting the process ends.
 inline constexpr char kMounterDone = '\x7f';
+
+/// Parses a message to the daemon: no error if mounting succeeded, otherwise the mounter's. source_failed:
+/// the message is empty or has an unknown kind. Pure function, thread-safe.
+[[nodiscard]] Result<void> parse_mounter_answer(std::string_view text);
 
 } // namespace vmemfs

@@ -12,6 +12,10 @@
 namespace vmemfs {
 namespace {
 
+/// More than any driver has. Without a limit, a text of commas would cost a hundred times its size in
+/// problems.
+constexpr std::size_t kMaxPairs = 1000;
+
 /// Removes one value from the start of `text`, including the comma after it that is not quoted. nullopt if
 /// a quote is not closed; then all text is consumed.
 std::optional<std::string> take_value(std::string_view& text) {
@@ -60,6 +64,10 @@ std::string quoted(std::string_view value) {
 ParsedPairs parse_pairs(std::string_view text) {
   ParsedPairs parsed;
   while (!text.empty()) {
+    if (parsed.pairs.size() + parsed.problems.size() == kMaxPairs) {
+      parsed.problems.push_back(fmt::format("there are more than {} parameters", kMaxPairs));
+      break;
+    }
     const std::size_t end = std::min(text.find_first_of("=,"), text.size());
     const std::string_view key = trim(text.substr(0, end));
     if (end == text.size() || text[end] == ',') {

@@ -4,6 +4,7 @@
 #include "support/files.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,6 +15,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::UnorderedElementsAre;
 
 class ConfigTest : public testing::Test {
@@ -186,6 +188,39 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[vm.a]\nnonsense = 1", ":2: there is no parameter 'nonsense' (known: "},
         Bad{"[mount]\ndiscover = true\ndiscover = true", ":3: "}, Bad{"[mount", ":1: "},
         Bad{"[mount]\ncache_size = 64M", ":2: "}, Bad{"[vm.a]\nx = \"open", ":2: "}));
+
+/// A key of 200,000 parts makes as many tables, one within the other.
+TEST_F(ConfigTest, VeryLongKey_IsReported) {
+  std::string parts;
+  for (unsigned i = 0; i < 200'000; ++i) {
+    parts += "a.";
+  }
+  const auto problem = ElementsAre(HasSubstr(":2: a key has more than 100 parts"));
+  EXPECT_THAT(read("[mount]\n" + parts + "a = 1\n").problems, problem);
+  EXPECT_THAT(read("\n[" + parts + "a]\n").problems, problem);
+  EXPECT_THAT(read("# it's\nx = [ \"\", {" + parts + "a = 1}]\n").problems, problem);
+}
+
+TEST_F(ConfigTest, DotsInStringsAndComments_AreNoParts) {
+  const std::string dots(1000, '.');
+  const Config config =
+      read("# " + dots + "\n[vm.a] # " + dots + "\ndriver = 'dump'\npath = \"/\\\"" + dots + "\"\n" +
+           "[vm.'" + dots + "a']\ndriver = 'dump'\npath = \"\"\"/\"" + dots + "\"\"\"\n");
+  for (const std::string& problem : config.problems) {
+    EXPECT_THAT(problem, Not(HasSubstr("parts")));
+  }
+  EXPECT_EQ(config.vms.size(), 2U);
+}
+
+TEST_F(ConfigTest, VeryManyProblems_AreCounted) {
+  std::string text = "[vm.a]\n";
+  for (unsigned i = 0; i < 5000; ++i) {
+    text += fmt::format("k{} = 1\n", i);
+  }
+  const auto problems = read(text).problems;
+  ASSERT_EQ(problems.size(), 1001U);
+  EXPECT_THAT(problems.back(), HasSubstr("there are 4000 more problems"));
+}
 
 TEST(BadConfigFile, Unreadable_IsReported) {
   const test::TempDir dir;

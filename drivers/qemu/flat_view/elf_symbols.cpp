@@ -20,9 +20,11 @@ namespace {
 
 constexpr std::string_view kOrigin = "elf";
 
-/// Far above the size in any QEMU; bounds the memory that a hostile file can make vmemfs allocate.
-constexpr std::uint64_t kMaxStringTable = std::uint64_t{64} << 20;
+/// Far above the size in any QEMU; bound the memory and the time that a hostile file, which may be sparse,
+/// can make vmemfs use.
+constexpr std::uint64_t kMaxStringTable = std::uint64_t{32} << 20;
 constexpr std::uint64_t kMaxSymbols = std::uint64_t{4} << 20;
+constexpr std::size_t kMaxNameOffsets = 1024;
 constexpr std::size_t kMaxProgramHeaders = 1024;
 
 tl::unexpected<Error> damaged(std::string_view what) {
@@ -53,8 +55,8 @@ std::optional<T> read_entry(const ElfReadAt& read_at, std::uint64_t table, std::
   return offset ? read_value<T>(read_at, *offset) : std::nullopt;
 }
 
-/// Offsets in a string table at which `name` starts and ends in a NUL. Linkers let names share their ends, so
-/// one may also be the end of a longer name.
+/// Offsets in a string table at which `name` starts and ends in a NUL, sorted. Linkers let names share their
+/// ends, so one may also be the end of a longer name.
 Result<std::vector<std::uint64_t>> name_offsets(const ElfReadAt& read_at, const Elf64_Shdr& strings,
                                                 std::string_view name) {
   if (strings.sh_type != SHT_STRTAB || strings.sh_size > kMaxStringTable) {
@@ -67,12 +69,16 @@ Result<std::vector<std::uint64_t>> name_offsets(const ElfReadAt& read_at, const 
   const std::string wanted = std::string{name} + '\0';
   std::vector<std::uint64_t> offsets;
   for (std::size_t at = table.find(wanted); at != std::string::npos; at = table.find(wanted, at + 1)) {
+    if (offsets.size() == kMaxNameOffsets) {
+      return damaged(
+          fmt::format("the name {} is in its string table more than {} times", name, kMaxNameOffsets));
+    }
     offsets.push_back(at);
   }
   return offsets;
 }
 
-/// The first defined symbol with its name at one of `names`.
+/// The first defined symbol with its name at one of `names`, which are sorted.
 Result<std::optional<ElfSymbol>> scan_symbols(const ElfReadAt& read_at, const Elf64_Shdr& symbols,
                                               const std::vector<std::uint64_t>& names) {
   const std::uint64_t count = symbols.sh_size / sizeof(Elf64_Sym);
@@ -87,7 +93,7 @@ Result<std::optional<ElfSymbol>> scan_symbols(const ElfReadAt& read_at, const El
       return damaged("symbol table past the end");
     }
     for (const Elf64_Sym& symbol : chunk) {
-      if (symbol.st_shndx != SHN_UNDEF && std::ranges::find(names, symbol.st_name) != names.end()) {
+      if (symbol.st_shndx != SHN_UNDEF && std::ranges::binary_search(names, symbol.st_name)) {
         return ElfSymbol{symbol.st_value, symbol.st_size};
       }
     }
@@ -160,7 +166,9 @@ Result<ElfFile> ElfFile::open(ElfReadAt read_at) {
 
 Result<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
   for (const Elf64_Word type : {Elf64_Word{SHT_DYNSYM}, Elf64_Word{SHT_SYMTAB}}) {
-    for (std::uint32_t i = 0; i < section_count_; ++i) {
+    bool done =
+        false; // a file has at most one section of each type (elf(5)); others would cost time without limit
+    for (std::uint32_t i = 0; i < section_count_ && !done; ++i) {
       const auto section = read_entry<Elf64_Shdr>(read_at_, section_table_, i);
       if (!section) {
         return damaged("section headers past the end");
@@ -168,6 +176,7 @@ Result<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
       if (section->sh_type != type) {
         continue;
       }
+      done = true;
       const auto strings = read_entry<Elf64_Shdr>(read_at_, section_table_, section->sh_link);
       if (!strings || section->sh_link >= section_count_) {
         return damaged("symbols without names");

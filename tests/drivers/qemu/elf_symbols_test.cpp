@@ -2,11 +2,13 @@
 #include "drivers/qemu/flat_view/elf_symbols.h"
 #include "util/unique_fd.h"
 
+#include <algorithm>
 #include <cstring>
 #include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -118,6 +120,53 @@ TEST(ElfSymbols, RefusesTablesOutOfBounds) {
   expect_invalid([](ElfImage& i) { i.sections[1].sh_link = 1; });
   expect_invalid([](ElfImage& i) { i.sections[2].sh_offset = kFar; });
   expect_invalid([](ElfImage& i) { i.sections[2].sh_size = kFar; });
+}
+
+/// A file in which each of 65,000 sections is a symbol table with the same names.
+class ManySymbolTables {
+public:
+  static constexpr std::uint64_t kNames = std::uint64_t{32} << 20; ///< bytes, as if the file were sparse
+
+  ManySymbolTables() {
+    image_.header.e_shoff = kSections;
+    image_.header.e_shnum = 65'000;
+    image_.sections[2].sh_offset = kNameTable;
+    image_.sections[2].sh_size = kNames;
+    bytes_ = image_.bytes();
+  }
+
+  bool read(std::uint64_t offset, std::span<std::byte> buffer) {
+    read_ += buffer.size();
+    if (offset >= kNameTable) {
+      std::ranges::fill(buffer, std::byte{0});
+      return true;
+    }
+    if (offset >= kSections) {
+      const bool is_names = (offset - kSections) / sizeof(Elf64_Shdr) == 2;
+      std::memcpy(buffer.data(), &image_.sections[is_names ? 2 : 1], buffer.size());
+      return true;
+    }
+    return elf_bytes(bytes_)(offset, buffer);
+  }
+
+  [[nodiscard]] std::uint64_t bytes_read() const { return read_; }
+
+private:
+  static constexpr std::uint64_t kSections = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t kNameTable = std::uint64_t{1} << 30;
+
+  ElfImage image_;
+  std::vector<std::byte> bytes_;
+  std::uint64_t read_ = 0;
+};
+
+TEST(ElfSymbols, ManySymbolTables_AreNotAllRead) {
+  ManySymbolTables file;
+  const auto elf = ElfFile::open(
+      [&](std::uint64_t offset, std::span<std::byte> buffer) { return file.read(offset, buffer); });
+  ASSERT_TRUE(elf) << elf.error().message();
+  EXPECT_EQ(elf->find_symbol("target").error().kind, ErrorKind::not_found);
+  EXPECT_LT(file.bytes_read(), 2 * ManySymbolTables::kNames);
 }
 
 TEST(ElfSymbols, SurvivesRandomDamage) {

@@ -275,6 +275,22 @@ TEST_F(QmpExecute, DeeplyNestedAnswer) {
   EXPECT_TRUE(brackets_in_text) << brackets_in_text.error().message();
 }
 
+TEST_F(QmpExecute, AnswerOfVeryManyValues) {
+  std::string values;
+  for (unsigned i = 0; i < 300'000; ++i) {
+    values += "{},";
+  }
+  EXPECT_EQ(failure([&](FakePeer& peer, const std::string& id) {
+              peer.send("{\"return\": [" + values + "0], \"id\": " + id + "}\n");
+            }),
+            ErrorKind::source_failed);
+  EXPECT_TRUE(broken_);
+  const auto commas_in_text = execute([&](FakePeer& peer, const std::string& id) {
+    peer.send("{\"return\": \"" + values + "\", \"id\": " + id + "}\n");
+  });
+  EXPECT_TRUE(commas_in_text) << commas_in_text.error().message();
+}
+
 TEST(QmpConnection, LateAnswerIsSkipped) {
   const FakeMonitor monitor{[](FakePeer& peer) {
     peer.greet();

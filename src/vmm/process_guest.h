@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A guest whose memory lies in a process of this host: its memory in the layout of now, until the process
+// A guest whose memory lies in a process of this host: its memory in the current layout, until the process
 // ends.
 //
 // What a driver of such guests needs for the required core of Driver: see each method. Where the layout comes
@@ -29,7 +29,7 @@ public:
   ProcessGuest(const ProcessGuest&) = delete;
   ProcessGuest& operator=(const ProcessGuest&) = delete;
 
-  /// Lets the memory go when the process ends, and then calls `ended` once, on the watcher's thread; not
+  /// Unmaps the memory when the process ends, and then calls `ended` once, on the watcher's thread; not
   /// after this object is destroyed: make it a late member of the driver.
   [[nodiscard]] Result<void> watch_end(FdWatcher& watcher, std::function<void()> ended);
 

@@ -5,6 +5,7 @@
 
 FUZZ_TARGET(text) {
   if (const auto uri = vmemfs::libvirt::parse_uri(text)) {
+    vmemfs::fuzz::expect(!uri->driver.empty(), "a URI has a driver");
     vmemfs::fuzz::expect(uri->host.empty() || text.find("://") != text.npos, "a host comes after ://");
   }
   const std::string quiet = vmemfs::libvirt::without_prompts(std::string{text});

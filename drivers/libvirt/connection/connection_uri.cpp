@@ -56,6 +56,9 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
   ConnectionUri uri;
   uri.transport = take_after(scheme, "+");
   uri.driver = scheme;
+  if (uri.driver.empty()) {
+    return std::nullopt;
+  }
   const std::string_view query = take_after(rest, "?");
   for (const std::string_view pair : split(query, '&')) {
     if (constexpr std::string_view kSocket = "socket="; pair.starts_with(kSocket)) {

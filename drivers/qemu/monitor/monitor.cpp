@@ -36,7 +36,7 @@ Result<RunStatus> MonitorSession::stop() {
   });
 }
 
-/// Asks first, because QEMU reports a stop and a resume that did not happen if it is told to run while it
+/// Asks first, because QEMU reports a stop and a resume that did not happen if `cont` comes while the VM
 /// runs.
 Result<RunStatus> MonitorSession::cont() {
   const auto limit = deadline();

@@ -16,7 +16,7 @@ namespace vmemfs::qemu {
 /// Whether the other end of `socket`, a connected UNIX socket that the process at the other end has accepted
 /// (it has sent something), is an open file of `process`. `listener`: the pid that SO_PEERCRED has, which
 /// decides if the open files of `process` cannot be examined; it is that of a manager if the manager opened
-/// the socket. permission: the monitor is another process's, or that cannot be told. vm_gone: the process has
+/// the socket. permission: the monitor is another process's, or that is unknown. vm_gone: the process has
 /// ended.
 ///
 /// How: the socket gets a random name, and each socket of the process is asked for the name of its peer, and

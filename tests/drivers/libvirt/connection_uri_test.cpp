@@ -50,5 +50,11 @@ TEST(ConnectionUri, AliasesAndNonsenseAreNone) {
   EXPECT_TRUE(parse_uri("qemu+://[/?socket=%&socket=%2"));
 }
 
+TEST(ConnectionUri, WithoutADriver_IsNone) {
+  for (const char* const text : {"", ":", "/system", "+:/?/s", "+ssh://host/system", "://host/system"}) {
+    EXPECT_FALSE(parse_uri(text)) << text;
+  }
+}
+
 } // namespace
 } // namespace vmemfs::libvirt

@@ -58,14 +58,14 @@ std::span<std::byte, kPageSize> PageCache::bytes(Frame* frame) {
 }
 
 void PageCache::clear() {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   for (const auto& shard : shards_) {
     shard->clear();
   }
 }
 
 void PageCache::set_limit(std::size_t limit_bytes) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   limit_bytes_ = limit_bytes;
   const std::size_t pages = std::min<std::size_t>(limit_bytes / kPageSize, kMaxPages);
   const std::size_t needed = std::max<std::size_t>((pages + kShardPages - 1) / kShardPages, 1);
@@ -77,15 +77,16 @@ void PageCache::set_limit(std::size_t limit_bytes) {
   }
   count_.store(count, std::memory_order_release);
   // Shrinking shards first, so that the sum never exceeds the higher of the two limits.
-  const auto shrinks = [&](const auto& shard) { return share_of(shard->number()) < shard->limit(); };
+  const auto shrinks = [&](const auto& shard)
+                           REQUIRES(mutex_) { return share_of(shard->number()) < shard->limit(); };
   const auto others = std::partition(shards_.begin(), shards_.end(), shrinks);
-  std::for_each(shards_.begin(), others,
-                [&](auto& shard) { shard->resize(share_of(shard->number()), count); });
-  std::for_each(others, shards_.end(), [&](auto& shard) { shard->resize(share_of(shard->number()), count); });
+  const auto resize = [&](auto& shard) REQUIRES(mutex_) { shard->resize(share_of(shard->number()), count); };
+  std::for_each(shards_.begin(), others, resize);
+  std::for_each(others, shards_.end(), resize);
 }
 
 PageCacheStats PageCache::stats() const {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   PageCacheStats sum{0, limit_bytes_, 0};
   for (const auto& shard : shards_) {
     const Shard::Stats stats = shard->stats();
@@ -102,7 +103,7 @@ std::atomic<PageShard*>& PageCache::slot(std::uint32_t number) const {
 
 /// nullptr if its share is nothing, if there is no memory, or if the count has changed.
 PageShard* PageCache::make_shard(std::uint32_t number, std::uint32_t count) {
-  const std::scoped_lock lock{mutex_};
+  const MutexLock lock{mutex_};
   std::atomic<Shard*>& place = slot(number);
   if (place.load(std::memory_order_relaxed) == nullptr && count_.load(std::memory_order_relaxed) == count &&
       share_of(number) > 0) {
@@ -114,7 +115,7 @@ PageShard* PageCache::make_shard(std::uint32_t number, std::uint32_t count) {
   return place.load(std::memory_order_relaxed);
 }
 
-/// Max number of pages of a shard; the lock is held.
+/// Max number of pages of a shard.
 std::uint32_t PageCache::share_of(std::uint32_t number) const {
   const std::size_t pages = std::min<std::size_t>(limit_bytes_ / kPageSize, kMaxPages);
   const std::uint32_t count = count_.load(std::memory_order_relaxed);

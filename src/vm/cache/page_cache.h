@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/gpa.h"
+#include "util/mutex.h"
 #include "vm/cache/page_request.h"
 
 #include <array>
@@ -18,7 +19,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
@@ -79,17 +79,18 @@ private:
   static constexpr std::size_t kMaxPages = kShardPages << (kRows - 1); ///< 1 TiB; higher limits count as this
 
   [[nodiscard]] std::atomic<Shard*>& slot(std::uint32_t number) const;
-  [[nodiscard]] Shard* make_shard(std::uint32_t number, std::uint32_t count);
-  [[nodiscard]] std::uint32_t share_of(std::uint32_t number) const;
+  [[nodiscard]] Shard* make_shard(std::uint32_t number, std::uint32_t count) EXCLUDES(mutex_);
+  [[nodiscard]] std::uint32_t share_of(std::uint32_t number) const REQUIRES(mutex_);
 
   // A row exists before count_ includes it, and is never removed. A page finds its shard by its number
   // and count_.
   std::array<Row, kRows> rows_;
   std::atomic<std::uint32_t> count_{1}; ///< of shards; a power of two
 
-  mutable std::mutex mutex_; ///< guards what follows, and changes of the above; taken before a shard's
-  std::vector<std::unique_ptr<Shard>> shards_; ///< all that exist, also those beyond count_
-  std::size_t limit_bytes_ = 0;
+  mutable Mutex mutex_; ///< held for changes of the above; taken before a shard's
+  /// All that exist, also those beyond count_.
+  std::vector<std::unique_ptr<Shard>> shards_ GUARDED_BY(mutex_);
+  std::size_t limit_bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 } // namespace vmemfs

@@ -26,6 +26,7 @@ namespace vmemfs {
 class ProcessGuest {
 public:
   explicit ProcessGuest(std::shared_ptr<const Process> process) : process_{std::move(process)} {}
+  ~ProcessGuest() = default;
   ProcessGuest(const ProcessGuest&) = delete;
   ProcessGuest& operator=(const ProcessGuest&) = delete;
 

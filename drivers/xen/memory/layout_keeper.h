@@ -81,7 +81,7 @@ private:
   std::atomic<bool> on_demand_{false};
 
   Published<Layout> layout_;
-  Mutex publish_mutex_ ACQUIRED_AFTER(lease_->mutex);            ///< one change of layout_ at a time
+  Mutex publish_mutex_;                                          ///< one change of layout_ at a time
   std::uint64_t published_begun_ GUARDED_BY(publish_mutex_) = 0; ///< number of the scan that found the layout
   std::atomic<std::uint64_t> scans_begun_{0};
   std::atomic<bool> refused_{false};

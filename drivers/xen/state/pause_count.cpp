@@ -74,7 +74,7 @@ PauseCount::Answer PauseCount::ask() {
 Result<RunStatus> PauseCount::pause() {
   const MutexLock lock{mutex_};
   auto info = domain_info(control_, domain_);
-  if (info && !info->dying && !(info->paused && !info->on_cpu)) {
+  if (info && !info->dying && (!info->paused || info->on_cpu)) {
     if (auto added = add_one(); !added) { // returns when the domain is stopped
       held_ = false;
       return tl::unexpected{std::move(added.error())};

@@ -181,6 +181,9 @@ TEST(Events, ForeignPauses_AreReported) {
   QemuGuest guest{{}};
   const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},keep=on", guest.driver_socket())}};
   Reader reader{mount};
+  // A pause is an event if the VM was known to run.
+  ASSERT_TRUE(
+      eventually([&] { return read_file(mount / "vm/control").find("state running") != std::string::npos; }));
   guest.pause();
   EXPECT_THAT(reader.next(1), ElementsAre("vm paused by somebody else"));
   guest.resume();

@@ -159,12 +159,11 @@ TEST_F(VmTest, FailedPauseThatTookEffect_IsUndone) {
   EXPECT_TRUE(eventually([&] { return runs(); }));
 }
 
-TEST_F(VmTest, StateUnknownAfterAPause_IsAskedForAgain) {
-  ASSERT_EQ(vm->run_state().pause(), Paused::by_us);
-  EXPECT_EQ(vm->run_state().info().by, PausedBy::us);
-  EXPECT_EQ(guard.armed(), 1U);
+TEST_F(VmTest, StateUnknownAtTheEndOfAHold_IsAskedForAgain) {
+  const auto hold = vm->run_state().hold();
+  ASSERT_TRUE(hold.has_value());
   fault->fail_nth(FaultPoint::run_status, 1, ErrorKind::busy);
-  vm->run_state().release();
+  vm->run_state().end_hold(*hold);
   EXPECT_TRUE(eventually([&] { return runs(); }));
 }
 

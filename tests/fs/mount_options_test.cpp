@@ -36,7 +36,7 @@ protected:
 
 TEST_F(MountOptionsTest, CommandLine_OverridesTheConfiguration) {
   test::write_file(config_, "[mount]\ncache_size = '1M'\ncache_ttl = '5s'\nmountpoint = '/a'\n"
-                            "options = ['ro']\ndiscover_with = ['qemu', 'libvirt']\n");
+                            "options = ['ro']\ndiscover_with = ['qemu']\n");
   const auto [options, problems] = make({.positionals = {"/mnt/../vms"},
                                          .fuse = {"allow_other,cache_size=2M,x-ignored,defaults,nofail"},
                                          .settings = {{"cache_ttl", "1s"}, {"cache_ttl", "2s"}}});
@@ -45,7 +45,7 @@ TEST_F(MountOptionsTest, CommandLine_OverridesTheConfiguration) {
   EXPECT_EQ(options.cache_size, 2U << 20U);
   EXPECT_EQ(options.vm_options.general.cache_ttl, std::chrono::seconds{2});
   EXPECT_THAT(options.fuse_options, ElementsAre("ro", "allow_other"));
-  ASSERT_EQ(options.discoveries.size(), 2U);
+  ASSERT_EQ(options.discoveries.size(), 1U);
   EXPECT_EQ(options.discoveries[0].driver, "qemu");
 }
 

@@ -171,6 +171,7 @@ public:
   virtual ~Driver() = default;
 
   [[nodiscard]] virtual const VmIdentity& identity() const = 0;
+
   /// The memory map as last known; never null, never blocks.
   [[nodiscard]] virtual std::shared_ptr<const MemoryMap> memory_map() const = 0;
 

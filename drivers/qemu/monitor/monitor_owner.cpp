@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/monitor/monitor_owner.h"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -53,7 +52,7 @@ bool is_other_end(int socket, std::string_view name) {
   return size >= kHeader && std::string_view{address.sun_path, size - kHeader} == name;
 }
 
-enum class Answer : unsigned char { yes, no, unknown };
+enum class Answer : unsigned char { yes, no, too_many, unknown };
 
 /// Whether one of the process's open files is the other end of the socket of that name.
 Answer has_other_end(const Process& process, std::string_view name) {
@@ -61,15 +60,18 @@ Answer has_other_end(const Process& process, std::string_view name) {
   if (!fds) {
     return Answer::unknown;
   }
+  if (fds->size() > kMaxOwnerFiles) {
+    return Answer::too_many;
+  }
   bool examined = true;
-  for (std::size_t i = 0; i < std::min(fds->size(), kMaxOwnerFiles); ++i) {
-    const auto target = fd_target(process.pid(), (*fds)[i]);
+  for (const int fd : *fds) {
+    const auto target = fd_target(process.pid(), fd);
     if (!target || !target->starts_with("socket:")) {
       continue;
     }
-    const UniqueFd theirs = process.duplicate_fd((*fds)[i]);
+    const UniqueFd theirs = process.duplicate_fd(fd);
     if (!theirs) {
-      examined = examined && errno != EPERM;
+      examined = examined && errno == EBADF; // closed meanwhile
     } else if (is_other_end(theirs.get(), name)) {
       return Answer::yes;
     }
@@ -90,6 +92,12 @@ Result<void> check_monitor_owner(int socket, pid_t listener, const Process& proc
   }
   if (answer == Answer::yes || (answer == Answer::unknown && listener == process.pid())) {
     return {};
+  }
+  if (answer == Answer::too_many) {
+    return fail(ErrorKind::permission, kOrigin,
+                fmt::format("cannot tell whether the monitor belongs to process {}: it has more than {} open "
+                            "files, so the monitor is not used",
+                            process.pid(), kMaxOwnerFiles));
   }
   if (answer == Answer::unknown) {
     return fail(

@@ -21,8 +21,8 @@ namespace vmemfs::qemu {
 ///
 /// How: the socket gets a random name, and each socket of the process is asked for the name of its peer, and
 /// whether it was this process that connected. Names can be forged, the connecting process cannot. The socket
-/// must not have a name yet. Costs a few system calls for each open file, of which kMaxOwnerFiles are
-/// examined.
+/// must not have a name yet. Costs a few system calls for each open file; a process that has more than
+/// kMaxOwnerFiles is refused.
 [[nodiscard]] Result<void> check_monitor_owner(int socket, pid_t listener, const Process& process);
 
 inline constexpr std::size_t kMaxOwnerFiles = 8192;

@@ -10,7 +10,9 @@
 
 #include <atomic>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace vmemfs::qemu {
 namespace {
@@ -80,6 +82,31 @@ TEST(MonitorOwner, ProcessThatEnded_IsGone) {
   const auto checked = check_monitor_owner(connection.ours.get(), ::getpid(), *process);
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().kind, ErrorKind::vm_gone);
+}
+
+/// As a hostile process does, so that looking at all of them takes long.
+ChildValues open_very_many_files() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  std::uint64_t count = 0;
+  while (count <= kMaxOwnerFiles && ::dup(STDIN_FILENO) >= 0) {
+    ++count;
+  }
+  return {count};
+}
+
+TEST(MonitorOwner, ProcessWithVeryManyFiles_IsRefused) {
+  const ForkedChild hoarder{open_very_many_files};
+  if (hoarder.value(0) <= kMaxOwnerFiles) {
+    GTEST_SKIP() << "the limit on open files (ulimit -Hn) is too low";
+  }
+  const Connection connection;
+  const auto checked = check_monitor_owner(connection.ours.get(), hoarder.pid(), *hoarder.process());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::permission);
+  EXPECT_NE(checked.error().text.find("open files"), std::string::npos) << checked.error().text;
 }
 
 TEST(MonitorOwner, MonitorOfAnotherProcess_GetsNoCommand) {

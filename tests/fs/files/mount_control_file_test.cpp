@@ -2,8 +2,7 @@
 #include "drivers/fake/fake_driver.h"
 #include "fs/files/mount_control_file.h"
 #include "support/recording_reply.h"
-#include "util/worker.h"
-#include "vm/cache/cache_budget.h"
+#include "tests/vm/registry_fixture.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,22 +13,10 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-class MountControlFileTest : public testing::Test {
+class MountControlFileTest : public RegistryTest {
 protected:
-  ~MountControlFileTest() override {
-    jobs_.stop();
-    notifier_.stop();
-  }
+  ~MountControlFileTest() override { stop_workers(); }
 
-  Worker notifier_;
-  Worker jobs_;
-  Worker prefetch_;
-  CacheBudget budget_{1U << 20U};
-  VmRegistry vms_{{.notifier = notifier_,
-                   .jobs = jobs_,
-                   .prefetch_jobs = prefetch_,
-                   .slow_prefetch_jobs = prefetch_,
-                   .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{[](const VmSpec&) -> Result<std::unique_ptr<Driver>> { return FakeDriver::create({}); },
                      vms_, options_};

@@ -3,8 +3,7 @@
 #include "core/text.h"
 #include "drivers/fake/fake_driver.h"
 #include "fs/files/text/vm_list_text.h"
-#include "util/worker.h"
-#include "vm/cache/cache_budget.h"
+#include "tests/vm/registry_fixture.h"
 
 #include <algorithm>
 #include <gmock/gmock.h>
@@ -76,23 +75,7 @@ TEST(VmListText, Json_HasEveryField) {
                          {"reason", "no rights\nrun as root"}}}));
 }
 
-class ListedVmsTest : public testing::Test {
-protected:
-  ~ListedVmsTest() override {
-    jobs_.stop();
-    notifier_.stop();
-  }
-
-  Worker notifier_;
-  Worker jobs_;
-  Worker prefetch_;
-  CacheBudget budget_{1U << 20U};
-  VmRegistry vms_{{.notifier = notifier_,
-                   .jobs = jobs_,
-                   .prefetch_jobs = prefetch_,
-                   .slow_prefetch_jobs = prefetch_,
-                   .cache_budget = budget_}};
-};
+using ListedVmsTest = RegistryTest;
 
 TEST_F(ListedVmsTest, VmThatTwoDriversFound_IsListedOnceAsItIsAttached) {
   ASSERT_TRUE(vms_.add(

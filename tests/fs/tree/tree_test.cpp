@@ -4,8 +4,7 @@
 #include "fs/tree/tree.h"
 #include "support/files.h"
 #include "support/recording_reply.h"
-#include "util/worker.h"
-#include "vm/cache/cache_budget.h"
+#include "tests/vm/registry_fixture.h"
 #include "vm/discovery/attacher.h"
 #include "vm/discovery/vm_finder.h"
 #include "vm/event_log.h"
@@ -27,15 +26,14 @@ constexpr uid_t kMounter = 1000;
 constexpr gid_t kMountersGroup = 1001;
 
 /// A tree of one VM, `vm`.
-class TreeTest : public testing::Test {
+class TreeTest : public RegistryTest {
 protected:
   TreeTest() {
     vms_.set_callbacks({.changed = {}, .removed = [this](const Vm& vm) { tree_.remove_vm(vm.id()); }});
   }
   // None may run on what ends.
   ~TreeTest() override {
-    jobs_.stop();
-    notifier_.stop();
+    stop_workers();
     readers_->end();
   }
 
@@ -81,15 +79,6 @@ protected:
     ASSERT_TRUE(eventually([&] { return done.load(); }));
   }
 
-  Worker notifier_;
-  Worker jobs_;
-  Worker prefetch_;
-  CacheBudget budget_{1U << 20U};
-  VmRegistry vms_{{.notifier = notifier_,
-                   .jobs = jobs_,
-                   .prefetch_jobs = prefetch_,
-                   .slow_prefetch_jobs = prefetch_,
-                   .cache_budget = budget_}};
   VmOptionsTable options_;
   Attacher attacher_{{}, vms_, options_};
   VmFinder finder_{{}, {}, attacher_, {}, {}};

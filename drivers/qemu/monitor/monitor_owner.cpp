@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fmt/format.h>
+#include <poll.h>
 #include <string>
 #include <string_view>
 #include <sys/random.h>
@@ -79,6 +81,17 @@ Answer has_other_end(const Process& process, std::string_view name) {
   return examined ? Answer::no : Answer::unknown;
 }
 
+/// A process that is being killed first loses its open files, then the connection, and counts as ended last.
+bool is_ending(int socket, const Process& process) {
+  constexpr std::chrono::milliseconds kPatience{200};
+  std::array<pollfd, 2> ends{{{socket, POLLRDHUP, 0}, {process.pidfd(), POLLIN, 0}}};
+  int ready = 0;
+  do {
+    ready = ::poll(ends.data(), ends.size(), static_cast<int>(kPatience.count()));
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
 } // namespace
 
 Result<void> check_monitor_owner(int socket, pid_t listener, const Process& process) {
@@ -92,6 +105,9 @@ Result<void> check_monitor_owner(int socket, pid_t listener, const Process& proc
   }
   if (answer == Answer::yes || (answer == Answer::unknown && listener == process.pid())) {
     return {};
+  }
+  if (is_ending(socket, process)) {
+    return fail(ErrorKind::source_failed, kOrigin, "the monitor closed the connection");
   }
   if (answer == Answer::too_many) {
     return fail(ErrorKind::permission, kOrigin,

@@ -17,7 +17,7 @@ namespace vmemfs::qemu {
 /// (it has sent something), is an open file of `process`. `listener`: the pid that SO_PEERCRED has, which
 /// decides if the open files of `process` cannot be examined; it is that of a manager if the manager opened
 /// the socket. permission: the monitor is another process's, or that is unknown. vm_gone: the process has
-/// ended.
+/// ended. source_failed: the other end was closed meanwhile.
 ///
 /// How: the socket gets a random name, and each socket of the process is asked for the name of its peer, and
 /// whether it was this process that connected. Names can be forged, the connecting process cannot. The socket

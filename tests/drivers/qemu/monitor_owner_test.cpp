@@ -74,6 +74,16 @@ TEST(MonitorOwner, ReusedNumberOfTheListener_IsRefused) {
   EXPECT_EQ(checked.error().kind, ErrorKind::permission);
 }
 
+/// As a process that is being killed looks: its open files go first.
+TEST(MonitorOwner, ClosedConnection_IsNotARefusal) {
+  const ForkedChild owner{nothing};
+  Connection connection;
+  connection.theirs.reset();
+  const auto checked = check_monitor_owner(connection.ours.get(), owner.pid(), *owner.process());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::source_failed);
+}
+
 TEST(MonitorOwner, ProcessThatEnded_IsGone) {
   ForkedChild other{nothing};
   const auto process = other.process();

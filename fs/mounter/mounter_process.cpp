@@ -8,21 +8,23 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
-#include <memory>
+#include <optional>
 #include <poll.h>
 #include <spawn.h>
+#include <string>
 #include <string_view>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 namespace vmemfs {
@@ -31,12 +33,28 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kFirstOther = STDERR_FILENO + 1;
 
-/// The mount that was made, with its path as in the table of mounts.
+/// The mount that was made.
 struct ActiveMount {
   MountTable table;
-  std::string path;
+  UniqueFd directory; ///< that is mounted on; names it, whatever it is called by now
+  std::string first_path;
   MountIdentity identity;
 };
+
+/// The path of a directory by its descriptor, without symbolic links, as in the table of mounts.
+std::optional<std::string> path_of(const UniqueFd& directory) {
+  std::array<char, PATH_MAX> text{};
+  const std::string link = fmt::format("/proc/self/fd/{}", directory.get());
+  const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
+  return size > 0 ? std::optional{std::string{text.data(), static_cast<std::size_t>(size)}} : std::nullopt;
+}
+
+/// The path of the mount now: a directory above it may have been renamed.
+std::string path_of(const ActiveMount& active) {
+  return path_of(active.directory).value_or(active.first_path);
+}
+
+bool is_mounted(const ActiveMount& active) { return active.table.has(active.identity, path_of(active)); }
 
 /// Signals that end a process by default, from its terminal, its service manager or its peer.
 void ignore_signals() {
@@ -63,13 +81,6 @@ void leave_standard_streams() {
       ::close(standard);
     }
   }
-}
-
-/// The path without symbolic links. Called before mounting, because afterwards the path may lead into the
-/// mount.
-std::string real_path(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> real{::realpath(path.c_str(), nullptr), &std::free};
-  return real ? real.get() : path;
 }
 
 /// Keeps only the capability to unmount, if there is one; otherwise unmounting uses fusermount3, which is
@@ -123,8 +134,8 @@ void force_unmount(const std::string& path) {
 
 void unmount(const ActiveMount& active) {
   // Another process may have mounted over it.
-  if (active.table.mounted_on(active.path) == active.identity) {
-    force_unmount(active.path);
+  if (const std::string path = path_of(active); active.table.mounted_on(path) == active.identity) {
+    force_unmount(path);
   }
 }
 
@@ -137,7 +148,9 @@ tl::unexpected<Error> not_in_table(const std::string& path) {
 /// Mounts and passes the device to the daemon. The device must not stay open here: the mount must die with
 /// the daemon.
 Result<ActiveMount> mount(int socket, const MountRequest& request) {
-  std::string path = real_path(request.mountpoint);
+  // Named before mounting, because afterwards the path leads into the mount.
+  UniqueFd directory{::open(request.mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  std::string path = path_of(directory).value_or(request.mountpoint);
   auto table = MountTable::open();
   if (!table) {
     return tl::unexpected{std::move(table.error())};
@@ -154,7 +167,7 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
   leave_standard_streams();
   keep_what_unmounting_takes();
   send_device(socket, device->get());
-  return ActiveMount{std::move(*table), std::move(path), std::move(*identity)};
+  return ActiveMount{std::move(*table), std::move(directory), std::move(path), std::move(*identity)};
 }
 
 /// Waits for the daemon's request; false if the daemon has ended.
@@ -176,7 +189,7 @@ bool wait_for_end(int socket, const ActiveMount& active) {
     if (ready < 0 && errno != EINTR) {
       return true;
     }
-    if (ready > 0 && entries[1].revents != 0 && !active.table.has(active.identity, active.path)) {
+    if (ready > 0 && entries[1].revents != 0 && !is_mounted(active)) {
       return false;
     }
     if (ready > 0 && entries[0].revents != 0) {

@@ -9,7 +9,8 @@
 namespace vmemfs {
 
 /// The main function of the process after fork(). Returns the exit code for _exit(). `socket` is the only
-/// descriptor that it keeps, besides the standard streams until it has mounted.
+/// descriptor that it keeps, besides the standard streams until it has mounted. It holds the directory that
+/// is mounted on, so that it finds the mount if a directory above it is renamed.
 [[nodiscard]] int run_mounter(UniqueFd socket, const MountRequest& request);
 
 } // namespace vmemfs

@@ -131,8 +131,27 @@ TEST(Mounter, Started_KeepsNothingOfTheDaemon) {
   }
   using testing::EndsWith;
   using testing::StartsWith;
-  EXPECT_THAT(targets, testing::UnorderedElementsAre("/dev/null", "/dev/null", "/dev/null",
-                                                     StartsWith("socket:"), EndsWith("/mountinfo")));
+  EXPECT_THAT(targets,
+              testing::UnorderedElementsAre("/dev/null", "/dev/null", "/dev/null", StartsWith("socket:"),
+                                            EndsWith("/mountinfo"), EndsWith("/mnt")));
+}
+
+TEST(Mounter, ParentOfTheMountpointRenamed_MountIsRemoved) {
+  const TempDir dir;
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    const std::string before = dir / fmt::format("before{}", signal);
+    const std::string after = dir / fmt::format("after{}", signal);
+    std::filesystem::create_directories(before + "/mnt");
+    const ChildProcess daemon{{VMEMFS_PROGRAM, "-f", "--no-discover", "--vm", "a=fake", before + "/mnt"},
+                              dir / "log"};
+    ASSERT_TRUE(eventually([&] { return exists(before + "/mnt/a/mem"); })) << read_file(dir / "log");
+    std::filesystem::rename(before, after);
+    daemon.signal(signal);
+    EXPECT_TRUE(eventually([&] { return is_plain_directory(after + "/mnt"); }, kPromise)) << signal;
+    if (is_mountpoint(after + "/mnt")) {
+      static_cast<void>(run({"fusermount3", "-u", "-z", after + "/mnt"}));
+    }
+  }
 }
 
 TEST(Mounter, Killed_DaemonKeepsServing) {

@@ -79,6 +79,17 @@ std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventRead
   return std::move(*watch);
 }
 
+/// Reports it if the mounter is killed.
+FdWatcher::Watch watch_mounter(Mounter& mounter, VmService& vms) {
+  auto watch = vms.watcher().watch_once(mounter.pidfd(), [&mounter, &events = vms.events()] {
+    if (const auto killed = mounter.take_end()) {
+      log::warning("{}", *killed);
+      events.append(EventKind::error, "", *killed);
+    }
+  });
+  return watch ? std::move(*watch) : FdWatcher::Watch{};
+}
+
 Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptions& options,
                                        Mounter& mounter) {
   auto session = Session::create(file_system, options.fuse_options, options.debug);
@@ -125,8 +136,10 @@ int run(const MountOptions& options, const RunContext& context) {
   if (!session) {
     return fail_with(session.error());
   }
+  auto mounter_watch = watch_mounter(context.mounter, vms);
   const auto served = serve(**session, tree, vms, options, context);
-  vms.end(); // while the session exists, because it is notified
+  vms.end();           // while the session exists, because it is notified
+  mounter_watch.end(); // from here on the mounter is expected to end
   context.mounter.unmount();
   return served ? 0 : fail_with(served.error());
 }

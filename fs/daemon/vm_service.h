@@ -45,6 +45,7 @@ public:
   [[nodiscard]] Attacher& attacher() { return attacher_; }
   [[nodiscard]] VmFinder& finder() { return finder_; }
   [[nodiscard]] EventLog& events() { return events_; }
+  [[nodiscard]] FdWatcher& watcher() { return watcher_; }
   [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
 
 private:

@@ -23,6 +23,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -54,7 +55,25 @@ std::string path_of(const ActiveMount& active) {
   return path_of(active.directory).value_or(active.first_path);
 }
 
-bool is_mounted(const ActiveMount& active) { return active.table.has(active.identity, path_of(active)); }
+/// Whether `found` is true of its path, which may be renamed while the table is read.
+template <typename Found> bool is_true_of_path(const ActiveMount& active, Found found) {
+  constexpr int kMaxTries = 100;
+  std::string path = path_of(active);
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    if (found(path)) {
+      return true;
+    }
+    if (const std::string tried = std::exchange(path, path_of(active)); tried == path) {
+      return false;
+    }
+  }
+  return false;
+}
+
+bool is_mounted(const ActiveMount& active) {
+  return is_true_of_path(active,
+                         [&](const std::string& path) { return active.table.has(active.identity, path); });
+}
 
 /// Signals that end a process by default, from its terminal, its service manager or its peer.
 void ignore_signals() {
@@ -133,10 +152,13 @@ void force_unmount(const std::string& path) {
 }
 
 void unmount(const ActiveMount& active) {
-  // Another process may have mounted over it.
-  if (const std::string path = path_of(active); active.table.mounted_on(path) == active.identity) {
+  static_cast<void>(is_true_of_path(active, [&](const std::string& path) {
+    if (active.table.mounted_on(path) != active.identity) { // another process may have mounted over it
+      return false;
+    }
     force_unmount(path);
-  }
+    return path == path_of(active); // false: try again, it may have been renamed before
+  }));
 }
 
 tl::unexpected<Error> not_in_table(const std::string& path) {
@@ -180,21 +202,81 @@ bool wait_for_request(int socket) {
   return size == 1 && request == kMounterRequest;
 }
 
-/// Waits until the daemon has closed its end or has ended (true), or the mount is gone (false). Returns
-/// immediately in the latter case, because the next mount may get the same numbers.
-bool wait_for_end(int socket, const ActiveMount& active) {
+UniqueFd pidfd_of(pid_t pid) { return UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}; }
+
+void wait_for_end_of(const UniqueFd& process) {
+  pollfd end{process.get(), POLLIN, 0};
+  while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
+  }
+}
+
+/// A copy of this process that takes over if this one is killed: nobody else could unmount.
+struct Standby {
+  pid_t pid = 0; ///< 0: it could not be started
+  UniqueFd process;
+
+  /// Forks. The copy returns from here when its parent has ended, with a standby of its own.
+  static Standby start() {
+    for (;;) {
+      const UniqueFd parent = pidfd_of(::getpid());
+      const pid_t pid = parent ? ::fork() : -1;
+      if (pid != 0) {
+        return pid < 0 ? Standby{} : Standby{pid, pidfd_of(pid)};
+      }
+      wait_for_end_of(parent);
+    }
+  }
+
+  void reap() { // also if it still runs
+    if (pid != 0) {
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+    }
+    *this = Standby{};
+  }
+};
+
+enum class Ended : unsigned char { daemon, mount, standby };
+
+/// Returns immediately if the mount is gone, because the next mount may get the same numbers.
+Ended wait_for_end(int socket, const ActiveMount& active, const Standby& standby) {
+  if (!is_mounted(active)) { // it went before a standby took over
+    return Ended::mount;
+  }
   for (;;) {
-    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}}};
+    std::array<pollfd, 3> entries{
+        {{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}, {standby.process.get(), POLLIN, 0}}};
     const int ready = ::poll(entries.data(), entries.size(), -1);
     if (ready < 0 && errno != EINTR) {
-      return true;
+      return Ended::daemon;
     }
     if (ready > 0 && entries[1].revents != 0 && !is_mounted(active)) {
-      return false;
+      return Ended::mount;
     }
     if (ready > 0 && entries[0].revents != 0) {
-      return true;
+      return Ended::daemon;
     }
+    if (ready > 0 && entries[2].revents != 0) {
+      return Ended::standby;
+    }
+  }
+}
+
+/// Waits until the daemon has closed its end or has ended, then unmounts; or until the mount is gone.
+void guard(int socket, const ActiveMount& active) {
+  constexpr int kBeforeNextMs = 100; // whatever ends them must not make us fork all the time
+  Standby standby = Standby::start();
+  for (;;) {
+    const Ended ended = wait_for_end(socket, active, standby);
+    standby.reap(); // before unmounting: it would take the next mount with the same numbers for this one
+    if (ended == Ended::daemon) {
+      unmount(active);
+    }
+    if (ended != Ended::standby) {
+      return;
+    }
+    ::poll(nullptr, 0, kBeforeNextMs);
+    standby = Standby::start();
   }
 }
 
@@ -214,9 +296,7 @@ int run_mounter(UniqueFd socket, const MountRequest& request) {
     send_error(socket.get(), active.error());
     return kFailed;
   }
-  if (wait_for_end(socket.get(), *active)) {
-    unmount(*active);
-  }
+  guard(socket.get(), *active);
   return 0;
 }
 

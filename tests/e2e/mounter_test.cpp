@@ -131,9 +131,9 @@ TEST(Mounter, Started_KeepsNothingOfTheDaemon) {
   }
   using testing::EndsWith;
   using testing::StartsWith;
-  EXPECT_THAT(targets,
-              testing::UnorderedElementsAre("/dev/null", "/dev/null", "/dev/null", StartsWith("socket:"),
-                                            EndsWith("/mountinfo"), EndsWith("/mnt")));
+  EXPECT_THAT(targets, testing::UnorderedElementsAre("/dev/null", "/dev/null", "/dev/null",
+                                                     StartsWith("socket:"), EndsWith("/mountinfo"),
+                                                     EndsWith("/mnt"), StartsWith("anon_inode:")));
 }
 
 TEST(Mounter, ParentOfTheMountpointRenamed_MountIsRemoved) {
@@ -152,6 +152,50 @@ TEST(Mounter, ParentOfTheMountpointRenamed_MountIsRemoved) {
       static_cast<void>(run({"fusermount3", "-u", "-z", after + "/mnt"}));
     }
   }
+}
+
+TEST(Mounter, Killed_AnotherTakesOver) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  ::kill(mounter, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !exists(fmt::format("/proc/{}", mounter)); }, kPromise)) << "a zombie";
+  EXPECT_TRUE(
+      eventually([&] { return !line_with(mount.log(), "another one takes over").empty(); }, kPromise));
+  EXPECT_THAT(read_file(mount / ".vmemfs/stats"),
+              testing::HasSubstr("vmemfs_events_total{event=\"error\"} 1"));
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
+}
+
+TEST(Mounter, StandbyKilled_IsReplaced) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  std::vector<pid_t> standby;
+  EXPECT_TRUE(eventually([&] { return (standby = children_of(mounter, "vmemfs-mount")).size() == 1; }));
+  ASSERT_THAT(standby, testing::SizeIs(1));
+  ::kill(standby.front(), SIGKILL);
+  EXPECT_TRUE(eventually([&] {
+    const auto now = children_of(mounter, "vmemfs-mount");
+    return now.size() == 1 && now != standby;
+  }));
+  ::kill(mounter, SIGKILL);
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
+}
+
+TEST(Mounter, KilledWithItsStandby_IsReportedWithTheRemedy) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  std::vector<pid_t> standby;
+  ASSERT_TRUE(eventually([&] { return (standby = children_of(mounter, "vmemfs-mount")).size() == 1; }));
+  ::kill(mounter, SIGSTOP);
+  ::kill(standby.front(), SIGKILL);
+  ASSERT_TRUE(eventually([&] { return has_ended(standby.front()); }));
+  ::kill(mounter, SIGKILL);
+  const std::string remedy = "run fusermount3 -u '" + mount.path() + "'";
+  EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), remedy).empty(); }, kPromise)) << mount.log();
+  EXPECT_TRUE(exists(mount / "vm/mem"));
+  EXPECT_EQ(mount.unmount(), 0);
 }
 
 TEST(Mounter, Killed_DaemonKeepsServing) {

@@ -124,7 +124,9 @@ TEST(Mounter, TerminationSignals_AreIgnored) {
 
 TEST(Mounter, Started_KeepsNothingOfTheDaemon) {
   const Mount mount{{"--vm", "vm=fake"}};
-  const std::string fds = fmt::format("/proc/{}/fd", mount.mounter());
+  const pid_t mounter = mount.mounter();
+  const std::string fds = fmt::format("/proc/{}/fd", mounter);
+  ASSERT_TRUE(eventually([&] { return !children_of(mounter, "vmemfs-mount").empty(); })) << "its standby";
   std::vector<std::string> targets;
   for (const std::string& name : entries(fds)) {
     targets.push_back(std::filesystem::read_symlink(std::filesystem::path{fds} / name));
@@ -196,6 +198,21 @@ TEST(Mounter, KilledWithItsStandby_IsReportedWithTheRemedy) {
   EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), remedy).empty(); }, kPromise)) << mount.log();
   EXPECT_TRUE(exists(mount / "vm/mem"));
   EXPECT_EQ(mount.unmount(), 0);
+}
+
+TEST(Mounter, PrivateNamespaceHasTheMount_UnmountingEndsTheDaemon) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "a mount namespace takes root";
+  }
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  const TempDir dir;
+  const ChildProcess other{{"unshare", "-m", "sh", "-c", "echo ready && sleep 60"}, dir / "log"};
+  ASSERT_TRUE(eventually([&] { return exists(dir / "log") && read_file(dir / "log") == "ready\n"; }));
+  ASSERT_THAT(read_file(fmt::format("/proc/{}/mountinfo", other.pid())), testing::HasSubstr(mount.path()));
+  ASSERT_EQ(run({"fusermount3", "-u", mount.path()}).code, 0);
+  EXPECT_EQ(mount.daemon().wait(seconds{5}), 0);
+  EXPECT_TRUE(eventually([&] { return has_ended(mounter); }, kPromise));
 }
 
 TEST(Mounter, Killed_DaemonKeepsServing) {

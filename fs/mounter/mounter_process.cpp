@@ -268,10 +268,10 @@ void guard(int socket, const ActiveMount& active) {
   Standby standby = Standby::start();
   for (;;) {
     const Ended ended = wait_for_end(socket, active, standby);
-    standby.reap(); // before unmounting: it would take the next mount with the same numbers for this one
     if (ended == Ended::daemon) {
-      unmount(active);
+      unmount(active); // with the standby still there, in case we are killed in the middle
     }
+    standby.reap(); // before our end: it would take the next mount with the same numbers for this one
     if (ended != Ended::standby) {
       return;
     }

@@ -16,7 +16,11 @@ constexpr std::chrono::seconds kPatience{5};
 } // namespace
 
 std::vector<HostCheck> check_default_connection() {
-  const auto [uri, listens] = default_connection();
+  const auto chosen = default_connection();
+  if (!chosen) {
+    return {{"domains of libvirt", false, Weight::helpful, chosen.error().message()}};
+  }
+  const auto& [uri, listens] = *chosen;
   if (!listens) {
     return {{"domains of libvirt", true, Weight::helpful,
              fmt::format("no daemon listens for {}, the default for discovery without --discover", uri)}};

@@ -28,11 +28,14 @@ std::string quoted(std::string_view value) {
 Result<void> LibvirtDiscovery::connect() {
   std::string uri = params_.text("uri");
   if (uri.empty()) {
-    DefaultConnection chosen = default_connection();
-    if (!chosen.listens) {
+    auto chosen = default_connection();
+    if (!chosen) {
+      return tl::unexpected{std::move(chosen.error())};
+    }
+    if (!chosen->listens) {
       return {};
     }
-    uri = std::move(chosen.uri);
+    uri = std::move(chosen->uri);
   }
   return connections_->to(uri).map([this](auto connection) { connection_ = std::move(connection); });
 }

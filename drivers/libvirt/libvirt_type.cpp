@@ -152,7 +152,8 @@ public:
 
   /// The needs of the driver that reads a domain of this host are that driver's.
   Needs needs(const Params& params) const override {
-    const std::string uri = params.has("uri") ? params.text("uri") : libvirt::chosen_uri();
+    // A default that is refused is never connected to.
+    const std::string uri = params.has("uri") ? params.text("uri") : libvirt::chosen_uri().value_or("");
     const auto place = libvirt::parse_uri(uri);
     Needs needs{.network = !uri.empty() && (!place || !place->local()), // an alias may lead anywhere
                 .capabilities = {{CAP_SYS_PTRACE, "libvirt's files, as its daemon sees them"},

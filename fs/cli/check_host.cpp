@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/cli/host_checks.h"
+#include "fs/privileges/privileges.h"
 #include "fs/privileges/unit_settings.h"
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <fmt/ranges.h>
 #include <iostream>
 #include <iterator>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
@@ -39,14 +42,39 @@ Needs needs_of_drivers(bool working) {
   return all;
 }
 
-std::vector<HostCheck> all_checks() {
+/// Of this process, with the privileges that it was started with.
+std::vector<HostCheck> checks_of_rights() {
   std::vector<HostCheck> checks = mount_checks();
   std::ranges::move(rights_checks(needs_of_drivers(true)), std::back_inserter(checks));
+  return checks;
+}
+
+/// One for each driver of this program, in their order.
+std::vector<std::vector<HostCheck>> checks_of_drivers() {
+  std::vector<std::vector<HostCheck>> all;
   for (const DriverType* const type : all_drivers()) {
-    checks.push_back(check_of(*type));
+    std::vector<HostCheck> checks{check_of(*type)};
     if (checks.back().good) {
       std::ranges::move(needs_checks(type->name(), type->needs({})), std::back_inserter(checks));
-      std::ranges::move(type->checks(), std::back_inserter(checks));
+    }
+    all.push_back(std::move(checks));
+  }
+  return all;
+}
+
+/// What the checks of VMs report is written by their processes, so these run with no more privileges than a
+/// mount has.
+std::vector<HostCheck> all_checks() {
+  std::vector<HostCheck> checks = checks_of_rights();
+  std::vector<std::vector<HostCheck>> by_driver = checks_of_drivers();
+  for (const std::string& problem : give_up_privileges(needs_of_drivers(true)).problems) {
+    checks.push_back({"giving up privileges", false, Weight::helpful, problem});
+  }
+  for (std::size_t i = 0; i < by_driver.size(); ++i) {
+    const bool works = by_driver[i].front().good;
+    std::ranges::move(by_driver[i], std::back_inserter(checks));
+    if (works) {
+      std::ranges::move(all_drivers()[i]->checks(), std::back_inserter(checks));
     }
   }
   std::ranges::transform(absent_drivers(), std::back_inserter(checks),

@@ -3,13 +3,16 @@
 
 #include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
+#include "fs/daemon/mount_needs.h"
 #include "fs/daemon/vm_service.h"
 #include "fs/files/text/vm_list_text.h"
+#include "fs/privileges/privileges.h"
 #include "util/log.h"
 
 #include <chrono>
 #include <fmt/format.h>
 #include <iostream>
+#include <string>
 #include <thread>
 
 namespace vmemfs {
@@ -26,6 +29,9 @@ int list_vms(const ListVms& how) {
   MountOptions found_ones;
   found_ones.discoveries = how.discoveries;
   const DriverRuntimes runtimes{all_drivers()};
+  for (const std::string& problem : give_up_privileges(mount_needs(found_ones)).problems) {
+    std::cerr << fmt::format("vmemfs: {}\n", problem);
+  }
   VmService vms{found_ones, runtimes};
   const auto deadline = std::chrono::steady_clock::now() + kForFarHosts;
   if (!vms.begin(kForFarHosts)) {

@@ -5,16 +5,15 @@
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
 #include "fs/config/toml_limits.h"
+#include "util/trusted_file.h"
 #include "vm/vm_name.h"
 #include "vm/vm_options.h"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 #include <iterator>
 #include <system_error>
 #include <toml++/toml.h>
@@ -24,8 +23,6 @@ namespace vmemfs {
 namespace {
 
 constexpr std::string_view kDriver = "driver";
-/// Larger ones are a device or a file named by mistake.
-constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
 /// More are only counted: such a file is no configuration.
 constexpr std::size_t kMaxProblems = 1000;
 
@@ -68,7 +65,7 @@ std::vector<ParamSpec> joined(std::span<const ParamSpec> first, std::span<const 
 
 class ConfigReader {
 public:
-  explicit ConfigReader(const std::string& path) : path_{path} {}
+  ConfigReader(const std::string& path, ConfigSource source) : path_{path}, source_{source} {}
 
   Config read() {
     if (const auto text = whole_file()) {
@@ -114,27 +111,15 @@ private:
   }
 
   std::optional<std::string> whole_file() {
-    std::ifstream file{path_};
-    int os_errno = file.is_open() ? 0 : errno;
-    std::error_code unknown;                             // set if it is not a directory
-    if (std::filesystem::is_directory(path_, unknown)) { // it can be opened, and then seems to be empty
-      os_errno = EISDIR;
-    }
-    std::string text;
-    if (os_errno == 0) {
-      text.resize(kMaxBytes + 1);
-      file.read(text.data(), static_cast<std::streamsize>(text.size()));
-      os_errno = file.bad() ? EIO : 0;
-      text.resize(static_cast<std::size_t>(file.gcount()));
-    }
-    if (text.size() > kMaxBytes) {
-      os_errno = EFBIG;
-    }
-    if (os_errno != 0) {
-      problems_.push_back({0, fmt::format("cannot read it: {}", std::generic_category().message(os_errno))});
+    const bool named = source_ == ConfigSource::named_by_user;
+    auto text = named ? read_settings(path_) : read_trusted_settings(path_);
+    if (!text) {
+      const bool distrusted = !named && text.error().kind == ErrorKind::not_permitted;
+      problems_.push_back({0, fmt::format("cannot read it: {}{}", text.error().text,
+                                          distrusted ? ", or name the file with --config" : "")});
       return std::nullopt;
     }
-    return text;
+    return std::move(*text);
   }
 
   void take(const toml::table& root) {
@@ -262,6 +247,7 @@ private:
   }
 
   const std::string& path_;
+  const ConfigSource source_;
   const std::vector<ParamSpec> any_driver_ = params_of_all(); ///< made once: a file may have very many VMs
   Config config_;
   std::vector<Problem> problems_;
@@ -270,7 +256,7 @@ private:
 
 } // namespace
 
-Config read_config(const std::string& path) { return ConfigReader{path}.read(); }
+Config read_config(const std::string& path, ConfigSource source) { return ConfigReader{path, source}.read(); }
 
 std::optional<std::string> find_config() {
   const auto from_environment = [](const char* name, std::string_view below) -> std::string {

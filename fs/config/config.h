@@ -27,7 +27,13 @@ struct Config {
   std::vector<std::string> problems; ///< all errors, "FILE:LINE: sentence", in the order of the lines
 };
 
-[[nodiscard]] Config read_config(const std::string& path);
+enum class ConfigSource : unsigned char {
+  named_by_user, ///< with --config: whatever is in it, the user wants it
+  found,         ///< by find_config(): none but the user and root may have been able to write it
+};
+
+/// Reads a regular file of at most 1 MiB, and nothing else.
+[[nodiscard]] Config read_config(const std::string& path, ConfigSource source = ConfigSource::named_by_user);
 
 /// The first of these that exists: $XDG_CONFIG_HOME/vmemfs/config.toml (with ~/.config if $XDG_CONFIG_HOME is
 /// not set), /etc/vmemfs/config.toml. Does not check that it can be read.

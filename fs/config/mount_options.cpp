@@ -106,7 +106,7 @@ private:
     if (path && path->empty()) {
       problems_.emplace_back("--config: the file's name is missing");
     } else if (path) {
-      config_ = read_config(*path);
+      config_ = read_config(*path, arguments_.config ? ConfigSource::named_by_user : ConfigSource::found);
       std::ranges::copy(config_.problems, std::back_inserter(problems_));
     }
   }

@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <unistd.h>
 #include <utility>
@@ -68,15 +69,33 @@ VmRegistry::Callbacks kernel_notifications(Session& session, Tree& tree) {
               }};
 }
 
-/// Ends waiting event reads after a lazy unmount: they must not keep a mount alive that has no path any more.
-std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
-  auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
+/// Ends serving when the mount has left this mount namespace and its last file is closed. The kernel would
+/// keep it for a namespace that began while it was there, and with it a guest that is paused. Waiting event
+/// reads must not keep it either.
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers,
+                                        FileSystem& file_system) {
+  auto watch = MountWatch::start(mountpoint, [&readers, &file_system] {
+    readers.end();
+    file_system.when_unused([] { ::kill(::getpid(), SIGTERM); }); // as if the user ended it
+  });
   if (!watch) {
-    log::warning("waiting reads of events will not end after an unmount with -z: {}",
-                 watch.error().message());
+    log::warning(
+        "an unmount with -z, or while another mount namespace has the mount, will not be noticed: {}",
+        watch.error().message());
     return nullptr;
   }
   return std::move(*watch);
+}
+
+/// Reports it if the mounter is killed.
+FdWatcher::Watch watch_mounter(Mounter& mounter, VmService& vms) {
+  auto watch = vms.watcher().watch_once(mounter.pidfd(), [&mounter, &events = vms.events()] {
+    if (const auto killed = mounter.take_end()) {
+      log::warning("{}", *killed);
+      events.append(EventKind::error, "", *killed);
+    }
+  });
+  return watch ? std::move(*watch) : FdWatcher::Watch{};
 }
 
 Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptions& options,
@@ -90,13 +109,13 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
       .map([&] { return std::move(*session); });
 }
 
-Result<void> serve(Session& session, Tree& tree, VmService& vms, const MountOptions& options,
+Result<void> serve(Session& session, FileSystem& file_system, VmService& vms, const MountOptions& options,
                    const RunContext& context) {
-  vms.set_callbacks(kernel_notifications(session, tree));
+  vms.set_callbacks(kernel_notifications(session, file_system.tree()));
   context.background.ready();
   log_privileges(context.privileges);
   context.service.ready();
-  const auto watch = watch_mount(options.mountpoint, vms.event_readers());
+  const auto watch = watch_mount(options.mountpoint, vms.event_readers(), file_system);
   auto served = session.serve();
   context.service.stopping();
   return served;
@@ -125,8 +144,10 @@ int run(const MountOptions& options, const RunContext& context) {
   if (!session) {
     return fail_with(session.error());
   }
-  const auto served = serve(**session, tree, vms, options, context);
-  vms.end(); // while the session exists, because it is notified
+  auto mounter_watch = watch_mounter(context.mounter, vms);
+  const auto served = serve(**session, file_system, vms, options, context);
+  vms.end();           // while the session exists, because it is notified
+  mounter_watch.end(); // from here on the mounter is expected to end
   context.mounter.unmount();
   return served ? 0 : fail_with(served.error());
 }

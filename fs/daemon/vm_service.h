@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 namespace vmemfs {
 
@@ -45,6 +46,7 @@ public:
   [[nodiscard]] Attacher& attacher() { return attacher_; }
   [[nodiscard]] VmFinder& finder() { return finder_; }
   [[nodiscard]] EventLog& events() { return events_; }
+  [[nodiscard]] FdWatcher& watcher() { return watcher_; }
   [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
 
 private:
@@ -57,9 +59,10 @@ private:
   Worker jobs_;
   Worker prefetch_jobs_;
   Worker slow_prefetch_jobs_;
-  Guardian guardian_{watcher_};
-  CacheBudget cache_budget_;
   EventLog events_;
+  Guardian guardian_{watcher_, std::string{Guardian::kThisProgram},
+                     [this](const std::string& text) { events_.append(EventKind::error, "", text); }};
+  CacheBudget cache_budget_;
   const std::shared_ptr<EventReaders> event_readers_ = EventReaders::create(events_);
   VmRegistry registry_;
   const DriverContext context_;

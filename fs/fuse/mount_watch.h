@@ -2,7 +2,8 @@
 // A watch that notices when the mount has left the tree of mounts.
 //
 // After `fusermount3 -u -z` the kernel continues to serve open files and does not notify the daemon. A
-// process that waits for an event would then keep the mount alive forever.
+// process that waits for an event would then keep the mount alive forever. After any unmount it does so for a
+// mount namespace that began while the mount was there, as that of a service: it has a copy.
 #pragma once
 
 #include "core/error.h"

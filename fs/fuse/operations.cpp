@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
@@ -232,12 +233,32 @@ std::uint64_t FileSystem::keep(std::shared_ptr<OpenFile> file) {
 
 void FileSystem::close(std::uint64_t handle) {
   std::shared_ptr<OpenFile> file; // destroyed after the lock is released: closing may take long
-  const MutexLock lock{mutex_};
-  const auto found = open_files_.find(handle);
-  if (found != open_files_.end()) {
-    file = std::move(found->second);
-    open_files_.erase(found);
+  std::function<void()> unused;
+  {
+    const MutexLock lock{mutex_};
+    const auto found = open_files_.find(handle);
+    if (found != open_files_.end()) {
+      file = std::move(found->second);
+      open_files_.erase(found);
+    }
+    if (open_files_.empty()) {
+      unused = std::exchange(unused_, nullptr);
+    }
   }
+  if (unused) {
+    unused();
+  }
+}
+
+void FileSystem::when_unused(std::function<void()> unused) {
+  {
+    const MutexLock lock{mutex_};
+    if (!open_files_.empty()) {
+      unused_ = std::move(unused);
+      return;
+    }
+  }
+  unused();
 }
 
 const fuse_lowlevel_ops& operations() {

@@ -5,6 +5,8 @@
 #include "fs/tree/tree.h"
 #include "util/mutex.h"
 
+#include <cstdint>
+#include <functional>
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
@@ -23,10 +25,14 @@ public:
   [[nodiscard]] std::uint64_t keep(std::shared_ptr<OpenFile> file);
   void close(std::uint64_t handle);
 
+  /// Calls `unused` once, as soon as no file is open: now, or on the thread that closes the last one.
+  void when_unused(std::function<void()> unused) EXCLUDES(mutex_);
+
 private:
   Tree& tree_;
   Mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
+  std::function<void()> unused_ GUARDED_BY(mutex_); ///< not called while the lock is held
 };
 
 /// libfuse's table; the userdata must be a FileSystem.

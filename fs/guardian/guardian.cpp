@@ -227,8 +227,8 @@ private:
   FdWatcher::Watch watch_;
 };
 
-Guardian::Guardian(FdWatcher& watcher, std::string program)
-    : watcher_{watcher}, program_{std::move(program)} {}
+Guardian::Guardian(FdWatcher& watcher, std::string program, Report killed)
+    : watcher_{watcher}, program_{std::move(program)}, killed_{std::move(killed)} {}
 
 Guardian::~Guardian() {
   std::unique_ptr<Child> last;
@@ -332,12 +332,23 @@ void Guardian::on_end(std::uint64_t number) {
                    ? start(Wait::not_at_all)
                    : Result<std::unique_ptr<Child>>{fail(ErrorKind::source_failed, kOrigin, how)};
   if (!fresh) {
-    log::error("{}; until the next pause, {} paused VMs will not be resumed if vmemfs is killed",
-               no_guardian(program_, fresh.error()).value().message(), tickets_.size());
+    const std::string text =
+        fmt::format("{}; until the next pause, {} paused VMs will not be resumed if vmemfs is killed",
+                    no_guardian(program_, fresh.error()).value().message(), tickets_.size());
+    log::error("{}", text);
+    report(text);
     return;
   }
-  log::warning("guardian: {}; process {} takes over", how, (*fresh)->pid());
+  const std::string text = fmt::format("guardian: {}; process {} takes over", how, (*fresh)->pid());
+  log::warning("{}", text);
+  report(text);
   child_ = std::move(*fresh);
+}
+
+void Guardian::report(const std::string& text) const {
+  if (killed_) {
+    killed_(text);
+  }
 }
 
 } // namespace vmemfs

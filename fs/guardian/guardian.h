@@ -8,6 +8,7 @@
 #include "vm/state/pause_guard.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,8 +24,12 @@ public:
   /// The subcommand of `program` that calls run_guardian().
   static constexpr std::string_view kSubcommand = "guardian-process";
 
-  /// `program`: vmemfs, or another program with this subcommand. The watcher must outlive the Guardian.
-  explicit Guardian(FdWatcher& watcher, std::string program = std::string{kThisProgram});
+  /// Takes a sentence for the user. Called on any thread, with the Guardian's lock held.
+  using Report = std::function<void(const std::string&)>;
+
+  /// `program`: vmemfs, or another program with this subcommand. `killed` is called if the process ends while
+  /// tickets are armed, whether or not another one takes over. The watcher must outlive the Guardian.
+  explicit Guardian(FdWatcher& watcher, std::string program = std::string{kThisProgram}, Report killed = {});
   ~Guardian() override;
   Guardian(const Guardian&) = delete;
   Guardian& operator=(const Guardian&) = delete;
@@ -41,9 +46,11 @@ private:
   Result<std::unique_ptr<Child>> start(Wait wait) REQUIRES(mutex_);
   Result<void> hand_over(Child& child) REQUIRES(mutex_);
   void on_end(std::uint64_t number) EXCLUDES(mutex_);
+  void report(const std::string& text) const REQUIRES(mutex_);
 
   FdWatcher& watcher_;
   const std::string program_;
+  const Report killed_;
   Mutex mutex_; ///< not held while a Child is destroyed
   std::map<std::uint32_t, GuardTicket> tickets_ GUARDED_BY(mutex_);
   std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;

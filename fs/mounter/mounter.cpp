@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/mounter/mounter.h"
 
+#include "core/text.h"
+#include "fs/daemon/mount_table.h"
 #include "fs/mounter/mounter_message.h"
 #include "fs/mounter/mounter_process.h"
 #include "util/log.h"
@@ -8,9 +10,12 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -73,11 +78,17 @@ Result<Mounter> Mounter::start(const MountRequest& request) {
     ours.reset();
     ::_exit(run_mounter(std::move(theirs), request));
   }
-  return Mounter{pid, std::move(ours)};
+  UniqueFd process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+  return Mounter{pid, std::move(process), std::move(ours), request.mountpoint};
 }
 
+Mounter::Mounter(pid_t pid, UniqueFd process, UniqueFd socket, std::string mountpoint)
+    : pid_{pid}, process_{std::move(process)}, socket_{std::move(socket)},
+      mountpoint_{std::move(mountpoint)} {}
+
 Mounter::Mounter(Mounter&& other) noexcept
-    : pid_{std::exchange(other.pid_, 0)}, socket_{std::move(other.socket_)} {}
+    : pid_{other.pid_.exchange(0)}, process_{std::move(other.process_)}, socket_{std::move(other.socket_)},
+      mountpoint_{std::move(other.mountpoint_)} {}
 
 Mounter::~Mounter() { unmount(); }
 
@@ -96,15 +107,45 @@ void Mounter::unmount() {
   if (!socket_) {
     return;
   }
+  if (nobody_left()) { // or the mount is gone already, and the process with it
+    if (const auto table = MountTable::open(); table && table->mounted_on(mountpoint_)) {
+      log::error("mount: no process is left that unmounts; {}", remedy());
+    }
+  }
   ::shutdown(socket_.get(), SHUT_WR);
   pollfd end{socket_.get(), POLLIN, 0};
   if (::poll(&end, 1, kEndLimitMs) == 1) {
-    ::waitpid(pid_, nullptr, 0);
+    if (const pid_t pid = pid_.exchange(0); pid != 0) {
+      ::waitpid(pid, nullptr, 0);
+    }
   } else {
-    log::warning("mount: process {} ({}) does not end; check that the mount was removed", pid_,
+    log::warning("mount: process {} ({}) does not end; check that the mount was removed", pid_.load(),
                  kMounterProcessName);
   }
   socket_.reset();
+}
+
+std::optional<std::string> Mounter::take_end() {
+  const pid_t pid = pid_.exchange(0);
+  int status = 0;
+  if (pid == 0 || ::waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status)) {
+    return std::nullopt;
+  }
+  const std::string killed = fmt::format("mount: process {} ({}) was killed by signal {}", pid,
+                                         kMounterProcessName, WTERMSIG(status));
+  return nobody_left() ? fmt::format("{}, and no process is left that unmounts; after vmemfs has ended, {}",
+                                     killed, remedy())
+                       : fmt::format("{}; another one takes over", killed);
+}
+
+/// The standby has the other end of the socket, too.
+bool Mounter::nobody_left() const {
+  pollfd end{socket_.get(), 0, 0};
+  return ::poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
+}
+
+std::string Mounter::remedy() const {
+  return fmt::format("run fusermount3 -u '{}'", printable(mountpoint_, PATH_MAX));
 }
 
 } // namespace vmemfs

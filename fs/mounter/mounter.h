@@ -10,8 +10,10 @@
 #include "fs/mounter/mount_request.h"
 #include "util/unique_fd.h"
 
+#include <atomic>
+#include <optional>
+#include <string>
 #include <sys/types.h>
-#include <utility>
 
 namespace vmemfs {
 
@@ -29,14 +31,26 @@ public:
   [[nodiscard]] Result<UniqueFd> mount();
 
   /// Unmounts the mount that mount() made, if it still exists, without waiting for its users. The process
-  /// ends.
+  /// ends. Logs what has to be done by hand if it was killed, and its standby too.
   void unmount();
 
-private:
-  Mounter(pid_t pid, UniqueFd socket) : pid_{pid}, socket_{std::move(socket)} {}
+  /// Readable when the process has ended. -1: it cannot be watched.
+  [[nodiscard]] int pidfd() const { return process_.get(); }
 
-  pid_t pid_;
+  /// After pidfd() became readable: reaps the process. A sentence for the user if it was killed; nothing if
+  /// it ended with the mount. May be called on another thread than the rest.
+  [[nodiscard]] std::optional<std::string> take_end();
+
+private:
+  Mounter(pid_t pid, UniqueFd process, UniqueFd socket, std::string mountpoint);
+
+  [[nodiscard]] bool nobody_left() const;
+  [[nodiscard]] std::string remedy() const;
+
+  std::atomic<pid_t> pid_; ///< 0: it was reaped
+  UniqueFd process_;
   UniqueFd socket_; ///< empty: the process was asked to end
+  std::string mountpoint_;
 };
 
 } // namespace vmemfs

@@ -8,21 +8,24 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
-#include <memory>
+#include <optional>
 #include <poll.h>
 #include <spawn.h>
+#include <string>
 #include <string_view>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 namespace vmemfs {
@@ -31,12 +34,46 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kFirstOther = STDERR_FILENO + 1;
 
-/// The mount that was made, with its path as in the table of mounts.
+/// The mount that was made.
 struct ActiveMount {
   MountTable table;
-  std::string path;
+  UniqueFd directory; ///< that is mounted on; names it, whatever it is called by now
+  std::string first_path;
   MountIdentity identity;
 };
+
+/// The path of a directory by its descriptor, without symbolic links, as in the table of mounts.
+std::optional<std::string> path_of(const UniqueFd& directory) {
+  std::array<char, PATH_MAX> text{};
+  const std::string link = fmt::format("/proc/self/fd/{}", directory.get());
+  const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
+  return size > 0 ? std::optional{std::string{text.data(), static_cast<std::size_t>(size)}} : std::nullopt;
+}
+
+/// The path of the mount now: a directory above it may have been renamed.
+std::string path_of(const ActiveMount& active) {
+  return path_of(active.directory).value_or(active.first_path);
+}
+
+/// Whether `found` is true of its path, which may be renamed while the table is read.
+template <typename Found> bool is_true_of_path(const ActiveMount& active, Found found) {
+  constexpr int kMaxTries = 100;
+  std::string path = path_of(active);
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    if (found(path)) {
+      return true;
+    }
+    if (const std::string tried = std::exchange(path, path_of(active)); tried == path) {
+      return false;
+    }
+  }
+  return false;
+}
+
+bool is_mounted(const ActiveMount& active) {
+  return is_true_of_path(active,
+                         [&](const std::string& path) { return active.table.has(active.identity, path); });
+}
 
 /// Signals that end a process by default, from its terminal, its service manager or its peer.
 void ignore_signals() {
@@ -63,13 +100,6 @@ void leave_standard_streams() {
       ::close(standard);
     }
   }
-}
-
-/// The path without symbolic links. Called before mounting, because afterwards the path may lead into the
-/// mount.
-std::string real_path(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> real{::realpath(path.c_str(), nullptr), &std::free};
-  return real ? real.get() : path;
 }
 
 /// Keeps only the capability to unmount, if there is one; otherwise unmounting uses fusermount3, which is
@@ -122,10 +152,13 @@ void force_unmount(const std::string& path) {
 }
 
 void unmount(const ActiveMount& active) {
-  // Another process may have mounted over it.
-  if (active.table.mounted_on(active.path) == active.identity) {
-    force_unmount(active.path);
-  }
+  static_cast<void>(is_true_of_path(active, [&](const std::string& path) {
+    if (active.table.mounted_on(path) != active.identity) { // another process may have mounted over it
+      return false;
+    }
+    force_unmount(path);
+    return path == path_of(active); // false: try again, it may have been renamed before
+  }));
 }
 
 tl::unexpected<Error> not_in_table(const std::string& path) {
@@ -137,7 +170,9 @@ tl::unexpected<Error> not_in_table(const std::string& path) {
 /// Mounts and passes the device to the daemon. The device must not stay open here: the mount must die with
 /// the daemon.
 Result<ActiveMount> mount(int socket, const MountRequest& request) {
-  std::string path = real_path(request.mountpoint);
+  // Named before mounting, because afterwards the path leads into the mount.
+  UniqueFd directory{::open(request.mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  std::string path = path_of(directory).value_or(request.mountpoint);
   auto table = MountTable::open();
   if (!table) {
     return tl::unexpected{std::move(table.error())};
@@ -154,7 +189,7 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
   leave_standard_streams();
   keep_what_unmounting_takes();
   send_device(socket, device->get());
-  return ActiveMount{std::move(*table), std::move(path), std::move(*identity)};
+  return ActiveMount{std::move(*table), std::move(directory), std::move(path), std::move(*identity)};
 }
 
 /// Waits for the daemon's request; false if the daemon has ended.
@@ -167,21 +202,81 @@ bool wait_for_request(int socket) {
   return size == 1 && request == kMounterRequest;
 }
 
-/// Waits until the daemon has closed its end or has ended (true), or the mount is gone (false). Returns
-/// immediately in the latter case, because the next mount may get the same numbers.
-bool wait_for_end(int socket, const ActiveMount& active) {
+UniqueFd pidfd_of(pid_t pid) { return UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}; }
+
+void wait_for_end_of(const UniqueFd& process) {
+  pollfd end{process.get(), POLLIN, 0};
+  while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
+  }
+}
+
+/// A copy of this process that takes over if this one is killed: nobody else could unmount.
+struct Standby {
+  pid_t pid = 0; ///< 0: it could not be started
+  UniqueFd process;
+
+  /// Forks. The copy returns from here when its parent has ended, with a standby of its own.
+  static Standby start() {
+    for (;;) {
+      const UniqueFd parent = pidfd_of(::getpid());
+      const pid_t pid = parent ? ::fork() : -1;
+      if (pid != 0) {
+        return pid < 0 ? Standby{} : Standby{pid, pidfd_of(pid)};
+      }
+      wait_for_end_of(parent);
+    }
+  }
+
+  void reap() { // also if it still runs
+    if (pid != 0) {
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+    }
+    *this = Standby{};
+  }
+};
+
+enum class Ended : unsigned char { daemon, mount, standby };
+
+/// Returns immediately if the mount is gone, because the next mount may get the same numbers.
+Ended wait_for_end(int socket, const ActiveMount& active, const Standby& standby) {
+  if (!is_mounted(active)) { // it went before a standby took over
+    return Ended::mount;
+  }
   for (;;) {
-    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}}};
+    std::array<pollfd, 3> entries{
+        {{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}, {standby.process.get(), POLLIN, 0}}};
     const int ready = ::poll(entries.data(), entries.size(), -1);
     if (ready < 0 && errno != EINTR) {
-      return true;
+      return Ended::daemon;
     }
-    if (ready > 0 && entries[1].revents != 0 && !active.table.has(active.identity, active.path)) {
-      return false;
+    if (ready > 0 && entries[1].revents != 0 && !is_mounted(active)) {
+      return Ended::mount;
     }
     if (ready > 0 && entries[0].revents != 0) {
-      return true;
+      return Ended::daemon;
     }
+    if (ready > 0 && entries[2].revents != 0) {
+      return Ended::standby;
+    }
+  }
+}
+
+/// Waits until the daemon has closed its end or has ended, then unmounts; or until the mount is gone.
+void guard(int socket, const ActiveMount& active) {
+  constexpr int kBeforeNextMs = 100; // whatever ends them must not make us fork all the time
+  Standby standby = Standby::start();
+  for (;;) {
+    const Ended ended = wait_for_end(socket, active, standby);
+    if (ended == Ended::daemon) {
+      unmount(active); // with the standby still there, in case we are killed in the middle
+    }
+    standby.reap(); // before our end: it would take the next mount with the same numbers for this one
+    if (ended != Ended::standby) {
+      return;
+    }
+    ::poll(nullptr, 0, kBeforeNextMs);
+    standby = Standby::start();
   }
 }
 
@@ -201,9 +296,7 @@ int run_mounter(UniqueFd socket, const MountRequest& request) {
     send_error(socket.get(), active.error());
     return kFailed;
   }
-  if (wait_for_end(socket.get(), *active)) {
-    unmount(*active);
-  }
+  guard(socket.get(), *active);
   return 0;
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A daemon that has paused a guest is killed: the guardian resumes the guest.
+#include "support/mount.h"
 #include "support/qemu_guest.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -160,6 +163,48 @@ TEST(GuardianThatIsKilled, IsReplacedByOneThatKnowsTheGuest) {
   daemon.kill();
   EXPECT_LT(time_to_run(guest, daemon.killed_at()), kPromise);
   EXPECT_TRUE(eventually([&] { return has_ended(second); }, 5s));
+}
+
+TEST(GuardianThatIsKilled, IsReportedAndReplaced) {
+  QemuGuest guest{{}};
+  Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+  const auto guardians = [&] { return children_of(mount.daemon().pid(), "vmemfs-guardian"); };
+  ASSERT_TRUE(eventually([&] { return guardians().size() == 1; }));
+  ::kill(guardians().front(), SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), "takes over").empty(); }, 5s)) << mount.log();
+  EXPECT_TRUE(eventually(
+      [&] {
+        return !line_with(read_file(mount / ".vmemfs/stats"), "vmemfs_events_total{event=\"error\"} 1")
+                    .empty();
+      },
+      5s));
+  EXPECT_TRUE(eventually([&] { return guardians().size() == 1; }));
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return guest.running(); }, 5s));
+}
+
+/// A guest stays paused only if the daemon had no time to replace its guardian.
+TEST(GuardianDaemonAndMounter, KilledInAnyOrder_LeaveNoMount) {
+  std::array<std::string, 3> order{"daemon", "guardian", "mounter"};
+  do {
+    QemuGuest guest{{}};
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+    const pid_t mounter = mount.mounter();
+    const auto guardians = children_of(mount.daemon().pid(), "vmemfs-guardian");
+    ASSERT_TRUE(eventually([&] { return children_of(mounter, "vmemfs-mount").size() == 1; }));
+    ASSERT_THAT(guardians, testing::SizeIs(1));
+    for (const std::string& which : order) {
+      if (which == "daemon") {
+        mount.kill_daemon();
+      } else {
+        ::kill(which == "guardian" ? guardians.front() : mounter, SIGKILL);
+      }
+    }
+    EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, 5s))
+        << testing::PrintToString(order);
+  } while (std::ranges::next_permutation(order).found);
 }
 
 TEST(GuardianWithTerminationSignals, StaysAndResumesTheGuest) {

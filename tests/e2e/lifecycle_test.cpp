@@ -233,7 +233,13 @@ TEST(MountPoint, DeadMount_ErrorNamesTheRemedy) {
   ASSERT_TRUE(eventually([&] { return is_mountpoint(mountpoint); }));
   const auto mounters = children_of(daemon.pid(), "vmemfs-mount");
   ASSERT_EQ(mounters.size(), 1U);
-  ::kill(mounters.front(), SIGKILL); // otherwise it would remove the dead mount
+  // Otherwise it, or its standby, would remove the dead mount.
+  std::vector<pid_t> standby;
+  ASSERT_TRUE(
+      eventually([&] { return (standby = children_of(mounters.front(), "vmemfs-mount")).size() == 1; }));
+  ::kill(mounters.front(), SIGSTOP);
+  ::kill(standby.front(), SIGKILL);
+  ::kill(mounters.front(), SIGKILL);
   ASSERT_TRUE(eventually([&] { return has_ended(mounters.front()); }));
   daemon.signal(SIGKILL);
   ASSERT_TRUE(daemon.wait(seconds{10}).has_value());

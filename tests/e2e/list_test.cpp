@@ -3,6 +3,7 @@
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "support/users.h"
+#include "util/unique_fd.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -10,7 +11,11 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace vmemfs::test {
@@ -139,6 +144,33 @@ TEST_F(DiscoveryTools, Check_CannotMount_ReportsTheReason) {
     } else {
       EXPECT_THAT(line, testing::AllOf(testing::StartsWith("no "), HasSubstr("until the next boot")));
     }
+  }
+}
+
+/// The command waits for a libvirtd that never answers, so that it can be observed.
+TEST_F(DiscoveryTools, ListAndCheck_WhileTheyAsk_HaveTheRightsOfAMount) {
+  if (::geteuid() != 0 || vmemfs({"drivers", "libvirt"}).code != 0) {
+    GTEST_SKIP() << "needs root and the driver libvirt";
+  }
+  const TempDir dir;
+  const UniqueFd silent{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (dir / "sock").copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(silent.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(silent.get(), 1), 0);
+  for (const std::string command : {"list", "check"}) {
+    pollfd asked{silent.get(), POLLIN, 0};
+    const ChildProcess process{
+        {"env", "LIBVIRT_DEFAULT_URI=qemu:///system?socket=" + (dir / "sock"), VMEMFS_PROGRAM, command},
+        dir / "log"};
+    ASSERT_EQ(::poll(&asked, 1, 20000), 1) << command << read_file(dir / "log");
+    const std::string status = read_file(fmt::format("/proc/{}/status", process.pid()));
+    EXPECT_EQ(line_with(status, "Seccomp:"), "Seccomp:\t2") << command;
+    EXPECT_EQ(line_with(status, "NoNewPrivs:"), "NoNewPrivs:\t1") << command;
+    const auto kept = std::stoull(line_with(status, "CapEff:").substr(8), nullptr, 16);
+    EXPECT_EQ(kept & (1ULL << CAP_SYS_ADMIN | 1ULL << CAP_NET_ADMIN), 0U) << command << kept;
+    const UniqueFd connection{::accept4(silent.get(), nullptr, nullptr, SOCK_CLOEXEC)};
   }
 }
 

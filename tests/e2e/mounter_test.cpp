@@ -124,7 +124,9 @@ TEST(Mounter, TerminationSignals_AreIgnored) {
 
 TEST(Mounter, Started_KeepsNothingOfTheDaemon) {
   const Mount mount{{"--vm", "vm=fake"}};
-  const std::string fds = fmt::format("/proc/{}/fd", mount.mounter());
+  const pid_t mounter = mount.mounter();
+  const std::string fds = fmt::format("/proc/{}/fd", mounter);
+  ASSERT_TRUE(eventually([&] { return !children_of(mounter, "vmemfs-mount").empty(); })) << "its standby";
   std::vector<std::string> targets;
   for (const std::string& name : entries(fds)) {
     targets.push_back(std::filesystem::read_symlink(std::filesystem::path{fds} / name));
@@ -132,7 +134,85 @@ TEST(Mounter, Started_KeepsNothingOfTheDaemon) {
   using testing::EndsWith;
   using testing::StartsWith;
   EXPECT_THAT(targets, testing::UnorderedElementsAre("/dev/null", "/dev/null", "/dev/null",
-                                                     StartsWith("socket:"), EndsWith("/mountinfo")));
+                                                     StartsWith("socket:"), EndsWith("/mountinfo"),
+                                                     EndsWith("/mnt"), StartsWith("anon_inode:")));
+}
+
+TEST(Mounter, ParentOfTheMountpointRenamed_MountIsRemoved) {
+  const TempDir dir;
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    const std::string before = dir / fmt::format("before{}", signal);
+    const std::string after = dir / fmt::format("after{}", signal);
+    std::filesystem::create_directories(before + "/mnt");
+    const ChildProcess daemon{{VMEMFS_PROGRAM, "-f", "--no-discover", "--vm", "a=fake", before + "/mnt"},
+                              dir / "log"};
+    ASSERT_TRUE(eventually([&] { return exists(before + "/mnt/a/mem"); })) << read_file(dir / "log");
+    std::filesystem::rename(before, after);
+    daemon.signal(signal);
+    EXPECT_TRUE(eventually([&] { return is_plain_directory(after + "/mnt"); }, kPromise)) << signal;
+    if (is_mountpoint(after + "/mnt")) {
+      static_cast<void>(run({"fusermount3", "-u", "-z", after + "/mnt"}));
+    }
+  }
+}
+
+TEST(Mounter, Killed_AnotherTakesOver) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  ::kill(mounter, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return !exists(fmt::format("/proc/{}", mounter)); }, kPromise)) << "a zombie";
+  EXPECT_TRUE(
+      eventually([&] { return !line_with(mount.log(), "another one takes over").empty(); }, kPromise));
+  EXPECT_THAT(read_file(mount / ".vmemfs/stats"),
+              testing::HasSubstr("vmemfs_events_total{event=\"error\"} 1"));
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
+}
+
+TEST(Mounter, StandbyKilled_IsReplaced) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  std::vector<pid_t> standby;
+  EXPECT_TRUE(eventually([&] { return (standby = children_of(mounter, "vmemfs-mount")).size() == 1; }));
+  ASSERT_THAT(standby, testing::SizeIs(1));
+  ::kill(standby.front(), SIGKILL);
+  EXPECT_TRUE(eventually([&] {
+    const auto now = children_of(mounter, "vmemfs-mount");
+    return now.size() == 1 && now != standby;
+  }));
+  ::kill(mounter, SIGKILL);
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
+}
+
+TEST(Mounter, KilledWithItsStandby_IsReportedWithTheRemedy) {
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  std::vector<pid_t> standby;
+  ASSERT_TRUE(eventually([&] { return (standby = children_of(mounter, "vmemfs-mount")).size() == 1; }));
+  ::kill(mounter, SIGSTOP);
+  ::kill(standby.front(), SIGKILL);
+  ASSERT_TRUE(eventually([&] { return has_ended(standby.front()); }));
+  ::kill(mounter, SIGKILL);
+  const std::string remedy = "run fusermount3 -u '" + mount.path() + "'";
+  EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), remedy).empty(); }, kPromise)) << mount.log();
+  EXPECT_TRUE(exists(mount / "vm/mem"));
+  EXPECT_EQ(mount.unmount(), 0);
+}
+
+TEST(Mounter, PrivateNamespaceHasTheMount_UnmountingEndsTheDaemon) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "a mount namespace takes root";
+  }
+  Mount mount{{"--vm", "vm=fake"}};
+  const pid_t mounter = mount.mounter();
+  const TempDir dir;
+  const ChildProcess other{{"unshare", "-m", "sh", "-c", "echo ready && sleep 60"}, dir / "log"};
+  ASSERT_TRUE(eventually([&] { return exists(dir / "log") && read_file(dir / "log") == "ready\n"; }));
+  ASSERT_THAT(read_file(fmt::format("/proc/{}/mountinfo", other.pid())), testing::HasSubstr(mount.path()));
+  ASSERT_EQ(run({"fusermount3", "-u", mount.path()}).code, 0);
+  EXPECT_EQ(mount.daemon().wait(seconds{5}), 0);
+  EXPECT_TRUE(eventually([&] { return has_ended(mounter); }, kPromise));
 }
 
 TEST(Mounter, Killed_DaemonKeepsServing) {

@@ -227,7 +227,10 @@ TEST(BadConfigFile, Unreadable_IsReported) {
   EXPECT_THAT(read_config(dir / "none").problems,
               ElementsAre((dir / "none") + ": cannot read it: No such file or directory"));
   EXPECT_THAT(read_config(dir.path()).problems, ElementsAre(HasSubstr("cannot read it: Is a directory")));
-  EXPECT_THAT(read_config("/dev/zero").problems, ElementsAre(HasSubstr("cannot read it: File too large")));
+  EXPECT_THAT(read_config("/dev/zero").problems,
+              ElementsAre(HasSubstr("cannot read it: it is not a regular file; name one")));
+  test::write_file(dir / "large", std::string((1U << 20U) + 1, '#'));
+  EXPECT_THAT(read_config(dir / "large").problems, ElementsAre(HasSubstr("cannot read it: File too large")));
 }
 
 } // namespace

@@ -115,8 +115,14 @@ void ConnectionKeeper::run() {
 }
 
 Result<Link> ConnectionKeeper::open() const {
-  const std::string uri = without_prompts(uri_.empty() ? chosen_uri() : uri_);
-  virConnect* const connection = virConnectOpen(uri.empty() ? nullptr : uri.c_str());
+  const auto chosen = uri_.empty() ? chosen_uri() : Result<std::string>{uri_};
+  if (!chosen) {
+    return tl::unexpected{chosen.error()};
+  }
+  const std::string uri = without_prompts(*chosen);
+  // libvirt reads its libvirt.conf again, which may have an alias for a command.
+  const unsigned flags = aliases_trusted() ? 0U : unsigned{VIR_CONNECT_NO_ALIASES};
+  virConnect* const connection = virConnectOpenAuth(uri.empty() ? nullptr : uri.c_str(), nullptr, flags);
   if (connection == nullptr) {
     auto failed = fail_vir(fmt::format("cannot connect to {}", name_of_uri(uri_)));
     failed.value().text += remedy(failed.value().kind, uri_);

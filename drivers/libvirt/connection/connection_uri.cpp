@@ -4,6 +4,7 @@
 #include "core/text.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 namespace vmemfs::libvirt {
@@ -18,6 +19,12 @@ std::string decoded(std::string_view text) {
     text.remove_prefix(byte ? 3 : 1);
   }
   return plain;
+}
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
 }
 
 /// Cuts `text` at the first `mark` and returns what follows it.
@@ -69,6 +76,24 @@ std::optional<ConnectionUri> parse_uri(std::string_view text) {
   uri.path = slash == std::string_view::npos ? "" : rest.substr(slash);
   uri.host = has_authority ? host_of(rest.substr(0, slash)) : "";
   return uri;
+}
+
+// Names are compared as libvirt does: without case, after decoding; both separators of pairs count. A query
+// is looked for even where libvirt would see a fragment.
+bool runs_command(std::string_view uri) {
+  constexpr std::array<std::string_view, 2> kPrograms{"command", "netcat"};
+  std::string_view rest = uri;
+  std::string query{take_after(rest, "?")};
+  const std::string scheme = lower(std::string{rest.substr(0, rest.find(':'))});
+  if (scheme.ends_with("+ext")) {
+    return true;
+  }
+  std::ranges::replace(query, ';', '&');
+  std::ranges::replace(query, '?', '&');
+  return std::ranges::any_of(split(query, '&'), [&](std::string_view pair) {
+    const std::string name = lower(decoded(pair.substr(0, pair.find('='))));
+    return std::ranges::find(kPrograms, name) != kPrograms.end();
+  });
 }
 
 std::string without_prompts(std::string uri) {

@@ -25,6 +25,10 @@ struct ConnectionUri {
 /// Nothing if the text does not have that form: an alias of libvirt.conf, or invalid.
 [[nodiscard]] std::optional<ConnectionUri> parse_uri(std::string_view text);
 
+/// True if opening this connection runs a program that the URI names: the transport `ext`, or a `command`
+/// or `netcat` in the query. True if in doubt; false for an alias.
+[[nodiscard]] bool runs_command(std::string_view uri);
+
 /// The same connection, but ssh fails instead of prompting on a terminal (`no_tty`).
 [[nodiscard]] std::string without_prompts(std::string uri);
 

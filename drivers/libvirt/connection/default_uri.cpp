@@ -2,16 +2,18 @@
 #include "drivers/libvirt/connection/default_uri.h"
 
 #include "core/text.h"
+#include "drivers/libvirt/connection/handles.h"
+#include "util/trusted_file.h"
 
 #include <cstdlib>
 #include <fmt/format.h>
-#include <fstream>
-#include <iterator>
 #include <unistd.h>
 #include <utility>
 
 namespace vmemfs::libvirt {
 namespace {
+
+constexpr const char* kVariable = "LIBVIRT_DEFAULT_URI";
 
 std::string environment(const char* name) {
   const char* const value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): nothing here changes it
@@ -49,6 +51,28 @@ std::string uri_of_this_host() {
   return is_there("/dev/xen/privcmd") ? "xen:///system" : "qemu:///system";
 }
 
+/// Of the libvirt.conf that libvirt reads, empty if there is none.
+Result<std::string> conf_text() {
+  const std::string path = is_root() ? "/etc/libvirt/libvirt.conf"
+                                     : user_directory("XDG_CONFIG_HOME", ".config", "libvirt/libvirt.conf");
+  if (!path.starts_with('/')) { // libvirt would not find it either, or in a directory that is anybody's
+    return path.empty() ? Result<std::string>{std::string{}}
+                        : fail(ErrorKind::not_permitted, kOrigin,
+                               fmt::format("cannot read '{}': it is not an absolute path; correct "
+                                           "XDG_CONFIG_HOME or HOME",
+                                           printable(path)));
+  }
+  if (!is_there(path)) {
+    return std::string{};
+  }
+  auto text = read_trusted_settings(path);
+  if (!text) {
+    return fail(text.error().kind, kOrigin,
+                fmt::format("cannot read '{}': {}", printable(path), text.error().text));
+  }
+  return text;
+}
+
 } // namespace
 
 std::string uri_default_in(std::string_view conf) {
@@ -72,24 +96,31 @@ std::string uri_default_in(std::string_view conf) {
   return {};
 }
 
-std::string chosen_uri() {
-  if (std::string uri = environment("LIBVIRT_DEFAULT_URI"); !uri.empty()) {
+Result<std::string> chosen_uri() {
+  if (std::string uri = environment(kVariable); !uri.empty()) {
+    if (runs_command(uri)) {
+      return fail(ErrorKind::not_permitted, kOrigin,
+                  fmt::format("cannot use {} '{}': it runs a command, and the environment may be another "
+                              "user's; name it with --discover libvirt:uri=... or in libvirt.conf",
+                              kVariable, name_of_uri(uri)));
+    }
     return uri;
   }
-  std::ifstream conf{is_root() ? "/etc/libvirt/libvirt.conf"
-                               : user_directory("XDG_CONFIG_HOME", ".config", "libvirt/libvirt.conf")};
-  return uri_default_in(std::string{std::istreambuf_iterator<char>{conf}, {}});
+  return conf_text().map([](const std::string& conf) { return uri_default_in(conf); });
 }
 
-DefaultConnection default_connection() {
-  std::string uri = chosen_uri();
-  if (uri.empty()) {
-    uri = uri_of_this_host();
-  }
-  const auto place = parse_uri(uri);
-  const bool has_daemon = place && place->local() && (place->driver == "qemu" || place->driver == "xen");
-  const bool is_there = !has_daemon || listens(*place);
-  return {std::move(uri), is_there};
+bool aliases_trusted() { return conf_text().has_value(); }
+
+Result<DefaultConnection> default_connection() {
+  return chosen_uri().map([](std::string uri) {
+    if (uri.empty()) {
+      uri = uri_of_this_host();
+    }
+    const auto place = parse_uri(uri);
+    const bool has_daemon = place && place->local() && (place->driver == "qemu" || place->driver == "xen");
+    const bool is_there = !has_daemon || listens(*place);
+    return DefaultConnection{std::move(uri), is_there};
+  });
 }
 
 std::string socket_directory(const ConnectionUri& uri) {

@@ -3,6 +3,7 @@
 // URI choice". Thread-safe, as nothing here changes the environment.
 #pragma once
 
+#include "core/error.h"
 #include "drivers/libvirt/connection/connection_uri.h"
 
 #include <string>
@@ -11,7 +12,14 @@
 namespace vmemfs::libvirt {
 
 /// The user's choice: $LIBVIRT_DEFAULT_URI, otherwise `uri_default` of libvirt.conf; empty: none.
-[[nodiscard]] std::string chosen_uri();
+///
+/// not_permitted: the environment names a URI that runs a command (runs_command()), or others than the user
+/// and root can write libvirt.conf.
+[[nodiscard]] Result<std::string> chosen_uri();
+
+/// False if the aliases of libvirt.conf must not be resolved, because others than the user and root can write
+/// it.
+[[nodiscard]] bool aliases_trusted();
 
 struct DefaultConnection {
   std::string uri;
@@ -19,8 +27,8 @@ struct DefaultConnection {
 };
 
 /// The connection for discovery if the user names none: the chosen one, otherwise this host's for Xen or
-/// QEMU; the system's for root, the user's own for everybody else.
-[[nodiscard]] DefaultConnection default_connection();
+/// QEMU; the system's for root, the user's own for everybody else. Errors as those of chosen_uri().
+[[nodiscard]] Result<DefaultConnection> default_connection();
 
 /// The value of `uri_default` in the text of a libvirt.conf; empty: it has none.
 [[nodiscard]] std::string uri_default_in(std::string_view conf);

@@ -50,6 +50,21 @@ TEST(ConnectionUri, AliasesAndNonsenseAreNone) {
   EXPECT_TRUE(parse_uri("qemu+://[/?socket=%&socket=%2"));
 }
 
+TEST(ConnectionUri, UrisThatRunPrograms_AreKnown) {
+  for (const char* const text :
+       {"qemu+ext:///system?command=/x", "qemu+EXT:///system", "xen+ext://host",
+        "qemu+ssh://a/system?command=x", "qemu+ssh://a/system?x=1&Command=x", "qemu+ssh://a/s?x=1;command=x",
+        "qemu+ssh://a/s?%63ommand=x", "qemu+ssh://a/system?netcat=/x", "qemu+libssh://a/system?NETCAT=/x",
+        "qemu+ssh://a/s?a?command=x"}) {
+    EXPECT_TRUE(runs_command(text)) << text;
+  }
+  for (const char* const text :
+       {"qemu:///system", "qemu+ssh://a/system?keyfile=/command", "qemu+ssh://a/command", "hail", "",
+        "qemu+ssh://a/system?no_tty=1&mode=direct", "test:///default"}) {
+    EXPECT_FALSE(runs_command(text)) << text;
+  }
+}
+
 TEST(ConnectionUri, WithoutADriver_IsNone) {
   for (const char* const text : {"", ":", "/system", "+:/?/s", "+ssh://host/system", "://host/system"}) {
     EXPECT_FALSE(parse_uri(text)) << text;

@@ -4,7 +4,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace vmemfs::libvirt {
 namespace {
@@ -28,8 +30,8 @@ TEST(DefaultUri, AsLibvirtReadsItsConfiguration) {
 class DefaultUriOfEnvironment : public testing::Test {
 protected:
   static std::string listening() {
-    const auto [uri, listens] = default_connection();
-    return listens ? uri : "";
+    const auto chosen = default_connection();
+    return chosen && chosen->listens ? chosen->uri : "";
   }
   // Each test is a process of its own.
   static void set(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
@@ -46,9 +48,36 @@ TEST_F(DefaultUriOfEnvironment, IsTakenWhereItNeedsNoDaemonOrOneListens) {
   EXPECT_EQ(listening(), "test:///default");
   const std::string local = "qemu:///system?socket=" + (dir / "sock");
   set("LIBVIRT_DEFAULT_URI", local);
-  EXPECT_FALSE(default_connection().listens);
+  EXPECT_FALSE(default_connection()->listens);
   write_file(dir / "sock", "");
   EXPECT_EQ(listening(), local);
+}
+
+TEST_F(DefaultUriOfEnvironment, UriWithACommand_IsRefused) {
+  for (const char* const uri : {"qemu+ext:///system?command=/x", "qemu+ssh://a/system?netcat=/x"}) {
+    set("LIBVIRT_DEFAULT_URI", uri);
+    for (const auto& error : {chosen_uri().error(), default_connection().error()}) {
+      EXPECT_EQ(error.kind, ErrorKind::not_permitted);
+      EXPECT_THAT(error.text, testing::AllOf(testing::HasSubstr("LIBVIRT_DEFAULT_URI"),
+                                             testing::HasSubstr("--discover libvirt:uri=")));
+    }
+  }
+}
+
+TEST_F(DefaultUriOfEnvironment, LibvirtConfThatOthersCanWrite_IsRefused) {
+  if (::geteuid() == 0) {
+    GTEST_SKIP() << "root's is in /etc";
+  }
+  const TempDir dir;
+  std::filesystem::create_directory(dir / "libvirt");
+  set("XDG_CONFIG_HOME", dir.path());
+  EXPECT_EQ(chosen_uri(), "") << "none there";
+  write_file(dir / "libvirt/libvirt.conf", "uri_default = \"qemu+ext:///system?command=/x\"\n");
+  EXPECT_EQ(chosen_uri(), "qemu+ext:///system?command=/x");
+  EXPECT_TRUE(aliases_trusted());
+  std::filesystem::permissions(dir / "libvirt/libvirt.conf", std::filesystem::perms{0666});
+  EXPECT_THAT(chosen_uri().error().text, testing::HasSubstr("run chmod go-w"));
+  EXPECT_FALSE(aliases_trusted());
 }
 
 TEST_F(DefaultUriOfEnvironment, SaysWhereAUsersOwnDaemonIs) {
@@ -59,7 +88,7 @@ TEST_F(DefaultUriOfEnvironment, SaysWhereAUsersOwnDaemonIs) {
   set("XDG_RUNTIME_DIR", dir.path());
   EXPECT_EQ(socket_directory(*session), dir / "libvirt");
   set("LIBVIRT_DEFAULT_URI", "qemu:///session");
-  EXPECT_FALSE(default_connection().listens);
+  EXPECT_FALSE(default_connection()->listens);
   write_file(dir / "libvirt/virtqemud-sock", "");
   EXPECT_EQ(listening(), "qemu:///session");
   // As without a login of systemd's.

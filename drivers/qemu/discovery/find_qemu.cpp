@@ -2,6 +2,7 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 
 #include "core/text.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -75,6 +76,9 @@ Result<QemuCommandLine> read_command_line(pid_t pid) {
 Result<pid_t> pid_by_name(const std::string& name) {
   std::vector<pid_t> found;
   for (const pid_t pid : list_pids()) {
+    if (WorkLimit::over()) {
+      return WorkLimit::exceeded("qemu");
+    }
     const auto short_name = comm(pid); // cheap: it excludes most processes
     if (!short_name || !is_qemu(*short_name)) {
       const auto exe = exe_path(pid);
@@ -173,7 +177,8 @@ bool is_still_starting(const FoundQemu& qemu) {
   constexpr std::chrono::milliseconds kPatience{500};
   constexpr std::chrono::milliseconds kPollInterval{10};
   const auto limit = std::chrono::steady_clock::now() + kPatience;
-  while (qemu.process->age() < kStarting && qemu.process->alive() && lacks_its_monitors(qemu)) {
+  while (!WorkLimit::over() && qemu.process->age() < kStarting && qemu.process->alive() &&
+         lacks_its_monitors(qemu)) {
     if (std::chrono::steady_clock::now() >= limit) {
       return true;
     }

@@ -2,6 +2,7 @@
 #include "vm/discovery/vm_finder.h"
 
 #include "util/log.h"
+#include "util/work_limit.h"
 #include "vm/vm_name.h"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ void VmFinder::begin(Clock::duration limit) {
 }
 
 void VmFinder::stop() {
+  attacher_.cancel();
   scanner_.stop();
   attachers_.stop();
 }
@@ -205,6 +207,7 @@ void VmFinder::try_found(const Key& key) {
   FoundVm vm;
   NameClaim claim{};
   LessPreferred other;
+  std::stop_token stop{};
   {
     const MutexLock lock{mutex_};
     const auto found = found_.find(key);
@@ -212,6 +215,7 @@ void VmFinder::try_found(const Key& key) {
       return;
     }
     vm = found->second.vm;
+    stop = found->second.stop.get_token();
     claim = claim_of(found->second);
     other = less_preferred(key);
     if (other.detached) {
@@ -227,6 +231,7 @@ void VmFinder::try_found(const Key& key) {
       return;
     }
   }
+  const WorkLimit limit{Clock::time_point::max(), stop};
   auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim, other.vm.get());
   std::optional<Refusal> changed;
   {
@@ -236,7 +241,7 @@ void VmFinder::try_found(const Key& key) {
       return; // it ended meanwhile
     }
     found->second.trying = false;
-    found->second.settled = attached.has_value();
+    found->second.settled = found->second.settled || attached.has_value();
     if (attached && attached->newly_attached) {
       found->second.attached = attached->vm;
     }
@@ -251,10 +256,13 @@ void VmFinder::try_found(const Key& key) {
 
 void VmFinder::try_wanted(std::size_t index) {
   VmSpec spec;
+  std::stop_token stop;
   {
     const MutexLock lock{mutex_};
     spec = wanted_[index].spec;
+    stop = wanted_[index].stop.get_token();
   }
+  const WorkLimit limit{Clock::time_point::max(), stop};
   auto attached = attacher_.attach(spec);
   std::optional<Refusal> changed;
   {
@@ -289,6 +297,27 @@ VmFinder::note_failure(Entry& entry, const Error& error, Clock::time_point since
   }
   entry.reported = entry.refusal.reason;
   return entry.refusal;
+}
+
+bool VmFinder::give_up(std::string_view name) {
+  bool any = false;
+  const auto end = [&](auto& entry) {
+    any = true;
+    entry.settled = true;
+    entry.stop.request_stop();
+  };
+  const MutexLock lock{mutex_};
+  for (Wanted& wanted : wanted_) {
+    if (!wanted.settled && wanted.vm == nullptr && wanted.refusal.name == name) {
+      end(wanted);
+    }
+  }
+  for (auto& [key, found] : found_) {
+    if (!found.settled && (found.refusal.name == name || found.refusal.number == name)) {
+      end(found);
+    }
+  }
+  return any;
 }
 
 std::vector<Refusal> VmFinder::refused() const {

@@ -16,7 +16,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -86,7 +88,12 @@ public:
   /// Waits until all VMs that exist at the start are attached or refused, or `limit` is over, whichever
   /// is first. Half of that time is for discoveries that take a while to begin.
   void begin(Clock::duration limit);
+  /// Ends what is under way, within moments: `attacher` is cancelled for good.
   void stop();
+
+  /// No further attempt for the VMs of this name or number that are not attached, and an end of the one under
+  /// way. False if there is none.
+  bool give_up(std::string_view name);
 
   /// VMs with a failed or running attempt; not those reserved for another driver.
   [[nodiscard]] std::vector<Refusal> refused() const;
@@ -111,6 +118,7 @@ private:
     bool trying = false;
     bool settled = false;                        ///< attached, perhaps detached since: nothing is left to do
     std::optional<std::weak_ptr<Vm>> attached{}; ///< if it was attached for this entry
+    std::stop_source stop{};                     ///< of the attempt
     Refusal refusal{};
     std::string reported{};
   };
@@ -120,6 +128,7 @@ private:
     bool trying = false;
     bool settled = false;     ///< detached on request
     std::shared_ptr<Vm> vm{}; ///< while it is attached
+    std::stop_source stop{};  ///< of the attempt
     Refusal refusal{};
     std::string reported{};
   };

@@ -12,17 +12,11 @@
 #include <set>
 
 namespace vmemfs {
-namespace {
-
-/// Number of monitors that may block before attaching stops.
-constexpr unsigned kAttachers = 4;
-
-} // namespace
 
 VmFinder::VmFinder(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher,
                    Callbacks callbacks, Pace pace)
     : attacher_{attacher}, callbacks_{std::move(callbacks)}, pace_{pace}, sources_{std::move(sources)},
-      attachers_{kAttachers}, scanner_{1} {
+      scanner_{1} {
   for (VmSpec& spec : wanted) {
     Refusal refusal{spec.name, spec.driver, {}, {}};
     wanted_.push_back({.spec = std::move(spec), .refusal = std::move(refusal)});
@@ -127,7 +121,12 @@ void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
 
 /// Wanted VMs are tried before discovered ones: a VM that is both gets the wanted name.
 void VmFinder::try_due(Clock::time_point now) {
-  std::vector<Key> due_found;
+  struct Due {
+    std::uint64_t order;
+    Key key;
+    AttachQueue::Owner owner;
+  };
+  std::vector<Due> due_found;
   std::vector<std::size_t> due_wanted;
   {
     const MutexLock lock{mutex_};
@@ -139,10 +138,10 @@ void VmFinder::try_due(Clock::time_point now) {
       found.settled = others == OtherDrivers::have_attached;
       if (others == OtherDrivers::none) {
         found.trying = true;
-        due_found.push_back(key);
+        due_found.push_back({found.order, key, found.vm.owner});
       }
     }
-    std::ranges::sort(due_found, {}, [&](const Key& key) REQUIRES(mutex_) { return found_.at(key).order; });
+    std::ranges::sort(due_found, {}, &Due::order);
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       Wanted& wanted = wanted_[i];
       if (!wanted.trying && !wanted.settled && wanted.vm == nullptr && wanted.backoff.next <= now) {
@@ -153,14 +152,16 @@ void VmFinder::try_due(Clock::time_point now) {
   }
   // The next scan starts while jobs of this one may still run; nobody waits for the jobs of later scans.
   const CompletionToken all_done = std::exchange(first_scan_jobs_, nullptr);
-  const CompletionToken then_try_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
-                                         for (const Key& key : due_found) {
-                                           attachers_.post([this, key, all_done] { try_found(key); });
-                                         }
-                                       }};
+  const CompletionToken then_try_found{
+      nullptr, [this, due_found = std::move(due_found), all_done](void*) {
+        for (const Due& due : due_found) {
+          attachers_.post(due.owner, [this, key = due.key, all_done] { return try_found(key); });
+        }
+      }};
   for (const std::size_t index : due_wanted) {
-    attachers_.post([this, index, then_try_found] { try_wanted(index); });
+    attachers_.post({}, [this, index, then_try_found] { return try_wanted(index); });
   }
+  attachers_.poll();
 }
 
 VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& found,
@@ -203,7 +204,7 @@ VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {
   return {};
 }
 
-void VmFinder::try_found(const Key& key) {
+bool VmFinder::try_found(const Key& key) {
   FoundVm vm;
   NameClaim claim{};
   LessPreferred other;
@@ -212,7 +213,7 @@ void VmFinder::try_found(const Key& key) {
     const MutexLock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
-      return;
+      return true;
     }
     vm = found->second.vm;
     stop = found->second.stop.get_token();
@@ -221,14 +222,14 @@ void VmFinder::try_found(const Key& key) {
     if (other.detached) {
       found->second.trying = false;
       found->second.settled = true;
-      return;
+      return true;
     }
     if (other.vm != nullptr && other.vm->run_state().in_use()) {
       found->second.trying = false;
       found->second.refusal.reason = fmt::format(
           "the driver {} has it, until no file of its memory is open and it is not paused by vmemfs",
           other.vm->guest().identity().driver);
-      return;
+      return true;
     }
   }
   const WorkLimit limit{Clock::time_point::max(), stop};
@@ -238,7 +239,7 @@ void VmFinder::try_found(const Key& key) {
     const MutexLock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
-      return; // it ended meanwhile
+      return attached.has_value(); // it ended meanwhile
     }
     found->second.trying = false;
     found->second.settled = found->second.settled || attached.has_value();
@@ -252,9 +253,10 @@ void VmFinder::try_found(const Key& key) {
   if (changed) {
     callbacks_.refusal(*changed);
   }
+  return attached.has_value();
 }
 
-void VmFinder::try_wanted(std::size_t index) {
+bool VmFinder::try_wanted(std::size_t index) {
   VmSpec spec;
   std::stop_token stop;
   {
@@ -264,6 +266,7 @@ void VmFinder::try_wanted(std::size_t index) {
   }
   const WorkLimit limit{Clock::time_point::max(), stop};
   auto attached = attacher_.attach(spec);
+  const bool done = attached.has_value();
   std::optional<Refusal> changed;
   {
     const MutexLock lock{mutex_};
@@ -279,6 +282,7 @@ void VmFinder::try_wanted(std::size_t index) {
   if (changed) {
     callbacks_.refusal(*changed);
   }
+  return done;
 }
 
 /// Returns the refusal to report, if any.

@@ -7,6 +7,7 @@
 #include "driver/vm_spec.h"
 #include "util/mutex.h"
 #include "util/worker.h"
+#include "vm/discovery/attach_queue.h"
 #include "vm/discovery/attacher.h"
 
 #include <chrono>
@@ -141,7 +142,8 @@ private:
   void note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) EXCLUDES(mutex_);
   void check_wanted(Clock::time_point now, bool found_new) EXCLUDES(mutex_);
   void try_due(Clock::time_point now) EXCLUDES(mutex_);
-  void try_found(const Key& key) EXCLUDES(mutex_);
+  /// Both return whether the VM needs no further attempt.
+  bool try_found(const Key& key) EXCLUDES(mutex_);
   /// Other drivers' claim on a discovered VM.
   enum class OtherDrivers : unsigned char { none, may_attach, have_attached };
   [[nodiscard]] OtherDrivers other_drivers(const Key& key, const Found& found, Clock::time_point now) const
@@ -153,7 +155,7 @@ private:
     bool detached = false;  ///< it was detached, though the VM still runs
   };
   [[nodiscard]] LessPreferred less_preferred(const Key& key) const REQUIRES(mutex_);
-  void try_wanted(std::size_t index) EXCLUDES(mutex_);
+  bool try_wanted(std::size_t index) EXCLUDES(mutex_);
   template <typename Entry>
   [[nodiscard]] std::optional<Refusal> note_failure(Entry& entry, const Error& error, Clock::time_point since,
                                                     Clock::duration max_wait) REQUIRES(mutex_);
@@ -172,7 +174,7 @@ private:
   Condition first_scan_;
 
   CompletionToken first_scan_jobs_; ///< owned by the scanner; taken by the first scan
-  Worker attachers_;
+  AttachQueue attachers_;
   Worker scanner_; ///< last: its job uses the rest
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/files.h"
 #include "vm/discovery/attach_queue.h"
+#include "vm/discovery/report_limit.h"
 
 #include <atomic>
 #include <chrono>
@@ -115,6 +116,19 @@ TEST_F(AttachQueueTest, Stopped_DropsWhatWaits) {
   const int after = hanging;
   post_hanging(kOne, 1, hanging);
   EXPECT_EQ(hanging, after);
+}
+
+TEST(ReportLimit, ManyInAWindow_RestIsCounted) {
+  const auto start = ReportLimit::Clock::now();
+  ReportLimit limit{2, 10s};
+  EXPECT_TRUE(limit.allows(start));
+  EXPECT_TRUE(limit.allows(start + 1s));
+  EXPECT_FALSE(limit.allows(start + 2s));
+  EXPECT_FALSE(limit.allows(start + 3s));
+  EXPECT_EQ(limit.take_left_out(start + 4s), 0U);
+  EXPECT_EQ(limit.take_left_out(start + 11s), 2U);
+  EXPECT_EQ(limit.take_left_out(start + 11s), 0U);
+  EXPECT_TRUE(limit.allows(start + 12s));
 }
 
 } // namespace

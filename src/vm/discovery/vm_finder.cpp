@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vm/discovery/vm_finder.h"
 
+#include "util/accounts.h"
 #include "util/log.h"
 #include "util/work_limit.h"
 #include "vm/vm_name.h"
@@ -16,7 +17,7 @@ namespace vmemfs {
 VmFinder::VmFinder(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher,
                    Callbacks callbacks, Pace pace)
     : attacher_{attacher}, callbacks_{std::move(callbacks)}, pace_{pace}, sources_{std::move(sources)},
-      scanner_{1} {
+      report_limit_{pace.max_reports, pace.report_window}, scanner_{1} {
   for (VmSpec& spec : wanted) {
     Refusal refusal{spec.name, spec.driver, {}, {}};
     wanted_.push_back({.spec = std::move(spec), .refusal = std::move(refusal)});
@@ -53,6 +54,7 @@ void VmFinder::scan() {
   }
   check_wanted(now, found_new);
   try_due(now);
+  report_left_out(now);
   scanner_.post_after(pace_.scan, [this] { scan(); });
 }
 
@@ -101,6 +103,17 @@ void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>&
   }
   if (changed) {
     callbacks_.discovery_error(*changed);
+  }
+}
+
+void VmFinder::report_left_out(Clock::time_point now) {
+  std::size_t count = 0;
+  {
+    const MutexLock lock{mutex_};
+    count = report_limit_.take_left_out(now);
+  }
+  if (count != 0 && callbacks_.refusals_left_out) {
+    callbacks_.refusals_left_out(count);
   }
 }
 
@@ -248,6 +261,10 @@ bool VmFinder::try_found(const Key& key) {
     }
     if (!attached) {
       changed = note_failure(found->second, attached.error(), found->second.since, pace_.max_wait);
+      const auto owner = found->second.vm.owner;
+      if (changed && owner && !is_own_or_root(*owner) && !report_limit_.allows(Clock::now())) {
+        changed.reset();
+      }
     }
   }
   if (changed) {

@@ -9,6 +9,7 @@
 #include "util/worker.h"
 #include "vm/discovery/attach_queue.h"
 #include "vm/discovery/attacher.h"
+#include "vm/discovery/report_limit.h"
 
 #include <chrono>
 #include <cstddef>
@@ -70,12 +71,18 @@ public:
     Clock::duration quiet = std::chrono::seconds{3};
     /// A VM is reserved this long for a preferred driver; then another one may attach it.
     Clock::duration preferred_driver_wait = std::chrono::seconds{3};
+    /// Of the refusals of VMs that belong to other users than root and the own one, so many are reported in
+    /// this time.
+    std::size_t max_reports = 10;
+    Clock::duration report_window = std::chrono::seconds{10};
   };
 
-  /// Each is called once for each new reason, on any thread.
+  /// Each of the first two is called once for each new reason; all on any thread.
   struct Callbacks {
     std::function<void(const Refusal&)> refusal;
     std::function<void(const DiscoveryError&)> discovery_error;
+    /// So many refusals were not reported one by one; may be null.
+    std::function<void(std::size_t)> refusals_left_out{};
   };
 
   /// `sources` in the order of preference: if several find the same VM (FoundVm::key), the first attaches
@@ -140,6 +147,7 @@ private:
   void scan() EXCLUDES(mutex_);
   [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now) EXCLUDES(mutex_);
   void note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) EXCLUDES(mutex_);
+  void report_left_out(Clock::time_point now) EXCLUDES(mutex_);
   void check_wanted(Clock::time_point now, bool found_new) EXCLUDES(mutex_);
   void try_due(Clock::time_point now) EXCLUDES(mutex_);
   /// Both return whether the VM needs no further attempt.
@@ -170,6 +178,7 @@ private:
   std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
   std::vector<Wanted> wanted_ GUARDED_BY(mutex_);
   std::map<std::size_t, DiscoveryError> discovery_errors_ GUARDED_BY(mutex_); ///< by source
+  ReportLimit report_limit_ GUARDED_BY(mutex_);
   bool first_scan_done_ GUARDED_BY(mutex_) = false;
   Condition first_scan_;
 

@@ -48,5 +48,25 @@ TEST_F(ResourcesAttack, VmsOfThousandsOfFiles_AnotherIsAttachedAndPaused) {
   EXPECT_FALSE(honest.running());
 }
 
+TEST_F(ResourcesAttack, AnswerOfMillionsOfValues_DaemonStaysSmall) {
+  Mount mount{{"--vm", "harmless=fake:size=1M"}};
+  const auto resident_kib = [&] {
+    const std::string line =
+        line_with(read_file(fmt::format("/proc/{}/status", mount.daemon().pid())), "VmRSS:");
+    return std::stoi(line.substr(line.find_first_of("0123456789")));
+  };
+  const int before = resident_kib();
+  for (int i = 0; i < 4; ++i) {
+    // 16 MiB in all, and as many values as are allowed
+    for (const int values : {5'500'000, 250'000}) {
+      static_cast<void>(attach(mount, fmt::format("evil{}_{}={}", i, values, start_monitor(1, values))));
+    }
+  }
+  const int after = resident_kib();
+  RecordProperty("kib_before", before);
+  RecordProperty("kib_after", after);
+  EXPECT_LT(after - before, 64 << 10);
+}
+
 } // namespace
 } // namespace vmemfs::test

@@ -6,14 +6,19 @@
 #include "drivers/qemu/discovery/qemu_discovery.h"
 #include "drivers/qemu/monitor/monitor_socket.h"
 #include "host/process_memory.h"
+#include "util/work_limit.h"
 
 #include <cerrno>
+#include <chrono>
 #include <fmt/format.h>
 #include <string_view>
 #include <unistd.h>
 
 namespace vmemfs::qemu {
 namespace {
+
+/// For all VMs.
+constexpr std::chrono::seconds kMaxTime{20};
 
 std::string title(const FoundVm& vm) {
   return vm.name.empty() ? fmt::format("qemu {}", vm.number)
@@ -58,7 +63,14 @@ std::vector<HostCheck> check_qemus(std::span<const ParamSpec> params) {
     return {{"QEMUs of this host", true, Weight::helpful, "no running QEMU is visible"}};
   }
   std::vector<HostCheck> checks;
+  const WorkLimit limit{WorkLimit::Clock::now() + kMaxTime};
   for (const FoundVm& vm : *found) {
+    if (WorkLimit::over()) {
+      checks.push_back(
+          {"QEMUs of this host", false, Weight::helpful,
+           fmt::format("{} of {} were checked within {} s", checks.size(), found->size(), kMaxTime.count())});
+      break;
+    }
     const auto qemu = Params::parse(vm.params, params).and_then(find_qemu);
     if (qemu) {
       checks.push_back(check_memory(vm, qemu->process->pid()));

@@ -4,6 +4,7 @@
 #include "drivers/qemu/discovery/qemu_discovery.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "util/log.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <chrono>
@@ -64,7 +65,15 @@ void QemuDriver::probe_monitors() {
   if (qemu_.monitor_paths.empty()) {
     note_no_monitor("monitor", qemu_.no_monitor);
   }
+  if (const std::size_t more = qemu_.command_line.more_qmp; more != 0) {
+    note("more monitors", false,
+         fmt::format("{} more were not tried, only the first {}", more, kMaxMonitors));
+  }
   for (const std::string& path : qemu_.monitor_paths) {
+    if (WorkLimit::over()) {
+      note_no_monitor(fmt::format("monitor {}", path), WorkLimit::exceeded("qemu").value().message());
+      break;
+    }
     if (!is_free(path)) {
       note_no_monitor(fmt::format("monitor {}", path),
                       "another client is connected, and a monitor serves one client at a time; give QEMU one "
@@ -110,7 +119,7 @@ void QemuDriver::probe_kvm() {
 bool QemuDriver::is_free(const std::string& monitor_path) const {
   const auto limit = std::chrono::steady_clock::now() + std::min(kForOtherClient, options_.timeout);
   while (has_client(monitor_path, qemu_.process->pid())) {
-    if (std::chrono::steady_clock::now() >= limit) {
+    if (std::chrono::steady_clock::now() >= limit || WorkLimit::over()) {
       return false;
     }
     std::this_thread::sleep_for(kBetweenTries);
@@ -127,7 +136,7 @@ Result<void> QemuDriver::probe_flat_view() {
   const auto limit = std::chrono::steady_clock::now() + options_.timeout;
   auto reader = FlatViewReader::open(qemu_.process);
   while (!reader && reader.error().kind == ErrorKind::busy) {
-    if (std::chrono::steady_clock::now() >= limit) {
+    if (std::chrono::steady_clock::now() >= limit || WorkLimit::over()) {
       return fail(ErrorKind::busy, "qemu",
                   fmt::format("QEMU (pid {}) has no memory yet: it is starting up, or waits for something",
                               qemu_.process->pid()));
@@ -155,6 +164,9 @@ Result<GuestLayout> QemuDriver::read_checked_layout() {
     auto by_view = layout_from_flat_view(*flat_view_);
     if (by_monitor && by_view && same_memory(*by_monitor, *by_view)) {
       return by_view;
+    }
+    if (WorkLimit::over()) {
+      return WorkLimit::exceeded("qemu");
     }
     std::this_thread::sleep_for(kBetweenTries);
   }

@@ -6,6 +6,7 @@
 #include "drivers/qemu/monitor/resume_ticket.h"
 #include "drivers/qemu/qemu_checks.h"
 #include "drivers/qemu/qemu_driver.h"
+#include "util/work_limit.h"
 
 #include <chrono>
 #include <limits>
@@ -15,6 +16,9 @@
 
 namespace vmemfs {
 namespace {
+
+/// Time for attaching, in time limits of an exchange: for kMaxMonitors that say nothing, and some more.
+constexpr int kAttachTimeouts = 5;
 
 constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 
@@ -94,6 +98,7 @@ public:
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
+    const WorkLimit limit{WorkLimit::Clock::now() + kAttachTimeouts * params.duration("timeout")};
     auto found = qemu::find_qemu(params);
     if (!found) {
       return tl::unexpected{found.error()};

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "util/fd_wait.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <array>
@@ -173,7 +174,7 @@ Result<UniqueFd> connect_to(const std::string& path, Clock::time_point deadline)
     if (errno != EAGAIN && errno != EINTR) {
       return connect_error(errno, path);
     }
-    if (Clock::now() >= deadline) {
+    if (Clock::now() >= deadline || WorkLimit::over()) {
       return no_greeting(path);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
@@ -368,6 +369,9 @@ Result<json> QmpConnection::receive(Clock::time_point deadline) {
       return tl::unexpected{more.error()};
     }
     // Checked even while bytes keep arriving, so that a peer that never stops cannot block the caller.
+    if (WorkLimit::over()) {
+      return WorkLimit::exceeded(kOrigin);
+    }
     if (Clock::now() >= deadline) {
       return fail(ErrorKind::timed_out, kOrigin, "the monitor sent nothing within the time limit");
     }

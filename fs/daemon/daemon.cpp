@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <malloc.h>
 #include <memory>
 #include <unistd.h>
 #include <utility>
@@ -30,6 +31,14 @@ constexpr int kFailed = 1;
 /// Limit of the wait for VMs that run at the start: they are in the mount from its first moment unless a
 /// monitor or a host takes longer.
 constexpr std::chrono::seconds kFirstScanLimit{5};
+
+/// Large blocks, such as a monitor's answer, go back to the system when they are freed. By default, the first
+/// one that is freed makes glibc keep all later ones of up to 32 MiB, for each thread.
+void give_freed_memory_back() {
+  constexpr int kLarge = 1 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, kLarge);
+  ::mallopt(M_TRIM_THRESHOLD, kLarge);
+}
 
 /// Parts that were created before privileges were given up.
 struct RunContext {
@@ -155,6 +164,7 @@ int run(const MountOptions& options, const RunContext& context) {
 } // namespace
 
 int run_daemon(const MountOptions& options) {
+  give_freed_memory_back();
   if (options.debug) {
     log::set_level(log::Level::debug);
   }

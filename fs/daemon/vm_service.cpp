@@ -58,7 +58,8 @@ VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes
               options.wanted,
               attacher_,
               {.refusal = [this](const Refusal& refusal) { report_refusal(refusal); },
-               .discovery_error = [this](const DiscoveryError& error) { report_discovery_error(error); }},
+               .discovery_error = [this](const DiscoveryError& error) { report_discovery_error(error); },
+               .refusals_left_out = [this](std::size_t count) { report_left_out(count); }},
               {}} {}
 
 VmService::~VmService() { end(); }
@@ -98,6 +99,15 @@ void VmService::report_refusal(const Refusal& refusal) {
   const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
   log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name),
                refusal.reason);
+}
+
+void VmService::report_left_out(std::size_t count) {
+  const std::string text =
+      fmt::format("{} more VMs of other users cannot be attached and were not reported one "
+                  "by one; .vmemfs/control has them all",
+                  count);
+  events_.append(EventKind::error, "", text);
+  log::warning("{}", text);
 }
 
 void VmService::report_discovery_error(const DiscoveryError& error) {

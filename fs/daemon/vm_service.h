@@ -17,6 +17,7 @@
 #include "vm/vm_registry.h"
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -51,6 +52,7 @@ public:
 
 private:
   void report_refusal(const Refusal& refusal);
+  void report_left_out(std::size_t count);
   void report_discovery_error(const DiscoveryError& error);
 
   const MountOptions& options_;

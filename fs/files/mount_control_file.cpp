@@ -35,11 +35,17 @@ Result<std::string> MountControlFile::run(const MountCommand& command) {
                           });
                         },
                         [&](const DetachVmCommand& detach) {
-                          return attacher_.detach(detach.name).map([] { return std::string{"ok\n"}; });
+                          return this->detach(detach.name).map([] { return std::string{"ok\n"}; });
                         },
                         [&](const StatusCommand&) { return status(); },
                     },
                     command);
+}
+
+/// Also of a VM that is being attached, or is refused: it is not tried again.
+Result<void> MountControlFile::detach(const std::string& name) {
+  auto detached = attacher_.detach(name);
+  return !detached && finder_.give_up(name) ? Result<void>{} : detached;
 }
 
 Result<std::string> MountControlFile::status() {

@@ -12,7 +12,7 @@ namespace vmemfs {
 class MountControlFile : public CommandFile {
 public:
   /// All outlive the file.
-  MountControlFile(const VmRegistry& vms, Attacher& attacher, const VmFinder& finder)
+  MountControlFile(const VmRegistry& vms, Attacher& attacher, VmFinder& finder)
       : vms_{vms}, attacher_{attacher}, finder_{finder} {}
 
 private:
@@ -23,10 +23,11 @@ private:
 
   /// Carries out one command; returns its answer.
   Result<std::string> run(const MountCommand& command);
+  Result<void> detach(const std::string& name);
 
   const VmRegistry& vms_;
   Attacher& attacher_;
-  const VmFinder& finder_;
+  VmFinder& finder_;
 };
 
 } // namespace vmemfs

@@ -22,7 +22,7 @@ struct MountServices {
   std::span<const DriverType* const> drivers;
   const VmRegistry& vms;
   Attacher& attacher;
-  const VmFinder& finder;
+  VmFinder& finder;
   EventReaders& events;
   std::function<std::string()> stats; ///< the text of `stats`; waits for no driver
 };

@@ -7,8 +7,10 @@
 #include <chrono>
 #include <cstdint>
 #include <fmt/format.h>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <vector>
 
 namespace vmemfs {
@@ -27,6 +29,8 @@ struct FoundVm {
   /// The driver that appears to manage this VM and offers more functions for it; worth a wait. Empty:
   /// none.
   std::string manager{};
+  /// The user whose process of this host it is; none if it is no such process.
+  std::optional<uid_t> owner{};
 };
 
 /// Ids are reused after a while, uuids by the next start.

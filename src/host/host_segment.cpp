@@ -5,15 +5,44 @@
 #include "core/text.h"
 #include "host/proc_maps.h"
 #include "host/userfault.h"
+#include "util/accounts.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fmt/format.h>
 #include <map>
+#include <sys/resource.h>
 #include <tuple>
 #include <utility>
 
 namespace vmemfs {
 namespace {
+
+/// Time for the segments of one process; milliseconds are enough where nobody tries to be slow.
+constexpr std::chrono::seconds kMaxTime{5};
+
+/// Descriptors of backing files.
+OwnerShares& file_shares() {
+  static OwnerShares shares{[] {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return OwnerShares::Limits{limit.rlim_cur / 16, limit.rlim_cur / 4, limit.rlim_cur / 2};
+  }()};
+  return shares;
+}
+
+/// Mappings of backing files; the kernel gives a process some 65,000 (vm.max_map_count).
+OwnerShares& view_shares() {
+  static OwnerShares shares{{2048, 16384, 32768}};
+  return shares;
+}
+
+/// What a segment keeps of a file.
+struct SharedFile {
+  OwnerShares::Share share;
+  BackingFile file;
+};
 
 constexpr std::string_view kAnonymousHugePages = "/anon_hugepage (deleted)";
 
@@ -52,8 +81,8 @@ bool may_have_file(const Vma& vma) {
 
 class Planner {
 public:
-  Planner(const Process& process, std::vector<Vma> maps, std::vector<HvaRange> userfault)
-      : process_{process}, maps_{std::move(maps)}, userfault_{std::move(userfault)} {}
+  Planner(const Process& process, uid_t owner, std::vector<Vma> maps, std::vector<HvaRange> userfault)
+      : process_{process}, owner_{owner}, maps_{std::move(maps)}, userfault_{std::move(userfault)} {}
 
   Result<std::vector<HostSegment>> plan(std::span<const HvaRange> ranges) {
     for (const HvaRange& range : normalized(ranges)) {
@@ -78,6 +107,14 @@ private:
         return tl::unexpected{segment.error()};
       }
       append(std::move(*segment));
+      if (segments_.size() > kMaxSegments) {
+        return fail(ErrorKind::unsupported, "proc",
+                    fmt::format("cannot access guest memory: it is in more than {} pieces of process {}",
+                                kMaxSegments, process_.pid()));
+      }
+      if (WorkLimit::over()) {
+        return WorkLimit::exceeded("proc");
+      }
       at = piece.end;
     }
     return {};
@@ -155,11 +192,25 @@ private:
     if (const auto known = files_.find(id); known != files_.end()) {
       return known->second;
     }
+    if (files_.size() >= kMaxBackingFiles) {
+      return fail(ErrorKind::unsupported, "proc",
+                  fmt::format("not opened: the guest memory of a VM is read from at most {} files",
+                              kMaxBackingFiles));
+    }
+    auto share = file_shares().take(owner_);
+    if (!share) {
+      return fail(
+          ErrorKind::unsupported, "proc",
+          fmt::format("not opened: the VMs of uid {} have as many files as they may; detach others, or "
+                      "raise the limit of open files (ulimit -n)",
+                      owner_));
+    }
     auto file = BackingFile::open(process_, vma);
     if (!file) {
       return tl::unexpected{file.error()};
     }
-    return files_[id] = std::make_shared<const BackingFile>(std::move(*file));
+    const auto shared = std::make_shared<const SharedFile>(std::move(*share), std::move(*file));
+    return files_[id] = {shared, &shared->file};
   }
 
   void append(HostSegment segment) {
@@ -177,11 +228,15 @@ private:
   }
 
   /// Without a view, pread is used for all reads, so a failure costs speed only.
-  static void map_view(HostSegment& segment) {
+  void map_view(HostSegment& segment) {
     if (segment.access != Access::file) {
       return;
     }
-    if (segment.file->residency_known()) {
+    if (segment.file->residency_known() && views_ < kMaxViews) {
+      segment.share = view_shares().take(owner_);
+    }
+    if (segment.share) {
+      ++views_;
       if (auto view = SharedView::map(segment.file->fd(), segment.file_offset, segment.range.size())) {
         segment.view = std::move(*view);
       }
@@ -193,15 +248,22 @@ private:
   using FileId = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>;
 
   const Process& process_;
+  const uid_t owner_;
   std::vector<Vma> maps_;
   std::vector<HvaRange> userfault_;
   std::map<FileId, std::shared_ptr<const BackingFile>> files_;
   std::vector<HostSegment> segments_;
+  std::size_t views_ = 0;
 };
 
 } // namespace
 
 Result<std::vector<HostSegment>> plan_segments(const Process& process, std::span<const HvaRange> ranges) {
+  const WorkLimit limit{WorkLimit::Clock::now() + kMaxTime};
+  const auto owner = process_owner(process.pid());
+  if (!owner) {
+    return tl::unexpected{owner.error()};
+  }
   auto maps = read_maps(process.pid());
   if (!maps) {
     return tl::unexpected{maps.error()};
@@ -210,7 +272,7 @@ Result<std::vector<HostSegment>> plan_segments(const Process& process, std::span
   if (!userfault) {
     return tl::unexpected{userfault.error()};
   }
-  return Planner{process, std::move(*maps), std::move(*userfault)}.plan(ranges);
+  return Planner{process, *owner, std::move(*maps), std::move(*userfault)}.plan(ranges);
 }
 
 } // namespace vmemfs

@@ -7,9 +7,12 @@
 #include "host/hva.h"
 #include "host/process.h"
 #include "host/shared_view.h"
+#include "util/owner_shares.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,8 +32,16 @@ struct HostSegment {
   std::shared_ptr<const BackingFile> file; ///< null: absent pages are zeros
   std::uint64_t file_offset = 0;           ///< of range.begin, in bytes
   SharedView view;                         ///< of the whole range; only with Access::file, may be absent
+  std::optional<OwnerShares::Share> share; ///< of the mappings of this process, with a view
   std::string detail;                      ///< text for `info`; the reason, if refused
 };
+
+/// One process's limits. Files beyond them are refused segments; what would be in more segments is an error
+/// (unsupported); more views are none. The descriptors and mappings of all processes have limits per user as
+/// well, see docs/security.md.
+inline constexpr std::size_t kMaxBackingFiles = 256;
+inline constexpr std::size_t kMaxSegments = 4096;
+inline constexpr std::size_t kMaxViews = 256;
 
 /// Splits `ranges` by the mappings of the process. Sorted, no overlap; neighbours with the same access
 /// method are one segment. Unmapped parts are refused segments. permission: a part is not accessible; the

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "util/fd_wait.h"
 
+#include "util/work_limit.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
@@ -9,16 +11,20 @@
 namespace vmemfs {
 
 Result<bool> wait_for_fd(int fd, short events, std::chrono::steady_clock::time_point deadline) {
-  constexpr std::int64_t kMaxPollMs = 1 << 30;
+  // Nothing wakes a thread whose work is stopped.
+  const std::int64_t max_poll_ms = WorkLimit::in_force() ? 50 : 1 << 30;
   for (;;) {
+    if (WorkLimit::over()) {
+      return WorkLimit::exceeded("fd");
+    }
     const auto now = std::chrono::steady_clock::now();
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count();
     pollfd entry{fd, events, 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, kMaxPollMs)));
-    if (ready >= 0) {
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, max_poll_ms)));
+    if (ready > 0 || (ready == 0 && left <= max_poll_ms)) {
       return ready > 0;
     }
-    if (errno != EINTR) {
+    if (ready < 0 && errno != EINTR) {
       return fail_errno(errno, "fd", "poll failed");
     }
   }

@@ -218,6 +218,22 @@ TEST_F(VmFinderTest, RefusedVm_IsRetriedAndReportedOnce) {
   EXPECT_THAT(finder_->refused(), IsEmpty());
 }
 
+TEST_F(VmFinderTest, RefusedVm_GivenUp_IsNotTriedAgain) {
+  host_.start("1", "a");
+  host_.refuse("1", ErrorKind::busy);
+  begin({{"mine", "fake", "2"}});
+  EXPECT_TRUE(eventually([&] { return finder_->refused().size() == 2; }));
+  EXPECT_FALSE(finder_->give_up("b"));
+  EXPECT_TRUE(finder_->give_up("a"));
+  EXPECT_TRUE(finder_->give_up("mine"));
+  EXPECT_FALSE(finder_->give_up("a"));
+  EXPECT_TRUE(eventually([&] { return finder_->refused().empty(); }));
+  host_.allow("1");
+  host_.start("2", "c");
+  EXPECT_TRUE(come_to_be({"c"})); // found, not wanted any more
+  EXPECT_EQ(vms_.find("a"), nullptr);
+}
+
 TEST_F(VmFinderTest, DiscoveredVms_AreListed) {
   host_.start("2", "older");
   host_.start("1", "younger");

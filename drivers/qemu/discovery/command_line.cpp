@@ -135,7 +135,9 @@ public:
     for (const auto& monitor : monitors_) {
       const auto chardev = chardevs_.find(monitor.chardev);
       const auto& socket = chardev != chardevs_.end() ? chardev->second : monitor.socket;
-      if (socket) {
+      if (socket && result_.qmp.size() == kMaxMonitors) {
+        ++result_.more_qmp;
+      } else if (socket) {
         result_.qmp.push_back(*socket);
         result_.qmp.back().libvirts = monitor.chardev == "charmonitor";
       }

@@ -10,6 +10,7 @@
 
 #include "drivers/qemu/monitor/monitor_socket.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -18,12 +19,16 @@
 
 namespace vmemfs::qemu {
 
+/// QMP sockets that are looked at; a QEMU needs one for vmemfs and one for each of its other clients.
+inline constexpr std::size_t kMaxMonitors = 4;
+
 struct QemuCommandLine {
   std::string name;
   std::string uuid;
   std::string machine;            ///< type as in -machine, such as "pc", "q35" or "pc-q35-7.2"
   std::uint64_t memory_bytes = 0; ///< from -m; 0: not given, QEMU's default of 128 MiB applies
-  std::vector<MonitorSocket> qmp; ///< in the order of the command line
+  std::vector<MonitorSocket> qmp; ///< the first kMaxMonitors of the command line, in its order
+  std::size_t more_qmp = 0;       ///< those after them
   std::uint32_t vcpus = 1;        ///< at start; hot-plugged vCPUs are not on the command line
   bool gdbstub = false;           ///< started with -s or -gdb
 };

@@ -2,6 +2,8 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 
 #include "core/text.h"
+#include "util/accounts.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,10 +13,13 @@
 #include <fmt/ranges.h>
 #include <limits>
 #include <optional>
+#include <span>
+#include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace vmemfs::qemu {
 namespace {
@@ -71,32 +76,78 @@ Result<QemuCommandLine> read_command_line(pid_t pid) {
   return parse_qemu_command_line(*arguments);
 }
 
-/// The pid of the only running QEMU with that name.
-Result<pid_t> pid_by_name(const std::string& name) {
-  std::vector<pid_t> found;
-  for (const pid_t pid : list_pids()) {
-    const auto short_name = comm(pid); // cheap: it excludes most processes
-    if (!short_name || !is_qemu(*short_name)) {
-      const auto exe = exe_path(pid);
-      if (!exe || !is_qemu(*exe)) {
-        continue;
-      }
+/// Whether the process calls itself a QEMU.
+bool looks_like_qemu(pid_t pid) {
+  const auto short_name = comm(pid); // cheap: it excludes most processes
+  if (short_name && is_qemu(*short_name)) {
+    return true;
+  }
+  const auto exe = exe_path(pid);
+  return exe && is_qemu(*exe);
+}
+
+struct NamedQemu {
+  pid_t pid;
+  std::optional<uid_t> owner;
+};
+
+/// "4711 (uid 1000), 4712 (uid 1001)"
+std::string list_of(std::span<const NamedQemu> qemus) {
+  constexpr std::size_t kMaxNamed = 8;
+  std::vector<std::string> texts;
+  for (const NamedQemu& qemu : qemus.first(std::min(qemus.size(), kMaxNamed))) {
+    texts.push_back(
+        fmt::format("{} ({})", qemu.pid, qemu.owner ? fmt::format("uid {}", *qemu.owner) : "unknown user"));
+  }
+  const std::string more =
+      qemus.size() > kMaxNamed ? fmt::format(" and {} more", qemus.size() - kMaxNamed) : "";
+  return fmt::format("{}{}", fmt::join(texts, ", "), more);
+}
+
+/// The pid of the only QEMU of these with that name; none if no one has it.
+Result<std::optional<pid_t>> only_named(const std::string& name, std::span<const NamedQemu> candidates) {
+  std::vector<NamedQemu> found;
+  for (const NamedQemu& candidate : candidates) {
+    if (WorkLimit::over()) {
+      return WorkLimit::exceeded("qemu");
     }
-    const auto line = read_command_line(pid);
+    const auto line = read_command_line(candidate.pid);
     if (line && line->name == name) {
-      found.push_back(pid);
+      found.push_back(candidate);
     }
   }
-  if (found.size() == 1) {
-    return found.front();
+  if (found.size() > 1) {
+    return fail(ErrorKind::invalid, "qemu",
+                fmt::format("several QEMUs have -name {}: pids {}; use pid= instead", printable(name),
+                            list_of(found)));
   }
-  if (found.empty()) {
-    return fail(ErrorKind::not_found, "qemu",
-                fmt::format("no running QEMU has -name {}; use pid= or qmp= instead", printable(name)));
+  return found.empty() ? std::optional<pid_t>{} : std::optional{found.front().pid};
+}
+
+/// The pid of the only running QEMU with that name. Anybody can give a process any name, so those of root and
+/// of the own user are preferred, and looked through first.
+Result<pid_t> pid_by_name(const std::string& name) {
+  std::vector<NamedQemu> trusted;
+  std::vector<NamedQemu> others;
+  for (const pid_t pid : list_pids()) {
+    if (!looks_like_qemu(pid)) {
+      continue;
+    }
+    const auto owner = process_owner(pid);
+    const bool is_trusted = owner && is_own_or_root(*owner);
+    (is_trusted ? trusted : others).push_back({pid, owner ? std::optional{*owner} : std::nullopt});
   }
-  return fail(ErrorKind::invalid, "qemu",
-              fmt::format("several QEMUs have -name {}: pids {}; use pid= instead", printable(name),
-                          fmt::join(found, ", ")));
+  for (const auto& candidates : {trusted, others}) {
+    const auto pid = only_named(name, candidates);
+    if (!pid) {
+      return tl::unexpected{pid.error()};
+    }
+    if (*pid) {
+      return **pid;
+    }
+  }
+  return fail(ErrorKind::not_found, "qemu",
+              fmt::format("no running QEMU has -name {}; use pid= or qmp= instead", printable(name)));
 }
 
 /// The pid that the parameters refer to; nullopt if none is given. All must refer to the same process.
@@ -173,7 +224,8 @@ bool is_still_starting(const FoundQemu& qemu) {
   constexpr std::chrono::milliseconds kPatience{500};
   constexpr std::chrono::milliseconds kPollInterval{10};
   const auto limit = std::chrono::steady_clock::now() + kPatience;
-  while (qemu.process->age() < kStarting && qemu.process->alive() && lacks_its_monitors(qemu)) {
+  while (!WorkLimit::over() && qemu.process->age() < kStarting && qemu.process->alive() &&
+         lacks_its_monitors(qemu)) {
     if (std::chrono::steady_clock::now() >= limit) {
       return true;
     }

@@ -2,10 +2,13 @@
 #include "drivers/qemu/discovery/qemu_discovery.h"
 
 #include "drivers/qemu/discovery/command_line.h"
+#include "util/accounts.h"
+#include "util/log.h"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <string_view>
+#include <sys/resource.h>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -17,6 +20,18 @@ constexpr unsigned kEveryTime = 20;
 /// ... and after that each scan checks this many of the older processes, in turn. This is the main cost of a
 /// scan while nothing happens.
 constexpr std::size_t kMaxRechecks = 64;
+
+/// QEMUs of all users but root and the one who mounted, in times of what one of them may have.
+constexpr std::size_t kUsersWithMaxVms = 4;
+
+/// An attached VM has some 8 descriptors, so that those of all other users take half of them.
+std::size_t max_vms_of_user() {
+  constexpr rlim_t kMin = 16;
+  constexpr rlim_t kMax = 1024;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return std::clamp(limit.rlim_cur / 64, kMin, kMax);
+}
 
 /// Recognised by its executable, or by its name if the executable is not accessible; then it can be listed
 /// but not attached.
@@ -79,8 +94,12 @@ void QemuDiscovery::take_if_qemu(pid_t pid) {
     return;
   }
   auto process = Process::open(pid);
+  const auto owner = process_owner(pid);
+  if (!process || !owner || !has_room_for(*owner)) {
+    return;
+  }
   const auto arguments = command_line(pid);
-  if (!process || !arguments || arguments->empty()) {
+  if (!arguments || arguments->empty()) {
     return; // it has ended, or is being created
   }
   QemuCommandLine line = parse_qemu_command_line(*arguments);
@@ -92,8 +111,34 @@ void QemuDiscovery::take_if_qemu(pid_t pid) {
              .uuid = std::move(line.uuid),
              .number = fmt::format("{}", pid),
              .params = fmt::format("pid={}", pid),
-             .manager = std::ranges::any_of(line.qmp, &MonitorSocket::libvirts) ? "libvirt" : ""};
+             .manager = std::ranges::any_of(line.qmp, &MonitorSocket::libvirts) ? "libvirt" : "",
+             .owner = *owner};
   qemus_.emplace(pid, Known{std::move(*process), std::move(vm)});
+}
+
+/// Each known process takes a descriptor, and some more if it is attached.
+bool QemuDiscovery::has_room_for(uid_t owner) {
+  if (is_own_or_root(owner)) {
+    return true;
+  }
+  std::size_t others = 0;
+  std::size_t of_owner = 0;
+  for (const auto& [pid, known] : qemus_) {
+    others += is_own_or_root(*known.vm.owner) ? 0 : 1;
+    of_owner += known.vm.owner == owner ? 1 : 0;
+  }
+  const std::size_t limit = max_vms_of_user();
+  if (of_owner < limit && others < kUsersWithMaxVms * limit) {
+    return true;
+  }
+  if (!reported_full_) {
+    reported_full_ = true;
+    log::warning(
+        "qemu: uid {} has more VMs than are shown: of users other than root and the one who mounted, at "
+        "most {} of one and {} of all; raise the limit of open files (ulimit -n)",
+        owner, limit, kUsersWithMaxVms * limit);
+  }
+  return false;
 }
 
 } // namespace vmemfs::qemu

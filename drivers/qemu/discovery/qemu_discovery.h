@@ -2,7 +2,8 @@
 // Discovery of the QEMUs of this host.
 //
 // The kernel does not notify ordinary users of new processes, so every scan lists the processes. The cost of
-// a scan is bounded, however many there are.
+// a scan is bounded, however many there are. So is the number of QEMUs of users other than root and the user
+// of this process: beyond it they are not found.
 #pragma once
 
 #include "driver/discovery.h"
@@ -30,10 +31,12 @@ private:
 
   void forget_exited();
   void take_if_qemu(pid_t pid);
+  [[nodiscard]] bool has_room_for(uid_t owner);
 
   std::map<pid_t, Known> qemus_;
   std::unordered_map<pid_t, unsigned> others_; ///< number of times that each was checked, up to kEveryTime
   std::size_t next_recheck_ = 0; ///< the position among the older others where the next scan continues
+  bool reported_full_ = false;
 };
 
 } // namespace vmemfs::qemu

@@ -2,6 +2,7 @@
 #include "drivers/qemu/flat_view/elf_symbols.h"
 
 #include "core/gpa.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <array>
@@ -87,6 +88,9 @@ Result<std::optional<ElfSymbol>> scan_symbols(const ElfReadAt& read_at, const El
   }
   std::vector<Elf64_Sym> chunk(2048);
   for (std::uint64_t first = 0; first < count && !names.empty(); first += chunk.size()) {
+    if (WorkLimit::over()) {
+      return WorkLimit::exceeded(kOrigin);
+    }
     chunk.resize(std::min<std::uint64_t>(chunk.size(), count - first));
     const auto offset = entry_offset(symbols.sh_offset, first, sizeof(Elf64_Sym));
     if (!offset || !read_at(*offset, std::as_writable_bytes(std::span{chunk}))) {
@@ -169,6 +173,9 @@ Result<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
     bool done =
         false; // a file has at most one section of each type (elf(5)); others would cost time without limit
     for (std::uint32_t i = 0; i < section_count_ && !done; ++i) {
+      if (WorkLimit::over()) {
+        return WorkLimit::exceeded(kOrigin);
+      }
       const auto section = read_entry<Elf64_Shdr>(read_at_, section_table_, i);
       if (!section) {
         return damaged("section headers past the end");

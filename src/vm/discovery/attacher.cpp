@@ -2,6 +2,7 @@
 #include "vm/discovery/attacher.h"
 
 #include "core/text.h"
+#include "util/work_limit.h"
 #include "vm/vm_name.h"
 
 #include <fmt/format.h>
@@ -17,6 +18,10 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
   const auto options = Params::parse(spec.options, vm_option_specs());
   if (!options) {
     return tl::unexpected{options.error()};
+  }
+  const WorkLimit limit{WorkLimit::Clock::time_point::max(), stop_.get_token()};
+  if (WorkLimit::over()) {
+    return WorkLimit::exceeded("vm");
   }
   auto driver = open_(spec);
   if (!driver) {
@@ -35,6 +40,10 @@ Result<Attacher::AttachResult> Attacher::attach_found(std::string_view driver, c
                                                       NameClaim claim, Vm* instead_of) {
   if (auto here = vms_.find_key(found.key); here != nullptr && here.get() != instead_of) {
     return AttachResult{std::move(here), false};
+  }
+  const WorkLimit limit{WorkLimit::Clock::time_point::max(), stop_.get_token()};
+  if (WorkLimit::over()) {
+    return WorkLimit::exceeded("vm");
   }
   auto opened = open_({.name = {}, .driver = std::string{driver}, .params = found.params});
   if (!opened) {

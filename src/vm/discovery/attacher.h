@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string_view>
 
 namespace vmemfs {
@@ -16,7 +17,7 @@ namespace vmemfs {
 /// Opens what a VmSpec names; any thread.
 using OpenDriver = std::function<Result<std::unique_ptr<Driver>>(const VmSpec&)>;
 
-/// Thread-safe. Everything here may wait for a VM or its monitor.
+/// Thread-safe. Everything here may wait for a VM or its monitor, under a WorkLimit that cancel() stops.
 class Attacher {
 public:
   /// `vms` and `options` must outlive the attacher.
@@ -40,10 +41,14 @@ public:
   /// The VM itself is not changed, except that a guest that vmemfs paused is resumed.
   [[nodiscard]] Result<void> detach(std::string_view name);
 
+  /// Nothing is attached any more, and what is under way gives up soon.
+  void cancel() { stop_.request_stop(); }
+
 private:
   const OpenDriver open_;
   VmRegistry& vms_;
   const VmOptionsTable& options_;
+  std::stop_source stop_;
 };
 
 } // namespace vmemfs

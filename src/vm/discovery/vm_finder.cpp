@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "vm/discovery/vm_finder.h"
 
+#include "util/accounts.h"
 #include "util/log.h"
+#include "util/work_limit.h"
 #include "vm/vm_name.h"
 
 #include <algorithm>
@@ -11,17 +13,11 @@
 #include <set>
 
 namespace vmemfs {
-namespace {
-
-/// Number of monitors that may block before attaching stops.
-constexpr unsigned kAttachers = 4;
-
-} // namespace
 
 VmFinder::VmFinder(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher,
                    Callbacks callbacks, Pace pace)
     : attacher_{attacher}, callbacks_{std::move(callbacks)}, pace_{pace}, sources_{std::move(sources)},
-      attachers_{kAttachers}, scanner_{1} {
+      report_limit_{pace.max_reports, pace.report_window}, scanner_{1} {
   for (VmSpec& spec : wanted) {
     Refusal refusal{spec.name, spec.driver, {}, {}};
     wanted_.push_back({.spec = std::move(spec), .refusal = std::move(refusal)});
@@ -45,6 +41,7 @@ void VmFinder::begin(Clock::duration limit) {
 }
 
 void VmFinder::stop() {
+  attacher_.cancel();
   scanner_.stop();
   attachers_.stop();
 }
@@ -57,6 +54,7 @@ void VmFinder::scan() {
   }
   check_wanted(now, found_new);
   try_due(now);
+  report_left_out(now);
   scanner_.post_after(pace_.scan, [this] { scan(); });
 }
 
@@ -108,6 +106,17 @@ void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>&
   }
 }
 
+void VmFinder::report_left_out(Clock::time_point now) {
+  std::size_t count = 0;
+  {
+    const MutexLock lock{mutex_};
+    count = report_limit_.take_left_out(now);
+  }
+  if (count != 0 && callbacks_.refusals_left_out) {
+    callbacks_.refusals_left_out(count);
+  }
+}
+
 void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
   std::vector<std::shared_ptr<Vm>> ended; // destroyed after the lock is released: ~Vm may wait for a driver
   const MutexLock lock{mutex_};
@@ -125,7 +134,12 @@ void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
 
 /// Wanted VMs are tried before discovered ones: a VM that is both gets the wanted name.
 void VmFinder::try_due(Clock::time_point now) {
-  std::vector<Key> due_found;
+  struct Due {
+    std::uint64_t order;
+    Key key;
+    AttachQueue::Owner owner;
+  };
+  std::vector<Due> due_found;
   std::vector<std::size_t> due_wanted;
   {
     const MutexLock lock{mutex_};
@@ -137,10 +151,10 @@ void VmFinder::try_due(Clock::time_point now) {
       found.settled = others == OtherDrivers::have_attached;
       if (others == OtherDrivers::none) {
         found.trying = true;
-        due_found.push_back(key);
+        due_found.push_back({found.order, key, found.vm.owner});
       }
     }
-    std::ranges::sort(due_found, {}, [&](const Key& key) REQUIRES(mutex_) { return found_.at(key).order; });
+    std::ranges::sort(due_found, {}, &Due::order);
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       Wanted& wanted = wanted_[i];
       if (!wanted.trying && !wanted.settled && wanted.vm == nullptr && wanted.backoff.next <= now) {
@@ -151,14 +165,16 @@ void VmFinder::try_due(Clock::time_point now) {
   }
   // The next scan starts while jobs of this one may still run; nobody waits for the jobs of later scans.
   const CompletionToken all_done = std::exchange(first_scan_jobs_, nullptr);
-  const CompletionToken then_try_found{nullptr, [this, due_found = std::move(due_found), all_done](void*) {
-                                         for (const Key& key : due_found) {
-                                           attachers_.post([this, key, all_done] { try_found(key); });
-                                         }
-                                       }};
+  const CompletionToken then_try_found{
+      nullptr, [this, due_found = std::move(due_found), all_done](void*) {
+        for (const Due& due : due_found) {
+          attachers_.post(due.owner, [this, key = due.key, all_done] { return try_found(key); });
+        }
+      }};
   for (const std::size_t index : due_wanted) {
-    attachers_.post([this, index, then_try_found] { try_wanted(index); });
+    attachers_.post({}, [this, index, then_try_found] { return try_wanted(index); });
   }
+  attachers_.poll();
 }
 
 VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& found,
@@ -201,61 +217,73 @@ VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {
   return {};
 }
 
-void VmFinder::try_found(const Key& key) {
+bool VmFinder::try_found(const Key& key) {
   FoundVm vm;
   NameClaim claim{};
   LessPreferred other;
+  std::stop_token stop{};
   {
     const MutexLock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
-      return;
+      return true;
     }
     vm = found->second.vm;
+    stop = found->second.stop.get_token();
     claim = claim_of(found->second);
     other = less_preferred(key);
     if (other.detached) {
       found->second.trying = false;
       found->second.settled = true;
-      return;
+      return true;
     }
     if (other.vm != nullptr && other.vm->run_state().in_use()) {
       found->second.trying = false;
       found->second.refusal.reason = fmt::format(
           "the driver {} has it, until no file of its memory is open and it is not paused by vmemfs",
           other.vm->guest().identity().driver);
-      return;
+      return true;
     }
   }
+  const WorkLimit limit{Clock::time_point::max(), stop};
   auto attached = attacher_.attach_found(sources_[key.first].driver, vm, claim, other.vm.get());
   std::optional<Refusal> changed;
   {
     const MutexLock lock{mutex_};
     const auto found = found_.find(key);
     if (found == found_.end()) {
-      return; // it ended meanwhile
+      return attached.has_value(); // it ended meanwhile
     }
     found->second.trying = false;
-    found->second.settled = attached.has_value();
+    found->second.settled = found->second.settled || attached.has_value();
     if (attached && attached->newly_attached) {
       found->second.attached = attached->vm;
     }
     if (!attached) {
       changed = note_failure(found->second, attached.error(), found->second.since, pace_.max_wait);
+      const auto owner = found->second.vm.owner;
+      if (changed && owner && !is_own_or_root(*owner) && !report_limit_.allows(Clock::now())) {
+        changed.reset();
+      }
     }
   }
   if (changed) {
     callbacks_.refusal(*changed);
   }
+  return attached.has_value();
 }
 
-void VmFinder::try_wanted(std::size_t index) {
+bool VmFinder::try_wanted(std::size_t index) {
   VmSpec spec;
+  std::stop_token stop;
   {
     const MutexLock lock{mutex_};
     spec = wanted_[index].spec;
+    stop = wanted_[index].stop.get_token();
   }
+  const WorkLimit limit{Clock::time_point::max(), stop};
   auto attached = attacher_.attach(spec);
+  const bool done = attached.has_value();
   std::optional<Refusal> changed;
   {
     const MutexLock lock{mutex_};
@@ -271,6 +299,7 @@ void VmFinder::try_wanted(std::size_t index) {
   if (changed) {
     callbacks_.refusal(*changed);
   }
+  return done;
 }
 
 /// Returns the refusal to report, if any.
@@ -289,6 +318,27 @@ VmFinder::note_failure(Entry& entry, const Error& error, Clock::time_point since
   }
   entry.reported = entry.refusal.reason;
   return entry.refusal;
+}
+
+bool VmFinder::give_up(std::string_view name) {
+  bool any = false;
+  const auto end = [&](auto& entry) {
+    any = true;
+    entry.settled = true;
+    entry.stop.request_stop();
+  };
+  const MutexLock lock{mutex_};
+  for (Wanted& wanted : wanted_) {
+    if (!wanted.settled && wanted.vm == nullptr && wanted.refusal.name == name) {
+      end(wanted);
+    }
+  }
+  for (auto& [key, found] : found_) {
+    if (!found.settled && (found.refusal.name == name || found.refusal.number == name)) {
+      end(found);
+    }
+  }
+  return any;
 }
 
 std::vector<Refusal> VmFinder::refused() const {

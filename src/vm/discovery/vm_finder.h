@@ -7,7 +7,9 @@
 #include "driver/vm_spec.h"
 #include "util/mutex.h"
 #include "util/worker.h"
+#include "vm/discovery/attach_queue.h"
 #include "vm/discovery/attacher.h"
+#include "vm/discovery/report_limit.h"
 
 #include <chrono>
 #include <cstddef>
@@ -16,7 +18,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -67,12 +71,18 @@ public:
     Clock::duration quiet = std::chrono::seconds{3};
     /// A VM is reserved this long for a preferred driver; then another one may attach it.
     Clock::duration preferred_driver_wait = std::chrono::seconds{3};
+    /// Of the refusals of VMs that belong to other users than root and the own one, so many are reported in
+    /// this time.
+    std::size_t max_reports = 10;
+    Clock::duration report_window = std::chrono::seconds{10};
   };
 
-  /// Each is called once for each new reason, on any thread.
+  /// Each of the first two is called once for each new reason; all on any thread.
   struct Callbacks {
     std::function<void(const Refusal&)> refusal;
     std::function<void(const DiscoveryError&)> discovery_error;
+    /// So many refusals were not reported one by one; may be null.
+    std::function<void(std::size_t)> refusals_left_out{};
   };
 
   /// `sources` in the order of preference: if several find the same VM (FoundVm::key), the first attaches
@@ -86,7 +96,12 @@ public:
   /// Waits until all VMs that exist at the start are attached or refused, or `limit` is over, whichever
   /// is first. Half of that time is for discoveries that take a while to begin.
   void begin(Clock::duration limit);
+  /// Ends what is under way, within moments: `attacher` is cancelled for good.
   void stop();
+
+  /// No further attempt for the VMs of this name or number that are not attached, and an end of the one under
+  /// way. False if there is none.
+  bool give_up(std::string_view name);
 
   /// VMs with a failed or running attempt; not those reserved for another driver.
   [[nodiscard]] std::vector<Refusal> refused() const;
@@ -111,6 +126,7 @@ private:
     bool trying = false;
     bool settled = false;                        ///< attached, perhaps detached since: nothing is left to do
     std::optional<std::weak_ptr<Vm>> attached{}; ///< if it was attached for this entry
+    std::stop_source stop{};                     ///< of the attempt
     Refusal refusal{};
     std::string reported{};
   };
@@ -120,6 +136,7 @@ private:
     bool trying = false;
     bool settled = false;     ///< detached on request
     std::shared_ptr<Vm> vm{}; ///< while it is attached
+    std::stop_source stop{};  ///< of the attempt
     Refusal refusal{};
     std::string reported{};
   };
@@ -130,9 +147,11 @@ private:
   void scan() EXCLUDES(mutex_);
   [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now) EXCLUDES(mutex_);
   void note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) EXCLUDES(mutex_);
+  void report_left_out(Clock::time_point now) EXCLUDES(mutex_);
   void check_wanted(Clock::time_point now, bool found_new) EXCLUDES(mutex_);
   void try_due(Clock::time_point now) EXCLUDES(mutex_);
-  void try_found(const Key& key) EXCLUDES(mutex_);
+  /// Both return whether the VM needs no further attempt.
+  bool try_found(const Key& key) EXCLUDES(mutex_);
   /// Other drivers' claim on a discovered VM.
   enum class OtherDrivers : unsigned char { none, may_attach, have_attached };
   [[nodiscard]] OtherDrivers other_drivers(const Key& key, const Found& found, Clock::time_point now) const
@@ -144,7 +163,7 @@ private:
     bool detached = false;  ///< it was detached, though the VM still runs
   };
   [[nodiscard]] LessPreferred less_preferred(const Key& key) const REQUIRES(mutex_);
-  void try_wanted(std::size_t index) EXCLUDES(mutex_);
+  bool try_wanted(std::size_t index) EXCLUDES(mutex_);
   template <typename Entry>
   [[nodiscard]] std::optional<Refusal> note_failure(Entry& entry, const Error& error, Clock::time_point since,
                                                     Clock::duration max_wait) REQUIRES(mutex_);
@@ -159,11 +178,12 @@ private:
   std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
   std::vector<Wanted> wanted_ GUARDED_BY(mutex_);
   std::map<std::size_t, DiscoveryError> discovery_errors_ GUARDED_BY(mutex_); ///< by source
+  ReportLimit report_limit_ GUARDED_BY(mutex_);
   bool first_scan_done_ GUARDED_BY(mutex_) = false;
   Condition first_scan_;
 
   CompletionToken first_scan_jobs_; ///< owned by the scanner; taken by the first scan
-  Worker attachers_;
+  AttachQueue attachers_;
   Worker scanner_; ///< last: its job uses the rest
 };
 

@@ -114,6 +114,17 @@ TEST(QemuCommandLine, HostileInput) {
   EXPECT_EQ(parse({"-name", "\xff\x01"}).name, "\xff\x01");
 }
 
+TEST(QemuCommandLine, VeryManyMonitors_OnlyTheFirstCount) {
+  std::vector<std::string> arguments;
+  for (int i = 0; i < 2000; ++i) {
+    arguments.insert(arguments.end(), {"-qmp", "unix:/s" + std::to_string(i) + ",server=on,wait=off"});
+  }
+  const auto line = parse(std::move(arguments));
+  EXPECT_EQ(line.qmp.size(), kMaxMonitors);
+  EXPECT_EQ(line.qmp.front().path, "/s0");
+  EXPECT_EQ(line.more_qmp, 2000 - kMaxMonitors);
+}
+
 TEST(IsQemu, ByNamePathAndComm) {
   EXPECT_TRUE(is_qemu("qemu-system-x86_64"));
   EXPECT_TRUE(is_qemu("/usr/bin/qemu-system-i386"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/flat_view/elf_symbols.h"
 #include "util/unique_fd.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <cstring>
@@ -167,6 +168,17 @@ TEST(ElfSymbols, ManySymbolTables_AreNotAllRead) {
   ASSERT_TRUE(elf) << elf.error().message();
   EXPECT_EQ(elf->find_symbol("target").error().kind, ErrorKind::not_found);
   EXPECT_LT(file.bytes_read(), 2 * ManySymbolTables::kNames);
+}
+
+TEST(ElfSymbols, WorkStopped_IsGivenUp) {
+  ManySymbolTables file;
+  const auto elf = ElfFile::open(
+      [&](std::uint64_t offset, std::span<std::byte> buffer) { return file.read(offset, buffer); });
+  ASSERT_TRUE(elf) << elf.error().message();
+  const std::uint64_t before = file.bytes_read();
+  const WorkLimit limit{WorkLimit::Clock::now()};
+  EXPECT_EQ(elf->find_symbol("target").error().kind, ErrorKind::timed_out);
+  EXPECT_EQ(file.bytes_read(), before);
 }
 
 TEST(ElfSymbols, SurvivesRandomDamage) {

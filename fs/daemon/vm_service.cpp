@@ -13,8 +13,10 @@
 namespace vmemfs {
 namespace {
 
-/// Threads for work that may wait for a driver: the others continue until all of them hang.
+/// Threads for work that may wait for a driver. More are started when all have a job, so that as many VMs may
+/// hang, as each VM occupies one.
 constexpr unsigned kJobThreads = 4;
+constexpr unsigned kMaxJobThreads = 64;
 /// Number of sequential readers, of different VMs, that can use a second CPU at the same time.
 constexpr unsigned kPrefetchThreads = 2;
 /// Number of slow driver calls for prefetching at the same time.
@@ -42,7 +44,7 @@ std::vector<VmFinder::Source> discoveries(const MountOptions& options, const Dri
 } // namespace
 
 VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes)
-    : options_{options}, jobs_{kJobThreads}, prefetch_jobs_{kPrefetchThreads},
+    : options_{options}, jobs_{kJobThreads, kMaxJobThreads}, prefetch_jobs_{kPrefetchThreads},
       slow_prefetch_jobs_{kSlowPrefetchThreads}, cache_budget_{options.cache_size},
       registry_{{.notifier = notifier_,
                  .jobs = jobs_,

@@ -15,10 +15,13 @@
 #include "fs/privileges/privileges.h"
 #include "fs/tree/tree.h"
 #include "util/log.h"
+#include "util/signals.h"
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <memory>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -29,6 +32,11 @@ constexpr int kFailed = 1;
 /// Limit of the wait for VMs that run at the start: they are in the mount from its first moment unless a
 /// monitor or a host takes longer.
 constexpr std::chrono::seconds kFirstScanLimit{5};
+/// Limits of the end, from its begin: for resuming paused VMs, and for all.
+constexpr std::chrono::milliseconds kVmsEndLimit{3500};
+constexpr std::chrono::milliseconds kEndLimit{4700};
+/// Time for requests under way to be answered by the VM at the end.
+constexpr std::chrono::milliseconds kRequestGrace{300};
 
 /// Parts that were created before privileges were given up.
 struct RunContext {
@@ -54,7 +62,8 @@ void log_privileges(const PrivilegeReport& report) {
 }
 
 /// Notifies the kernel of changes of VMs, because it caches names and pages.
-VmRegistry::Callbacks kernel_notifications(Session& session, Tree& tree) {
+VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) {
+  Tree& tree = files.tree();
   return {.changed =
               [&session, &tree](const Vm& vm) {
                 for (const Ino ino : tree.guest_memory(vm.id())) {
@@ -62,7 +71,8 @@ VmRegistry::Callbacks kernel_notifications(Session& session, Tree& tree) {
                 }
               },
           .removed =
-              [&session, &tree](const Vm& vm) {
+              [&session, &files, &tree](const Vm& vm) {
+                files.end_requests(vm.id());
                 tree.remove_vm(vm.id());
                 session.forget_name(vm.name());
               }};
@@ -90,9 +100,9 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
       .map([&] { return std::move(*session); });
 }
 
-Result<void> serve(Session& session, Tree& tree, VmService& vms, const MountOptions& options,
+Result<void> serve(Session& session, FileSystem& files, VmService& vms, const MountOptions& options,
                    const RunContext& context) {
-  vms.set_callbacks(kernel_notifications(session, tree));
+  vms.set_callbacks(kernel_notifications(session, files));
   context.background.ready();
   log_privileges(context.privileges);
   context.service.ready();
@@ -105,6 +115,49 @@ Result<void> serve(Session& session, Tree& tree, VmService& vms, const MountOpti
 int fail_with(const Error& error) {
   log::error("{}", error.message());
   return kFailed;
+}
+
+struct EndingParts {
+  Session& session;
+  FileSystem& files;
+  VmService& vms;
+  Mounter& mounter;
+};
+
+/// Ends the process whatever hangs. The mounter unmounts and the guardian resumes what is left.
+void limit_end(std::chrono::steady_clock::time_point deadline, int exit_code) {
+  const SignalsBlocked blocked;
+  std::thread{[deadline, exit_code] {
+    std::this_thread::sleep_until(deadline);
+    log::warning("vmemfs ends although a VM still hangs");
+    ::_exit(exit_code);
+  }}.detach();
+}
+
+/// Paused guests run again, requests are answered, the mount goes: in this order, and none of it waits for a
+/// VM that hangs longer than the limit. Does not return if something still hangs.
+void end(const EndingParts& parts, int exit_code) {
+  const auto begin = std::chrono::steady_clock::now();
+  limit_end(begin + kEndLimit, exit_code);
+  std::promise<void> vms_ended;
+  std::thread vms_end;
+  {
+    const SignalsBlocked blocked;
+    vms_end = std::thread{[&] {
+      parts.vms.end(); // while the session exists, because it is notified
+      vms_ended.set_value();
+    }};
+  }
+  if (!parts.session.stop(kRequestGrace)) {
+    parts.files.end_requests();
+  }
+  const bool ended = vms_ended.get_future().wait_until(begin + kVmsEndLimit) == std::future_status::ready;
+  parts.mounter.unmount();
+  if (!ended || !parts.session.stop(kRequestGrace)) {
+    log::warning("vmemfs ends although a VM still hangs");
+    ::_exit(exit_code);
+  }
+  vms_end.join();
 }
 
 int run(const MountOptions& options, const RunContext& context) {
@@ -125,10 +178,10 @@ int run(const MountOptions& options, const RunContext& context) {
   if (!session) {
     return fail_with(session.error());
   }
-  const auto served = serve(**session, tree, vms, options, context);
-  vms.end(); // while the session exists, because it is notified
-  context.mounter.unmount();
-  return served ? 0 : fail_with(served.error());
+  const auto served = serve(**session, file_system, vms, options, context);
+  const int exit_code = served ? 0 : fail_with(served.error());
+  end({**session, file_system, vms, context.mounter}, exit_code);
+  return exit_code;
 }
 
 } // namespace

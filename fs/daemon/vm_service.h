@@ -37,8 +37,8 @@ public:
   /// Sets the callbacks for changes of VMs. They are called one at a time, until end().
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
-  /// Stops attaching, resumes the VMs that vmemfs paused, answers waiting event reads; no callback is called
-  /// afterwards.
+  /// Resumes the VMs that vmemfs paused, stops attaching, answers waiting event reads; no callback is called
+  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without.
   void end();
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }
@@ -48,6 +48,7 @@ public:
   [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
 
 private:
+  void resume_paused();
   void report_refusal(const Refusal& refusal);
   void report_discovery_error(const DiscoveryError& error);
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "fs/fuse/request_table.h"
+
+#include "fs/errno_map.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+/// Age from which a request is given up if its caller gets a signal. The kernel does not report whether it
+/// was killed: a window that is resized must not make a read fail that is only slow.
+constexpr std::chrono::seconds kMaxInterruptedAge{1};
+/// Time that a request is left to end by itself: the command that detaches a VM is a request too.
+constexpr std::chrono::milliseconds kGrace{50};
+
+std::int64_t steady_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+}
+
+} // namespace
+
+RequestSlot* RequestTable::slot_of_this_thread() {
+  thread_local SlotLease slot{nullptr, {this}};
+  if (slot == nullptr) {
+    try {
+      slot = lease_slot();
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+  }
+  return slot.get();
+}
+
+RequestTable::SlotLease RequestTable::lease_slot() {
+  const MutexLock lock{mutex_};
+  if (free_.empty()) {
+    free_.reserve(slots_.size() + 1); // so that giving back cannot fail
+    slots_.push_back(std::make_unique<RequestSlot>());
+    return {slots_.back().get(), {this}};
+  }
+  RequestSlot* const slot = free_.back();
+  free_.pop_back();
+  return {slot, {this}};
+}
+
+void RequestTable::give_back(RequestSlot* slot) {
+  const MutexLock lock{mutex_};
+  free_.push_back(slot);
+}
+
+RequestSlot::Ticket RequestTable::begin(RequestSlot& slot, fuse_req_t request, const VmRequests& of,
+                                        bool for_mapping) {
+  const auto ticket = slot.begin(request, &of, for_mapping, steady_ns());
+  // While nobody can answer the request: then it would not exist any more.
+  fuse_req_interrupt_func(
+      request, [](fuse_req_t which, void* table) { static_cast<RequestTable*>(table)->interrupt(which); },
+      this);
+  slot.open(ticket);
+  return ticket;
+}
+
+/// The request exists as long as libfuse calls this, so its address is not that of another one.
+void RequestTable::interrupt(fuse_req_t request) {
+  const MutexLock lock{mutex_};
+  for (const auto& slot : slots_) {
+    if (const auto view = slot->look(); view.request == request) {
+      const auto age = std::chrono::nanoseconds{steady_ns() - view.since_ns};
+      const auto delay = std::max<std::chrono::nanoseconds>(kGrace, kMaxInterruptedAge - age);
+      answers_.post_after(delay, [slot = slot.get(), view] {
+        if (slot->claim(view.ticket)) {
+          fuse_reply_err(view.request, errno_of(ErrorKind::interrupted));
+        }
+      });
+      return;
+    }
+  }
+}
+
+void RequestTable::answer(const std::function<bool(const RequestSlot::View&)>& wanted, ErrorKind error) {
+  std::vector<fuse_req_t> requests;
+  {
+    const MutexLock lock{mutex_};
+    requests.reserve(slots_.size());
+    for (const auto& slot : slots_) {
+      const auto view = slot->look();
+      if (view.request != nullptr && wanted(view) && slot->claim(view.ticket)) {
+        requests.push_back(view.request);
+      }
+    }
+  }
+  for (fuse_req_t const request : requests) {
+    fuse_reply_err(request, errno_of(error));
+  }
+}
+
+void RequestTable::answer_later(std::function<bool(const RequestSlot::View&)> wanted, ErrorKind error) {
+  answers_.post_after(kGrace, [this, wanted = std::move(wanted), error] { answer(wanted, error); });
+}
+
+void RequestTable::end() {
+  ended_ = true;
+  answer([](const RequestSlot::View&) { return true; }, ErrorKind::vm_gone);
+}
+
+} // namespace vmemfs

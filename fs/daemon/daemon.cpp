@@ -65,10 +65,12 @@ void log_privileges(const PrivilegeReport& report) {
 VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) {
   Tree& tree = files.tree();
   return {.changed =
-              [&session, &tree](const Vm& vm) {
-                for (const Ino ino : tree.guest_memory(vm.id())) {
-                  session.forget_pages(ino);
-                }
+              [&session, &files, &tree](const Vm& vm) {
+                return files.drop_pages(vm.id(), [&] {
+                  for (const Ino ino : tree.guest_memory(vm.id())) {
+                    session.forget_pages(ino);
+                  }
+                });
               },
           .removed =
               [&session, &files, &tree](const Vm& vm) {

@@ -84,9 +84,7 @@ bool VmService::begin(std::chrono::milliseconds limit) {
   return good;
 }
 
-void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) {
-  notifier_.post([this, callbacks] { registry_.set_callbacks(callbacks); });
-}
+void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) { registry_.set_callbacks(callbacks); }
 
 /// At the same time, so that one that hangs delays no other one; those that are known to be paused first.
 void VmService::resume_paused() {

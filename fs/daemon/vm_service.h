@@ -34,7 +34,7 @@ public:
   /// not be attached: the log has all reasons.
   [[nodiscard]] bool begin(std::chrono::milliseconds limit);
 
-  /// Sets the callbacks for changes of VMs. They are called one at a time, until end().
+  /// Sets the callbacks for changes of VMs. They are called until end(); see VmRegistry::Callbacks.
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
   /// Resumes the VMs that vmemfs paused, stops attaching, answers waiting event reads; no callback is called
@@ -54,7 +54,9 @@ private:
 
   const MountOptions& options_;
   FdWatcher watcher_;
-  Worker notifier_; ///< calls callbacks
+  /// More than one thread if the kernel waits for a page of a VM: others have to be notified of meanwhile.
+  static constexpr unsigned kMaxNotifierThreads = 64;
+  Worker notifier_{1, kMaxNotifierThreads}; ///< calls callbacks
   Worker jobs_;
   Worker prefetch_jobs_;
   Worker slow_prefetch_jobs_;

@@ -3,7 +3,9 @@
 
 #include "fs/fuse/fuse_reply.h"
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <fcntl.h>
 #include <span>
 #include <string>
@@ -310,6 +312,29 @@ void FileSystem::end_requests(VmId vm) {
   for (const auto& requests : ended) {
     requests->end();
   }
+}
+
+bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
+  constexpr std::chrono::milliseconds kLong{50};
+  std::shared_ptr<const VmRequests> memory;
+  {
+    const MutexLock lock{mutex_};
+    const auto found = requests_.find({vm, true});
+    memory = found != requests_.end() ? found->second.lock() : nullptr;
+  }
+  if (memory == nullptr) { // no file is open, so that nothing can be awaited
+    drop();
+    return true;
+  }
+  const auto of = [memory](const VmRequests* requests) { return requests == memory.get(); };
+  if (table_.is_page_awaited(of, kLong)) {
+    return false;
+  }
+  const auto active = std::make_shared<std::atomic<bool>>(true);
+  table_.answer_pages_while(active, of);
+  drop();
+  *active = false;
+  return true;
 }
 
 const fuse_lowlevel_ops& operations() {

@@ -8,6 +8,7 @@
 #include "util/mutex.h"
 
 #include <cstdint>
+#include <functional>
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
@@ -38,6 +39,11 @@ public:
   void end_requests(VmId vm) EXCLUDES(mutex_);
   /// The mount ends: all requests that wait for a VM are answered, and those that come.
   void end_requests() { table_.end(); }
+
+  /// Runs `drop`, which has the kernel drop pages of the VM's memory, for which the kernel waits for those
+  /// that are still to come. False, and nothing is done, if one of them has taken long already. If it takes
+  /// long all the same, such pages are given up: whoever touched them gets a bus error.
+  [[nodiscard]] bool drop_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
 private:
   /// The memory files of a VM have their share of threads, and its other files have another one: commands

@@ -16,6 +16,11 @@ constexpr std::chrono::seconds kMaxInterruptedAge{1};
 /// Time that a request is left to end by itself: the command that detaches a VM is a request too.
 constexpr std::chrono::milliseconds kGrace{50};
 
+/// Time that the kernel is left to wait for a page of a mapping that it is to drop, and then between two
+/// looks.
+constexpr std::chrono::seconds kMaxPageWait{1};
+constexpr std::chrono::milliseconds kPageWaitPoll{100};
+
 std::int64_t steady_ns() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
 }
@@ -100,9 +105,36 @@ void RequestTable::answer_later(std::function<bool(const RequestSlot::View&)> wa
   answers_.post_after(kGrace, [this, wanted = std::move(wanted), error] { answer(wanted, error); });
 }
 
+void RequestTable::answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,
+                                      std::function<bool(const VmRequests*)> of) {
+  answer_pages_after(kMaxPageWait, std::move(active), std::move(of));
+}
+
+void RequestTable::answer_pages_after(std::chrono::milliseconds delay,
+                                      std::shared_ptr<const std::atomic<bool>> active,
+                                      std::function<bool(const VmRequests*)> of) {
+  answers_.post_after(delay, [this, active = std::move(active), of = std::move(of)] {
+    if (*active) {
+      answer([&](const RequestSlot::View& view) { return view.for_mapping && of(view.of); },
+             ErrorKind::source_failed);
+      answer_pages_after(kPageWaitPoll, active, of);
+    }
+  });
+}
+
 void RequestTable::end() {
   ended_ = true;
   answer([](const RequestSlot::View&) { return true; }, ErrorKind::vm_gone);
+}
+
+bool RequestTable::is_page_awaited(const std::function<bool(const VmRequests*)>& of,
+                                   std::chrono::nanoseconds age) const {
+  const std::int64_t before = steady_ns() - age.count();
+  const MutexLock lock{mutex_};
+  return std::ranges::any_of(slots_, [&](const auto& slot) {
+    const auto view = slot->look();
+    return view.request != nullptr && view.for_mapping && view.since_ns < before && of(view.of);
+  });
 }
 
 } // namespace vmemfs

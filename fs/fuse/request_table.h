@@ -45,13 +45,22 @@ public:
   void answer(const std::function<bool(const RequestSlot::View&)>& wanted, ErrorKind error) EXCLUDES(mutex_);
   /// The same after a time in which they can still end by themselves.
   void answer_later(std::function<bool(const RequestSlot::View&)> wanted, ErrorKind error);
+  /// From a limit on and as long as `active`: answers with source_failed those for pages of mappings.
+  void answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,
+                          std::function<bool(const VmRequests*)> of);
   /// Answers all, and those that come from now on.
   void end();
   [[nodiscard]] bool ended() const { return ended_; }
 
+  /// Whether a request for a page of a mapping has waited for so long.
+  [[nodiscard]] bool is_page_awaited(const std::function<bool(const VmRequests*)>& of,
+                                     std::chrono::nanoseconds age) const EXCLUDES(mutex_);
+
 private:
   void give_back(RequestSlot* slot) EXCLUDES(mutex_);
   void interrupt(fuse_req_t request) EXCLUDES(mutex_);
+  void answer_pages_after(std::chrono::milliseconds delay, std::shared_ptr<const std::atomic<bool>> active,
+                          std::function<bool(const VmRequests*)> of);
 
   std::atomic<bool> ended_{false};
   mutable Mutex mutex_; ///< leaf

@@ -19,10 +19,14 @@
 #include <poll.h>
 #include <spawn.h>
 #include <string_view>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
 #include <utility>
 
 namespace vmemfs {
@@ -36,6 +40,7 @@ struct ActiveMount {
   MountTable table;
   std::string path;
   MountIdentity identity;
+  UniqueFd abort; ///< ends all requests of the connection; empty: not available
 };
 
 /// Signals that end a process by default, from its terminal, its service manager or its peer.
@@ -116,16 +121,28 @@ void run_fusermount(std::string path) {
 }
 
 void force_unmount(const std::string& path) {
-  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+  if (::umount2(path.c_str(), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
     run_fusermount(path);
   }
 }
 
+/// Nobody answers any more, so requests that wait are ended too: by MNT_FORCE, or without the right to that
+/// by the file of the connection.
 void unmount(const ActiveMount& active) {
   // Another process may have mounted over it.
   if (active.table.mounted_on(active.path) == active.identity) {
     force_unmount(active.path);
   }
+  if (active.abort) {
+    static_cast<void>(!::write(active.abort.get(), "1", 1));
+  }
+}
+
+/// The number of a FUSE connection is the second one of its device.
+UniqueFd open_abort(const MountIdentity& identity) {
+  const std::string number = identity.device.substr(identity.device.find(':') + 1);
+  return UniqueFd{
+      ::open(fmt::format("/sys/fs/fuse/connections/{}/abort", number).c_str(), O_WRONLY | O_CLOEXEC)};
 }
 
 tl::unexpected<Error> not_in_table(const std::string& path) {
@@ -151,10 +168,11 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
     force_unmount(path); // mounted just now, so it is the right one
     return not_in_table(path);
   }
+  auto abort = open_abort(*identity);
   leave_standard_streams();
   keep_what_unmounting_takes();
   send_device(socket, device->get());
-  return ActiveMount{std::move(*table), std::move(path), std::move(*identity)};
+  return ActiveMount{std::move(*table), std::move(path), std::move(*identity), std::move(abort)};
 }
 
 /// Waits for the daemon's request; false if the daemon has ended.
@@ -167,11 +185,28 @@ bool wait_for_request(int socket) {
   return size == 1 && request == kMounterRequest;
 }
 
+/// A descriptor that becomes readable when the daemon has ended, although it may still have its descriptors.
+/// Empty: there is no thread for it, and only the socket reports the end.
+UniqueFd watch_daemon(LifeLine daemon) {
+  UniqueFd ended{::eventfd(0, EFD_CLOEXEC)};
+  try {
+    std::thread{[daemon, fd = ended.get()] {
+      daemon.wait();
+      static_cast<void>(::eventfd_write(fd, 1));
+    }}.detach(); // ends with the process
+  } catch (const std::system_error&) {
+    return UniqueFd{};
+  }
+  return ended;
+}
+
 /// Waits until the daemon has closed its end or has ended (true), or the mount is gone (false). Returns
 /// immediately in the latter case, because the next mount may get the same numbers.
-bool wait_for_end(int socket, const ActiveMount& active) {
+bool wait_for_end(int socket, LifeLine daemon, const ActiveMount& active) {
+  const UniqueFd ended = watch_daemon(daemon);
   for (;;) {
-    std::array<pollfd, 2> entries{{{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}}};
+    std::array<pollfd, 3> entries{
+        {{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}, {ended.get(), POLLIN, 0}}};
     const int ready = ::poll(entries.data(), entries.size(), -1);
     if (ready < 0 && errno != EINTR) {
       return true;
@@ -179,7 +214,7 @@ bool wait_for_end(int socket, const ActiveMount& active) {
     if (ready > 0 && entries[1].revents != 0 && !active.table.has(active.identity, active.path)) {
       return false;
     }
-    if (ready > 0 && entries[0].revents != 0) {
+    if (ready > 0 && (entries[0].revents != 0 || entries[2].revents != 0)) {
       return true;
     }
   }
@@ -187,7 +222,7 @@ bool wait_for_end(int socket, const ActiveMount& active) {
 
 } // namespace
 
-int run_mounter(UniqueFd socket, const MountRequest& request) {
+int run_mounter(UniqueFd socket, LifeLine daemon, const MountRequest& request) {
   ignore_signals();
   ::setsid();
   close_all_but(socket.get());
@@ -201,7 +236,7 @@ int run_mounter(UniqueFd socket, const MountRequest& request) {
     send_error(socket.get(), active.error());
     return kFailed;
   }
-  if (wait_for_end(socket.get(), *active)) {
+  if (wait_for_end(socket.get(), daemon, *active)) {
     unmount(*active);
   }
   return 0;

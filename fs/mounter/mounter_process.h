@@ -3,6 +3,7 @@
 // whatever way. It keeps one end of a socket and reads nothing but that and the table of mounts.
 #pragma once
 
+#include "fs/mounter/life_line.h"
 #include "fs/mounter/mount_request.h"
 #include "util/unique_fd.h"
 
@@ -10,6 +11,6 @@ namespace vmemfs {
 
 /// The main function of the process after fork(). Returns the exit code for _exit(). `socket` is the only
 /// descriptor that it keeps, besides the standard streams until it has mounted.
-[[nodiscard]] int run_mounter(UniqueFd socket, const MountRequest& request);
+[[nodiscard]] int run_mounter(UniqueFd socket, LifeLine daemon, const MountRequest& request);
 
 } // namespace vmemfs

@@ -159,5 +159,49 @@ TEST_F(HungMonitors, PausedByUs_DaemonEndsInTimeAndHealthyRunsFirst) {
   signal_hung(SIGCONT);
 }
 
+TEST_F(HangAttack, FlushWhilePageIsAwaited_OthersUnaffected) {
+  const Mount mount{kSilentAndHealthy};
+  start({hostile("toucher"), mount / "silent/mem"});
+  let_requests_hang();
+  ASSERT_EQ(soon({"sh", "-c", fmt::format("echo flush > {}", mount / "silent/control")}), 0);
+  let_requests_hang();
+  expect_others_unaffected(mount);
+  const auto begin = steady_clock::now();
+  EXPECT_EQ(
+      soon({"sh", "-c", fmt::format("echo pause > {0} && echo resume > {0}", mount / "healthy/control")}), 0);
+  EXPECT_LT(steady_clock::now() - begin, milliseconds{500});
+  EXPECT_EQ(soon({"sh", "-c", fmt::format("echo detach > {}", mount / "healthy/control")}), 0);
+  EXPECT_TRUE(eventually([&] { return !exists(mount / "healthy"); }, seconds{2}));
+}
+
+/// A thread of the daemon waits for another filesystem, whose server does not run, and no signal ends that:
+/// its descriptors, so also the mount's, stay open when the daemon has been killed.
+TEST_F(HangAttack, DaemonKilledWithUnkillableThread_LeavesNoHungMount) {
+  Mount other{{"--vm", "source=fake:size=16M"}};
+  Mount mount{{"--vm", fmt::format("vm=dump:path={}", other / "source/mem"), "--vm", "healthy=fake"}};
+  other.daemon().signal(SIGSTOP);
+  ChildProcess& reader = start({"head", "-c", "4096", mount / "vm/mem"});
+  let_requests_hang();
+  EXPECT_EQ(soon({"head", "-c", "65536", mount / "healthy/mem"}), 0);
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, seconds{2}));
+  EXPECT_TRUE(reader.wait(seconds{2}).has_value());
+  EXPECT_FALSE(mount.daemon().wait(milliseconds{1}).has_value()); // else this shows nothing
+  other.daemon().signal(SIGCONT);
+  EXPECT_TRUE(mount.daemon().wait(seconds{2}).has_value());
+}
+
+TEST_F(HangAttack, DaemonKilledWhilePageIsAwaited_LeavesNoHungMount) {
+  Mount mount{kSilentAndHealthy};
+  ChildProcess& toucher = start({hostile("toucher"), mount / "silent/mem"});
+  let_requests_hang();
+  ASSERT_EQ(soon({"sh", "-c", fmt::format("echo flush > {}", mount / "silent/control")}), 0);
+  let_requests_hang();
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, seconds{4}));
+  EXPECT_TRUE(mount.daemon().wait(seconds{4}).has_value());
+  EXPECT_TRUE(toucher.wait(seconds{2}).has_value());
+}
+
 } // namespace
 } // namespace vmemfs::test

@@ -81,10 +81,15 @@ VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) 
 }
 
 /// Ends waiting event reads after a lazy unmount: they must not keep a mount alive that has no path any more.
-std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers) {
-  auto watch = MountWatch::start(mountpoint, [&readers] { readers.end(); });
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers,
+                                        Session& session) {
+  auto watch = MountWatch::start(mountpoint, [&readers, &session] {
+    readers.end();
+    session.note_mount_gone();
+  });
   if (!watch) {
-    log::warning("waiting reads of events will not end after an unmount with -z: {}",
+    log::warning("waiting reads of events will not end after an unmount with -z, nor the daemon after an "
+                 "unmount while a VM hangs: {}",
                  watch.error().message());
     return nullptr;
   }
@@ -108,7 +113,7 @@ Result<void> serve(Session& session, FileSystem& files, VmService& vms, const Mo
   context.background.ready();
   log_privileges(context.privileges);
   context.service.ready();
-  const auto watch = watch_mount(options.mountpoint, vms.event_readers());
+  const auto watch = watch_mount(options.mountpoint, vms.event_readers(), session);
   auto served = session.serve();
   context.service.stopping();
   return served;

@@ -54,6 +54,11 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
                             fmt::join(options, ",")));
   }
   std::unique_ptr<Session> created{new Session{session}};
+  created->loop_ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  created->mount_gone_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!created->loop_ended_ || !created->mount_gone_) {
+    return fail_errno(errno, "mount", "cannot create an eventfd");
+  }
   if (fuse_set_signal_handlers(session) != 0) {
     return fail(ErrorKind::source_failed, "mount", "can't set signal handlers");
   }
@@ -85,24 +90,41 @@ Result<void> Session::connect(UniqueFd device) {
 Result<void> Session::serve() {
   const sigset_t ends = end_signals();
   pthread_sigmask(SIG_BLOCK, &ends, nullptr); // also for the threads that are started here
-  loop_ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   const UniqueFd signals{::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK)};
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {}; // without SA_RESTART: waiting ends
-  if (!loop_ended_ || !signals || ::sigaction(kWakeUp, &nothing, nullptr) != 0) {
+  if (!signals || ::sigaction(kWakeUp, &nothing, nullptr) != 0) {
     return fail_errno(errno, "mount", "cannot wait for signals");
   }
   loop_ = std::thread{[this] { run_loop(); }};
-  std::array<pollfd, 2> entries{{{signals.get(), POLLIN, 0}, {loop_ended_.get(), POLLIN, 0}}};
-  while (::poll(entries.data(), entries.size(), -1) < 0 && errno == EINTR) {
-  }
+  await_end(signals.get());
   ending_ = true;
   fuse_session_exit(session_.get());
-  if (entries[1].revents != 0 && loop_result_ < 0) { // positive: a signal
+  if (is_readable(loop_ended_.get(), {}) && loop_result_ < 0) { // positive: a signal
     return fail_errno(-loop_result_, "mount", "the request loop failed");
   }
   return {};
 }
+
+/// libfuse's loop joins its threads, one of which may hang, before it returns. That the connection has ended
+/// is seen at the device too; but to poll it wakes this thread at every request, so only once there is no
+/// mount.
+void Session::await_end(int signals) {
+  std::array<pollfd, 4> entries{
+      {{signals, POLLIN, 0}, {loop_ended_.get(), POLLIN, 0}, {mount_gone_.get(), POLLIN, 0}, {-1, 0, 0}}};
+  for (;;) {
+    if (::poll(entries.data(), entries.size(), -1) < 0) {
+      continue; // EINTR
+    }
+    if (entries[0].revents != 0 || entries[1].revents != 0 || entries[3].revents != 0) {
+      return;
+    }
+    entries[2].fd = -1;
+    entries[3].fd = fuse_session_fd(session_.get()); // POLLERR: the connection has ended
+  }
+}
+
+void Session::note_mount_gone() { static_cast<void>(::eventfd_write(mount_gone_.get(), 1)); }
 
 void Session::run_loop() {
   const std::unique_ptr<fuse_loop_config, decltype(&fuse_loop_cfg_destroy)> config{fuse_loop_cfg_create(),

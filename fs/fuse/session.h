@@ -34,6 +34,10 @@ public:
   /// still be at work then: see stop(). The calling thread blocks these signals from then on. Once.
   [[nodiscard]] Result<void> serve();
 
+  /// The mount has left the table of mounts. serve() then notices by itself when its last file is closed,
+  /// also if a thread hangs. On any thread.
+  void note_mount_gone();
+
   /// After serve(): waits for the threads that are at work. False: they still are after `limit`. Then this
   /// object cannot be destroyed, and the process has to end by _exit().
   [[nodiscard]] bool stop(std::chrono::milliseconds limit);
@@ -46,6 +50,7 @@ public:
 private:
   explicit Session(fuse_session* session) : session_{session} {}
   void run_loop();
+  void await_end(int signals);
 
   struct Destroy {
     void operator()(fuse_session* session) const { fuse_session_destroy(session); }
@@ -53,6 +58,7 @@ private:
   std::unique_ptr<fuse_session, Destroy> session_;
   bool handlers_set_ = false;
   UniqueFd loop_ended_;
+  UniqueFd mount_gone_;
   std::thread loop_;
   int loop_result_ = 0; ///< set before loop_ended_ is
   std::atomic<bool> ending_{false};

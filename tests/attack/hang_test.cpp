@@ -106,6 +106,17 @@ TEST_F(HangAttack, ReadsOfSilentVm_DaemonEndsAndPausedGuestRuns) {
   EXPECT_TRUE(many.wait(seconds{2}).has_value());
 }
 
+TEST_F(HangAttack, UnmountAfterKilledReaders_DaemonEnds) {
+  Mount mount{kSilentAndHealthy};
+  ChildProcess& many = start({hostile("readers"), kManyReaders, mount / "silent/mem"});
+  let_requests_hang();
+  many.signal(SIGKILL);
+  ASSERT_TRUE(many.wait(seconds{2}).has_value());
+  const auto begin = steady_clock::now();
+  EXPECT_EQ(mount.unmount(), 0); // the threads for the reads still hang
+  EXPECT_LT(steady_clock::now() - begin, kEndLimit);
+}
+
 /// VMs that hang with their monitor, and one without fault.
 class HungMonitors : public HangAttack {
 protected:

@@ -2,11 +2,13 @@
 #include "fs/fuse/operations.h"
 
 #include "fs/fuse/fuse_reply.h"
+#include "util/log.h"
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -294,7 +296,11 @@ void FileSystem::close(std::uint64_t handle) {
     open_files_.erase(found);
   }
   if (const auto requests = opened->requests) {
-    requests->carry_out([file = std::move(opened->file)]() mutable { file.reset(); });
+    try {
+      requests->carry_out([file = std::move(opened->file)]() mutable { file.reset(); });
+    } catch (const std::bad_alloc&) { // then it was closed here
+      log::debug("a file is closed without a queue: out of memory");
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 #include "fs/fuse/request_table.h"
 
 #include "fs/errno_map.h"
+#include "util/log.h"
 
 #include <algorithm>
 #include <new>
@@ -72,15 +73,23 @@ void RequestTable::interrupt(fuse_req_t request) {
   const MutexLock lock{mutex_};
   for (const auto& slot : slots_) {
     if (const auto view = slot->look(); view.request == request) {
-      const auto age = std::chrono::nanoseconds{steady_ns() - view.since_ns};
-      const auto delay = std::max<std::chrono::nanoseconds>(kGrace, kMaxInterruptedAge - age);
-      answers_.post_after(delay, [slot = slot.get(), view] {
-        if (slot->claim(view.ticket)) {
-          fuse_reply_err(view.request, errno_of(ErrorKind::interrupted));
-        }
-      });
+      give_up_soon(*slot, view);
       return;
     }
+  }
+}
+
+void RequestTable::give_up_soon(RequestSlot& slot, const RequestSlot::View& view) {
+  const auto age = std::chrono::nanoseconds{steady_ns() - view.since_ns};
+  const auto delay = std::max<std::chrono::nanoseconds>(kGrace, kMaxInterruptedAge - age);
+  try {
+    answers_.post_after(delay, [&slot, view] {
+      if (slot.claim(view.ticket)) {
+        fuse_reply_err(view.request, errno_of(ErrorKind::interrupted));
+      }
+    });
+  } catch (const std::bad_alloc&) {
+    log::warning("a caller that gives up is not answered: out of memory");
   }
 }
 

@@ -59,6 +59,7 @@ public:
 private:
   void give_back(RequestSlot* slot) EXCLUDES(mutex_);
   void interrupt(fuse_req_t request) EXCLUDES(mutex_);
+  void give_up_soon(RequestSlot& slot, const RequestSlot::View& view);
   void answer_pages_after(std::chrono::milliseconds delay, std::shared_ptr<const std::atomic<bool>> active,
                           std::function<bool(const VmRequests*)> of);
 

@@ -15,12 +15,15 @@
 #include "fs/privileges/privileges.h"
 #include "fs/tree/tree.h"
 #include "util/log.h"
+#include "util/signals.h"
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <future>
 #include <malloc.h>
 #include <memory>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -31,6 +34,11 @@ constexpr int kFailed = 1;
 /// Limit of the wait for VMs that run at the start: they are in the mount from its first moment unless a
 /// monitor or a host takes longer.
 constexpr std::chrono::seconds kFirstScanLimit{5};
+/// Limits of the end, from its begin: for resuming paused VMs, and for all.
+constexpr std::chrono::milliseconds kVmsEndLimit{3500};
+constexpr std::chrono::milliseconds kEndLimit{4700};
+/// Time for requests under way to be answered by the VM at the end.
+constexpr std::chrono::milliseconds kRequestGrace{300};
 
 /// Large blocks, such as a monitor's answer, go back to the system when they are freed. By default, the first
 /// one that is freed makes glibc keep all later ones of up to 32 MiB, for each thread.
@@ -64,33 +72,38 @@ void log_privileges(const PrivilegeReport& report) {
 }
 
 /// Notifies the kernel of changes of VMs, because it caches names and pages.
-VmRegistry::Callbacks kernel_notifications(Session& session, Tree& tree) {
+VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) {
+  Tree& tree = files.tree();
   return {.changed =
-              [&session, &tree](const Vm& vm) {
-                for (const Ino ino : tree.guest_memory(vm.id())) {
-                  session.forget_pages(ino);
-                }
+              [&session, &files, &tree](const Vm& vm) {
+                return files.drop_pages(vm.id(), [&] {
+                  for (const Ino ino : tree.guest_memory(vm.id())) {
+                    session.forget_pages(ino);
+                  }
+                });
               },
           .removed =
-              [&session, &tree](const Vm& vm) {
+              [&session, &files, &tree](const Vm& vm) {
+                files.end_requests(vm.id());
                 tree.remove_vm(vm.id());
                 session.forget_name(vm.name());
               }};
 }
 
-/// Ends serving when the mount has left this mount namespace and its last file is closed. The kernel would
-/// keep it for a namespace that began while it was there, and with it a guest that is paused. Waiting event
-/// reads must not keep it either.
+/// After the mount has left this mount namespace: ends waiting event reads, which must not keep it, and ends
+/// serving when the last file is closed. The kernel would keep the mount for a namespace that began while it
+/// was there, and with it a guest that is paused.
 std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers,
-                                        FileSystem& file_system) {
-  auto watch = MountWatch::start(mountpoint, [&readers, &file_system] {
+                                        Session& session, FileSystem& files) {
+  auto watch = MountWatch::start(mountpoint, [&readers, &session, &files] {
     readers.end();
-    file_system.when_unused([] { ::kill(::getpid(), SIGTERM); }); // as if the user ended it
+    session.note_mount_gone();
+    files.when_unused([] { ::kill(::getpid(), SIGTERM); }); // as if the user ended it
   });
   if (!watch) {
-    log::warning(
-        "an unmount with -z, or while another mount namespace has the mount, will not be noticed: {}",
-        watch.error().message());
+    log::warning("an unmount with -z, while a VM hangs, or while another mount namespace has the mount, will "
+                 "not be noticed: {}",
+                 watch.error().message());
     return nullptr;
   }
   return std::move(*watch);
@@ -118,13 +131,13 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
       .map([&] { return std::move(*session); });
 }
 
-Result<void> serve(Session& session, FileSystem& file_system, VmService& vms, const MountOptions& options,
+Result<void> serve(Session& session, FileSystem& files, VmService& vms, const MountOptions& options,
                    const RunContext& context) {
-  vms.set_callbacks(kernel_notifications(session, file_system.tree()));
+  vms.set_callbacks(kernel_notifications(session, files));
   context.background.ready();
   log_privileges(context.privileges);
   context.service.ready();
-  const auto watch = watch_mount(options.mountpoint, vms.event_readers(), file_system);
+  const auto watch = watch_mount(options.mountpoint, vms.event_readers(), session, files);
   auto served = session.serve();
   context.service.stopping();
   return served;
@@ -133,6 +146,49 @@ Result<void> serve(Session& session, FileSystem& file_system, VmService& vms, co
 int fail_with(const Error& error) {
   log::error("{}", error.message());
   return kFailed;
+}
+
+struct EndingParts {
+  Session& session;
+  FileSystem& files;
+  VmService& vms;
+  Mounter& mounter;
+};
+
+/// Ends the process whatever hangs. The mounter unmounts and the guardian resumes what is left.
+void limit_end(std::chrono::steady_clock::time_point deadline, int exit_code) {
+  const SignalsBlocked blocked;
+  std::thread{[deadline, exit_code] {
+    std::this_thread::sleep_until(deadline);
+    log::warning("vmemfs ends although a VM still hangs");
+    ::_exit(exit_code);
+  }}.detach();
+}
+
+/// Paused guests run again, requests are answered, the mount goes: in this order, and none of it waits for a
+/// VM that hangs longer than the limit. Does not return if something still hangs.
+void end(const EndingParts& parts, int exit_code) {
+  const auto begin = std::chrono::steady_clock::now();
+  limit_end(begin + kEndLimit, exit_code);
+  std::promise<void> vms_ended;
+  std::thread vms_end;
+  {
+    const SignalsBlocked blocked;
+    vms_end = std::thread{[&] {
+      parts.vms.end(); // while the session exists, because it is notified
+      vms_ended.set_value();
+    }};
+  }
+  if (!parts.session.stop(kRequestGrace)) {
+    parts.files.end_requests();
+  }
+  const bool ended = vms_ended.get_future().wait_until(begin + kVmsEndLimit) == std::future_status::ready;
+  parts.mounter.unmount();
+  if (!ended || !parts.session.stop(kRequestGrace)) {
+    log::warning("vmemfs ends although a VM still hangs");
+    ::_exit(exit_code);
+  }
+  vms_end.join();
 }
 
 int run(const MountOptions& options, const RunContext& context) {
@@ -155,10 +211,10 @@ int run(const MountOptions& options, const RunContext& context) {
   }
   auto mounter_watch = watch_mounter(context.mounter, vms);
   const auto served = serve(**session, file_system, vms, options, context);
-  vms.end();           // while the session exists, because it is notified
   mounter_watch.end(); // from here on the mounter is expected to end
-  context.mounter.unmount();
-  return served ? 0 : fail_with(served.error());
+  const int exit_code = served ? 0 : fail_with(served.error());
+  end({**session, file_system, vms, context.mounter}, exit_code);
+  return exit_code;
 }
 
 } // namespace

@@ -5,16 +5,23 @@
 #include "drivers/all_drivers.h"
 #include "util/log.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <fmt/format.h>
+#include <latch>
 #include <utility>
 #include <vector>
 
 namespace vmemfs {
 namespace {
 
-/// Threads for work that may wait for a driver: the others continue until all of them hang.
+/// Threads for work that may wait for a driver. More are started when all have a job, so that as many VMs may
+/// hang, as each VM occupies one.
 constexpr unsigned kJobThreads = 4;
+constexpr unsigned kMaxJobThreads = 64;
+/// Threads that resume VMs at the end, each one VM.
+constexpr unsigned kMaxResumeThreads = 64;
 /// Number of sequential readers, of different VMs, that can use a second CPU at the same time.
 constexpr unsigned kPrefetchThreads = 2;
 /// Number of slow driver calls for prefetching at the same time.
@@ -42,7 +49,7 @@ std::vector<VmFinder::Source> discoveries(const MountOptions& options, const Dri
 } // namespace
 
 VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes)
-    : options_{options}, jobs_{kJobThreads}, prefetch_jobs_{kPrefetchThreads},
+    : options_{options}, jobs_{kJobThreads, kMaxJobThreads}, prefetch_jobs_{kPrefetchThreads},
       slow_prefetch_jobs_{kSlowPrefetchThreads}, cache_budget_{options.cache_size},
       registry_{{.notifier = notifier_,
                  .jobs = jobs_,
@@ -78,16 +85,29 @@ bool VmService::begin(std::chrono::milliseconds limit) {
   return good;
 }
 
-void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) {
-  notifier_.post([this, callbacks] { registry_.set_callbacks(callbacks); });
+void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) { registry_.set_callbacks(callbacks); }
+
+/// At the same time, so that one that hangs delays no other one; those that are known to be paused first.
+void VmService::resume_paused() {
+  auto vms = registry_.all();
+  std::ranges::stable_partition(vms,
+                                [](const auto& vm) { return vm->run_state().info().by == PausedBy::us; });
+  std::latch released{static_cast<std::ptrdiff_t>(vms.size())};
+  Worker threads{1, kMaxResumeThreads};
+  for (const auto& vm : vms) {
+    threads.post([&vm, &released] {
+      vm->run_state().release();
+      released.count_down();
+    });
+  }
+  released.wait();
 }
 
 void VmService::end() {
+  resume_paused();
   finder_.stop();
   event_readers_->end();
-  for (const auto& vm : registry_.all()) {
-    vm->run_state().release();
-  }
+  resume_paused(); // what was attached or paused meanwhile
   prefetch_jobs_.stop();
   slow_prefetch_jobs_.stop();
   jobs_.stop();

@@ -36,11 +36,11 @@ public:
   /// not be attached: the log has all reasons.
   [[nodiscard]] bool begin(std::chrono::milliseconds limit);
 
-  /// Sets the callbacks for changes of VMs. They are called one at a time, until end().
+  /// Sets the callbacks for changes of VMs. They are called until end(); see VmRegistry::Callbacks.
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
-  /// Stops attaching, resumes the VMs that vmemfs paused, answers waiting event reads; no callback is called
-  /// afterwards.
+  /// Resumes the VMs that vmemfs paused, stops attaching, answers waiting event reads; no callback is called
+  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without.
   void end();
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }
@@ -51,13 +51,16 @@ public:
   [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
 
 private:
+  void resume_paused();
   void report_refusal(const Refusal& refusal);
   void report_left_out(std::size_t count);
   void report_discovery_error(const DiscoveryError& error);
 
   const MountOptions& options_;
   FdWatcher watcher_;
-  Worker notifier_; ///< calls callbacks
+  /// More than one thread if the kernel waits for a page of a VM: others have to be notified of meanwhile.
+  static constexpr unsigned kMaxNotifierThreads = 64;
+  Worker notifier_{1, kMaxNotifierThreads}; ///< calls callbacks
   Worker jobs_;
   Worker prefetch_jobs_;
   Worker slow_prefetch_jobs_;

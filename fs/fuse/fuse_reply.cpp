@@ -11,34 +11,50 @@
 namespace vmemfs {
 
 FuseReply::~FuseReply() {
-  if (request_ != nullptr) {
-    fuse_reply_err(request_, EIO);
+  if (fuse_req_t const request = take()) {
+    fuse_reply_err(request, EIO);
   }
 }
 
 void FuseReply::error(ErrorKind kind) {
-  if (request_ != nullptr) {
-    fuse_reply_err(take(), errno_of(kind));
+  if (fuse_req_t const request = take()) {
+    fuse_reply_err(request, errno_of(kind));
   }
 }
 
 void FuseReply::data(std::span<const iovec> bytes) {
+  fuse_req_t const request = take();
+  if (request == nullptr) {
+    return;
+  }
   if (bytes.size() == 1) { // the usual case, and the one in which libfuse allocates nothing
-    fuse_reply_buf(take(), static_cast<const char*>(bytes.front().iov_base), bytes.front().iov_len);
+    fuse_reply_buf(request, static_cast<const char*>(bytes.front().iov_base), bytes.front().iov_len);
   } else {
-    fuse_reply_iov(take(), bytes.data(), static_cast<int>(bytes.size()));
+    fuse_reply_iov(request, bytes.data(), static_cast<int>(bytes.size()));
   }
 }
 
-void FuseReply::text(std::string_view bytes) { fuse_reply_buf(take(), bytes.data(), bytes.size()); }
+void FuseReply::text(std::string_view bytes) {
+  if (fuse_req_t const request = take()) {
+    fuse_reply_buf(request, bytes.data(), bytes.size());
+  }
+}
 
-void FuseReply::offset(std::uint64_t offset) { fuse_reply_lseek(take(), static_cast<off_t>(offset)); }
+void FuseReply::offset(std::uint64_t offset) {
+  if (fuse_req_t const request = take()) {
+    fuse_reply_lseek(request, static_cast<off_t>(offset));
+  }
+}
 
-void FuseReply::poll(unsigned events) { fuse_reply_poll(take(), events); }
+void FuseReply::poll(unsigned events) {
+  if (fuse_req_t const request = take()) {
+    fuse_reply_poll(request, events);
+  }
+}
 
 std::unique_ptr<Reply> FuseReply::keep() {
   auto kept = std::make_unique<FuseReply>(request_); // may throw: until here this object has to answer
-  static_cast<void>(take());
+  leave();
   return kept;
 }
 
@@ -46,12 +62,16 @@ void FuseReply::on_interrupt(InterruptListener& listener) {
   const auto notify = [](fuse_req_t request, void* data) {
     static_cast<InterruptListener*>(data)->on_interrupt(request);
   };
-  fuse_req_interrupt_func(request_, notify, &listener);
+  fuse_req_interrupt_func(request_.request, notify, &listener);
 }
 
-bool FuseReply::interrupted() const { return fuse_req_interrupted(request_) != 0; }
+bool FuseReply::interrupted() const { return fuse_req_interrupted(request_.request) != 0; }
 
-void FuseReply::ok() { fuse_reply_err(take(), 0); }
+void FuseReply::ok() {
+  if (fuse_req_t const request = take()) {
+    fuse_reply_err(request, 0);
+  }
+}
 
 bool FuseReply::entry(const fuse_entry_param& entry) { return fuse_reply_entry(take(), &entry) == 0; }
 
@@ -59,7 +79,11 @@ void FuseReply::attributes(const struct stat& attributes, double valid_seconds) 
   fuse_reply_attr(take(), &attributes, valid_seconds);
 }
 
-void FuseReply::written(std::size_t bytes) { fuse_reply_write(take(), bytes); }
+void FuseReply::written(std::size_t bytes) {
+  if (fuse_req_t const request = take()) {
+    fuse_reply_write(request, bytes);
+  }
+}
 
 bool FuseReply::opened(const fuse_file_info& info) { return fuse_reply_open(take(), &info) != -ENOENT; }
 

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "fs/files/reply.h"
+#include "fs/fuse/request_slot.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,10 +19,11 @@
 
 namespace vmemfs {
 
-/// Not thread-safe. Lives on the stack of the callback that answers; keep() moves it to the heap.
+/// Not thread-safe. Lives on the stack of the callback that answers; keep() moves it to the heap. If somebody
+/// else has answered a request with a slot, the answer given here is dropped.
 class FuseReply final : public Reply {
 public:
-  explicit FuseReply(fuse_req_t request) : request_{request} {}
+  explicit FuseReply(RequestTicket request) : request_{request} {}
   ~FuseReply() override;
   FuseReply(const FuseReply&) = delete;
   FuseReply& operator=(const FuseReply&) = delete;
@@ -33,8 +35,9 @@ public:
   void poll(unsigned events) override;
 
   [[nodiscard]] std::unique_ptr<Reply> keep() override;
-  [[nodiscard]] const void* id() const override { return request_; }
-  /// libfuse calls the listener with a lock of the request held.
+  [[nodiscard]] const void* id() const override { return request_.request; }
+  /// libfuse calls the listener with a lock of the request held. Not for a request with a slot, which may not
+  /// exist any more, and whose interruption is taken care of.
   void on_interrupt(InterruptListener& listener) override;
   [[nodiscard]] bool interrupted() const override;
 
@@ -50,10 +53,18 @@ public:
   /// with it a lock: a second thread that reads the same handle would sleep without being interruptible.)
   [[nodiscard]] bool opened_stream(const fuse_file_info& info);
 
-private:
-  fuse_req_t take() { return std::exchange(request_, nullptr); }
+  /// Somebody else answers: this object does not.
+  void leave() { request_ = {nullptr}; }
 
-  fuse_req_t request_;
+private:
+  /// The request, for the one answer; null: answered already.
+  fuse_req_t take() {
+    const RequestTicket taken = std::exchange(request_, {nullptr});
+    const bool ours = taken.slot == nullptr || taken.slot->claim(taken.ticket);
+    return ours ? taken.request : nullptr;
+  }
+
+  RequestTicket request_;
 };
 
 /// The handle of a poll request.
@@ -76,7 +87,7 @@ private:
 
 /// Runs `handle(reply)`; an exception that gets out of it becomes an error reply, as nothing may be
 /// thrown through libfuse's C code.
-template <typename Handle> void answer(fuse_req_t request, std::string_view operation, Handle&& handle) {
+template <typename Handle> void answer(RequestTicket request, std::string_view operation, Handle&& handle) {
   FuseReply reply{request};
   try {
     handle(reply);

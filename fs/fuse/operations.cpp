@@ -2,10 +2,16 @@
 #include "fs/fuse/operations.h"
 
 #include "fs/fuse/fuse_reply.h"
+#include "util/log.h"
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <fcntl.h>
+#include <new>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,10 +25,30 @@ constexpr double kAttributesValidSeconds = 0.0;
 
 FileSystem& file_system(fuse_req_t request) { return *static_cast<FileSystem*>(fuse_req_userdata(request)); }
 
-/// The handle is the file's address: a read needs no lookup. The kernel does not release it while a request
-/// is unanswered; the reference covers the time after the answer.
-std::shared_ptr<OpenFile> open_file(const fuse_file_info* info) {
-  return reinterpret_cast<OpenFile*>(info->fh)->shared_from_this();
+/// The handle is an address: a read needs no lookup. The kernel does not release it while a request is
+/// unanswered; the reference covers the time after the answer.
+std::shared_ptr<OpenHandle> open_handle(const fuse_file_info* info) {
+  return reinterpret_cast<OpenHandle*>(info->fh)->shared_from_this();
+}
+
+/// Carries out a request of an open file by `now(reply)`. `later()` returns the same for another thread: it
+/// keeps what it needs.
+template <typename Now, typename Later> void carry_out(const OpenHandle& handle, fuse_req_t request,
+                                                       VmRequests::Kind kind, Now&& now, Later&& later) {
+  if (handle.requests != nullptr) {
+    handle.requests->carry_out(request, kind, now, later);
+  } else {
+    answer({request}, kind.operation, now);
+  }
+}
+
+void write_to(OpenFile& file, FuseReply& reply, std::string_view bytes, std::uint64_t offset) {
+  const auto written = file.write(bytes, offset);
+  if (written) {
+    reply.written(*written);
+  } else {
+    reply.error(written.error().kind);
+  }
 }
 
 static_assert(kRootIno == FUSE_ROOT_ID);
@@ -34,10 +60,16 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   // Truncation comes with open, which distinguishes it from truncate(2).
   connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
+  // Else each stat(2) of guest memory, whose times change, would drop the pages of its mappings, and so wait
+  // for a page that a VM does not give.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
+  // Pages of mappings are requested in the background: those that hang for one VM must not use up the
+  // kernel's default of 12 for all.
+  connection->max_background = RequestThreads::kMax;
 }
 
 void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  answer(request, "lookup", [&](FuseReply& reply) {
+  answer({request}, "lookup", [&](FuseReply& reply) {
     Tree& tree = file_system(request).tree();
     const auto found = tree.look_up(parent, name);
     if (!found) {
@@ -69,7 +101,7 @@ void op_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* fo
 }
 
 void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
-  answer(request, "getattr", [&](FuseReply& reply) {
+  answer({request}, "getattr", [&](FuseReply& reply) {
     const auto attributes = file_system(request).tree().attributes(ino);
     if (attributes) {
       reply.attributes(*attributes, kAttributesValidSeconds);
@@ -81,7 +113,7 @@ void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
 
 void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what,
                 fuse_file_info* /*info*/) {
-  answer(request, "setattr", [&](FuseReply& reply) {
+  answer({request}, "setattr", [&](FuseReply& reply) {
     const Tree& tree = file_system(request).tree();
     const auto attributes = tree.attributes(ino);
     if (!attributes) {
@@ -106,7 +138,7 @@ struct OpenDirectory {
 };
 
 void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer(request, "opendir", [&](FuseReply& reply) {
+  answer({request}, "opendir", [&](FuseReply& reply) {
     auto entries = file_system(request).tree().list(ino);
     if (!entries) {
       reply.error(entries.error().kind);
@@ -121,7 +153,7 @@ void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 }
 
 void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
-  answer(request, "readdir", [&](FuseReply& reply) {
+  answer({request}, "readdir", [&](FuseReply& reply) {
     const auto& entries = reinterpret_cast<const OpenDirectory*>(info->fh)->entries;
     std::vector<char> buffer(size);
     std::size_t used = 0;
@@ -153,11 +185,11 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offs
 
 void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
   const std::unique_ptr<OpenDirectory> directory{reinterpret_cast<OpenDirectory*>(info->fh)};
-  answer(request, "releasedir", [](FuseReply& reply) { reply.ok(); });
+  answer({request}, "releasedir", [](FuseReply& reply) { reply.ok(); });
 }
 
 void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer(request, "open", [&](FuseReply& reply) {
+  answer({request}, "open", [&](FuseReply& reply) {
     FileSystem& files = file_system(request);
     auto file = files.tree().open(ino, info->flags);
     if (!file) {
@@ -168,7 +200,7 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
     // read with zeros.
     info->direct_io = 1;
     const auto traits = files.tree().traits(ino);
-    info->fh = files.keep(std::move(*file));
+    info->fh = files.keep(ino, std::move(*file));
     if (!(traits && traits->stream ? reply.opened_stream(*info) : reply.opened(*info))) {
       files.close(info->fh);
     }
@@ -176,37 +208,41 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 }
 
 void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
-  file_system(request).close(info->fh);
-  answer(request, "release", [](FuseReply& reply) { reply.ok(); });
+  FileSystem& files = file_system(request);
+  answer({request}, "release", [](FuseReply& reply) { reply.ok(); }); // nobody waits for the end of a hold
+  files.close(info->fh);
 }
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
-  const auto file = open_file(info);
-  answer(request, "read", [&](FuseReply& reply) {
-    // read(2) has a lock owner, the filling of pages has none.
-    file->read(reply, {.size = size,
-                       .offset = static_cast<std::uint64_t>(offset),
-                       .for_mapping = info->lock_owner == 0,
-                       .without_waiting = (info->flags & O_NONBLOCK) != 0});
-  });
+  const auto handle = open_handle(info);
+  // read(2) has a lock owner, the filling of pages has none.
+  const ReadRequest wanted{.size = size,
+                           .offset = static_cast<std::uint64_t>(offset),
+                           .for_mapping = info->lock_owner == 0,
+                           .without_waiting = (info->flags & O_NONBLOCK) != 0};
+  carry_out(
+      *handle, request, {"read", wanted.for_mapping},
+      [&](FuseReply& reply) { handle->file->read(reply, wanted); },
+      [&] { return [handle, wanted](FuseReply& reply) { handle->file->read(reply, wanted); }; });
 }
 
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
-  const auto file = open_file(info);
-  answer(request, "write", [&](FuseReply& reply) {
-    const auto written = file->write({bytes, size}, static_cast<std::uint64_t>(offset));
-    if (written) {
-      reply.written(*written);
-    } else {
-      reply.error(written.error().kind);
-    }
-  });
+  const auto handle = open_handle(info);
+  const std::string_view data{bytes, size};
+  const auto at = static_cast<std::uint64_t>(offset);
+  carry_out(
+      *handle, request, {"write"}, [&](FuseReply& reply) { write_to(*handle->file, reply, data, at); },
+      [&] {
+        return [handle, kept = std::string{data}, at](FuseReply& reply) {
+          write_to(*handle->file, reply, kept, at);
+        };
+      });
 }
 
 void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
-  const auto file = open_file(info);
-  answer(request, "lseek", [&](FuseReply& reply) {
+  const auto file = open_handle(info)->file;
+  answer({request}, "lseek", [&](FuseReply& reply) {
     if (offset < 0) {
       reply.error(ErrorKind::past_end);
     } else {
@@ -216,33 +252,58 @@ void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, 
 }
 
 void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_pollhandle* handle) {
-  const auto file = open_file(info);
-  answer(request, "poll", [&](FuseReply& reply) {
+  const auto file = open_handle(info)->file;
+  answer({request}, "poll", [&](FuseReply& reply) {
     file->poll(reply, handle != nullptr ? std::make_unique<FusePollHandle>(handle) : nullptr);
   });
 }
 
 } // namespace
 
-std::uint64_t FileSystem::keep(std::shared_ptr<OpenFile> file) {
-  const auto handle = reinterpret_cast<std::uint64_t>(file.get());
+std::uint64_t FileSystem::keep(Ino ino, std::shared_ptr<OpenFile> file) {
+  const auto traits = tree_.traits(ino);
+  const VmId vm = tree_.vm(ino);
+  auto opened = std::make_shared<OpenHandle>();
+  opened->file = std::move(file);
+  const auto handle = reinterpret_cast<std::uint64_t>(opened.get());
   const MutexLock lock{mutex_};
-  open_files_.emplace(handle, std::move(file));
+  if (vm != Node::kMountNode) {
+    opened->requests = requests_of({vm, traits && traits->guest_memory});
+  }
+  open_files_.emplace(handle, std::move(opened));
   return handle;
 }
 
+std::shared_ptr<VmRequests> FileSystem::requests_of(Share share) {
+  auto requests = requests_[share].lock();
+  if (requests == nullptr) {
+    std::erase_if(requests_, [](const auto& entry) { return entry.second.expired(); });
+    requests = std::make_shared<VmRequests>(table_, threads_);
+    requests_[share] = requests;
+  }
+  return requests;
+}
+
+/// Closing a file may wait for its VM, as when that ends a hold.
 void FileSystem::close(std::uint64_t handle) {
-  std::shared_ptr<OpenFile> file; // destroyed after the lock is released: closing may take long
+  std::shared_ptr<OpenHandle> opened;
   std::function<void()> unused;
   {
     const MutexLock lock{mutex_};
     const auto found = open_files_.find(handle);
     if (found != open_files_.end()) {
-      file = std::move(found->second);
+      opened = std::move(found->second);
       open_files_.erase(found);
     }
     if (open_files_.empty()) {
       unused = std::exchange(unused_, nullptr);
+    }
+  }
+  if (const auto requests = opened != nullptr ? opened->requests : nullptr) {
+    try {
+      requests->carry_out([file = std::move(opened->file)]() mutable { file.reset(); });
+    } catch (const std::bad_alloc&) { // then it was closed here
+      log::debug("a file is closed without a queue: out of memory");
     }
   }
   if (unused) {
@@ -259,6 +320,45 @@ void FileSystem::when_unused(std::function<void()> unused) {
     }
   }
   unused();
+}
+
+void FileSystem::end_requests(VmId vm) {
+  std::vector<std::shared_ptr<VmRequests>> ended;
+  {
+    const MutexLock lock{mutex_};
+    for (const bool memory : {false, true}) {
+      const auto found = requests_.find({vm, memory});
+      if (auto requests = found != requests_.end() ? found->second.lock() : nullptr) {
+        ended.push_back(std::move(requests));
+      }
+    }
+  }
+  for (const auto& requests : ended) {
+    requests->end();
+  }
+}
+
+bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
+  constexpr std::chrono::milliseconds kLong{50};
+  std::shared_ptr<const VmRequests> memory;
+  {
+    const MutexLock lock{mutex_};
+    const auto found = requests_.find({vm, true});
+    memory = found != requests_.end() ? found->second.lock() : nullptr;
+  }
+  if (memory == nullptr) { // no file is open, so that nothing can be awaited
+    drop();
+    return true;
+  }
+  const auto of = [memory](const VmRequests* requests) { return requests == memory.get(); };
+  if (table_.is_page_awaited(of, kLong)) {
+    return false;
+  }
+  const auto active = std::make_shared<std::atomic<bool>>(true);
+  table_.answer_pages_while(active, of);
+  drop();
+  *active = false;
+  return true;
 }
 
 const fuse_lowlevel_ops& operations() {

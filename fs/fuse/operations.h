@@ -2,6 +2,8 @@
 // The callbacks of libfuse: decode the kernel's requests, which the tree and its files answer.
 #pragma once
 
+#include "fs/fuse/request_table.h"
+#include "fs/fuse/vm_requests.h"
 #include "fs/tree/tree.h"
 #include "util/mutex.h"
 
@@ -10,8 +12,16 @@
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
+#include <utility>
 
 namespace vmemfs {
+
+/// A file as the kernel has it open. Held by shared_ptr: a thread may work on a request of it that was given
+/// up, after the kernel has released it.
+struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
+  std::shared_ptr<OpenFile> file;
+  std::shared_ptr<VmRequests> requests; ///< null: not of a VM, so no request waits
+};
 
 /// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
 /// when a mount is torn down) are closed with it. Thread-safe.
@@ -22,16 +32,35 @@ public:
   [[nodiscard]] Tree& tree() { return tree_; }
 
   /// The handle under which the kernel knows the file; valid until close().
-  [[nodiscard]] std::uint64_t keep(std::shared_ptr<OpenFile> file);
-  void close(std::uint64_t handle);
+  [[nodiscard]] std::uint64_t keep(Ino ino, std::shared_ptr<OpenFile> file) EXCLUDES(mutex_);
+  void close(std::uint64_t handle) EXCLUDES(mutex_);
+
+  /// The VM is gone: requests that wait for it are answered.
+  void end_requests(VmId vm) EXCLUDES(mutex_);
+  /// The mount ends: all requests that wait for a VM are answered, and those that come.
+  void end_requests() { table_.end(); }
+
+  /// Runs `drop`, which has the kernel drop pages of the VM's memory, for which the kernel waits for those
+  /// that are still to come. False, and nothing is done, if one of them has taken long already. If it takes
+  /// long all the same, such pages are given up: whoever touched them gets a bus error.
+  [[nodiscard]] bool drop_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
   /// Calls `unused` once, as soon as no file is open: now, or on the thread that closes the last one.
   void when_unused(std::function<void()> unused) EXCLUDES(mutex_);
 
 private:
+  /// The memory files of a VM have their share of threads, and its other files have another one: commands
+  /// must reach a VM whose memory does not answer.
+  using Share = std::pair<VmId, bool>;
+
+  [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
+
   Tree& tree_;
+  RequestTable table_;
+  RequestThreads threads_;
   Mutex mutex_;
-  std::map<std::uint64_t, std::shared_ptr<OpenFile>> open_files_ GUARDED_BY(mutex_);
+  std::map<Share, std::weak_ptr<VmRequests>> requests_ GUARDED_BY(mutex_);
+  std::map<std::uint64_t, std::shared_ptr<OpenHandle>> open_files_ GUARDED_BY(mutex_);
   std::function<void()> unused_ GUARDED_BY(mutex_); ///< not called while the lock is held
 };
 

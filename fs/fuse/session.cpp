@@ -3,17 +3,40 @@
 
 #include "fs/fuse/fuse_args.h"
 
+#include <array>
+#include <cerrno>
 #include <csignal>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
 
 namespace vmemfs {
 namespace {
 
 /// A few threads serve all VMs; more are created when all are busy, so that one slow VM does not delay the
-/// others. Idle ones beyond the small number end, as each thread that wakes up costs a reader time.
-constexpr unsigned kMaxThreads = 64;
+/// others: see VmRequests for what one may occupy. Idle ones beyond the small number end, as each thread that
+/// wakes up costs a reader time.
 constexpr unsigned kIdleThreads = 4;
+
+/// Ends the wait of libfuse's loop, which then notices that the session has ended. By default it is ignored.
+constexpr int kWakeUp = SIGURG;
+constexpr std::chrono::milliseconds kWakeUpInterval{20};
+
+sigset_t end_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    sigaddset(&signals, signal);
+  }
+  return signals;
+}
+
+bool is_readable(int fd, std::chrono::milliseconds limit) {
+  pollfd entry{fd, POLLIN, 0};
+  return ::poll(&entry, 1, static_cast<int>(limit.count())) == 1;
+}
 
 } // namespace
 
@@ -31,6 +54,11 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
                             fmt::join(options, ",")));
   }
   std::unique_ptr<Session> created{new Session{session}};
+  created->loop_ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  created->mount_gone_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!created->loop_ended_ || !created->mount_gone_) {
+    return fail_errno(errno, "mount", "cannot create an eventfd");
+  }
   if (fuse_set_signal_handlers(session) != 0) {
     return fail(ErrorKind::source_failed, "mount", "can't set signal handlers");
   }
@@ -39,6 +67,9 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
 }
 
 Session::~Session() {
+  if (loop_.joinable()) {
+    loop_.join();
+  }
   if (handlers_set_) {
     fuse_remove_signal_handlers(session_.get());
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) { // a second signal must not interrupt the end
@@ -57,23 +88,73 @@ Result<void> Session::connect(UniqueFd device) {
 }
 
 Result<void> Session::serve() {
-  const std::unique_ptr<fuse_loop_config, decltype(&fuse_loop_cfg_destroy)> config{fuse_loop_cfg_create(),
-                                                                                   &fuse_loop_cfg_destroy};
-  if (config == nullptr) {
-    return fail(ErrorKind::no_memory, "mount", "no memory for the request loop");
+  const sigset_t ends = end_signals();
+  pthread_sigmask(SIG_BLOCK, &ends, nullptr); // also for the threads that are started here
+  const UniqueFd signals{::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK)};
+  struct sigaction nothing {};
+  nothing.sa_handler = [](int) {}; // without SA_RESTART: waiting ends
+  if (!signals || ::sigaction(kWakeUp, &nothing, nullptr) != 0) {
+    return fail_errno(errno, "mount", "cannot wait for signals");
   }
-  fuse_loop_cfg_set_max_threads(config.get(), kMaxThreads);
-  fuse_loop_cfg_set_idle_threads(config.get(), kIdleThreads);
-  const int result = fuse_session_loop_mt(session_.get(), config.get());
-  if (result < 0) { // positive: the signal that ended it
-    return fail_errno(-result, "mount", "the request loop failed");
+  loop_ = std::thread{[this] { run_loop(); }};
+  await_end(signals.get());
+  ending_ = true;
+  fuse_session_exit(session_.get());
+  if (is_readable(loop_ended_.get(), {}) && loop_result_ < 0) { // positive: a signal
+    return fail_errno(-loop_result_, "mount", "the request loop failed");
   }
   return {};
 }
 
+/// libfuse's loop joins its threads, one of which may hang, before it returns. That the connection has ended
+/// is seen at the device too; but to poll it wakes this thread at every request, so only once there is no
+/// mount.
+void Session::await_end(int signals) {
+  std::array<pollfd, 4> entries{
+      {{signals, POLLIN, 0}, {loop_ended_.get(), POLLIN, 0}, {mount_gone_.get(), POLLIN, 0}, {-1, 0, 0}}};
+  for (;;) {
+    if (::poll(entries.data(), entries.size(), -1) < 0) {
+      continue; // EINTR
+    }
+    if (entries[0].revents != 0 || entries[1].revents != 0 || entries[3].revents != 0) {
+      return;
+    }
+    entries[2].fd = -1;
+    entries[3].fd = fuse_session_fd(session_.get()); // POLLERR: the connection has ended
+  }
+}
+
+void Session::note_mount_gone() { static_cast<void>(::eventfd_write(mount_gone_.get(), 1)); }
+
+void Session::run_loop() {
+  const std::unique_ptr<fuse_loop_config, decltype(&fuse_loop_cfg_destroy)> config{fuse_loop_cfg_create(),
+                                                                                   &fuse_loop_cfg_destroy};
+  loop_result_ = -ENOMEM;
+  if (config != nullptr) {
+    fuse_loop_cfg_set_max_threads(config.get(), RequestThreads::kMax);
+    fuse_loop_cfg_set_idle_threads(config.get(), kIdleThreads);
+    loop_result_ = fuse_session_loop_mt(session_.get(), config.get());
+  }
+  static_cast<void>(::eventfd_write(loop_ended_.get(), 1));
+}
+
+bool Session::stop(std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (loop_.joinable() && !is_readable(loop_ended_.get(), kWakeUpInterval)) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return false;
+    }
+    pthread_kill(loop_.native_handle(), kWakeUp); // again, because it may not wait yet
+  }
+  if (loop_.joinable()) {
+    loop_.join();
+  }
+  return true;
+}
+
 // After the loop has ended, no thread would answer a request that the kernel may have to wait for.
 void Session::forget_pages(Ino ino) {
-  if (fuse_session_exited(session_.get()) != 0) {
+  if (ending_) {
     return;
   }
   // A negative length means "to the end". ENOENT: the kernel does not know the file.
@@ -81,7 +162,7 @@ void Session::forget_pages(Ino ino) {
 }
 
 void Session::forget_name(const std::string& name_in_root) {
-  if (fuse_session_exited(session_.get()) != 0) {
+  if (ending_) {
     return;
   }
   static_cast<void>(fuse_lowlevel_notify_inval_entry(session_.get(), FUSE_ROOT_ID, name_in_root.c_str(),

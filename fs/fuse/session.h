@@ -8,9 +8,12 @@
 #include "fs/tree/inode_table.h"
 #include "util/unique_fd.h"
 
+#include <atomic>
+#include <chrono>
 #include <fuse_lowlevel.h>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace vmemfs {
@@ -27,8 +30,17 @@ public:
   /// Takes the mount to serve, by its device: see mount_fuse(). The mounter unmounts it. Once.
   [[nodiscard]] Result<void> connect(UniqueFd device);
 
-  /// Answers the kernel until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP arrives.
+  /// Answers the kernel until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP arrives. Threads may
+  /// still be at work then: see stop(). The calling thread blocks these signals from then on. Once.
   [[nodiscard]] Result<void> serve();
+
+  /// The mount has left the table of mounts. serve() then notices by itself when its last file is closed,
+  /// also if a thread hangs. On any thread.
+  void note_mount_gone();
+
+  /// After serve(): waits for the threads that are at work. False: they still are after `limit`. Then this
+  /// object cannot be destroyed, and the process has to end by _exit().
+  [[nodiscard]] bool stop(std::chrono::milliseconds limit);
 
   // Invalidate what the kernel remembers. Never called on a thread that answers requests, as they may wait
   // for reads in flight.
@@ -37,12 +49,19 @@ public:
 
 private:
   explicit Session(fuse_session* session) : session_{session} {}
+  void run_loop();
+  void await_end(int signals);
 
   struct Destroy {
     void operator()(fuse_session* session) const { fuse_session_destroy(session); }
   };
   std::unique_ptr<fuse_session, Destroy> session_;
   bool handlers_set_ = false;
+  UniqueFd loop_ended_;
+  UniqueFd mount_gone_;
+  std::thread loop_;
+  int loop_result_ = 0; ///< set before loop_ended_ is
+  std::atomic<bool> ending_{false};
 };
 
 } // namespace vmemfs

@@ -69,6 +69,10 @@ Result<Mounter> Mounter::start(const MountRequest& request) {
   }
   UniqueFd ours{ends[0]};
   UniqueFd theirs{ends[1]};
+  const auto life_line = LifeLine::hold();
+  if (!life_line) {
+    return tl::unexpected{life_line.error()};
+  }
   const SignalsBlocked blocked; // until the child ignores them
   const pid_t pid = ::fork();
   if (pid < 0) {
@@ -76,7 +80,7 @@ Result<Mounter> Mounter::start(const MountRequest& request) {
   }
   if (pid == 0) {
     ours.reset();
-    ::_exit(run_mounter(std::move(theirs), request));
+    ::_exit(run_mounter(std::move(theirs), *life_line, request));
   }
   UniqueFd process{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
   return Mounter{pid, std::move(process), std::move(ours), request.mountpoint};

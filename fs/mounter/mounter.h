@@ -19,7 +19,7 @@ namespace vmemfs {
 
 class Mounter {
 public:
-  /// Forks: call before any thread is created and before privileges are given up.
+  /// Forks: call on the main thread, before any other is created and before privileges are given up.
   static Result<Mounter> start(const MountRequest& request);
   Mounter(Mounter&& other) noexcept;
   Mounter(const Mounter&) = delete;

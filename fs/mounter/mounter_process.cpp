@@ -20,11 +20,14 @@
 #include <spawn.h>
 #include <string>
 #include <string_view>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -40,6 +43,7 @@ struct ActiveMount {
   UniqueFd directory; ///< that is mounted on; names it, whatever it is called by now
   std::string first_path;
   MountIdentity identity;
+  UniqueFd abort; ///< ends all requests of the connection; empty: not available
 };
 
 /// The path of a directory by its descriptor, without symbolic links, as in the table of mounts.
@@ -146,11 +150,13 @@ void run_fusermount(std::string path) {
 }
 
 void force_unmount(const std::string& path) {
-  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+  if (::umount2(path.c_str(), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
     run_fusermount(path);
   }
 }
 
+/// Nobody answers any more, so requests that wait are ended too: by MNT_FORCE, or without the right to that
+/// by the file of the connection.
 void unmount(const ActiveMount& active) {
   static_cast<void>(is_true_of_path(active, [&](const std::string& path) {
     if (active.table.mounted_on(path) != active.identity) { // another process may have mounted over it
@@ -159,6 +165,16 @@ void unmount(const ActiveMount& active) {
     force_unmount(path);
     return path == path_of(active); // false: try again, it may have been renamed before
   }));
+  if (active.abort) {
+    static_cast<void>(!::write(active.abort.get(), "1", 1));
+  }
+}
+
+/// The number of a FUSE connection is the second one of its device.
+UniqueFd open_abort(const MountIdentity& identity) {
+  const std::string number = identity.device.substr(identity.device.find(':') + 1);
+  return UniqueFd{
+      ::open(fmt::format("/sys/fs/fuse/connections/{}/abort", number).c_str(), O_WRONLY | O_CLOEXEC)};
 }
 
 tl::unexpected<Error> not_in_table(const std::string& path) {
@@ -186,10 +202,12 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
     force_unmount(path); // mounted just now, so it is the right one
     return not_in_table(path);
   }
+  auto abort = open_abort(*identity);
   leave_standard_streams();
   keep_what_unmounting_takes();
   send_device(socket, device->get());
-  return ActiveMount{std::move(*table), std::move(directory), std::move(path), std::move(*identity)};
+  return ActiveMount{std::move(*table), std::move(directory), std::move(path), std::move(*identity),
+                     std::move(abort)};
 }
 
 /// Waits for the daemon's request; false if the daemon has ended.
@@ -215,13 +233,16 @@ struct Standby {
   pid_t pid = 0; ///< 0: it could not be started
   UniqueFd process;
 
-  /// Forks. The copy returns from here when its parent has ended, with a standby of its own.
-  static Standby start() {
-    for (;;) {
+  /// Forks. The copy returns from here when its parent has ended, with a standby of its own. True in the
+  /// copy.
+  bool start() {
+    for (bool copy = false;; copy = true) {
       const UniqueFd parent = pidfd_of(::getpid());
-      const pid_t pid = parent ? ::fork() : -1;
-      if (pid != 0) {
-        return pid < 0 ? Standby{} : Standby{pid, pidfd_of(pid)};
+      const pid_t forked = parent ? ::fork() : -1;
+      if (forked != 0) {
+        pid = forked < 0 ? 0 : forked;
+        process = forked < 0 ? UniqueFd{} : pidfd_of(forked);
+        return copy;
       }
       wait_for_end_of(parent);
     }
@@ -236,16 +257,34 @@ struct Standby {
   }
 };
 
+/// A descriptor that becomes readable when the daemon has ended, although it may still have its descriptors.
+/// Empty: there is no thread for it, and only the socket reports the end.
+UniqueFd watch_daemon(LifeLine daemon) {
+  UniqueFd ended{::eventfd(0, EFD_CLOEXEC)};
+  try {
+    std::thread{[daemon, fd = ended.get()] {
+      daemon.wait();
+      static_cast<void>(::eventfd_write(fd, 1));
+    }}.detach(); // ends with the process
+  } catch (const std::system_error&) {
+    return UniqueFd{};
+  }
+  return ended;
+}
+
 enum class Ended : unsigned char { daemon, mount, standby };
 
 /// Returns immediately if the mount is gone, because the next mount may get the same numbers.
-Ended wait_for_end(int socket, const ActiveMount& active, const Standby& standby) {
+Ended wait_for_end(int socket, const UniqueFd& daemon_ended, const ActiveMount& active,
+                   const Standby& standby) {
   if (!is_mounted(active)) { // it went before a standby took over
     return Ended::mount;
   }
   for (;;) {
-    std::array<pollfd, 3> entries{
-        {{socket, POLLIN, 0}, {active.table.fd(), POLLPRI, 0}, {standby.process.get(), POLLIN, 0}}};
+    std::array<pollfd, 4> entries{{{socket, POLLIN, 0},
+                                   {active.table.fd(), POLLPRI, 0},
+                                   {standby.process.get(), POLLIN, 0},
+                                   {daemon_ended.get(), POLLIN, 0}}};
     const int ready = ::poll(entries.data(), entries.size(), -1);
     if (ready < 0 && errno != EINTR) {
       return Ended::daemon;
@@ -253,7 +292,7 @@ Ended wait_for_end(int socket, const ActiveMount& active, const Standby& standby
     if (ready > 0 && entries[1].revents != 0 && !is_mounted(active)) {
       return Ended::mount;
     }
-    if (ready > 0 && entries[0].revents != 0) {
+    if (ready > 0 && (entries[0].revents != 0 || entries[3].revents != 0)) {
       return Ended::daemon;
     }
     if (ready > 0 && entries[2].revents != 0) {
@@ -263,11 +302,13 @@ Ended wait_for_end(int socket, const ActiveMount& active, const Standby& standby
 }
 
 /// Waits until the daemon has closed its end or has ended, then unmounts; or until the mount is gone.
-void guard(int socket, const ActiveMount& active) {
+void guard(int socket, LifeLine daemon, const ActiveMount& active) {
   constexpr int kBeforeNextMs = 100; // whatever ends them must not make us fork all the time
-  Standby standby = Standby::start();
+  Standby standby;
+  static_cast<void>(standby.start());
+  UniqueFd daemon_ended = watch_daemon(daemon);
   for (;;) {
-    const Ended ended = wait_for_end(socket, active, standby);
+    const Ended ended = wait_for_end(socket, daemon_ended, active, standby);
     if (ended == Ended::daemon) {
       unmount(active); // with the standby still there, in case we are killed in the middle
     }
@@ -276,13 +317,15 @@ void guard(int socket, const ActiveMount& active) {
       return;
     }
     ::poll(nullptr, 0, kBeforeNextMs);
-    standby = Standby::start();
+    if (standby.start()) { // the thread stayed in the parent
+      daemon_ended = watch_daemon(daemon);
+    }
   }
 }
 
 } // namespace
 
-int run_mounter(UniqueFd socket, const MountRequest& request) {
+int run_mounter(UniqueFd socket, LifeLine daemon, const MountRequest& request) {
   ignore_signals();
   ::setsid();
   close_all_but(socket.get());
@@ -296,7 +339,7 @@ int run_mounter(UniqueFd socket, const MountRequest& request) {
     send_error(socket.get(), active.error());
     return kFailed;
   }
-  guard(socket.get(), *active);
+  guard(socket.get(), daemon, *active);
   return 0;
 }
 

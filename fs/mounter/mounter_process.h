@@ -6,6 +6,7 @@
 // if the other is killed.
 #pragma once
 
+#include "fs/mounter/life_line.h"
 #include "fs/mounter/mount_request.h"
 #include "util/unique_fd.h"
 
@@ -14,6 +15,6 @@ namespace vmemfs {
 /// The main function of the process after fork(). Returns the exit code for _exit(). `socket` is the only
 /// descriptor that it keeps, besides the standard streams until it has mounted. It holds the directory that
 /// is mounted on, so that it finds the mount if a directory above it is renamed.
-[[nodiscard]] int run_mounter(UniqueFd socket, const MountRequest& request);
+[[nodiscard]] int run_mounter(UniqueFd socket, LifeLine daemon, const MountRequest& request);
 
 } // namespace vmemfs

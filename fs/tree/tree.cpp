@@ -80,6 +80,11 @@ Result<FileTraits> Tree::traits(Ino ino) const {
   });
 }
 
+VmId Tree::vm(Ino ino) const {
+  const auto found = inodes_.find(ino);
+  return found != nullptr ? found->vm() : Node::kMountNode;
+}
+
 Result<std::unique_ptr<OpenFile>> Tree::open(Ino ino, int flags) const {
   return node(ino).and_then([flags](const NodePtr& found) -> Result<std::unique_ptr<OpenFile>> {
     const File* const file = found->as_file();

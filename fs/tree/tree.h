@@ -53,6 +53,8 @@ public:
 
   /// The file's traits; those of a directory are all false.
   [[nodiscard]] Result<FileTraits> traits(Ino ino) const;
+  /// The VM that it belongs to, or Node::kMountNode.
+  [[nodiscard]] VmId vm(Ino ino) const;
   /// `flags` as of open(2).
   [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(Ino ino, int flags) const;
 

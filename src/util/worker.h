@@ -5,6 +5,7 @@
 #include "util/mutex.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,13 +16,16 @@
 
 namespace vmemfs {
 
-/// Thread-safe. With one thread, jobs that are due run in the order in which they were posted.
+/// Thread-safe. With one thread, jobs that are due run in the order in which they were posted. A job that
+/// hangs occupies its thread: jobs that may wait for a VM are posted on a Lane of that VM, to a worker that
+/// grows.
 class Worker {
 public:
   using Clock = std::chrono::steady_clock;
 
-  /// Throws std::system_error if no thread can be started.
-  explicit Worker(unsigned threads = 1);
+  /// Starts `threads` of them, and one more whenever all have a job, up to `max_threads` in all; they stay.
+  /// Throws std::system_error if none of the first can be started.
+  explicit Worker(unsigned threads = 1, unsigned max_threads = 0);
   ~Worker(); ///< as stop()
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -40,13 +44,17 @@ private:
 
   void post_at(Clock::time_point due, std::function<void()> job) EXCLUDES(mutex_);
   void run(const std::stop_token& stop) EXCLUDES(mutex_);
+  void start_thread() REQUIRES(mutex_);
+  void grow() REQUIRES(mutex_);
 
+  const std::size_t max_threads_;
   Mutex mutex_;
   StoppableCondition changed_;
   std::map<Due, std::function<void()>> jobs_ GUARDED_BY(mutex_);
   std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
   bool stopped_ GUARDED_BY(mutex_) = false;
-  std::vector<std::jthread> threads_;
+  unsigned waiting_ GUARDED_BY(mutex_) = 0;              ///< threads without a job
+  std::vector<std::jthread> threads_ GUARDED_BY(mutex_); ///< not changed any more once stopped
 };
 
 } // namespace vmemfs

@@ -2,6 +2,7 @@
 // Jobs of one VM on the workers of its mount.
 #pragma once
 
+#include "util/lane.h"
 #include "util/worker.h"
 
 #include <memory>
@@ -10,7 +11,8 @@
 namespace vmemfs {
 
 /// Thread-safe once the owner is set. The owner lives while a job of its runs; a job that is due after the
-/// owner was destroyed is dropped. Jobs must not throw.
+/// owner was destroyed is dropped. Jobs that may wait for the driver run one at a time, so that a VM that
+/// hangs occupies one thread. Jobs must not throw.
 class VmJobs {
 public:
   /// The workers outlive this object. `general`: for jobs that may wait for the driver; `prefetch`: for reads
@@ -38,7 +40,7 @@ private:
     };
   }
 
-  Worker& general_;
+  const Lane general_;
   Worker& prefetch_;
   Worker& slow_prefetch_;
   std::weak_ptr<const void> owner_;

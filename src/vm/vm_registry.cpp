@@ -1,15 +1,33 @@
 // SPDX-License-Identifier: MIT
 #include "vm/vm_registry.h"
 
+#include "util/lane.h"
 #include "util/worker.h"
 #include "vm/vm_name.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fmt/format.h>
 #include <future>
+#include <thread>
 
 namespace vmemfs {
+namespace {
+
+/// After which pages are dropped again that could not be dropped, as one of them is still to come.
+constexpr std::chrono::milliseconds kTryAgainAfter{20};
+
+} // namespace
+
+/// The notifications of one VM. Its jobs hold it, so that it does not depend on the VM.
+struct VmRegistry::Notifications {
+  Notifications(Worker& notifier, VmId vm) : lane{notifier}, id{vm} {}
+
+  const Lane lane;
+  const VmId id;
+  std::atomic<bool> is_tried_again{false};
+};
 
 Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Driver> driver,
                                             const VmOptions& options) {
@@ -57,49 +75,79 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
   // First of its events, and before it is listed: a client that gets the event and looks up the VM waits
   // for this.
   report(EventKind::added, name, driver->identity().driver);
-  auto vm = Vm::create(id, std::move(name), std::move(driver),
-                       VmServices{.jobs = services_.jobs,
-                                  .prefetch_jobs = services_.prefetch_jobs,
-                                  .slow_prefetch_jobs = services_.slow_prefetch_jobs,
-                                  .cache_budget = services_.cache_budget,
-                                  .guard = services_.guard,
-                                  .changed = [this](VmId which, bool gone) { on_changed(which, gone); },
-                                  .drop_outer_caches = [this](VmId which) { drop_caches(which); },
-                                  .events = services_.events},
-                       options);
+  const auto notifications = std::make_shared<Notifications>(services_.notifier, id);
+  auto vm = Vm::create(
+      id, std::move(name), std::move(driver),
+      VmServices{.jobs = services_.jobs,
+                 .prefetch_jobs = services_.prefetch_jobs,
+                 .slow_prefetch_jobs = services_.slow_prefetch_jobs,
+                 .cache_budget = services_.cache_budget,
+                 .guard = services_.guard,
+                 .changed = [this, notifications](VmId, bool gone) { on_changed(notifications, gone); },
+                 .drop_outer_caches = [this, notifications](VmId) { drop_caches(notifications); },
+                 .events = services_.events},
+      options);
   vms_.emplace(id, vm);
   if (vm->gone()) { // it ended before the listener was registered
-    on_changed(id, true);
+    on_changed(notifications, true);
   }
   return vm;
 }
 
-void VmRegistry::on_changed(VmId id, bool gone) {
-  services_.notifier.post([this, id, gone] {
+void VmRegistry::on_changed(const std::shared_ptr<Notifications>& of, bool gone) {
+  of->lane.post([this, of, gone] {
     if (gone) {
-      remove(id);
-      return;
+      remove(of->id);
+    } else {
+      notify_changed(of);
     }
-    if (const auto vm = find(id); vm != nullptr && callbacks_.changed) {
-      callbacks_.changed(*vm);
-    }
+  });
+}
+
+bool VmRegistry::try_notify_changed(VmId id) {
+  const auto vm = find(id);
+  const auto callbacks = callbacks_.load();
+  return vm == nullptr || callbacks == nullptr || !callbacks->changed || callbacks->changed(*vm);
+}
+
+/// Once for all changes that have to be notified again.
+void VmRegistry::notify_changed(const std::shared_ptr<Notifications>& of) {
+  if (try_notify_changed(of->id) || of->is_tried_again.exchange(true)) {
+    return;
+  }
+  of->lane.post_after(kTryAgainAfter, [this, of] {
+    of->is_tried_again = false;
+    notify_changed(of);
   });
 }
 
 /// Has the filesystem notify the kernel, and waits for that: a page in the kernel's cache must not outlive
 /// the pause under which it was read. The wait has a timeout, as the kernel may itself wait for a read that
-/// is stuck in a driver; such a page is dropped when the notifier reaches it.
-void VmRegistry::drop_caches(VmId id) {
+/// is stuck in a driver; such a page is dropped when it has come.
+void VmRegistry::drop_caches(const std::shared_ptr<Notifications>& of) {
   constexpr std::chrono::seconds kMaxWait{1};
-  auto dropped = std::make_shared<std::promise<void>>();
-  auto future = dropped->get_future();
-  services_.notifier.post([this, id, dropped] {
-    if (const auto vm = find(id); vm != nullptr && callbacks_.changed) {
-      callbacks_.changed(*vm);
+  const auto deadline = std::chrono::steady_clock::now() + kMaxWait;
+  bool dropped = false;
+  while (!dropped && std::chrono::steady_clock::now() < deadline) {
+    auto tried = std::make_shared<std::promise<bool>>();
+    auto future = tried->get_future();
+    of->lane.post([this, of, tried] { tried->set_value(try_notify_changed(of->id)); });
+    // If the job is dropped, because the notifier has stopped, this is ready too.
+    if (future.wait_until(deadline) != std::future_status::ready) {
+      break;
     }
-    dropped->set_value();
-  });
-  static_cast<void>(future.wait_for(kMaxWait));
+    try {
+      dropped = future.get();
+    } catch (const std::future_error&) {
+      return;
+    }
+    if (!dropped) {
+      std::this_thread::sleep_for(kTryAgainAfter);
+    }
+  }
+  if (!dropped) {
+    on_changed(of, false);
+  }
 }
 
 void VmRegistry::remove(VmId id) {
@@ -113,8 +161,8 @@ void VmRegistry::remove(VmId id) {
     vm = std::move(found->second);
     vms_.erase(found);
   }
-  if (callbacks_.removed) {
-    callbacks_.removed(*vm);
+  if (const auto callbacks = callbacks_.load(); callbacks != nullptr && callbacks->removed) {
+    callbacks->removed(*vm);
   }
   report(EventKind::removed, vm->name(), vm->detached() ? "detached" : "the VM has ended");
 }

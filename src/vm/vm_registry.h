@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "util/mutex.h"
+#include "util/published.h"
 #include "vm/vm.h"
 
 #include <functional>
@@ -19,7 +20,7 @@ class Worker;
 
 /// Services that all VMs of a mount share. All outlive the registry.
 struct RegistryServices {
-  Worker& notifier;           ///< one thread that notifies the filesystem; never waits for a driver
+  Worker& notifier;           ///< notifies the filesystem; never waits for a driver
   Worker& jobs;               ///< jobs that may wait for a driver
   Worker& prefetch_jobs;      ///< reads that are likely to be requested
   Worker& slow_prefetch_jobs; ///< the same, for slow drivers
@@ -39,19 +40,23 @@ struct FoundName {
   NameClaim claim;
 };
 
-/// Thread-safe. Ended VMs are removed automatically, on the notifier's thread.
+/// Thread-safe. Ended VMs are removed automatically, on a thread of the notifier.
 class VmRegistry {
 public:
-  /// Notifications for the filesystem; called on the notifier's thread, never on one that answers reads.
+  /// Notifications for the filesystem; called on threads of the notifier, never on one that answers reads.
+  /// Those of one VM are called one at a time: if one of them hangs, those of other VMs are still called.
   struct Callbacks {
-    std::function<void(const Vm&)> changed; ///< cached pages of its memory are stale
+    /// Cached pages of its memory are stale. False: they cannot be dropped now; it is called again soon.
+    std::function<bool(const Vm&)> changed;
     std::function<void(const Vm&)> removed; ///< it has left the registry
   };
 
   explicit VmRegistry(RegistryServices services) : services_{services} {}
 
-  /// Set once, before the first add().
-  void set_callbacks(Callbacks callbacks) { callbacks_ = std::move(callbacks); }
+  /// Set once. What happened before is not notified.
+  void set_callbacks(Callbacks callbacks) {
+    callbacks_.store(std::make_shared<const Callbacks>(std::move(callbacks)));
+  }
 
   /// `name` becomes the directory's name; refused if it is not a file name or belongs to a live VM.
   [[nodiscard]] Result<std::shared_ptr<Vm>> add(std::string name, std::unique_ptr<Driver> driver,
@@ -79,11 +84,15 @@ private:
       REQUIRES(mutex_);
 
   void report(EventKind kind, const std::string& vm, std::string detail) const;
-  void on_changed(VmId id, bool gone);
-  void drop_caches(VmId id);
+  struct Notifications;
+
+  void on_changed(const std::shared_ptr<Notifications>& of, bool gone);
+  void drop_caches(const std::shared_ptr<Notifications>& of);
+  [[nodiscard]] bool try_notify_changed(VmId id);
+  void notify_changed(const std::shared_ptr<Notifications>& of);
 
   const RegistryServices services_;
-  Callbacks callbacks_; ///< set before the first VM
+  Published<Callbacks> callbacks_;
   mutable Mutex mutex_;
   std::map<VmId, std::shared_ptr<Vm>> vms_ GUARDED_BY(mutex_);
   VmId next_id_ GUARDED_BY(mutex_) = 1;

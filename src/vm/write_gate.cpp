@@ -22,6 +22,9 @@ bool WriteGate::available() const {
 
 Result<void> WriteGate::set_writable(bool on) {
   const auto lock = context_.run_state.lock_operations();
+  if (!lock) {
+    return context_.events.noted<void>(tl::unexpected{lock.error()});
+  }
   if (on && !available()) {
     return context_.events.noted<void>(fail(ErrorKind::unsupported, context_.driver.identity().driver,
                                             "this driver can write neither memory nor registers"));
@@ -52,6 +55,9 @@ Result<void> WriteGate::check_writable(GpaRange range) const {
 
 Result<std::size_t> WriteGate::write(std::uint64_t offset, std::span<const std::byte> bytes) {
   const auto lock = context_.run_state.lock_operations();
+  if (!lock) {
+    return context_.events.noted<std::size_t>(tl::unexpected{lock.error()});
+  }
   if (context_.attachment.gone()) {
     return gone_error();
   }
@@ -100,6 +106,9 @@ Result<std::size_t> WriteGate::write_memory(MemoryWriter& writer, Gpa gpa, std::
 
 Result<void> WriteGate::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
   const auto lock = context_.run_state.lock_operations();
+  if (!lock) {
+    return context_.events.noted<void>(tl::unexpected{lock.error()});
+  }
   Driver& driver = context_.driver;
   RegisterWriter* const writer = driver.register_writer();
   if (context_.attachment.gone()) {

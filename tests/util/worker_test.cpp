@@ -6,6 +6,7 @@
 #include <csignal>
 #include <future>
 #include <gtest/gtest.h>
+#include <thread>
 #include <vector>
 
 namespace vmemfs {
@@ -41,6 +42,26 @@ TEST(Worker, Stop_DropsQueuedJobs) {
     static_cast<void>(std::async(std::launch::async, [&] { release.set_value(); }));
   }
   EXPECT_GE(ran, 1);
+}
+
+TEST(Worker, AllThreadsHaveAJob_StartsAnother) {
+  constexpr unsigned kMax = 5;
+  std::promise<void> release;
+  const std::shared_future<void> released = release.get_future().share();
+  std::atomic<unsigned> running = 0;
+  Worker worker{1, kMax};
+  for (unsigned i = 0; i < 2 * kMax; ++i) {
+    worker.post([&running, released] {
+      ++running;
+      released.wait();
+    });
+  }
+  while (running < kMax) {
+    std::this_thread::yield();
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  EXPECT_EQ(running, kMax);
+  release.set_value();
 }
 
 TEST(Worker, Threads_BlockAllSignals) {

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/registers.h"
+#include "driver/decorators/forwarding_driver.h"
 #include "vm/vm.h"
 #include "vm_fixture.h"
 
+#include <atomic>
+#include <chrono>
+#include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -53,6 +59,55 @@ TEST(VmPause, DriverIsAsked_NoMoreThanNeeded) {
   }
   ASSERT_TRUE(fixture.vm->run_state().pause().has_value());
   EXPECT_EQ(fixture.fake->calls(), expected);
+}
+
+/// While it is on, the monitor does not answer.
+struct Silence {
+  std::atomic<bool> on{false};
+  std::promise<void> end;
+  std::shared_future<void> ended = end.get_future().share();
+};
+
+class SilentDriver : public ForwardingDriver, RunControl {
+public:
+  SilentDriver(std::unique_ptr<Driver> inner, const Silence& silence)
+      : ForwardingDriver{std::move(inner)}, silence_{silence} {}
+
+  RunControl* run_control() override { return this; }
+  Result<RunStatus> run_status() override {
+    if (silence_.on) {
+      silence_.ended.wait();
+    }
+    return inner().run_control()->run_status();
+  }
+  Result<RunStatus> pause() override { return inner().run_control()->pause(); }
+  Result<RunStatus> resume() override { return inner().run_control()->resume(); }
+
+private:
+  const Silence& silence_;
+};
+
+TEST(VmOperations, OneHangs_AllOthersAreBusyAfterTheLimit) {
+  constexpr int kOperations = 10;
+  Silence silence;
+  const VmFixture fixture{{}, {}, {}, [&](std::unique_ptr<Driver> driver) {
+                            return std::make_unique<SilentDriver>(std::move(driver), silence);
+                          }};
+  silence.on = true;
+  std::vector<std::future<Result<RunStatus>>> operations;
+  for (int i = 0; i < kOperations; ++i) {
+    operations.push_back(
+        std::async(std::launch::async, [&fixture] { return fixture.vm->run_state().status(); }));
+  }
+  std::this_thread::sleep_for(RunStateTracker::kMaxOperationWait + std::chrono::seconds{1});
+  int busy = 0;
+  for (auto& operation : operations) {
+    if (operation.wait_for(std::chrono::seconds{0}) == std::future_status::ready) {
+      busy += operation.get().error().kind == ErrorKind::busy ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(busy, kOperations - 1);
+  silence.end.set_value();
 }
 
 TEST_F(VmTest, ForeignPause_IsSeenAndEndedOnlyByResume) {

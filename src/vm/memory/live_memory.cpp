@@ -61,6 +61,9 @@ void LiveMemory::poll_layout() {
 
 Result<void> LiveMemory::refresh() {
   const auto lock = context_.run_state.lock_operations();
+  if (!lock) {
+    return context_.events.noted<void>(tl::unexpected{lock.error()});
+  }
   if (context_.attachment.gone()) {
     return gone_error();
   }

@@ -145,12 +145,27 @@ Result<RunStatus> RunStateTracker::status() {
   if (context_.attachment.gone()) {
     return gone_error();
   }
-  const MutexLock lock{operation_mutex_};
+  const auto lock = lock_operations();
+  if (!lock) {
+    return tl::unexpected{lock.error()};
+  }
+  operation_mutex_.assert_held(); // by `lock`
   const auto control = require_run_control();
   if (!control) {
     return tl::unexpected{control.error()};
   }
   return ask_state(**control);
+}
+
+Result<TimedLock::Owner> RunStateTracker::lock_operations() {
+  TimedLock::Owner lock{operation_mutex_, Clock::now() + kMaxOperationWait};
+  if (!lock.owns_lock()) {
+    return fail(ErrorKind::busy, "vm",
+                fmt::format("cannot use this VM: other operations have taken the whole limit of {} s; try "
+                            "again when it answers",
+                            kMaxOperationWait.count()));
+  }
+  return lock;
 }
 
 /// Detaching may have come between the check of gone() and the pause; then nobody else would end the pause.
@@ -170,7 +185,11 @@ Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds 
 }
 
 Result<Paused> RunStateTracker::try_pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
-  const MutexLock lock{operation_mutex_};
+  const auto lock = lock_operations();
+  if (!lock) {
+    return tl::unexpected{lock.error()};
+  }
+  operation_mutex_.assert_held(); // by `lock`
   const auto until = Clock::now() + for_how_long;
   auto paused = require_run_control().and_then([&](RunControl* control) REQUIRES(operation_mutex_) {
     return stop(*control, [&](PauseLedger& ledger) {
@@ -193,7 +212,11 @@ Result<HoldId> RunStateTracker::hold() {
 }
 
 Result<HoldId> RunStateTracker::try_hold() {
-  const MutexLock lock{operation_mutex_};
+  const auto lock = lock_operations();
+  if (!lock) {
+    return tl::unexpected{lock.error()};
+  }
+  operation_mutex_.assert_held(); // by `lock`
   HoldId hold = 0;
   auto paused = require_run_control().and_then([&](RunControl* control) REQUIRES(operation_mutex_) {
     return stop(*control, [&](PauseLedger& ledger) { hold = ledger.add_hold(); });
@@ -284,7 +307,11 @@ Result<void> RunStateTracker::resume(std::optional<HoldId> own_hold) {
 }
 
 Result<void> RunStateTracker::try_resume(std::optional<HoldId> own_hold) {
-  const MutexLock lock{operation_mutex_};
+  const auto lock = lock_operations();
+  if (!lock) {
+    return tl::unexpected{lock.error()};
+  }
+  operation_mutex_.assert_held(); // by `lock`
   const auto control = require_run_control();
   if (!control) {
     return tl::unexpected{control.error()};

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "driver/driver.h"
 #include "util/mutex.h"
+#include "util/timed_lock.h"
 #include "vm/event_log.h"
 #include "vm/state/attachment.h"
 #include "vm/state/coherence.h"
@@ -94,11 +95,10 @@ public:
   /// There is a view, or vmemfs paused the VM: it must not be detached without a request.
   [[nodiscard]] bool in_use() const;
 
-  /// While held, vmemfs does not change the VM's state. The body is not checked, because clang does not see
-  /// that the returned object holds the lock; callers are.
-  [[nodiscard]] MutexLock<Mutex> lock_operations() ACQUIRE(operation_mutex_) NO_THREAD_SAFETY_ANALYSIS {
-    return MutexLock{operation_mutex_};
-  }
+  /// Limit of the wait for another operation of the VM, which may hang in the driver.
+  static constexpr std::chrono::seconds kMaxOperationWait{5};
+  /// While held, vmemfs does not change the VM's state. busy: others have used up the limit.
+  [[nodiscard]] Result<TimedLock::Owner> lock_operations();
 
   /// As last known.
   struct Info {
@@ -141,7 +141,7 @@ private:
 
   const Context context_;
 
-  Mutex operation_mutex_ ACQUIRED_BEFORE(ledger_mutex_);
+  TimedLock operation_mutex_ ACQUIRED_BEFORE(ledger_mutex_);
   GuardLease guard_ GUARDED_BY(operation_mutex_);
   /// A pause failed, but may still take effect.
   bool in_doubt_ GUARDED_BY(operation_mutex_) = false;

@@ -5,7 +5,7 @@
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
 #include "fs/config/toml_limits.h"
-#include "util/trusted_file.h"
+#include "util/users/trusted_file.h"
 #include "vm/vm_name.h"
 #include "vm/vm_options.h"
 

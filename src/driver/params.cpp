@@ -2,7 +2,7 @@
 #include "driver/params.h"
 
 #include "core/text.h"
-#include "util/accounts.h"
+#include "util/users/accounts.h"
 
 #include <algorithm>
 #include <array>

@@ -5,7 +5,7 @@
 #include "core/text.h"
 #include "host/proc_maps.h"
 #include "host/userfault.h"
-#include "util/accounts.h"
+#include "util/users/accounts.h"
 #include "util/work_limit.h"
 
 #include <algorithm>

@@ -7,7 +7,7 @@
 #include "host/hva.h"
 #include "host/process.h"
 #include "host/shared_view.h"
-#include "util/owner_shares.h"
+#include "util/users/owner_shares.h"
 
 #include <cstddef>
 #include <cstdint>

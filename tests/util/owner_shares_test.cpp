@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "util/owner_shares.h"
+#include "util/users/owner_shares.h"
 
 #include <gtest/gtest.h>
 #include <optional>

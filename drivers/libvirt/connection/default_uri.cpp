@@ -3,7 +3,7 @@
 
 #include "core/text.h"
 #include "drivers/libvirt/connection/handles.h"
-#include "util/trusted_file.h"
+#include "util/users/trusted_file.h"
 
 #include <cstdlib>
 #include <fmt/format.h>

@@ -2,7 +2,7 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 
 #include "core/text.h"
-#include "util/accounts.h"
+#include "util/users/accounts.h"
 #include "util/work_limit.h"
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 #include "drivers/qemu/discovery/qemu_discovery.h"
 
 #include "drivers/qemu/discovery/command_line.h"
-#include "util/accounts.h"
 #include "util/log.h"
+#include "util/users/accounts.h"
 
 #include <algorithm>
 #include <fmt/format.h>

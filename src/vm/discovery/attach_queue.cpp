@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vm/discovery/attach_queue.h"
 
-#include "util/accounts.h"
+#include "util/users/accounts.h"
 
 #include <algorithm>
 #include <tuple>

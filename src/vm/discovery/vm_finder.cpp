@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vm/discovery/vm_finder.h"
 
-#include "util/accounts.h"
 #include "util/log.h"
+#include "util/users/accounts.h"
 #include "util/work_limit.h"
 #include "vm/vm_name.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "util/trusted_file.h"
+#include "util/users/trusted_file.h"
 
 #include "core/text.h"
 #include "util/unique_fd.h"

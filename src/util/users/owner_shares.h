@@ -3,8 +3,8 @@
 // those of the others need.
 #pragma once
 
-#include "util/accounts.h"
 #include "util/mutex.h"
+#include "util/users/accounts.h"
 
 #include <cstddef>
 #include <map>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "util/accounts.h"
+#include "util/users/accounts.h"
 
 #include "core/text.h"
 

@@ -22,7 +22,7 @@ protected:
     AttackTest::SetUp();
     std::filesystem::create_directories(dir_ / "vmemfs");
     std::filesystem::permissions(dir_.path(), std::filesystem::perms{0755});
-    write_file(config(), "[mount]\ndiscover_with = ['qemu']\n");
+    write_file(config(), "[mount]\ndiscover = false\n\n[vm.web01]\ndriver = 'fake'\n");
   }
 
   [[nodiscard]] std::string config() const { return dir_ / "vmemfs/config.toml"; }

@@ -301,7 +301,8 @@ void FileSystem::close(std::uint64_t handle) {
   }
   if (const auto requests = opened != nullptr ? opened->requests : nullptr) {
     try {
-      requests->carry_out([file = std::move(opened->file)]() mutable { file.reset(); });
+      // With the last reference: a thread may still work on a request that was given up.
+      requests->carry_out([last = std::move(opened)]() mutable { last.reset(); });
     } catch (const std::bad_alloc&) { // then it was closed here
       log::debug("a file is closed without a queue: out of memory");
     }

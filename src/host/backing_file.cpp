@@ -26,17 +26,32 @@ struct Opened {
   std::string way;
 };
 
-/// Finds the file of one mapping. Every candidate is checked before it is opened, as opening a device or a
-/// pipe may have side effects, and again afterwards, as a descriptor may have been replaced.
+/// The device of a file as /proc/PID/maps has it, which stat() reports differently on btrfs and overlayfs:
+/// that of a mapping of our own.
+bool maps_have(int fd, const Vma& vma) {
+  void* const page = ::mmap(nullptr, kPageSize, PROT_READ, MAP_SHARED, fd, 0);
+  if (page == MAP_FAILED) {
+    return false;
+  }
+  const auto maps = read_maps(::getpid());
+  const Vma* const ours = maps ? find_vma(*maps, reinterpret_cast<Hva>(page)) : nullptr;
+  const bool same = ours != nullptr && ours->inode == vma.inode && ours->device_major == vma.device_major &&
+                    ours->device_minor == vma.device_minor;
+  ::munmap(page, kPageSize);
+  return same;
+}
+
+/// Finds the file of one mapping, among what the process has mapped or open; never by a name, behind which it
+/// could have put any file. A candidate is first only referred to (O_PATH), as opening a device or a pipe may
+/// have side effects, and what was examined is what is opened.
 class Search {
 public:
   Search(const Process& process, const Vma& vma) : process_{process}, vma_{vma} {}
 
   std::optional<Opened> map_files() {
-    const std::string path =
-        fmt::format("/proc/{}/map_files/{:x}-{:x}", process_.pid(), vma_.range.begin, vma_.range.end);
-    // The device may differ from the one in maps (btrfs), but this is the mapping's own link.
-    return try_path(path, "map_files", true);
+    return try_link(
+        fmt::format("/proc/{}/map_files/{:x}-{:x}", process_.pid(), vma_.range.begin, vma_.range.end),
+        "map_files");
   }
 
   std::optional<Opened> descriptors() {
@@ -46,14 +61,12 @@ public:
       return std::nullopt;
     }
     for (const int fd : *fds) {
-      const std::string path = fmt::format("/proc/{}/fd/{}", process_.pid(), fd);
-      const auto target = fd_target(process_.pid(), fd);
-      const bool same_path = target && *target == vma_.path;
-      if (auto opened = try_path(path, fmt::format("fd {}", fd), same_path)) {
+      if (auto opened =
+              try_link(fmt::format("/proc/{}/fd/{}", process_.pid(), fd), fmt::format("fd {}", fd))) {
         return opened;
       }
-      if (matches_path(path, same_path)) {
-        if (auto opened = try_getfd(fd, same_path)) {
+      if (reopening_failed_) {
+        if (auto opened = try_getfd(fd)) {
           return opened;
         }
       }
@@ -61,55 +74,54 @@ public:
     return std::nullopt;
   }
 
-  std::optional<Opened> by_path() {
-    return try_path(fmt::format("/proc/{}/root{}", process_.pid(), vma_.path), "path", true);
-  }
-
   [[nodiscard]] bool not_regular() const { return not_regular_; }
   [[nodiscard]] bool denied() const { return denied_; }
 
 private:
-  /// `known`: the file system is known to be the right one without comparing the device number.
-  [[nodiscard]] bool matches(const struct stat& info, bool known) {
-    const bool same =
-        info.st_ino == vma_.inode && (known || info.st_dev == makedev(vma_.device_major, vma_.device_minor));
-    not_regular_ |= same && !S_ISREG(info.st_mode);
-    return same && S_ISREG(info.st_mode);
-  }
-
-  [[nodiscard]] bool matches_path(const std::string& path, bool known) {
+  /// Whether the file may be the right one: a regular file with this number, on whichever device.
+  [[nodiscard]] bool may_match(int fd) {
     struct stat info {};
-    if (::stat(path.c_str(), &info) != 0) {
-      denied_ |= errno == EPERM || errno == EACCES;
+    if (::fstat(fd, &info) != 0 || info.st_ino != vma_.inode) {
       return false;
     }
-    return matches(info, known);
+    not_regular_ |= !S_ISREG(info.st_mode) && on_device(info);
+    return S_ISREG(info.st_mode);
   }
 
-  [[nodiscard]] bool matches_fd(int fd, bool known) {
+  [[nodiscard]] bool on_device(const struct stat& info) const {
+    return info.st_dev == makedev(vma_.device_major, vma_.device_minor);
+  }
+
+  [[nodiscard]] bool matches(int fd) {
     struct stat info {};
-    return ::fstat(fd, &info) == 0 && matches(info, known);
+    return may_match(fd) && ::fstat(fd, &info) == 0 && (on_device(info) || maps_have(fd, vma_));
   }
 
-  std::optional<Opened> try_path(const std::string& path, std::string way, bool known) {
-    if (!matches_path(path, known)) {
-      return std::nullopt;
-    }
-    UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
-    if (!fd) {
+  /// `link` leads to an open file of the process, not to a name.
+  std::optional<Opened> try_link(const std::string& link, std::string way) {
+    reopening_failed_ = false;
+    const UniqueFd candidate{::open(link.c_str(), O_PATH | O_CLOEXEC)};
+    if (!candidate) {
       denied_ |= errno == EPERM || errno == EACCES;
       return std::nullopt;
     }
-    if (!matches_fd(fd.get(), known)) {
+    if (!may_match(candidate.get())) {
       return std::nullopt;
     }
-    return Opened{std::move(fd), std::move(way)};
+    UniqueFd fd{
+        ::open(fmt::format("/proc/self/fd/{}", candidate.get()).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+    if (!fd) {
+      reopening_failed_ = true;
+      denied_ |= errno == EPERM || errno == EACCES;
+      return std::nullopt;
+    }
+    return matches(fd.get()) ? std::optional{Opened{std::move(fd), std::move(way)}} : std::nullopt;
   }
 
   /// The process's own open file; helps if its mode forbids opening it again.
-  std::optional<Opened> try_getfd(int number, bool known) {
+  std::optional<Opened> try_getfd(int number) {
     UniqueFd fd = process_.duplicate_fd(number);
-    if (!fd || !matches_fd(fd.get(), known)) {
+    if (!fd || !matches(fd.get())) {
       return std::nullopt;
     }
     return Opened{std::move(fd), fmt::format("pidfd_getfd {}", number)};
@@ -119,6 +131,7 @@ private:
   const Vma& vma_;
   bool not_regular_ = false;
   bool denied_ = false;
+  bool reopening_failed_ = false; ///< of the last link
 };
 
 bool on_hugetlbfs(int fd) {
@@ -155,9 +168,6 @@ Result<BackingFile> BackingFile::open(const Process& process, const Vma& vma) {
   auto opened = search.map_files();
   if (!opened && !search.not_regular()) {
     opened = search.descriptors();
-  }
-  if (!opened && !search.not_regular()) {
-    opened = search.by_path();
   }
   if (opened) {
     return BackingFile{std::move(opened->fd), std::move(opened->way)};

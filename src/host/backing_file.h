@@ -18,8 +18,8 @@ namespace vmemfs {
 class BackingFile {
 public:
   /// Opens the regular file behind `vma` read-only, by the first way that works: /proc/PID/map_files,
-  /// /proc/PID/fd/N, pidfd_getfd, or the path. Files that are not regular are never opened (unsupported).
-  /// permission: the text names the remedy.
+  /// /proc/PID/fd/N, pidfd_getfd. It has the device and the inode number of `vma`, and is never looked for by
+  /// name. Files that are not regular are never opened (unsupported). permission: the text names the remedy.
   static Result<BackingFile> open(const Process& process, const Vma& vma);
 
   [[nodiscard]] int fd() const { return fd_.get(); }

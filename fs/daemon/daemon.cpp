@@ -44,8 +44,10 @@ constexpr std::chrono::milliseconds kRequestGrace{300};
 /// one that is freed makes glibc keep all later ones of up to 32 MiB, for each thread.
 void give_freed_memory_back() {
   constexpr int kLarge = 1 << 20;
+  // NOLINTBEGIN(concurrency-mt-unsafe): there is no other thread yet
   ::mallopt(M_MMAP_THRESHOLD, kLarge);
   ::mallopt(M_TRIM_THRESHOLD, kLarge);
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 /// Parts that were created before privileges were given up.

@@ -11,19 +11,19 @@
 namespace vmemfs {
 
 FuseReply::~FuseReply() {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_err(request, EIO);
   }
 }
 
 void FuseReply::error(ErrorKind kind) {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_err(request, errno_of(kind));
   }
 }
 
 void FuseReply::data(std::span<const iovec> bytes) {
-  fuse_req_t const request = take();
+  fuse_req* const request = take();
   if (request == nullptr) {
     return;
   }
@@ -35,19 +35,19 @@ void FuseReply::data(std::span<const iovec> bytes) {
 }
 
 void FuseReply::text(std::string_view bytes) {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_buf(request, bytes.data(), bytes.size());
   }
 }
 
 void FuseReply::offset(std::uint64_t offset) {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_lseek(request, static_cast<off_t>(offset));
   }
 }
 
 void FuseReply::poll(unsigned events) {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_poll(request, events);
   }
 }
@@ -68,7 +68,7 @@ void FuseReply::on_interrupt(InterruptListener& listener) {
 bool FuseReply::interrupted() const { return fuse_req_interrupted(request_.request) != 0; }
 
 void FuseReply::ok() {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_err(request, 0);
   }
 }
@@ -80,7 +80,7 @@ void FuseReply::attributes(const struct stat& attributes, double valid_seconds) 
 }
 
 void FuseReply::written(std::size_t bytes) {
-  if (fuse_req_t const request = take()) {
+  if (fuse_req* const request = take()) {
     fuse_reply_write(request, bytes);
   }
 }

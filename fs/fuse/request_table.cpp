@@ -105,7 +105,7 @@ void RequestTable::answer(const std::function<bool(const RequestSlot::View&)>& w
       }
     }
   }
-  for (fuse_req_t const request : requests) {
+  for (fuse_req* const request : requests) {
     fuse_reply_err(request, errno_of(error));
   }
 }

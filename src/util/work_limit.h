@@ -45,7 +45,9 @@ private:
     return stop_.stop_requested() || (outer_ != nullptr && outer_->is_stopped());
   }
 
-  inline static thread_local const WorkLimit* current_ = nullptr; ///< the innermost of this thread
+  /// The innermost of this thread, so that no function on the way needs a parameter for it.
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables, readability-identifier-naming)
+  inline static thread_local const WorkLimit* current_ = nullptr;
 
   const Clock::time_point deadline_;
   const std::stop_token stop_;

@@ -27,6 +27,7 @@ public:
   explicit OwnerShares(const Limits& limits) : limits_{limits} {}
   OwnerShares(const OwnerShares&) = delete;
   OwnerShares& operator=(const OwnerShares&) = delete;
+  ~OwnerShares() = default;
 
   /// One piece, given back when it is destroyed.
   class Share {

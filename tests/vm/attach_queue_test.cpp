@@ -22,19 +22,19 @@ constexpr uid_t kThree = 45003;
 class AttachQueueTest : public testing::Test {
 protected:
   /// Jobs that hang until release().
-  void post_hanging(AttachQueue::Owner owner, int count, std::atomic<int>& started) {
+  void post_hanging(AttachQueue::Owner owner, int count) {
     for (int i = 0; i < count; ++i) {
-      queue_.post(owner, [this, &started] {
-        ++started;
+      queue_.post(owner, [this] {
+        ++hanging_;
         released_.acquire();
         released_.release();
         return true;
       });
     }
   }
-  void post(AttachQueue::Owner owner, std::atomic<int>& done) {
-    queue_.post(owner, [&done] {
-      ++done;
+  void post(AttachQueue::Owner owner) {
+    queue_.post(owner, [this] {
+      ++done_;
       return true;
     });
   }
@@ -43,42 +43,38 @@ protected:
     queue_.stop();
   }
 
+  std::atomic<int> hanging_{0};
+  std::atomic<int> done_{0};
   std::counting_semaphore<> released_{0};
   AttachQueue queue_;
 };
 
 TEST_F(AttachQueueTest, HangingJobsOfOneUser_OthersAreAttached) {
-  std::atomic<int> hanging{0};
-  std::atomic<int> done{0};
-  post_hanging(kOne, 20, hanging);
-  EXPECT_TRUE(eventually([&] { return hanging == 2; }));
-  post(kTwo, done);
-  post({}, done);
-  post(0, done);
-  EXPECT_TRUE(eventually([&] { return done == 3; }));
-  EXPECT_EQ(hanging, 2);
+  post_hanging(kOne, 20);
+  EXPECT_TRUE(eventually([&] { return hanging_ == 2; }));
+  post(kTwo);
+  post({});
+  post(0);
+  EXPECT_TRUE(eventually([&] { return done_ == 3; }));
+  EXPECT_EQ(hanging_, 2);
 }
 
 TEST_F(AttachQueueTest, HangingJobsOfManyUsers_RootsAreAttached) {
-  std::atomic<int> hanging{0};
-  std::atomic<int> done{0};
   for (const uid_t user : {kOne, kTwo, kThree}) {
-    post_hanging(user, 5, hanging);
+    post_hanging(user, 5);
   }
-  EXPECT_TRUE(eventually([&] { return hanging == 3; }));
-  post({}, done);
-  post(0, done);
-  EXPECT_TRUE(eventually([&] { return done == 2; }));
-  EXPECT_EQ(hanging, 3);
+  EXPECT_TRUE(eventually([&] { return hanging_ == 3; }));
+  post({});
+  post(0);
+  EXPECT_TRUE(eventually([&] { return done_ == 2; }));
+  EXPECT_EQ(hanging_, 3);
 }
 
 TEST_F(AttachQueueTest, HangingJobsOfRoot_OthersAreAttached) {
-  std::atomic<int> hanging{0};
-  std::atomic<int> done{0};
-  post_hanging(0, 20, hanging);
-  EXPECT_TRUE(eventually([&] { return hanging == 3; }));
-  post(kOne, done);
-  EXPECT_TRUE(eventually([&] { return done == 1; }));
+  post_hanging(0, 20);
+  EXPECT_TRUE(eventually([&] { return hanging_ == 3; }));
+  post(kOne);
+  EXPECT_TRUE(eventually([&] { return done_ == 1; }));
 }
 
 TEST(AttachQueueTime, FailedJobs_CostTheirOwnerTime) {
@@ -108,14 +104,13 @@ TEST(AttachQueueTime, FailedJobs_CostTheirOwnerTime) {
 }
 
 TEST_F(AttachQueueTest, Stopped_DropsWhatWaits) {
-  std::atomic<int> hanging{0};
-  post_hanging(kOne, 5, hanging);
-  EXPECT_TRUE(eventually([&] { return hanging == 2; }));
+  post_hanging(kOne, 5);
+  EXPECT_TRUE(eventually([&] { return hanging_ == 2; }));
   released_.release();
   queue_.stop();
-  const int after = hanging;
-  post_hanging(kOne, 1, hanging);
-  EXPECT_EQ(hanging, after);
+  const int after = hanging_;
+  post_hanging(kOne, 1);
+  EXPECT_EQ(hanging_, after);
 }
 
 TEST(ReportLimit, ManyInAWindow_RestIsCounted) {

@@ -4,11 +4,19 @@
 #include "util/signals.h"
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
 namespace vmemfs {
+namespace {
 
-Worker::Worker(unsigned threads, unsigned max_threads) : max_threads_{std::max(threads, max_threads)} {
+/// The end of a wait without an end.
+constexpr std::chrono::hours kLongWait{1};
+
+} // namespace
+
+Worker::Worker(unsigned threads, unsigned max_threads)
+    : min_threads_{threads}, max_threads_{std::max(threads, max_threads)} {
   const MutexLock lock{mutex_};
   for (unsigned i = 0; i < threads; ++i) {
     start_thread();
@@ -19,7 +27,7 @@ Worker::~Worker() { stop(); }
 
 void Worker::stop() {
   std::map<Due, std::function<void()>> dropped; // destroyed outside of the lock: captures may post
-  std::vector<std::jthread> threads;
+  std::list<Thread> threads;
   {
     const MutexLock lock{mutex_};
     stopped_ = true;
@@ -27,12 +35,12 @@ void Worker::stop() {
     threads.swap(threads_);
   }
   dropped.clear();
-  for (std::jthread& thread : threads) {
-    thread.request_stop();
+  for (Thread& thread : threads) {
+    thread.thread.request_stop();
   }
-  for (std::jthread& thread : threads) {
-    if (thread.joinable()) {
-      thread.join();
+  for (Thread& thread : threads) {
+    if (thread.thread.joinable()) {
+      thread.thread.join();
     }
   }
 }
@@ -49,13 +57,22 @@ void Worker::post_at(Clock::time_point due, std::function<void()> job) {
 }
 
 void Worker::start_thread() {
+  std::erase_if(threads_,
+                [](const Thread& thread) { return thread.ended; }); // joins those that have just ended
   const SignalsBlocked blocked;
-  threads_.emplace_back([this](const std::stop_token& stop) { run(stop); });
+  Thread& added = threads_.emplace_back();
+  try {
+    added.thread = std::jthread{[this, &added](const std::stop_token& stop) { run(stop, added); }};
+  } catch (const std::system_error&) {
+    threads_.pop_back();
+    throw;
+  }
+  ++active_;
 }
 
 /// One thread waits at any time, so that a job that becomes due finds it.
 void Worker::grow() {
-  if (waiting_ == 0 && !stopped_ && threads_.size() < max_threads_) {
+  if (waiting_ == 0 && !stopped_ && active_ < max_threads_) {
     try {
       start_thread();
     } catch (const std::system_error&) { // those that exist have to do
@@ -64,21 +81,36 @@ void Worker::grow() {
   }
 }
 
-void Worker::run(const std::stop_token& stop) {
+void Worker::wait_for_job(const std::stop_token& stop, Clock::time_point until) {
+  const std::optional<Due> first = jobs_.empty() ? std::nullopt : std::optional{jobs_.begin()->first};
+  if (first) {
+    until = std::min(until, first->first);
+  }
+  ++waiting_;
+  changed_.wait_until(mutex_, stop, until, [&]() REQUIRES(mutex_) {
+    return first ? jobs_.empty() || jobs_.begin()->first < *first : !jobs_.empty();
+  });
+  --waiting_;
+}
+
+/// Another thread has to wait for the next job.
+bool Worker::may_end() const { return !stopped_ && active_ > min_threads_ && waiting_ > 0; }
+
+void Worker::run(const std::stop_token& stop, Thread& self) {
   ReleasableMutexLock lock{mutex_};
+  auto last_job = Clock::now();
   while (!stop.stop_requested()) {
-    if (jobs_.empty()) {
-      ++waiting_;
-      changed_.wait(mutex_, stop, [this]() REQUIRES(mutex_) { return !jobs_.empty(); });
-      --waiting_;
-      continue;
-    }
-    const Due first = jobs_.begin()->first;
-    if (first.first > Clock::now()) {
-      ++waiting_;
-      changed_.wait_until(mutex_, stop, first.first,
-                          [&]() REQUIRES(mutex_) { return jobs_.empty() || jobs_.begin()->first < first; });
-      --waiting_;
+    if (jobs_.empty() || jobs_.begin()->first.first > Clock::now()) {
+      const bool idle = Clock::now() >= last_job + kMaxIdle;
+      if (idle && may_end()) {
+        self.ended = true;
+        --active_;
+        changed_.notify_one(); // that it was notified of, another one must know
+        return;
+      }
+      const bool stays = idle && active_ <= min_threads_;
+      wait_for_job(stop, stays ? Clock::now() + kLongWait
+                               : std::max(last_job, Clock::now() - kMaxIdle / 2) + kMaxIdle);
       continue;
     }
     auto job = std::move(jobs_.begin()->second);
@@ -91,6 +123,7 @@ void Worker::run(const std::stop_token& stop) {
     job();
     job = nullptr; // its captures are destroyed outside of the lock
     lock.lock();
+    last_job = Clock::now();
   }
 }
 

@@ -8,11 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <stop_token>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace vmemfs {
 
@@ -22,9 +22,11 @@ namespace vmemfs {
 class Worker {
 public:
   using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kMaxIdle{1};
 
-  /// Starts `threads` of them, and one more whenever all have a job, up to `max_threads` in all; they stay.
-  /// Throws std::system_error if none of the first can be started.
+  /// Starts `threads` of them, and one more whenever all have a job, up to `max_threads` in all; those end
+  /// again when they have had no job for kMaxIdle. Throws std::system_error if none of the first can be
+  /// started.
   explicit Worker(unsigned threads = 1, unsigned max_threads = 0);
   ~Worker(); ///< as stop()
   Worker(const Worker&) = delete;
@@ -43,18 +45,27 @@ private:
   using Due = std::pair<Clock::time_point, std::uint64_t>; ///< due time, and order of posting
 
   void post_at(Clock::time_point due, std::function<void()> job) EXCLUDES(mutex_);
-  void run(const std::stop_token& stop) EXCLUDES(mutex_);
+  struct Thread {
+    bool ended = false; ///< it only returns any more
+    std::jthread thread{};
+  };
+
+  void run(const std::stop_token& stop, Thread& self) EXCLUDES(mutex_);
+  void wait_for_job(const std::stop_token& stop, Clock::time_point until) REQUIRES(mutex_);
+  [[nodiscard]] bool may_end() const REQUIRES(mutex_);
   void start_thread() REQUIRES(mutex_);
   void grow() REQUIRES(mutex_);
 
+  const std::size_t min_threads_;
   const std::size_t max_threads_;
   Mutex mutex_;
   StoppableCondition changed_;
   std::map<Due, std::function<void()>> jobs_ GUARDED_BY(mutex_);
   std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
   bool stopped_ GUARDED_BY(mutex_) = false;
-  unsigned waiting_ GUARDED_BY(mutex_) = 0;              ///< threads without a job
-  std::vector<std::jthread> threads_ GUARDED_BY(mutex_); ///< not changed any more once stopped
+  unsigned waiting_ GUARDED_BY(mutex_) = 0;      ///< threads without a job
+  std::size_t active_ GUARDED_BY(mutex_) = 0;    ///< threads that have not ended
+  std::list<Thread> threads_ GUARDED_BY(mutex_); ///< empty once stopped
 };
 
 } // namespace vmemfs

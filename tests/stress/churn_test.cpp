@@ -210,8 +210,8 @@ TEST_F(Churn, VmsComeAndGo_NothingLeaks) {
              coming_.summary(), leaving_.summary(), locked_up_.load());
   // The first round creates what is created only once.
   EXPECT_EQ(states.back().descriptors, states.front().descriptors);
-  // A worker gets a few more threads when all of its threads have a job for once; a leak is one per VM.
-  constexpr unsigned kMoreThreads = 8;
+  // One or two of a worker may not have been idle for long enough to end; a leak is one per VM.
+  constexpr unsigned kMoreThreads = 2;
   EXPECT_LE(states.back().threads, states.front().threads + kMoreThreads);
   if (!kSanitized) {
     EXPECT_LE(states.back().memory_kib, states.front().memory_kib * 5 / 4 + 1024);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
+#include "support/files.h"
 #include "util/worker.h"
 
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <future>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <thread>
 #include <vector>
 
@@ -62,6 +65,35 @@ TEST(Worker, AllThreadsHaveAJob_StartsAnother) {
   std::this_thread::sleep_for(std::chrono::milliseconds{50});
   EXPECT_EQ(running, kMax);
   release.set_value();
+}
+
+TEST(Worker, MoreThreadsThanNeeded_EndWhenIdle) {
+  const auto threads = [] {
+    const std::filesystem::directory_iterator tasks{"/proc/self/task"};
+    return std::distance(begin(tasks), end(tasks));
+  };
+  constexpr int kMax = 5;
+  const auto before = threads();
+  Worker worker{1, kMax};
+  for (int round = 0; round < 2; ++round) { // what has ended starts again
+    std::promise<void> release;
+    const std::shared_future<void> released = release.get_future().share();
+    std::atomic<int> running = 0;
+    for (int i = 0; i < kMax; ++i) {
+      worker.post([&] {
+        ++running;
+        released.wait();
+        --running;
+      });
+    }
+    EXPECT_TRUE(test::eventually([&] { return running == kMax; }));
+    EXPECT_EQ(threads(), before + kMax);
+    release.set_value();
+    EXPECT_TRUE(test::eventually([&] { return running == 0 && threads() == before + 1; }));
+  }
+  std::promise<void> done;
+  worker.post_after(std::chrono::milliseconds{10}, [&] { done.set_value(); });
+  done.get_future().wait();
 }
 
 TEST(Worker, Threads_BlockAllSignals) {

@@ -73,8 +73,8 @@ TEST(Worker, MoreThreadsThanNeeded_EndWhenIdle) {
     return std::distance(begin(tasks), end(tasks));
   };
   constexpr int kMax = 5;
-  const auto before = threads();
   Worker worker{1, kMax};
+  const auto with_one = threads();          // a sanitizer has one more from the first thread on
   for (int round = 0; round < 2; ++round) { // what has ended starts again
     std::promise<void> release;
     const std::shared_future<void> released = release.get_future().share();
@@ -87,9 +87,9 @@ TEST(Worker, MoreThreadsThanNeeded_EndWhenIdle) {
       });
     }
     EXPECT_TRUE(test::eventually([&] { return running == kMax; }));
-    EXPECT_EQ(threads(), before + kMax);
+    EXPECT_EQ(threads(), with_one + kMax - 1);
     release.set_value();
-    EXPECT_TRUE(test::eventually([&] { return running == 0 && threads() == before + 1; }));
+    EXPECT_TRUE(test::eventually([&] { return running == 0 && threads() == with_one; }));
   }
   std::promise<void> done;
   worker.post_after(std::chrono::milliseconds{10}, [&] { done.set_value(); });

@@ -53,10 +53,15 @@ Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std:
   return written;
 }
 
+/// A VMM can keep what tells its layout in memory that never answers. Then one thread hangs here, and the
+/// others take the layout as last known.
 void LiveMemory::poll_layout() {
   constexpr std::int64_t kEvery = kLayoutPollInterval / std::chrono::nanoseconds{1};
   next_layout_poll_ns_.store(monotonic_ns() + kEvery, std::memory_order_relaxed);
-  context_.driver.poll_layout(false);
+  const TimedLock::Owner polling{layout_poll_, std::chrono::steady_clock::now() + kMaxPollWait};
+  if (polling.owns_lock()) {
+    context_.driver.poll_layout(false);
+  }
 }
 
 Result<void> LiveMemory::refresh() {

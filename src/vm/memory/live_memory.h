@@ -3,6 +3,7 @@
 #pragma once
 
 #include "driver/driver.h"
+#include "util/timed_lock.h"
 #include "vm/cache/bad_pages.h"
 #include "vm/cache/cache_policy.h"
 #include "vm/memory/address_space.h"
@@ -16,6 +17,7 @@
 #include "vm/write_gate.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 namespace vmemfs {
@@ -57,12 +59,16 @@ public:
   [[nodiscard]] const BadPages& bad_pages() const { return bad_pages_; }
 
 private:
+  /// Limit of the wait for a poll of the layout by another thread; polls take microseconds.
+  static constexpr std::chrono::milliseconds kMaxPollWait{20};
+
   const Context context_;
   VmCounters& counters_;
   BadPages bad_pages_;
   MemoryView view_;
   Prefetcher prefetcher_;
   std::atomic<std::int64_t> next_layout_poll_ns_{0};
+  TimedLock layout_poll_; ///< held while the driver polls the layout
 };
 
 } // namespace vmemfs

@@ -29,6 +29,17 @@ std::vector<std::string> entries(const std::string& directory) {
   return names;
 }
 
+/// The only standby of the mounter, once it is another one than `before`; 0 if there is none within the time.
+pid_t standby_of(pid_t mounter, pid_t before = 0) {
+  pid_t standby = 0;
+  static_cast<void>(eventually([&] {
+    const auto now = children_of(mounter, "vmemfs-mount");
+    standby = now.size() == 1 && now.front() != before ? now.front() : 0;
+    return standby != 0;
+  }));
+  return standby;
+}
+
 TEST(Mounter, UnmountsWhenTheDaemonIsKilled) {
   Mount mount{{"--vm", "vm=fake"}};
   const pid_t mounter = mount.mounter();
@@ -175,14 +186,10 @@ TEST(Mounter, Killed_AnotherTakesOver) {
 TEST(Mounter, StandbyKilled_IsReplaced) {
   Mount mount{{"--vm", "vm=fake"}};
   const pid_t mounter = mount.mounter();
-  std::vector<pid_t> standby;
-  EXPECT_TRUE(eventually([&] { return (standby = children_of(mounter, "vmemfs-mount")).size() == 1; }));
-  ASSERT_THAT(standby, testing::SizeIs(1));
-  ::kill(standby.front(), SIGKILL);
-  EXPECT_TRUE(eventually([&] {
-    const auto now = children_of(mounter, "vmemfs-mount");
-    return now.size() == 1 && now != standby;
-  }));
+  const pid_t standby = standby_of(mounter);
+  ASSERT_NE(standby, 0);
+  ::kill(standby, SIGKILL);
+  EXPECT_NE(standby_of(mounter, standby), 0);
   ::kill(mounter, SIGKILL);
   mount.kill_daemon();
   EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kPromise));
@@ -191,11 +198,11 @@ TEST(Mounter, StandbyKilled_IsReplaced) {
 TEST(Mounter, KilledWithItsStandby_IsReportedWithTheRemedy) {
   Mount mount{{"--vm", "vm=fake"}};
   const pid_t mounter = mount.mounter();
-  std::vector<pid_t> standby;
-  ASSERT_TRUE(eventually([&] { return (standby = children_of(mounter, "vmemfs-mount")).size() == 1; }));
+  const pid_t standby = standby_of(mounter);
+  ASSERT_NE(standby, 0);
   ::kill(mounter, SIGSTOP);
-  ::kill(standby.front(), SIGKILL);
-  ASSERT_TRUE(eventually([&] { return has_ended(standby.front()); }));
+  ::kill(standby, SIGKILL);
+  ASSERT_TRUE(eventually([&] { return has_ended(standby); }));
   ::kill(mounter, SIGKILL);
   const std::string remedy = "run fusermount3 -u '" + mount.path() + "'";
   EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), remedy).empty(); }, kPromise)) << mount.log();

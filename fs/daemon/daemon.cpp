@@ -119,7 +119,11 @@ FdWatcher::Watch watch_mounter(Mounter& mounter, VmService& vms) {
       events.append(EventKind::error, "", *killed);
     }
   });
-  return watch ? std::move(*watch) : FdWatcher::Watch{};
+  if (!watch) {
+    log::warning("a mounter that is killed will not be noticed: {}", watch.error().message());
+    return {};
+  }
+  return std::move(*watch);
 }
 
 Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptions& options,

@@ -34,6 +34,7 @@ public:
   void offset(std::uint64_t offset) override;
   void poll(unsigned events) override;
 
+  /// Not for a request with a slot: the thread puts its next request there.
   [[nodiscard]] std::unique_ptr<Reply> keep() override;
   [[nodiscard]] const void* id() const override { return request_.request; }
   /// libfuse calls the listener with a lock of the request held. Not for a request with a slot, which may not

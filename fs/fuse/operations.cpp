@@ -199,9 +199,9 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
     // The kernel must not cache: guest memory changes, and without direct_io it would fill up a short
     // read with zeros.
     info->direct_io = 1;
-    const auto traits = files.tree().traits(ino);
-    info->fh = files.keep(ino, std::move(*file));
-    if (!(traits && traits->stream ? reply.opened_stream(*info) : reply.opened(*info))) {
+    const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
+    info->fh = files.keep({files.tree().vm(ino), traits.guest_memory}, std::move(*file));
+    if (!(traits.stream ? reply.opened_stream(*info) : reply.opened(*info))) {
       files.close(info->fh);
     }
   });
@@ -260,15 +260,13 @@ void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_
 
 } // namespace
 
-std::uint64_t FileSystem::keep(Ino ino, std::shared_ptr<OpenFile> file) {
-  const auto traits = tree_.traits(ino);
-  const VmId vm = tree_.vm(ino);
+std::uint64_t FileSystem::keep(Share share, std::shared_ptr<OpenFile> file) {
   auto opened = std::make_shared<OpenHandle>();
   opened->file = std::move(file);
   const auto handle = reinterpret_cast<std::uint64_t>(opened.get());
   const MutexLock lock{mutex_};
-  if (vm != Node::kMountNode) {
-    opened->requests = requests_of({vm, traits && traits->guest_memory});
+  if (share.vm != Node::kMountNode) {
+    opened->requests = requests_of(share);
   }
   open_files_.emplace(handle, std::move(opened));
   return handle;

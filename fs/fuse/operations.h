@@ -7,12 +7,12 @@
 #include "fs/tree/tree.h"
 #include "util/mutex.h"
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
-#include <utility>
 
 namespace vmemfs {
 
@@ -31,8 +31,15 @@ public:
 
   [[nodiscard]] Tree& tree() { return tree_; }
 
+  /// Whose share of the threads a file's requests take. The memory files of a VM have one, and its other
+  /// files have another one: commands must reach a VM whose memory does not answer.
+  struct Share {
+    VmId vm; ///< Node::kMountNode: none, as they wait for no VM
+    bool memory;
+    friend auto operator<=>(const Share&, const Share&) = default;
+  };
   /// The handle under which the kernel knows the file; valid until close().
-  [[nodiscard]] std::uint64_t keep(Ino ino, std::shared_ptr<OpenFile> file) EXCLUDES(mutex_);
+  [[nodiscard]] std::uint64_t keep(Share share, std::shared_ptr<OpenFile> file) EXCLUDES(mutex_);
   void close(std::uint64_t handle) EXCLUDES(mutex_);
 
   /// The VM is gone: requests that wait for it are answered.
@@ -49,10 +56,6 @@ public:
   void when_unused(std::function<void()> unused) EXCLUDES(mutex_);
 
 private:
-  /// The memory files of a VM have their share of threads, and its other files have another one: commands
-  /// must reach a VM whose memory does not answer.
-  using Share = std::pair<VmId, bool>;
-
   [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
 
   Tree& tree_;

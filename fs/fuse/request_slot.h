@@ -36,7 +36,7 @@ public:
     return state_.compare_exchange_strong(open, ticket);
   }
 
-  [[nodiscard]] View look() const;
+  [[nodiscard]] View view() const;
   /// Answered, or no longer in this slot.
   [[nodiscard]] bool is_done(Ticket ticket) const {
     const std::uint64_t state = state_.load();
@@ -74,7 +74,7 @@ inline RequestSlot::Ticket RequestSlot::begin(fuse_req_t request, const VmReques
   return ticket;
 }
 
-inline RequestSlot::View RequestSlot::look() const {
+inline RequestSlot::View RequestSlot::view() const {
   for (;;) {
     const std::uint64_t state = state_.load();
     const View view{state & ~(kBegun | kOpen), request_.load(), of_.load(), for_mapping_.load(),

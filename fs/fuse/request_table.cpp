@@ -72,7 +72,7 @@ RequestSlot::Ticket RequestTable::begin(RequestSlot& slot, fuse_req_t request, c
 void RequestTable::interrupt(fuse_req_t request) {
   const MutexLock lock{mutex_};
   for (const auto& slot : slots_) {
-    if (const auto view = slot->look(); view.request == request) {
+    if (const auto view = slot->view(); view.request == request) {
       give_up_soon(*slot, view);
       return;
     }
@@ -99,7 +99,7 @@ void RequestTable::answer(const std::function<bool(const RequestSlot::View&)>& w
     const MutexLock lock{mutex_};
     requests.reserve(slots_.size());
     for (const auto& slot : slots_) {
-      const auto view = slot->look();
+      const auto view = slot->view();
       if (view.request != nullptr && wanted(view) && slot->claim(view.ticket)) {
         requests.push_back(view.request);
       }
@@ -141,7 +141,7 @@ bool RequestTable::is_page_awaited(const std::function<bool(const VmRequests*)>&
   const std::int64_t before = steady_ns() - age.count();
   const MutexLock lock{mutex_};
   return std::ranges::any_of(slots_, [&](const auto& slot) {
-    const auto view = slot->look();
+    const auto view = slot->view();
     return view.request != nullptr && view.for_mapping && view.since_ns < before && of(view.of);
   });
 }

@@ -4,6 +4,7 @@
 #include "util/signals.h"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <system_error>
 
@@ -75,7 +76,7 @@ void Worker::grow() {
   if (waiting_ == 0 && !stopped_ && active_ < max_threads_) {
     try {
       start_thread();
-    } catch (const std::system_error&) { // those that exist have to do
+    } catch (const std::exception&) { // no thread or no memory: those that exist have to do
       return;
     }
   }

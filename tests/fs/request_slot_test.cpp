@@ -22,14 +22,14 @@ private:
 
 TEST_F(RequestSlotTest, NotOpen_IsSeenButNotClaimed) {
   const auto ticket = slot_.begin(request(0), nullptr, false, 0);
-  EXPECT_EQ(slot_.look().request, request(0));
+  EXPECT_EQ(slot_.view().request, request(0));
   EXPECT_FALSE(slot_.claim(ticket));
   EXPECT_FALSE(slot_.is_done(ticket));
   slot_.open(ticket);
   EXPECT_FALSE(slot_.is_done(ticket));
   EXPECT_TRUE(slot_.claim(ticket));
   EXPECT_TRUE(slot_.is_done(ticket));
-  EXPECT_EQ(slot_.look().request, nullptr);
+  EXPECT_EQ(slot_.view().request, nullptr);
 }
 
 TEST_F(RequestSlotTest, LateClaim_DoesNotMeetTheNextRequest) {
@@ -39,7 +39,7 @@ TEST_F(RequestSlotTest, LateClaim_DoesNotMeetTheNextRequest) {
   const auto second = slot_.begin(request(1), nullptr, false, 0);
   slot_.open(second);
   EXPECT_FALSE(slot_.claim(first));
-  EXPECT_EQ(slot_.look().request, request(1));
+  EXPECT_EQ(slot_.view().request, request(1));
   EXPECT_TRUE(slot_.claim(second));
 }
 
@@ -52,7 +52,7 @@ TEST_F(RequestSlotTest, ClaimedByMany_OneGetsEach) {
   for (int i = 0; i < kThreads; ++i) {
     others.emplace_back([&] {
       while (!done) {
-        const auto view = slot_.look();
+        const auto view = slot_.view();
         if (view.request != nullptr && slot_.claim(view.ticket)) {
           ++claims;
         }

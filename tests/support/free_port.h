@@ -16,4 +16,7 @@ struct BoundSocket {
 /// One that nobody listens on just now. Throws std::runtime_error.
 [[nodiscard]] unsigned free_port();
 
+/// Whether nobody listens on it.
+[[nodiscard]] bool refuses_connections(unsigned port);
+
 } // namespace vmemfs::test

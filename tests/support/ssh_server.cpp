@@ -82,6 +82,9 @@ void SshServer::start() {
 void SshServer::stop() {
   daemon_->signal(SIGKILL);
   daemon_->wait(std::chrono::seconds{10});
+  if (!eventually([this] { return refuses_connections(port_); })) { // the server ends a moment later
+    throw std::runtime_error{"the ssh server does not end"};
+  }
 }
 
 } // namespace vmemfs::test

@@ -121,7 +121,7 @@ int main(int argc, char** argv) {
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&here), sizeof(here)) != 0 ||
       ::listen(listener.get(), 16) != 0) {
-    std::perror("delay_proxy: can't listen");
+    std::perror("delay_proxy: cannot listen");
     return 1;
   }
   for (;;) {

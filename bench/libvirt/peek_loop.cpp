@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
     const unsigned long long at = random ? (4096 + i * 7919 % 40000) * 4096 : kFirst + i * block;
     const auto since = Clock::now();
     if (!read(at, buffer)) {
-      give_up("can't read", argv[1]);
+      give_up("cannot read", argv[1]);
     }
     times.push_back(Milliseconds{Clock::now() - since}.count());
   }

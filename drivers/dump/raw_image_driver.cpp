@@ -18,11 +18,11 @@ Result<std::unique_ptr<RawImageDriver>> RawImageDriver::open(const std::string& 
   // O_NONBLOCK so that naming a FIFO by mistake is an error and not a wait.
   UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (!file) {
-    return fail_errno(errno, "dump", fmt::format("can't open '{}'", path));
+    return fail_errno(errno, "dump", fmt::format("cannot open '{}'", path));
   }
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) {
-    return fail_errno(errno, "dump", fmt::format("can't look at '{}'", path));
+    return fail_errno(errno, "dump", fmt::format("cannot look at '{}'", path));
   }
   if (!S_ISREG(status.st_mode) || status.st_size == 0) {
     return fail(ErrorKind::invalid, "dump",

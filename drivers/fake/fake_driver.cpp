@@ -268,7 +268,7 @@ Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   for (const RegisterValue& value : values) {
     if (!registers_[vcpu.value()].get(value.reg)) {
       return fail(ErrorKind::unsupported, "fake",
-                  fmt::format("{} can't be set", register_layout().name(value.reg)));
+                  fmt::format("{} cannot be set", register_layout().name(value.reg)));
     }
   }
   for (const RegisterValue& value : values) {

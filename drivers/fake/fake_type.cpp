@@ -37,9 +37,10 @@ Result<std::vector<GpaRange>> parse_ranges(std::string_view name, std::string_vi
     const auto begin = borders.size() == 2 ? parse_u64(borders[0]) : std::nullopt;
     const auto end = borders.size() == 2 ? parse_u64(borders[1]) : std::nullopt;
     if (!begin || !end || *begin >= *end) {
-      return fail(ErrorKind::invalid, "fake",
-                  fmt::format("{}: '{}' is no range; write START-END, END exclusive, as 0x1000-0x2000", name,
-                              printable(range)));
+      return fail(
+          ErrorKind::invalid, "fake",
+          fmt::format("{}: '{}' is not a range; write START-END, END exclusive, such as 0x1000-0x2000", name,
+                      printable(range)));
     }
     ranges.push_back({Gpa{*begin}, Gpa{*end}});
   }

@@ -40,7 +40,7 @@ Error refused_write(int os_errno, DomainKind kind, Gpa gpa) {
   }
   return {
       ErrorKind::bad_page, std::string{kOrigin},
-      fmt::format("the page at {:#x} can't be had (errno {}); was it ballooned out?", gpa.value(), os_errno)};
+      fmt::format("cannot get the page at {:#x} (errno {}); was it ballooned out?", gpa.value(), os_errno)};
 }
 
 } // namespace

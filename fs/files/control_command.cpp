@@ -68,7 +68,7 @@ Result<VmCommand> parse_pause(const CommandSyntax& syntax, std::string_view line
   }
   const auto duration = parse_duration(argument.substr(kTtl.size()));
   if (!duration || duration->count() <= 0 || *duration > kMaxPause) {
-    return wrong(syntax, fmt::format("'{}' is no duration from 1ms to 1440m, as 500ms, 5s or 2m",
+    return wrong(syntax, fmt::format("'{}' is not a duration from 1ms to 1440m, such as 500ms, 5s or 2m",
                                      printable(argument.substr(kTtl.size()))));
   }
   return PauseCommand{PauseKind::timed, *duration};
@@ -112,7 +112,7 @@ Result<void> add_cache_argument(const CommandSyntax& syntax, std::string_view ar
   } else if (argument.starts_with(kTtl)) {
     command.ttl = parse_duration(argument.substr(kTtl.size()));
     if (!command.ttl || *command.ttl > kMaxPause) {
-      return wrong(syntax, fmt::format("'{}' is no duration up to 1440m, as 100ms or 2s",
+      return wrong(syntax, fmt::format("'{}' is not a duration up to 1440m, such as 100ms or 2s",
                                        printable(argument.substr(kTtl.size()))));
     }
   } else {

@@ -24,10 +24,10 @@ Result<void> check_mountpoint(const std::string& mountpoint) {
       return fail(ErrorKind::not_found, "mount",
                   fmt::format("there is no directory '{}'; run: mkdir '{}'", mountpoint, mountpoint));
     }
-    return fail_errno(errno, "mount", fmt::format("can't look at '{}'", mountpoint));
+    return fail_errno(errno, "mount", fmt::format("cannot look at '{}'", mountpoint));
   }
   if (!S_ISDIR(status.st_mode)) {
-    return fail(ErrorKind::invalid, "mount", fmt::format("'{}' is no directory", mountpoint));
+    return fail(ErrorKind::invalid, "mount", fmt::format("'{}' is not a directory", mountpoint));
   }
   return {};
 }
@@ -45,13 +45,13 @@ Result<UniqueFd> mount_fuse(const std::string& mountpoint, const std::vector<std
   }
   if (fuse_session_mount(session.get(), mountpoint.c_str()) != 0) {
     return fail(ErrorKind::permission, "mount",
-                fmt::format("can't mount on '{}' (see libfuse's own message above); it takes /dev/fuse, "
+                fmt::format("cannot mount on '{}' (see libfuse's own message above); it takes /dev/fuse, "
                             "the package fuse3, and a directory that is yours",
                             mountpoint));
   }
   UniqueFd device{::fcntl(fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 0)};
   return device ? Result<UniqueFd>{std::move(device)}
-                : fail_errno(errno, "mount", "can't keep hold of /dev/fuse");
+                : fail_errno(errno, "mount", "cannot keep hold of /dev/fuse");
 }
 
 } // namespace vmemfs

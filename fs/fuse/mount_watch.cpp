@@ -24,7 +24,7 @@ constexpr const char* kMountInfo = "/proc/self/mountinfo";
 Result<std::string> device_of(const std::string& mountpoint) {
   struct statx status {};
   if (::statx(AT_FDCWD, mountpoint.c_str(), AT_STATX_DONT_SYNC, 0, &status) != 0) {
-    return fail_errno(errno, "mount", fmt::format("can't look at '{}'", mountpoint));
+    return fail_errno(errno, "mount", fmt::format("cannot look at '{}'", mountpoint));
   }
   return fmt::format("{}:{}", status.stx_dev_major, status.stx_dev_minor);
 }
@@ -36,7 +36,7 @@ Result<std::unique_ptr<MountWatch>> MountWatch::start(const std::string& mountpo
   UniqueFd mounts{::open(kMountInfo, O_RDONLY | O_CLOEXEC)};
   UniqueFd wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   if (!mounts || !wake) {
-    return fail_errno(errno, "mount", "can't watch the mounts of this host");
+    return fail_errno(errno, "mount", "cannot watch the mounts of this host");
   }
   auto device = device_of(mountpoint);
   if (!device) {

@@ -60,7 +60,7 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
     return fail_errno(errno, "mount", "cannot create an eventfd");
   }
   if (fuse_set_signal_handlers(session) != 0) {
-    return fail(ErrorKind::source_failed, "mount", "can't set signal handlers");
+    return fail(ErrorKind::source_failed, "mount", "cannot set signal handlers");
   }
   created->handlers_set_ = true;
   return created;

@@ -17,8 +17,8 @@ enum class ErrorKind : unsigned char {
   vm_gone,       ///< the VM has ended; nothing will bring it back
   hole,          ///< no memory at this guest physical address
   past_end,      ///< nothing at or after this offset
-  bad_page,      ///< the source says that it can't give this page (ballooned out, poisoned, encrypted)
-  unsupported,   ///< this driver or this VM can't do that
+  bad_page,      ///< the source says that it cannot give this page (ballooned out, poisoned, encrypted)
+  unsupported,   ///< this driver or this VM cannot do that
   read_only,     ///< a write to something that takes none
   not_permitted, ///< an operation that is never allowed, whoever asks (truncating guest memory)
   permission,    ///< the host refused for want of rights

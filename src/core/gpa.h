@@ -13,7 +13,7 @@ namespace vmemfs {
 inline constexpr unsigned kPageShift = 12;
 inline constexpr std::uint64_t kPageSize = std::uint64_t{1} << kPageShift;
 
-/// Addresses at or above this can't be file offsets (off_t is signed), so no region may reach them.
+/// Addresses at or above this cannot be file offsets (off_t is signed), so no region may reach them.
 inline constexpr std::uint64_t kGpaLimit = std::uint64_t{1} << 63;
 
 /// Guest physical address.

@@ -45,7 +45,7 @@ Result<std::vector<RegisterValue>> parse_registers(const RegisterLayout& layout,
     const std::string_view number = trim(line.substr(gap));
     const auto value = parse_u64(number);
     if (!value) {
-      return refuse(fmt::format("'{}' is no 64-bit number", printable(number)));
+      return refuse(fmt::format("'{}' is not a 64-bit number", printable(number)));
     }
     values.push_back({*reg, *value});
   }

@@ -43,7 +43,7 @@ FdWatcher::FdWatcher()
 
 FdWatcher::~FdWatcher() {
   thread_.request_stop();
-  // Can't fail: the counter of a fresh eventfd is far from full.
+  // Cannot fail: the counter of a fresh eventfd is far from full.
   static_cast<void>(::eventfd_write(wake_.get(), 1));
   thread_.join();
 }

@@ -23,7 +23,7 @@ public:
   /// The guest's memory from an independent source; [gpa, gpa + size) lies in one region.
   [[nodiscard]] virtual std::vector<std::byte> truth(Gpa gpa, std::size_t size) = 0;
 
-  /// Ends the VM; false where it is of a kind that can't end.
+  /// Ends the VM; false where it is of a kind that cannot end.
   virtual bool end_vm() = 0;
 
 protected:

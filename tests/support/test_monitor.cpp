@@ -16,7 +16,7 @@ TestMonitor::TestMonitor(const std::string& socket_path)
   constexpr timeval kLimit{60, 0};
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &kLimit, sizeof(kLimit));
   if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    throw std::runtime_error{"can't connect to " + socket_path};
+    throw std::runtime_error{"cannot connect to " + socket_path};
   }
   if (!read_message().contains("QMP")) {
     throw std::runtime_error{"no greeting on " + socket_path};
@@ -42,7 +42,7 @@ nlohmann::json TestMonitor::read_message() {
 nlohmann::json TestMonitor::execute(const std::string& command, const nlohmann::json& arguments) {
   const std::string line = nlohmann::json{{"execute", command}, {"arguments", arguments}}.dump() + "\n";
   if (::write(socket_.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    throw std::runtime_error{"can't write to the monitor"};
+    throw std::runtime_error{"cannot write to the monitor"};
   }
   while (true) {
     const auto message = read_message();

@@ -63,7 +63,7 @@ struct LabDomain::Xen {
 
   Xen() {
     if (control == nullptr || memory == nullptr) {
-      give_up("can't open Xen's interfaces");
+      give_up("cannot open Xen's interfaces");
     }
   }
   ~Xen() {
@@ -94,7 +94,7 @@ public:
       errno = std::abs(error);
     }
     if (page_ == nullptr) {
-      give_up("can't map frame " + std::to_string(frame));
+      give_up("cannot map frame " + std::to_string(frame));
     }
   }
   ~Mapped() { xenforeignmemory_unmap(xen_.memory, page_, 1); }
@@ -144,7 +144,7 @@ std::uint64_t LabDomain::pages_in_stock() const {
   std::uint64_t in_stock = 0;
   std::uint64_t missing = 0;
   if (xc_domain_get_pod_target(xen_->control, id_, &all, &in_stock, &missing) != 0) {
-    give_up("can't ask for pages populated on demand");
+    give_up("cannot ask for pages populated on demand");
   }
   return in_stock;
 }
@@ -152,12 +152,12 @@ std::uint64_t LabDomain::pages_in_stock() const {
 // By the hypercall that `xl` makes, which takes half a second to start.
 void LabDomain::pause() const {
   if (xc_domain_pause(xen_->control, id_) != 0) {
-    give_up("can't pause " + name_);
+    give_up("cannot pause " + name_);
   }
 }
 void LabDomain::unpause() const {
   if (xc_domain_unpause(xen_->control, id_) != 0) {
-    give_up("can't unpause " + name_);
+    give_up("cannot unpause " + name_);
   }
 }
 void LabDomain::destroy() const { xl({"destroy", std::to_string(id_)}); }
@@ -165,7 +165,7 @@ void LabDomain::destroy() const { xl({"destroy", std::to_string(id_)}); }
 std::uint64_t LabDomain::frame_at(std::uint64_t virtual_address) const {
   const std::uint64_t frame = xc_translate_foreign_address(xen_->control, id_, 0, virtual_address);
   if (frame == 0) {
-    give_up("can't translate an address of " + name_);
+    give_up("cannot translate an address of " + name_);
   }
   return frame;
 }
@@ -215,7 +215,7 @@ std::vector<LabDomain::Range> LabDomain::filled() const {
 void LabDomain::take_page(std::uint64_t gfn) const {
   xen_pfn_t frame = frame_of(gfn);
   if (xc_domain_decrease_reservation_exact(xen_->control, id_, 1, 0, &frame) != 0) {
-    give_up("can't take a page");
+    give_up("cannot take a page");
   }
 }
 
@@ -223,7 +223,7 @@ void LabDomain::give_page(std::uint64_t gfn) const {
   xen_pfn_t frame = gfn; // of PV it becomes the machine frame
   xc_domain_setmaxmem(xen_->control, id_, (pages() + 256) * (kPage / 1024));
   if (xc_domain_populate_physmap_exact(xen_->control, id_, 1, 0, 0, &frame) != 0) {
-    give_up("can't give a page");
+    give_up("cannot give a page");
   }
   const Mapped mapped{*xen_, id_, frame, PROT_READ | PROT_WRITE};
   for (const std::uint64_t offset : {std::uint64_t{0}, kPage - 8}) {
@@ -261,7 +261,7 @@ std::size_t count_zombies() {
   const int count = xc_domain_getinfolist(control, 0, domains.size(), domains.data());
   xc_interface_close(control);
   if (count < 1) {
-    give_up("can't list the domains");
+    give_up("cannot list the domains");
   }
   return static_cast<std::size_t>(std::ranges::count_if(
       std::span{domains}.first(static_cast<std::size_t>(count)),

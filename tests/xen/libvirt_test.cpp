@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Domains that a real libvirt in domain 0 has made, and what its own driver for Xen can't say of them.
+// Domains that a real libvirt in domain 0 has made, and what its own driver for Xen cannot say of them.
 #include "e2e/libvirt/domains.h"
 #include "support/child_process.h"
 #include "xen/guests/layout.h"

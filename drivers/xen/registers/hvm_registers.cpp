@@ -137,7 +137,7 @@ Result<void> set_value(hvm_hw_cpu& cpu, const RegisterValue& wanted) {
   const auto* const place = std::ranges::find(kPlaces, wanted.reg, &Place::reg);
   if (place == kPlaces.end()) {
     return fail(ErrorKind::unsupported, kOrigin,
-                fmt::format("{} can't be set", x86_64::register_layout().name(wanted.reg)));
+                fmt::format("{} cannot be set", x86_64::register_layout().name(wanted.reg)));
   }
   const std::uint64_t value = is_attributes(place->reg) ? pack_attributes(wanted.value) : wanted.value;
   return std::visit(

@@ -100,7 +100,7 @@ tl::unexpected<Error> context_error(int os_errno, VcpuId vcpu, std::string_view 
   case ESRCH: return fail(ErrorKind::vm_gone, kOrigin, "the domain has ended");
   default:
     return fail_errno(os_errno, kOrigin,
-                      fmt::format("can't {} the registers of vCPU {}", what, vcpu.value()));
+                      fmt::format("cannot {} the registers of vCPU {}", what, vcpu.value()));
   }
 }
 
@@ -112,11 +112,11 @@ Result<Context> read_context(xc_interface* control, std::uint32_t domain, VcpuId
   return context;
 }
 
-/// Why a value can't be put there; nothing where it was.
+/// Why a value cannot be put there; nothing where it was.
 std::optional<Error> put(vcpu_guest_context_any_t& context, unsigned guest_bits,
                          const RegisterValue& wanted) {
   std::optional<Error> why = Error{ErrorKind::unsupported, std::string{kOrigin},
-                                   fmt::format("{} of a {}-bit PV domain can't be set",
+                                   fmt::format("{} of a {}-bit PV domain cannot be set",
                                                x86_64::register_layout().name(wanted.reg), guest_bits)};
   for_each(context, guest_bits, [&](Register reg, auto& place, bool can_be_set) {
     using Value = std::remove_reference_t<decltype(place)>;
@@ -140,7 +140,7 @@ std::optional<Error> put(vcpu_guest_context_any_t& context, unsigned guest_bits,
 Result<unsigned> pv_guest_bits(xc_interface* control, std::uint32_t domain) {
   unsigned bytes = 0;
   if (xc_domain_get_guest_width(control, domain, &bytes) != 0) {
-    return fail_errno(errno, kOrigin, "can't ask whether the domain is of 32 or 64 bits");
+    return fail_errno(errno, kOrigin, "cannot ask whether the domain is of 32 or 64 bits");
   }
   return bytes * kBitsOfAByte;
 }

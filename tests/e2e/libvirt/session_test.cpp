@@ -22,7 +22,7 @@ TEST(LibvirtSessions, AUsersOwnDomainsAreFoundWithoutBeingAskedFor) {
   }
   if (run(joined(as_user(kOrdinary), {"test", "-x", VMEMFS_PROGRAM, "-a", "-r", VMEMFS_TINY_GUEST})).code !=
       0) {
-    GTEST_SKIP() << "other users can't get at " << VMEMFS_PROGRAM;
+    GTEST_SKIP() << "other users cannot get at " << VMEMFS_PROGRAM;
   }
   allow_mounts_for_all();
   LibvirtSession session{kOrdinary};

@@ -131,7 +131,7 @@ TEST_F(LibvirtTrouble, APauseThatComesTooLateIsTakenBack) {
   EXPECT_EQ(host.state_of("web01"), "running") << mount.log();
 }
 
-/// Opening a connection can't be cut short; but it is not tried twice at the same time.
+/// Opening a connection cannot be cut short; but it is not tried twice at the same time.
 TEST_F(LibvirtTrouble, AHostThatTakesConnectionsAndSaysNothingCostsOneConnection) {
   const SilentServer discovered;
   const SilentServer by_hand;

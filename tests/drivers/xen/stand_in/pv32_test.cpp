@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Registers of a 32-bit PV domain, which the lab's Xen can't run: the driver's source with stand-ins for the
+// Registers of a 32-bit PV domain, which the lab's Xen cannot run: the driver's source with stand-ins for the
 // library's calls.
 #include "arch/x86_64/registers.h"
 #include "drivers/xen/registers/pv_registers.h"

@@ -57,7 +57,8 @@ XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& contex
               {.changed = [this] { listener_.emit(VmEvent::layout_changed); },
                .failed = [this] { check_for_end(); }}} {}
 
-Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_ptr<DomainEvents> events,
+Result<XenDriver::Access> XenDriver::open_access(Control control, XenRuntime& runtime,
+                                                 std::shared_ptr<DomainEvents> events,
                                                  const DomainInfo& info) {
   auto memory = open_foreign_memory();
   if (!memory) {
@@ -66,7 +67,7 @@ Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_pt
   Access access{std::move(control), ForeignMemory{std::move(*memory), info.id}, nullptr, 64,
                 std::move(events)};
   if (info.kind == DomainKind::pv) {
-    auto table = MachineTable::shared(access.control.get());
+    auto table = runtime.machine_table(access.control.get());
     if (!table) {
       return tl::unexpected{table.error()};
     }
@@ -80,12 +81,13 @@ Result<XenDriver::Access> XenDriver::open_access(Control control, std::shared_pt
   return access;
 }
 
-Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, const DriverContext& context) {
+Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, XenRuntime& runtime,
+                                                       const DriverContext& context) {
   auto control = open_control();
   if (!control) {
     return tl::unexpected{control.error()};
   }
-  auto events = DomainEvents::of(context.watcher);
+  auto events = runtime.events(context.watcher);
   if (!events) {
     return tl::unexpected{events.error()};
   }
@@ -93,7 +95,7 @@ Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, co
   if (!info) {
     return tl::unexpected{info.error()};
   }
-  auto access = open_access(std::move(*control), std::move(*events), *info);
+  auto access = open_access(std::move(*control), runtime, std::move(*events), *info);
   if (!access) {
     return tl::unexpected{access.error()};
   }

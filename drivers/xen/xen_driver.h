@@ -14,6 +14,7 @@
 #include "drivers/xen/memory/page_batch.h"
 #include "drivers/xen/state/domain_events.h"
 #include "drivers/xen/state/pause_count.h"
+#include "drivers/xen/xen_runtime.h"
 
 #include <atomic>
 #include <chrono>
@@ -27,7 +28,8 @@ namespace vmemfs::xen {
 class XenDriver final : public Driver, MemoryWriter, RegisterReader, RegisterWriter, RunControl {
 public:
   /// `domain`: id, uuid or name.
-  static Result<std::unique_ptr<XenDriver>> attach(std::string_view domain, const DriverContext& context);
+  static Result<std::unique_ptr<XenDriver>> attach(std::string_view domain, XenRuntime& runtime,
+                                                   const DriverContext& context);
   XenDriver(const XenDriver&) = delete;
   XenDriver& operator=(const XenDriver&) = delete;
   ~XenDriver() override = default;
@@ -60,8 +62,8 @@ private:
     std::shared_ptr<DomainEvents> events;
   };
   XenDriver(DomainInfo info, Access access, const DriverContext& context);
-  static Result<Access> open_access(Control control, std::shared_ptr<DomainEvents> events,
-                                    const DomainInfo& info);
+  static Result<Access> open_access(Control control, XenRuntime& runtime,
+                                    std::shared_ptr<DomainEvents> events, const DomainInfo& info);
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   const RegisterLayout& register_layout() const override;

@@ -5,6 +5,7 @@
 #include "drivers/xen/state/domain_info.h"
 #include "drivers/xen/state/resume_ticket.h"
 #include "drivers/xen/xen_driver.h"
+#include "drivers/xen/xen_runtime.h"
 
 #include <linux/capability.h>
 #include <utility>
@@ -22,6 +23,12 @@ const std::vector<ParamSpec>& specs() {
        .names_vm = true},
   };
   return kSpecs;
+}
+
+/// The mount's; a new one outside of a mount.
+std::shared_ptr<xen::XenRuntime> runtime_for(const std::shared_ptr<DriverRuntime>& runtime) {
+  return runtime != nullptr ? std::static_pointer_cast<xen::XenRuntime>(runtime)
+                            : std::make_shared<xen::XenRuntime>();
 }
 
 class XenType : public DriverType {
@@ -45,13 +52,16 @@ public:
                         {"/dev/xen/hypercall", "calls of the hypervisor"}}};
   }
 
+  std::shared_ptr<DriverRuntime> make_runtime() const override { return std::make_shared<xen::XenRuntime>(); }
+
   std::unique_ptr<Discovery> discovery(const Params& /*params*/,
                                        const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return std::make_unique<xen::XenDiscovery>();
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
-    auto driver = xen::XenDriver::attach(params.text("domain"), context);
+    const auto runtime = runtime_for(context.runtime);
+    auto driver = xen::XenDriver::attach(params.text("domain"), *runtime, context);
     if (!driver) {
       return tl::unexpected{driver.error()};
     }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/xen/memory/machine_table.h"
 
-#include "util/mutex.h"
-
 #include <algorithm>
 #include <cerrno>
 #include <sys/mman.h>
@@ -23,13 +21,7 @@ std::size_t mapped_bytes(std::uint64_t highest) {
 
 MachineTable::~MachineTable() { ::munmap(const_cast<Frame*>(table_), bytes_); }
 
-Result<std::shared_ptr<const MachineTable>> MachineTable::shared(xc_interface* control) {
-  static Mutex mutex;
-  static std::weak_ptr<const MachineTable> current GUARDED_BY(mutex);
-  const MutexLock lock{mutex};
-  if (auto table = current.lock()) {
-    return table;
-  }
+Result<std::shared_ptr<const MachineTable>> MachineTable::map(xc_interface* control) {
   unsigned long highest = 0;
   if (xc_maximum_ram_page(control, &highest) != 0) {
     return fail_errno(errno, kOrigin, "cannot get the size of this host");
@@ -40,9 +32,7 @@ Result<std::shared_ptr<const MachineTable>> MachineTable::shared(xc_interface* c
   }
   const std::size_t bytes = mapped_bytes(highest);
   const std::uint64_t frames = std::min<std::uint64_t>(highest + 1, bytes / sizeof(Frame));
-  auto made = std::make_shared<const MachineTable>(table, frames, bytes);
-  current = made;
-  return made;
+  return std::make_shared<const MachineTable>(table, frames, bytes);
 }
 
 } // namespace vmemfs::xen

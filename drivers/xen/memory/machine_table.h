@@ -16,8 +16,7 @@ namespace vmemfs::xen {
 /// GiB of the host. Thread-safe.
 class MachineTable {
 public:
-  /// One object shared by all current users.
-  static Result<std::shared_ptr<const MachineTable>> shared(xc_interface* control);
+  static Result<std::shared_ptr<const MachineTable>> map(xc_interface* control);
 
   /// `bytes` are mapped.
   MachineTable(const Frame* table, std::uint64_t frames, std::size_t bytes)

@@ -7,16 +7,7 @@
 
 namespace vmemfs::xen {
 
-Result<std::shared_ptr<DomainEvents>> DomainEvents::of(FdWatcher& watcher) {
-  static Mutex mutex;
-  static std::map<FdWatcher*, std::weak_ptr<DomainEvents>> known GUARDED_BY(mutex);
-  const MutexLock lock{mutex};
-  std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
-  if (const auto found = known.find(&watcher); found != known.end()) {
-    if (auto events = found->second.lock()) {
-      return events;
-    }
-  }
+Result<std::shared_ptr<DomainEvents>> DomainEvents::open(FdWatcher& watcher) {
   auto store = Store::open();
   if (!store) {
     return tl::unexpected{store.error()};
@@ -26,7 +17,6 @@ Result<std::shared_ptr<DomainEvents>> DomainEvents::of(FdWatcher& watcher) {
   if (!waiting) {
     return tl::unexpected{std::move(waiting.error())};
   }
-  known[&watcher] = events;
   return events;
 }
 

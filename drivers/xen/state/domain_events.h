@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Notifications that domains have ended: one connection to xenstore per thread to wait on.
+// Notifications that domains have ended: one connection to xenstore for all domains of a mount.
 #pragma once
 
 #include "drivers/xen/store.h"
@@ -16,8 +16,8 @@ namespace vmemfs::xen {
 /// Thread-safe.
 class DomainEvents : public std::enable_shared_from_this<DomainEvents> {
 public:
-  /// The object of this watcher, shared by all its users and created by the first.
-  static Result<std::shared_ptr<DomainEvents>> of(FdWatcher& watcher);
+  /// Connects to xenstore, and waits on the watcher's thread.
+  static Result<std::shared_ptr<DomainEvents>> open(FdWatcher& watcher);
 
   DomainEvents(Store store, FdWatcher& watcher) : store_{std::move(store)}, watcher_{watcher} {}
   DomainEvents(const DomainEvents&) = delete;

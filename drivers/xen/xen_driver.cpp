@@ -82,7 +82,7 @@ Result<XenDriver::Access> XenDriver::open_access(Control control, XenRuntime& ru
 }
 
 Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, XenRuntime& runtime,
-                                                       const DriverContext& context) {
+                                                     const DriverContext& context) {
   auto control = open_control();
   if (!control) {
     return tl::unexpected{control.error()};

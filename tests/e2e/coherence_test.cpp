@@ -81,11 +81,20 @@ TEST_P(Coherence, RunningGuest_ReadsAreLive) {
 TEST_P(Coherence, PausedGuest_IsConstantAndCached) {
   ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
   const std::uint64_t value = truth();
-  for (int i = 0; i < 100; ++i) {
-    ASSERT_EQ(seen(), value);
+  // On a busy host a vCPU thread of QEMU may fall asleep only after QEMU's answer: that looks like a run, and
+  // nothing is cached until the state was asked for again.
+  constexpr int kMaxRounds = 5;
+  int hits = 0;
+  for (int round = 0; round < kMaxRounds && hits < 99; ++round) {
+    const int before = cache()["hits"].get<int>();
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(seen(), value);
+    }
+    hits = cache()["hits"].get<int>() - before;
+    std::this_thread::sleep_for(milliseconds{20});
   }
   if (!GetParam().shared) { // shared memory is read from its mapping, which is faster than any cache
-    EXPECT_GE(cache()["hits"].get<int>(), 99);
+    EXPECT_GE(hits, 99);
   }
   ASSERT_EQ(try_write(mount_ / "vm/control", "resume\n"), 0);
   for (int i = 0; i < 20; ++i) {

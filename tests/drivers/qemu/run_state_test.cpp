@@ -113,7 +113,7 @@ TEST_P(RunState, HasADelay) {
 
 TEST_P(RunState, PausedGuest_NoEvents) {
   ASSERT_TRUE(vm_->control().pause());
-  expect_paused();
+  expect_paused_for_certain();
   EXPECT_EQ(unclear_within(1s), 0);
 }
 
@@ -151,7 +151,7 @@ TEST_P(RunState, Run_IsReportedBeforeTheNextAnswer) {
 
 TEST_P(RunState, OwnResume_IsNotReported) {
   ASSERT_TRUE(vm_->control().pause());
-  expect_paused();
+  expect_paused_for_certain();
   ASSERT_TRUE(vm_->control().resume());
   EXPECT_EQ(unclear_within(200ms), 0);
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <optional>
 #include <system_error>
 
 namespace vmemfs {
@@ -83,13 +82,12 @@ void Worker::grow() {
 }
 
 void Worker::wait_for_job(const std::stop_token& stop, Clock::time_point until) {
-  const std::optional<Due> first = jobs_.empty() ? std::nullopt : std::optional{jobs_.begin()->first};
-  if (first) {
-    until = std::min(until, first->first);
-  }
+  const bool any = !jobs_.empty();
+  const Due first = any ? jobs_.begin()->first : Due{Clock::time_point::max(), 0};
+  until = std::min(until, first.first);
   ++waiting_;
   changed_.wait_until(mutex_, stop, until, [&]() REQUIRES(mutex_) {
-    return first ? jobs_.empty() || jobs_.begin()->first < *first : !jobs_.empty();
+    return jobs_.empty() ? any : jobs_.begin()->first < first;
   });
   --waiting_;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/libvirt_discovery.h"
 
+#include "driver/param_text.h"
 #include "drivers/libvirt/connection/default_uri.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "drivers/libvirt/domain/domain_process.h"
@@ -13,15 +14,6 @@ namespace vmemfs::libvirt {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-/// In the form that params.h describes.
-std::string quoted(std::string_view value) {
-  std::string text{"\""};
-  for (const char c : value) {
-    text += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
-  }
-  return text + '"';
-}
 
 } // namespace
 
@@ -82,14 +74,16 @@ Result<std::vector<FoundVm>> LibvirtDiscovery::scan() {
 }
 
 std::string LibvirtDiscovery::params_of(const DomainRun& run) const {
-  std::string text = fmt::format("uri={},domain={}", quoted(connection_->uri()), run.uuid);
+  std::vector<KeyValue> pairs{{"uri", connection_->uri()}, {"domain", run.uuid}};
   for (const char* const flag : {"passthrough", "host"}) {
-    text += params_.flag(flag) ? fmt::format(",{}=on", flag) : "";
+    if (params_.flag(flag)) {
+      pairs.push_back({flag, "on"});
+    }
   }
   if (params_.has("memory")) {
-    text += fmt::format(",memory={}", params_.text("memory"));
+    pairs.push_back({"memory", std::string{params_.text("memory")}});
   }
-  return text;
+  return format_pairs(pairs);
 }
 
 } // namespace vmemfs::libvirt

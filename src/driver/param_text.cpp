@@ -48,7 +48,7 @@ bool needs_quotes(std::string_view value) {
          value.ends_with(' ');
 }
 
-std::string quoted(std::string_view value) {
+std::string in_quotes(std::string_view value) {
   std::string text{'"'};
   for (const char c : value) {
     if (c == '"' || c == '\\') {
@@ -89,7 +89,8 @@ ParsedPairs parse_pairs(std::string_view text) {
 std::string format_pairs(std::span<const KeyValue> pairs) {
   std::string text;
   for (const auto& [key, value] : pairs) {
-    text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, needs_quotes(value) ? quoted(value) : value);
+    text +=
+        fmt::format("{}{}={}", text.empty() ? "" : ",", key, needs_quotes(value) ? in_quotes(value) : value);
   }
   return text;
 }

@@ -26,7 +26,7 @@ std::string ssh_uri(const LibvirtHost& host, const SshServer& server, const std:
 }
 
 /// The option's value as our parameters quote it: a URI has their '=' and ','.
-std::string quoted(const std::string& uri) { return '"' + uri + '"'; }
+std::string in_quotes(const std::string& uri) { return '"' + uri + '"'; }
 
 /// How many of a process's threads do not block the signal.
 unsigned threads_that_take(int signal, const std::string& process) {
@@ -52,7 +52,7 @@ TEST_F(LibvirtTransport, Ssh) {
   const std::string uri = ssh_uri(host, server, server.client());
   std::vector<pid_t> ssh;
   {
-    Mount mount{discover({quoted(uri)}), Discover::on};
+    Mount mount{discover({in_quotes(uri)}), Discover::on};
     ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
     EXPECT_THAT(info(mount, "web01")["access"]["ram"].get<std::string>(), HasSubstr("another host's"));
     expect_qemus_bytes(host, mount, "web01", "web01");
@@ -89,7 +89,7 @@ TEST_F(LibvirtTransport, SshThatFailsSaysWhy) {
   server.stop();
   const TempDir dir;
   const auto refused = run({VMEMFS_PROGRAM, "-f", "--no-discover", "--vm",
-                            domain(quoted(ssh_uri(host, server, server.client())), "web01"), dir.path()});
+                            domain(in_quotes(ssh_uri(host, server, server.client())), "web01"), dir.path()});
   EXPECT_NE(refused.code, 0);
   EXPECT_THAT(refused.text, HasSubstr("port " + std::to_string(server.port()) + ": Connection refused"));
 }
@@ -118,7 +118,7 @@ TEST_F(LibvirtTransport, AnInterruptedMountLeavesNoDomainPaused) {
   LibvirtHost host;
   SshServer server;
   host.create();
-  Mount mount{{"--vm", domain(quoted(ssh_uri(host, server, server.client())), "web01")},
+  Mount mount{{"--vm", domain(in_quotes(ssh_uri(host, server, server.client())), "web01")},
               Discover::off,
               RunAs{{"setsid"}, 0}};
   ASSERT_EQ(try_write(mount / "web01/control", "pause\n"), 0) << mount.log();
@@ -132,7 +132,7 @@ TEST_F(LibvirtTransport, Tls) {
   LibvirtHost host{LibvirtHost::Listen::tls};
   host.create();
   host.virsh({"suspend", "web01"});
-  const Mount mount{discover({quoted(host.tls_uri())}), Discover::on};
+  const Mount mount{discover({in_quotes(host.tls_uri())}), Discover::on};
   ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
   expect_qemus_bytes(host, mount, "web01", "web01");
   const UniqueFd mem = open_mem(mount, "web01");

@@ -21,19 +21,19 @@ QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverC
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
       vcpus_{qemu_.command_line.vcpus}, writer_{qemu_.process}, guest_{qemu_.process} {}
 
-Result<GuestLayout> QemuDriver::layout_by_monitor() {
-  auto session = monitor_->session();
+Result<GuestLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
+  auto session = monitor_->session(time);
   if (!session) {
     return tl::unexpected{session.error()};
   }
   return layout_from_monitor(*session);
 }
 
-Result<GuestLayout> QemuDriver::read_layout() {
+Result<GuestLayout> QemuDriver::read_layout(const MonitorTime& time) {
   if (options_.map == MapSource::guess) {
     return layout_by_guess(qemu_.command_line, qemu_.process->pid());
   }
-  return flat_view_ ? layout_from_flat_view(*flat_view_) : layout_by_monitor();
+  return flat_view_ ? layout_from_flat_view(*flat_view_) : layout_by_monitor(time);
 }
 
 /// Called with layout_mutex_ held, or while attaching.
@@ -46,16 +46,17 @@ Result<void> QemuDriver::publish(GuestLayout layout, Mappings mappings) {
 }
 
 Result<void> QemuDriver::refresh() {
-  count_vcpus();
-  return refresh(Mappings::renew);
+  const MonitorTime time{options_.timeout};
+  count_vcpus(time);
+  return refresh(Mappings::renew, time);
 }
 
 /// vCPUs can be hot-plugged, as DIMMs can. Without a monitor the number on the command line is kept.
-void QemuDriver::count_vcpus() {
+void QemuDriver::count_vcpus(const MonitorTime& time) {
   if (monitor_ == nullptr) {
     return;
   }
-  auto session = monitor_->session();
+  auto session = monitor_->session(time);
   if (const auto vcpus = session.and_then([](MonitorSession& open) { return open.vcpus(); })) {
     take_vcpus(*vcpus);
   }
@@ -81,12 +82,15 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
   }
 }
 
-Result<void> QemuDriver::refresh(Mappings mappings) {
-  const MutexLock lock{layout_mutex_};
+Result<void> QemuDriver::refresh(Mappings mappings, const MonitorTime& time) {
+  const TimedLock::Owner lock{layout_mutex_, time.exchange_end()};
+  if (!lock.owns_lock()) {
+    return fail(ErrorKind::busy, "qemu", "another refresh of the memory layout took the whole time limit");
+  }
   if (gone()) {
     return fail(ErrorKind::vm_gone, "qemu", "the VM has ended");
   }
-  auto layout = read_layout();
+  auto layout = read_layout(time);
   if (!layout) {
     return tl::unexpected{layout.error()};
   }
@@ -105,7 +109,7 @@ void QemuDriver::poll_layout(bool missed) {
   if (memory == nullptr || !stamp || memory->layout().stamp == *stamp) {
     return;
   }
-  const auto refreshed = refresh(Mappings::keep);
+  const auto refreshed = refresh(Mappings::keep, {options_.timeout});
   if (!refreshed && !gone()) {
     log::debug("qemu {}: refreshing the memory layout: {}", qemu_.process->pid(),
                refreshed.error().message());
@@ -147,7 +151,12 @@ const RegisterLayout& QemuDriver::register_layout() const { return x86_64::regis
 /// One command for all vCPUs. While the VM runs, QEMU stops them one after another for it.
 Result<std::vector<RegisterSet>> QemuDriver::read_registers(std::span<const VcpuId> vcpus) {
   auto session = monitor_->session();
-  const auto text = session.and_then([](MonitorSession& open) { return open.registers_text(); });
+  return session.and_then([&](MonitorSession& open) { return registers_of(open, vcpus); });
+}
+
+Result<std::vector<RegisterSet>> QemuDriver::registers_of(MonitorSession& session,
+                                                          std::span<const VcpuId> vcpus) {
+  const auto text = session.registers_text();
   const auto sets = text.and_then([](const std::string& printed) { return parse_info_registers(printed); });
   return sets.and_then([&](const auto& all) { return pick_registers(all, vcpus, "qemu", "QEMU"); });
 }

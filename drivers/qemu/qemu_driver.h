@@ -15,10 +15,12 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 #include "drivers/qemu/layout/layout_sources.h"
 #include "drivers/qemu/monitor/monitor.h"
+#include "drivers/qemu/monitor/monitor_time.h"
 #include "drivers/qemu/qemu_vcpu.h"
 #include "host/process_writer.h"
 #include "util/mutex.h"
 #include "util/rate_limit.h"
+#include "util/timed_lock.h"
 #include "vmm/process_guest.h"
 #include "vmm/vcpu_idle_monitor.h"
 
@@ -44,6 +46,10 @@ struct QemuOptions {
   bool keep_monitor = false;
   std::chrono::milliseconds timeout{2000};
 };
+
+/// Time of an attempt to attach, in time limits of an exchange: for kMaxMonitors that say nothing, and some
+/// more.
+inline constexpr int kAttachTimeouts = 5;
 
 class QemuDriver final : public Driver,
                          DirectMemory,
@@ -97,28 +103,31 @@ private:
   void probe_monitors();
   Result<void> probe_flat_view();
   [[nodiscard]] bool is_free(const std::string& monitor_path) const;
+  [[nodiscard]] MonitorTime attach_time() const;
   void probe_kvm();
   void note_no_monitor(std::string what, const std::string& detail);
   void note(std::string what, bool ok, std::string detail);
 
   // The layout.
-  Result<GuestLayout> layout_by_monitor();
-  Result<GuestLayout> read_layout();
+  Result<GuestLayout> layout_by_monitor(const MonitorTime& time);
+  Result<GuestLayout> read_layout(const MonitorTime& time);
   Result<GuestLayout> read_checked_layout();
   using Mappings = ProcessGuest::Mappings;
   Result<void> publish(GuestLayout layout, Mappings mappings);
-  Result<void> refresh(Mappings mappings);
+  Result<void> refresh(Mappings mappings, const MonitorTime& time);
   void refresh_later();
-  void count_vcpus();
+  void count_vcpus(const MonitorTime& time);
   void take_vcpus(const std::vector<QemuVcpu>& vcpus);
 
   // Writing (qemu_driver_write.cpp).
-  Result<void> take_newest_layout();
-  WriteOutcome write_from_outside(Gpa gpa, std::span<const std::byte> bytes);
-  WriteOutcome write_by_stub(Gpa gpa, std::span<const std::byte> bytes);
+  Result<void> take_newest_layout(const MonitorTime& time);
+  WriteOutcome write_from_outside(Gpa gpa, std::span<const std::byte> bytes, const MonitorTime& time);
+  WriteOutcome write_by_stub(Gpa gpa, std::span<const std::byte> bytes, const MonitorTime& time);
   [[nodiscard]] Result<void> check_stub_is_free() const;
   [[nodiscard]] std::string describe_writes() const;
 
+  static Result<std::vector<RegisterSet>> registers_of(MonitorSession& session,
+                                                       std::span<const VcpuId> vcpus);
   void on_monitor_event(const QmpEvent& event);
 
   const FoundQemu qemu_;
@@ -135,13 +144,13 @@ private:
   /// Serialises changes of the guest's layout. Taken before the monitor's session lock, except in a write
   /// through the gdbstub with a layout from the flat view, which does not use the monitor: see
   /// docs/threads-and-locks.md.
-  Mutex layout_mutex_;
+  TimedLock layout_mutex_;
   std::atomic<bool> refresh_pending_{false};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes through the monitor after a read of a hole
   std::atomic<bool> attached_{false};
   VcpuIdleMonitor idle_monitor_;
 
-  Mutex write_mutex_; ///< one write at a time
+  TimedLock write_mutex_; ///< one write at a time
   ProcessWriter writer_;
 
   mutable Mutex probe_mutex_;

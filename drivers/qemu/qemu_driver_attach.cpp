@@ -82,7 +82,7 @@ void QemuDriver::probe_monitors() {
     }
     auto monitor = std::make_unique<Monitor>(path, qemu_.process, options_.timeout, options_.keep_monitor,
                                              [this](const QmpEvent& event) { on_monitor_event(event); });
-    auto session = monitor->session();
+    auto session = monitor->session(attach_time());
     if (!session) {
       note_no_monitor(fmt::format("monitor {}", path), session.error().message());
       continue;
@@ -103,6 +103,11 @@ void QemuDriver::probe_monitors() {
     monitor_ = std::move(monitor);
     return;
   }
+}
+
+/// The attempt's own limit ends it, whichever exchanges take how long.
+MonitorTime QemuDriver::attach_time() const {
+  return {options_.timeout, MonitorTime::Clock::now(), kAttachTimeouts};
 }
 
 void QemuDriver::probe_kvm() {
@@ -157,7 +162,7 @@ Result<void> QemuDriver::probe_flat_view() {
 /// again.
 Result<GuestLayout> QemuDriver::read_checked_layout() {
   for (int i = 0; i < kLayoutTries; ++i) {
-    const auto by_monitor = layout_by_monitor();
+    const auto by_monitor = layout_by_monitor(attach_time());
     if (!by_monitor && by_monitor.error().kind != ErrorKind::busy) {
       return tl::unexpected{by_monitor.error()};
     }
@@ -199,7 +204,7 @@ Result<void> QemuDriver::take_first_layout() {
                 fmt::format("cannot determine the memory map of QEMU (pid {}){}; map=guess guesses it",
                             qemu_.process->pid(), reasons));
   }
-  auto layout = read_layout();
+  auto layout = read_layout(attach_time());
   if (!layout) {
     return tl::unexpected{layout.error()};
   }

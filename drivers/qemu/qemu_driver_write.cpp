@@ -22,13 +22,12 @@ Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
   if (auto free = check_stub_is_free(); !free) {
     return free;
   }
-  const auto now = read_vcpu(vcpu);
-  if (!now) {
-    return tl::unexpected{now.error()};
-  }
-  const std::vector<RegisterValue> changed = changed_registers(*now, values);
   auto session = monitor_->session();
-  return session.and_then([&](MonitorSession& open) { return set_registers(open, vcpu, changed); });
+  return session.and_then([&](MonitorSession& open) {
+    return registers_of(open, {&vcpu, 1}).and_then([&](const std::vector<RegisterSet>& now) {
+      return set_registers(open, vcpu, changed_registers(now.front(), values));
+    });
+  });
 }
 
 Result<void> QemuDriver::check_stub_is_free() const {
@@ -41,13 +40,18 @@ Result<void> QemuDriver::check_stub_is_free() const {
 }
 
 WriteOutcome QemuDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
-  const MutexLock lock{write_mutex_};
-  WriteOutcome outcome = kvm_ ? write_from_outside(gpa, bytes) : write_by_stub(gpa, bytes);
+  const MonitorTime time{options_.timeout};
+  const TimedLock::Owner lock{write_mutex_, time.exchange_end()};
+  if (!lock.owns_lock()) {
+    return nothing_written({ErrorKind::busy, "qemu", "other writes took the whole time limit"});
+  }
+  WriteOutcome outcome = kvm_ ? write_from_outside(gpa, bytes, time) : write_by_stub(gpa, bytes, time);
   return gone() ? nothing_written(gone_error()) : std::move(outcome);
 }
 
-WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> bytes) {
-  if (const auto fresh = take_newest_layout(); !fresh) {
+WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> bytes,
+                                            const MonitorTime& time) {
+  if (const auto fresh = take_newest_layout(time); !fresh) {
     return nothing_written(fresh.error());
   }
   const auto memory = guest_.memory();
@@ -55,26 +59,26 @@ WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> 
 }
 
 /// Called before a write: with a stale layout it could go to memory that now serves another purpose.
-Result<void> QemuDriver::take_newest_layout() {
+Result<void> QemuDriver::take_newest_layout(const MonitorTime& time) {
   if (!flat_view_ && options_.map != MapSource::guess) {
-    return refresh(Mappings::keep);
+    return refresh(Mappings::keep, time);
   }
   poll_layout(false);
   return {};
 }
 
 /// The layout is refreshed before each visit, because the stub would write to the registers of a device.
-WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes) {
+WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes, const MonitorTime& time) {
   if (monitor_ == nullptr) {
     return nothing_written({ErrorKind::unsupported, "qemu", describe_writes()});
   }
   if (const auto free = check_stub_is_free(); !free) {
     return nothing_written(free.error());
   }
-  if (const auto fresh = take_newest_layout(); !fresh) {
+  if (const auto fresh = take_newest_layout(time); !fresh) {
     return nothing_written(fresh.error());
   }
-  auto session = monitor_->session();
+  auto session = monitor_->session(time);
   if (!session) {
     return nothing_written(session.error());
   }

@@ -17,9 +17,6 @@
 namespace vmemfs {
 namespace {
 
-/// Time for attaching, in time limits of an exchange: for kMaxMonitors that say nothing, and some more.
-constexpr int kAttachTimeouts = 5;
-
 constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 
 const std::vector<ParamSpec>& specs() {
@@ -54,7 +51,7 @@ const std::vector<ParamSpec>& specs() {
        ParamType::duration,
        false,
        "2s",
-       "time limit of every exchange with the monitor",
+       "time limit of an exchange with the monitor; all exchanges of an operation have two of it",
        "500ms",
        {},
        {1, kMaxTimeout}},
@@ -98,7 +95,7 @@ public:
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
-    const WorkLimit limit{WorkLimit::Clock::now() + kAttachTimeouts * params.duration("timeout")};
+    const WorkLimit limit{WorkLimit::Clock::now() + qemu::kAttachTimeouts * params.duration("timeout")};
     auto found = qemu::find_qemu(params);
     if (!found) {
       return tl::unexpected{found.error()};

@@ -55,6 +55,7 @@ std::size_t confirmed(std::span<const std::string> replies, std::size_t size, st
 
 /// Restores virtual addressing: QEMU may have stopped in the middle of the packets.
 void end_physical_mode(MonitorSession& session) {
+  const MonitorSession::PutBack own_time{session};
   GdbScript script;
   script.add(kVirtual);
   if (const auto visit = visit_gdbstub(session, script); visit.failure) {

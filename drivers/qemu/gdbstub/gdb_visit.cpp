@@ -102,6 +102,7 @@ Result<UniqueFd> offer_script(MonitorSession& session, const GdbScript& script) 
     return tl::unexpected{std::move(kept.error())};
   }
   if (auto added = session.add_socket_chardev(std::string{kChardev}, qemus.get()); !added) {
+    const MonitorSession::PutBack own_time{session};
     static_cast<void>(session.close_fd(kOurEnd));
     return tl::unexpected{std::move(added.error())};
   }
@@ -129,9 +130,8 @@ bool is_stop_report(std::string_view payload) {
 }
 
 /// Appends to `replies` until it has `count` entries.
-Result<void> read_replies(int socket, std::size_t count, std::chrono::milliseconds timeout,
+Result<void> read_replies(int socket, std::size_t count, std::chrono::steady_clock::time_point deadline,
                           std::vector<std::string>& replies) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
   GdbPacketReader reader;
   while (replies.size() < count) {
     auto packet = reader.next();
@@ -161,6 +161,7 @@ Result<void> read_replies(int socket, std::size_t count, std::chrono::millisecon
 
 /// Removes the stub and restores the VM's run state. Continues after errors.
 Result<void> put_back(MonitorSession& session, const RunStatus& before) {
+  const MonitorSession::PutBack own_time{session};
   const auto ended = session.human("gdbserver none");
   const auto closed = session.close_fd(kOurEnd);
   const auto now = session.run_status();
@@ -191,10 +192,11 @@ Result<void> run_script(MonitorSession& session, GdbScript script, GdbVisit& vis
   }
   bool refused = false;
   auto done = start_stub(session, refused).and_then([&] {
-    return read_replies(socket->get(), script.packets(), session.timeout(), visit.replies);
+    return read_replies(socket->get(), script.packets(), session.deadline(), visit.replies);
   });
   visit.started = !refused;
   if (refused) {
+    const MonitorSession::PutBack own_time{session};
     static_cast<void>(session.remove_chardev(std::string{kChardev}));
     static_cast<void>(session.close_fd(kOurEnd));
     return done;

@@ -5,6 +5,7 @@
 #include "drivers/qemu/monitor/monitor_owner.h"
 #include "util/log.h"
 #include "util/signals.h"
+#include "util/work_limit.h"
 
 #include <array>
 #include <cerrno>
@@ -21,19 +22,25 @@ using nlohmann::json;
 
 constexpr std::string_view kOrigin = "qmp";
 constexpr std::chrono::milliseconds kStatePoll{2};
+constexpr std::string_view kRemedy = "if this QEMU is only slow, attach it with a larger timeout";
+
+tl::unexpected<Error> operation_over(std::string_view path, const MonitorTime& time) {
+  return fail(
+      ErrorKind::timed_out, kOrigin,
+      fmt::format("the exchanges of one operation with the monitor {} took longer than {} ms together; {}",
+                  path, time.limit().count(), kRemedy));
+}
 
 } // namespace
 
 Result<RunStatus> MonitorSession::run_status() { return run_status(deadline()); }
 
 Result<RunStatus> MonitorSession::run_status(Clock::time_point deadline) {
-  return connection_->execute("query-status", nullptr, deadline).and_then(run_status_of);
+  return execute("query-status", nullptr, deadline).and_then(run_status_of);
 }
 
 Result<RunStatus> MonitorSession::stop() {
-  return connection_->execute("stop", nullptr, deadline()).map([](const json&) {
-    return RunStatus{false, "paused"};
-  });
+  return execute("stop", nullptr, deadline()).map([](const json&) { return RunStatus{false, "paused"}; });
 }
 
 /// Asks first, because QEMU reports a stop and a resume that did not happen if `cont` comes while the VM
@@ -44,7 +51,7 @@ Result<RunStatus> MonitorSession::cont() {
   if (!status || status->running) {
     return status;
   }
-  if (const auto done = connection_->execute("cont", nullptr, limit); !done) {
+  if (const auto done = execute("cont", nullptr, limit); !done) {
     return tl::unexpected{done.error()};
   }
   for (status = run_status(limit); status && !status->running; status = run_status(limit)) {
@@ -68,7 +75,7 @@ Result<std::vector<std::optional<Hva>>> MonitorSession::gpa2hva(std::span<const 
   std::vector<std::optional<Hva>> hvas;
   hvas.reserve(gpas.size());
   for (const Gpa gpa : gpas) {
-    const auto hva = connection_->human(fmt::format("gpa2hva {:#x}", gpa.value()), limit).and_then(hva_of);
+    const auto hva = human(fmt::format("gpa2hva {:#x}", gpa.value()), limit).and_then(hva_of);
     if (!hva) {
       return tl::unexpected{hva.error()};
     }
@@ -78,65 +85,92 @@ Result<std::vector<std::optional<Hva>>> MonitorSession::gpa2hva(std::span<const 
 }
 
 Result<std::vector<GpaRange>> MonitorSession::pci_bars() {
-  return connection_->execute("query-pci", nullptr, deadline()).and_then(pci_bars_of);
+  return execute("query-pci", nullptr, deadline()).and_then(pci_bars_of);
 }
 
 Result<std::vector<std::string>> MonitorSession::memory_backend_ids() {
-  return connection_->execute("query-memdev", nullptr, deadline()).and_then(memory_backend_ids_of);
+  return execute("query-memdev", nullptr, deadline()).and_then(memory_backend_ids_of);
 }
 
 Result<std::string> MonitorSession::registers_text() { return human("info registers -a"); }
 
 Result<std::vector<QemuVcpu>> MonitorSession::vcpus() {
-  return connection_->execute("query-cpus-fast", nullptr, deadline()).and_then(vcpus_of);
+  return execute("query-cpus-fast", nullptr, deadline()).and_then(vcpus_of);
 }
 
 Result<std::string> MonitorSession::name() {
-  return connection_->execute("query-name", nullptr, deadline()).and_then(name_of);
+  return execute("query-name", nullptr, deadline()).and_then(name_of);
 }
 
 Result<std::string> MonitorSession::uuid() {
-  return connection_->execute("query-uuid", nullptr, deadline()).and_then(uuid_of);
+  return execute("query-uuid", nullptr, deadline()).and_then(uuid_of);
 }
 
 Result<std::string> MonitorSession::architecture() {
-  return connection_->execute("query-target", nullptr, deadline()).and_then(architecture_of);
+  return execute("query-target", nullptr, deadline()).and_then(architecture_of);
 }
 
 Result<std::vector<Chardev>> MonitorSession::chardevs() {
-  return connection_->execute("query-chardev", nullptr, deadline()).and_then(chardevs_of);
+  return execute("query-chardev", nullptr, deadline()).and_then(chardevs_of);
 }
 
 Result<void> MonitorSession::add_socket_chardev(const std::string& id, int fd) {
   const auto limit = deadline();
   // The name under which the monitor keeps the descriptor until chardev-add takes it.
-  if (const auto passed = connection_->execute("getfd", json{{"fdname", id}}, limit, fd); !passed) {
+  if (const auto passed = execute("getfd", json{{"fdname", id}}, limit, fd); !passed) {
     return tl::unexpected{passed.error()};
   }
   const json address{{"type", "fd"}, {"data", {{"str", id}}}};
   const json backend{{"type", "socket"}, {"data", {{"addr", address}, {"server", false}}}};
-  auto added = connection_->execute("chardev-add", json{{"id", id}, {"backend", backend}}, limit);
+  auto added = execute("chardev-add", json{{"id", id}, {"backend", backend}}, limit);
   if (!added) {
-    static_cast<void>(connection_->execute("closefd", json{{"fdname", id}}, limit));
+    static_cast<void>(execute("closefd", json{{"fdname", id}}, limit));
     return tl::unexpected{std::move(added.error())};
   }
   return {};
 }
 
 Result<void> MonitorSession::remove_chardev(const std::string& id) {
-  return connection_->execute("chardev-remove", json{{"id", id}}, deadline()).map([](const json&) {});
+  return execute("chardev-remove", json{{"id", id}}, deadline()).map([](const json&) {});
 }
 
 Result<void> MonitorSession::keep_fd(const std::string& name, int fd) {
-  return connection_->execute("getfd", json{{"fdname", name}}, deadline(), fd).map([](const json&) {});
+  return execute("getfd", json{{"fdname", name}}, deadline(), fd).map([](const json&) {});
 }
 
 Result<void> MonitorSession::close_fd(const std::string& name) {
-  return connection_->execute("closefd", json{{"fdname", name}}, deadline()).map([](const json&) {});
+  return execute("closefd", json{{"fdname", name}}, deadline()).map([](const json&) {});
 }
 
 Result<std::string> MonitorSession::human(std::string_view command_line) {
-  return connection_->human(command_line, deadline());
+  return human(command_line, deadline());
+}
+
+Result<json> MonitorSession::execute(std::string_view command, const json& arguments,
+                                     Clock::time_point deadline, std::optional<int> pass_fd) {
+  if (time_.over()) {
+    return operation_over(path_, time_);
+  }
+  return explained(connection_->execute(command, arguments, deadline, pass_fd));
+}
+
+Result<std::string> MonitorSession::human(std::string_view command_line, Clock::time_point deadline) {
+  if (time_.over()) {
+    return operation_over(path_, time_);
+  }
+  return explained(connection_->human(command_line, deadline));
+}
+
+/// An answer that did not come gets the limit and the remedy.
+template <typename T> Result<T> MonitorSession::explained(Result<T> answer) const {
+  if (answer || answer.error().kind != ErrorKind::timed_out || WorkLimit::over()) {
+    return answer;
+  }
+  if (time_.over()) {
+    return operation_over(path_, time_);
+  }
+  answer.error().text += fmt::format(" of {} ms (monitor {}); {}", time_.timeout.count(), path_, kRemedy);
+  return answer;
 }
 
 Monitor::Monitor(std::string path, std::shared_ptr<const Process> owner, std::chrono::milliseconds timeout,
@@ -158,8 +192,8 @@ Monitor::~Monitor() {
   }
 }
 
-Result<MonitorSession> Monitor::session() {
-  const auto limit = Clock::now() + timeout_;
+Result<MonitorSession> Monitor::session(const MonitorTime& time) {
+  const auto limit = time.exchange_end();
   TimedLock::Owner lock{session_lock_, limit};
   if (!lock.owns_lock()) {
     return fail(ErrorKind::busy, kOrigin,
@@ -168,10 +202,13 @@ Result<MonitorSession> Monitor::session() {
   }
   session_lock_.assert_held(); // by `lock`
   auto connection = keep_ ? kept_connection(limit) : connect(limit);
+  if (!connection && time.over()) {
+    return operation_over(path_, time);
+  }
   if (!connection) {
     return tl::unexpected{std::move(connection.error())};
   }
-  return MonitorSession{std::move(lock), std::move(*connection), timeout_};
+  return MonitorSession{std::move(lock), std::move(*connection), path_, time};
 }
 
 Result<RunStatus> Monitor::run_status() {

@@ -18,6 +18,7 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "drivers/qemu/monitor/chardev.h"
+#include "drivers/qemu/monitor/monitor_time.h"
 #include "drivers/qemu/qemu_vcpu.h"
 #include "drivers/qemu_protocol/qmp_connection.h"
 #include "host/hva.h"
@@ -29,23 +30,43 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace vmemfs::qemu {
 
-/// Commands to one QEMU over one connection. The monitor's time limit applies to each method as a whole.
+/// Commands to one QEMU over one connection. The monitor's time limit applies to each method as a whole, and
+/// what is left of the operation's time (see MonitorTime). No command is sent when that is over.
 /// Errors: see QmpConnection; also source_failed if an answer does not have the expected form.
 class MonitorSession {
 public:
-  MonitorSession(TimedLock::Owner lock, std::shared_ptr<QmpConnection> connection,
-                 std::chrono::milliseconds timeout)
-      : lock_{std::move(lock)}, connection_{std::move(connection)}, timeout_{timeout} {}
+  /// `path` is the monitor's, which lives longer.
+  MonitorSession(TimedLock::Owner lock, std::shared_ptr<QmpConnection> connection, std::string_view path,
+                 const MonitorTime& time)
+      : lock_{std::move(lock)}, connection_{std::move(connection)}, path_{path}, time_{time} {}
+
+  /// While it exists, the session puts the guest back into the state that it had before the operation, which
+  /// has time of its own: no guest stays stopped because the operation's time is over.
+  class PutBack {
+  public:
+    explicit PutBack(MonitorSession& session)
+        : timeouts_{session.time_.timeouts},
+          before_{std::exchange(timeouts_, MonitorTime::kOperation + MonitorTime::kPutBack)} {}
+    ~PutBack() { timeouts_ = before_; }
+    PutBack(const PutBack&) = delete;
+    PutBack& operator=(const PutBack&) = delete;
+
+  private:
+    int& timeouts_;
+    const int before_;
+  };
 
   [[nodiscard]] Result<RunStatus> run_status();
 
@@ -89,17 +110,23 @@ public:
   /// Runs any command of the human monitor (HMP) and returns its output.
   [[nodiscard]] Result<std::string> human(std::string_view command_line);
 
-  [[nodiscard]] std::chrono::milliseconds timeout() const { return timeout_; }
+  /// The end of an exchange that begins now.
+  [[nodiscard]] QmpConnection::Clock::time_point deadline() const { return time_.exchange_end(); }
 
 private:
   using Clock = QmpConnection::Clock;
 
-  [[nodiscard]] Clock::time_point deadline() const { return Clock::now() + timeout_; }
   [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
+  [[nodiscard]] Result<nlohmann::json> execute(std::string_view command, const nlohmann::json& arguments,
+                                               Clock::time_point deadline,
+                                               std::optional<int> pass_fd = std::nullopt);
+  [[nodiscard]] Result<std::string> human(std::string_view command_line, Clock::time_point deadline);
+  template <typename T> [[nodiscard]] Result<T> explained(Result<T> answer) const;
 
   TimedLock::Owner lock_;
   std::shared_ptr<QmpConnection> connection_;
-  std::chrono::milliseconds timeout_;
+  std::string_view path_;
+  MonitorTime time_;
 };
 
 class Monitor {
@@ -118,8 +145,12 @@ public:
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
-  /// Waits for the session lock and connects if necessary. timed_out: other sessions used up the time.
-  [[nodiscard]] Result<MonitorSession> session() EXCLUDES(session_lock_);
+  /// For an operation that begins now, or that has begun already. Waits for the session lock and connects if
+  /// necessary. busy: other sessions used up the time. timed_out: the operation itself did.
+  [[nodiscard]] Result<MonitorSession> session() EXCLUDES(session_lock_) {
+    return session(MonitorTime{timeout_});
+  }
+  [[nodiscard]] Result<MonitorSession> session(const MonitorTime& time) EXCLUDES(session_lock_);
 
   // For single commands.
   [[nodiscard]] Result<RunStatus> run_status() EXCLUDES(session_lock_);

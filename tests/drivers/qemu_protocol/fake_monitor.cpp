@@ -75,7 +75,7 @@ void FakeMonitor::serve(const std::stop_token& stop) {
 
 std::string id_of(std::string_view command) {
   constexpr std::string_view kKey = "\"id\":";
-  const std::size_t begin = command.find(kKey);
+  const std::size_t begin = command.rfind(kKey); // arguments, which may have one too, come first
   if (begin == std::string_view::npos) {
     return "null";
   }

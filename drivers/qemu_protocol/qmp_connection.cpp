@@ -26,12 +26,17 @@ using nlohmann::json;
 using Clock = QmpConnection::Clock;
 
 constexpr std::string_view kOrigin = "qmp";
-constexpr std::size_t kMaxLine = std::size_t{16} << 20;
+constexpr std::size_t kMaxMessage = std::size_t{16} << 20;
 constexpr std::size_t kReadChunk = std::size_t{64} << 10;
 constexpr unsigned kMaxDepth = 64;
 constexpr std::size_t kMaxValues = std::size_t{1}
                                    << 18; ///< each takes up to some 200 bytes of memory once parsed
 constexpr unsigned kMaxDrainRounds = 64;  ///< a peer that never stops sending must not block the caller
+
+/// The end of a message that QEMU prints over several lines: only its first and last line are not indented.
+bool ends_with_brace_line(std::string_view lines) {
+  return lines.ends_with("\n}\r") || lines.ends_with("\n}");
+}
 
 /// Size of a JSON text, well-formed or not.
 struct JsonSize {
@@ -291,8 +296,8 @@ Result<void> QmpConnection::drain_events() {
 }
 
 Result<void> QmpConnection::take_buffered_events() {
-  while (const auto line = take_line()) {
-    const auto message = parse(*line);
+  while (const auto text = take_message()) {
+    const auto message = parse(*text);
     if (!message) {
       return tl::unexpected{message.error()};
     }
@@ -357,8 +362,8 @@ Result<json> QmpConnection::answer_to(std::uint64_t id, std::string_view command
 /// The next message that is not an event.
 Result<json> QmpConnection::receive(Clock::time_point deadline) {
   for (;;) {
-    while (const auto line = take_line()) {
-      auto message = parse(*line);
+    while (const auto text = take_message()) {
+      auto message = parse(*text);
       if (!message || !message->contains("event")) {
         return message;
       }
@@ -384,12 +389,13 @@ Result<json> QmpConnection::receive(Clock::time_point deadline) {
   }
 }
 
-/// Reads the bytes that have arrived, after take_line() has found no complete line; false if there are none.
+/// Reads the bytes that have arrived, after take_message() has found no whole message; false if there are
+/// none.
 Result<bool> QmpConnection::fill() {
   buffer_.erase(0, std::exchange(consumed_, 0));
   const std::size_t before = buffer_.size();
   scanned_ = before;
-  if (before > kMaxLine) {
+  if (before > kMaxMessage) {
     return break_off(ErrorKind::source_failed, "the monitor sent an answer that is too large");
   }
   buffer_.resize(before + kReadChunk);
@@ -412,19 +418,23 @@ Result<bool> QmpConnection::fill() {
   return true;
 }
 
-/// The next complete line without its line end; valid until the next fill().
-std::optional<std::string_view> QmpConnection::take_line() {
-  const std::size_t end = buffer_.find('\n', std::max(scanned_, consumed_));
-  if (end == std::string::npos) {
+/// The next whole message without its line end; valid until the next fill().
+std::optional<std::string_view> QmpConnection::take_message() {
+  const std::string_view rest = std::string_view{buffer_}.substr(consumed_);
+  const bool pretty = rest.starts_with("{\r\n") || rest.starts_with("{\n");
+  std::size_t end = rest.find('\n', std::max(scanned_, consumed_) - consumed_);
+  while (pretty && end != std::string_view::npos && !ends_with_brace_line(rest.substr(0, end))) {
+    end = rest.find('\n', end + 1);
+  }
+  if (end == std::string_view::npos) {
     return std::nullopt;
   }
-  const std::string_view line = std::string_view{buffer_}.substr(consumed_, end - consumed_);
-  consumed_ = end + 1;
-  return line;
+  consumed_ += end + 1;
+  return rest.substr(0, end);
 }
 
-Result<json> QmpConnection::parse(std::string_view line) {
-  const JsonSize size = json_size(line);
+Result<json> QmpConnection::parse(std::string_view text) {
+  const JsonSize size = json_size(text);
   if (size.depth > kMaxDepth) {
     return break_off(ErrorKind::source_failed, "the monitor sent JSON that is nested too deeply");
   }
@@ -432,10 +442,10 @@ Result<json> QmpConnection::parse(std::string_view line) {
     return break_off(ErrorKind::source_failed,
                      fmt::format("the monitor sent JSON of more than {} values", kMaxValues));
   }
-  json message = json::parse(line, nullptr, false);
+  json message = json::parse(text, nullptr, false);
   if (!message.is_object()) {
     return break_off(ErrorKind::source_failed,
-                     fmt::format("the monitor sent data that is not QMP: '{}'", printable(line)));
+                     fmt::format("the monitor sent data that is not QMP: '{}'", printable(text)));
   }
   return message;
 }

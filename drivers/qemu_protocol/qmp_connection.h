@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Client connection to one QMP monitor (QEMU's JSON protocol) on a UNIX socket.
 //
-// Format: QEMU's docs/interop/qmp-spec. One JSON object per line; the greeting comes first, then answers
-// (matched to commands by "id") and events in any order.
+// Format: QEMU's docs/interop/qmp-spec. One JSON object per line; of a monitor with pretty=on over several
+// lines, of which the first is "{", the last "}", and all others are indented. The greeting comes first, then
+// answers (matched to commands by "id") and events in any order.
 //
-// The peer is not trusted: whole exchanges are limited in time, lines in size, JSON in depth, and
+// The peer is not trusted: whole exchanges are limited in time, messages in size, JSON in depth, and
 // every member is type-checked. A monitor serves one client at a time; another client that connects gets no
 // greeting until the first one disconnects.
 //
@@ -86,8 +87,8 @@ private:
   Result<nlohmann::json> receive(Clock::time_point deadline);
   Result<void> take_buffered_events();
   Result<bool> fill();
-  std::optional<std::string_view> take_line();
-  Result<nlohmann::json> parse(std::string_view line);
+  std::optional<std::string_view> take_message();
+  Result<nlohmann::json> parse(std::string_view text);
   void deliver(const nlohmann::json& message);
   tl::unexpected<Error> break_off(ErrorKind kind, std::string text);
 
@@ -95,8 +96,8 @@ private:
   pid_t peer_pid_ = 0;
   std::string version_;
   std::string buffer_;       ///< bytes received and not consumed yet, from consumed_ on
-  std::size_t consumed_ = 0; ///< bytes of buffer_ that belong to earlier lines
-  std::size_t scanned_ = 0;  ///< no line end in buffer_ before this
+  std::size_t consumed_ = 0; ///< bytes of buffer_ that belong to earlier messages
+  std::size_t scanned_ = 0;  ///< no end of a message in buffer_ before this
   std::uint64_t next_id_ = 1;
   bool broken_ = false;
   QmpEventHandler on_event_;

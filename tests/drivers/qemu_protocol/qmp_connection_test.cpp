@@ -112,8 +112,8 @@ TEST(QmpOpen, PathThatIsTooLongForASocketAddress) {
 }
 
 TEST(QmpOpen, GarbageInsteadOfAGreeting) {
-  for (const std::string text : {"QEMU 7.2.22 monitor - type 'help' for more information\r\n", "\n", "{\n",
-                                 "[]\n", "{}\n", "\"QMP\"\n", "\xff\xfe\n", "null\n"}) {
+  for (const std::string text : {"QEMU 7.2.22 monitor - type 'help' for more information\r\n", "\n", "{\n}\n",
+                                 "{\n,\n}\n", "[]\n", "{}\n", "\"QMP\"\n", "\xff\xfe\n", "null\n"}) {
     const FakeMonitor monitor{[&](FakePeer& peer) {
       peer.send(text);
       peer.wait_for_end();
@@ -175,6 +175,44 @@ TEST_F(QmpExecute, AnswerInPieces) {
   });
   ASSERT_TRUE(answer) << answer.error().message();
   EXPECT_EQ(answer->at("a").at(0), 1);
+}
+
+/// As QEMU prints it with pretty=on, byte by byte.
+TEST_F(QmpExecute, AnswerOverSeveralLines) {
+  const auto answer = execute([](FakePeer& peer, const std::string& id) {
+    for (const char c : "{\r\n    \"event\": \"STOP\"\r\n}\r\n{\r\n    \"return\": {\r\n        \"a\": [\r\n"
+                        "            \"}\",\r\n            1\r\n        ]\r\n    },\r\n    \"id\": " +
+                            id + "\r\n}\r\n") {
+      peer.send({&c, 1});
+    }
+  });
+  ASSERT_TRUE(answer) << answer.error().message();
+  EXPECT_EQ(answer->at("a").at(1), 1);
+  ASSERT_EQ(events_.size(), 1U);
+  EXPECT_EQ(events_[0].name, "STOP");
+}
+
+TEST_F(QmpExecute, MessagesOnOneAndOnSeveralLines_Mixed) {
+  const auto answer = execute([](FakePeer& peer, const std::string& id) {
+    peer.send("{\"event\": \"A\"}\n{\n\"event\": \"B\"\n}\n{\"event\": \"C\"}\n{\n\"return\": {},\n\"id\": " +
+              id + "\n}\n{\"event\": \"D\"}\n");
+  });
+  ASSERT_TRUE(answer) << answer.error().message();
+  EXPECT_EQ(events_.size(), 4U);
+}
+
+TEST_F(QmpExecute, SeveralLinesWithoutAnEnd_AreBounded) {
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(failure([](FakePeer& peer, const std::string&) {
+              std::string lines = "{\r\n";
+              while (lines.size() < std::size_t{20} << 20) {
+                lines += "    }\r\n";
+              }
+              peer.send(lines);
+            }),
+            ErrorKind::source_failed);
+  EXPECT_TRUE(broken_);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
 }
 
 TEST_F(QmpExecute, EventsInBetween) {

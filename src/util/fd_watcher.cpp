@@ -7,13 +7,16 @@
 #include <cerrno>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace vmemfs {
 namespace {
 
 constexpr std::uint64_t kWakeId = 0;
+constexpr std::uint64_t kTimerId = ~std::uint64_t{0};
 
 UniqueFd or_throw(int fd, const char* what) {
   if (fd < 0) {
@@ -22,9 +25,9 @@ UniqueFd or_throw(int fd, const char* what) {
   return UniqueFd{fd};
 }
 
-int add_to_epoll(int epoll, int fd, std::uint64_t id) {
+int add_to_epoll(int epoll, int fd, std::uint64_t id, std::uint32_t events = EPOLLIN | EPOLLONESHOT) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLONESHOT;
+  event.events = events;
   event.data.u64 = id;
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -33,8 +36,10 @@ int add_to_epoll(int epoll, int fd, std::uint64_t id) {
 
 FdWatcher::FdWatcher()
     : epoll_{or_throw(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")},
-      wake_{or_throw(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")} {
-  if (add_to_epoll(epoll_.get(), wake_.get(), kWakeId) != 0) {
+      wake_{or_throw(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")},
+      timer_{or_throw(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")} {
+  if (add_to_epoll(epoll_.get(), wake_.get(), kWakeId) != 0 ||
+      add_to_epoll(epoll_.get(), timer_.get(), kTimerId, EPOLLIN) != 0) {
     throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
   }
   const SignalsBlocked blocked;
@@ -61,12 +66,34 @@ Result<FdWatcher::Watch> FdWatcher::watch_once(int fd, std::function<void()> cal
   return Watch{this, id};
 }
 
+FdWatcher::Watch FdWatcher::watch_every_second(std::function<void()> callback) {
+  const MutexLock lock{mutex_};
+  const std::uint64_t id = next_id_++;
+  entries_.emplace(id, Entry{kEverySecond, std::move(callback)});
+  if (every_second_++ == 0) {
+    start_timer(true);
+  }
+  return Watch{this, id};
+}
+
+void FdWatcher::start_timer(bool on) {
+  itimerspec time{};
+  time.it_interval.tv_sec = time.it_value.tv_sec = on ? 1 : 0;
+  // Can't fail: the arguments are valid.
+  static_cast<void>(::timerfd_settime(timer_.get(), 0, &time, nullptr));
+}
+
 void FdWatcher::run(const std::stop_token& stop) {
   std::array<epoll_event, 16> events{};
   while (!stop.stop_requested()) {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
     for (int i = 0; i < count && !stop.stop_requested(); ++i) {
-      fire(events[static_cast<std::size_t>(i)].data.u64);
+      const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
+      if (id == kTimerId) {
+        fire_every_second();
+      } else {
+        fire(id);
+      }
     }
   }
 }
@@ -89,14 +116,39 @@ void FdWatcher::fire(std::uint64_t id) {
   callback_ended_.notify_all();
 }
 
-void FdWatcher::remove(std::uint64_t id) {
+void FdWatcher::fire_every_second() {
+  std::uint64_t expirations = 0;
+  if (::read(timer_.get(), &expirations, sizeof expirations) < 0) {
+    return; // switched off meanwhile
+  }
   ReleasableMutexLock lock{mutex_};
+  for (auto entry = entries_.begin(); entry != entries_.end(); entry = entries_.upper_bound(running_id_)) {
+    running_id_ = entry->first;
+    if (entry->second.fd == kEverySecond) {
+      {
+        const std::function<void()> callback = entry->second.callback; // which may end its watch
+        lock.unlock();
+        callback();
+      }
+      lock.lock();
+      callback_ended_.notify_all();
+    }
+  }
+  running_id_ = 0;
+  callback_ended_.notify_all();
+}
+
+void FdWatcher::remove(std::uint64_t id) {
+  // Destroyed after the lock is released: destructors of its captures may call this object.
+  std::map<std::uint64_t, Entry>::node_type removed;
+  const MutexLock lock{mutex_};
   if (const auto found = entries_.find(id); found != entries_.end()) {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
-    // Destroyed after the lock is released: destructors of its captures may call this object.
-    const auto entry = entries_.extract(found);
-    lock.unlock();
-    return;
+    if (found->second.fd != kEverySecond) {
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
+    } else if (--every_second_ == 0) {
+      start_timer(false);
+    }
+    removed = entries_.extract(found);
   }
   if (std::this_thread::get_id() != thread_.get_id()) {
     callback_ended_.wait(mutex_, [this, id]() REQUIRES(mutex_) { return running_id_ != id; });

@@ -6,6 +6,7 @@
 #include "util/mutex.h"
 #include "util/unique_fd.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -46,21 +47,30 @@ public:
   /// once at a time. The callback must return soon and must not throw; it may begin and end watches.
   [[nodiscard]] Result<Watch> watch_once(int fd, std::function<void()> callback);
 
+  /// Calls `callback` about once a second, on the watcher's thread, under the same conditions. One timer for
+  /// all of them.
+  [[nodiscard]] Watch watch_every_second(std::function<void()> callback) EXCLUDES(mutex_);
+
 private:
   struct Entry {
-    int fd;
+    int fd; ///< kEverySecond: none
     std::function<void()> callback;
   };
+  static constexpr int kEverySecond = -1;
 
   void run(const std::stop_token& stop);
   void fire(std::uint64_t id) EXCLUDES(mutex_);
+  void fire_every_second() EXCLUDES(mutex_);
+  void start_timer(bool on) REQUIRES(mutex_);
   void remove(std::uint64_t id) EXCLUDES(mutex_);
 
   UniqueFd epoll_;
   UniqueFd wake_;
+  UniqueFd timer_;
   Mutex mutex_;
   Condition callback_ended_;
   std::map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
+  std::size_t every_second_ GUARDED_BY(mutex_) = 0; ///< number of these entries; 0: the timer is off
   std::uint64_t next_id_ GUARDED_BY(mutex_) = 1;
   std::uint64_t running_id_ GUARDED_BY(mutex_) = 0; ///< the watch whose callback is running; 0: none
   std::jthread thread_;

@@ -107,6 +107,31 @@ TEST(FdWatcher, UnwatchableFd_IsRefused) {
   EXPECT_FALSE(watcher.watch_once(event.get(), [] {}));
 }
 
+TEST(FdWatcher, EverySecond_CallsUntilTheWatchEnds) {
+  FdWatcher watcher;
+  std::atomic<int> calls = 0;
+  std::atomic<int> others = 0;
+  FdWatcher::Watch ends_itself;
+  std::mutex mutex; // guards the watch, as its owner would
+  {
+    const std::lock_guard lock{mutex};
+    ends_itself = watcher.watch_every_second([&] {
+      const std::lock_guard callback_lock{mutex};
+      ++others;
+      ends_itself.end();
+    });
+  }
+  auto watch = watcher.watch_every_second([&] { ++calls; });
+  std::this_thread::sleep_for(2500ms);
+  watch.end();
+  const int seen = calls;
+  EXPECT_GE(seen, 1); // two, on a machine with time
+  EXPECT_LE(seen, 3);
+  EXPECT_EQ(others, 1);
+  std::this_thread::sleep_for(1500ms);
+  EXPECT_EQ(calls, seen);
+}
+
 TEST(FdWatcher, ManyWatches_BeginAndEnd) {
   FdWatcher watcher;
   std::atomic<int> calls = 0;

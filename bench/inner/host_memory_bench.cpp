@@ -56,10 +56,13 @@ private:
   pid_t pid_ = -1;
 };
 
+std::shared_ptr<const ProcessSpace> open_space(const Holder& holder) {
+  return ProcessSpace::open(std::make_shared<const Process>(Process::open(holder.pid()).value())).value();
+}
+
 std::shared_ptr<HostMemory> open_memory(const Holder& holder) {
-  auto process = Process::open(holder.pid());
   const HvaRange range{holder.hva(), holder.hva() + kSize};
-  auto memory = HostMemory::open(std::make_shared<const Process>(std::move(*process)), {&range, 1});
+  auto memory = HostMemory::open(open_space(holder), {&range, 1});
   if (!memory) {
     throw std::runtime_error{memory.error().message()};
   }
@@ -95,7 +98,27 @@ void BM_HostMemoryRead(benchmark::State& state) {
   }
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(BM_HostMemoryRead)->ArgNames({"size", "shared"})->ArgsProduct({{8, 4096, 1 << 20}, {0, 1}});
+BENCHMARK(BM_HostMemoryRead)
+    ->ArgNames({"size", "shared"})
+    ->ArgsProduct({{8, 4096, 128 << 10, 1 << 20}, {0, 1}});
+
+void BM_CheckCurrent(benchmark::State& state) {
+  const Holder holder{false};
+  const auto space = open_space(holder);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(space->check_current());
+  }
+}
+BENCHMARK(BM_CheckCurrent);
+
+void BM_SeemsCurrent(benchmark::State& state) {
+  const Holder holder{false};
+  const auto space = open_space(holder);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(space->seems_current());
+  }
+}
+BENCHMARK(BM_SeemsCurrent);
 
 void BM_HostMemoryBorrow(benchmark::State& state) {
   const Holder holder{true};

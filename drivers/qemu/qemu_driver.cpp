@@ -16,10 +16,11 @@
 #include <utility>
 
 namespace vmemfs::qemu {
-QemuDriver::QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context)
-    : qemu_{std::move(qemu)}, options_{options}, worker_{context.worker},
+QemuDriver::QemuDriver(FoundQemu qemu, std::shared_ptr<const ProcessSpace> space, const QemuOptions& options,
+                       const DriverContext& context)
+    : qemu_{std::move(qemu)}, space_{std::move(space)}, options_{options}, worker_{context.worker},
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
-      vcpus_{qemu_.command_line.vcpus}, writer_{qemu_.process}, guest_{qemu_.process} {}
+      vcpus_{qemu_.command_line.vcpus}, guest_{space_} {}
 
 Result<GuestLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
   auto session = monitor_->session(time);
@@ -31,7 +32,7 @@ Result<GuestLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
 
 Result<GuestLayout> QemuDriver::read_layout(const MonitorTime& time) {
   if (options_.map == MapSource::guess) {
-    return layout_by_guess(qemu_.command_line, qemu_.process->pid());
+    return layout_by_guess(qemu_.command_line, *space_);
   }
   return flat_view_ ? layout_from_flat_view(*flat_view_) : layout_by_monitor(time);
 }

@@ -17,7 +17,7 @@
 #include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu/monitor/monitor_time.h"
 #include "drivers/qemu/qemu_vcpu.h"
-#include "host/process_writer.h"
+#include "host/process_space.h"
 #include "util/mutex.h"
 #include "util/rate_limit.h"
 #include "util/timed_lock.h"
@@ -84,7 +84,8 @@ public:
   RunControl* run_control() override { return monitor_ != nullptr ? this : nullptr; }
 
 private:
-  QemuDriver(FoundQemu qemu, const QemuOptions& options, const DriverContext& context);
+  QemuDriver(FoundQemu qemu, std::shared_ptr<const ProcessSpace> space, const QemuOptions& options,
+             const DriverContext& context);
 
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override {
     return guest_.borrow(gpa, size, pin);
@@ -131,6 +132,7 @@ private:
   void on_monitor_event(const QmpEvent& event);
 
   const FoundQemu qemu_;
+  const std::shared_ptr<const ProcessSpace> space_; ///< of qemu_.process
   const QemuOptions options_;
   Worker& worker_;
   VmIdentity identity_;
@@ -151,7 +153,6 @@ private:
   VcpuIdleMonitor idle_monitor_;
 
   TimedLock write_mutex_; ///< one write at a time
-  ProcessWriter writer_;
 
   mutable Mutex probe_mutex_;
   std::vector<ProbeResult> probe_ GUARDED_BY(probe_mutex_);

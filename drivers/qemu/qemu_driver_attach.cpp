@@ -26,7 +26,11 @@ constexpr std::chrono::milliseconds kForOtherClient{300};
 
 Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const QemuOptions& options,
                                                        const DriverContext& context) {
-  std::unique_ptr<QemuDriver> driver{new QemuDriver{std::move(qemu), options, context}};
+  auto space = ProcessSpace::open(qemu.process);
+  if (!space) {
+    return tl::unexpected{space.error()};
+  }
+  std::unique_ptr<QemuDriver> driver{new QemuDriver{std::move(qemu), std::move(*space), options, context}};
   driver->probe_kvm();
   if (auto started = driver->probe_flat_view(); !started) {
     return tl::unexpected{started.error()};
@@ -139,7 +143,7 @@ Result<void> QemuDriver::probe_flat_view() {
     return {};
   }
   const auto limit = std::chrono::steady_clock::now() + options_.timeout;
-  auto reader = FlatViewReader::open(qemu_.process);
+  auto reader = FlatViewReader::open(space_);
   while (!reader && reader.error().kind == ErrorKind::busy) {
     if (std::chrono::steady_clock::now() >= limit || WorkLimit::over()) {
       return fail(ErrorKind::busy, "qemu",
@@ -147,7 +151,7 @@ Result<void> QemuDriver::probe_flat_view() {
                               qemu_.process->pid()));
     }
     std::this_thread::sleep_for(kBetweenTries);
-    reader = FlatViewReader::open(qemu_.process);
+    reader = FlatViewReader::open(space_);
   }
   if (!reader) {
     note("flat view", false, reader.error().message());

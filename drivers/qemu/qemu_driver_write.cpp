@@ -55,7 +55,7 @@ WriteOutcome QemuDriver::write_from_outside(Gpa gpa, std::span<const std::byte> 
     return nothing_written(fresh.error());
   }
   const auto memory = guest_.memory();
-  return memory != nullptr ? memory->write(writer_, gpa, bytes) : nothing_written(gone_error());
+  return memory != nullptr ? memory->write(*space_, gpa, bytes) : nothing_written(gone_error());
 }
 
 /// Called before a write: with a stale layout it could go to memory that now serves another purpose.

@@ -33,7 +33,7 @@ bool maps_have(int fd, const Vma& vma) {
   if (page == MAP_FAILED) {
     return false;
   }
-  const auto maps = read_maps(::getpid());
+  const auto maps = read_own_maps();
   const Vma* const ours = maps ? find_vma(*maps, reinterpret_cast<Hva>(page)) : nullptr;
   const bool same = ours != nullptr && ours->inode == vma.inode && ours->device_major == vma.device_major &&
                     ours->device_minor == vma.device_minor;

@@ -29,17 +29,18 @@ const HostSegment* find_segment(const std::vector<HostSegment>& segments, Hva hv
 /// One call of HostMemory::read().
 class ReadCall final : private PrivateBatch::Sink {
 public:
-  ReadCall(pid_t pid, const std::vector<HostSegment>& segments, const Pagemap& pagemap,
+  ReadCall(const ProcessSpace& space, const std::vector<HostSegment>& segments, const Pagemap& pagemap,
            std::span<HostPiece> pieces)
-      : segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{pid, *this} {}
+      : segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{space, *this} {}
 
-  void run() {
+  /// An error: nothing that was read may be used.
+  std::optional<ErrorKind> run() {
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
       pieces_[i].done = pieces_[i].buffer.size();
       pieces_[i].failure.reset();
       read_piece(i);
     }
-    batch_.flush();
+    return batch_.finish();
   }
 
 private:
@@ -146,24 +147,18 @@ private:
   PrivateBatch batch_;
 };
 
-tl::unexpected<Error> gone(const Process& process) {
-  return fail(ErrorKind::vm_gone, "proc", fmt::format("process {} has ended", process.pid()));
-}
-
-bool any_with(const std::vector<HostSegment>& segments, Access access) {
-  return std::ranges::any_of(segments,
-                             [access](const HostSegment& segment) { return segment.access == access; });
-}
-
 /// Checks that reads will be allowed, so that the user gets the error at the start.
-Result<Pagemap> open_pagemap(const Process& process, const std::vector<HostSegment>& segments) {
-  const bool guarded = any_with(segments, Access::process_guard);
-  if (guarded || any_with(segments, Access::process)) {
-    if (auto allowed = check_process_memory_access(process.pid()); !allowed) {
-      return tl::unexpected{allowed.error()};
-    }
+Result<void> check_access(const ProcessSpace& space, const std::vector<HostSegment>& segments) {
+  const auto reads_process = [](const HostSegment& segment) {
+    return segment.access == Access::process || segment.access == Access::process_guard;
+  };
+  if (std::ranges::none_of(segments, reads_process)) {
+    return {};
   }
-  return guarded ? Pagemap::open(process.pid()) : Result<Pagemap>{};
+  return check_process_memory_access(space.pid()).and_then([&]() -> Result<void> {
+    const auto memory = space.memory();
+    return memory ? Result<void>{} : tl::unexpected{memory.error()};
+  });
 }
 
 Result<void> check_usable(const std::vector<HostSegment>& segments) {
@@ -177,38 +172,38 @@ Result<void> check_usable(const std::vector<HostSegment>& segments) {
 
 } // namespace
 
-HostMemory::HostMemory(std::shared_ptr<const Process> process, std::vector<HostSegment> segments,
-                       Pagemap pagemap)
-    : process_{std::move(process)}, segments_{std::move(segments)}, pagemap_{std::move(pagemap)} {}
+HostMemory::HostMemory(std::shared_ptr<const ProcessSpace> space, std::vector<HostSegment> segments)
+    : space_{std::move(space)}, segments_{std::move(segments)} {}
 
-Result<std::shared_ptr<HostMemory>> HostMemory::open(std::shared_ptr<const Process> process,
+Result<std::shared_ptr<HostMemory>> HostMemory::open(std::shared_ptr<const ProcessSpace> space,
                                                      std::span<const HvaRange> ranges) {
-  auto segments = plan_segments(*process, ranges);
-  auto pagemap = segments ? open_pagemap(*process, *segments) : Result<Pagemap>{};
-  // Checked last: data found by pid belongs to this process if it is still alive.
-  if (!process->alive()) {
-    return gone(*process);
+  auto segments = plan_segments(*space, ranges);
+  const auto access = segments ? check_access(*space, *segments) : Result<void>{};
+  // Checked last: what was found by pid belongs to this program if the process still runs it.
+  if (auto current = space->check_current(); !current) {
+    return tl::unexpected{current.error()};
   }
   if (!segments) {
     return tl::unexpected{segments.error()};
   }
-  if (!pagemap) {
-    return tl::unexpected{pagemap.error()};
+  if (!access) {
+    return tl::unexpected{access.error()};
   }
   if (auto usable = check_usable(*segments); !usable) {
     return tl::unexpected{usable.error()};
   }
-  return std::shared_ptr<HostMemory>{
-      new HostMemory{std::move(process), std::move(*segments), std::move(*pagemap)}};
+  return std::shared_ptr<HostMemory>{new HostMemory{std::move(space), std::move(*segments)}};
 }
 
 void HostMemory::read(std::span<HostPiece> pieces) const {
-  ReadCall{process_->pid(), segments_, pagemap_, pieces}.run();
-  // The pid may have been reused meanwhile, and a memfd outlives its VM.
-  if (!process_->alive()) {
+  auto failure = ReadCall{*space_, segments_, pagemap_, pieces}.run();
+  if (!space_->alive()) { // a memfd outlives its VM
+    failure = ErrorKind::vm_gone;
+  }
+  if (failure) {
     for (HostPiece& piece : pieces) {
       piece.done = 0;
-      piece.failure = ErrorKind::vm_gone;
+      piece.failure = failure;
     }
   }
 }
@@ -219,7 +214,7 @@ std::span<const std::byte> HostMemory::borrow(Hva hva, std::size_t size) const {
     return {};
   }
   const auto bytes = segment->view.if_resident(hva - segment->range.begin, size);
-  return bytes.empty() || process_->alive() ? bytes : std::span<const std::byte>{};
+  return bytes.empty() || space_->alive() ? bytes : std::span<const std::byte>{};
 }
 
 std::string HostMemory::describe() const {

@@ -3,18 +3,19 @@
 //
 // Each stretch is read in the way that fits its mapping:
 //   shared file (memfd, tmpfs, hugetlbfs, disk)  pread of the file, or a borrowed local mapping
-//   private, no file                             process_vm_readv
-//   private with a file, huge pages without one  process_vm_readv if /proc/PID/pagemap reports a
-//                                                page, else the file or zeros
+//   private, no file                             the process (private_batch.h)
+//   private with a file, huge pages without one  the process if /proc/PID/pagemap reports a page,
+//                                                else the file or zeros
 //   anything else (device memory, [vvar], ...)   refused
-// Reading an absent shared or huge page through a mapping would allocate it; hence the different ways.
+// Reading an absent shared or huge page through a mapping would allocate it; hence the different ways. None
+// of them reads another program that the process executes.
 #pragma once
 
 #include "core/error.h"
 #include "host/host_segment.h"
 #include "host/hva.h"
 #include "host/pagemap.h"
-#include "host/process.h"
+#include "host/process_space.h"
 
 #include <cstddef>
 #include <memory>
@@ -47,7 +48,7 @@ public:
   /// `ranges` may be in any order; overlaps are merged. A range may span several mappings, with gaps;
   /// unusable parts are listed in stretches(). Fails if nothing is usable, or for lack of permission
   /// (permission; the text names the remedy).
-  static Result<std::shared_ptr<HostMemory>> open(std::shared_ptr<const Process> process,
+  static Result<std::shared_ptr<HostMemory>> open(std::shared_ptr<const ProcessSpace> space,
                                                   std::span<const HvaRange> ranges);
 
   HostMemory(const HostMemory&) = delete;
@@ -71,11 +72,11 @@ public:
   [[nodiscard]] std::vector<HostStretch> stretches() const;
 
 private:
-  HostMemory(std::shared_ptr<const Process> process, std::vector<HostSegment> segments, Pagemap pagemap);
+  HostMemory(std::shared_ptr<const ProcessSpace> space, std::vector<HostSegment> segments);
 
-  std::shared_ptr<const Process> process_;
+  std::shared_ptr<const ProcessSpace> space_;
   std::vector<HostSegment> segments_; ///< sorted, no overlap
-  Pagemap pagemap_;                   ///< open only if a segment needs it
+  Pagemap pagemap_{*space_};
 };
 
 } // namespace vmemfs

@@ -258,21 +258,21 @@ private:
 
 } // namespace
 
-Result<std::vector<HostSegment>> plan_segments(const Process& process, std::span<const HvaRange> ranges) {
+Result<std::vector<HostSegment>> plan_segments(const ProcessSpace& space, std::span<const HvaRange> ranges) {
   const WorkLimit limit{WorkLimit::Clock::now() + kMaxTime};
-  const auto owner = process_owner(process.pid());
+  const auto owner = process_owner(space.pid());
   if (!owner) {
     return tl::unexpected{owner.error()};
   }
-  auto maps = read_maps(process.pid());
+  auto maps = read_maps(space);
   if (!maps) {
     return tl::unexpected{maps.error()};
   }
-  auto userfault = userfault_ranges(process);
+  auto userfault = userfault_ranges(space);
   if (!userfault) {
     return tl::unexpected{userfault.error()};
   }
-  return Planner{process, *owner, std::move(*maps), std::move(*userfault)}.plan(ranges);
+  return Planner{space.process(), *owner, std::move(*maps), std::move(*userfault)}.plan(ranges);
 }
 
 } // namespace vmemfs

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "host/backing_file.h"
 #include "host/hva.h"
-#include "host/process.h"
+#include "host/process_space.h"
 #include "host/shared_view.h"
 #include "util/users/owner_shares.h"
 
@@ -45,8 +45,8 @@ inline constexpr std::size_t kMaxViews = 256;
 
 /// Splits `ranges` by the mappings of the process. Sorted, no overlap; neighbours with the same access
 /// method are one segment. Unmapped parts are refused segments. permission: a part is not accessible; the
-/// text names the remedy.
-[[nodiscard]] Result<std::vector<HostSegment>> plan_segments(const Process& process,
+/// text names the remedy. The caller calls ProcessSpace::check_current() before it uses them.
+[[nodiscard]] Result<std::vector<HostSegment>> plan_segments(const ProcessSpace& space,
                                                              std::span<const HvaRange> ranges);
 
 } // namespace vmemfs

@@ -2,11 +2,8 @@
 #include "host/pagemap.h"
 
 #include "core/gpa.h"
-#include "host/process.h"
 
 #include <cerrno>
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -38,22 +35,12 @@ constexpr unsigned long kPagemapScan = _IOWR('f', 16, ScanRequest);
 
 } // namespace
 
-Result<Pagemap> Pagemap::open(pid_t pid) {
-  const std::string path = fmt::format("/proc/{}/pagemap", pid);
-  UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (!fd) {
-    const int error = errno;
-    return fail_errno(error, "proc", fmt::format("cannot open {} ({})", path, access_remedy(pid)));
-  }
-  return Pagemap{std::move(fd)};
-}
-
 std::size_t Pagemap::read(Hva hva, std::span<std::uint64_t> entries) const {
   constexpr std::size_t kEntry = sizeof(std::uint64_t);
   const auto offset = static_cast<off_t>((hva >> kPageShift) * kEntry);
   ssize_t got = 0;
   do {
-    got = ::pread(fd_.get(), entries.data(), entries.size_bytes(), offset);
+    got = ::pread(fd_, entries.data(), entries.size_bytes(), offset);
   } while (got < 0 && errno == EINTR);
   return got < 0 ? 0 : static_cast<std::size_t>(got) / kEntry;
 }
@@ -68,7 +55,7 @@ bool Pagemap::any_huge_page(Hva begin, std::size_t size) const {
   request.region_count = 1;
   request.any_of = kPresentOrSwapped;
   request.wanted = kPresentOrSwapped;
-  return ::ioctl(fd_.get(), kPagemapScan, &request) > 0;
+  return ::ioctl(fd_, kPagemapScan, &request) > 0;
 }
 
 } // namespace vmemfs

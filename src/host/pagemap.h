@@ -1,27 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Present pages of another process: /proc/PID/pagemap (format: the kernel's admin-guide/mm/pagemap.rst; one
+// Present pages of an address space: /proc/PID/pagemap (format: the kernel's admin-guide/mm/pagemap.rst; one
 // 64-bit entry per page).
 #pragma once
 
-#include "core/error.h"
 #include "host/hva.h"
-#include "util/unique_fd.h"
+#include "host/process_space.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <sys/types.h>
-#include <utility>
 
 namespace vmemfs {
 
+/// The space must outlive it.
 class Pagemap {
 public:
-  /// Not open: read() must not be called.
-  Pagemap() = default;
-
-  /// Bound to the current address space of the process. permission: the text names the remedy.
-  static Result<Pagemap> open(pid_t pid);
+  explicit Pagemap(const ProcessSpace& space) : fd_{space.pagemap()} {}
 
   /// Fills `entries` for the pages from `hva` on. Number of entries filled: fewer at the end of the
   /// address space, 0 once the process has ended or on an error. No allocation; thread-safe.
@@ -35,9 +29,7 @@ public:
   [[nodiscard]] bool any_huge_page(Hva begin, std::size_t size) const;
 
 private:
-  explicit Pagemap(UniqueFd fd) : fd_{std::move(fd)} {}
-
-  UniqueFd fd_;
+  int fd_;
 };
 
 } // namespace vmemfs

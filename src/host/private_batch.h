@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Reads of many stretches of another process's memory with as few process_vm_readv calls as possible.
+// Reads of many stretches of another process's memory with few system calls.
 #pragma once
 
+#include "core/error.h"
 #include "host/hva.h"
+#include "host/process_space.h"
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
-#include <sys/types.h>
 #include <sys/uio.h>
 
 namespace vmemfs {
 
 /// Gathers stretches on the stack; no allocation. For one thread.
+///
+/// Small batches are read through the descriptor of the address space, and large ones by process_vm_readv,
+/// which is faster for them but reads by pid, so that a proof must follow that the pid still has the address
+/// space. So must pages that only process_vm_readv can wait for: those of a userfaultfd.
 class PrivateBatch {
 public:
   /// Receives the stretches that could not be read in full.
@@ -29,28 +35,36 @@ public:
     ~Sink() = default;
   };
 
-  PrivateBatch(pid_t pid, Sink& sink) : pid_{pid}, sink_{sink} {}
+  PrivateBatch(const ProcessSpace& space, Sink& sink) : space_{space}, sink_{sink} {}
   PrivateBatch(const PrivateBatch&) = delete;
   PrivateBatch& operator=(const PrivateBatch&) = delete;
   ~PrivateBatch() = default;
 
-  /// Queues a read; flushes when the queue is full.
+  /// Queues a read; reads what is queued when the queue is full.
   void add(std::size_t tag, Hva hva, std::span<std::byte> buffer);
 
-  /// Reads all queued stretches. Failing ones are reported to the sink, the others are still read.
-  void flush();
+  /// Reads all queued stretches. Failing ones are reported to the sink, the others are still read. An error:
+  /// nothing that was read may be used.
+  [[nodiscard]] std::optional<ErrorKind> finish();
 
 private:
   /// Far below IOV_MAX; larger batches gain nothing (about 16 scattered pages a call are enough).
   static constexpr std::size_t kCapacity = 64;
+  /// From here on process_vm_readv and the proof are faster (docs/performance.md).
+  static constexpr std::size_t kLarge = std::size_t{128} << 10;
 
+  void flush();
+  void read_by_space();
+  void read_by_pid(std::size_t count);
   void advance(std::size_t bytes);
   void fail_first(int os_errno);
 
-  pid_t pid_;
+  const ProcessSpace& space_;
   Sink& sink_;
   std::size_t first_ = 0; ///< first stretch not read in full
   std::size_t count_ = 0;
+  std::size_t bytes_ = 0;    ///< of all queued stretches
+  bool read_by_pid_ = false; ///< something was
   std::array<iovec, kCapacity> local_;
   std::array<iovec, kCapacity> remote_;
   std::array<std::size_t, kCapacity> tags_;

@@ -83,15 +83,19 @@ Result<std::vector<Vma>> parse_maps(std::string_view text) {
   return maps;
 }
 
-Result<std::vector<Vma>> read_maps(pid_t pid) {
-  const auto text = read_proc_file(fmt::format("/proc/{}/maps", pid));
-  if (!text) {
-    if (text.error().kind == ErrorKind::permission) {
-      return fail(ErrorKind::permission, kOrigin, text.error().text + "; " + access_remedy(pid));
-    }
-    return tl::unexpected{text.error()};
+Result<std::vector<Vma>> read_maps(const ProcessSpace& space) {
+  const auto text = read_proc_file(fmt::format("/proc/{}/maps", space.pid()));
+  if (!text && text.error().kind == ErrorKind::permission) {
+    return fail(ErrorKind::permission, kOrigin, text.error().text + "; " + access_remedy(space.pid()));
   }
-  return parse_maps(*text);
+  if (auto current = space.check_current(); !current) {
+    return tl::unexpected{current.error()};
+  }
+  return text.and_then([](const std::string& maps) { return parse_maps(maps); });
+}
+
+Result<std::vector<Vma>> read_own_maps() {
+  return read_proc_file("/proc/self/maps").and_then([](const std::string& maps) { return parse_maps(maps); });
 }
 
 const Vma* find_vma(const std::vector<Vma>& maps, Hva hva) {

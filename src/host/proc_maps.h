@@ -4,11 +4,11 @@
 
 #include "core/error.h"
 #include "host/hva.h"
+#include "host/process_space.h"
 
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
 #include <vector>
 
 namespace vmemfs {
@@ -34,8 +34,12 @@ struct Vma {
 /// Sorted by address, without overlap; anything malformed is an error (invalid).
 [[nodiscard]] Result<std::vector<Vma>> parse_maps(std::string_view text);
 
-/// Reads and parses /proc/PID/maps. permission: the error text names the remedy.
-[[nodiscard]] Result<std::vector<Vma>> read_maps(pid_t pid);
+/// The mappings of the program: reads and parses /proc/PID/maps. vm_gone: the process runs another one.
+/// permission: the error text names the remedy.
+[[nodiscard]] Result<std::vector<Vma>> read_maps(const ProcessSpace& space);
+
+/// Those of this process.
+[[nodiscard]] Result<std::vector<Vma>> read_own_maps();
 
 /// The area that holds `hva`, or nullptr. `maps` must be sorted.
 [[nodiscard]] const Vma* find_vma(const std::vector<Vma>& maps, Hva hva);

@@ -3,10 +3,11 @@
 
 #include "host/process.h"
 
-#include <array>
 #include <cerrno>
 #include <fmt/format.h>
 #include <sys/uio.h>
+#include <unistd.h>
+#include <utility>
 
 namespace vmemfs {
 namespace {
@@ -21,55 +22,66 @@ tl::unexpected<Error> read_failed(int os_errno, pid_t pid, Hva hva) {
   return fail_errno(os_errno, kOrigin, std::move(what));
 }
 
-/// The kernel reads from it; the pointer is never dereferenced in this address space.
-iovec remote_vector(Hva hva, std::size_t size) {
-  return iovec{reinterpret_cast<void*>(hva), size}; // NOLINT(performance-no-int-to-ptr)
-}
-
 } // namespace
 
-Result<void> read_process_memory(pid_t pid, Hva hva, std::span<std::byte> buffer) {
-  const ProcessPiece piece{hva, buffer};
-  return read_process_memory(pid, std::span{&piece, 1});
-}
-
-Result<void> read_process_memory(pid_t pid, std::span<const ProcessPiece> pieces) {
-  if (pieces.size() > kMaxProcessPieces) {
-    return fail(ErrorKind::invalid, kOrigin, "too many pieces in one read of process memory");
-  }
-  std::array<iovec, kMaxProcessPieces> local{};
-  std::array<iovec, kMaxProcessPieces> remote{};
-  std::size_t wanted = 0;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    local[i] = iovec{pieces[i].buffer.data(), pieces[i].buffer.size()};
-    remote[i] = remote_vector(pieces[i].hva, pieces[i].buffer.size());
-    wanted += pieces[i].buffer.size();
-  }
-  const ssize_t got = ::process_vm_readv(pid, local.data(), pieces.size(), remote.data(), pieces.size(), 0);
-  if (got < 0) {
-    return read_failed(errno, pid, pieces.front().hva);
-  }
-  if (static_cast<std::size_t>(got) != wanted) {
-    return read_failed(EFAULT, pid, pieces.front().hva);
+Result<void> read_process_memory(const ProcessSpace& space, Hva hva, std::span<std::byte> buffer) {
+  for (std::size_t done = 0; done < buffer.size();) {
+    const auto got = read_process_memory_prefix(space, hva + done, buffer.subspan(done));
+    if (!got) {
+      return tl::unexpected{got.error()};
+    }
+    done += *got;
   }
   return {};
 }
 
-Result<std::size_t> read_process_memory_prefix(pid_t pid, Hva hva, std::span<std::byte> buffer) {
-  const iovec local{buffer.data(), buffer.size()};
-  const iovec remote = remote_vector(hva, buffer.size());
-  const ssize_t got = ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
-  if (got <= 0) {
-    return read_failed(got == 0 ? EFAULT : errno, pid, hva);
+Result<std::size_t> read_process_memory_prefix(const ProcessSpace& space, Hva hva,
+                                               std::span<std::byte> buffer) {
+  const auto memory = space.memory();
+  if (!memory) {
+    return tl::unexpected{memory.error()};
+  }
+  ssize_t got = 0;
+  do {
+    got = ::pread(*memory, buffer.data(), buffer.size(), static_cast<off_t>(hva));
+  } while (got < 0 && errno == EINTR);
+  if (got == 0) {
+    return space.gone();
+  }
+  if (got < 0) { // EINVAL: no address of a program
+    return read_failed(errno == EINVAL ? EFAULT : errno, space.pid(), hva);
   }
   return static_cast<std::size_t>(got);
+}
+
+ProcessWrite write_process_memory(const ProcessSpace& space, Hva hva, std::span<const std::byte> bytes) {
+  ProcessWrite write;
+  const auto memory = space.memory();
+  if (!memory) {
+    write.failure = memory.error();
+  }
+  while (!write.failure && write.done < bytes.size()) {
+    const auto rest = bytes.subspan(write.done);
+    const ssize_t put = ::pwrite(*memory, rest.data(), rest.size(), static_cast<off_t>(hva + write.done));
+    if (put > 0) {
+      write.done += static_cast<std::size_t>(put);
+    } else if (put == 0) {
+      write.failure = space.gone().value();
+    } else if (errno != EINTR) {
+      write.failure =
+          fail_errno(errno, kOrigin,
+                     fmt::format("cannot write memory of process {} at {:#x}", space.pid(), hva + write.done))
+              .value();
+    }
+  }
+  return write;
 }
 
 Result<void> check_process_memory_access(pid_t pid) {
   // Rights are checked before addresses, and at address 0 nothing is mapped.
   std::byte buffer{};
   const iovec local{&buffer, 1};
-  const iovec remote = remote_vector(0, 1);
+  const iovec remote{nullptr, 1};
   if (::process_vm_readv(pid, &local, 1, &remote, 1, 0) < 0 && errno != EFAULT) {
     return read_failed(errno, pid, 0);
   }

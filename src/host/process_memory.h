@@ -1,48 +1,54 @@
 // SPDX-License-Identifier: MIT
-// Reads of small structures in the memory of another process. For guest RAM see host_memory.h.
+// Reads of small structures in the memory of another process, and writes to its memory. For reads of guest
+// RAM see host_memory.h.
 //
-// Stateless and thread-safe. The pid is not checked: hold a Process and call alive() afterwards.
+// Stateless and thread-safe. All of it is bound to the address space: another program that the process
+// executes is neither read nor written. vm_gone: the address space is gone.
 #pragma once
 
 #include "core/error.h"
 #include "host/hva.h"
+#include "host/process_space.h"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <sys/types.h>
 #include <type_traits>
 
 namespace vmemfs {
 
-/// One stretch of a read.
-struct ProcessPiece {
-  Hva hva;
-  std::span<std::byte> buffer;
-};
-
-/// Fills `buffer`, or fails. permission: the error text names the remedy. vm_gone: no such process.
-/// source_failed: not mapped there.
-[[nodiscard]] Result<void> read_process_memory(pid_t pid, Hva hva, std::span<std::byte> buffer);
-
-/// Fills all buffers with one system call, or fails. At most kMaxProcessPieces pieces.
-inline constexpr std::size_t kMaxProcessPieces = 16;
-[[nodiscard]] Result<void> read_process_memory(pid_t pid, std::span<const ProcessPiece> pieces);
+/// Fills `buffer`, or fails. permission: the error text names the remedy. source_failed: not mapped there.
+[[nodiscard]] Result<void> read_process_memory(const ProcessSpace& space, Hva hva,
+                                               std::span<std::byte> buffer);
 
 /// Reads as far as memory is mapped from `hva` on; returns the number of bytes read, at least 1.
-[[nodiscard]] Result<std::size_t> read_process_memory_prefix(pid_t pid, Hva hva, std::span<std::byte> buffer);
-
-/// Whether this process may read the memory of `pid`; accesses none of it.
-[[nodiscard]] Result<void> check_process_memory_access(pid_t pid);
+[[nodiscard]] Result<std::size_t> read_process_memory_prefix(const ProcessSpace& space, Hva hva,
+                                                             std::span<std::byte> buffer);
 
 /// Reads a value of a trivially copyable type.
 template <typename T>
   requires std::is_trivially_copyable_v<T>
-[[nodiscard]] Result<T> read_process_value(pid_t pid, Hva hva) {
+[[nodiscard]] Result<T> read_process_value(const ProcessSpace& space, Hva hva) {
   T value{};
-  if (auto read = read_process_memory(pid, hva, std::as_writable_bytes(std::span{&value, 1})); !read) {
+  if (auto read = read_process_memory(space, hva, std::as_writable_bytes(std::span{&value, 1})); !read) {
     return tl::unexpected{read.error()};
   }
   return value;
 }
+
+struct ProcessWrite {
+  std::size_t done = 0;         ///< bytes from the start that were written
+  std::optional<Error> failure; ///< why not all was written
+};
+
+/// The kernel allows writes even if the process itself may only read (a private copy of a file): the caller
+/// must check what may be written. permission: the text names the remedy. source_failed: nothing is mapped
+/// there, or its page is not available.
+[[nodiscard]] ProcessWrite write_process_memory(const ProcessSpace& space, Hva hva,
+                                                std::span<const std::byte> bytes);
+
+/// Whether this process may read the memory of process `pid`; accesses none of it.
+[[nodiscard]] Result<void> check_process_memory_access(pid_t pid);
 
 } // namespace vmemfs

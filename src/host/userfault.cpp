@@ -58,11 +58,11 @@ Result<std::vector<HvaRange>> parse_userfault_ranges(std::string_view smaps) {
   return ranges;
 }
 
-Result<std::vector<HvaRange>> userfault_ranges(const Process& process) {
-  if (!has_userfaultfd(process.pid())) {
+Result<std::vector<HvaRange>> userfault_ranges(const ProcessSpace& space) {
+  if (!has_userfaultfd(space.pid())) {
     return std::vector<HvaRange>{};
   }
-  const auto text = read_proc_file(fmt::format("/proc/{}/smaps", process.pid()));
+  const auto text = read_proc_file(fmt::format("/proc/{}/smaps", space.pid()));
   if (!text) {
     return tl::unexpected{text.error()};
   }

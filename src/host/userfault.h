@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "host/hva.h"
-#include "host/process.h"
+#include "host/process_space.h"
 
 #include <string_view>
 #include <vector>
@@ -16,7 +16,7 @@ namespace vmemfs {
 [[nodiscard]] Result<std::vector<HvaRange>> parse_userfault_ranges(std::string_view smaps);
 
 /// The same for a process. Reads smaps (milliseconds per GiB) only if the process has a userfaultfd open;
-/// empty if that is not visible.
-[[nodiscard]] Result<std::vector<HvaRange>> userfault_ranges(const Process& process);
+/// empty if that is not visible. The caller calls ProcessSpace::check_current() afterwards.
+[[nodiscard]] Result<std::vector<HvaRange>> userfault_ranges(const ProcessSpace& space);
 
 } // namespace vmemfs

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "vmm/guest_memory.h"
 
+#include "host/process_memory.h"
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -58,7 +60,7 @@ GuestMemory::GuestMemory(GuestLayout layout, MemoryMap map, std::vector<HvaRange
 }
 
 Result<std::shared_ptr<const GuestMemory>>
-GuestMemory::open(GuestLayout layout, std::shared_ptr<const Process> process, const GuestMemory* before) {
+GuestMemory::open(GuestLayout layout, std::shared_ptr<const ProcessSpace> space, const GuestMemory* before) {
   auto map = to_memory_map(layout);
   if (!map) {
     return tl::unexpected{map.error()};
@@ -68,7 +70,7 @@ GuestMemory::open(GuestLayout layout, std::shared_ptr<const Process> process, co
   if (before != nullptr && before->extents_ == extents) {
     host = before->host_;
   } else {
-    auto opened = HostMemory::open(std::move(process), extents);
+    auto opened = HostMemory::open(std::move(space), extents);
     if (!opened) {
       return tl::unexpected{opened.error()};
     }
@@ -125,14 +127,15 @@ GuestMemory::Writable GuestMemory::writable(Gpa gpa, std::size_t size) const {
   return result;
 }
 
-WriteOutcome GuestMemory::write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const {
+WriteOutcome GuestMemory::write(const ProcessSpace& space, Gpa gpa, std::span<const std::byte> bytes) const {
   Writable allowed = writable(gpa, bytes.size());
   WriteOutcome outcome;
   while (outcome.done < allowed.size) {
     const Gpa here = gpa + outcome.done;
     const auto stretch = map_.at(here);
     const std::size_t count = std::min<std::uint64_t>(stretch.range.size(), allowed.size - outcome.done);
-    auto written = writer.write(hva_of(*stretch.region, here), bytes.subspan(outcome.done, count));
+    auto written =
+        write_process_memory(space, hva_of(*stretch.region, here), bytes.subspan(outcome.done, count));
     outcome.done += written.done;
     if (written.failure) {
       outcome.failure = std::move(written.failure);

@@ -5,7 +5,7 @@
 #include "core/memory_map.h"
 #include "driver/driver.h"
 #include "host/host_memory.h"
-#include "host/process_writer.h"
+#include "host/process_space.h"
 #include "vmm/guest_layout.h"
 
 #include <cstddef>
@@ -23,7 +23,7 @@ public:
   /// Reuses the host memory of `before` (may be null) if the blocks are still the same, because its mappings
   /// are already populated.
   static Result<std::shared_ptr<const GuestMemory>>
-  open(GuestLayout layout, std::shared_ptr<const Process> process, const GuestMemory* before);
+  open(GuestLayout layout, std::shared_ptr<const ProcessSpace> space, const GuestMemory* before);
 
   [[nodiscard]] const MemoryMap& map() const { return map_; }
   [[nodiscard]] const GuestLayout& layout() const { return layout_; }
@@ -39,7 +39,8 @@ public:
   [[nodiscard]] Writable writable(Gpa gpa, std::size_t size) const;
 
   /// Writes the writable bytes from the start on.
-  [[nodiscard]] WriteOutcome write(ProcessWriter& writer, Gpa gpa, std::span<const std::byte> bytes) const;
+  [[nodiscard]] WriteOutcome write(const ProcessSpace& space, Gpa gpa,
+                                   std::span<const std::byte> bytes) const;
 
   /// See DirectMemory::borrow(); the pin is this object.
   [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size) const;

@@ -2,6 +2,7 @@
 #include "vmm/process_guest.h"
 
 #include "driver/kit/read_pieces.h"
+#include "util/log.h"
 
 #include <fmt/format.h>
 #include <utility>
@@ -9,27 +10,40 @@
 namespace vmemfs {
 
 Result<void> ProcessGuest::watch_end(FdWatcher& watcher, std::function<void()> ended) {
-  auto watch = watcher.watch_once(process_->pidfd(), [this, ended = std::move(ended)] {
-    memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
-    ended();
-  });
+  ended_ = std::move(ended);
+  auto watch = watcher.watch_once(space_->process().pidfd(), [this] { end(); });
   if (!watch) {
     return tl::unexpected{watch.error()};
   }
   end_watch_ = std::move(*watch);
+  program_watch_ = watcher.watch_every_second([this] {
+    if (!space_->seems_current()) {
+      end();
+    }
+  });
   return {};
+}
+
+void ProcessGuest::end() {
+  if (const auto ended = std::exchange(ended_, nullptr)) {
+    memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
+    if (space_->process().alive()) {
+      log::info("{}", space_->gone().value().message());
+    }
+    ended();
+  }
 }
 
 Result<bool> ProcessGuest::publish(GuestLayout layout, Mappings mappings) {
   const auto before = memory_.load();
   auto memory =
-      GuestMemory::open(std::move(layout), process_, mappings == Mappings::keep ? before.get() : nullptr);
+      GuestMemory::open(std::move(layout), space_, mappings == Mappings::keep ? before.get() : nullptr);
   if (!memory) {
     return tl::unexpected{memory.error()};
   }
   const bool changed = before != nullptr && !same_memory(before->layout(), (*memory)->layout());
   memory_.store(std::move(*memory));
-  if (gone()) { // the process ended meanwhile: its memory must not stay mapped
+  if (gone()) { // the VM ended meanwhile: its memory must not stay mapped
     memory_.store(nullptr);
   }
   return changed;
@@ -75,7 +89,7 @@ std::vector<ProbeResult> ProcessGuest::probe() const {
   if (const auto memory = memory_.load()) {
     for (const HostStretch& stretch : memory->host().stretches()) {
       results.push_back({fmt::format("memory at {:#x}-{:#x} of process {}", stretch.range.begin,
-                                     stretch.range.end, process_->pid()),
+                                     stretch.range.end, space_->pid()),
                          stretch.usable, stretch.detail});
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A guest whose memory lies in a process of this host: its memory in the current layout, until the process
-// ends.
+// ends or executes another program.
 //
 // What a driver of such guests needs for the required core of Driver: see each method. Where the layout comes
 // from is the driver's.
@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "driver/driver.h"
-#include "host/process.h"
+#include "host/process_space.h"
 #include "util/fd_watcher.h"
 #include "util/published.h"
 #include "vmm/guest_layout.h"
@@ -25,13 +25,14 @@ namespace vmemfs {
 /// Thread-safe, but for publish(): one call at a time.
 class ProcessGuest {
 public:
-  explicit ProcessGuest(std::shared_ptr<const Process> process) : process_{std::move(process)} {}
+  explicit ProcessGuest(std::shared_ptr<const ProcessSpace> space) : space_{std::move(space)} {}
   ~ProcessGuest() = default;
   ProcessGuest(const ProcessGuest&) = delete;
   ProcessGuest& operator=(const ProcessGuest&) = delete;
 
-  /// Unmaps the memory when the process ends, and then calls `ended` once, on the watcher's thread; not
-  /// after this object is destroyed: make it a late member of the driver.
+  /// Unmaps the memory when the process ends, or within about a second after it has executed another program,
+  /// and then calls `ended` once, on the watcher's thread; not after this object is destroyed: make it a late
+  /// member of the driver.
   [[nodiscard]] Result<void> watch_end(FdWatcher& watcher, std::function<void()> ended);
 
   /// Reuse of the mappings of blocks that have not moved: kept mappings are already populated.
@@ -40,9 +41,9 @@ public:
   /// Replaces the layout. True if the memory differs from that of the layout before; false for the first.
   [[nodiscard]] Result<bool> publish(GuestLayout layout, Mappings mappings);
 
-  [[nodiscard]] const std::shared_ptr<const Process>& process() const { return process_; }
+  [[nodiscard]] const ProcessSpace& space() const { return *space_; }
   /// See Driver::gone().
-  [[nodiscard]] bool gone() const { return !process_->alive(); }
+  [[nodiscard]] bool gone() const { return !space_->alive(); }
   /// The memory as last published; null before publish() and after the end.
   [[nodiscard]] std::shared_ptr<const GuestMemory> memory() const { return memory_.load(); }
 
@@ -59,9 +60,14 @@ public:
   [[nodiscard]] std::vector<ProbeResult> probe() const;
 
 private:
-  const std::shared_ptr<const Process> process_;
+  void end();
+
+  const std::shared_ptr<const ProcessSpace> space_;
   Published<GuestMemory> memory_;
-  FdWatcher::Watch end_watch_; ///< last: its callback uses the others
+  std::function<void()> ended_; ///< of the watcher's thread, once it watches; empty: was called
+  // Last: their callbacks use the others.
+  FdWatcher::Watch end_watch_;
+  FdWatcher::Watch program_watch_;
 };
 
 } // namespace vmemfs

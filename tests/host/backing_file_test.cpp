@@ -31,7 +31,7 @@ struct Mapped {
 
 std::optional<Mapped> map_here(const UniqueFd& fd, int protection, int flags) {
   void* const memory = ::mmap(nullptr, kPageSize, protection, flags, fd.get(), 0);
-  const auto maps = read_maps(::getpid());
+  const auto maps = read_own_maps();
   const Vma* const vma = maps ? find_vma(*maps, reinterpret_cast<Hva>(memory)) : nullptr;
   auto process = Process::open(::getpid());
   if (memory == MAP_FAILED || vma == nullptr || !process) {
@@ -122,7 +122,7 @@ TEST(BackingFile, NameInTheRootOfTheProcess_IsNotFollowed) {
                ? ChildValues{reinterpret_cast<std::uint64_t>(memory), 0, 0, 0}
                : ChildValues{};
   }};
-  const auto maps = read_maps(child.pid());
+  const auto maps = read_maps(*child.space());
   const Vma* const vma = maps ? find_vma(*maps, child.value(0)) : nullptr;
   ASSERT_NE(vma, nullptr);
   const std::filesystem::path link = root + vma->path;
@@ -158,7 +158,7 @@ TEST(BackingFile, DescriptorThatIsExchanged_NothingElseIsOpened) {
     }}.detach();
     return ChildValues{reinterpret_cast<std::uint64_t>(page), 0, 0, 0};
   }};
-  const auto maps = read_maps(child.pid());
+  const auto maps = read_maps(*child.space());
   const Vma* const vma = maps ? find_vma(*maps, child.value(0)) : nullptr;
   ASSERT_NE(vma, nullptr);
   Vma searched = *vma; // not in map_files

@@ -68,7 +68,7 @@ std::uint64_t blocks(const ForkedChild& child, std::uint64_t fd) {
 
 std::shared_ptr<HostMemory> open(const ForkedChild& child, Hva begin, std::size_t size) {
   const HvaRange range{begin, begin + size};
-  auto memory = HostMemory::open(child.process(), {&range, 1});
+  auto memory = HostMemory::open(child.space(), {&range, 1});
   EXPECT_TRUE(memory) << memory.error().message();
   return memory ? *memory : nullptr;
 }
@@ -283,7 +283,7 @@ TEST(HostMemory, SharedAnonymousMemory_IsRead) {
     return ChildValues{address(memory)};
   }};
   const HvaRange range{child.value(0), child.value(0) + 8 * kPageSize};
-  const auto memory = HostMemory::open(child.process(), {&range, 1});
+  const auto memory = HostMemory::open(child.space(), {&range, 1});
   if (!memory) {
     // No process has a descriptor for it: only root may open it.
     EXPECT_EQ(memory.error().kind, ErrorKind::permission);
@@ -303,11 +303,11 @@ TEST(HostMemory, NonMemoryMapping_IsRefused) {
     ::mprotect(memory + 4 * kPageSize, kPageSize, PROT_NONE);
     return ChildValues{address(memory)};
   }};
-  const auto maps = read_maps(child.pid()).value();
+  const auto maps = read_maps(*child.space()).value();
   const auto vvar = std::ranges::find_if(maps, [](const Vma& vma) { return vma.path.starts_with("[vvar"); });
   ASSERT_NE(vvar, maps.end());
   const std::array ranges{HvaRange{child.value(0), child.value(0) + 8 * kPageSize}, vvar->range};
-  const auto memory = HostMemory::open(child.process(), ranges);
+  const auto memory = HostMemory::open(child.space(), ranges);
   ASSERT_TRUE(memory) << memory.error().message();
   EXPECT_EQ(read(**memory, child.value(0) + 2 * kPageSize, 10).failure, ErrorKind::unsupported);
   EXPECT_EQ(read(**memory, child.value(0) + 4 * kPageSize, 10).failure, ErrorKind::unsupported);
@@ -324,7 +324,7 @@ TEST(HostMemory, NonMemoryMapping_IsRefused) {
   }
   EXPECT_THAT(refusals, testing::UnorderedElementsAre("nothing is mapped there", "mapped without read access",
                                                       HasSubstr("not memory: [vvar")));
-  const auto refused = HostMemory::open(child.process(), {&vvar->range, 1});
+  const auto refused = HostMemory::open(child.space(), {&vvar->range, 1});
   EXPECT_EQ(refused.error().kind, ErrorKind::unsupported);
 }
 
@@ -373,17 +373,6 @@ TEST(HostMemory, ProcessKilled_DuringParallelReads_GivesDataOrGone) {
   }
   EXPECT_GT(good, 0);
   EXPECT_EQ(bad, 0);
-}
-
-TEST(HostMemory, PermissionDenied_ErrorNamesTheRemedy) {
-  EXPECT_TRUE(unprivileged([] {
-    const auto init = Process::open(1);
-    const HvaRange range{0x10000, 0x20000};
-    const auto memory =
-        HostMemory::open(std::make_shared<const Process>(Process::open(1).value()), {&range, 1});
-    return init && !memory && memory.error().kind == ErrorKind::permission &&
-           memory.error().text.find("CAP_SYS_PTRACE") != std::string::npos;
-  }));
 }
 
 TEST(HostMemory, SharedHugePages_AreRead) {

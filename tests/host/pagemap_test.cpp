@@ -23,35 +23,27 @@ ChildValues sparse_memory() {
 
 TEST(Pagemap, Read_ReportsPresentPages) {
   ForkedChild child{sparse_memory};
-  const auto pagemap = Pagemap::open(child.pid());
-  ASSERT_TRUE(pagemap) << pagemap.error().message();
+  const auto space = child.space();
+  const Pagemap pagemap{*space};
   std::array<std::uint64_t, kPages> entries{};
-  ASSERT_EQ(pagemap->read(child.value(0) + 5, entries), kPages);
+  ASSERT_EQ(pagemap.read(child.value(0) + 5, entries), kPages);
   for (std::size_t i = 0; i < kPages; ++i) {
     EXPECT_EQ(Pagemap::is_there(entries[i]), i == 2) << i;
   }
   child.kill();
-  EXPECT_EQ(pagemap->read(child.value(0), entries), 0U);
+  EXPECT_EQ(pagemap.read(child.value(0), entries), 0U);
 }
 
 TEST(Pagemap, Scan_AgreesWithRead) {
   const ForkedChild child{sparse_memory};
-  const auto pagemap = Pagemap::open(child.pid());
-  ASSERT_TRUE(pagemap) << pagemap.error().message();
-  EXPECT_FALSE(pagemap->any_huge_page(child.value(0), 2 * kPageSize));
-  EXPECT_FALSE(pagemap->any_huge_page(child.value(0) + 3 * kPageSize, 5 * kPageSize));
-  if (!pagemap->any_huge_page(child.value(0), kPages * kPageSize)) {
+  const auto space = child.space();
+  const Pagemap pagemap{*space};
+  EXPECT_FALSE(pagemap.any_huge_page(child.value(0), 2 * kPageSize));
+  EXPECT_FALSE(pagemap.any_huge_page(child.value(0) + 3 * kPageSize, 5 * kPageSize));
+  if (!pagemap.any_huge_page(child.value(0), kPages * kPageSize)) {
     GTEST_SKIP() << "this kernel is older than Linux 6.7";
   }
-  EXPECT_TRUE(pagemap->any_huge_page(child.value(0) + 2 * kPageSize + 7, 1));
-}
-
-TEST(Pagemap, PermissionDenied_ErrorNamesTheRemedy) {
-  EXPECT_TRUE(unprivileged([] {
-    const auto pagemap = Pagemap::open(1);
-    return !pagemap && pagemap.error().kind == ErrorKind::permission &&
-           pagemap.error().text.find("CAP_SYS_PTRACE") != std::string::npos;
-  }));
+  EXPECT_TRUE(pagemap.any_huge_page(child.value(0) + 2 * kPageSize + 7, 1));
 }
 
 } // namespace

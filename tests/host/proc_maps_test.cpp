@@ -57,7 +57,7 @@ TEST(ProcMaps, MalformedText_IsRefused) {
 }
 
 TEST(ProcMaps, OwnProcess_IsRead) {
-  const auto maps = read_maps(::getpid());
+  const auto maps = read_own_maps();
   ASSERT_TRUE(maps) << maps.error().message();
   const int on_stack = 0;
   const Vma* const stack = find_vma(*maps, reinterpret_cast<Hva>(&on_stack));

@@ -42,10 +42,11 @@ TEST(Userfault, RegisteredRange_IsFound) {
   if (child.value(0) == 0) {
     GTEST_SKIP() << "userfaultfd is not allowed here; run as root";
   }
-  const auto ranges = userfault_ranges(*child.process());
+  const auto ranges = userfault_ranges(*child.space());
   ASSERT_TRUE(ranges) << ranges.error().message();
   EXPECT_EQ(*ranges, (std::vector{HvaRange{child.value(0), child.value(0) + 4 * kPageSize}}));
-  EXPECT_TRUE(userfault_ranges(Process::open(::getpid()).value()).value().empty());
+  const ForkedChild other{[] { return ChildValues{}; }};
+  EXPECT_TRUE(userfault_ranges(*other.space()).value().empty());
 }
 
 } // namespace

@@ -2,7 +2,7 @@
 // A forked child that prepares memory, tells where it is, and then waits for commands.
 #pragma once
 
-#include "host/process.h"
+#include "host/process_space.h"
 
 #include <array>
 #include <csignal>
@@ -74,6 +74,10 @@ public:
   [[nodiscard]] std::uint64_t value(std::size_t index) const { return values_.at(index); }
   [[nodiscard]] std::shared_ptr<const Process> process() const {
     return std::make_shared<const Process>(Process::open(pid_).value());
+  }
+
+  [[nodiscard]] std::shared_ptr<const ProcessSpace> space() const {
+    return ProcessSpace::open(process()).value();
   }
 
   /// A line of /proc/PID/status in KiB.

@@ -23,11 +23,11 @@ public:
   void set_listener(VmListener* listener) override { listener_.set(listener); }
 
 private:
-  explicit ToyDriver(std::shared_ptr<const Process> process);
+  explicit ToyDriver(std::shared_ptr<const ProcessSpace> space);
 
   const VmIdentity identity_;
   ListenerSlot listener_;
-  ProcessGuest guest_; ///< last: calls the listener when the process ends
+  ProcessGuest guest_; ///< last: calls the listener when the VM ends
 };
 
 } // namespace vmemfs

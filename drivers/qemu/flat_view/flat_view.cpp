@@ -6,7 +6,6 @@
 #include "host/proc_maps.h"
 
 #include <chrono>
-#include <fmt/format.h>
 #include <string_view>
 #include <thread>
 
@@ -17,18 +16,18 @@ constexpr std::string_view kOrigin = "flatview";
 constexpr int kTries = 8;
 constexpr std::chrono::microseconds kBetweenTries{200};
 
-Result<FlatView> read_once(const Process& process, const FlatViewLayout& layout) {
-  const auto before = capture_view(process, layout);
+Result<FlatView> read_once(const ProcessSpace& space, const FlatViewLayout& layout) {
+  const auto before = capture_view(space, layout);
   if (!before) {
     return tl::unexpected{before.error()};
   }
-  auto ranges = resolve_ranges(process, layout, before->ranges);
+  auto ranges = resolve_ranges(space, layout, before->ranges);
   if (!ranges) {
     return tl::unexpected{ranges.error()};
   }
   // QEMU frees regions and blocks only after they have left the view, so an equal view means that they still
   // existed when they were read.
-  const auto after = capture_view(process, layout);
+  const auto after = capture_view(space, layout);
   if (!after) {
     return tl::unexpected{after.error()};
   }
@@ -39,17 +38,13 @@ Result<FlatView> read_once(const Process& process, const FlatViewLayout& layout)
   return FlatView{std::move(*ranges), stamp};
 }
 
-tl::unexpected<Error> gone(const Process& process) {
-  return fail(ErrorKind::vm_gone, kOrigin, fmt::format("process {} has ended", process.pid()));
-}
-
 /// Repeats `attempt` until it succeeds, because QEMU may replace what it reads. Gives up immediately if
 /// waiting cannot help.
-template <typename Attempt> auto retry(const Process& process, Attempt attempt) -> decltype(attempt()) {
+template <typename Attempt> auto retry(const ProcessSpace& space, Attempt attempt) -> decltype(attempt()) {
   auto result = attempt();
   for (int tries = 1; !result && tries < kTries; ++tries) {
-    if (!process.alive()) {
-      return gone(process);
+    if (!space.alive()) {
+      return space.gone();
     }
     if (result.error().kind == ErrorKind::permission) {
       break;
@@ -57,17 +52,13 @@ template <typename Attempt> auto retry(const Process& process, Attempt attempt) 
     std::this_thread::sleep_for(kBetweenTries);
     result = attempt();
   }
-  // If it has ended, another process with the same pid may have been read.
-  if (result && !process.alive()) {
-    return gone(process);
-  }
   return result;
 }
 
 /// Checks that the host addresses of the view are mapped in QEMU: the last check that its structures were
 /// understood.
-Result<void> check_mapped(const Process& process, const FlatView& view) {
-  const auto maps = read_maps(process.pid());
+Result<void> check_mapped(const ProcessSpace& space, const FlatView& view) {
+  const auto maps = read_maps(space);
   if (!maps) {
     return tl::unexpected{maps.error()};
   }
@@ -86,15 +77,15 @@ Result<void> check_mapped(const Process& process, const FlatView& view) {
 
 } // namespace
 
-Result<FlatViewReader> FlatViewReader::open(std::shared_ptr<const Process> process) {
-  auto layout = locate_flat_view(*process);
+Result<FlatViewReader> FlatViewReader::open(std::shared_ptr<const ProcessSpace> space) {
+  auto layout = locate_flat_view(*space);
   if (!layout) {
     return tl::unexpected{layout.error()};
   }
-  FlatViewReader reader{std::move(process), *layout};
-  const auto checked = retry(*reader.process_, [&]() -> Result<void> {
+  FlatViewReader reader{std::move(space), *layout};
+  const auto checked = retry(*reader.space_, [&]() -> Result<void> {
     const auto view = reader.read();
-    return view ? check_mapped(*reader.process_, *view) : tl::unexpected{view.error()};
+    return view ? check_mapped(*reader.space_, *view) : tl::unexpected{view.error()};
   });
   if (!checked) {
     return tl::unexpected{checked.error()};
@@ -103,7 +94,7 @@ Result<FlatViewReader> FlatViewReader::open(std::shared_ptr<const Process> proce
 }
 
 Result<std::uint64_t> FlatViewReader::stamp() const {
-  const auto captured = retry(*process_, [this] { return capture_view(*process_, layout_); });
+  const auto captured = retry(*space_, [this] { return capture_view(*space_, layout_); });
   if (!captured) {
     return tl::unexpected{captured.error()};
   }
@@ -111,7 +102,7 @@ Result<std::uint64_t> FlatViewReader::stamp() const {
 }
 
 Result<FlatView> FlatViewReader::read() const {
-  return retry(*process_, [this] { return read_once(*process_, layout_); });
+  return retry(*space_, [this] { return read_once(*space_, layout_); });
 }
 
 } // namespace vmemfs::qemu

@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "drivers/qemu/flat_view/flat_range.h"
 #include "drivers/qemu/flat_view/flat_view_layout.h"
-#include "host/process.h"
+#include "host/process_space.h"
 
 #include <cstdint>
 #include <memory>
@@ -26,7 +26,7 @@ struct FlatView {
 class FlatViewReader {
 public:
   /// unsupported: not a QEMU with usable symbols. permission: the text names the remedy.
-  static Result<FlatViewReader> open(std::shared_ptr<const Process> process);
+  static Result<FlatViewReader> open(std::shared_ptr<const ProcessSpace> space);
 
   /// A number that changes whenever the view or the set of memory blocks changes; takes microseconds. It
   /// covers the whole view and QEMU's counter of block changes, so a reused address cannot hide a change.
@@ -36,10 +36,10 @@ public:
   [[nodiscard]] Result<FlatView> read() const;
 
 private:
-  FlatViewReader(std::shared_ptr<const Process> process, FlatViewLayout layout)
-      : process_{std::move(process)}, layout_{layout} {}
+  FlatViewReader(std::shared_ptr<const ProcessSpace> space, FlatViewLayout layout)
+      : space_{std::move(space)}, layout_{layout} {}
 
-  std::shared_ptr<const Process> process_;
+  std::shared_ptr<const ProcessSpace> space_;
   FlatViewLayout layout_;
 };
 

@@ -41,19 +41,22 @@ tl::unexpected<Error> implausible(std::string_view what) {
               fmt::format("QEMU's memory view is inconsistent: {}", what));
 }
 
-Result<Capture> capture_view(const Process& process, const FlatViewLayout& layout) {
+Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& layout) {
   Capture captured;
   struct {
     Hva root;
     Hva view;
   } current{};
-  const std::array first{
-      ProcessPiece{layout.address_space + kAddressSpaceRoot, std::as_writable_bytes(std::span{&current, 1})},
-      ProcessPiece{layout.block_list, std::span{captured.block_list}.first(layout.block_list_size)}};
-  if (auto read = read_process_memory(process.pid(), first); !read) {
+  const auto block_list = std::span{captured.block_list}.first(layout.block_list_size);
+  auto read = read_process_memory(space, layout.address_space + kAddressSpaceRoot,
+                                  std::as_writable_bytes(std::span{&current, 1}));
+  if (read) {
+    read = read_process_memory(space, layout.block_list, block_list);
+  }
+  if (!read) {
     return tl::unexpected{read.error()};
   }
-  const auto view = read_process_value<RawView>(process.pid(), current.view);
+  const auto view = read_process_value<RawView>(space, current.view);
   if (!view) {
     return tl::unexpected{view.error()};
   }
@@ -62,9 +65,8 @@ Result<Capture> capture_view(const Process& process, const FlatViewLayout& layou
   }
   captured.ranges.resize(view->count);
   if (view->count != 0) {
-    if (auto read = read_process_memory(process.pid(), view->ranges,
-                                        std::as_writable_bytes(std::span{captured.ranges}));
-        !read) {
+    read = read_process_memory(space, view->ranges, std::as_writable_bytes(std::span{captured.ranges}));
+    if (!read) {
       return tl::unexpected{read.error()};
     }
   }

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "drivers/qemu/flat_view/flat_view_layout.h"
 #include "host/hva.h"
-#include "host/process.h"
+#include "host/process_space.h"
 
 #include <array>
 #include <cstddef>
@@ -39,7 +39,7 @@ struct Capture {
 
 /// Reads the view in three steps, each at the address that the previous one returned. QEMU may free the view
 /// meanwhile: the caller tries again on any error.
-[[nodiscard]] Result<Capture> capture_view(const Process& process, const FlatViewLayout& layout);
+[[nodiscard]] Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& layout);
 
 /// Hash of the view's contents. The addresses of the view itself are left out, because QEMU often rebuilds an
 /// equal view. If a region's address is reused for other memory, the change counter in the block list shows

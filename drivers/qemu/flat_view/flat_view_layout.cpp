@@ -37,12 +37,12 @@ struct Symbols {
 };
 
 /// Load bias: the number to add to a linked address.
-Result<std::uint64_t> load_bias(const Process& process, const ElfFile& elf) {
-  const auto exe = exe_path(process.pid());
+Result<std::uint64_t> load_bias(const ProcessSpace& space, const ElfFile& elf) {
+  const auto exe = exe_path(space.pid());
   if (!exe) {
     return tl::unexpected{exe.error()};
   }
-  const auto maps = read_maps(process.pid());
+  const auto maps = read_maps(space);
   if (!maps) {
     return tl::unexpected{maps.error()};
   }
@@ -62,12 +62,12 @@ Result<std::uint64_t> load_bias(const Process& process, const ElfFile& elf) {
   return bias;
 }
 
-Result<Symbols> find_symbols(const Process& process) {
-  const std::string path = fmt::format("/proc/{}/exe", process.pid());
+Result<Symbols> find_symbols(const ProcessSpace& space) {
+  const std::string path = fmt::format("/proc/{}/exe", space.pid());
   const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd) {
     const int error = errno;
-    return fail_errno(error, kOrigin, fmt::format("cannot open {} ({})", path, access_remedy(process.pid())));
+    return fail_errno(error, kOrigin, fmt::format("cannot open {} ({})", path, access_remedy(space.pid())));
   }
   const auto elf = ElfFile::open(elf_fd(fd.get()));
   if (!elf) {
@@ -79,7 +79,7 @@ Result<Symbols> find_symbols(const Process& process) {
     return not_this_qemu(
         "its program has no symbol address_space_memory or ram_list (built without modules and stripped?)");
   }
-  const auto bias = load_bias(process, *elf);
+  const auto bias = load_bias(space, *elf);
   if (!bias) {
     return tl::unexpected{bias.error()};
   }
@@ -87,9 +87,9 @@ Result<Symbols> find_symbols(const Process& process) {
 }
 
 /// The root region of guest physical memory; the address space's name is checked.
-Result<Hva> find_root(const Process& process, Hva address_space) {
+Result<Hva> find_root(const ProcessSpace& space, Hva address_space) {
   std::array<std::byte, kAddressSpaceRoot + kPointer> bytes{};
-  if (auto read = read_process_memory(process.pid(), address_space, bytes); !read) {
+  if (auto read = read_process_memory(space, address_space, bytes); !read) {
     return tl::unexpected{read.error()};
   }
   const auto name_at = field<Hva>(bytes, kAddressSpaceName);
@@ -97,21 +97,21 @@ Result<Hva> find_root(const Process& process, Hva address_space) {
   if (name_at == 0 || root == 0) {
     return not_ready();
   }
-  if (const auto name = read_qemu_string(process, name_at); !name || *name != "memory") {
+  if (const auto name = read_qemu_string(space, name_at); !name || *name != "memory") {
     return not_this_qemu("its address space is not called memory");
   }
   return root;
 }
 
 /// The root region is named "system"; the pointer to this string gives the offset of names.
-Result<std::size_t> find_region_name(const Process& process, Hva root) {
+Result<std::size_t> find_region_name(const ProcessSpace& space, Hva root) {
   std::array<std::byte, 512> region{};
-  const auto size = read_process_memory_prefix(process.pid(), root, region);
+  const auto size = read_process_memory_prefix(space, root, region);
   if (!size) {
     return tl::unexpected{size.error()};
   }
   for (std::size_t at = 160; at + kPointer <= *size; at += kPointer) {
-    const auto name = read_qemu_string(process, field<Hva>(region, at));
+    const auto name = read_qemu_string(space, field<Hva>(region, at));
     if (name && *name == "system") {
       if (region[at - kRegionTerminatesBeforeName] != std::byte{0}) {
         break;
@@ -132,13 +132,13 @@ bool is_block_id(std::span<const std::byte> block, std::size_t at) {
 
 /// Offset of the id in a block if the block is the first of the list whose head is at `head`: its
 /// region points back to it, and its link, which follows the id, to the head.
-std::optional<std::size_t> find_block_id(const Process& process, Hva block_at, Hva head) {
+std::optional<std::size_t> find_block_id(const ProcessSpace& space, Hva block_at, Hva head) {
   std::array<std::byte, 512> block{};
   // A block may be smaller than this, and the memory after it may not be mapped.
-  if (block_at == 0 || !read_process_memory_prefix(process.pid(), block_at, block)) {
+  if (block_at == 0 || !read_process_memory_prefix(space, block_at, block)) {
     return std::nullopt;
   }
-  const auto back = read_process_value<Hva>(process.pid(), field<Hva>(block, kBlockRegion) + kRegionBlock);
+  const auto back = read_process_value<Hva>(space, field<Hva>(block, kBlockRegion) + kRegionBlock);
   if (!back || *back != block_at) {
     return std::nullopt;
   }
@@ -162,18 +162,18 @@ bool any_pointer(std::span<const std::byte> words) {
 
 /// Finds the head of the block list in ram_list. The fields before it (a mutex, the block used last) change
 /// all the time; those after it change only when blocks are added or removed.
-Result<void> find_block_list(const Process& process, const Symbols& symbols, FlatViewLayout& layout) {
+Result<void> find_block_list(const ProcessSpace& space, const Symbols& symbols, FlatViewLayout& layout) {
   std::array<std::byte, kMaxBlockList> bytes{};
   if (symbols.ram_list_size < 2 * kPointer || symbols.ram_list_size > bytes.size()) {
     return not_this_qemu("ram_list has an unexpected size");
   }
   const auto list = std::span{bytes}.first(symbols.ram_list_size);
-  if (auto read = read_process_memory(process.pid(), symbols.ram_list, list); !read) {
+  if (auto read = read_process_memory(space, symbols.ram_list, list); !read) {
     return tl::unexpected{read.error()};
   }
   for (std::size_t at = 0; at + kPointer <= list.size(); at += kPointer) {
     const Hva head = symbols.ram_list + at;
-    if (const auto id = find_block_id(process, field<Hva>(list, at), head)) {
+    if (const auto id = find_block_id(space, field<Hva>(list, at), head)) {
       layout.block_list = head;
       layout.block_list_size = list.size() - at;
       layout.block_id = *id;
@@ -203,32 +203,32 @@ Result<std::string> parse_qemu_string(std::span<const std::byte> bytes) {
   return fail(ErrorKind::invalid, kOrigin, "not a string");
 }
 
-Result<std::string> read_qemu_string(const Process& process, Hva hva) {
+Result<std::string> read_qemu_string(const ProcessSpace& space, Hva hva) {
   std::array<std::byte, 256> bytes{};
-  const auto size = read_process_memory_prefix(process.pid(), hva, bytes);
+  const auto size = read_process_memory_prefix(space, hva, bytes);
   if (!size) {
     return tl::unexpected{size.error()};
   }
   return parse_qemu_string(std::span{bytes}.first(*size));
 }
 
-Result<FlatViewLayout> locate_flat_view(const Process& process) {
-  const auto symbols = find_symbols(process);
+Result<FlatViewLayout> locate_flat_view(const ProcessSpace& space) {
+  const auto symbols = find_symbols(space);
   if (!symbols) {
     return tl::unexpected{symbols.error()};
   }
-  const auto root = find_root(process, symbols->address_space);
+  const auto root = find_root(space, symbols->address_space);
   if (!root) {
     return tl::unexpected{root.error()};
   }
-  const auto region_name = find_region_name(process, *root);
+  const auto region_name = find_region_name(space, *root);
   if (!region_name) {
     return tl::unexpected{region_name.error()};
   }
   FlatViewLayout layout;
   layout.address_space = symbols->address_space;
   layout.region_name = *region_name;
-  if (auto found = find_block_list(process, *symbols, layout); !found) {
+  if (auto found = find_block_list(space, *symbols, layout); !found) {
     return tl::unexpected{found.error()};
   }
   return layout;

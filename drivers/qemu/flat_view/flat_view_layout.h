@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "host/hva.h"
-#include "host/process.h"
+#include "host/process_space.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -48,11 +48,11 @@ inline constexpr std::size_t kMaxBlockList = 256;
 
 /// Finds the symbols and the fields that move. unsupported: this QEMU has no usable symbols or an unknown
 /// layout. busy: it has not created its memory yet.
-[[nodiscard]] Result<FlatViewLayout> locate_flat_view(const Process& process);
+[[nodiscard]] Result<FlatViewLayout> locate_flat_view(const ProcessSpace& space);
 
 /// A NUL-terminated string of at most 255 bytes of printable ASCII at `hva`. invalid: there is no such
 /// string.
-[[nodiscard]] Result<std::string> read_qemu_string(const Process& process, Hva hva);
+[[nodiscard]] Result<std::string> read_qemu_string(const ProcessSpace& space, Hva hva);
 
 /// The text up to the first NUL if it is printable ASCII, else an error (invalid).
 [[nodiscard]] Result<std::string> parse_qemu_string(std::span<const std::byte> bytes);

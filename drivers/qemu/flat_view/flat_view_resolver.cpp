@@ -45,7 +45,7 @@ struct Memory {
 /// Resolves the ranges of one capture.
 class Resolver {
 public:
-  Resolver(const Process& process, const FlatViewLayout& layout) : process_{process}, layout_{layout} {}
+  Resolver(const ProcessSpace& space, const FlatViewLayout& layout) : space_{space}, layout_{layout} {}
 
   Result<std::vector<FlatRangeInfo>> resolve(const std::vector<RawRange>& raw_ranges) {
     std::vector<FlatRangeInfo> ranges;
@@ -102,7 +102,7 @@ private:
 
   Result<std::optional<Memory>> read_memory(Hva at) {
     std::vector<std::byte> region(layout_.region_name + sizeof(Hva));
-    if (auto read = read_process_memory(process_.pid(), at, region); !read) {
+    if (auto read = read_process_memory(space_, at, region); !read) {
       return tl::unexpected{read.error()};
     }
     const auto block = field<Hva>(region, kRegionBlock);
@@ -117,7 +117,7 @@ private:
         flag(layout_.region_name - kRegionTerminatesBeforeName) != 1) {
       return implausible("a region is neither RAM nor flash");
     }
-    auto name = read_qemu_string(process_, field<Hva>(region, layout_.region_name));
+    auto name = read_qemu_string(space_, field<Hva>(region, layout_.region_name));
     if (!name) {
       return implausible("a region has no name");
     }
@@ -130,7 +130,7 @@ private:
 
   Result<std::optional<Memory>> add_block(Memory memory, Hva at, Hva region) {
     std::vector<std::byte> block(layout_.block_id + kBlockIdSize);
-    if (auto read = read_process_memory(process_.pid(), at, block); !read) {
+    if (auto read = read_process_memory(space_, at, block); !read) {
       return tl::unexpected{read.error()};
     }
     auto id = parse_qemu_string(std::span<const std::byte>{block}.subspan(layout_.block_id));
@@ -145,19 +145,19 @@ private:
     return memory;
   }
 
-  const Process& process_;
+  const ProcessSpace& space_;
   const FlatViewLayout& layout_;
   std::map<Hva, std::optional<Memory>> known_;
 };
 
 } // namespace
 
-Result<std::vector<FlatRangeInfo>> resolve_ranges(const Process& process, const FlatViewLayout& layout,
+Result<std::vector<FlatRangeInfo>> resolve_ranges(const ProcessSpace& space, const FlatViewLayout& layout,
                                                   const std::vector<RawRange>& raw_ranges) {
   if (!sorted_without_overlap(raw_ranges)) {
     return implausible("ranges overlap");
   }
-  return Resolver{process, layout}.resolve(raw_ranges);
+  return Resolver{space, layout}.resolve(raw_ranges);
 }
 
 } // namespace vmemfs::qemu

@@ -28,7 +28,7 @@ constexpr std::array kSplits{
 
 } // namespace
 
-Result<GuestLayout> layout_by_guess(const QemuCommandLine& command_line, pid_t pid) {
+Result<GuestLayout> layout_by_guess(const QemuCommandLine& command_line, const ProcessSpace& space) {
   // Such as "pc", "q35", "pc-i440fx-7.2", "pc-q35-7.2" and "microvm"; if none is given: pc.
   const std::string machine = command_line.machine.empty() ? "pc" : command_line.machine;
   const auto split = std::ranges::find_if(
@@ -38,7 +38,7 @@ Result<GuestLayout> layout_by_guess(const QemuCommandLine& command_line, pid_t p
                 fmt::format("cannot guess the memory layout: machine type '{}' is unknown", machine));
   }
   const std::uint64_t size = command_line.memory_bytes != 0 ? command_line.memory_bytes : kDefaultMemory;
-  const auto maps = read_maps(pid);
+  const auto maps = read_maps(space);
   if (!maps) {
     return tl::unexpected{maps.error()};
   }

@@ -6,9 +6,8 @@
 #include "drivers/qemu/discovery/command_line.h"
 #include "drivers/qemu/flat_view/flat_view.h"
 #include "drivers/qemu/monitor/monitor.h"
+#include "host/process_space.h"
 #include "vmm/guest_layout.h"
-
-#include <sys/types.h>
 
 namespace vmemfs::qemu {
 
@@ -19,6 +18,7 @@ namespace vmemfs::qemu {
 [[nodiscard]] Result<GuestLayout> layout_from_flat_view(const FlatViewReader& reader);
 
 /// Guesses from the machine type and memory size on the command line, so it may be wrong.
-[[nodiscard]] Result<GuestLayout> layout_by_guess(const QemuCommandLine& command_line, pid_t pid);
+[[nodiscard]] Result<GuestLayout> layout_by_guess(const QemuCommandLine& command_line,
+                                                  const ProcessSpace& space);
 
 } // namespace vmemfs::qemu

@@ -40,8 +40,8 @@ QemuGuest start(const std::string& machine, const std::string& memory, std::vect
   return QemuGuest{options};
 }
 
-std::shared_ptr<const Process> process_of(const QemuGuest& guest) {
-  return std::make_shared<const Process>(Process::open(guest.pid()).value());
+std::shared_ptr<const ProcessSpace> space_of(pid_t pid) {
+  return ProcessSpace::open(std::make_shared<const Process>(Process::open(pid).value())).value();
 }
 
 struct MtreeLine {
@@ -141,7 +141,7 @@ protected:
 
 TEST_P(FlatViewOfMachine, EqualsMonitor) {
   QemuGuest guest = start(GetParam().machine, GetParam().memory, GetParam().extra);
-  const auto reader = FlatViewReader::open(process_of(guest));
+  const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
   const auto before = reader->read();
   ASSERT_TRUE(before) << before.error().message();
@@ -206,7 +206,7 @@ INSTANTIATE_TEST_SUITE_P(All, FlatViewOfMachine, testing::ValuesIn(machines()),
 TEST(FlatView, DeviceBlocks_AreNamedByDevicePath) {
   QemuGuest guest = start("pc", "128M", {"-vga", "std"});
   guest.resume();
-  const auto reader = FlatViewReader::open(process_of(guest));
+  const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
   const auto end = std::chrono::steady_clock::now() + 10s;
   while (std::chrono::steady_clock::now() < end) {
@@ -223,7 +223,7 @@ TEST(FlatView, DeviceBlocks_AreNamedByDevicePath) {
 
 TEST(FlatView, Stamp_HotPlug_Changes) {
   QemuGuest guest = start("pc", "128M,slots=2,maxmem=1G");
-  const auto reader = FlatViewReader::open(process_of(guest));
+  const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
   const auto before = reader->stamp().value();
   EXPECT_EQ(reader->stamp().value(), before);
@@ -243,7 +243,7 @@ TEST(FlatView, Stamp_HotPlug_Changes) {
 /// A stamp that changes without reason would cost a new map at every read.
 TEST(FlatView, Stamp_RunningGuest_IsConstant) {
   QemuGuest guest = start("pc", "128M", {"-vga", "std"});
-  const auto reader = FlatViewReader::open(process_of(guest));
+  const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
   guest.resume();
   std::uint64_t stamp = 0;
@@ -260,7 +260,7 @@ TEST(FlatView, Stamp_RunningGuest_IsConstant) {
 /// The same backend is created again: same layout, often at the same addresses.
 TEST(FlatView, Stamp_ReplacedBlock_Changes) {
   QemuGuest guest = start("pc", "128M");
-  const auto reader = FlatViewReader::open(process_of(guest));
+  const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
   std::vector<std::uint64_t> stamps{reader->stamp().value()};
   for (int round = 0; round < 5; ++round) {
@@ -276,8 +276,8 @@ TEST(FlatView, Stamp_ReplacedBlock_Changes) {
 
 TEST(FlatView, MemoryIsReadThroughHostMemory) {
   QemuGuest guest = start("pc", "128M");
-  const auto process = process_of(guest);
-  const auto reader = FlatViewReader::open(process);
+  const auto space = space_of(guest.pid());
+  const auto reader = FlatViewReader::open(space);
   ASSERT_TRUE(reader) << reader.error().message();
   const auto view = reader->read();
   ASSERT_TRUE(view) << view.error().message();
@@ -287,7 +287,7 @@ TEST(FlatView, MemoryIsReadThroughHostMemory) {
   for (const FlatRangeInfo& range : view->ranges) {
     ranges.push_back({range.hva, range.hva + range.range.size()});
   }
-  const auto memory = HostMemory::open(process, ranges);
+  const auto memory = HostMemory::open(space, ranges);
   ASSERT_TRUE(memory) << memory.error().message();
   // The reset vector: a far jump.
   std::array<std::byte, 16> reset{};
@@ -304,13 +304,12 @@ TEST(FlatView, MemoryIsReadThroughHostMemory) {
 }
 
 TEST(FlatView, RefusesOtherPrograms) {
-  const auto self = std::make_shared<const Process>(Process::open(::getpid()).value());
-  EXPECT_EQ(FlatViewReader::open(self).error().kind, ErrorKind::unsupported);
+  EXPECT_EQ(FlatViewReader::open(space_of(::getpid())).error().kind, ErrorKind::unsupported);
 }
 
 TEST(FlatView, StampIsCheap) {
   QemuGuest guest = start("pc", "128M");
-  const auto reader = FlatViewReader::open(process_of(guest));
+  const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
   constexpr int kRounds = 20000;
   const auto start = std::chrono::steady_clock::now();

@@ -7,12 +7,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace vmemfs {
@@ -294,6 +299,40 @@ TEST(HostMemory, SharedAnonymousMemory_IsRead) {
   EXPECT_TRUE(is_zero(read(**memory, child.value(0) + 3 * kPageSize, kPageSize).bytes));
   EXPECT_EQ((*memory)->borrow(child.value(0) + kPageSize, kPageSize).size(), kPageSize);
   EXPECT_TRUE((*memory)->borrow(child.value(0) + 3 * kPageSize, kPageSize).empty());
+}
+
+/// Only process_vm_readv waits for the handler, which a small read does not begin with.
+TEST(HostMemory, MissingPageOfAUserfaultHandler_IsWaitedFor) {
+  const ForkedChild child{[] {
+    const int fd = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC));
+    std::byte* const memory = map(4 * kPageSize, MAP_PRIVATE | MAP_ANONYMOUS);
+    uffdio_api api{};
+    api.api = UFFD_API;
+    uffdio_register reg{};
+    reg.range.start = address(memory);
+    reg.range.len = 4 * kPageSize;
+    reg.mode = UFFDIO_REGISTER_MODE_MISSING;
+    if (fd < 0 || ::ioctl(fd, UFFDIO_API, &api) != 0 || ::ioctl(fd, UFFDIO_REGISTER, &reg) != 0) {
+      return ChildValues{};
+    }
+    std::thread{[fd] {
+      const std::vector<std::byte> page(kPageSize, std::byte{0x75});
+      uffd_msg message{};
+      while (::read(fd, &message, sizeof message) == sizeof message) {
+        uffdio_copy copy{};
+        copy.dst = message.arg.pagefault.address & ~(kPageSize - 1);
+        copy.src = address(page.data());
+        copy.len = kPageSize;
+        ::ioctl(fd, UFFDIO_COPY, &copy);
+      }
+    }}.detach();
+    return ChildValues{address(memory)};
+  }};
+  if (child.value(0) == 0) {
+    GTEST_SKIP() << "userfaultfd is not allowed here; run as root";
+  }
+  const auto memory = open(child, child.value(0), 4 * kPageSize);
+  EXPECT_EQ(read_all(*memory, child.value(0) + kPageSize, 8), std::vector(8, std::byte{0x75}));
 }
 
 TEST(HostMemory, NonMemoryMapping_IsRefused) {

@@ -31,7 +31,7 @@ class ReadCall final : private PrivateBatch::Sink {
 public:
   ReadCall(const ProcessSpace& space, const std::vector<HostSegment>& segments, const Pagemap& pagemap,
            std::span<HostPiece> pieces)
-      : segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{space, *this} {}
+      : space_{space}, segments_{segments}, pagemap_{pagemap}, pieces_{pieces}, batch_{space, *this} {}
 
   /// An error: nothing that was read may be used.
   std::optional<ErrorKind> run() {
@@ -40,7 +40,11 @@ public:
       pieces_[i].failure.reset();
       read_piece(i);
     }
-    return batch_.finish();
+    auto failure = batch_.finish();
+    if (!batch_.used() && !space_.running()) { // a memfd outlives its VM
+      failure = ErrorKind::vm_gone;
+    }
+    return failure;
   }
 
 private:
@@ -141,6 +145,7 @@ private:
     fail_from(piece, static_cast<std::size_t>(unread - piece.buffer.data()), kind_of_errno(os_errno));
   }
 
+  const ProcessSpace& space_;
   const std::vector<HostSegment>& segments_;
   const Pagemap& pagemap_;
   std::span<HostPiece> pieces_;
@@ -155,10 +160,7 @@ Result<void> check_access(const ProcessSpace& space, const std::vector<HostSegme
   if (std::ranges::none_of(segments, reads_process)) {
     return {};
   }
-  return check_process_memory_access(space.pid()).and_then([&]() -> Result<void> {
-    const auto memory = space.memory();
-    return memory ? Result<void>{} : tl::unexpected{memory.error()};
-  });
+  return check_process_memory_access(space.pid());
 }
 
 Result<void> check_usable(const std::vector<HostSegment>& segments) {
@@ -196,11 +198,7 @@ Result<std::shared_ptr<HostMemory>> HostMemory::open(std::shared_ptr<const Proce
 }
 
 void HostMemory::read(std::span<HostPiece> pieces) const {
-  auto failure = ReadCall{*space_, segments_, pagemap_, pieces}.run();
-  if (!space_->alive()) { // a memfd outlives its VM
-    failure = ErrorKind::vm_gone;
-  }
-  if (failure) {
+  if (const auto failure = ReadCall{*space_, segments_, pagemap_, pieces}.run()) {
     for (HostPiece& piece : pieces) {
       piece.done = 0;
       piece.failure = failure;
@@ -214,7 +212,7 @@ std::span<const std::byte> HostMemory::borrow(Hva hva, std::size_t size) const {
     return {};
   }
   const auto bytes = segment->view.if_resident(hva - segment->range.begin, size);
-  return bytes.empty() || space_->alive() ? bytes : std::span<const std::byte>{};
+  return bytes.empty() || space_->running() ? bytes : std::span<const std::byte>{};
 }
 
 std::string HostMemory::describe() const {

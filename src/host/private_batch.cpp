@@ -2,7 +2,6 @@
 #include "host/private_batch.h"
 
 #include <cerrno>
-#include <unistd.h>
 
 namespace vmemfs {
 
@@ -14,13 +13,12 @@ void PrivateBatch::add(std::size_t tag, Hva hva, std::span<std::byte> buffer) {
   // An address in the other process; never dereferenced in this one.
   remote_[count_] = iovec{reinterpret_cast<void*>(hva), buffer.size()}; // NOLINT(performance-no-int-to-ptr)
   tags_[count_] = tag;
-  bytes_ += buffer.size();
   ++count_;
 }
 
 std::optional<ErrorKind> PrivateBatch::finish() {
   flush();
-  if (read_by_pid_) {
+  if (used_ && !proved_) {
     if (const auto current = space_.check_current(); !current) {
       return current.error().kind;
     }
@@ -29,37 +27,9 @@ std::optional<ErrorKind> PrivateBatch::finish() {
 }
 
 void PrivateBatch::flush() {
-  if (bytes_ >= kLarge) {
-    read_by_pid(count_);
-  } else {
-    read_by_space();
-  }
-  first_ = 0;
-  count_ = 0;
-  bytes_ = 0;
-}
-
-void PrivateBatch::read_by_space() {
-  const auto memory = space_.memory();
+  used_ |= first_ < count_;
   while (first_ < count_) {
-    const auto at = static_cast<off_t>(reinterpret_cast<Hva>(remote_[first_].iov_base));
-    const ssize_t got = memory ? ::pread(*memory, local_[first_].iov_base, local_[first_].iov_len, at) : -1;
-    if (got > 0) {
-      advance(static_cast<std::size_t>(got));
-    } else if (got == 0 && local_[first_].iov_len != 0) {
-      fail_first(ESRCH);
-    } else {
-      read_by_pid(first_ + 1); // also finds out why it fails
-    }
-  }
-}
-
-/// Up to stretch `count`.
-void PrivateBatch::read_by_pid(std::size_t count) {
-  read_by_pid_ = true;
-  while (first_ < count) {
-    const std::size_t left = count - first_;
-    const ssize_t got = ::process_vm_readv(space_.pid(), &local_[first_], left, &remote_[first_], left, 0);
+    const ssize_t got = space_.read(local_, remote_, first_, count_, proved_);
     if (got > 0) {
       // Short if a stretch fails in its middle: the next call starts there and reports the error.
       advance(static_cast<std::size_t>(got));
@@ -67,6 +37,8 @@ void PrivateBatch::read_by_pid(std::size_t count) {
       fail_first(got == 0 ? EFAULT : errno);
     }
   }
+  first_ = 0;
+  count_ = 0;
 }
 
 void PrivateBatch::advance(std::size_t bytes) {

@@ -15,10 +15,6 @@
 namespace vmemfs {
 
 /// Gathers stretches on the stack; no allocation. For one thread.
-///
-/// Small batches are read through the descriptor of the address space, and large ones by process_vm_readv,
-/// which is faster for them but reads by pid, so that a proof must follow that the pid still has the address
-/// space. So must pages that only process_vm_readv can wait for: those of a userfaultfd.
 class PrivateBatch {
 public:
   /// Receives the stretches that could not be read in full.
@@ -47,15 +43,14 @@ public:
   /// nothing that was read may be used.
   [[nodiscard]] std::optional<ErrorKind> finish();
 
+  /// Whether anything was read, so that finish() has proved that the process runs the program.
+  [[nodiscard]] bool used() const { return used_; }
+
 private:
   /// Far below IOV_MAX; larger batches gain nothing (about 16 scattered pages a call are enough).
-  static constexpr std::size_t kCapacity = 64;
-  /// From here on process_vm_readv and the proof are faster (docs/performance.md).
-  static constexpr std::size_t kLarge = std::size_t{128} << 10;
+  static constexpr std::size_t kCapacity = ProcessSpace::kMaxPieces;
 
   void flush();
-  void read_by_space();
-  void read_by_pid(std::size_t count);
   void advance(std::size_t bytes);
   void fail_first(int os_errno);
 
@@ -63,10 +58,10 @@ private:
   Sink& sink_;
   std::size_t first_ = 0; ///< first stretch not read in full
   std::size_t count_ = 0;
-  std::size_t bytes_ = 0;    ///< of all queued stretches
-  bool read_by_pid_ = false; ///< something was
-  std::array<iovec, kCapacity> local_;
-  std::array<iovec, kCapacity> remote_;
+  bool used_ = false;
+  bool proved_ = false; ///< what was read is of the address space
+  ProcessSpace::Pieces local_;
+  ProcessSpace::Pieces remote_;
   std::array<std::size_t, kCapacity> tags_;
 };
 

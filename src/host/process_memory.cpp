@@ -37,21 +37,20 @@ Result<void> read_process_memory(const ProcessSpace& space, Hva hva, std::span<s
 
 Result<std::size_t> read_process_memory_prefix(const ProcessSpace& space, Hva hva,
                                                std::span<std::byte> buffer) {
-  const auto memory = space.memory();
-  if (!memory) {
-    return tl::unexpected{memory.error()};
+  ProcessSpace::Pieces local;
+  ProcessSpace::Pieces remote;
+  local[0] = {buffer.data(), buffer.size()};
+  remote[0] = {reinterpret_cast<void*>(hva), buffer.size()}; // NOLINT(performance-no-int-to-ptr)
+  bool proved = false;
+  const ssize_t got = space.read(local, remote, 0, 1, proved);
+  const int os_errno = got < 0 ? errno : EFAULT;
+  if (!proved) {
+    if (auto current = space.check_current(); !current) {
+      return tl::unexpected{std::move(current.error())};
+    }
   }
-  ssize_t got = 0;
-  do {
-    got = ::pread(*memory, buffer.data(), buffer.size(), static_cast<off_t>(hva));
-  } while (got < 0 && errno == EINTR);
-  if (got == 0) {
-    return space.gone();
-  }
-  if (got < 0) { // EINVAL: no address of a program
-    return read_failed(errno == EINVAL ? EFAULT : errno, space.pid(), hva);
-  }
-  return static_cast<std::size_t>(got);
+  return got > 0 ? Result<std::size_t>{static_cast<std::size_t>(got)}
+                 : read_failed(os_errno, space.pid(), hva);
 }
 
 ProcessWrite write_process_memory(const ProcessSpace& space, Hva hva, std::span<const std::byte> bytes) {

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <sys/types.h>
 #include <type_traits>
 
 namespace vmemfs {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
 
@@ -23,8 +24,10 @@ namespace {
 constexpr std::string_view kOrigin = "proc";
 /// More than the kernel's auxiliary vector has.
 constexpr std::size_t kMaxVector = 1024;
-/// A program may write to its random bytes while they are compared, and execute another one at its start.
+/// A program that is starting may execute another one.
 constexpr int kTries = 3;
+
+using Random = std::array<std::byte, 16>;
 
 tl::unexpected<Error> cannot_open(int os_errno, const std::string& path, pid_t pid) {
   std::string what = fmt::format("cannot open {}", path);
@@ -58,6 +61,16 @@ std::optional<std::uint64_t> entry(std::string_view vector, std::uint64_t type) 
   return std::nullopt;
 }
 
+/// As process_vm_readv does.
+ssize_t read_random(pid_t pid, Hva at, Random& bytes) {
+  const iovec local{bytes.data(), bytes.size()};
+  const iovec remote{reinterpret_cast<void*>(at), bytes.size()}; // NOLINT(performance-no-int-to-ptr)
+  return ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
+}
+
+/// The runtime of Go clears the bytes when it has used them.
+bool is_cleared(const Random& bytes) { return bytes == Random{}; }
+
 /// Where program, stack and heap begin: fields 26, 28 and 47 of /proc/PID/stat. Empty if the kernel does not
 /// show them. Takes no lock that a program holds while it is executed.
 std::string start_addresses(pid_t pid) {
@@ -89,7 +102,7 @@ tl::unexpected<Error> ProcessSpace::gone() const {
 }
 
 Result<std::shared_ptr<const ProcessSpace>> ProcessSpace::open(std::shared_ptr<const Process> process) {
-  for (int i = 0; i < kTries; ++i) { // a program that is starting may execute another one
+  for (int i = 0; i < kTries; ++i) {
     std::shared_ptr<ProcessSpace> space{new ProcessSpace{process}};
     const auto opened = space->open_files().and_then([&] { return space->check_current(); }).and_then([&] {
       return space->check_rights();
@@ -104,23 +117,23 @@ Result<std::shared_ptr<const ProcessSpace>> ProcessSpace::open(std::shared_ptr<c
   return ProcessSpace{std::move(process)}.gone();
 }
 
-/// The first and, in check_current(), the last thing that is opened are of one address space: so is what is
-/// opened in between.
+/// Vector and random bytes are read first and, in check_current(), last: what is opened in between is of the
+/// same program.
 Result<void> ProcessSpace::open_files() {
-  memory_ = UniqueFd{::open(memory_path_.c_str(), O_RDWR | O_CLOEXEC)};
-  if (!memory_) {
-    memory_ = UniqueFd{::open(memory_path_.c_str(), O_RDONLY | O_CLOEXEC)};
-  }
-  if (!memory_) {
-    no_memory_ = cannot_open(errno, memory_path_, pid()).value();
-  }
   std::array<char, kMaxVector> vector;
   const auto size = read_vector(vector_path_, pid(), vector);
   if (!size) {
     return tl::unexpected{size.error()};
   }
   vector_.assign(vector.data(), *size);
-  random_ = entry(vector_, AT_RANDOM).value_or(0);
+  random_at_ = entry(vector_, AT_RANDOM).value_or(0);
+  // Not readable: neither is any other memory, which is reported when it is read.
+  random_proves_ = random_at_ != 0 && read_random(pid(), random_at_, random_) == std::ssize(random_) &&
+                   !is_cleared(random_);
+  memory_ = UniqueFd{::open(memory_path_.c_str(), O_RDWR | O_CLOEXEC)};
+  if (!memory_) {
+    no_memory_ = cannot_open(errno, memory_path_, pid()).value();
+  }
   const std::string path = fmt::format("/proc/{}/pagemap", pid());
   pagemap_ = UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!pagemap_ && errno == ENOENT && process_->alive()) {
@@ -157,7 +170,7 @@ bool ProcessSpace::alive() const {
   // A size that is no multiple of 8 is refused, but only if there is an address space; without waiting for
   // the locks of it, as a read of the memory does.
   char ignored = 0;
-  return !left_ && process_->alive() && ::pread(pagemap_.get(), &ignored, 1, 0) != 0;
+  return running() && ::pread(pagemap_.get(), &ignored, 1, 0) != 0;
 }
 
 Result<bool> ProcessSpace::same_vector() const {
@@ -170,38 +183,49 @@ Result<bool> ProcessSpace::same_vector() const {
 }
 
 Result<bool> ProcessSpace::same_random() const {
-  using Random = std::array<char, 16>;
-  const UniqueFd file{::open(memory_path_.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (!file) {
-    return cannot_open(errno, memory_path_, pid());
+  Random now{};
+  const ssize_t got = read_random(pid(), random_at_, now);
+  if (got < 0 && errno == ESRCH) {
+    return false;
   }
-  for (int i = 0; i < kTries; ++i) {
-    Random now{};
-    Random then{};
-    const ssize_t got_now = ::pread(file.get(), now.data(), now.size(), static_cast<off_t>(random_));
-    const ssize_t got_then = ::pread(memory_.get(), then.data(), then.size(), static_cast<off_t>(random_));
-    if (got_now == 0 || got_then == 0) {
-      return false;
-    }
-    if (got_now != std::ssize(now) || got_then != std::ssize(then)) {
-      return fail(
-          ErrorKind::source_failed, kOrigin,
-          fmt::format("cannot find out whether process {} runs another program: the start of its stack "
-                      "is not readable",
-                      pid()));
-    }
-    if (now == then) {
-      return true;
-    }
+  if (got != std::ssize(now)) {
+    return fail_errno(got < 0 ? errno : EFAULT, kOrigin,
+                      fmt::format("cannot find out whether process {} runs another program: the start of its "
+                                  "stack is not readable",
+                                  pid()));
   }
-  return false;
+  if (now == random_) {
+    return true;
+  }
+  if (!is_cleared(now)) {
+    return false;
+  }
+  random_proves_ = false;
+  return same_vector(); // again: the bytes were read after it
 }
 
-// Addresses alone may be the same for two programs, if their user has switched off that the kernel places
-// them at random, and random bytes if both programs overwrite them.
+ssize_t ProcessSpace::read(Pieces& local, Pieces& remote, std::size_t first, std::size_t count,
+                           bool& proved) const {
+  Random now{};
+  const bool with_proof = random_proves_;
+  local[count] = {now.data(), now.size()};
+  // An address in the other process; never dereferenced in this one.
+  remote[count] = {reinterpret_cast<void*>(random_at_), now.size()}; // NOLINT(performance-no-int-to-ptr)
+  const std::size_t pieces = count - first + (with_proof ? 1 : 0);
+  const ssize_t got = ::process_vm_readv(pid(), &local[first], pieces, &remote[first], pieces, 0);
+  std::size_t wanted = 0;
+  for (std::size_t i = first; i < count; ++i) {
+    wanted += local[i].iov_len;
+  }
+  proved = got == static_cast<ssize_t>(wanted + now.size()) && now == random_;
+  return std::min(got, static_cast<ssize_t>(wanted));
+}
+
+// The vector alone, mostly of addresses, may be the same for two programs of a user who has switched off that
+// the kernel places them at random; never for a set-uid one, of which it says so.
 Result<void> ProcessSpace::check_current() const {
   auto same = left_ ? Result<bool>{false} : same_vector();
-  if (same && *same && memory_ && random_ != 0) {
+  if (same && *same && random_proves_) {
     same = same_random();
   }
   if (same && *same && process_->alive()) {

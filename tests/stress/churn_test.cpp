@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <memory>
@@ -191,9 +192,10 @@ TEST_F(Churn, VmsComeAndGo_NothingLeaks) {
   std::vector<DaemonState> states;
   for (unsigned round = 0; round < kRounds; ++round) {
     {
-      MountReaders readers{mount_.path(), kReaders};
+      MountReaders readers{mount_.path(), {.threads = kReaders}};
       churn_in_threads(std::chrono::seconds{settings.seconds} / kRounds, round * kChurners);
       readers.stop();
+      EXPECT_THAT(readers.unfair(), testing::IsEmpty());
       for (const auto& [outcome, count] : readers.outcomes()) {
         fmt::print("{:<12} {:<24} {:>8}\n", outcome.first,
                    outcome.second == 0 ? "read" : std::generic_category().message(outcome.second), count);

@@ -72,6 +72,10 @@ bool ChurnedVm::is_shown_in(const std::string& mountpoint) const {
   return bytes.size() == sizeof(marker) && std::memcmp(bytes.data(), &marker, sizeof(marker)) == 0;
 }
 
+bool ChurnedVm::is_running() const {
+  return TestMonitor{dir_ / "test.qmp"}.execute("query-status")["running"].get<bool>();
+}
+
 bool ChurnedVm::end() {
   process_.signal(number_ % 2 == 0 ? SIGKILL : SIGTERM);
   if (process_.wait(std::chrono::seconds{3})) {

@@ -23,6 +23,11 @@ public:
   /// Whether the mount has a directory of its name with its marker in its memory.
   [[nodiscard]] bool is_shown_in(const std::string& mountpoint) const;
 
+  void signal(int number) const { process_.signal(number); }
+
+  /// Whether QEMU's guest runs, as its monitor says. Throws std::runtime_error if it does not answer.
+  [[nodiscard]] bool is_running() const;
+
   /// Ends QEMU by SIGKILL or by SIGTERM. False if SIGTERM did not end it within three seconds, so that
   /// SIGKILL was needed: QEMU 7.2 can deadlock (in monitor_cleanup()) if a client sends a command at that
   /// moment.

@@ -29,11 +29,13 @@ Result<hvm_save_header> read_header(xc_interface* control, std::uint32_t domain)
   std::vector<std::uint8_t> saved(static_cast<std::size_t>(size));
   const int got =
       xc_domain_hvm_getcontext(control, domain, saved.data(), static_cast<std::uint32_t>(saved.size()));
-  hvm_save_header header{};
-  if (got < 0 || saved.size() < sizeof(hvm_save_descriptor) + sizeof(header)) {
+  if (got < 0) {
     return fail_errno(errno, kOrigin, "cannot read the domain's state");
   }
-  std::memcpy(&header, saved.data() + sizeof(hvm_save_descriptor), sizeof(header));
+  hvm_save_header header{};
+  if (saved.size() >= sizeof(hvm_save_descriptor) + sizeof(header)) {
+    std::memcpy(&header, saved.data() + sizeof(hvm_save_descriptor), sizeof(header));
+  }
   if (header.magic != HVM_FILE_MAGIC) {
     return fail(ErrorKind::source_failed, kOrigin,
                 "the domain's state does not begin with the header that Xen's interface defines");

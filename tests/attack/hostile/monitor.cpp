@@ -2,12 +2,20 @@
 // monitor FILES VALUES -qmp unix:PATH,...: a QEMU with a monitor at PATH. Its guest's memory is FILES pages,
 // each in a file of its own that only the mapping keeps. If VALUES is not 0, it answers query-cpus-fast with
 // a list of as many empty lists.
+//
+// With "missing" or "missing-user" as FILES the memory is 16 MiB without a page, which a userfaultfd should
+// supply and never does: as a guest that is migrated by post-copy, or restored lazily, from a source that
+// hangs. "missing-user": a handler of this process's own accesses, which takes no rights. Ends with 4 if the
+// kernel does not allow it.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <linux/userfaultfd.h>
 #include <string>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -33,6 +41,22 @@ std::uint64_t map_files(std::uint64_t count) {
     ::close(file);
   }
   return reinterpret_cast<std::uint64_t>(base);
+}
+
+std::uint64_t map_missing(std::uint64_t count, int flags) {
+  void* const base =
+      ::mmap(nullptr, count * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const int handler = static_cast<int>(::syscall(SYS_userfaultfd, flags)); // stays open
+  uffdio_api api{};
+  api.api = UFFD_API;
+  uffdio_register area{};
+  area.range = {reinterpret_cast<std::uint64_t>(base), count * kPage};
+  area.mode = UFFDIO_REGISTER_MODE_MISSING;
+  if (handler < 0 || ::ioctl(handler, UFFDIO_API, &api) != 0 ||
+      ::ioctl(handler, UFFDIO_REGISTER, &area) != 0) {
+    ::_exit(4);
+  }
+  return area.range.start;
 }
 
 int listen_at(const std::string& path) {
@@ -111,9 +135,12 @@ int main(int count, char** arguments) {
     return 1;
   }
   Guest guest;
-  guest.pages = std::stoull(arguments[1]);
+  const std::string memory = arguments[1];
+  const bool missing = memory.starts_with("missing");
+  guest.pages = missing ? 4096 : std::stoull(memory);
   guest.values = std::stoull(arguments[2]);
-  guest.base = map_files(guest.pages);
+  guest.base = missing ? map_missing(guest.pages, memory == "missing" ? 0 : UFFD_USER_MODE_ONLY)
+                       : map_files(guest.pages);
   const std::string option = arguments[4];
   const std::size_t begin = option.find(':') + 1;
   const int socket = listen_at(option.substr(begin, option.find(',') - begin));

@@ -30,6 +30,7 @@ public:
 
   /// NAME=DRIVER:..., as after --vm.
   [[nodiscard]] std::string spec() const;
+  [[nodiscard]] std::string monitor() const { return guest_.driver_socket(); }
 
   /// Checks the VM in this mount, from now to stop().
   void start(const std::string& mountpoint);

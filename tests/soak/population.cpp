@@ -88,7 +88,7 @@ void Population::start_liar(std::mt19937& dice) {
   switch (dice() % 8) {
   case 0: // names the monitor of another
     place = std::make_unique<AttackerProgram>("pretend");
-    place->start(joined({"-m", "64"}, joined(qmp("/tmp/nobody.qmp"), {name})));
+    place->start(joined({"-m", "64"}, joined(qmp(victim_), {name})));
     break;
   case 1: // says nothing
     place = std::make_unique<AttackerProgram>("silent_sockets");

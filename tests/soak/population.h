@@ -23,8 +23,9 @@ namespace vmemfs::test {
 class Population {
 public:
   /// `pace`: the sleep between two changes of a kind.
-  Population(std::string mountpoint, std::chrono::milliseconds pace, Faults& faults)
-      : mountpoint_{std::move(mountpoint)}, pace_{pace}, faults_{faults} {}
+  /// `victim`: the monitor of another VM, which liars name as theirs.
+  Population(std::string mountpoint, std::string victim, std::chrono::milliseconds pace, Faults& faults)
+      : mountpoint_{std::move(mountpoint)}, victim_{std::move(victim)}, pace_{pace}, faults_{faults} {}
 
   ~Population() { end_all(); }
   Population(const Population&) = delete;
@@ -59,6 +60,7 @@ private:
   static constexpr unsigned kSlow = 4;
 
   const std::string mountpoint_;
+  const std::string victim_;
   const std::chrono::milliseconds pace_;
   Faults& faults_;
   std::atomic<std::uint64_t> come_{0};

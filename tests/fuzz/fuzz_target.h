@@ -3,7 +3,7 @@
 //
 // A target is a file NAME_fuzz.cpp with one FUZZ_TARGET(text) { ... }: it gives the bytes to a parser and
 // checks what must hold of any result. It keeps no state from call to call. The same file is compiled twice:
-// for libFuzzer, and for replay_test.cpp, which runs the files of corpus/NAME.
+// for libFuzzer, and for replay/replay_test.cpp, which runs the files of corpus/NAME.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What went wrong in a soak.
+// List of what went wrong in a soak.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What processes take of the host, from /proc.
+// Figures of what processes take of the host, from /proc.
 #pragma once
 
 #include <cstddef>

@@ -221,7 +221,7 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
                            .for_mapping = info->lock_owner == 0,
                            .without_waiting = (info->flags & O_NONBLOCK) != 0};
   carry_out(
-      *handle, request, {"read", wanted.for_mapping},
+      *handle, request, {"read", wanted.for_mapping ? RequestKind::for_mapping : RequestKind::ordinary},
       [&](FuseReply& reply) { handle->file->read(reply, wanted); },
       [&] { return [handle, wanted](FuseReply& reply) { handle->file->read(reply, wanted); }; });
 }
@@ -232,7 +232,8 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
   const std::string_view data{bytes, size};
   const auto at = static_cast<std::uint64_t>(offset);
   carry_out(
-      *handle, request, {"write"}, [&](FuseReply& reply) { write_to(*handle->file, reply, data, at); },
+      *handle, request, {"write", handle->memory ? RequestKind::ordinary : RequestKind::command},
+      [&](FuseReply& reply) { write_to(*handle->file, reply, data, at); },
       [&] {
         return [handle, kept = std::string{data}, at](FuseReply& reply) {
           write_to(*handle->file, reply, kept, at);
@@ -265,6 +266,7 @@ std::uint64_t FileSystem::keep(Share share, std::shared_ptr<OpenFile> file) {
   opened->file = std::move(file);
   const auto handle = reinterpret_cast<std::uint64_t>(opened.get());
   const MutexLock lock{mutex_};
+  opened->memory = share.memory;
   if (share.vm != Node::kMountNode) {
     opened->requests = requests_of(share);
   }

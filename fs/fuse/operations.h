@@ -21,6 +21,7 @@ namespace vmemfs {
 struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   std::shared_ptr<OpenFile> file;
   std::shared_ptr<VmRequests> requests; ///< null: not of a VM, so no request waits
+  bool memory = false;                  ///< of a VM
 };
 
 /// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as

@@ -14,8 +14,11 @@ namespace {
 /// Age from which a request is given up if its caller gets a signal. The kernel does not report whether it
 /// was killed: a window that is resized must not make a read fail that is only slow.
 constexpr std::chrono::seconds kMaxInterruptedAge{1};
-/// Time that a request is left to end by itself: the command that detaches a VM is a request too.
+/// Time that a request is left to end by itself.
 constexpr std::chrono::milliseconds kGrace{50};
+/// The same for a command: the one that detaches a VM resumes its guest first, which may take the time limits
+/// of exchanges with a monitor.
+constexpr std::chrono::seconds kCommandGrace{5};
 
 /// Time that the kernel is left to wait for a page of a mapping that it is to drop, and then between two
 /// looks.
@@ -58,8 +61,8 @@ void RequestTable::give_back(RequestSlot* slot) {
 }
 
 RequestSlot::Ticket RequestTable::begin(RequestSlot& slot, fuse_req_t request, const VmRequests& of,
-                                        bool for_mapping) {
-  const auto ticket = slot.begin(request, &of, for_mapping, steady_ns());
+                                        RequestKind kind) {
+  const auto ticket = slot.begin(request, &of, kind, steady_ns());
   // While nobody can answer the request: then it would not exist any more.
   fuse_req_interrupt_func(
       request, [](fuse_req_t which, void* table) { static_cast<RequestTable*>(table)->interrupt(which); },
@@ -111,7 +114,11 @@ void RequestTable::answer(const std::function<bool(const RequestSlot::View&)>& w
 }
 
 void RequestTable::answer_later(std::function<bool(const RequestSlot::View&)> wanted, ErrorKind error) {
-  answers_.post_after(kGrace, [this, wanted = std::move(wanted), error] { answer(wanted, error); });
+  answers_.post_after(kGrace, [this, wanted, error] {
+    answer([&](const RequestSlot::View& view) { return view.kind != RequestKind::command && wanted(view); },
+           error);
+  });
+  answers_.post_after(kCommandGrace, [this, wanted = std::move(wanted), error] { answer(wanted, error); });
 }
 
 void RequestTable::answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,
@@ -124,8 +131,9 @@ void RequestTable::answer_pages_after(std::chrono::milliseconds delay,
                                       std::function<bool(const VmRequests*)> of) {
   answers_.post_after(delay, [this, active = std::move(active), of = std::move(of)] {
     if (*active) {
-      answer([&](const RequestSlot::View& view) { return view.for_mapping && of(view.of); },
-             ErrorKind::source_failed);
+      answer(
+          [&](const RequestSlot::View& view) { return view.kind == RequestKind::for_mapping && of(view.of); },
+          ErrorKind::source_failed);
       answer_pages_after(kPageWaitPoll, active, of);
     }
   });
@@ -142,7 +150,8 @@ bool RequestTable::is_page_awaited(const std::function<bool(const VmRequests*)>&
   const MutexLock lock{mutex_};
   return std::ranges::any_of(slots_, [&](const auto& slot) {
     const auto view = slot->view();
-    return view.request != nullptr && view.for_mapping && view.since_ns < before && of(view.of);
+    return view.request != nullptr && view.kind == RequestKind::for_mapping && view.since_ns < before &&
+           of(view.of);
   });
 }
 

@@ -39,11 +39,12 @@ public:
   /// Puts a request in, and has libfuse report that its caller gives up. From then on it may be answered by
   /// others at any time.
   [[nodiscard]] RequestSlot::Ticket begin(RequestSlot& slot, fuse_req_t request, const VmRequests& of,
-                                          bool for_mapping);
+                                          RequestKind kind);
 
   /// Answers all requests that wait and that `wanted` holds for with an error.
   void answer(const std::function<bool(const RequestSlot::View&)>& wanted, ErrorKind error) EXCLUDES(mutex_);
-  /// The same after a time in which they can still end by themselves.
+  /// Answers those of a VM that is gone with an error, after a time in which they can still end by
+  /// themselves. Commands have more of it: they have time limits of their own, and one of them detaches.
   void answer_later(std::function<bool(const RequestSlot::View&)> wanted, ErrorKind error);
   /// From a limit on and as long as `active`: answers with source_failed those for pages of mappings.
   void answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,

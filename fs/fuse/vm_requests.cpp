@@ -108,7 +108,7 @@ RequestTicket VmRequests::begin(RequestSlot* slot, fuse_req_t request, Kind kind
   if (slot == nullptr) {
     return {request};
   }
-  const RequestTicket ticket{request, slot, table_.begin(*slot, request, *this, kind.for_mapping)};
+  const RequestTicket ticket{request, slot, table_.begin(*slot, request, *this, kind.kind)};
   if (ended_ || table_.ended()) {
     FuseReply{ticket}.error(ErrorKind::vm_gone);
   }

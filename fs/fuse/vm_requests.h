@@ -38,7 +38,7 @@ public:
 
   struct Kind {
     std::string_view operation; ///< a literal, for the log
-    bool for_mapping = false;
+    RequestKind kind = RequestKind::ordinary;
   };
   /// Carries out `now(reply)` on this thread; or `later()` returns the same to be carried out by another one,
   /// with all that it needs. The reply may have been given up by the time that it is used.

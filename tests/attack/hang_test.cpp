@@ -11,6 +11,7 @@
 #include <csignal>
 #include <fmt/format.h>
 #include <memory>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -168,6 +169,29 @@ TEST_F(HungMonitors, PausedByUs_DaemonEndsInTimeAndHealthyRunsFirst) {
   EXPECT_TRUE(eventually([&] { return healthy().running(); }, seconds{1}));
   EXPECT_TRUE(mount.daemon().wait(kEndLimit).has_value());
   signal_hung(SIGCONT);
+}
+
+/// The end of a timed pause notices that a VM is gone while the command that detaches it still resumes it.
+TEST_F(HungMonitors, DetachWhileMonitorsHang_IsNotAnsweredAsTheVmsEnd) {
+  const Mount mount{args()};
+  for (int i = 1; i <= kHung; ++i) {
+    ASSERT_EQ(try_write(mount / fmt::format("vm{}/control", i), "pause ttl=1s\n"), 0);
+  }
+  let_requests_hang();
+  signal_hung(SIGSTOP);
+  std::vector<int> errors(kHung, -1);
+  {
+    std::vector<std::jthread> detaching;
+    for (int i = 1; i <= kHung; ++i) {
+      detaching.emplace_back([&mount, &error = errors[static_cast<std::size_t>(i - 1)], i] {
+        error = try_write(mount / fmt::format("vm{}/control", i), "detach\n");
+      });
+    }
+    ::usleep(1'200'000);
+    signal_hung(SIGCONT);
+  }
+  EXPECT_EQ(errors, std::vector<int>(kHung, 0));
+  EXPECT_EQ(soon({"ls", mount / "vm1"}), 2); // there is none
 }
 
 TEST_F(HangAttack, FlushWhilePageIsAwaited_OthersUnaffected) {

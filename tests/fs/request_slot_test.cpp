@@ -21,7 +21,7 @@ private:
 };
 
 TEST_F(RequestSlotTest, NotOpen_IsSeenButNotClaimed) {
-  const auto ticket = slot_.begin(request(0), nullptr, false, 0);
+  const auto ticket = slot_.begin(request(0), nullptr, RequestKind::ordinary, 0);
   EXPECT_EQ(slot_.view().request, request(0));
   EXPECT_FALSE(slot_.claim(ticket));
   EXPECT_FALSE(slot_.is_done(ticket));
@@ -33,10 +33,10 @@ TEST_F(RequestSlotTest, NotOpen_IsSeenButNotClaimed) {
 }
 
 TEST_F(RequestSlotTest, LateClaim_DoesNotMeetTheNextRequest) {
-  const auto first = slot_.begin(request(0), nullptr, false, 0);
+  const auto first = slot_.begin(request(0), nullptr, RequestKind::ordinary, 0);
   slot_.open(first);
   EXPECT_TRUE(slot_.claim(first));
-  const auto second = slot_.begin(request(1), nullptr, false, 0);
+  const auto second = slot_.begin(request(1), nullptr, RequestKind::ordinary, 0);
   slot_.open(second);
   EXPECT_FALSE(slot_.claim(first));
   EXPECT_EQ(slot_.view().request, request(1));
@@ -60,7 +60,7 @@ TEST_F(RequestSlotTest, ClaimedByMany_OneGetsEach) {
     });
   }
   for (int i = 0; i < kRequests; ++i) {
-    const auto ticket = slot_.begin(request(i % 2), nullptr, false, 0);
+    const auto ticket = slot_.begin(request(i % 2), nullptr, RequestKind::ordinary, 0);
     slot_.open(ticket);
     if (slot_.claim(ticket)) {
       ++claims;

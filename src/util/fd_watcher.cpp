@@ -79,7 +79,7 @@ FdWatcher::Watch FdWatcher::watch_every_second(std::function<void()> callback) {
 void FdWatcher::start_timer(bool on) {
   itimerspec time{};
   time.it_interval.tv_sec = time.it_value.tv_sec = on ? 1 : 0;
-  // Can't fail: the arguments are valid.
+  // Cannot fail: the arguments are valid.
   static_cast<void>(::timerfd_settime(timer_.get(), 0, &time, nullptr));
 }
 

@@ -86,9 +86,8 @@ void Worker::wait_for_job(const std::stop_token& stop, Clock::time_point until) 
   const Due first = any ? jobs_.begin()->first : Due{Clock::time_point::max(), 0};
   until = std::min(until, first.first);
   ++waiting_;
-  changed_.wait_until(mutex_, stop, until, [&]() REQUIRES(mutex_) {
-    return jobs_.empty() ? any : jobs_.begin()->first < first;
-  });
+  changed_.wait_until(mutex_, stop, until,
+                      [&]() REQUIRES(mutex_) { return jobs_.empty() ? any : jobs_.begin()->first < first; });
   --waiting_;
 }
 

@@ -148,7 +148,7 @@ void Population::expect_none_paused() {
             return vm->is_running();
           } catch (const std::exception& no_answer) { // killed while it hung
             why = no_answer.what();
-            return why.starts_with("can't connect");
+            return why.starts_with("cannot connect");
           }
         },
         15s);

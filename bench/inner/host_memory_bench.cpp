@@ -57,7 +57,9 @@ private:
 };
 
 std::shared_ptr<const ProcessSpace> open_space(const Holder& holder) {
-  return ProcessSpace::open(std::make_shared<const Process>(Process::open(holder.pid()).value())).value();
+  return ProcessSpace::open(std::make_shared<const Process>(Process::open(holder.pid()).value()),
+                            ProcessReaders::mounter)
+      .value();
 }
 
 std::shared_ptr<HostMemory> open_memory(const Holder& holder) {

@@ -26,7 +26,8 @@ constexpr std::chrono::milliseconds kForOtherClient{300};
 
 Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const QemuOptions& options,
                                                        const DriverContext& context) {
-  auto space = ProcessSpace::open(qemu.process);
+  auto space =
+      ProcessSpace::open(qemu.process, context.for_others ? ProcessReaders::others : ProcessReaders::mounter);
   if (!space) {
     return tl::unexpected{space.error()};
   }

@@ -5,6 +5,7 @@
 #include "driver/vm_spec.h"
 #include "vm/vm_options.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +24,11 @@ struct MountOptions {
   bool debug = false;
   std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together
   VmOptionsTable vm_options;
+
+  /// Whether the kernel gives others than root and the user who mounts access: with -o allow_other.
+  [[nodiscard]] bool for_others() const {
+    return std::ranges::find(fuse_options, "allow_other") != fuse_options.end();
+  }
 };
 
 /// A command line, split into its options but not checked.

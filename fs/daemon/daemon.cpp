@@ -17,7 +17,6 @@
 #include "util/log.h"
 #include "util/signals.h"
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <future>
@@ -61,9 +60,7 @@ struct RunContext {
 
 /// The root directory must be accessible to every user who may use a file of a VM.
 mode_t root_mode(const MountOptions& options) {
-  const bool for_others =
-      std::ranges::find(options.fuse_options, "allow_other") != options.fuse_options.end();
-  return for_others ? TreeOptions::kRootForAll : TreeOptions::kRootForMounter;
+  return options.for_others() ? TreeOptions::kRootForAll : TreeOptions::kRootForMounter;
 }
 
 void log_privileges(const PrivilegeReport& report) {

@@ -58,7 +58,7 @@ VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes
                  .cache_budget = cache_budget_,
                  .guard = &guardian_,
                  .events = &events_}},
-      context_{watcher_, jobs_, &runtimes},
+      context_{watcher_, jobs_, &runtimes, options.for_others()},
       attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
                 options.vm_options},
       finder_{discoveries(options, runtimes),

@@ -31,6 +31,8 @@ struct DriverContext {
   Worker& worker;     ///< for work that a read must not wait for
   /// Those of the mount; null outside of a mount, such as in a test.
   const DriverRuntimes* runtimes = nullptr;
+  /// Whether other users than root and the one who mounted may read the VMs: see ProcessReaders.
+  bool for_others = true;
   /// The one of the driver that is opened, set by open_driver(); see DriverType::make_runtime().
   std::shared_ptr<DriverRuntime> runtime{};
   /// Opens a VM with another driver, for a driver that knows of a better one. Set while a driver is

@@ -92,8 +92,9 @@ std::string start_addresses(pid_t pid) {
 
 } // namespace
 
-ProcessSpace::ProcessSpace(std::shared_ptr<const Process> process)
-    : process_{std::move(process)}, vector_path_{fmt::format("/proc/{}/auxv", process_->pid())},
+ProcessSpace::ProcessSpace(std::shared_ptr<const Process> process, ProcessReaders readers)
+    : process_{std::move(process)}, readers_{readers},
+      vector_path_{fmt::format("/proc/{}/auxv", process_->pid())},
       memory_path_{fmt::format("/proc/{}/mem", process_->pid())} {}
 
 tl::unexpected<Error> ProcessSpace::gone() const {
@@ -101,9 +102,10 @@ tl::unexpected<Error> ProcessSpace::gone() const {
               fmt::format("process {} {}", pid(), process_->alive() ? "runs another program" : "has ended"));
 }
 
-Result<std::shared_ptr<const ProcessSpace>> ProcessSpace::open(std::shared_ptr<const Process> process) {
+Result<std::shared_ptr<const ProcessSpace>> ProcessSpace::open(std::shared_ptr<const Process> process,
+                                                               ProcessReaders readers) {
   for (int i = 0; i < kTries; ++i) {
-    std::shared_ptr<ProcessSpace> space{new ProcessSpace{process}};
+    std::shared_ptr<ProcessSpace> space{new ProcessSpace{process, readers}};
     const auto opened = space->open_files().and_then([&] { return space->check_current(); }).and_then([&] {
       return space->check_rights();
     });
@@ -114,7 +116,7 @@ Result<std::shared_ptr<const ProcessSpace>> ProcessSpace::open(std::shared_ptr<c
       return tl::unexpected{opened.error()};
     }
   }
-  return ProcessSpace{std::move(process)}.gone();
+  return ProcessSpace{std::move(process), readers}.gone();
 }
 
 /// Vector and random bytes are read first and, in check_current(), last: what is opened in between is of the
@@ -207,7 +209,7 @@ Result<bool> ProcessSpace::same_random() const {
 ssize_t ProcessSpace::read(Pieces& local, Pieces& remote, std::size_t first, std::size_t count,
                            bool& proved) const {
   Random now{};
-  const bool with_proof = random_proves_;
+  const bool with_proof = readers_ == ProcessReaders::mounter && random_proves_;
   local[count] = {now.data(), now.size()};
   // An address in the other process; never dereferenced in this one.
   remote[count] = {reinterpret_cast<void*>(random_at_), now.size()}; // NOLINT(performance-no-int-to-ptr)
@@ -217,7 +219,7 @@ ssize_t ProcessSpace::read(Pieces& local, Pieces& remote, std::size_t first, std
   for (std::size_t i = first; i < count; ++i) {
     wanted += local[i].iov_len;
   }
-  proved = got == static_cast<ssize_t>(wanted + now.size()) && now == random_;
+  proved = with_proof && got == static_cast<ssize_t>(wanted + now.size()) && now == random_;
   return std::min(got, static_cast<ssize_t>(wanted));
 }
 

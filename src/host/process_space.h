@@ -3,10 +3,12 @@
 //
 // A process that executes another program keeps its pid, so what is read by pid may be that program's, such
 // as the secrets of a set-uid one. What was read by pid is therefore used only after a proof that the process
-// still runs the program: it cannot return to a program that it has left. The proof is the auxiliary vector
-// and its 16 random bytes (AT_RANDOM, getauxval(3)), which the kernel makes for each program that is
-// executed. Memory is proved by the call that reads it, because process_vm_readv(2) takes the address space
-// once.
+// still runs the program: it cannot return to a program that it has left. The proof is the auxiliary vector,
+// which the kernel keeps for each program, and which of a set-uid program says so. It costs some
+// microseconds. If nobody but root and the user who mounted reads the VM, memory has a cheaper one: the 16
+// random bytes of the vector (AT_RANDOM, getauxval(3)), read by the same call, because process_vm_readv(2)
+// takes the address space once. They lie on the stack, as do the arguments of a program, which are chosen by
+// the user who executes it: with some thousand tries they could be forged.
 //
 // Guest memory is not read through a descriptor of /proc/PID/mem, although that refers to one address space:
 // such a read cannot be ended by a signal while it waits for a page, does not wait for a userfaultfd, and is
@@ -29,13 +31,20 @@
 
 namespace vmemfs {
 
+/// The users who may read what is read of a process; decides how it is proved, see above.
+enum class ProcessReaders : unsigned char {
+  mounter, ///< root and the user who mounted
+  others,  ///< other users too
+};
+
 /// Thread-safe. Holds two descriptors, and a reference to the process.
 class ProcessSpace {
 public:
   /// The address space that the process has now. vm_gone: the process has ended, or executed a program
   /// meanwhile. permission: the text names the remedy. unsupported: the program has more rights than the user
   /// who started it, so that its memory is not that user's.
-  static Result<std::shared_ptr<const ProcessSpace>> open(std::shared_ptr<const Process> process);
+  static Result<std::shared_ptr<const ProcessSpace>> open(std::shared_ptr<const Process> process,
+                                                          ProcessReaders readers = ProcessReaders::others);
 
   ProcessSpace(const ProcessSpace&) = delete;
   ProcessSpace& operator=(const ProcessSpace&) = delete;
@@ -83,7 +92,7 @@ public:
   [[nodiscard]] tl::unexpected<Error> gone() const;
 
 private:
-  explicit ProcessSpace(std::shared_ptr<const Process> process);
+  ProcessSpace(std::shared_ptr<const Process> process, ProcessReaders readers);
 
   Result<void> open_files();
   Result<void> check_rights() const;
@@ -91,6 +100,7 @@ private:
   [[nodiscard]] Result<bool> same_random() const;
 
   const std::shared_ptr<const Process> process_;
+  const ProcessReaders readers_;
   const std::string vector_path_;
   const std::string memory_path_;
   UniqueFd memory_;

@@ -71,8 +71,9 @@ public:
   }
 
   [[nodiscard]] Hva memory() const { return memory_; }
-  [[nodiscard]] std::shared_ptr<const ProcessSpace> space() const {
-    return ProcessSpace::open(std::make_shared<const Process>(Process::open(pid_).value())).value();
+  [[nodiscard]] std::shared_ptr<const ProcessSpace>
+  space(ProcessReaders readers = ProcessReaders::others) const {
+    return ProcessSpace::open(std::make_shared<const Process>(Process::open(pid_).value()), readers).value();
   }
   [[nodiscard]] Result<std::shared_ptr<const ProcessSpace>> try_space() const {
     return ProcessSpace::open(std::make_shared<const Process>(Process::open(pid_).value()));
@@ -175,11 +176,14 @@ TEST(ProcessSpace, AnotherProgramWhileASiblingKeepsTheMemory_IsNotRead) {
 }
 
 TEST(ProcessSpace, ReadWhileASiblingKeepsTheMemory_IsProved) {
-  for (const std::size_t size : {std::size_t{8}, 2 * kPageSize, kSize}) {
-    ExecutingChild child{kSleep, Sibling::shares_memory};
-    const auto memory = open_memory(child.space(), child.memory());
-    child.execute();
-    EXPECT_EQ(failure_of_read(*memory, child.memory(), size), ErrorKind::vm_gone) << size;
+  for (const auto readers : {ProcessReaders::mounter, ProcessReaders::others}) {
+    for (const std::size_t size : {std::size_t{8}, 2 * kPageSize, kSize}) {
+      ExecutingChild child{kSleep, Sibling::shares_memory};
+      const auto memory = open_memory(child.space(readers), child.memory());
+      EXPECT_EQ(failure_of_read(*memory, child.memory(), size), std::nullopt);
+      child.execute();
+      EXPECT_EQ(failure_of_read(*memory, child.memory(), size), ErrorKind::vm_gone) << size;
+    }
   }
 }
 

@@ -31,6 +31,14 @@ constexpr char kPattern = 'v';
 enum class Sibling : unsigned char { none, shares_memory };
 enum class Placement : unsigned char { random, fixed };
 
+/// The thread sanitizer's clone() gives the child nothing to run if it shares the memory.
+constexpr bool kSiblingsWork =
+#ifdef __SANITIZE_THREAD__
+    false;
+#else
+    true;
+#endif
+
 /// A child with some memory that executes a program on command.
 class ExecutingChild {
 public:
@@ -161,6 +169,9 @@ TEST(ProcessSpace, AnotherProgram_IsGone) {
 
 /// The old address space exists on, and may be read; the new one may not.
 TEST(ProcessSpace, AnotherProgramWhileASiblingKeepsTheMemory_IsNotRead) {
+  if (!kSiblingsWork) {
+    GTEST_SKIP() << "the thread sanitizer's clone() cannot share memory";
+  }
   ExecutingChild child{kSleep, Sibling::shares_memory};
   const auto space = child.space();
   const auto memory = open_memory(space, child.memory());
@@ -176,6 +187,9 @@ TEST(ProcessSpace, AnotherProgramWhileASiblingKeepsTheMemory_IsNotRead) {
 }
 
 TEST(ProcessSpace, ReadWhileASiblingKeepsTheMemory_IsProved) {
+  if (!kSiblingsWork) {
+    GTEST_SKIP() << "the thread sanitizer's clone() cannot share memory";
+  }
   for (const auto readers : {ProcessReaders::mounter, ProcessReaders::others}) {
     for (const std::size_t size : {std::size_t{8}, 2 * kPageSize, kSize}) {
       ExecutingChild child{kSleep, Sibling::shares_memory};
@@ -188,6 +202,9 @@ TEST(ProcessSpace, ReadWhileASiblingKeepsTheMemory_IsProved) {
 }
 
 TEST(ProcessSpace, AnotherProgramWhileASiblingKeepsTheMemory_SeemsAnother) {
+  if (!kSiblingsWork) {
+    GTEST_SKIP() << "the thread sanitizer's clone() cannot share memory";
+  }
   ExecutingChild child{kSleep, Sibling::shares_memory};
   const auto space = child.space();
   child.execute();

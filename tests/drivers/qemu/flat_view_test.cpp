@@ -307,19 +307,5 @@ TEST(FlatView, RefusesOtherPrograms) {
   EXPECT_EQ(FlatViewReader::open(space_of(::getpid())).error().kind, ErrorKind::unsupported);
 }
 
-TEST(FlatView, StampIsCheap) {
-  QemuGuest guest = start("pc", "128M");
-  const auto reader = FlatViewReader::open(space_of(guest.pid()));
-  ASSERT_TRUE(reader) << reader.error().message();
-  constexpr int kRounds = 20000;
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < kRounds; ++i) {
-    static_cast<void>(reader->stamp());
-  }
-  const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
-  RecordProperty("stamp_microseconds", fmt::format("{:.2f}", took.count() / kRounds));
-  EXPECT_LT(took.count() / kRounds, 100);
-}
-
 } // namespace
 } // namespace vmemfs::qemu

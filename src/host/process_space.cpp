@@ -15,6 +15,7 @@
 #include <span>
 #include <string_view>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <utility>
 
@@ -59,6 +60,21 @@ std::optional<std::uint64_t> entry(std::string_view vector, std::uint64_t type) 
     }
   }
   return std::nullopt;
+}
+
+/// Whether a program was executed with more rights than its user has. AT_SECURE alone does not say so: a
+/// security module sets it too when a program enters its domain, as SELinux may for QEMUs of libvirt.
+bool has_more_rights(std::string_view vector, pid_t pid) {
+  if (entry(vector, AT_SECURE).value_or(0) == 0) {
+    return false;
+  }
+  if (entry(vector, AT_UID) != entry(vector, AT_EUID) || entry(vector, AT_GID) != entry(vector, AT_EGID)) {
+    return true;
+  }
+  const std::string program = fmt::format("/proc/{}/exe", pid);
+  const bool has_none = ::getxattr(program.c_str(), "security.capability", nullptr, 0) < 0 &&
+                        (errno == ENODATA || errno == ENOTSUP);
+  return !has_none;
 }
 
 /// As process_vm_readv does.
@@ -151,7 +167,7 @@ Result<void> ProcessSpace::open_files() {
 
 /// Root's own programs have no more rights than root.
 Result<void> ProcessSpace::check_rights() const {
-  if (entry(vector_, AT_SECURE).value_or(0) == 0) {
+  if (!has_more_rights(vector_, pid())) {
     return {};
   }
   const auto owner = process_owner(pid());

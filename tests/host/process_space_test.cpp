@@ -13,12 +13,15 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <linux/xattr.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <vector>
 
@@ -265,6 +268,28 @@ TEST(ProcessSpace, SetUidProgramOfAUser_IsRefused) {
   })) << "the filesystem has no set-uid programs";
   EXPECT_EQ(space.error().kind, ErrorKind::unsupported);
   EXPECT_NE(space.error().text.find("set-uid"), std::string::npos) << space.error().text;
+}
+
+/// The same for a program with file capabilities.
+TEST(ProcessSpace, ProgramWithFileCapabilities_IsRefused) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "takes root, who gives a program capabilities";
+  }
+  const test::TempDir dir;
+  const std::string program = dir / "sleep";
+  std::filesystem::copy_file("/bin/sleep", program);
+  std::filesystem::permissions(dir.path(), std::filesystem::perms{0755});
+  const vfs_cap_data capabilities{VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE,
+                                  {{1U << CAP_NET_RAW, 0}, {0, 0}}};
+  ASSERT_EQ(::setxattr(program.c_str(), XATTR_NAME_CAPS, &capabilities, XATTR_CAPS_SZ_2, 0), 0);
+  ExecutingChild child{{"setpriv", "--reuid=65534", "--clear-groups", program.c_str(), "1000"}};
+  child.execute();
+  Result<std::shared_ptr<const ProcessSpace>> space = child.try_space();
+  ASSERT_TRUE(test::eventually([&] {
+    space = child.try_space();
+    return !space;
+  })) << "the filesystem has no capabilities";
+  EXPECT_EQ(space.error().kind, ErrorKind::unsupported);
 }
 
 } // namespace

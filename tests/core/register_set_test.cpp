@@ -90,10 +90,10 @@ INSTANTIATE_TEST_SUITE_P(Lines, ParseRegistersBadText,
                                          BadText{"\n\n", "no register"},
                                          BadText{"acc", "line 1: 'acc' has no value"},
                                          BadText{"acc 1\nrxx 2", "line 2: there is no register 'rxx'"},
-                                         BadText{"acc 0x", "no 64-bit number"},
-                                         BadText{"acc 0x10000000000000000", "no 64-bit number"},
-                                         BadText{"acc -1", "no 64-bit number"},
-                                         BadText{"acc 1 2", "no 64-bit number"},
+                                         BadText{"acc 0x", "not a 64-bit number"},
+                                         BadText{"acc 0x10000000000000000", "not a 64-bit number"},
+                                         BadText{"acc -1", "not a 64-bit number"},
+                                         BadText{"acc 1 2", "not a 64-bit number"},
                                          BadText{"\x01\xff 1", "\\x01\\xff"}));
 
 } // namespace

@@ -178,7 +178,13 @@ TEST(RunStateOfAHotplugVm, NewVcpusAreWatchedToo) {
   Listener listener;
   vm.driver().set_listener(&listener);
   ASSERT_TRUE(vm.control().pause());
-  ASSERT_TRUE(vm.control().run_status());
+  ASSERT_TRUE(test::eventually([&] { // as expect_paused_for_certain()
+    const auto status = vm.control().run_status();
+    static_cast<void>(listener.take());
+    std::this_thread::sleep_for(30ms);
+    vm.driver().poll_run_state();
+    return status && listener.take().empty();
+  }));
   vm.guest().monitor().human("device_add max-x86_64-cpu,id=c1,socket-id=0,core-id=1,thread-id=0");
   ASSERT_TRUE(vm.driver().refresh());
   EXPECT_EQ(vm.driver().vcpu_count(), 2U);

@@ -102,9 +102,19 @@ Result<UniqueFd> Mounter::mount() {
   if (auto mounted = parse_mounter_answer(answer.text); !mounted) {
     return tl::unexpected{std::move(mounted.error())};
   }
+  wait_for_standby();
   return answer.device
              ? Result<UniqueFd>{std::move(answer.device)}
              : fail(ErrorKind::no_memory, kOrigin, "too many open files; raise the limit (ulimit -n)");
+}
+
+/// Or until the process was killed, which take_end() reports.
+void Mounter::wait_for_standby() const {
+  std::array<pollfd, 2> entries{{{socket_.get(), POLLIN, 0}, {process_.get(), POLLIN, 0}}};
+  while (::poll(entries.data(), entries.size(), -1) < 0 && errno == EINTR) {
+  }
+  char guarded = 0;
+  static_cast<void>(::recv(socket_.get(), &guarded, 1, MSG_DONTWAIT));
 }
 
 void Mounter::unmount() {

@@ -27,7 +27,7 @@ public:
   Mounter& operator=(Mounter&&) = delete;
   ~Mounter(); ///< as unmount()
 
-  /// Mounts and returns the /dev/fuse descriptor of the new mount.
+  /// Mounts and returns the /dev/fuse descriptor of the new mount, once the standby exists.
   [[nodiscard]] Result<UniqueFd> mount();
 
   /// Unmounts the mount that mount() made, if it still exists, without waiting for its users. The process
@@ -44,6 +44,7 @@ public:
 private:
   Mounter(pid_t pid, UniqueFd process, UniqueFd socket, std::string mountpoint);
 
+  void wait_for_standby() const;
   [[nodiscard]] bool nobody_left() const;
   [[nodiscard]] std::string remedy() const;
 

@@ -18,7 +18,10 @@ inline constexpr char kMounterRequest = 'm';
 /// followed by the error text. After unmounting the process ends.
 inline constexpr char kMounterDone = '\x7f';
 
-/// Parses a message to the daemon: no error if mounting succeeded, otherwise the mounter's. source_failed:
+/// To the daemon, after kMounterDone: the standby exists, so that a mounter that is killed is replaced.
+inline constexpr char kMounterGuarded = 'g';
+
+/// Parses the answer to the daemon: no error if mounting succeeded, otherwise the mounter's. source_failed:
 /// the message is empty or has an unknown kind. Pure function, thread-safe.
 [[nodiscard]] Result<void> parse_mounter_answer(std::string_view text);
 

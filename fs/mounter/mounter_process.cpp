@@ -305,7 +305,9 @@ Ended wait_for_end(int socket, const UniqueFd& daemon_ended, const ActiveMount& 
 void guard(int socket, LifeLine daemon, const ActiveMount& active) {
   constexpr int kBeforeNextMs = 100; // whatever ends them must not make us fork all the time
   Standby standby;
-  static_cast<void>(standby.start());
+  if (!standby.start()) { // not again in the copy
+    static_cast<void>(::send(socket, &kMounterGuarded, 1, MSG_NOSIGNAL));
+  }
   UniqueFd daemon_ended = watch_daemon(daemon);
   for (;;) {
     const Ended ended = wait_for_end(socket, daemon_ended, active, standby);

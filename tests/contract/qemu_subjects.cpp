@@ -59,7 +59,7 @@ SubjectKind qemu_without_monitor_subject() {
   return {"qemu_without_monitor", [] {
             GuestOptions options = two_vcpus();
             options.monitor_for_driver = false;
-            return std::make_unique<QemuSubject>(options, ",timeout=100ms");
+            return std::make_unique<QemuSubject>(options, ",timeout=500ms");
           }};
 }
 

@@ -245,7 +245,7 @@ void expect_equal_maps(QemuGuest& guest, const std::string& directory) {
 /// any.
 std::vector<std::string> three_ways(const QemuGuest& guest, const std::string& taken_socket) {
   return {"--vm", fmt::format("free=qemu:qmp={}", guest.driver_socket()),
-          "--vm", fmt::format("taken=qemu:qmp={},timeout=200ms", taken_socket),
+          "--vm", fmt::format("taken=qemu:qmp={},timeout=500ms", taken_socket),
           "--vm", fmt::format("none=qemu:pid={},map=flatview", guest.pid())};
 }
 

@@ -173,7 +173,7 @@ TEST(Registers, WithoutMonitor_AreRefusedAndInfoHasTheReason) {
   GuestOptions options;
   options.monitor_for_driver = false;
   QemuGuest guest{options};
-  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:pid={},timeout=200ms", guest.pid())}};
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:pid={},timeout=500ms", guest.pid())}};
   EXPECT_THROW(static_cast<void>(read_file(mount / "vm/vcpus/0/regs")), std::system_error);
   EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 1\n"), EOPNOTSUPP);
   EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EOPNOTSUPP);

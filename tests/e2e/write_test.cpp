@@ -159,7 +159,7 @@ TEST(WriteWithoutMonitor, IsRefusedUnderTcgWithAReason) {
   GuestOptions options;
   options.monitor_for_driver = false;
   QemuGuest guest{options};
-  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:pid={},timeout=200ms", guest.pid())}};
+  Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:pid={},timeout=500ms", guest.pid())}};
   const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDWR | O_CLOEXEC)};
   const auto before = guest.pmemsave(0x2000000, 4096);
   EXPECT_EQ(put(mem, 0x2000000, 1), -1);

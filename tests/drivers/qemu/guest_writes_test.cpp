@@ -234,7 +234,7 @@ TEST(GuestWritesByStub, UserGdbstubStartedLater_IsNotDisturbed) {
 TEST(GuestWritesByStub, WithoutMonitor_IsRefused) {
   GuestOptions options = plain();
   options.monitor_for_driver = false; // the test uses the other one
-  AttachedGuest vm{options, ",timeout=200ms"};
+  AttachedGuest vm{options, ",timeout=500ms"};
   const auto outcome = vm.write(kFree, random_bytes(8));
   expect_refused(outcome, ErrorKind::unsupported);
   EXPECT_THAT(outcome.failure->text, testing::HasSubstr("already translated"));
@@ -242,7 +242,7 @@ TEST(GuestWritesByStub, WithoutMonitor_IsRefused) {
 }
 
 TEST(GuestWritesByStub, MonitorInUseLater_IsBusy) {
-  AttachedGuest vm{plain(), ",timeout=200ms"};
+  AttachedGuest vm{plain(), ",timeout=500ms"};
   const test::TestMonitor taken{vm.guest().driver_socket()};
   expect_refused(vm.write(kFree, random_bytes(8)), ErrorKind::busy);
 }

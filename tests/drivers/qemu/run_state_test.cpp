@@ -204,7 +204,7 @@ TEST(RunStateWithoutAMonitor, RunState_IsNotPolled) {
   GuestOptions options;
   options.fill = "none";
   options.monitor_for_driver = false;
-  AttachedGuest vm{options, ",timeout=200ms"};
+  AttachedGuest vm{options, ",timeout=500ms"};
   EXPECT_FALSE(vm.driver().state_delay());
   vm.driver().poll_run_state();
 }

@@ -11,8 +11,10 @@
 #include "drivers/libvirt/libvirt_discovery.h"
 #include "drivers/libvirt/local_domain.h"
 #include "drivers/libvirt/remote/remote_domain.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <unistd.h>
@@ -25,6 +27,9 @@ namespace {
 using libvirt::Connections;
 using libvirt::ConnectionUri;
 using libvirt::Domain;
+
+/// For a domain that was found; as long as reading its map and measuring its speed may take together.
+constexpr std::chrono::milliseconds kAttachTime = 3 * libvirt::LimitedCalls::kLimit;
 
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
@@ -118,6 +123,7 @@ public:
     if (!domain) {
       return tl::unexpected{std::move(domain.error())};
     }
+    const WorkLimit limit{WorkLimit::Clock::now() + kAttachTime};
     auto memory = open_process(params, **domain, context);
     if (memory) {
       return std::make_unique<libvirt::LocalDomain>(std::move(*domain), std::move(*memory),

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "drivers/libvirt/connection/default_uri.h"
+#include "util/limited_wait.h"
 #include "util/log.h"
 #include "util/signals.h"
 #include "util/unique_fd.h"
@@ -241,8 +242,13 @@ Result<Link> ConnectionKeeper::link() const {
 Result<Link> ConnectionKeeper::wait_for_link(milliseconds limit) const {
   const MutexLock lock{mutex_};
   const unsigned enough = tries_ == 0 ? 1 : tries_ + 1;
-  changed_.wait_for(mutex_, limit,
-                    [&]() REQUIRES(mutex_) { return (link_ != nullptr && !closed_) || tries_ >= enough; });
+  const bool tried =
+      wait_within_limit(changed_, mutex_, std::chrono::steady_clock::now() + limit, [&]() REQUIRES(mutex_) {
+        return (link_ != nullptr && !closed_) || tries_ >= enough;
+      });
+  if (!tried && WorkLimit::over()) {
+    return WorkLimit::exceeded(kOrigin);
+  }
   return link_ != nullptr && !closed_ ? Result<Link>{link_} : tl::unexpected{connect_error_};
 }
 

@@ -2,6 +2,7 @@
 #include "drivers/libvirt/connection/limited_calls.h"
 
 #include "drivers/libvirt/connection/handles.h"
+#include "util/limited_wait.h"
 #include "util/signals.h"
 
 #include <exception>
@@ -15,9 +16,9 @@ using Clock = std::chrono::steady_clock;
 
 bool CallSlots::take(Clock::time_point deadline, bool second) {
   const MutexLock lock{mutex_};
-  const bool free = changed_.wait_until(mutex_, deadline,
-                                        [this, max_slots = second ? kSlots / 2 : kSlots]()
-                                            REQUIRES(mutex_) { return used_ < max_slots; });
+  const bool free = wait_within_limit(changed_, mutex_, deadline,
+                                      [this, max_slots = second ? kSlots / 2 : kSlots]()
+                                          REQUIRES(mutex_) { return used_ < max_slots; });
   used_ += free ? 1 : 0;
   return free;
 }
@@ -32,27 +33,28 @@ void CallSlots::release() {
 
 tl::unexpected<Error> LimitedCalls::no_answer() const {
   return fail(ErrorKind::timed_out, kOrigin,
-              fmt::format("{} does not answer: libvirt has been waiting for its QEMU for more than {} s; "
+              fmt::format("{} does not answer: a call was given up, and libvirt still waits for its QEMU; "
                           "check with `virsh domcontrol` on its host whether QEMU hangs",
-                          domain_, limit_ / std::chrono::seconds{1}));
+                          domain_));
 }
 
 /// Waits for a slot of this domain and one of the connection.
 Result<void> LimitedCalls::wait_for_slot() {
   const auto deadline = Clock::now() + limit_;
-  const auto too_many = [this] {
-    return fail(
-        ErrorKind::busy, kOrigin,
-        fmt::format(
-            "{}: too many calls are waiting for libvirt or for other domains of its host that do not answer",
-            domain_));
+  const auto too_many = [this]() -> tl::unexpected<Error> {
+    return WorkLimit::over() ? WorkLimit::exceeded(kOrigin)
+                             : fail(ErrorKind::busy, kOrigin,
+                                    fmt::format("{}: too many calls are waiting for libvirt or for other "
+                                                "domains of its host that do not answer",
+                                                domain_));
   };
   bool second = false;
   {
     const MutexLock lock{state_->mutex};
-    const bool free = state_->changed.wait_until(state_->mutex, deadline, [this]() REQUIRES(state_->mutex) {
-      return state_->given_up > 0 || state_->running < kAtOnce;
-    });
+    const bool free =
+        wait_within_limit(state_->changed, state_->mutex, deadline, [this]() REQUIRES(state_->mutex) {
+          return state_->given_up > 0 || state_->running < kAtOnce;
+        });
     if (state_->given_up > 0) {
       return no_answer();
     }
@@ -79,6 +81,7 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
     bool given_up = false;
     bool failed = false;
   };
+  const auto deadline = Clock::now() + limit_;
   const auto mine = std::make_shared<Mine>();
   const auto end = [state = state_, slots = slots_, mine](bool failed) {
     slots->release();
@@ -106,12 +109,12 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
     return fail(ErrorKind::no_memory, kOrigin, fmt::format("cannot create a thread: {}", error.what()));
   }
   const MutexLock lock{state_->mutex};
-  if (!state_->changed.wait_for(state_->mutex, limit_,
-                                [&]() REQUIRES(state_->mutex) { return mine->done; })) {
+  if (!wait_within_limit(state_->changed, state_->mutex, deadline,
+                         [&]() REQUIRES(state_->mutex) { return mine->done; })) {
     mine->given_up = true;
     ++state_->given_up;
     state_->changed.notify_all();
-    return no_answer();
+    return Clock::now() >= deadline ? no_answer() : WorkLimit::exceeded(kOrigin);
   }
   if (mine->failed) {
     return fail(ErrorKind::no_memory, kOrigin, fmt::format("{}: out of memory for a call", domain_));

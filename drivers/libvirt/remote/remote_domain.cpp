@@ -5,6 +5,7 @@
 #include "driver/kit/read_pieces.h"
 #include "drivers/libvirt/domain/domain_process.h"
 #include "util/log.h"
+#include "util/work_limit.h"
 #include "util/worker.h"
 
 #include <fmt/format.h>
@@ -58,6 +59,7 @@ Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domai
 
 void RemoteDomain::read(std::span<ReadPiece> pieces) {
   if (!gone()) {
+    const WorkLimit limit{WorkLimit::Clock::now() + LimitedCalls::kOperation};
     peeker_.read(pieces, *memory_map());
   }
   if (!gone()) { // otherwise some of it may belong to the domain's next run

@@ -4,6 +4,7 @@
 #include "drivers/libvirt/domain/domain_xml.h"
 #include "drivers/libvirt/domain/monitor_registers.h"
 #include "drivers/qemu_protocol/mtree.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -49,11 +50,17 @@ Result<MemoryMap> map_of(const std::vector<MtreeRange>& ranges) {
 } // namespace
 
 Result<bool> RemoteMap::refresh() {
-  const MutexLock lock{mutex_};
+  const WorkLimit limit{WorkLimit::Clock::now() + LimitedCalls::kOperation};
+  const std::uint64_t number = ++refreshes_;
   auto fresh = read();
   if (!fresh) {
     return tl::unexpected{std::move(fresh.error())};
   }
+  const MutexLock lock{mutex_};
+  if (number < newest_) {
+    return false; // what another one, begun later, has found is newer
+  }
+  newest_ = number;
   const auto before = map_.load();
   const bool changed = before != nullptr && *before != *fresh;
   map_.store(std::make_shared<const MemoryMap>(std::move(*fresh)));

@@ -30,7 +30,7 @@ public:
   [[nodiscard]] bool reading_allocates() const { return reading_allocates_; }
   [[nodiscard]] std::string source() const; ///< as text, for `info`
 
-  /// Reads it again. True if the map has changed.
+  /// Reads it again, for at most LimitedCalls::kOperation. True if the map has changed.
   [[nodiscard]] Result<bool> refresh();
 
 private:
@@ -39,7 +39,9 @@ private:
   const std::shared_ptr<Domain> domain_;
   const bool passthrough_;
   const bool may_allocate_;
-  Mutex mutex_; ///< one refresh at a time
+  std::atomic<std::uint64_t> refreshes_{0};     ///< that have begun
+  Mutex mutex_;                                 ///< not held while the domain is asked
+  std::uint64_t newest_ GUARDED_BY(mutex_) = 0; ///< refresh of map_
   std::atomic<std::uint32_t> vcpus_{0};
   std::atomic<bool> reading_allocates_{false};
   Published<MemoryMap> map_;

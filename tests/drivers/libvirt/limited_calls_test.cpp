@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/libvirt/connection/limited_calls.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <array>
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <new>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -61,6 +63,55 @@ TEST(LimitedCalls, OneThatHangsIsGivenUpAndNoneIsMadeMeanwhile) {
     std::this_thread::sleep_for(10ms);
   }
   EXPECT_EQ(made, 1) << "it answers again";
+}
+
+/// A caller that makes several has one limit for all of them.
+TEST(LimitedCalls, WorkLimitOver_CallIsGivenUp) {
+  LimitedCalls calls{"domain 'x'", std::make_shared<CallSlots>()};
+  Hanging hanging;
+  const auto begin = WorkLimit::Clock::now();
+  {
+    const WorkLimit limit{begin + 200ms};
+    EXPECT_TRUE(calls.make<int>([] { return Result<int>{1}; }));
+    const auto late = calls.make<int>(hanging.call());
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().kind, ErrorKind::timed_out);
+    EXPECT_EQ(late.error().text, WorkLimit::exceeded("libvirt").value().text);
+  }
+  EXPECT_LT(WorkLimit::Clock::now() - begin, LimitedCalls::kLimit / 2);
+}
+
+TEST(LimitedCalls, WorkStoppedWhileWaitingForASlot_EndsSoon) {
+  const auto slots = std::make_shared<CallSlots>();
+  Hanging hanging;
+  std::vector<std::unique_ptr<LimitedCalls>> domains;
+  std::vector<std::jthread> callers;
+  std::atomic<unsigned> under_way{0};
+  for (unsigned i = 0; i < CallSlots::kSlots; ++i) {
+    domains.push_back(std::make_unique<LimitedCalls>("x", slots));
+    callers.emplace_back([&, calls = domains.back().get()] {
+      static_cast<void>(calls->make<int>([&under_way, call = hanging.call()] {
+        ++under_way;
+        return call();
+      }));
+    });
+  }
+  while (under_way < CallSlots::kSlots) {
+    std::this_thread::sleep_for(1ms);
+  }
+  LimitedCalls calls{"domain 'y'", slots};
+  std::stop_source stop;
+  const auto begin = WorkLimit::Clock::now();
+  const std::jthread stopper{[&] {
+    std::this_thread::sleep_for(100ms);
+    stop.request_stop();
+  }};
+  const WorkLimit limit{WorkLimit::Clock::time_point::max(), stop.get_token()};
+  const auto stopped = calls.make<int>([] { return Result<int>{1}; });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().kind, ErrorKind::timed_out);
+  EXPECT_LT(WorkLimit::Clock::now() - begin, LimitedCalls::kLimit / 2);
+  hanging.end();
 }
 
 /// Domains that hang leave the connection the place that it needs itself.

@@ -81,14 +81,22 @@ ReadResult pread_at(int fd, std::uint64_t offset, std::size_t size) {
 }
 
 bool eventually(const std::function<bool()>& done, std::chrono::milliseconds limit) {
-  const auto end = std::chrono::steady_clock::now() + limit;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() >= end) {
+  for (const auto end = std::chrono::steady_clock::now() + limit;;) {
+    const bool last = std::chrono::steady_clock::now() >= end;
+    try {
+      if (done()) {
+        return true;
+      }
+    } catch (const std::system_error&) {
+      if (last) {
+        throw;
+      }
+    }
+    if (last) {
       return false;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   }
-  return true;
 }
 
 } // namespace vmemfs::test

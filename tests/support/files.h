@@ -47,7 +47,8 @@ struct ReadResult {
 };
 [[nodiscard]] ReadResult pread_at(int fd, std::uint64_t offset, std::size_t size);
 
-/// True as soon as `done()` is; false if it is not within the limit.
+/// True as soon as `done()` is; false if it is not within the limit. A std::system_error of `done()` counts
+/// as not yet, as a file may go between a look and a read; that of the last try is thrown.
 [[nodiscard]] bool eventually(const std::function<bool()>& done,
                               std::chrono::milliseconds limit = std::chrono::seconds{30});
 

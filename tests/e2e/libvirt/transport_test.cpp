@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace vmemfs::test {
 namespace {
@@ -32,7 +33,12 @@ std::string in_quotes(const std::string& uri) { return '"' + uri + '"'; }
 unsigned threads_that_take(int signal, const std::string& process) {
   unsigned count = 0;
   for (const auto& thread : std::filesystem::directory_iterator{process + "/task"}) {
-    const std::string status = read_file(thread.path() / "status");
+    std::string status;
+    try {
+      status = read_file(thread.path() / "status");
+    } catch (const std::system_error&) { // it has just ended
+      continue;
+    }
     constexpr std::string_view kBlocked = "SigBlk:\t";
     const std::size_t at = status.find(kBlocked);
     const auto blocked = std::stoull(status.substr(at + kBlocked.size()), nullptr, 16);

@@ -20,7 +20,6 @@ int errno_of(ErrorKind kind) {
   case ErrorKind::busy: return EBUSY;
   case ErrorKind::timed_out: return ETIMEDOUT;
   case ErrorKind::interrupted: return EINTR;
-  case ErrorKind::would_block: return EAGAIN;
   case ErrorKind::invalid: return EINVAL;
   case ErrorKind::no_memory: return ENOMEM;
   }

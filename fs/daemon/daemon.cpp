@@ -89,13 +89,13 @@ VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) 
               }};
 }
 
-/// After the mount has left this mount namespace: ends waiting event reads, which must not keep it, and ends
-/// serving when the last file is closed. The kernel would keep the mount for a namespace that began while it
+/// After the mount has left this mount namespace: wakes those who poll the events, and ends serving when the
+/// last file of a VM is closed. The kernel would keep the mount for a namespace that began while it
 /// was there, and with it a guest that is paused.
-std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventReaders& readers,
-                                        Session& session, FileSystem& files) {
-  auto watch = MountWatch::start(mountpoint, [&readers, &session, &files] {
-    readers.end();
+std::unique_ptr<MountWatch> watch_mount(const std::string& mountpoint, EventFeed& feed, Session& session,
+                                        FileSystem& files) {
+  auto watch = MountWatch::start(mountpoint, [&feed, &session, &files] {
+    feed.end();
     session.note_mount_gone();
     files.when_unused([] { ::kill(::getpid(), SIGTERM); }); // as if the user ended it
   });
@@ -140,7 +140,7 @@ Result<void> serve(Session& session, FileSystem& files, VmService& vms, const Mo
   context.background.ready();
   log_privileges(context.privileges);
   context.service.ready();
-  const auto watch = watch_mount(options.mountpoint, vms.event_readers(), session, files);
+  const auto watch = watch_mount(options.mountpoint, vms.event_feed(), session, files);
   auto served = session.serve();
   context.service.stopping();
   return served;
@@ -201,8 +201,8 @@ int run(const MountOptions& options, const RunContext& context) {
       .vms = vms.registry(),
       .attacher = vms.attacher(),
       .finder = vms.finder(),
-      .events = vms.event_readers(),
-      .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_readers()); }};
+      .events = vms.event_feed(),
+      .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_feed()); }};
   Tree tree{vms.registry(), services, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree};
   if (!vms.begin(kFirstScanLimit)) {

@@ -106,7 +106,7 @@ void VmService::resume_paused() {
 void VmService::end() {
   resume_paused();
   finder_.stop();
-  event_readers_->end();
+  event_feed_->end();
   resume_paused(); // what was attached or paused meanwhile
   prefetch_jobs_.stop();
   slow_prefetch_jobs_.stop();

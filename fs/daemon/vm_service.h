@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // VMs of a mount with their workers: attaching, discovery, caching, events and the guardian. Independent of
-// the FUSE session, except for EventReaders, which answers waiting FUSE requests.
+// the FUSE session, except for EventFeed, which notifies those who poll its file.
 #pragma once
 
 #include "driver/driver_runtimes.h"
 #include "driver/driver_type.h"
 #include "fs/cli/options.h"
-#include "fs/files/event_readers.h"
+#include "fs/files/event_feed.h"
 #include "fs/guardian/guardian.h"
 #include "util/fd_watcher.h"
 #include "util/worker.h"
@@ -48,7 +48,7 @@ public:
   [[nodiscard]] VmFinder& finder() { return finder_; }
   [[nodiscard]] EventLog& events() { return events_; }
   [[nodiscard]] FdWatcher& watcher() { return watcher_; }
-  [[nodiscard]] EventReaders& event_readers() { return *event_readers_; }
+  [[nodiscard]] EventFeed& event_feed() { return *event_feed_; }
 
 private:
   void resume_paused();
@@ -68,7 +68,7 @@ private:
   Guardian guardian_{watcher_, std::string{Guardian::kThisProgram},
                      [this](const std::string& text) { events_.append(EventKind::error, "", text); }};
   CacheBudget cache_budget_;
-  const std::shared_ptr<EventReaders> event_readers_ = EventReaders::create(events_);
+  const std::shared_ptr<EventFeed> event_feed_ = EventFeed::create(events_);
   VmRegistry registry_;
   const DriverContext context_;
   Attacher attacher_;

@@ -83,6 +83,7 @@ void CommandFile::read(Reply& reply, const ReadRequest& request) {
       return;
     }
     answer_ = std::move(*text);
+    size_->fit(answer_);
   }
   if (request.offset < answer_begin_) { // the reader went back to the start of the file
     answer_begin_ = request.offset;

@@ -3,13 +3,16 @@
 #pragma once
 
 #include "fs/files/open_file.h"
+#include "fs/files/text_size.h"
 #include "util/mutex.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
@@ -32,6 +35,10 @@ template <typename... Handlers> Overloaded(Handlers...) -> Overloaded<Handlers..
 
 class CommandFile : public OpenFile {
 public:
+  /// `size`: what stat(2) gives for the file, shared with its node. It is that of the status.
+  explicit CommandFile(std::shared_ptr<TextSize> size = std::make_shared<TextSize>())
+      : size_{std::move(size)} {}
+
   /// Gives the answer of the last command through this handle; without one, the status.
   void read(Reply& reply, const ReadRequest& request) override;
 
@@ -53,6 +60,7 @@ protected:
 private:
   Result<std::size_t> run_all(std::string_view bytes) REQUIRES(mutex_);
 
+  const std::shared_ptr<TextSize> size_;
   Mutex mutex_;
   std::string answer_ GUARDED_BY(mutex_);
   bool fresh_ GUARDED_BY(mutex_) = true; ///< no command yet, so a read from the start gives the status

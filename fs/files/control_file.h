@@ -9,12 +9,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace vmemfs {
 
 class ControlFile : public CommandFile {
 public:
-  explicit ControlFile(std::shared_ptr<Vm> vm) : vm_{std::move(vm)} {}
+  explicit ControlFile(std::shared_ptr<Vm> vm, std::shared_ptr<TextSize> size = std::make_shared<TextSize>())
+      : CommandFile{std::move(size)}, vm_{std::move(vm)} {}
   ~ControlFile() override; ///< ends this handle's hold
   ControlFile(const ControlFile&) = delete;
   ControlFile& operator=(const ControlFile&) = delete;

@@ -2,30 +2,33 @@
 // `.vmemfs/events`: events of the VMs, as they occur.
 #pragma once
 
-#include "fs/files/event_readers.h"
+#include "fs/files/event_feed.h"
 #include "fs/files/open_file.h"
 
 #include <memory>
+#include <utility>
 
 namespace vmemfs {
 
-/// Each handle gets the events since it was opened, as a stream of whole lines without offsets.
+/// A read gives what there is and ends; `tail -f` and poll(2) follow.
 class EventsFile : public OpenFile {
 public:
-  /// `readers` must outlive the file.
-  explicit EventsFile(EventReaders& readers) : readers_{readers}, reader_{readers.add()} {}
-  ~EventsFile() override { readers_.remove(reader_); }
+  /// `feed` must outlive the file.
+  explicit EventsFile(EventFeed& feed) : feed_{feed}, reader_{feed.open()} {}
+  ~EventsFile() override { feed_.close(reader_); }
   EventsFile(const EventsFile&) = delete;
   EventsFile& operator=(const EventsFile&) = delete;
 
-  void read(Reply& reply, const ReadRequest& request) override { readers_.read(reader_, reply, request); }
+  void read(Reply& reply, const ReadRequest& request) override {
+    reply.text(feed_.read(reader_, request.size, request.offset));
+  }
   void poll(Reply& reply, std::unique_ptr<PollHandle> handle) override {
-    readers_.poll(reader_, reply, std::move(handle));
+    reply.poll(feed_.poll(reader_, std::move(handle)));
   }
 
 private:
-  EventReaders& readers_;
-  const EventReaders::Id reader_;
+  EventFeed& feed_;
+  const EventFeed::Reader reader_;
 };
 
 } // namespace vmemfs

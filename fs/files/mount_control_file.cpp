@@ -22,6 +22,20 @@ std::string refusal_line(const Refusal& refusal) {
 
 } // namespace
 
+std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder) {
+  std::string text;
+  for (const auto& vm : vms.all()) {
+    text += fmt::format("vm {} {}\n", vm->guest().identity().driver, printable(vm->name()));
+  }
+  for (const Refusal& refusal : finder.refused()) {
+    text += refusal_line(refusal);
+  }
+  for (const DiscoveryError& error : finder.discovery_errors()) {
+    text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
+  }
+  return text + mount_command_lines();
+}
+
 Result<MountControlFile::Action> MountControlFile::prepare(std::string_view command) {
   return parse_mount_command(command).map(
       [this](const MountCommand& parsed) -> Action { return [this, parsed] { return run(parsed); }; });
@@ -46,20 +60,6 @@ Result<std::string> MountControlFile::run(const MountCommand& command) {
 Result<void> MountControlFile::detach(const std::string& name) {
   auto detached = attacher_.detach(name);
   return !detached && finder_.give_up(name) ? Result<void>{} : detached;
-}
-
-Result<std::string> MountControlFile::status() {
-  std::string text;
-  for (const auto& vm : vms_.all()) {
-    text += fmt::format("vm {} {}\n", vm->guest().identity().driver, printable(vm->name()));
-  }
-  for (const Refusal& refusal : finder_.refused()) {
-    text += refusal_line(refusal);
-  }
-  for (const DiscoveryError& error : finder_.discovery_errors()) {
-    text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
-  }
-  return text + mount_command_lines();
 }
 
 } // namespace vmemfs

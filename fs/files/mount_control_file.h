@@ -7,19 +7,27 @@
 #include "vm/discovery/attacher.h"
 #include "vm/discovery/vm_finder.h"
 
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
 namespace vmemfs {
+
+/// `vm DRIVER NAME`, `refused DRIVER NUMBER NAME: REASON` and `command ...` lines. Names and reasons come
+/// from outside; they are shown in printable form. Asks nobody.
+[[nodiscard]] std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder);
 
 class MountControlFile : public CommandFile {
 public:
-  /// All outlive the file.
-  MountControlFile(const VmRegistry& vms, Attacher& attacher, VmFinder& finder)
-      : vms_{vms}, attacher_{attacher}, finder_{finder} {}
+  /// The references outlive the file.
+  MountControlFile(const VmRegistry& vms, Attacher& attacher, VmFinder& finder,
+                   std::shared_ptr<TextSize> size = std::make_shared<TextSize>())
+      : CommandFile{std::move(size)}, vms_{vms}, attacher_{attacher}, finder_{finder} {}
 
 private:
   Result<Action> prepare(std::string_view command) override;
-  /// `vm DRIVER NAME`, `refused DRIVER NUMBER NAME: REASON` and `command ...` lines. Names and reasons come
-  /// from outside; they are shown in printable form.
-  Result<std::string> status() override;
+  Result<std::string> status() override { return mount_status_text(vms_, finder_); }
 
   /// Carries out one command; returns its answer.
   Result<std::string> run(const MountCommand& command);

@@ -18,8 +18,6 @@ struct ReadRequest {
   std::uint64_t offset;
   /// The kernel fills pages of a private mapping: after a short answer it would fill up with zeros.
   bool for_mapping;
-  /// If there is nothing to read yet, the answer is would_block: O_NONBLOCK.
-  bool without_waiting;
 };
 
 /// One per open(2). The kernel may call several methods of one at once, and may release it as soon as
@@ -31,8 +29,8 @@ public:
   OpenFile& operator=(const OpenFile&) = delete;
   virtual ~OpenFile() = default;
 
-  /// Answers with up to request.size bytes from request.offset on; with none at the end. Must not wait for an
-  /// event that may never come: Reply::keep() allows to answer later.
+  /// Answers with up to request.size bytes from request.offset on; with none at the end. Must not wait for
+  /// what may never come: programs that copy a tree would hang.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
   /// Returns how many of `bytes` were taken, from the start: at least one, unless there were none.

@@ -4,16 +4,19 @@
 #include "core/register_set.h"
 #include "util/log.h"
 
+#include <utility>
+
 namespace vmemfs {
 
-RegistersFile::RegistersFile(const std::shared_ptr<Guest>& guest, VcpuId vcpu)
+RegistersFile::RegistersFile(const std::shared_ptr<Guest>& guest, VcpuId vcpu, std::shared_ptr<TextSize> size)
     : TextFile{[guest, vcpu]() -> Result<std::string> {
-        auto registers = guest->read_registers({&vcpu, 1});
-        if (!registers) {
-          return tl::unexpected{registers.error()};
-        }
-        return to_text(registers->front());
-      }},
+                 auto registers = guest->read_registers({&vcpu, 1});
+                 if (!registers) {
+                   return tl::unexpected{registers.error()};
+                 }
+                 return to_text(registers->front());
+               },
+               std::move(size)},
       guest_{guest}, vcpu_{vcpu} {}
 
 Result<std::size_t> RegistersFile::write(std::string_view bytes, std::uint64_t /*offset*/) {

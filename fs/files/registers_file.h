@@ -11,7 +11,8 @@ namespace vmemfs {
 
 class RegistersFile : public TextFile {
 public:
-  RegistersFile(const std::shared_ptr<Guest>& guest, VcpuId vcpu);
+  RegistersFile(const std::shared_ptr<Guest>& guest, VcpuId vcpu,
+                std::shared_ptr<TextSize> size = std::make_shared<TextSize>());
 
   /// Lines `name 0xvalue`; every write is one change.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override;

@@ -16,6 +16,7 @@ void TextFile::read(Reply& reply, const ReadRequest& request) {
       return;
     }
     text_ = std::move(*text);
+    size_->fit(text_);
     made_ = true;
   }
   reply_with_part(reply, text_, request.size, request.offset);

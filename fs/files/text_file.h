@@ -3,10 +3,14 @@
 #pragma once
 
 #include "fs/files/open_file.h"
+#include "fs/files/text_size.h"
 #include "util/mutex.h"
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace vmemfs {
 
@@ -16,7 +20,9 @@ void reply_with_part(Reply& reply, std::string_view text, std::size_t size, std:
 class TextFile : public OpenFile {
 public:
   using Source = std::function<Result<std::string>()>;
-  explicit TextFile(Source source) : source_{std::move(source)} {}
+  /// `size`: what stat(2) gives for the file, shared with its node.
+  explicit TextFile(Source source, std::shared_ptr<TextSize> size = std::make_shared<TextSize>())
+      : source_{std::move(source)}, size_{std::move(size)} {}
 
   /// A read at offset 0 makes the text again; later reads continue the same text, so that a reader gets one
   /// consistent state.
@@ -24,6 +30,7 @@ public:
 
 private:
   const Source source_;
+  const std::shared_ptr<TextSize> size_;
   Mutex mutex_;
   std::string text_ GUARDED_BY(mutex_);
   bool made_ GUARDED_BY(mutex_) = false;

@@ -5,7 +5,6 @@
 #include "util/log.h"
 
 #include <cerrno>
-#include <linux/fuse.h>
 #include <new>
 
 namespace vmemfs {
@@ -52,21 +51,6 @@ void FuseReply::poll(unsigned events) {
   }
 }
 
-std::unique_ptr<Reply> FuseReply::keep() {
-  auto kept = std::make_unique<FuseReply>(request_); // may throw: until here this object has to answer
-  leave();
-  return kept;
-}
-
-void FuseReply::on_interrupt(InterruptListener& listener) {
-  const auto notify = [](fuse_req_t request, void* data) {
-    static_cast<InterruptListener*>(data)->on_interrupt(request);
-  };
-  fuse_req_interrupt_func(request_.request, notify, &listener);
-}
-
-bool FuseReply::interrupted() const { return fuse_req_interrupted(request_.request) != 0; }
-
 void FuseReply::ok() {
   if (fuse_req* const request = take()) {
     fuse_reply_err(request, 0);
@@ -86,15 +70,6 @@ void FuseReply::written(std::size_t bytes) {
 }
 
 bool FuseReply::opened(const fuse_file_info& info) { return fuse_reply_open(take(), &info) != -ENOENT; }
-
-bool FuseReply::opened_stream(const fuse_file_info& info) {
-  // libfuse 3.14 has no flag for it, so this is its fuse_reply_open() by hand. Kernels before 5.1 know
-  // only the second flag.
-  fuse_open_out out{};
-  out.fh = info.fh;
-  out.open_flags = FOPEN_STREAM | FOPEN_NONSEEKABLE | (info.direct_io != 0 ? FOPEN_DIRECT_IO : 0);
-  return fuse_reply_buf(take(), reinterpret_cast<const char*>(&out), sizeof out) != -ENOENT;
-}
 
 ErrorKind kind_of_exception(std::string_view operation, const std::exception& exception) {
   log::error("{}: {}", operation, exception.what());

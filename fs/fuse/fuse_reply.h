@@ -19,8 +19,8 @@
 
 namespace vmemfs {
 
-/// Not thread-safe. Lives on the stack of the callback that answers; keep() moves it to the heap. If somebody
-/// else has answered a request with a slot, the answer given here is dropped.
+/// Not thread-safe. Lives on the stack of the callback that answers. If somebody else has answered a request
+/// with a slot, the answer given here is dropped.
 class FuseReply final : public Reply {
 public:
   explicit FuseReply(RequestTicket request) : request_{request} {}
@@ -34,14 +34,6 @@ public:
   void offset(std::uint64_t offset) override;
   void poll(unsigned events) override;
 
-  /// Not for a request with a slot: the thread puts its next request there.
-  [[nodiscard]] std::unique_ptr<Reply> keep() override;
-  [[nodiscard]] const void* id() const override { return request_.request; }
-  /// libfuse calls the listener with a lock of the request held. Not for a request with a slot, which may not
-  /// exist any more, and whose interruption is taken care of.
-  void on_interrupt(InterruptListener& listener) override;
-  [[nodiscard]] bool interrupted() const override;
-
   // Answers that only the callbacks give.
   void ok(); ///< success without data
   /// Returns false if the kernel did not take it: then it does not count this lookup either.
@@ -50,10 +42,6 @@ public:
   void written(std::size_t bytes);
   /// Returns false if the opener has given up meanwhile; no release follows then.
   [[nodiscard]] bool opened(const fuse_file_info& info);
-  /// The same for a file without a position. (A file that libfuse calls nonseekable keeps a position, and
-  /// with it a lock: a second thread that reads the same handle would sleep without being interruptible.)
-  [[nodiscard]] bool opened_stream(const fuse_file_info& info);
-
   /// Somebody else answers: this object does not.
   void leave() { request_ = {nullptr}; }
 

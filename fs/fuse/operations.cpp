@@ -4,9 +4,11 @@
 #include "fs/fuse/fuse_reply.h"
 #include "util/log.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <fcntl.h>
 #include <new>
 #include <span>
@@ -69,6 +71,10 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
 }
 
 void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  if (std::string_view{name}.size() > NAME_MAX) { // as statfs(2) tells it
+    fuse_reply_err(request, ENAMETOOLONG);
+    return;
+  }
   answer({request}, "lookup", [&](FuseReply& reply) {
     Tree& tree = file_system(request).tree();
     const auto found = tree.look_up(parent, name);
@@ -98,6 +104,39 @@ void op_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* fo
     file_system(request).tree().forget(one.ino, one.nlookup);
   }
   fuse_reply_none(request);
+}
+
+// The tree is fixed: nothing is created, removed or renamed, whoever asks.
+
+void op_mknod(fuse_req_t request, fuse_ino_t /*parent*/, const char* /*name*/, mode_t /*mode*/,
+              dev_t /*device*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void op_mkdir(fuse_req_t request, fuse_ino_t /*parent*/, const char* /*name*/, mode_t /*mode*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void op_remove(fuse_req_t request, fuse_ino_t /*parent*/, const char* /*name*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void op_symlink(fuse_req_t request, const char* /*target*/, fuse_ino_t /*parent*/, const char* /*name*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void op_rename(fuse_req_t request, fuse_ino_t /*parent*/, const char* /*name*/, fuse_ino_t /*new_parent*/,
+               const char* /*new_name*/, unsigned /*flags*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void op_link(fuse_req_t request, fuse_ino_t /*ino*/, fuse_ino_t /*new_parent*/, const char* /*new_name*/) {
+  fuse_reply_err(request, EPERM);
+}
+
+void op_create(fuse_req_t request, fuse_ino_t /*parent*/, const char* /*name*/, mode_t /*mode*/,
+               fuse_file_info* /*info*/) {
+  fuse_reply_err(request, EPERM);
 }
 
 void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
@@ -201,7 +240,7 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
     info->direct_io = 1;
     const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
     info->fh = files.keep({files.tree().vm(ino), traits.guest_memory}, std::move(*file));
-    if (!(traits.stream ? reply.opened_stream(*info) : reply.opened(*info))) {
+    if (!reply.opened(*info)) {
       files.close(info->fh);
     }
   });
@@ -216,10 +255,8 @@ void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset, fuse_file_info* info) {
   const auto handle = open_handle(info);
   // read(2) has a lock owner, the filling of pages has none.
-  const ReadRequest wanted{.size = size,
-                           .offset = static_cast<std::uint64_t>(offset),
-                           .for_mapping = info->lock_owner == 0,
-                           .without_waiting = (info->flags & O_NONBLOCK) != 0};
+  const ReadRequest wanted{
+      .size = size, .offset = static_cast<std::uint64_t>(offset), .for_mapping = info->lock_owner == 0};
   carry_out(
       *handle, request, {"read", wanted.for_mapping ? RequestKind::for_mapping : RequestKind::ordinary},
       [&](FuseReply& reply) { handle->file->read(reply, wanted); },
@@ -284,6 +321,10 @@ std::shared_ptr<VmRequests> FileSystem::requests_of(Share share) {
   return requests;
 }
 
+bool FileSystem::is_unused() const {
+  return std::ranges::all_of(open_files_, [](const auto& file) { return file.second->requests == nullptr; });
+}
+
 /// Closing a file may wait for its VM, as when that ends a hold.
 void FileSystem::close(std::uint64_t handle) {
   std::shared_ptr<OpenHandle> opened;
@@ -295,7 +336,7 @@ void FileSystem::close(std::uint64_t handle) {
       opened = std::move(found->second);
       open_files_.erase(found);
     }
-    if (open_files_.empty()) {
+    if (is_unused()) {
       unused = std::exchange(unused_, nullptr);
     }
   }
@@ -315,7 +356,7 @@ void FileSystem::close(std::uint64_t handle) {
 void FileSystem::when_unused(std::function<void()> unused) {
   {
     const MutexLock lock{mutex_};
-    if (!open_files_.empty()) {
+    if (!is_unused()) {
       unused_ = std::move(unused);
       return;
     }
@@ -369,6 +410,14 @@ const fuse_lowlevel_ops& operations() {
     ops.lookup = op_lookup;
     ops.forget = op_forget;
     ops.forget_multi = op_forget_multi;
+    ops.mknod = op_mknod;
+    ops.mkdir = op_mkdir;
+    ops.unlink = op_remove;
+    ops.rmdir = op_remove;
+    ops.symlink = op_symlink;
+    ops.rename = op_rename;
+    ops.link = op_link;
+    ops.create = op_create;
     ops.getattr = op_getattr;
     ops.setattr = op_setattr;
     ops.opendir = op_opendir;

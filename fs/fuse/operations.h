@@ -53,11 +53,12 @@ public:
   /// long all the same, such pages are given up: whoever touched them gets a bus error.
   [[nodiscard]] bool drop_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
-  /// Calls `unused` once, as soon as no file is open: now, or on the thread that closes the last one.
+  /// Calls `unused` once, as soon as no file of a VM is open: now, or on the thread that closes the last one.
   void when_unused(std::function<void()> unused) EXCLUDES(mutex_);
 
 private:
   [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
+  [[nodiscard]] bool is_unused() const REQUIRES(mutex_);
 
   Tree& tree_;
   RequestTable table_;

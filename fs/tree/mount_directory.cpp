@@ -5,8 +5,11 @@
 #include "fs/files/mount_control_file.h"
 #include "fs/files/text/driver_text.h"
 #include "fs/files/text_file.h"
+#include "fs/files/text_size.h"
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace vmemfs {
@@ -20,11 +23,18 @@ public:
   [[nodiscard]] NodePtr directory(std::vector<DirectoryEntry> table) const {
     return std::make_shared<TableDirectory>(mount_, std::move(table));
   }
-  [[nodiscard]] NodePtr text(TextFile::Source source) const {
-    return file({}, [source = std::move(source)] { return std::make_unique<TextFile>(source); });
+  /// `make` waits for nobody.
+  [[nodiscard]] NodePtr text(std::function<std::string()> make,
+                             const std::shared_ptr<TextSize>& size = std::make_shared<TextSize>()) const {
+    return file(
+        {},
+        [make, size] {
+          return std::make_unique<TextFile>([make]() -> Result<std::string> { return make(); }, size);
+        },
+        [make, size] { return size->promise(make().size()); });
   }
-  [[nodiscard]] NodePtr file(FileTraits traits, MountFile::Open open) const {
-    return std::make_shared<MountFile>(mount_, traits, std::move(open));
+  [[nodiscard]] NodePtr file(FileTraits traits, MountFile::Open open, MountFile::Size size) const {
+    return std::make_shared<MountFile>(mount_, traits, std::move(open), std::move(size));
   }
 
 private:
@@ -34,8 +44,7 @@ private:
 NodePtr drivers_directory(std::span<const DriverType* const> drivers, const Nodes& nodes) {
   std::vector<DirectoryEntry> table;
   for (const DriverType* const type : drivers) {
-    table.push_back({std::string{type->name()},
-                     nodes.text([type]() -> Result<std::string> { return driver_text(*type); })});
+    table.push_back({std::string{type->name()}, nodes.text([type] { return driver_text(*type); })});
   }
   return nodes.directory(std::move(table));
 }
@@ -44,15 +53,23 @@ NodePtr drivers_directory(std::span<const DriverType* const> drivers, const Node
 
 NodePtr mount_directory(const MountServices& services, const MountOwner& mount) {
   const Nodes nodes{mount};
-  const auto control = [&vms = services.vms, &attacher = services.attacher, &finder = services.finder] {
-    return std::make_unique<MountControlFile>(vms, attacher, finder);
+  const auto control_size = std::make_shared<TextSize>(TextSize::Varies::always);
+  const auto control = [&vms = services.vms, &attacher = services.attacher, &finder = services.finder,
+                        control_size] {
+    return std::make_unique<MountControlFile>(vms, attacher, finder, control_size);
   };
-  const auto events = [&readers = services.events] { return std::make_unique<EventsFile>(readers); };
+  const auto control_bytes = [&vms = services.vms, &finder = services.finder, control_size] {
+    return control_size->promise(mount_status_text(vms, finder).size());
+  };
+  EventFeed& feed = services.events;
+  const auto stats_size = std::make_shared<TextSize>(TextSize::Varies::always, TextSize::Padding::comment);
   return nodes.directory({
-      {"control", nodes.file({.takes_commands = true}, control)},
+      {"control", nodes.file({.takes_commands = true}, control, control_bytes)},
       {"drivers", drivers_directory(services.drivers, nodes)},
-      {"events", nodes.file({.stream = true}, events)},
-      {"stats", nodes.text([stats = services.stats]() -> Result<std::string> { return stats(); })},
+      {"events",
+       nodes.file(
+           {}, [&feed] { return std::make_unique<EventsFile>(feed); }, [&feed] { return feed.size(); })},
+      {"stats", nodes.text(services.stats, stats_size)},
   });
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "driver/driver_type.h"
-#include "fs/files/event_readers.h"
+#include "fs/files/event_feed.h"
 #include "fs/tree/mount_node.h"
 #include "vm/discovery/attacher.h"
 #include "vm/discovery/vm_finder.h"
@@ -23,7 +23,7 @@ struct MountServices {
   const VmRegistry& vms;
   Attacher& attacher;
   VmFinder& finder;
-  EventReaders& events;
+  EventFeed& events;
   std::function<std::string()> stats; ///< the text of `stats`; waits for no driver
 };
 

@@ -16,6 +16,12 @@ struct stat node_attributes(const MountOwner& mount, mode_t type, mode_t permiss
   return attributes;
 }
 
+void set_size(struct stat& attributes, std::size_t bytes) {
+  constexpr std::size_t kBlock = 512; // the unit of st_blocks
+  attributes.st_size = static_cast<off_t>(bytes);
+  attributes.st_blocks = static_cast<blkcnt_t>((bytes + kBlock - 1) / kBlock);
+}
+
 Result<struct stat> TableDirectory::attributes() const {
   constexpr mode_t kPermissions = 0500;
   return node_attributes(mount_, S_IFDIR, kPermissions);
@@ -29,7 +35,9 @@ Result<NodePtr> TableDirectory::look_up(std::string_view name) const {
 Result<struct stat> MountFile::attributes() const {
   constexpr mode_t kReadOnly = 0400;
   constexpr mode_t kWritable = 0600;
-  return node_attributes(mount_, S_IFREG, traits_.takes_commands ? kWritable : kReadOnly);
+  struct stat attributes = node_attributes(mount_, S_IFREG, traits_.takes_commands ? kWritable : kReadOnly);
+  set_size(attributes, size_());
+  return attributes;
 }
 
 Result<std::unique_ptr<OpenFile>> MountFile::open(int flags) const {

@@ -2,8 +2,10 @@
 // Nodes of the mount itself: they belong to the user who mounted, and exist as long as the mount.
 #pragma once
 
+#include "fs/files/text_size.h"
 #include "fs/tree/node.h"
 
+#include <cstddef>
 #include <ctime>
 #include <functional>
 #include <memory>
@@ -25,6 +27,9 @@ struct MountOwner {
 /// Attributes that all nodes share. `type`: S_IFDIR or S_IFREG.
 [[nodiscard]] struct stat node_attributes(const MountOwner& mount, mode_t type, mode_t permissions);
 
+/// Sets the size of a file that is no guest memory.
+void set_size(struct stat& attributes, std::size_t bytes);
+
 /// A directory whose names never change.
 class TableDirectory final : public Directory {
 public:
@@ -43,10 +48,11 @@ private:
 class MountFile final : public File {
 public:
   using Open = std::function<std::unique_ptr<OpenFile>()>;
+  using Size = std::function<std::size_t()>;
 
-  /// A file that takes commands is writable, all others are read-only.
-  MountFile(const MountOwner& mount, FileTraits traits, Open open)
-      : mount_{mount}, traits_{traits}, open_{std::move(open)} {}
+  /// A file that takes commands is writable, all others are read-only. `size`: waits for nobody.
+  MountFile(const MountOwner& mount, FileTraits traits, Open open, Size size)
+      : mount_{mount}, traits_{traits}, open_{std::move(open)}, size_{std::move(size)} {}
 
   [[nodiscard]] Result<struct stat> attributes() const override;
   [[nodiscard]] const FileTraits& traits() const override { return traits_; }
@@ -56,6 +62,7 @@ private:
   const MountOwner mount_;
   const FileTraits traits_;
   const Open open_;
+  const Size size_;
 };
 
 } // namespace vmemfs

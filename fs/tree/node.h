@@ -61,8 +61,7 @@ public:
 /// The properties of a file that others than its own class act upon.
 struct FileTraits {
   bool takes_commands = false; ///< truncation, as by the shell's `>`, passes without effect
-  bool guest_memory = false;   ///< has a size, cannot be truncated; the kernel's pages follow the guest
-  bool stream = false;         ///< its bytes have no offset
+  bool guest_memory = false;   ///< cannot be truncated; the kernel's pages follow the guest
 };
 
 class File : public Node {

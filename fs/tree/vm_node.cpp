@@ -86,7 +86,8 @@ private:
 class VmFile final : public File {
 public:
   VmFile(VmScope scope, std::shared_ptr<const VmFileType> type)
-      : scope_{std::move(scope)}, type_{std::move(type)} {}
+      : scope_{std::move(scope)}, type_{std::move(type)},
+        size_{type_->text_bytes ? std::make_shared<TextSize>(type_->varies) : nullptr} {}
 
   [[nodiscard]] Result<struct stat> attributes() const override;
   [[nodiscard]] VmId vm() const override { return scope_.id; }
@@ -102,6 +103,7 @@ private:
 
   const VmScope scope_;
   const std::shared_ptr<const VmFileType> type_;
+  const std::shared_ptr<TextSize> size_; ///< null: it is no text
 };
 
 Result<struct stat> VmFile::attributes() const {
@@ -118,7 +120,11 @@ Result<struct stat> VmFile::attributes() const {
       attributes.st_blocks = static_cast<blkcnt_t>(map->data_bytes() / kBlock);
       attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }
-    attributes.st_mtim = attributes.st_ctim = to_timespec(vm->guest().last_change());
+    if (size_ != nullptr) {
+      set_size(attributes, size_->promise(type_->text_bytes(*vm, *size_)));
+    }
+    // Not the time of a status change too: tar takes that for a file that changed while it was read.
+    attributes.st_mtim = to_timespec(vm->guest().last_change());
     return attributes;
   });
 }
@@ -134,7 +140,7 @@ Result<std::unique_ptr<OpenFile>> VmFile::open(int flags) const {
   if ((flags & O_ACCMODE) != O_RDONLY && !takes_writes(**vm)) {
     return fail(ErrorKind::read_only, "fs", fmt::format("{}: this file takes no writes now", (*vm)->name()));
   }
-  return type_->open(*vm, scope_.vcpu);
+  return type_->open(*vm, scope_.vcpu, size_);
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 #include "fs/tree/mount_node.h"
 #include "vm/vm.h"
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -60,7 +61,13 @@ enum class FileWrites : unsigned char { never, if_vm_writable, always };
 struct VmFileType {
   FileTraits traits{};
   FileWrites writes = FileWrites::never;
-  std::function<std::unique_ptr<OpenFile>(const std::shared_ptr<Vm>&, VcpuId)> open;
+  /// `size` is the node's, for a text.
+  std::function<std::unique_ptr<OpenFile>(const std::shared_ptr<Vm>&, VcpuId,
+                                          const std::shared_ptr<TextSize>& size)>
+      open;
+  /// Of a text: how many bytes it has now, about. Waits for nobody.
+  std::function<std::size_t(Vm&, const TextSize&)> text_bytes{};
+  TextSize::Varies varies = TextSize::Varies::seldom;
 };
 
 /// A file of that kind, for a table.

@@ -21,7 +21,6 @@ std::string_view to_string(ErrorKind kind) {
   case ErrorKind::busy: return "busy";
   case ErrorKind::timed_out: return "timed out";
   case ErrorKind::interrupted: return "interrupted";
-  case ErrorKind::would_block: return "would block";
   case ErrorKind::invalid: return "invalid";
   case ErrorKind::no_memory: return "out of memory";
   case ErrorKind::source_failed: return "source failed";

@@ -25,7 +25,6 @@ enum class ErrorKind : unsigned char {
   busy,          ///< someone else holds what is needed
   timed_out,     ///< no answer within the time limit
   interrupted,   ///< the caller gave up
-  would_block,   ///< nothing there yet, and the caller does not wait
   invalid,       ///< malformed input: argument, command, register text
   no_memory,     ///< out of host memory
   source_failed, ///< the source broke: connection lost, bad answer, read error

@@ -20,7 +20,7 @@
 #include <regex>
 #include <sstream>
 #include <sys/epoll.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -35,8 +35,13 @@ using testing::HasSubstr;
 
 class Reader {
 public:
-  explicit Reader(const Mount& mount, int flags = 0)
-      : fd_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC | flags)} {}
+  /// Of the events from now on.
+  explicit Reader(const Mount& mount)
+      : fd_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC)} {
+    char byte = 0;
+    EXPECT_GE(::lseek(fd_.get(), 0, SEEK_END), 0);
+    EXPECT_EQ(::read(fd_.get(), &byte, 1), 0);
+  }
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool readable(std::chrono::milliseconds limit) const {
@@ -100,34 +105,26 @@ TEST_F(EventsOfFake, Events_ReachEveryReaderInOrder) {
   EXPECT_FALSE(one.readable(50ms));
 }
 
-TEST_F(EventsOfFake, NoEvents_ReadWaitsOrReturnsEagain) {
-  const Reader impatient{mount_, O_NONBLOCK};
-  char byte = 0;
-  EXPECT_EQ(::read(impatient.fd(), &byte, 1), -1);
-  EXPECT_EQ(errno, EAGAIN);
-  Reader patient{mount_};
-  std::jthread later{[this] {
-    std::this_thread::sleep_for(200ms);
-    control("pause\n");
-  }};
-  std::array<char, 4096> bytes{};
-  EXPECT_GT(::read(patient.fd(), bytes.data(), bytes.size()), 0); // no poll before it
+/// As for programs that copy or search the whole mount.
+TEST_F(EventsOfFake, Read_GivesAllThereIsAndEnds) {
+  control("pause\n");
+  const std::string path = mount_ / ".vmemfs/events";
+  const std::string text = read_file(path);
+  EXPECT_THAT(text,
+              testing::AllOf(HasSubstr("\"added\""), HasSubstr("\"paused\""), testing::EndsWith("}\n")));
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_size, static_cast<off_t>(text.size()));
+  EXPECT_EQ(read_file(path), text);
 }
 
-TEST_F(EventsOfFake, Signal_EndsAWaitingRead) {
-  const Reader reader{mount_};
-  const pid_t child = ::fork();
-  if (child == 0) {
-    struct sigaction action {};
-    action.sa_handler = [](int) {};
-    ::sigaction(SIGALRM, &action, nullptr); // without SA_RESTART
-    ::alarm(1);
-    char byte = 0;
-    ::_exit(::read(reader.fd(), &byte, 1) == -1 && errno == EINTR ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+TEST_F(EventsOfFake, TailF_Follows) {
+  const TempDir dir;
+  const ChildProcess tail{{"tail", "-n", "+1", "-s", "0.1", "-f", mount_ / ".vmemfs/events"}, dir / "out"};
+  ASSERT_TRUE(eventually([&] { return read_file(dir / "out").find("\"added\"") != std::string::npos; }));
+  control("pause\nresume\n");
+  ASSERT_TRUE(eventually([&] { return read_file(dir / "out") == read_file(mount_ / ".vmemfs/events"); }));
+  EXPECT_THAT(read_file(dir / "out"), HasSubstr("resumed"));
 }
 
 TEST_F(EventsOfFake, Epoll_WakesUp) {
@@ -144,7 +141,7 @@ TEST_F(EventsOfFake, Epoll_WakesUp) {
   EXPECT_THAT(reader.next(1), ElementsAre("vm paused by us"));
 }
 
-TEST_F(EventsOfFake, ManyWaitingReaders_DoNotBlockTheMountAndEndWithIt) {
+TEST_F(EventsOfFake, ManyPollingReaders_DoNotBlockTheMountAndEndWithIt) {
   constexpr int kReaders = 150; // more than the session has threads
   std::atomic<int> ended{0};
   std::vector<std::jthread> threads;
@@ -153,18 +150,24 @@ TEST_F(EventsOfFake, ManyWaitingReaders_DoNotBlockTheMountAndEndWithIt) {
     readers.emplace_back(mount_);
   }
   for (const Reader& reader : readers) {
-    threads.emplace_back([fd = reader.fd(), &ended] {
-      char byte = 0;
-      const ssize_t got = ::read(fd, &byte, 1);
-      ended += got == -1 && (errno == ENODEV || errno == ENOTCONN || errno == ECONNABORTED) ? 1 : 0;
-    });
+    threads.emplace_back([&reader, &ended] { ended += reader.readable(20s) ? 1 : 0; });
   }
   std::this_thread::sleep_for(300ms);
+  EXPECT_EQ(ended, 0);
   const UniqueFd memory{::open((mount_ / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
   EXPECT_EQ(pread_at(memory.get(), 0, 4096).bytes.size(), 4096U);
-  mount_.daemon().signal(SIGTERM);
+  control("pause\n");
   threads.clear();
   EXPECT_EQ(ended, kReaders);
+  mount_.daemon().signal(SIGTERM); // the open files do not keep it
+  EXPECT_TRUE(mount_.daemon().wait(10s));
+}
+
+/// After `umount -l`, `tail -f` must not keep the daemon, and with it guests that are paused.
+TEST_F(EventsOfFake, OpenEvents_DoNotKeepALazyUnmount) {
+  const Reader reader{mount_};
+  ASSERT_EQ(run({"umount", "-l", mount_.path()}).code, 0);
+  EXPECT_TRUE(mount_.daemon().wait(10s));
 }
 
 TEST_F(EventsOfFake, SlowReader_GetsTheNumberOfLostEvents) {
@@ -198,7 +201,7 @@ TEST(Events, ForeignPauses_AreReported) {
 std::map<std::string, double> parse_stats(const std::string& text) {
   const std::regex sample{
       R"re(([a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-z_]+="(\\.|[^"\\])*"(,[a-z_]+="(\\.|[^"\\])*")*\})?) ([-+0-9.eE]+|\+Inf|NaN))re"};
-  const std::regex comment{R"re(# (HELP [a-z_:]+ .*|TYPE [a-z_:]+ (counter|gauge|histogram)))re"};
+  const std::regex comment{R"re(# *|# (HELP [a-z_:]+ .*|TYPE [a-z_:]+ (counter|gauge|histogram)))re"};
   std::map<std::string, double> values;
   std::istringstream lines{text};
   for (std::string line; std::getline(lines, line);) {

@@ -22,9 +22,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Row{ErrorKind::unsupported, EOPNOTSUPP}, Row{ErrorKind::read_only, EROFS},
                     Row{ErrorKind::not_permitted, EPERM}, Row{ErrorKind::permission, EACCES},
                     Row{ErrorKind::busy, EBUSY}, Row{ErrorKind::timed_out, ETIMEDOUT},
-                    Row{ErrorKind::interrupted, EINTR}, Row{ErrorKind::would_block, EAGAIN},
-                    Row{ErrorKind::invalid, EINVAL}, Row{ErrorKind::no_memory, ENOMEM},
-                    Row{ErrorKind::source_failed, EIO}));
+                    Row{ErrorKind::interrupted, EINTR}, Row{ErrorKind::invalid, EINVAL},
+                    Row{ErrorKind::no_memory, ENOMEM}, Row{ErrorKind::source_failed, EIO}));
 
 } // namespace
 } // namespace vmemfs

@@ -45,17 +45,6 @@ public:
     number_ = number;
   }
 
-  // The caller gives up: as the kernel's INTERRUPT.
-  void interrupt() {
-    interrupted = true;
-    if (listener != nullptr) {
-      listener->on_interrupt(this);
-    }
-  }
-
-  bool interrupted = false;
-  InterruptListener* listener = nullptr;
-
 private:
   mutable std::mutex mutex_;
   int count_ = 0;
@@ -87,10 +76,6 @@ public:
   void text(std::string_view bytes) override { take()->give(std::string{bytes}, {}, 0); }
   void offset(std::uint64_t offset) override { take()->give({}, {}, offset); }
   void poll(unsigned events) override { take()->give({}, {}, events); }
-  std::unique_ptr<Reply> keep() override { return std::make_unique<RecordingReply>(take()); }
-  const void* id() const override { return answer_.get(); }
-  void on_interrupt(InterruptListener& listener) override { answer_->listener = &listener; }
-  bool interrupted() const override { return answer_->interrupted; }
 
 private:
   std::shared_ptr<RecordedAnswer> take() { return std::exchange(answer_, nullptr); }
@@ -107,13 +92,9 @@ template <typename Request> std::shared_ptr<RecordedAnswer> answer_to(Request&& 
 }
 
 inline std::shared_ptr<RecordedAnswer> read_file(OpenFile& file, std::uint64_t offset = 0,
-                                                 std::size_t size = 4096, bool for_mapping = false,
-                                                 bool without_waiting = false) {
-  return answer_to([&](Reply& reply) {
-    file.read(
-        reply,
-        {.size = size, .offset = offset, .for_mapping = for_mapping, .without_waiting = without_waiting});
-  });
+                                                 std::size_t size = 4096, bool for_mapping = false) {
+  return answer_to(
+      [&](Reply& reply) { file.read(reply, {.size = size, .offset = offset, .for_mapping = for_mapping}); });
 }
 
 } // namespace vmemfs::test

@@ -60,14 +60,16 @@ Json bad_pages_json(const BadPages& pages) {
 
 } // namespace
 
-std::string info_text(Vm& vm) {
+std::string info_text(Vm& vm) { return info_text(vm, state_name(vm)); }
+
+std::string info_text(Vm& vm, std::string_view state) {
   LiveGuest& guest = vm.guest();
   const VmIdentity& identity = guest.identity();
   const Json info{
       {"name", identity.name},
       {"uuid", identity.uuid},
       {"driver", identity.driver},
-      {"state", state_name(vm)},
+      {"state", state},
       {"epoch", vm.cache().epoch()},
       {"vcpus", guest.vcpu_count()},
       {"memory", memory_json(*guest.memory().map())},

@@ -108,14 +108,14 @@ void add_read_durations(PrometheusText& out, const Vms& vms) {
   }
 }
 
-void add_events(PrometheusText& out, const EventLog& events, const EventReaders& readers) {
+void add_events(PrometheusText& out, const EventLog& events, const EventFeed& feed) {
   out.family("vmemfs_events_total", MetricType::counter, "Events, by their kind.");
   for (const EventKind kind : kEventKinds) {
     out.sample({{"event", std::string{to_string(kind)}}}, events.count(kind));
   }
-  out.single("vmemfs_event_readers", MetricType::gauge, "Open handles of .vmemfs/events.", readers.count());
+  out.single("vmemfs_event_readers", MetricType::gauge, "Open handles of .vmemfs/events.", feed.readers());
   out.single("vmemfs_events_missed_total", MetricType::counter, "Events that readers were too slow for.",
-             readers.missed());
+             feed.missed());
 }
 
 void add_process(PrometheusText& out) {
@@ -136,7 +136,7 @@ void add_process(PrometheusText& out) {
 
 } // namespace
 
-std::string stats_text(const VmRegistry& registry, const EventLog& events, const EventReaders& readers) {
+std::string stats_text(const VmRegistry& registry, const EventLog& events, const EventFeed& feed) {
   const Vms vms = registry.all();
   PrometheusText out;
   out.family("vmemfs_build_info", MetricType::gauge, "1; the label tells the version.");
@@ -144,7 +144,7 @@ std::string stats_text(const VmRegistry& registry, const EventLog& events, const
   out.single("vmemfs_vms", MetricType::gauge, "VMs that are mounted.", vms.size());
   add_vm_metrics(out, vms);
   add_read_durations(out, vms);
-  add_events(out, events, readers);
+  add_events(out, events, feed);
   add_process(out);
   return out.text();
 }

@@ -2,7 +2,7 @@
 // The text of `.vmemfs/stats`.
 #pragma once
 
-#include "fs/files/event_readers.h"
+#include "fs/files/event_feed.h"
 #include "vm/event_log.h"
 #include "vm/vm_registry.h"
 
@@ -13,6 +13,6 @@ namespace vmemfs {
 /// Counters of all VMs, of the events and of the process, in Prometheus' text format. Waits for no driver and
 /// no monitor.
 [[nodiscard]] std::string stats_text(const VmRegistry& registry, const EventLog& events,
-                                     const EventReaders& readers);
+                                     const EventFeed& feed);
 
 } // namespace vmemfs

@@ -19,8 +19,10 @@ std::string state_name(Vm& vm) {
   return status ? printable(status->detail) : fmt::format("unknown ({})", status.error().message());
 }
 
-std::string status_text(Vm& vm) {
-  std::string text = fmt::format("state {}\n", state_name(vm));
+std::string status_text(Vm& vm) { return status_text(vm, state_name(vm)); }
+
+std::string status_text(Vm& vm, std::string_view state) {
+  std::string text = fmt::format("state {}\n", state);
   const auto add = [&text](std::string_view key, const auto& value) {
     text += fmt::format("{} {}\n", key, value);
   };

@@ -5,6 +5,7 @@
 #include "vm/vm.h"
 
 #include <string>
+#include <string_view>
 
 namespace vmemfs {
 
@@ -13,5 +14,10 @@ namespace vmemfs {
 
 /// `key value` lines, then one line per command. Asks the driver for the state.
 [[nodiscard]] std::string status_text(Vm& vm);
+/// The same with this state. Asks nobody.
+[[nodiscard]] std::string status_text(Vm& vm, std::string_view state);
+
+/// A state, where only the size of a text counts.
+inline constexpr std::string_view kUsualState = "running";
 
 } // namespace vmemfs

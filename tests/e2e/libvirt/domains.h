@@ -73,7 +73,9 @@ inline UniqueFd open_mem(const Mount& mount, const std::string& vm, const std::s
 class Events {
 public:
   explicit Events(const Mount& mount)
-      : file_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {}
+      : file_{::open((mount / ".vmemfs/events").c_str(), O_RDONLY | O_CLOEXEC)} {
+    ::lseek(file_.get(), 0, SEEK_END);
+  }
   [[nodiscard]] bool wait_for(const std::string& part,
                               std::chrono::milliseconds limit = std::chrono::seconds{10}) {
     return eventually(

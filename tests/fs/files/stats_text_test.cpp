@@ -27,7 +27,7 @@ constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 class StatsTextTest : public testing::Test {
 protected:
   ~StatsTextTest() override {
-    readers_->end();
+    feed_->end();
     jobs_.stop();
     notifier_.stop();
   }
@@ -37,16 +37,14 @@ protected:
     last_ = driver.get();
     return vms_.add(name, changed(std::move(changes))(std::move(driver))).value();
   }
-  [[nodiscard]] PrometheusPage stats() const {
-    return parse_prometheus(stats_text(vms_, events_, *readers_));
-  }
+  [[nodiscard]] PrometheusPage stats() const { return parse_prometheus(stats_text(vms_, events_, *feed_)); }
 
   Worker notifier_;
   Worker jobs_;
   Worker prefetch_;
   CacheBudget budget_{kMiB};
   EventLog events_;
-  std::shared_ptr<EventReaders> readers_ = EventReaders::create(events_);
+  std::shared_ptr<EventFeed> feed_ = EventFeed::create(events_);
   VmRegistry vms_{{.notifier = notifier_,
                    .jobs = jobs_,
                    .prefetch_jobs = prefetch_,
@@ -178,14 +176,14 @@ TEST_F(StatsTextTest, VmWithoutRegisters_FailuresAreCounted) {
 }
 
 TEST_F(StatsTextTest, EventsAndReaders_AreCounted) {
-  const EventReaders::Id reader = readers_->add();
+  const EventFeed::Reader reader = feed_->open();
   events_.append(EventKind::error, "one", "x");
   events_.append(EventKind::error, "two", "x");
   const PrometheusPage page = stats();
   EXPECT_EQ(page.value("vmemfs_events_total", {{"event", "error"}}), 2);
   EXPECT_EQ(page.value("vmemfs_event_readers"), 1);
   EXPECT_EQ(page.value("vmemfs_events_missed_total"), 0);
-  readers_->remove(reader);
+  feed_->close(reader);
 }
 
 TEST_F(StatsTextTest, Process_IsThisOne) {

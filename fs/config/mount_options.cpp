@@ -17,6 +17,19 @@
 namespace vmemfs {
 namespace {
 
+/// Options that mean something to mount(8), to systemd or to filesystems with times and files of their own,
+/// and that helpers pass on.
+bool is_for_others(std::string_view option) {
+  constexpr std::array<std::string_view, 24> kWords{
+      "",         "defaults",   "auto",     "noauto",     "nofail",      "_netdev",
+      "user",     "nouser",     "users",    "group",      "owner",       "nonempty",
+      "relatime", "norelatime", "lazytime", "nolazytime", "strictatime", "nostrictatime",
+      "silent",   "loud",       "iversion", "noiversion", "mand",        "nomand"};
+  constexpr std::array<std::string_view, 4> kPrefixes{"x-", "X-", "comment=", "user="};
+  return std::ranges::find(kWords, option) != kWords.end() ||
+         std::ranges::any_of(kPrefixes, [&](std::string_view prefix) { return option.starts_with(prefix); });
+}
+
 class MountOptionsMaker {
 public:
   explicit MountOptionsMaker(MountArguments arguments) : arguments_{std::move(arguments)} {}
@@ -61,8 +74,9 @@ private:
           arguments_.config = option.substr(kConfig.size());
         } else if (std::ranges::find(kOurs, key) != kOurs.end() && key.size() < option.size()) {
           arguments_.settings.push_back({std::string{key}, std::string{option.substr(key.size() + 1)}});
-        } else if (!option.empty() && !option.starts_with("x-") && option != "defaults" &&
-                   option != "nofail") {
+        } else if (option == "remount") {
+          options_.remount = true;
+        } else if (!is_for_others(option)) {
           options_.fuse_options.emplace_back(option);
         }
       }
@@ -150,7 +164,8 @@ private:
     options_.cache_size = said.number("cache_size");
     set_options(said, options_.vm_options.general);
     // Inserted before those of the command line, because the last one counts.
-    const auto configured = split(said.text("options"), ',');
+    auto configured = split(said.text("options"), ',');
+    std::erase_if(configured, is_for_others);
     options_.fuse_options.insert(options_.fuse_options.begin(), configured.begin(), configured.end());
   }
 

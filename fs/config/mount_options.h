@@ -20,6 +20,7 @@ struct MountOptions {
   std::vector<VmSpec> discoveries; ///< drivers that scan for VMs, with parameters; empty: all, on this host
   std::string mountpoint;          ///< absolute
   std::vector<std::string> fuse_options; ///< one mount option each
+  bool remount = false;                  ///< nothing is mounted: the mount that is there gets the options
   bool foreground = false;
   bool debug = false;
   std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "fs/daemon/daemon.h"
 
+#include "core/text.h"
 #include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
 #include "fs/daemon/background.h"
 #include "fs/daemon/mount_needs.h"
+#include "fs/daemon/remount.h"
 #include "fs/daemon/service_notify.h"
 #include "fs/daemon/vm_service.h"
 #include "fs/files/text/stats_text.h"
@@ -19,6 +21,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <fmt/format.h>
 #include <future>
 #include <malloc.h>
 #include <memory>
@@ -227,8 +230,19 @@ int run_daemon(const MountOptions& options) {
   if (options.debug) {
     log::set_level(log::Level::debug);
   }
+  if (options.remount) {
+    const auto done = remount(options.mountpoint, options.fuse_options);
+    return done ? 0 : fail_with(done.error());
+  }
   if (const auto checked = check_mountpoint(options.mountpoint); !checked) {
     return fail_with(checked.error());
+  }
+  if (const auto mounted = find_vmemfs_mount(options.mountpoint)) {
+    return fail_with(
+        {ErrorKind::busy, "mount",
+         fmt::format("a vmemfs is mounted on '{}' already; take another directory, or end it with: "
+                     "fusermount3 -u '{}'",
+                     printable(*mounted), printable(*mounted))});
   }
   Background background;
   if (!options.foreground) {

@@ -158,5 +158,31 @@ TEST(FixedTree, NothingIsCreatedRemovedOrRenamed) {
   EXPECT_EQ(error(::stat((mount / std::string(NAME_MAX, 'a')).c_str(), &status)), ENOENT);
 }
 
+TEST(Remount, ReadOnly_TakesNoCommandsUntilItIsWritable) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root";
+  }
+  const Mount mount{{"--vm", "vm=fake:size=1M"}};
+  EXPECT_EQ(run({VMEMFS_PROGRAM, "none", mount.path(), "-o", "remount,ro,relatime"}).code, 0);
+  EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EROFS);
+  EXPECT_EQ(run({VMEMFS_PROGRAM, "none", mount.path(), "-o", "remount,rw"}).code, 0);
+  EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+  const auto refused = run({VMEMFS_PROGRAM, mount.path(), "-o", "remount,allow_other"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.text, HasSubstr("'allow_other' cannot be changed while mounted"));
+  const TempDir plain;
+  const auto absent = run({VMEMFS_PROGRAM, plain.path(), "-o", "remount,ro"});
+  EXPECT_EQ(absent.code, 1);
+  EXPECT_THAT(absent.text, HasSubstr("no vmemfs is mounted on"));
+}
+
+TEST(SecondMount, AtTheSamePlace_IsRefused) {
+  const Mount mount{{"--vm", "vm=fake:size=1M"}};
+  const auto second = run({VMEMFS_PROGRAM, "--no-discover", "--vm", "vm=fake:size=1M", mount.path()});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_THAT(second.text, HasSubstr("is mounted on"));
+  EXPECT_TRUE(exists(mount / "vm/mem"));
+}
+
 } // namespace
 } // namespace vmemfs::test

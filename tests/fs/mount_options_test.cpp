@@ -49,6 +49,24 @@ TEST_F(MountOptionsTest, CommandLine_OverridesTheConfiguration) {
   EXPECT_EQ(options.discoveries[0].driver, "qemu");
 }
 
+TEST_F(MountOptionsTest, WordsOfMount8_AreIgnored) {
+  test::write_file(config_, "[mount]\noptions = ['relatime', 'noexec']\n");
+  const auto [options, problems] = make(
+      {.positionals = {"/mnt"},
+       .fuse = {"rw,auto,noauto,nofail,_netdev,user,nouser,users,user=me,group,owner,nonempty",
+                "relatime,norelatime,strictatime,lazytime,comment=x,x-systemd.automount,X-a=b,defaults"}});
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_THAT(options.fuse_options, ElementsAre("noexec", "rw"));
+  EXPECT_FALSE(options.remount);
+}
+
+TEST_F(MountOptionsTest, Remount_IsNoOptionOfANewMount) {
+  const auto [options, problems] = make({.positionals = {"none", "/mnt"}, .fuse = {"remount,ro"}});
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_TRUE(options.remount);
+  EXPECT_THAT(options.fuse_options, ElementsAre("ro"));
+}
+
 TEST_F(MountOptionsTest, Source_IsTheOnlyVm) {
   const auto [options, problems] = make({.positionals = {"web01=fake:size=1M", "/mnt"}});
   EXPECT_THAT(problems, IsEmpty());

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#include "fs/daemon/remount.h"
+
+#include "core/text.h"
+#include "fs/daemon/mount_table.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fmt/format.h>
+#include <string_view>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <system_error>
+
+namespace vmemfs {
+namespace {
+
+struct Flag {
+  std::string_view set;
+  std::string_view cleared;
+  unsigned long of_mount;
+  unsigned long of_statvfs; ///< by which it is reported
+};
+
+constexpr std::array kFlags{
+    Flag{"ro", "rw", MS_RDONLY, ST_RDONLY},
+    Flag{"nosuid", "suid", MS_NOSUID, ST_NOSUID},
+    Flag{"nodev", "dev", MS_NODEV, ST_NODEV},
+    Flag{"noexec", "exec", MS_NOEXEC, ST_NOEXEC},
+    Flag{"sync", "async", MS_SYNCHRONOUS, ST_SYNCHRONOUS},
+    Flag{"noatime", "atime", MS_NOATIME, ST_NOATIME},
+    Flag{"nodiratime", "diratime", MS_NODIRATIME, ST_NODIRATIME},
+};
+
+Result<unsigned long> current_flags(const std::string& path) {
+  struct statvfs status {};
+  if (::statvfs(path.c_str(), &status) != 0) {
+    return fail_errno(errno, "mount", fmt::format("cannot get the flags of '{}'", printable(path)));
+  }
+  unsigned long flags = 0;
+  for (const Flag& flag : kFlags) {
+    flags |= (status.f_flag & flag.of_statvfs) != 0 ? flag.of_mount : 0;
+  }
+  return flags;
+}
+
+Result<unsigned long> changed(unsigned long flags, const std::vector<std::string>& options) {
+  for (const std::string& option : options) {
+    const auto flag = std::ranges::find_if(
+        kFlags, [&](const Flag& known) { return option == known.set || option == known.cleared; });
+    if (flag == kFlags.end()) {
+      return fail(
+          ErrorKind::invalid, "mount",
+          fmt::format("'{}' cannot be changed while mounted; unmount, and mount with it", printable(option)));
+    }
+    flags = option == flag->set ? flags | flag->of_mount : flags & ~flag->of_mount;
+  }
+  return flags;
+}
+
+} // namespace
+
+Result<std::string> find_vmemfs_mount(const std::string& mountpoint) {
+  std::error_code error;
+  const std::string path = std::filesystem::canonical(mountpoint, error).string();
+  const auto table = MountTable::open();
+  if (!table) {
+    return tl::unexpected{table.error()};
+  }
+  const auto mounted = table->mounted_on(error ? mountpoint : path);
+  if (!mounted || mounted->type != "fuse.vmemfs") {
+    return fail(ErrorKind::not_found, "mount",
+                fmt::format("no vmemfs is mounted on '{}'", printable(mountpoint)));
+  }
+  return error ? mountpoint : path;
+}
+
+Result<void> remount(const std::string& mountpoint, const std::vector<std::string>& options) {
+  return find_vmemfs_mount(mountpoint).and_then([&](const std::string& path) -> Result<void> {
+    const auto flags =
+        current_flags(path).and_then([&](unsigned long current) { return changed(current, options); });
+    if (!flags) {
+      return tl::unexpected{flags.error()};
+    }
+    if (::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | *flags, nullptr) != 0) {
+      return fail_errno(errno, "mount", fmt::format("cannot remount '{}'; it takes root", printable(path)));
+    }
+    return {};
+  });
+}
+
+} // namespace vmemfs

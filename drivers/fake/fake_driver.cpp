@@ -43,11 +43,14 @@ Result<MemoryMap> make_map(std::uint64_t size, std::span<const GpaRange> holes,
   return MemoryMap::build(std::move(regions), {"fake.ram", "fake.rom"});
 }
 
+/// One register is absent, as in most real sources.
+constexpr auto kAbsent = x86_64::Register::cr8;
+
 RegisterSet scripted_registers(std::uint32_t vcpu) {
   RegisterSet registers{x86_64::register_layout()};
   for (std::size_t i = 0; i < x86_64::kRegisterCount; ++i) {
     const RegisterIndex reg{i};
-    if (reg != x86_64::Register::cr8) { // one is absent, as in most real sources
+    if (reg != kAbsent) {
       registers.set(reg, (std::uint64_t{vcpu} << 32U) | (0x1000U + i));
     }
   }
@@ -245,6 +248,8 @@ Result<void> FakeDriver::check_vcpu(VcpuId vcpu) const {
 }
 
 const RegisterLayout& FakeDriver::register_layout() const { return x86_64::register_layout(); }
+
+bool FakeDriver::usually_has(RegisterIndex reg) const { return reg != kAbsent; }
 
 Result<std::vector<RegisterSet>> FakeDriver::read_registers(std::span<const VcpuId> vcpus) {
   log_call("read_registers");

@@ -84,6 +84,7 @@ private:
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override;
   const RegisterLayout& register_layout() const override;
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
+  [[nodiscard]] bool usually_has(RegisterIndex reg) const override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<RunStatus> pause() override;

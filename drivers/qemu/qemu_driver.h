@@ -17,6 +17,7 @@
 #include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu/monitor/monitor_time.h"
 #include "drivers/qemu/qemu_vcpu.h"
+#include "drivers/qemu_protocol/hmp_registers.h"
 #include "host/process_space.h"
 #include "util/mutex.h"
 #include "util/rate_limit.h"
@@ -93,6 +94,7 @@ private:
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   const RegisterLayout& register_layout() const override;
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
+  [[nodiscard]] bool usually_has(RegisterIndex reg) const override { return has_register(reg); }
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<RunStatus> pause() override;

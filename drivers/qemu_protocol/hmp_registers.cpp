@@ -208,6 +208,10 @@ std::optional<std::size_t> vcpu_of(std::string_view line) {
 
 } // namespace
 
+bool has_register(RegisterIndex reg) {
+  return reg.value() <= RegisterIndex{Register::efer}.value() && reg != Register::cr8;
+}
+
 Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text) {
   std::vector<RegisterSet> sets;
   std::optional<std::size_t> current;

@@ -30,6 +30,9 @@ namespace vmemfs {
 /// set. source_failed if the text has no vCPU or a value is malformed.
 [[nodiscard]] Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text);
 
+/// Whether QEMU prints this register in 64-bit mode.
+[[nodiscard]] bool has_register(RegisterIndex reg);
+
 /// The sets of `vcpus`, in their order. not_found, from `origin`: `owner` has no such vCPU.
 [[nodiscard]] Result<std::vector<RegisterSet>> pick_registers(std::span<const RegisterSet> sets,
                                                               std::span<const VcpuId> vcpus,

@@ -41,6 +41,9 @@ void MemoryFile::answer(Reply& reply, const ReadRequest& request) {
   if (bytes) {
     counters.read_bytes.add(*bytes);
     reply.data((*scratch).data());
+    if (request.for_mapping) {
+      memory_.note_kept_page();
+    }
   } else {
     reply.error(bytes.error());
   }

@@ -61,15 +61,11 @@ VmNode control_file() {
 
 /// The lines are of fixed width, so the size changes only with the registers that the source has.
 std::size_t register_bytes(Vm& vm, const TextSize& size) {
-  const RegisterLayout* const layout = vm.guest().register_layout();
-  if (size.last_read() > 0 || layout == nullptr) {
+  if (size.last_read() > 0) {
     return size.last_read();
   }
-  RegisterSet all{*layout};
-  for (std::size_t i = 0; i < layout->size(); ++i) {
-    all.set(RegisterIndex{i}, 0);
-  }
-  return to_text(all).size();
+  const auto usual = vm.guest().usual_registers();
+  return usual ? to_text(*usual).size() : 0;
 }
 
 VmNode registers_file() {

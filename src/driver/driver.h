@@ -106,6 +106,12 @@ public:
   /// instant. If it runs they are that too if the source can do it, else they are as close together as
   /// the source reads them. not_found: there is no such vCPU. busy: a vCPU is offline.
   [[nodiscard]] virtual Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) = 0;
+  /// Whether its sets usually have this register of the layout: tells the size of their text before one was
+  /// read. Waits for nobody.
+  [[nodiscard]] virtual bool usually_has(RegisterIndex reg) const {
+    static_cast<void>(reg);
+    return true;
+  }
 
   [[nodiscard]] Result<RegisterSet> read_vcpu(VcpuId vcpu) {
     return read_registers({&vcpu, 1}).map([](const auto& sets) { return sets.front(); });

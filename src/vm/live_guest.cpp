@@ -13,6 +13,20 @@ const RegisterLayout* LiveGuest::register_layout() const {
   return writer != nullptr ? &writer->register_layout() : nullptr;
 }
 
+std::optional<RegisterSet> LiveGuest::usual_registers() const {
+  const RegisterReader* const reader = context_.driver.register_reader();
+  if (reader == nullptr) {
+    return std::nullopt;
+  }
+  RegisterSet usual{reader->register_layout()};
+  for (std::size_t i = 0; i < reader->register_layout().size(); ++i) {
+    if (reader->usually_has(RegisterIndex{i})) {
+      usual.set(RegisterIndex{i}, 0);
+    }
+  }
+  return usual;
+}
+
 Result<std::vector<RegisterSet>> LiveGuest::read_registers(std::span<const VcpuId> vcpus) {
   return counters_.register_reads.counted(try_read_registers(vcpus));
 }

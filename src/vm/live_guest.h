@@ -5,6 +5,8 @@
 #include "vm/guest.h"
 #include "vm/memory/live_memory.h"
 
+#include <optional>
+
 namespace vmemfs {
 
 /// Thread-safe. Reads do not wait for operations on the VM; writes are serialized with them.
@@ -25,6 +27,8 @@ public:
   }
   [[nodiscard]] LiveMemory& memory() override { return memory_; }
   [[nodiscard]] const RegisterLayout* register_layout() const override;
+  /// Those that a vCPU's set usually has, as 0; nullopt if they cannot be read. Waits for nobody.
+  [[nodiscard]] std::optional<RegisterSet> usual_registers() const;
   [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   [[nodiscard]] VmCounters& counters() override { return counters_; }

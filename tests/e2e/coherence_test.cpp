@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <thread>
 
 namespace vmemfs::test {
@@ -153,13 +154,39 @@ TEST_P(Coherence, MappedPages_GuestResumes_AreDropped) {
     } else {
       ASSERT_EQ(try_write(mount_ / "vm/control", "resume\n"), 0);
     }
-    // The page is not accessed until it must have been dropped: an earlier access would map the page of that
-    // time, because mapped pages do not follow a running guest.
+    // The page is not accessed until it must have been dropped: an earlier access would map a page of the
+    // running guest, which is dropped anyway.
     EXPECT_TRUE(eventually([&] { return truth() > before; }));
     std::this_thread::sleep_for(milliseconds{500});
     EXPECT_GT(*counter, before);
     ::munmap(mapped, 4096);
   }
+}
+
+/// The kernel answers both from its page cache.
+TEST_P(Coherence, MappingAndSendfile_FollowARunningGuest) {
+  void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, mem_.get(), TG_INFO_GPA);
+  ASSERT_NE(mapped, MAP_FAILED);
+  const auto* const counter =
+      static_cast<const volatile std::uint64_t*>(mapped) + TG_INFO_OFF_COUNTER / sizeof(std::uint64_t);
+  const UniqueFd copy{::memfd_create("copy", MFD_CLOEXEC)};
+  const auto sent = [&] {
+    off_t from = TG_INFO_GPA;
+    std::uint64_t value = 0;
+    EXPECT_EQ(::lseek(copy.get(), 0, SEEK_SET), 0);
+    EXPECT_EQ(::sendfile(copy.get(), mem_.get(), &from, 4096), 4096);
+    EXPECT_EQ(::pread(copy.get(), &value, sizeof(value), TG_INFO_OFF_COUNTER),
+              static_cast<ssize_t>(sizeof(value)));
+    return value;
+  };
+  for (int i = 0; i < 10; ++i) {
+    static_cast<void>(*counter + sent()); // the kernel has the page
+    const std::uint64_t least = truth();
+    std::this_thread::sleep_for(milliseconds{250}); // 20 ms, on a busy host
+    EXPECT_GE(*counter, least) << i;
+    EXPECT_GE(sent(), least) << i;
+  }
+  ::munmap(mapped, 4096);
 }
 
 TEST_P(Coherence, Reset_IsDetected) {

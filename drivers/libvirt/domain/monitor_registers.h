@@ -4,6 +4,7 @@
 
 #include "driver/driver.h"
 #include "drivers/libvirt/domain/domain.h"
+#include "drivers/qemu_protocol/hmp_registers.h"
 
 namespace vmemfs::libvirt {
 
@@ -17,6 +18,7 @@ public:
 
   const RegisterLayout& register_layout() const override;
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
+  [[nodiscard]] bool usually_has(RegisterIndex reg) const override { return has_register(reg); }
 
 private:
   Domain& domain_;

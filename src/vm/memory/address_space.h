@@ -45,6 +45,9 @@ public:
   /// An open file shows this memory, until end_view(). Calls are counted.
   virtual void begin_view() = 0;
   virtual void end_view() = 0;
+  /// The kernel keeps a page of what it has just got: for a mapping, sendfile(2) or splice(2). While the
+  /// guest runs, the kernel is made to drop it soon.
+  virtual void note_kept_page() = 0;
 
   [[nodiscard]] std::uint64_t size() const { return map()->ram_end().value(); }
 };

@@ -64,6 +64,19 @@ void LiveMemory::poll_layout() {
   }
 }
 
+/// The flag goes first: a page that comes during the job gets a job of its own.
+void LiveMemory::note_kept_page() {
+  if (drop_pending_.exchange(true)) {
+    return;
+  }
+  context_.jobs.post_after(kMaxKept, [this] {
+    drop_pending_ = false;
+    if (!context_.coherence.epoch().load().stable) {
+      context_.coherence.drop_kept_pages();
+    }
+  });
+}
+
 Result<void> LiveMemory::refresh() {
   const auto lock = context_.run_state.lock_operations();
   if (!lock) {

@@ -51,6 +51,11 @@ public:
     prefetcher_.drop();
   }
 
+  void note_kept_page() override;
+
+  /// How long the kernel keeps a page of a guest that runs, if it can be made to drop it.
+  static constexpr std::chrono::milliseconds kMaxKept{20};
+
   /// Reads the memory map again, whatever it costs.
   [[nodiscard]] Result<void> refresh();
   /// Releases the memory of reads that were fetched and not requested.
@@ -68,7 +73,8 @@ private:
   MemoryView view_;
   Prefetcher prefetcher_;
   std::atomic<std::int64_t> next_layout_poll_ns_{0};
-  TimedLock layout_poll_; ///< held while the driver polls the layout
+  std::atomic<bool> drop_pending_{false}; ///< a job will have the kernel drop its pages
+  TimedLock layout_poll_;                 ///< held while the driver polls the layout
 };
 
 } // namespace vmemfs

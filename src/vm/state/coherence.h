@@ -32,6 +32,9 @@ public:
     notify_();
   }
 
+  /// Other caches, such as the kernel's, have pages of a guest that runs. Nothing has changed by that.
+  void drop_kept_pages() { notify_(); }
+
   /// The guest was found paused after `before` was loaded. False: an event came in between; query again.
   [[nodiscard]] bool try_mark_stable(Epoch::Value before) {
     const bool stable = epoch_.try_mark_stable(before);

@@ -35,6 +35,7 @@ public:
   void poll_layout() override {}
   void begin_view() override { ++views; }
   void end_view() override { --views; }
+  void note_kept_page() override {}
 
   int views = 0;
 

@@ -54,14 +54,11 @@ Result<std::size_t> MemoryFile::write(std::string_view bytes, std::uint64_t offs
 }
 
 void MemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {
-  if (guest_->gone()) {
-    reply.error(ErrorKind::vm_gone);
-    return;
-  }
   memory_.poll_layout();
-  const auto map = memory_.map();
-  const auto found = whence == SEEK_DATA ? seek_data(*map, offset) : seek_hole(*map, offset);
-  if (found) {
+  const auto found = whence == SEEK_DATA ? seek_data(memory_, offset) : seek_hole(memory_, offset);
+  if (guest_->gone()) { // asked last: it may have ended meanwhile
+    reply.error(ErrorKind::vm_gone);
+  } else if (found) {
     reply.offset(*found);
   } else {
     reply.error(found.error());

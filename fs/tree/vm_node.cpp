@@ -117,7 +117,7 @@ Result<struct stat> VmFile::attributes() const {
       vm->guest().memory().poll_layout();
       const auto map = vm->guest().memory().map();
       attributes.st_size = static_cast<off_t>(map->ram_end().value());
-      attributes.st_blocks = static_cast<blkcnt_t>(map->data_bytes() / kBlock);
+      attributes.st_blocks = static_cast<blkcnt_t>(vm->guest().memory().held_bytes() / kBlock);
       attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }
     if (size_ != nullptr) {

@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/gpa.h"
 #include "core/memory_map.h"
+#include "core/memory_use.h"
 #include "core/register_set.h"
 
 #include <chrono>
@@ -206,6 +207,18 @@ public:
 
   /// The memory cannot change at all, such as that of a dump.
   [[nodiscard]] virtual bool frozen() const { return false; }
+
+  /// Searches main memory for the first byte of one use; `range` lies in one region of the map. Sparse is
+  /// only what surely holds nothing at the time of the call; a search may end before the end of the range,
+  /// but not at its begin. Microseconds to milliseconds, no monitor; may wait as long as a read does. The
+  /// default: the source cannot say, so all is held.
+  [[nodiscard]] virtual UseSearch find(GpaRange range, MemoryUse wanted) {
+    return all_held(range.size(), wanted);
+  }
+
+  /// About how much memory and disk space of the host the memory below the end of main memory takes, in
+  /// bytes. nullopt: unknown. Microseconds; waits for nothing.
+  [[nodiscard]] virtual std::optional<std::uint64_t> held_bytes() const { return std::nullopt; }
 
   [[nodiscard]] virtual ReadCost read_cost() const { return {}; }
 

@@ -22,6 +22,8 @@ public:
   void poll_run_state() override { inner_->poll_run_state(); }
   std::optional<std::chrono::milliseconds> state_delay() const override { return inner_->state_delay(); }
   bool frozen() const override { return inner_->frozen(); }
+  UseSearch find(GpaRange range, MemoryUse wanted) override { return inner_->find(range, wanted); }
+  std::optional<std::uint64_t> held_bytes() const override { return inner_->held_bytes(); }
   ReadCost read_cost() const override { return inner_->read_cost(); }
   bool gone() const override { return inner_->gone(); }
   AccessReport access() const override { return inner_->access(); }

@@ -4,25 +4,71 @@
 #include <algorithm>
 
 namespace vmemfs {
+namespace {
 
-tl::expected<std::uint64_t, ErrorKind> seek_data(const MemoryMap& map, std::uint64_t offset) {
-  const auto stretch = map.at(Gpa{offset});
-  const Gpa data = stretch.region != nullptr ? Gpa{offset} : stretch.range.end;
-  if (data >= map.ram_end()) {
-    return tl::unexpected{ErrorKind::past_end};
+/// One call of seek_data() or seek_hole().
+class Seek {
+public:
+  explicit Seek(AddressSpace& memory) : memory_{memory} {}
+
+  [[nodiscard]] const MemoryMap& map() const { return *map_; }
+
+  /// Within one region. Firmware and device memory are never sparse, and nothing is known to be once the time
+  /// is over.
+  [[nodiscard]] UseSearch find(const MemoryMap::Stretch& stretch, MemoryUse wanted) {
+    if (stretch.region->kind != RegionKind::ram || std::chrono::steady_clock::now() >= end_) {
+      return all_held(stretch.range.size(), wanted);
+    }
+    const UseSearch result = memory_.find(stretch.range, wanted);
+    const bool advances = result.found || result.before > 0;
+    return advances ? result : all_held(stretch.range.size(), wanted);
   }
-  return data.value();
+
+private:
+  AddressSpace& memory_;
+  const std::shared_ptr<const MemoryMap> map_ = memory_.map();
+  const std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + kMaxSeekTime;
+};
+
+} // namespace
+
+tl::expected<std::uint64_t, ErrorKind> seek_data(AddressSpace& memory, std::uint64_t offset) {
+  Seek seek{memory};
+  Gpa here{offset};
+  while (here < seek.map().ram_end()) {
+    const auto stretch = seek.map().at(here);
+    if (stretch.region == nullptr) {
+      here = stretch.range.end;
+      continue;
+    }
+    const UseSearch held = seek.find(stretch, MemoryUse::held);
+    here = std::min(here + held.before, stretch.range.end);
+    if (held.found) {
+      return here.value();
+    }
+  }
+  return tl::unexpected{ErrorKind::past_end};
 }
 
-tl::expected<std::uint64_t, ErrorKind> seek_hole(const MemoryMap& map, std::uint64_t offset) {
-  if (Gpa{offset} >= map.ram_end()) {
+tl::expected<std::uint64_t, ErrorKind> seek_hole(AddressSpace& memory, std::uint64_t offset) {
+  Seek seek{memory};
+  const Gpa end = seek.map().ram_end();
+  if (Gpa{offset} >= end) {
     return tl::unexpected{ErrorKind::past_end};
   }
   Gpa here{offset};
-  for (auto stretch = map.at(here); stretch.region != nullptr; stretch = map.at(here)) {
-    here = stretch.range.end;
+  while (here < end) {
+    const auto stretch = seek.map().at(here);
+    if (stretch.region == nullptr) {
+      break;
+    }
+    const UseSearch sparse = seek.find(stretch, MemoryUse::sparse);
+    here = std::min(here + sparse.before, stretch.range.end);
+    if (sparse.found) {
+      break;
+    }
   }
-  return std::min(here, map.ram_end()).value();
+  return std::min(here, end).value();
 }
 
 } // namespace vmemfs

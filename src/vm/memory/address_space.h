@@ -6,10 +6,12 @@
 #include "core/error.h"
 #include "core/gpa.h"
 #include "core/memory_map.h"
+#include "core/memory_use.h"
 #include "vm/memory/hole_policy.h"
 #include "vm/memory/read_scratch.h"
 #include "vm/prefetch/read_ahead.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,6 +44,14 @@ public:
   /// Adopts a changed memory map if that is cheap. Call it before reporting size or shape.
   virtual void poll_layout() = 0;
 
+  /// See Driver::find(); the range lies in one region of main memory.
+  [[nodiscard]] virtual UseSearch find(const GpaRange& range, MemoryUse wanted) {
+    return all_held(range.size(), wanted);
+  }
+  /// About how much of the host's memory and disk space it takes, in bytes; all that the map has if that is
+  /// unknown. Waits for nothing.
+  [[nodiscard]] virtual std::uint64_t held_bytes() const { return map()->data_bytes(); }
+
   /// An open file shows this memory, until end_view(). Calls are counted.
   virtual void begin_view() = 0;
   virtual void end_view() = 0;
@@ -52,8 +62,13 @@ public:
   [[nodiscard]] std::uint64_t size() const { return map()->ram_end().value(); }
 };
 
-/// lseek's SEEK_DATA and SEEK_HOLE. past_end as lseek's ENXIO.
-[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(const MemoryMap& map, std::uint64_t offset);
-[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(const MemoryMap& map, std::uint64_t offset);
+/// lseek's SEEK_DATA and SEEK_HOLE: holes are those of the map and sparse main memory. past_end as lseek's
+/// ENXIO. Each takes kMaxSeekTime at most, and one search of the memory; what was not searched by then is
+/// data.
+[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(AddressSpace& memory, std::uint64_t offset);
+[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(AddressSpace& memory, std::uint64_t offset);
+
+/// Enough for some 50 GiB of shared memory without a hole, and for hundreds of private memory.
+inline constexpr std::chrono::milliseconds kMaxSeekTime{500};
 
 } // namespace vmemfs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vm/memory/live_memory.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -51,6 +52,18 @@ Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std:
   auto written = counters_.writes.counted(context_.writes.write(offset, bytes));
   counters_.written_bytes.add(written.value_or(0));
   return written;
+}
+
+UseSearch LiveMemory::find(const GpaRange& range, MemoryUse wanted) {
+  return context_.attachment.detached() ? all_held(range.size(), wanted)
+                                        : context_.driver.find(range, wanted);
+}
+
+/// Never 0 for memory that is there: some tools take a file without blocks for one hole and do not read it.
+std::uint64_t LiveMemory::held_bytes() const {
+  const std::uint64_t all = map()->data_bytes();
+  const auto held = context_.driver.held_bytes();
+  return held ? std::clamp(*held, std::min(all, kPageSize), all) : all;
 }
 
 /// A VMM can keep what tells its layout in memory that never answers. Then one thread hangs here, and the

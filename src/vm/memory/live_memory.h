@@ -43,6 +43,8 @@ public:
                                                           ReadAhead* read_ahead) override;
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return context_.driver.memory_map(); }
+  [[nodiscard]] UseSearch find(const GpaRange& range, MemoryUse wanted) override;
+  [[nodiscard]] std::uint64_t held_bytes() const override;
   void poll_layout() override;
   /// See RunStateTracker.
   void begin_view() override { context_.run_state.begin_view(); }

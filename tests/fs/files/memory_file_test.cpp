@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
+#include "driver/decorators/forwarding_driver.h"
 #include "fs/files/memory_file.h"
 #include "support/recording_reply.h"
 #include "vm_fixture.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <memory>
+#include <thread>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace vmemfs::test {
 namespace {
@@ -68,6 +75,85 @@ TEST(MemoryFile, Seek_FindsBordersOfHoles) {
   EXPECT_EQ(answer_to([&](Reply& reply) { file.seek(reply, kMiB, SEEK_DATA); })->number(), 2 * kMiB);
   EXPECT_EQ(answer_to([&](Reply& reply) { file.seek(reply, 4 * kMiB, SEEK_DATA); })->error(),
             ErrorKind::past_end);
+}
+
+/// A guest of which only some pages are held. Each call searches one page and takes some time.
+class SparseDriver : public ForwardingDriver {
+public:
+  SparseDriver(std::unique_ptr<Driver> inner, std::vector<std::uint64_t> held,
+               std::chrono::milliseconds delay)
+      : ForwardingDriver{std::move(inner)}, held_{std::move(held)}, delay_{delay} {}
+
+  UseSearch find(GpaRange range, MemoryUse wanted) override {
+    std::this_thread::sleep_for(delay_);
+    const bool held = std::ranges::find(held_, range.begin.page_start().value()) != held_.end();
+    if (held == (wanted == MemoryUse::held)) {
+      return {0, true};
+    }
+    return {std::min(range.size(), kPageSize - range.begin.page_offset()), false};
+  }
+  std::optional<std::uint64_t> held_bytes() const override { return held_.size() * kPageSize; }
+
+private:
+  std::vector<std::uint64_t> held_;
+  std::chrono::milliseconds delay_;
+};
+
+VmFixture::Wrap sparse(std::vector<std::uint64_t> held, std::chrono::milliseconds delay = {}) {
+  return [held, delay](std::unique_ptr<Driver> inner) -> std::unique_ptr<Driver> {
+    return std::make_unique<SparseDriver>(std::move(inner), held, delay);
+  };
+}
+
+std::uint64_t seek(MemoryFile& file, std::uint64_t offset, int whence) {
+  return answer_to([&](Reply& reply) { file.seek(reply, offset, whence); })->number();
+}
+
+TEST(MemoryFile, Seek_SparseMemoryIsAHole) {
+  FakeOptions options = guest();
+  options.roms = {GpaRange{Gpa{0x10000}, Gpa{0x20000}}};
+  const VmFixture fixture{options, {}, {}, sparse({0x2000, 0x3000, 3 * kMiB})};
+  MemoryFile file{guest_of(fixture.vm), HolePolicy::honest};
+  EXPECT_EQ(seek(file, 0, SEEK_HOLE), 0U);
+  EXPECT_EQ(seek(file, 10, SEEK_DATA), 0x2000U);
+  EXPECT_EQ(seek(file, 0x2010, SEEK_DATA), 0x2010U);
+  EXPECT_EQ(seek(file, 0x2010, SEEK_HOLE), 0x4000U);
+  EXPECT_EQ(seek(file, 0x4000, SEEK_DATA), 0x10000U) << "firmware is data";
+  EXPECT_EQ(seek(file, 0x10000, SEEK_HOLE), 0x20000U);
+  EXPECT_EQ(seek(file, 0x20000, SEEK_DATA), 3 * kMiB);
+  EXPECT_EQ(answer_to([&](Reply& reply) { file.seek(reply, 3 * kMiB + kPageSize, SEEK_DATA); })->error(),
+            ErrorKind::past_end);
+  EXPECT_EQ(seek(file, 3 * kMiB + kPageSize, SEEK_HOLE), 3 * kMiB + kPageSize);
+}
+
+TEST(MemoryFile, Seek_TakesTooLong_TheRestIsData) {
+  const VmFixture fixture{guest(), {}, {}, sparse({}, std::chrono::milliseconds{50})};
+  MemoryFile file{guest_of(fixture.vm), HolePolicy::honest};
+  const auto begin = std::chrono::steady_clock::now();
+  const std::uint64_t data = seek(file, 0, SEEK_DATA);
+  EXPECT_GT(data, 0U);
+  EXPECT_LT(data, kMiB);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4 * kMaxSeekTime);
+
+  const VmFixture full{guest(), {}, {}, [](std::unique_ptr<Driver> inner) -> std::unique_ptr<Driver> {
+                         std::vector<std::uint64_t> all;
+                         for (std::uint64_t at = 0; at < 4 * kMiB; at += kPageSize) {
+                           all.push_back(at);
+                         }
+                         return std::make_unique<SparseDriver>(std::move(inner), all,
+                                                               std::chrono::milliseconds{50});
+                       }};
+  MemoryFile full_file{guest_of(full.vm), HolePolicy::honest};
+  EXPECT_EQ(seek(full_file, 0, SEEK_HOLE), kMiB);
+}
+
+TEST(MemoryFile, HeldBytes_AreThoseOfTheDriverWithinTheMap) {
+  const VmFixture unknown{guest()};
+  EXPECT_EQ(unknown.vm->guest().memory().held_bytes(), 3 * kMiB);
+  const VmFixture some{guest(), {}, {}, sparse({0, kPageSize})};
+  EXPECT_EQ(some.vm->guest().memory().held_bytes(), 2 * kPageSize);
+  const VmFixture none{guest(), {}, {}, sparse({})};
+  EXPECT_EQ(none.vm->guest().memory().held_bytes(), kPageSize) << "a file without blocks is not read by tar";
 }
 
 TEST(MemoryFile, Write_NeedsWritesOn) {

@@ -279,14 +279,15 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
 }
 
 void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
-  const auto file = open_handle(info)->file;
-  answer({request}, "lseek", [&](FuseReply& reply) {
+  const auto handle = open_handle(info);
+  const auto seek = [handle, offset, whence](FuseReply& reply) {
     if (offset < 0) {
       reply.error(ErrorKind::past_end);
     } else {
-      file->seek(reply, static_cast<std::uint64_t>(offset), whence);
+      handle->file->seek(reply, static_cast<std::uint64_t>(offset), whence);
     }
-  });
+  };
+  carry_out(*handle, request, {"lseek"}, seek, [&] { return seek; });
 }
 
 void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_pollhandle* handle) {

@@ -73,6 +73,8 @@ public:
   void poll_layout(bool missed) override;
   void poll_run_state() override;
   std::optional<std::chrono::milliseconds> state_delay() const override;
+  UseSearch find(GpaRange range, MemoryUse wanted) override { return guest_.find(range, wanted); }
+  std::optional<std::uint64_t> held_bytes() const override { return guest_.held_bytes(); }
   ReadCost read_cost() const override;
   bool gone() const override { return guest_.gone(); }
   AccessReport access() const override;

@@ -4,6 +4,7 @@
 #include "core/gpa.h"
 #include "core/text.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -24,6 +25,7 @@ constexpr std::string_view kOrigin = "proc";
 struct Opened {
   UniqueFd fd;
   std::string way;
+  bool own_offset = true; ///< it does not share its file offset with the process
 };
 
 /// The device of a file as /proc/PID/maps has it, which stat() reports differently on btrfs and overlayfs:
@@ -124,7 +126,7 @@ private:
     if (!fd || !matches(fd.get())) {
       return std::nullopt;
     }
-    return Opened{std::move(fd), fmt::format("pidfd_getfd {}", number)};
+    return Opened{std::move(fd), fmt::format("pidfd_getfd {}", number), false};
   }
 
   const Process& process_;
@@ -134,9 +136,40 @@ private:
   bool reopening_failed_ = false; ///< of the last link
 };
 
-bool on_hugetlbfs(int fd) {
+/// The magic number of its file system, 0 if unknown.
+std::uint32_t file_system(int fd) {
   struct statfs info {};
-  return ::fstatfs(fd, &info) == 0 && info.f_type == HUGETLBFS_MAGIC;
+  return ::fstatfs(fd, &info) == 0 ? static_cast<std::uint32_t>(info.f_type) : 0;
+}
+
+/// File systems of which lseek() reports pages that were written by a mapping as data at once. Network and
+/// FUSE file systems may ask a server that does not know of them yet, and may wait for it.
+bool reports_extents(std::uint32_t type) {
+  constexpr std::uint32_t kXfsMagic = 0x58465342; // of no exported header
+  return type == TMPFS_MAGIC || type == EXT4_SUPER_MAGIC || type == kXfsMagic || type == BTRFS_SUPER_MAGIC;
+}
+
+// cachestat(2), which Debian 12's headers don't have yet.
+constexpr long kCachestat = 451;
+struct CacheRange {
+  std::uint64_t offset;
+  std::uint64_t size;
+};
+struct CacheCounts {
+  std::uint64_t cached;
+  std::uint64_t dirty;
+  std::uint64_t writeback;
+  std::uint64_t evicted;
+  std::uint64_t recently_evicted;
+};
+
+/// Whether a tmpfs has all pages of the range, in memory or in swap. False before Linux 6.5, and if this
+/// process may not write the file, which newer kernels require.
+bool has_all_pages(int fd, std::uint64_t offset, std::uint64_t size) {
+  CacheRange range{offset, size};
+  CacheCounts counts{};
+  const std::uint64_t pages = ((offset + size - 1) >> kPageShift) - (offset >> kPageShift) + 1;
+  return ::syscall(kCachestat, fd, &range, &counts, 0) == 0 && counts.cached + counts.evicted >= pages;
 }
 
 /// Past the end of a file nothing is resident, so "resident" there shows that mincore() is not reliable.
@@ -159,9 +192,12 @@ bool mincore_works(int fd) {
 
 } // namespace
 
-BackingFile::BackingFile(UniqueFd fd, std::string way)
-    : fd_{std::move(fd)}, way_{std::move(way)}, hugetlb_{on_hugetlbfs(fd_.get())},
-      residency_known_{!hugetlb_ && mincore_works(fd_.get())} {}
+BackingFile::BackingFile(UniqueFd fd, std::string way, bool own_offset)
+    : fd_{std::move(fd)}, way_{std::move(way)}, file_system_{file_system(fd_.get())},
+      residency_known_{!is_hugetlb() && mincore_works(fd_.get())},
+      extents_known_{own_offset && reports_extents(file_system_)} {}
+
+bool BackingFile::is_hugetlb() const { return file_system_ == HUGETLBFS_MAGIC; }
 
 Result<BackingFile> BackingFile::open(const Process& process, const Vma& vma) {
   Search search{process, vma};
@@ -170,7 +206,7 @@ Result<BackingFile> BackingFile::open(const Process& process, const Vma& vma) {
     opened = search.descriptors();
   }
   if (opened) {
-    return BackingFile{std::move(opened->fd), std::move(opened->way)};
+    return BackingFile{std::move(opened->fd), std::move(opened->way), opened->own_offset};
   }
   const std::string path = printable(vma.path, 200);
   if (search.not_regular()) {
@@ -204,6 +240,58 @@ BackingFile::Progress BackingFile::read(std::uint64_t offset, std::span<std::byt
     done += static_cast<std::size_t>(got);
   }
   return {done, 0};
+}
+
+UseSearch BackingFile::find(std::uint64_t offset, std::uint64_t size, MemoryUse wanted) const {
+  struct stat info {}; // first: what is added to the file later was not searched
+  if (!extents_known_ || ::fstat(fd_.get(), &info) != 0) {
+    return all_held(size, wanted);
+  }
+  const auto file_size = static_cast<std::uint64_t>(info.st_size);
+  if (offset >= file_size) {
+    return all_held(size, wanted);
+  }
+  const std::uint64_t inside = std::min(size, file_size - offset);
+  if (wanted == MemoryUse::sparse) {
+    if (const std::uint64_t held = held_from(offset, inside); held > 0) {
+      return {held == inside ? size : held, false};
+    }
+  }
+  const off_t at =
+      ::lseek(fd_.get(), static_cast<off_t>(offset), wanted == MemoryUse::held ? SEEK_DATA : SEEK_HOLE);
+  if (at < 0) {
+    const bool no_data = wanted == MemoryUse::held && errno == ENXIO;
+    return no_data ? UseSearch{inside, inside < size} : all_held(size, wanted);
+  }
+  const std::uint64_t before = static_cast<std::uint64_t>(at) - offset;
+  if (before < inside) {
+    return {before, true};
+  }
+  return wanted == MemoryUse::held ? UseSearch{inside, inside < size} : UseSearch{size, false};
+}
+
+/// lseek() would search all of a memfd, page by page; counting its pages is faster, and can be limited.
+std::uint64_t BackingFile::held_from(std::uint64_t offset, std::uint64_t size) const {
+  constexpr std::uint64_t kMax = std::uint64_t{1} << 30U;
+  constexpr std::uint64_t kStep = std::uint64_t{16} << 20U; // little is counted in vain if a hole is near
+  std::uint64_t held = 0;
+  while (file_system_ == TMPFS_MAGIC && held < std::min(size, kMax)) {
+    const std::uint64_t step = std::min(kStep, size - held);
+    if (!has_all_pages(fd_.get(), offset + held, step)) {
+      break;
+    }
+    held += step;
+  }
+  return held;
+}
+
+std::optional<std::uint64_t> BackingFile::held_bytes() const {
+  constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
+  struct stat info {};
+  if (!extents_known_ || ::fstat(fd_.get(), &info) != 0) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(info.st_blocks) * kBlock;
 }
 
 } // namespace vmemfs

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "core/error.h"
+#include "core/memory_use.h"
 #include "host/proc_maps.h"
 #include "host/process.h"
 #include "util/unique_fd.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -23,7 +25,7 @@ public:
   static Result<BackingFile> open(const Process& process, const Vma& vma);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
-  [[nodiscard]] bool is_hugetlb() const { return hugetlb_; }
+  [[nodiscard]] bool is_hugetlb() const;
 
   /// Whether mincore() is reliable for a mapping of this file. The kernel reports all pages as resident
   /// to a process that neither owns the file nor may write it; for hugetlbfs it only reports pages that
@@ -41,13 +43,25 @@ public:
   };
   [[nodiscard]] Progress read(std::uint64_t offset, std::span<std::byte> buffer) const;
 
+  /// Searches [offset, offset + size) for the first byte of one use, by the extents of the file; of a memfd
+  /// or another tmpfs at most 1 GiB at a time if it is full, some 10 ms, since Linux 6.5. All is held if the
+  /// extents are not reliable, and past the end of the file. Swapped pages are held.
+  [[nodiscard]] UseSearch find(std::uint64_t offset, std::uint64_t size, MemoryUse wanted) const;
+
+  /// Memory or disk space that the whole file takes; nullopt: unknown. One system call, waits for nothing.
+  [[nodiscard]] std::optional<std::uint64_t> held_bytes() const;
+
 private:
-  BackingFile(UniqueFd fd, std::string way);
+  /// `own_offset`: the descriptor shares its file offset with no other process.
+  BackingFile(UniqueFd fd, std::string way, bool own_offset);
+
+  [[nodiscard]] std::uint64_t held_from(std::uint64_t offset, std::uint64_t size) const;
 
   UniqueFd fd_;
   std::string way_;
-  bool hugetlb_;
+  std::uint32_t file_system_; ///< its magic number
   bool residency_known_;
+  bool extents_known_; ///< lseek() finds holes, never takes data for one, and may be used
 };
 
 } // namespace vmemfs

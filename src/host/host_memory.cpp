@@ -215,6 +215,51 @@ std::span<const std::byte> HostMemory::borrow(Hva hva, std::size_t size) const {
   return bytes.empty() || space_->running() ? bytes : std::span<const std::byte>{};
 }
 
+UseSearch HostMemory::find(const HvaRange& range, MemoryUse wanted) const {
+  const HostSegment* const segment = find_segment(segments_, range.begin);
+  if (segment == nullptr) {
+    return all_held(range.size(), wanted);
+  }
+  const HvaRange part{range.begin, std::min(range.end, segment->range.end)};
+  UseSearch result = all_held(part.size(), wanted);
+  if (segment->access == Access::file) {
+    const std::uint64_t offset = segment->file_offset + (part.begin - segment->range.begin);
+    result = segment->file->find(offset, part.size(), wanted);
+  } else if (segment->anonymous) {
+    result = pagemap_.find(part, wanted);
+  }
+  // Checked last: an address space that has gone looks sparse.
+  if (reports_sparse(result, wanted) && (!space_->alive() || userfault_.any(*space_))) {
+    return all_held(part.size(), wanted);
+  }
+  return result;
+}
+
+std::uint64_t HostMemory::held_bytes(std::span<const HvaRange> ranges) const {
+  std::uint64_t bytes = 0;
+  std::uint64_t anonymous = 0;
+  std::map<const BackingFile*, std::uint64_t> mapped;
+  for (const HvaRange& range : ranges) {
+    for (Hva at = range.begin; at < range.end;) {
+      const HostSegment* const segment = find_segment(segments_, at);
+      const Hva end = segment != nullptr ? std::min(range.end, segment->range.end) : range.end;
+      std::uint64_t& kind = segment == nullptr                ? bytes
+                            : segment->access == Access::file ? mapped[segment->file.get()]
+                            : segment->anonymous              ? anonymous
+                                                              : bytes;
+      kind += end - at;
+      at = end;
+    }
+  }
+  for (const auto& [file, size] : mapped) {
+    bytes += std::min(size, file->held_bytes().value_or(size));
+  }
+  if (anonymous > 0) {
+    bytes += std::min(anonymous, private_bytes(space_->pid()).value_or(anonymous));
+  }
+  return bytes;
+}
+
 std::string HostMemory::describe() const {
   std::map<std::string_view, std::uint64_t> bytes_by_kind;
   for (const HostSegment& segment : segments_) {

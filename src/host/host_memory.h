@@ -12,12 +12,15 @@
 #pragma once
 
 #include "core/error.h"
+#include "core/memory_use.h"
 #include "host/host_segment.h"
 #include "host/hva.h"
 #include "host/pagemap.h"
 #include "host/process_space.h"
+#include "host/userfault.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -65,6 +68,17 @@ public:
   /// only be passed to a system call, never accessed, and stay mapped as long as this object.
   [[nodiscard]] std::span<const std::byte> borrow(Hva hva, std::size_t size) const;
 
+  /// Searches for the first byte of one use, from the begin of the range on, within one segment at most.
+  /// Sparse are holes of shared files, as the file system reports them, and absent pages of private memory
+  /// without a file. Held is all else, such as private copies of a file, huge pages, and everything while the
+  /// process has a userfaultfd, whose handler may have the content of absent pages; that it has opened one is
+  /// noticed within 50 ms. Takes milliseconds; may wait as read() does.
+  [[nodiscard]] UseSearch find(const HvaRange& range, MemoryUse wanted) const;
+
+  /// About how much of the host's memory and disk space the ranges take. Of private memory it is what the
+  /// process has in all, so too much rather than too little; where nothing is known, all. Waits for nothing.
+  [[nodiscard]] std::uint64_t held_bytes(std::span<const HvaRange> ranges) const;
+
   /// Access methods as text: the usable kinds, the largest first.
   [[nodiscard]] std::string describe() const;
 
@@ -77,6 +91,7 @@ private:
   std::shared_ptr<const ProcessSpace> space_;
   std::vector<HostSegment> segments_; ///< sorted, no overlap
   Pagemap pagemap_{*space_};
+  mutable UserfaultWatch userfault_;
 };
 
 } // namespace vmemfs

@@ -141,6 +141,7 @@ private:
     segment.range = range;
     if (is_anonymous(vma)) {
       segment.access = Access::process;
+      segment.anonymous = true;
       segment.detail = "private memory, process_vm_readv";
     } else if (!vma.shared && vma.path == kAnonymousHugePages) {
       segment.access = Access::process_guard;
@@ -183,6 +184,7 @@ private:
       segment.access = Access::process;
       segment.file.reset();
       segment.file_offset = 0;
+      segment.anonymous = false;
       segment.detail = "memory with a userfaultfd handler, process_vm_readv";
     }
   }
@@ -217,7 +219,8 @@ private:
     if (!segments_.empty()) {
       HostSegment& last = segments_.back();
       const bool continues = last.range.end == segment.range.begin && last.access == segment.access &&
-                             last.file == segment.file && last.detail == segment.detail &&
+                             last.file == segment.file && last.anonymous == segment.anonymous &&
+                             last.detail == segment.detail &&
                              (!last.file || last.file_offset + last.range.size() == segment.file_offset);
       if (continues) {
         last.range.end = segment.range.end;

@@ -30,6 +30,7 @@ struct HostSegment {
   HvaRange range;
   Access access = Access::refused;
   std::shared_ptr<const BackingFile> file; ///< null: absent pages are zeros
+  bool anonymous = false;                  ///< private memory without a file, of ordinary pages
   std::uint64_t file_offset = 0;           ///< of range.begin, in bytes
   SharedView view;                         ///< of the whole range; only with Access::file, may be absent
   std::optional<OwnerShares::Share> share; ///< of the mappings of this process, with a view

@@ -31,8 +31,9 @@ tl::unexpected<Error> gone(pid_t pid) {
 // By number: the declarations of glibc 2.36 are not usable from C++.
 UniqueFd pidfd_open(pid_t pid) { return UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}; }
 
-/// Names of the entries of a directory that are numbers.
-template <typename T> Result<std::vector<T>> list_numbers(const std::string& path) {
+/// Names of the entries of a directory that are numbers, at most `limit` of them.
+template <typename T> Result<std::vector<T>>
+list_numbers(const std::string& path, std::size_t limit = std::numeric_limits<std::size_t>::max()) {
   const auto close = [](DIR* dir) { ::closedir(dir); };
   const std::unique_ptr<DIR, decltype(close)> dir{::opendir(path.c_str()), close};
   if (!dir) {
@@ -40,7 +41,7 @@ template <typename T> Result<std::vector<T>> list_numbers(const std::string& pat
   }
   std::vector<T> numbers;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): safe, as no other thread has this directory stream
-  while (const dirent* const entry = ::readdir(dir.get())) {
+  while (const dirent* const entry = numbers.size() < limit ? ::readdir(dir.get()) : nullptr) {
     const std::string_view name{entry->d_name};
     T number = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
@@ -137,7 +138,9 @@ Result<std::vector<std::string>> command_line(pid_t pid) {
 
 Result<std::string> exe_path(pid_t pid) { return read_link(fmt::format("/proc/{}/exe", pid)); }
 
-Result<std::vector<int>> list_fds(pid_t pid) { return list_numbers<int>(fmt::format("/proc/{}/fd", pid)); }
+Result<std::vector<int>> list_fds(pid_t pid, std::size_t limit) {
+  return list_numbers<int>(fmt::format("/proc/{}/fd", pid), limit);
+}
 
 Result<std::string> fd_target(pid_t pid, int fd) { return read_link(fmt::format("/proc/{}/fd/{}", pid, fd)); }
 

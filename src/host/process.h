@@ -6,7 +6,9 @@
 #include "util/unique_fd.h"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -62,8 +64,9 @@ private:
 /// Short name, at most 15 bytes, without the newline. Chosen by the process: not trusted.
 [[nodiscard]] Result<std::string> comm(pid_t pid);
 
-/// Numbers of the open descriptors, in no particular order.
-[[nodiscard]] Result<std::vector<int>> list_fds(pid_t pid);
+/// Numbers of the open descriptors, in no particular order; at most `limit` of them.
+[[nodiscard]] Result<std::vector<int>> list_fds(pid_t pid,
+                                                std::size_t limit = std::numeric_limits<std::size_t>::max());
 
 /// What descriptor `fd` of `pid` refers to, as the kernel shows it: a path, "anon_inode:kvm-vm", ...
 [[nodiscard]] Result<std::string> fd_target(pid_t pid, int fd);

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "host/process_memory.h"
 
+#include "core/text.h"
 #include "host/process.h"
+#include "util/unique_fd.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <string_view>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
@@ -22,7 +28,29 @@ tl::unexpected<Error> read_failed(int os_errno, pid_t pid, Hva hva) {
   return fail_errno(os_errno, kOrigin, std::move(what));
 }
 
+/// A line of /proc/PID/status such as "VmSwap:      12 kB", in bytes.
+std::optional<std::uint64_t> status_bytes(std::string_view status, std::string_view key) {
+  const std::size_t at = status.find(key);
+  if (at == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::string_view line = status.substr(at + key.size());
+  const auto kib = parse_u64(trim(line.substr(0, line.find("kB"))));
+  constexpr std::uint64_t kKib = 1024;
+  return kib ? std::optional{*kib * kKib} : std::nullopt;
+}
+
 } // namespace
+
+std::optional<std::uint64_t> private_bytes(pid_t pid) {
+  std::array<char, 4096> buffer; // both lines are in the first kilobytes
+  const UniqueFd file{::open(fmt::format("/proc/{}/status", pid).c_str(), O_RDONLY | O_CLOEXEC)};
+  const ssize_t size = file ? ::read(file.get(), buffer.data(), buffer.size()) : -1;
+  const std::string_view status{buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+  const auto resident = status_bytes(status, "\nRssAnon:");
+  const auto swapped = status_bytes(status, "\nVmSwap:");
+  return resident && swapped ? std::optional{*resident + *swapped} : std::nullopt;
+}
 
 Result<void> read_process_memory(const ProcessSpace& space, Hva hva, std::span<std::byte> buffer) {
   for (std::size_t done = 0; done < buffer.size();) {

@@ -11,6 +11,7 @@
 #include "host/process_space.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -46,6 +47,11 @@ struct ProcessWrite {
 /// there, or its page is not available.
 [[nodiscard]] ProcessWrite write_process_memory(const ProcessSpace& space, Hva hva,
                                                 std::span<const std::byte> bytes);
+
+/// Private memory that the process has in host memory and in swap, by the kernel's counters: all of it, not
+/// only the guest's, and up to some hundred KiB per CPU off. Everybody may know it, so there is no proof of
+/// the program. Microseconds; waits for nothing.
+[[nodiscard]] std::optional<std::uint64_t> private_bytes(pid_t pid);
 
 /// Whether this process may read the memory of process `pid`; accesses none of it.
 [[nodiscard]] Result<void> check_process_memory_access(pid_t pid);

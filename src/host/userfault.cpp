@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <fmt/format.h>
 #include <optional>
 
@@ -28,12 +29,11 @@ std::optional<HvaRange> parse_header(std::string_view line) {
   return HvaRange{*begin, *end};
 }
 
-bool has_userfaultfd(pid_t pid) {
-  const auto fds = list_fds(pid);
-  return fds && std::ranges::any_of(*fds, [pid](int fd) {
-           const auto target = fd_target(pid, fd);
-           return target && *target == "anon_inode:[userfaultfd]";
-         });
+bool has_userfaultfd(pid_t pid, const std::vector<int>& fds) {
+  return std::ranges::any_of(fds, [pid](int fd) {
+    const auto target = fd_target(pid, fd);
+    return target && *target == "anon_inode:[userfaultfd]";
+  });
 }
 
 } // namespace
@@ -59,7 +59,8 @@ Result<std::vector<HvaRange>> parse_userfault_ranges(std::string_view smaps) {
 }
 
 Result<std::vector<HvaRange>> userfault_ranges(const ProcessSpace& space) {
-  if (!has_userfaultfd(space.pid())) {
+  const auto fds = list_fds(space.pid());
+  if (!fds || !has_userfaultfd(space.pid(), *fds)) {
     return std::vector<HvaRange>{};
   }
   const auto text = read_proc_file(fmt::format("/proc/{}/smaps", space.pid()));
@@ -67,6 +68,18 @@ Result<std::vector<HvaRange>> userfault_ranges(const ProcessSpace& space) {
     return tl::unexpected{text.error()};
   }
   return parse_userfault_ranges(*text);
+}
+
+bool UserfaultWatch::any(const ProcessSpace& space) {
+  constexpr std::size_t kMaxFds = 4096;
+  const std::int64_t now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds{1};
+  const std::int64_t checked = checked_ns_;
+  if (checked == 0 || now - checked > kMaxAgeNs) {
+    const auto fds = list_fds(space.pid(), kMaxFds + 1);
+    found_ = !fds || fds->size() > kMaxFds || has_userfaultfd(space.pid(), *fds);
+    checked_ns_ = now;
+  }
+  return found_;
 }
 
 } // namespace vmemfs

@@ -7,6 +7,8 @@
 #include "host/hva.h"
 #include "host/process_space.h"
 
+#include <atomic>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -18,5 +20,19 @@ namespace vmemfs {
 /// The same for a process. Reads smaps (milliseconds per GiB) only if the process has a userfaultfd open;
 /// empty if that is not visible. The caller calls ProcessSpace::check_current() afterwards.
 [[nodiscard]] Result<std::vector<HvaRange>> userfault_ranges(const ProcessSpace& space);
+
+/// Whether a process has a userfaultfd open, however long ago its ranges were read. Thread-safe.
+class UserfaultWatch {
+public:
+  /// As of at most kMaxAge ago, or now if it asks. True if that is not visible, or there are too many
+  /// descriptors to look at.
+  [[nodiscard]] bool any(const ProcessSpace& space);
+
+private:
+  static constexpr std::int64_t kMaxAgeNs = 50'000'000;
+
+  std::atomic<std::int64_t> checked_ns_{0}; ///< 0: never
+  std::atomic<bool> found_{true};
+};
 
 } // namespace vmemfs

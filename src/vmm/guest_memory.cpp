@@ -113,6 +113,32 @@ void GuestMemory::read(std::span<ReadPiece> pieces) const {
   }
 }
 
+UseSearch GuestMemory::find(const GpaRange& range, MemoryUse wanted) const {
+  const auto stretch = map_.at(range.begin);
+  if (stretch.region == nullptr || stretch.region->kind != RegionKind::ram) {
+    return all_held(range.size(), wanted);
+  }
+  const Hva begin = hva_of(*stretch.region, range.begin);
+  return host_->find({begin, begin + std::min(range.size(), stretch.range.size())}, wanted);
+}
+
+std::uint64_t GuestMemory::held_bytes() const {
+  std::uint64_t bytes = 0;
+  std::vector<HvaRange> ram;
+  for (const LayoutRange& range : layout_.ranges) {
+    if (range.range.begin >= map_.ram_end()) {
+      break;
+    }
+    const std::uint64_t size = std::min(range.range.end, map_.ram_end()) - range.range.begin;
+    if (range.kind == RegionKind::ram) {
+      ram.push_back({range.hva, range.hva + size});
+    } else {
+      bytes += size;
+    }
+  }
+  return bytes + host_->held_bytes(ram);
+}
+
 GuestMemory::Writable GuestMemory::writable(Gpa gpa, std::size_t size) const {
   Writable result;
   while (result.size < size) {

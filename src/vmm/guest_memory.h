@@ -9,6 +9,7 @@
 #include "vmm/guest_layout.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,12 @@ public:
 
   /// See Driver::read().
   void read(std::span<ReadPiece> pieces) const;
+
+  /// See Driver::find(). Only main memory can be sparse: firmware and device memory are held.
+  [[nodiscard]] UseSearch find(const GpaRange& range, MemoryUse wanted) const;
+
+  /// See Driver::held_bytes().
+  [[nodiscard]] std::uint64_t held_bytes() const;
 
   struct Writable {
     std::size_t size = 0;         ///< bytes from the start that can be written

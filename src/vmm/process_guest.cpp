@@ -67,6 +67,16 @@ void ProcessGuest::read(std::span<ReadPiece> pieces) const {
   memory->read(pieces);
 }
 
+UseSearch ProcessGuest::find(const GpaRange& range, MemoryUse wanted) const {
+  const auto memory = memory_.load();
+  return memory != nullptr ? memory->find(range, wanted) : all_held(range.size(), wanted);
+}
+
+std::optional<std::uint64_t> ProcessGuest::held_bytes() const {
+  const auto memory = memory_.load();
+  return memory != nullptr ? std::optional{memory->held_bytes()} : std::nullopt;
+}
+
 std::span<const std::byte> ProcessGuest::borrow(Gpa gpa, std::size_t size, MemoryPin& pin) const {
   auto memory = memory_.load();
   if (memory == nullptr) {

@@ -15,8 +15,10 @@
 #include "vmm/guest_memory.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -51,6 +53,10 @@ public:
   [[nodiscard]] std::shared_ptr<const MemoryMap> memory_map() const;
   /// See Driver::read().
   void read(std::span<ReadPiece> pieces) const;
+  /// See Driver::find().
+  [[nodiscard]] UseSearch find(const GpaRange& range, MemoryUse wanted) const;
+  /// See Driver::held_bytes().
+  [[nodiscard]] std::optional<std::uint64_t> held_bytes() const;
   /// See DirectMemory::borrow().
   [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) const;
 

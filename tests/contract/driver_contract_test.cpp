@@ -113,6 +113,26 @@ TEST_P(DriverContract, APieceThatRunsIntoAHoleEndsThere) {
   }
 }
 
+TEST_P(DriverContract, SparseMemoryIsZeros) {
+  const Region& ram = first_ram();
+  GpaRange rest{ram.range.begin, std::min(ram.range.end, ram.range.begin + (std::uint64_t{32} << 20U))};
+  while (!rest.empty()) {
+    const Gpa before = rest.begin;
+    const UseSearch held = driver().find(rest, MemoryUse::held);
+    if (held.before > 0) {
+      const auto bytes = subject_->truth(rest.begin, held.before);
+      EXPECT_TRUE(std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{0}; }))
+          << std::hex << rest.begin.value();
+      rest.begin = rest.begin + held.before;
+    }
+    if (!rest.empty()) {
+      rest.begin = rest.begin + driver().find(rest, MemoryUse::sparse).before;
+    }
+    ASSERT_LT(before, rest.begin) << "no progress";
+  }
+  EXPECT_GT(driver().held_bytes().value_or(1), 0U);
+}
+
 TEST_P(DriverContract, BorrowedMemoryIsInsideOneRegion) {
   DirectMemory* const direct = driver().direct_memory();
   if (direct == nullptr) {

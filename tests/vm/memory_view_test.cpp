@@ -188,17 +188,39 @@ TEST_F(MemoryViewTest, ReadOfRangesAboveMax_IsTruncated) {
   EXPECT_EQ(view_.read(ranges, HolePolicy::padded, scratch_), MemoryView::kMaxRead);
 }
 
+/// Nothing but a map: all memory counts as held.
+class MapOnly final : public AddressSpace {
+public:
+  explicit MapOnly(std::shared_ptr<const MemoryMap> map) : map_{std::move(map)} {}
+
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t, std::size_t, HolePolicy,
+                                                          ReadScratch&, ReadAhead*) override {
+    return tl::unexpected{ErrorKind::unsupported};
+  }
+  [[nodiscard]] Result<std::size_t> write(std::uint64_t, std::span<const std::byte>) override {
+    return fail(ErrorKind::unsupported, "test", "nothing to write to");
+  }
+  [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return map_; }
+  void poll_layout() override {}
+  void begin_view() override {}
+  void end_view() override {}
+  void note_kept_page() override {}
+
+private:
+  const std::shared_ptr<const MemoryMap> map_;
+};
+
 TEST_F(MemoryViewTest, Seek_MatchesLseek) {
-  const auto map = fake_->memory_map();
-  EXPECT_EQ(seek_data(*map, 0), 0U);
-  EXPECT_EQ(seek_hole(*map, 0), 0x10000U);
-  EXPECT_EQ(seek_data(*map, 0x10000), 0x18000U);
-  EXPECT_EQ(seek_hole(*map, 0x12345), 0x12345U);
-  EXPECT_EQ(seek_hole(*map, 0x18000), kMiB);
-  EXPECT_EQ(seek_data(*map, kMiB), kMiB + kMiB / 2);
-  EXPECT_EQ(seek_hole(*map, 2 * kMiB - 1), 2 * kMiB);
-  EXPECT_EQ(seek_data(*map, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
-  EXPECT_EQ(seek_hole(*map, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  MapOnly memory{fake_->memory_map()};
+  EXPECT_EQ(seek_data(memory, 0), 0U);
+  EXPECT_EQ(seek_hole(memory, 0), 0x10000U);
+  EXPECT_EQ(seek_data(memory, 0x10000), 0x18000U);
+  EXPECT_EQ(seek_hole(memory, 0x12345), 0x12345U);
+  EXPECT_EQ(seek_hole(memory, 0x18000), kMiB);
+  EXPECT_EQ(seek_data(memory, kMiB), kMiB + kMiB / 2);
+  EXPECT_EQ(seek_hole(memory, 2 * kMiB - 1), 2 * kMiB);
+  EXPECT_EQ(seek_data(memory, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
+  EXPECT_EQ(seek_hole(memory, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
 }
 
 /// A driver that notices a new layout only when a miss is reported, as the qemu driver does.

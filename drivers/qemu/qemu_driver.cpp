@@ -16,25 +16,49 @@
 #include <utility>
 
 namespace vmemfs::qemu {
+namespace {
+
+/// What the map lacks because QEMU refused a command.
+std::string refused_queries(const std::vector<ProbeResult>& results) {
+  std::string text;
+  for (const ProbeResult& result : results) {
+    if (!result.ok && result.what.starts_with("query-")) {
+      text += fmt::format("; {}", result.detail);
+    }
+  }
+  return text;
+}
+
+} // namespace
+
 QemuDriver::QemuDriver(FoundQemu qemu, std::shared_ptr<const ProcessSpace> space, const QemuOptions& options,
                        const DriverContext& context)
     : qemu_{std::move(qemu)}, space_{std::move(space)}, options_{options}, worker_{context.worker},
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
       vcpus_{qemu_.command_line.vcpus}, guest_{space_} {}
 
-Result<GuestLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
+Result<MonitorLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
   auto session = monitor_->session(time);
   if (!session) {
     return tl::unexpected{session.error()};
   }
-  return layout_from_monitor(*session);
+  auto read = layout_from_monitor(*session);
+  if (read) {
+    for (const ProbeResult& refused : read->refused) {
+      note(refused.what, refused.ok, refused.detail);
+    }
+  }
+  return read;
 }
 
 Result<GuestLayout> QemuDriver::read_layout(const MonitorTime& time) {
   if (options_.map == MapSource::guess) {
     return layout_by_guess(qemu_.command_line, *space_);
   }
-  return flat_view_ ? layout_from_flat_view(*flat_view_) : layout_by_monitor(time);
+  if (flat_view_) {
+    return layout_from_flat_view(*flat_view_);
+  }
+  return layout_by_monitor(time).map([](MonitorLayout&& read) { return std::move(read.layout); });
 }
 
 /// Called with layout_mutex_ held, or while attaching.
@@ -57,9 +81,21 @@ void QemuDriver::count_vcpus(const MonitorTime& time) {
   if (monitor_ == nullptr) {
     return;
   }
-  auto session = monitor_->session(time);
-  if (const auto vcpus = session.and_then([](MonitorSession& open) { return open.vcpus(); })) {
+  if (auto session = monitor_->session(time)) {
+    ask_vcpus(*session);
+  }
+}
+
+/// Without an answer the last number stays, at first that of the command line.
+void QemuDriver::ask_vcpus(MonitorSession& session) {
+  const auto vcpus = session.vcpus();
+  if (vcpus) {
     take_vcpus(*vcpus);
+  } else if (session.refused(vcpus.error())) {
+    note("vCPU activity", false,
+         fmt::format("{}; the number of vCPUs is that of the command line, and a resume by somebody else is "
+                     "not noticed",
+                     vcpus.error().text));
   }
 }
 
@@ -168,9 +204,7 @@ Result<RunStatus> QemuDriver::run_status() {
     return tl::unexpected{session.error()};
   }
   if (!idle_monitor_.watching()) { // a vCPU was unplugged
-    if (const auto vcpus = session->vcpus()) {
-      take_vcpus(*vcpus);
-    }
+    ask_vcpus(*session);
   }
   return idle_monitor_.ask([&] { return session->run_status(); },
                            [this] { listener_.emit(VmEvent::state_unclear); });
@@ -203,6 +237,9 @@ std::string QemuDriver::resume_ticket() const {
 AccessReport QemuDriver::access() const {
   AccessReport report;
   report.map = map_source_;
+  if (!flat_view_) { // which knows the kinds of memory by itself
+    report.map += refused_queries(probe());
+  }
   report.writes = describe_writes();
   report.ram = guest_.describe();
   if (monitor_ != nullptr) {

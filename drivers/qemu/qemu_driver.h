@@ -111,10 +111,11 @@ private:
   [[nodiscard]] MonitorTime attach_time() const;
   void probe_kvm();
   void note_no_monitor(std::string what, const std::string& detail);
+  void read_identity(MonitorSession& session);
   void note(std::string what, bool ok, std::string detail);
 
   // The layout.
-  Result<GuestLayout> layout_by_monitor(const MonitorTime& time);
+  Result<MonitorLayout> layout_by_monitor(const MonitorTime& time);
   Result<GuestLayout> read_layout(const MonitorTime& time);
   Result<GuestLayout> read_checked_layout();
   using Mappings = ProcessGuest::Mappings;
@@ -122,6 +123,7 @@ private:
   Result<void> refresh(Mappings mappings, const MonitorTime& time);
   void refresh_later();
   void count_vcpus(const MonitorTime& time);
+  void ask_vcpus(MonitorSession& session);
   void take_vcpus(const std::vector<QemuVcpu>& vcpus);
 
   // Writing (qemu_driver_write.cpp).

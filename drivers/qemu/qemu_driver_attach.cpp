@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -21,6 +22,11 @@ constexpr std::chrono::milliseconds kBetweenTries{20};
 /// A client that uses the monitor from time to time is done within this time; a client that keeps it is not
 /// waited for.
 constexpr std::chrono::milliseconds kForOtherClient{300};
+
+constexpr std::string_view kFlatViewAlone = "QEMU's own flat view, polled for changes";
+
+/// Of QEMU's map: it has no such command, refused it, or its text has another form.
+bool is_refusal(ErrorKind kind) { return kind == ErrorKind::unsupported || kind == ErrorKind::source_failed; }
 
 } // namespace
 
@@ -92,21 +98,24 @@ void QemuDriver::probe_monitors() {
       note_no_monitor(fmt::format("monitor {}", path), session.error().message());
       continue;
     }
-    if (const auto vcpus = session->vcpus()) {
-      take_vcpus(*vcpus);
-    }
-    if (identity_.name.empty()) {
-      identity_.name = session->name().value_or("");
-    }
-    if (identity_.uuid.empty()) {
-      identity_.uuid = session->uuid().value_or("");
-    }
+    ask_vcpus(*session);
+    read_identity(*session);
     note(fmt::format("monitor {}", path), true,
          fmt::format("QEMU {}, {}", session->qemu_version(),
                      options_.keep_monitor ? "kept open" : "connected for single commands only"));
     session = tl::unexpected{Error{}}; // the session must end before the monitor
     monitor_ = std::move(monitor);
     return;
+  }
+}
+
+/// What the command line has not said. A VM without a name is called by its uuid or pid.
+void QemuDriver::read_identity(MonitorSession& session) {
+  if (identity_.name.empty()) {
+    identity_.name = session.name().value_or("");
+  }
+  if (identity_.uuid.empty()) {
+    identity_.uuid = session.uuid().value_or("");
   }
 }
 
@@ -163,16 +172,22 @@ Result<void> QemuDriver::probe_flat_view() {
   return {};
 }
 
-/// Both sources must agree. The guest may move its PCI windows between the two reads, so a mismatch is tried
+/// Both sources must agree, unless QEMU refuses the monitor's: then the flat view counts alone, as without a
+/// monitor. The guest may move its PCI windows between the two reads, so a mismatch is tried
 /// again.
 Result<GuestLayout> QemuDriver::read_checked_layout() {
   for (int i = 0; i < kLayoutTries; ++i) {
     const auto by_monitor = layout_by_monitor(attach_time());
+    if (!by_monitor && is_refusal(by_monitor.error().kind)) {
+      note("map by the monitor", false, by_monitor.error().message());
+      map_source_ = kFlatViewAlone;
+      return layout_from_flat_view(*flat_view_);
+    }
     if (!by_monitor && by_monitor.error().kind != ErrorKind::busy) {
       return tl::unexpected{by_monitor.error()};
     }
     auto by_view = layout_from_flat_view(*flat_view_);
-    if (by_monitor && by_view && same_memory(*by_monitor, *by_view)) {
+    if (by_monitor && by_view && agree(*by_monitor, *by_view)) {
       return by_view;
     }
     if (WorkLimit::over()) {
@@ -197,7 +212,7 @@ Result<void> QemuDriver::take_first_layout() {
     }
     return publish(std::move(*layout), Mappings::renew);
   } else if (flat_view_) {
-    map_source_ = "QEMU's own flat view, polled for changes";
+    map_source_ = kFlatViewAlone;
   } else if (options_.map != MapSource::flat_view && monitor_ != nullptr) {
     map_source_ = "monitor (info mtree -f, gpa2hva), read again on refresh, resume, reset and reads outside";
   } else {

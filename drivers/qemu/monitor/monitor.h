@@ -96,6 +96,13 @@ public:
   [[nodiscard]] Result<std::string> uuid();            ///< empty if QEMU was given none
   [[nodiscard]] const std::string& qemu_version() const { return connection_->qemu_version(); }
 
+  /// Whether `why` is the failure of a command that QEMU does not have or refused, or answered in an unknown
+  /// form, so that the session continues without it. False if it did not answer, or the connection broke.
+  [[nodiscard]] bool refused(const Error& why) const {
+    return !connection_->broken() &&
+           (why.kind == ErrorKind::unsupported || why.kind == ErrorKind::source_failed);
+  }
+
   [[nodiscard]] Result<std::string> architecture(); ///< of the guest, such as "x86_64", "i386" or "aarch64"
   [[nodiscard]] Result<std::vector<Chardev>> chardevs();
   /// Passes a connected socket to QEMU as chardev `id`. The caller keeps `fd`.

@@ -12,6 +12,9 @@ LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver>
     : ForwardingDriver{std::move(memory)}, domain_{std::move(domain)},
       identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {
   RunControl* const truth = ForwardingDriver::run_control();
+  if (passthrough_ && ForwardingDriver::register_reader() == nullptr) {
+    registers_.find_architecture();
+  }
   if (inner().identity().driver == "xen" && truth != nullptr) {
     xen_control_.emplace(*domain_, *truth);
   }
@@ -31,7 +34,7 @@ RunControl* LocalDomain::run_control() {
 
 RegisterReader* LocalDomain::register_reader() {
   RegisterReader* const inner_reader = ForwardingDriver::register_reader();
-  return inner_reader != nullptr || !passthrough_ ? inner_reader : &registers_;
+  return inner_reader != nullptr || !passthrough_ || !registers_.supported() ? inner_reader : &registers_;
 }
 
 AccessReport LocalDomain::access() const {
@@ -39,8 +42,8 @@ AccessReport LocalDomain::access() const {
   report.run_control =
       fmt::format("libvirt: suspend and resume at {}", name_of_uri(domain_->connection().uri()));
   if (inner().register_reader() == nullptr) {
-    report.registers = passthrough_ ? "read: HMP info registers through libvirt; set: not by this driver"
-                                    : fmt::format("{}; {}", report.registers, kHowToConsent);
+    report.registers =
+        passthrough_ ? registers_.describe() : fmt::format("{}; {}", report.registers, kHowToConsent);
   }
   return report;
 }

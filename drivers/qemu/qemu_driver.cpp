@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_driver.h"
 
-#include "arch/x86_64/registers.h"
 #include "drivers/qemu/monitor/resume_ticket.h"
-#include "drivers/qemu_protocol/hmp_registers.h"
 #include "util/log.h"
 #include "util/worker.h"
 #include "vmm/vcpu_activity.h"
@@ -183,21 +181,6 @@ void QemuDriver::refresh_later() {
   });
 }
 
-const RegisterLayout& QemuDriver::register_layout() const { return x86_64::register_layout(); }
-
-/// One command for all vCPUs. While the VM runs, QEMU stops them one after another for it.
-Result<std::vector<RegisterSet>> QemuDriver::read_registers(std::span<const VcpuId> vcpus) {
-  auto session = monitor_->session();
-  return session.and_then([&](MonitorSession& open) { return registers_of(open, vcpus); });
-}
-
-Result<std::vector<RegisterSet>> QemuDriver::registers_of(MonitorSession& session,
-                                                          std::span<const VcpuId> vcpus) {
-  const auto text = session.registers_text();
-  const auto sets = text.and_then([](const std::string& printed) { return parse_info_registers(printed); });
-  return sets.and_then([&](const auto& all) { return pick_registers(all, vcpus, "qemu", "QEMU"); });
-}
-
 Result<RunStatus> QemuDriver::run_status() {
   auto session = monitor_->session();
   if (!session) {
@@ -242,11 +225,10 @@ AccessReport QemuDriver::access() const {
   }
   report.writes = describe_writes();
   report.ram = guest_.describe();
+  report.registers = describe_registers();
   if (monitor_ != nullptr) {
-    report.registers = "read: HMP info registers; set: QEMU's gdbstub, started for each write";
     report.run_control = fmt::format("QMP stop and cont at {}", monitor_->path());
   } else {
-    report.registers = "none: " + why_no_monitor_;
     report.run_control = "none: " + why_no_monitor_;
   }
   return report;

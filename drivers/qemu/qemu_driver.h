@@ -82,8 +82,8 @@ public:
   void set_listener(VmListener* listener) override { listener_.set(listener); }
   DirectMemory* direct_memory() override { return this; }
   MemoryWriter* memory_writer() override { return this; }
-  RegisterReader* register_reader() override { return monitor_ != nullptr ? this : nullptr; }
-  RegisterWriter* register_writer() override { return monitor_ != nullptr ? this : nullptr; }
+  RegisterReader* register_reader() override { return reads_registers() ? this : nullptr; }
+  RegisterWriter* register_writer() override { return sets_registers() ? this : nullptr; }
   RunControl* run_control() override { return monitor_ != nullptr ? this : nullptr; }
 
 private:
@@ -133,6 +133,11 @@ private:
   [[nodiscard]] Result<void> check_stub_is_free() const;
   [[nodiscard]] std::string describe_writes() const;
 
+  // Registers (qemu_driver_registers.cpp).
+  [[nodiscard]] bool reads_registers() const;
+  [[nodiscard]] bool sets_registers() const;
+  [[nodiscard]] std::string describe_registers() const;
+
   static Result<std::vector<RegisterSet>> registers_of(MonitorSession& session,
                                                        std::span<const VcpuId> vcpus);
   void on_monitor_event(const QmpEvent& event);
@@ -147,6 +152,7 @@ private:
   std::string map_source_;                  ///< as text; set while attaching only
 
   bool kvm_ = false;           ///< set while attaching only
+  std::string architecture_;   ///< of the guest, as in query-target; empty: unknown; set while attaching only
   std::string why_no_monitor_; ///< all monitors that were tried without success; set while attaching only
 
   /// Serialises changes of the guest's layout. Taken before the monitor's session lock, except in a write

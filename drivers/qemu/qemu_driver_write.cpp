@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Writes to memory and registers: from outside if that is reliable, else through the gdbstub.
-#include "driver/kit/changed_registers.h"
+// Writes to memory: from outside if that is reliable, else through the gdbstub.
 #include "drivers/qemu/gdbstub/gdb_memory.h"
-#include "drivers/qemu/gdbstub/gdb_registers.h"
 #include "drivers/qemu/qemu_driver.h"
 
 #include <algorithm>
@@ -17,18 +15,6 @@ WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
 Error gone_error() { return {ErrorKind::vm_gone, "qemu", "the VM has ended"}; }
 
 } // namespace
-
-Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  if (auto free = check_stub_is_free(); !free) {
-    return free;
-  }
-  auto session = monitor_->session();
-  return session.and_then([&](MonitorSession& open) {
-    return registers_of(open, {&vcpu, 1}).and_then([&](const std::vector<RegisterSet>& now) {
-      return set_registers(open, vcpu, changed_registers(now.front(), values));
-    });
-  });
-}
 
 Result<void> QemuDriver::check_stub_is_free() const {
   if (qemu_.command_line.gdbstub) {

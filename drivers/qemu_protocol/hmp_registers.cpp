@@ -206,6 +206,17 @@ std::optional<std::size_t> vcpu_of(std::string_view line) {
   return number && *number < kMaxVcpus ? std::optional<std::size_t>{*number} : std::nullopt;
 }
 
+/// True if `text` has a register that no other architecture of QEMU prints.
+bool is_x86(std::string_view text) {
+  constexpr auto kOnlyX86 = std::to_array<std::string_view>(
+      {"RAX=", "EAX=", "RIP=", "EIP=", "ES =", "GDT=", "IDT=", "LDT=", "CR0=", "EFER="});
+  return std::ranges::any_of(kOnlyX86, [&](std::string_view name) {
+    const std::size_t found = text.find(name);
+    return found != std::string_view::npos &&
+           (found == 0 || text[found - 1] == ' ' || text[found - 1] == '\n');
+  });
+}
+
 } // namespace
 
 bool has_register(RegisterIndex reg) {
@@ -213,6 +224,11 @@ bool has_register(RegisterIndex reg) {
 }
 
 Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text) {
+  if (text.find("CPU#") != std::string_view::npos && !is_x86(text)) {
+    return fail(ErrorKind::unsupported, kOrigin,
+                "QEMU's answer to 'info registers -a' has no x86 vCPU, and registers of other architectures "
+                "are not supported");
+  }
   std::vector<RegisterSet> sets;
   std::optional<std::size_t> current;
   Block block;

@@ -13,6 +13,9 @@
 // QEMU does not keep, is set if the segment is not present (P clear), as in QEMU's conversion to and from
 // KVM's form. QEMU never prints cr8, star and the other MSRs: they stay absent.
 //
+// The text of other architectures has blocks of the same form, some with names that x86 has too (R10 to R15
+// of 32-bit arm and s390x): a text without any register that only x86 has is refused as a whole.
+//
 // Pure functions, thread-safe. The text is not trusted.
 #pragma once
 
@@ -27,7 +30,7 @@
 namespace vmemfs {
 
 /// One set per vCPU, indexed by its number; a number that QEMU leaves out (an unplugged vCPU) has an empty
-/// set. source_failed if the text has no vCPU or a value is malformed.
+/// set. unsupported: the vCPUs are not x86. source_failed if the text has no vCPU or a value is malformed.
 [[nodiscard]] Result<std::vector<RegisterSet>> parse_info_registers(std::string_view text);
 
 /// Whether QEMU prints this register in 64-bit mode.

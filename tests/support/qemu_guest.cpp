@@ -20,7 +20,7 @@ std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& d
     args = as_user(*options.user);
     give(dir.path(), *options.user);
   }
-  args.insert(args.end(), {"qemu-system-x86_64", "-name", options.name, "-accel", options.accel, "-cpu",
+  args.insert(args.end(), {options.program, "-name", options.name, "-accel", options.accel, "-cpu",
                            options.accel == "kvm" ? "host,arch-capabilities=off" : "max", "-machine",
                            options.machine, "-m", options.memory, "-nodefaults", "-no-user-config",
                            "-display", "none", "-serial", "file:" + (dir / "serial")});

@@ -14,6 +14,7 @@
 namespace vmemfs::test {
 
 struct GuestOptions {
+  std::string program = "qemu-system-x86_64";
   std::string machine = "pc";
   std::string accel = "tcg";
   std::string memory = "64M";

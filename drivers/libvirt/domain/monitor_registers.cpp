@@ -2,9 +2,28 @@
 #include "drivers/libvirt/domain/monitor_registers.h"
 
 #include "arch/x86_64/registers.h"
+#include "core/text.h"
+#include "drivers/libvirt/domain/domain_xml.h"
 #include "drivers/qemu_protocol/hmp_registers.h"
 
+#include <fmt/format.h>
+
 namespace vmemfs::libvirt {
+
+void MonitorRegisters::find_architecture() {
+  const auto description =
+      domain_.xml().and_then([](const std::string& text) { return parse_domain_xml(text); });
+  architecture_ = description ? description->arch : std::string{};
+}
+
+bool MonitorRegisters::supported() const {
+  return architecture_.empty() || architecture_ == "x86_64" || architecture_ == "i686";
+}
+
+std::string MonitorRegisters::describe() const {
+  return supported() ? "read: HMP info registers through libvirt; set: not by this driver"
+                     : fmt::format("none: not supported for {}, only for x86", printable(architecture_, 20));
+}
 
 const RegisterLayout& MonitorRegisters::register_layout() const { return x86_64::register_layout(); }
 

@@ -54,6 +54,9 @@ Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domai
     return tl::unexpected{cost.error()};
   }
   driver->cost_ = *cost;
+  if (driver->options_.passthrough) {
+    driver->registers_.find_architecture();
+  }
   return driver;
 }
 
@@ -131,9 +134,7 @@ AccessReport RemoteDomain::access() const {
   if (map_->reading_allocates()) {
     report.ram += "; QEMU allocates memory that the guest has not touched when it is read";
   }
-  report.registers = options_.passthrough
-                         ? "read: HMP info registers through libvirt; set: not by this driver"
-                         : fmt::format("none: {}", kHowToConsent);
+  report.registers = options_.passthrough ? registers_.describe() : fmt::format("none: {}", kHowToConsent);
   report.run_control =
       fmt::format("libvirt: suspend and resume at {}", name_of_uri(domain_->connection().uri()));
   report.writes = "none: libvirt has no way to write guest memory";

@@ -46,7 +46,9 @@ public:
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
   void set_listener(VmListener* listener) override { listener_.set(listener); }
-  RegisterReader* register_reader() override { return options_.passthrough ? &registers_ : nullptr; }
+  RegisterReader* register_reader() override {
+    return options_.passthrough && registers_.supported() ? &registers_ : nullptr;
+  }
   RunControl* run_control() override { return domain_.get(); }
 
 private:

@@ -144,6 +144,17 @@ TEST(HmpRegisters, MalformedTextIsAnErrorThatNamesTheLine) {
   }
 }
 
+/// Those of arm, s390x and sh4 have names that x86 has too.
+TEST(HmpRegisters, OtherArchitectures_AreUnsupported) {
+  for (const std::string architecture : {"arm", "aarch64", "riscv64", "m68k", "avr", "sh4"}) {
+    const std::string text = read_sample("registers_" + architecture + ".txt");
+    ASSERT_NE(text.find("CPU#0"), std::string::npos) << architecture;
+    const auto sets = parse_info_registers(text);
+    ASSERT_FALSE(sets) << architecture;
+    EXPECT_EQ(sets.error().kind, ErrorKind::unsupported) << sets.error().text;
+  }
+}
+
 TEST(HmpRegisters, TruncatedOverlongAndBinaryText) {
   const std::string text = read_sample("registers_64bit.txt");
   for (std::size_t size = 0; size < text.size(); size += 5) {

@@ -189,14 +189,21 @@ Result<RunStatus> QemuDriver::run_status() {
   if (!idle_monitor_.watching()) { // a vCPU was unplugged
     ask_vcpus(*session);
   }
-  return idle_monitor_.ask([&] { return session->run_status(); },
-                           [this] { listener_.emit(VmEvent::state_unclear); });
+  return idle_monitor_
+      .ask([&] { return session->run_status(); }, [this] { listener_.emit(VmEvent::state_unclear); })
+      .map([this](RunStatus&& status) { return with_cause(std::move(status)); });
 }
 
-/// One exchange: QEMU answers when the vCPUs are stopped.
+/// A target of a migration that was started with -S does not run when that ends: a pause of ours is no
+/// reason to change that afterwards, such as for libvirt's QEMUs.
+RunStatus QemuDriver::with_cause(RunStatus status) const {
+  status.by_command = status.by_command && !(status.detail == "inmigrate" && qemu_.command_line.stopped);
+  return status;
+}
+
 Result<RunStatus> QemuDriver::pause() {
-  auto paused = monitor_->stop();
-  if (paused) {
+  auto paused = monitor_->stop().map([this](RunStatus&& status) { return with_cause(std::move(status)); });
+  if (paused && !paused->running) {
     idle_monitor_.note_paused();
   }
   return paused;

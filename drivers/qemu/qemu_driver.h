@@ -102,6 +102,7 @@ private:
   Result<RunStatus> pause() override;
   Result<RunStatus> resume() override;
   std::string resume_ticket() const override;
+  [[nodiscard]] RunStatus with_cause(RunStatus status) const;
 
   // Attaching (qemu_driver_attach.cpp).
   Result<void> take_first_layout();

@@ -135,11 +135,17 @@ struct RunStatus {
   /// If not running: false if it stopped for a reason of its own (migrated away, crashed, shut down), so
   /// that a pauser must not resume it any more.
   bool by_command = true;
+  /// If not running: it may begin to run without any command, as the target of a migration does, so that only
+  /// pause() keeps it stopped.
+  bool may_start = false;
+  /// If not running: its memory changes nevertheless, as that of the target of a migration does.
+  bool memory_changes = false;
 };
 
 /// Both commands are idempotent and return when the VM is in the requested state, as far as the source can
-/// see, and then return that state. For a driver with state_delay() they count as a call of run_status() that
-/// found it.
+/// see, and then return that state. If the VM cannot be in it before something else has ended, such as a
+/// migration, they return when it is certain to be in it afterwards, or fail. For a driver with state_delay()
+/// they count as a call of run_status() that found it.
 class RunControl {
 public:
   virtual ~RunControl() = default;

@@ -58,7 +58,7 @@ QemuGuest::QemuGuest(const GuestOptions& options) : process_{qemu_args(options, 
   if (monitor_ == nullptr) {
     throw std::runtime_error{"no monitor: " + read_file(dir_ / "output")};
   }
-  if (options.kernel && !wait_for_serial("vmemfs-guest ready", kBoot)) {
+  if (options.kernel && !options.waits && !wait_for_serial("vmemfs-guest ready", kBoot)) {
     throw std::runtime_error{"the guest does not come up: " + serial()};
   }
 }

@@ -21,6 +21,7 @@ struct GuestOptions {
   std::string fill = "page";           ///< see guests/tiny: page, all, none, NM
   std::vector<std::string> extra = {}; ///< more arguments for QEMU
   bool kernel = true;                  ///< boot the tiny guest; else firmware alone
+  bool waits = false;                  ///< it waits for a migration or a command, and is not waited for
   bool idle = true;                    ///< the guest's counter ticks instead of racing
   bool monitor_for_driver = true;      ///< a second QMP socket, for vmemfs
   std::string name = "guest";

@@ -47,7 +47,8 @@ RunStatus status_of(int state, int reason) {
   case VIR_DOMAIN_SHUTDOWN: return {false, "shutdown", false};
   case VIR_DOMAIN_SHUTOFF: return {false, "shutoff", false};
   case VIR_DOMAIN_CRASHED: return {false, "crashed", false};
-  case VIR_DOMAIN_PMSUSPENDED: return {false, "pmsuspended", false};
+  // libvirt refuses to suspend it, and the guest runs when something wakes it.
+  case VIR_DOMAIN_PMSUSPENDED: return {false, "pmsuspended", false, true};
   default: return {true, "no state", true};
   }
 }

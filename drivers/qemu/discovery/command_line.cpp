@@ -107,6 +107,10 @@ public:
       result_.gdbstub = true;
       return false;
     }
+    if (option == "S") {
+      result_.stopped = true;
+      return false;
+    }
     if (option == "name") {
       result_.name = value_of(parse_options(argument, "guest"), "guest");
     } else if (option == "uuid") {

@@ -31,6 +31,7 @@ struct QemuCommandLine {
   std::size_t more_qmp = 0;       ///< those after them
   std::uint32_t vcpus = 1;        ///< at start; hot-plugged vCPUs are not on the command line
   bool gdbstub = false;           ///< started with -s or -gdb
+  bool stopped = false;           ///< started with -S: the guest runs only after a command
 };
 
 /// `arguments` begins with the program's name. Never fails: unknown options are skipped.

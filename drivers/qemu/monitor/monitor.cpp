@@ -31,6 +31,17 @@ tl::unexpected<Error> operation_over(std::string_view path, const MonitorTime& t
                   path, time.limit().count(), kRemedy));
 }
 
+/// A refused `cont`, with what helps.
+Error with_remedy(Error refused, const RunStatus& before) {
+  if (before.detail != "shutdown" && before.detail != "internal-error") {
+    return refused;
+  }
+  return {ErrorKind::unsupported, std::string{kOrigin},
+          fmt::format("cannot resume in the state '{}': {}; reset the guest with the monitor command "
+                      "system_reset, and resume it then",
+                      before.detail, refused.text)};
+}
+
 } // namespace
 
 Result<RunStatus> MonitorSession::run_status() { return run_status(deadline()); }
@@ -39,23 +50,68 @@ Result<RunStatus> MonitorSession::run_status(Clock::time_point deadline) {
   return execute("query-status", nullptr, deadline).and_then(run_status_of);
 }
 
+/// The first status that QEMU does not leave by itself. `action` is for the error.
+Result<RunStatus> MonitorSession::lasting_status(std::string_view action, Clock::time_point deadline) {
+  std::string passing; // the last such state that was seen
+  for (;; std::this_thread::sleep_for(kStatePoll)) {
+    auto status = run_status(deadline);
+    const bool too_late = !status && !passing.empty() && status.error().kind == ErrorKind::timed_out;
+    if (!too_late && (!status || !passes_soon(*status))) {
+      return status;
+    }
+    if (status) {
+      passing = std::move(status->detail);
+    }
+    if (too_late || Clock::now() + kStatePoll >= deadline) {
+      return fail(
+          ErrorKind::busy, kOrigin,
+          fmt::format("cannot {}: QEMU is in the state '{}', which it leaves by itself, and the guest "
+                      "may run then; try again afterwards",
+                      action, passing));
+    }
+  }
+}
+
+/// Asks again afterwards, because QEMU also accepts a `stop` that has no effect.
 Result<RunStatus> MonitorSession::stop() {
-  return execute("stop", nullptr, deadline()).map([](const json&) { return RunStatus{false, "paused"}; });
+  const auto limit = deadline();
+  auto status = lasting_status("pause", limit);
+  if (!status || !(status->running || status->may_start)) {
+    return status;
+  }
+  if (const auto done = execute("stop", nullptr, limit); !done) {
+    return tl::unexpected{done.error()};
+  }
+  status = run_status(limit);
+  if (status && status->detail == "suspended") {
+    return fail(
+        ErrorKind::unsupported, kOrigin,
+        "cannot pause: the guest is suspended, and with this QEMU it runs as soon as something wakes it; "
+        "wake it with the monitor command system_wakeup, and pause it then");
+  }
+  return status;
 }
 
 /// Asks first, because QEMU reports a stop and a resume that did not happen if `cont` comes while the VM
 /// runs.
 Result<RunStatus> MonitorSession::cont() {
   const auto limit = deadline();
-  auto status = run_status(limit);
-  if (!status || status->running) {
-    return status;
+  auto before = lasting_status("resume", limit);
+  if (!before || before->running) {
+    return before;
   }
-  if (const auto done = execute("cont", nullptr, limit); !done) {
-    return tl::unexpected{done.error()};
+  if (auto done = execute("cont", nullptr, limit); !done) {
+    return tl::unexpected{with_remedy(std::move(done.error()), *before)};
   }
-  for (status = run_status(limit); status && !status->running; status = run_status(limit)) {
+  for (;; std::this_thread::sleep_for(kStatePoll)) {
+    auto status = run_status(limit);
+    if (!status || status->running || status->detail == "inmigrate") {
+      return status;
+    }
     if (status->detail == "suspended") {
+      if (before->detail != "suspended") { // a newer QEMU: it was paused while it was suspended
+        return status;
+      }
       return fail(ErrorKind::unsupported, kOrigin,
                   "cannot resume: the guest is suspended; wake it with the monitor command system_wakeup");
     }
@@ -63,9 +119,7 @@ Result<RunStatus> MonitorSession::cont() {
       return fail(ErrorKind::timed_out, kOrigin,
                   fmt::format("QEMU accepted 'cont', but the VM is still '{}'", status->detail));
     }
-    std::this_thread::sleep_for(kStatePoll);
   }
-  return status;
 }
 
 Result<std::string> MonitorSession::mtree() { return human("info mtree -f"); }

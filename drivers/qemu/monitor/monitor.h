@@ -70,9 +70,10 @@ public:
 
   [[nodiscard]] Result<RunStatus> run_status();
 
-  /// Both return when the VM is in that state, and do nothing if it already is. Stopping is one exchange:
-  /// QEMU answers when the vCPUs are stopped. The status of a VM that was not running before it may be
-  /// another one.
+  /// Both return when the VM is in that state, and do nothing if it already is; in a state that QEMU leaves
+  /// by itself they wait for that first. The target of a migration is stopped or runs when that ends: both
+  /// return at once, with the status "inmigrate". unsupported: QEMU cannot do it in this state. busy: it does
+  /// not leave a passing state. docs/qemu.md has a table of all states.
   [[nodiscard]] Result<RunStatus> stop();
   [[nodiscard]] Result<RunStatus> cont();
 
@@ -124,6 +125,7 @@ private:
   using Clock = QmpConnection::Clock;
 
   [[nodiscard]] Result<RunStatus> run_status(Clock::time_point deadline);
+  [[nodiscard]] Result<RunStatus> lasting_status(std::string_view action, Clock::time_point deadline);
   [[nodiscard]] Result<nlohmann::json> execute(std::string_view command, const nlohmann::json& arguments,
                                                Clock::time_point deadline,
                                                std::optional<int> pass_fd = std::nullopt);

@@ -4,6 +4,7 @@
 #include "core/text.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -38,6 +39,27 @@ std::optional<std::uint64_t> number(const json& object, const char* key) {
   return value != nullptr && value->is_number_unsigned() ? std::optional{value->get<std::uint64_t>()}
                                                          : std::nullopt;
 }
+
+/// A state in which no vCPU runs, as RunStatus describes it. The VM does not leave one that is not here
+/// without a command, and was stopped for a reason of its own.
+struct State {
+  std::string_view name = {};
+  bool by_command = false;
+  bool may_start = false;
+  bool memory_changes = false;
+};
+
+/// Source: softmmu/runstate.c, migration/ and qmp_stop() of QEMU 7.2. See docs/qemu.md.
+constexpr std::array kStates = std::to_array<State>({
+    {"paused", true, false, false},
+    {"prelaunch", true, false, false}, // -S, or a reset while it was paused
+    {"inmigrate", true, true, true},
+    {"finish-migrate", true, true, false},
+    {"save-vm", true, true, false},
+    {"restore-vm", true, true, true},
+    {"colo", false, true, true},
+    {"suspended", false, true, false},
+});
 
 /// The only text member of an answer.
 Result<std::string> only_text(const json& answer, const char* key, std::string_view command) {
@@ -87,12 +109,16 @@ Result<RunStatus> run_status_of(const json& query_status) {
   if (running == nullptr || !running->is_boolean() || !status) {
     return bad_answer("query-status");
   }
-  // A paused VM is "prelaunch" after a reset; it passes through the other states while QEMU changes its
-  // state.
-  static constexpr std::array<std::string_view, 5> kByCommand{"paused", "prelaunch", "save-vm", "restore-vm",
-                                                              "finish-migrate"};
-  const bool by_command = std::ranges::find(kByCommand, *status) != kByCommand.end();
-  return RunStatus{running->get<bool>(), std::move(*status), by_command};
+  const auto known = std::ranges::find(kStates, *status, &State::name);
+  const State state = known != kStates.end() ? *known : State{};
+  return RunStatus{running->get<bool>(), std::move(*status), state.by_command, state.may_start,
+                   state.memory_changes};
+}
+
+bool passes_soon(const RunStatus& status) {
+  static constexpr std::array<std::string_view, 4> kPassing{"save-vm", "restore-vm", "finish-migrate",
+                                                            "colo"};
+  return std::ranges::find(kPassing, status.detail) != kPassing.end();
 }
 
 Result<std::vector<GpaRange>> pci_bars_of(const json& query_pci) {

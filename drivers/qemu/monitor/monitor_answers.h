@@ -21,6 +21,8 @@
 namespace vmemfs::qemu {
 
 [[nodiscard]] Result<RunStatus> run_status_of(const nlohmann::json& query_status);
+/// True in a state that QEMU leaves by itself, and in which it accepts neither `stop` nor `cont`.
+[[nodiscard]] bool passes_soon(const RunStatus& status);
 [[nodiscard]] Result<std::vector<GpaRange>> pci_bars_of(const nlohmann::json& query_pci);
 [[nodiscard]] Result<std::vector<std::string>> memory_backend_ids_of(const nlohmann::json& query_memdev);
 [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus_of(const nlohmann::json& query_cpus_fast);

@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "driver/kit/ticket_text.h"
 #include "drivers/qemu/monitor/monitor.h"
+#include "drivers/qemu/monitor/monitor_answers.h"
 #include "host/process.h"
 #include "util/log.h"
 
@@ -19,15 +20,12 @@ namespace {
 
 constexpr std::string_view kOrigin = "qemu";
 
-/// States that QEMU soon leaves on its own, possibly for "paused".
-constexpr std::array<std::string_view, 3> kPassing{"save-vm", "restore-vm", "finish-migrate"};
-
 Result<void> resume_over(MonitorSession& session, pid_t pid) {
   const auto status = session.run_status();
   if (!status) {
     return tl::unexpected{status.error()};
   }
-  if (std::ranges::find(kPassing, status->detail) != kPassing.end()) {
+  if (passes_soon(*status)) { // possibly to "paused"
     return fail(ErrorKind::busy, kOrigin, fmt::format("QEMU (pid {}) is in state {}", pid, status->detail));
   }
   if (status->running || !status->by_command) {

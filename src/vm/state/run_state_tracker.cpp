@@ -87,7 +87,7 @@ void RunStateTracker::found(const RunStatus& status, Epoch::Value before) {
     clear_ledger();
     guard_.end();
   }
-  found_paused(before);
+  found_paused(status, before);
   note_state(KnownState::paused, !status.by_command ? fmt::format("by itself: {}", printable(status.detail))
                                                     : std::string{by_us ? kByUs : kByOthers});
 }
@@ -98,6 +98,7 @@ void RunStateTracker::found_running(Epoch::Value before) {
     context_.coherence.drop_all();
   }
   paused_since_ns_ = 0;
+  memory_changes_ = false;
   in_doubt_ = false;
   clear_ledger();
   guard_.end();
@@ -113,7 +114,16 @@ void RunStateTracker::note_state(KnownState now, std::string_view because_of) {
 }
 
 /// The VM was found paused after `before` had been loaded.
-void RunStateTracker::found_paused(Epoch::Value before) {
+void RunStateTracker::found_paused(const RunStatus& status, Epoch::Value before) {
+  memory_changes_ = status.memory_changes;
+  if (status.memory_changes) {
+    if (before.stable) {
+      context_.coherence.drop_all();
+    }
+    paused_since_ns_ = wall_ns();
+    watch_.start();
+    return;
+  }
   const bool is_monitored = context_.driver.state_delay().has_value();
   // If it is polled, memory that was not known to be stable may have changed until now.
   if (paused_since_ns_ == 0 || (is_monitored && !before.stable)) {
@@ -224,7 +234,7 @@ Result<HoldId> RunStateTracker::try_hold() {
   return paused.map([&](Paused) { return hold; });
 }
 
-/// Pauses the VM if it runs; `enter` records the request.
+/// Pauses the VM if it runs or may begin to run; `enter` records the request.
 Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
   const auto status = ask_state(control);
   if (!status) {
@@ -232,9 +242,11 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
   }
   bool by_us = false;
   bool keep = false;
+  bool command = false;
   {
     const MutexLock lock{ledger_mutex_};
-    if (status->running || in_doubt_) {
+    command = status->running || (status->may_start && !ledger_.by_us());
+    if (command || in_doubt_) {
       ledger_.set_by_us();
     }
     enter(ledger_);
@@ -244,20 +256,19 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
   in_doubt_ = false;
   if (keep) {
     guard_.end();
-  } else if (status->running) {
+  } else if (command) {
     if (auto guarded = guard_.arm(control); !guarded) {
       clear_ledger();
       return tl::unexpected{std::move(guarded.error())};
     }
   }
-  if (!status->running) {
+  if (!command) {
     return by_us ? Paused::by_us : Paused::already;
   }
-  return stop_running(control);
+  return command_stop(control);
 }
 
-/// A pause that was already asked about (by stop()) takes one more exchange with the driver: the command.
-Result<Paused> RunStateTracker::stop_running(RunControl& control) {
+Result<Paused> RunStateTracker::command_stop(RunControl& control) {
   const Epoch::Value before = context_.coherence.epoch().load();
   auto status = control.pause();
   if (!status) {
@@ -267,8 +278,10 @@ Result<Paused> RunStateTracker::stop_running(RunControl& control) {
   if (status->running) {
     return fail(ErrorKind::busy, "vm", "it was paused, but somebody else resumed it at once; try again");
   }
-  log::info("{}: paused", context_.events.vm());
-  return Paused::by_us;
+  log::info("{}: {}", context_.events.vm(),
+            status->may_start ? fmt::format("stays paused after '{}'", printable(status->detail)) : "paused");
+  const MutexLock lock{ledger_mutex_}; // found() has decided whose pause it is
+  return ledger_.by_us() ? Paused::by_us : Paused::already;
 }
 
 /// After a failed pause: if the command may have been delivered, the VM may still stop, although the caller
@@ -286,14 +299,20 @@ tl::unexpected<Error> RunStateTracker::not_stopped(Error why) {
 
 Result<void> RunStateTracker::resume_vm(RunControl& control) {
   context_.coherence.drop_all(); // so that no change by the guest can be hidden
-  if (auto resumed = control.resume(); !resumed) {
-    return tl::unexpected{std::move(resumed.error())};
+  const auto resumed = control.resume();
+  if (!resumed) {
+    return tl::unexpected{resumed.error()};
   }
   clear_ledger();
   in_doubt_ = false;
-  paused_since_ns_ = 0;
   guard_.end();
   context_.coherence.may_change(); // invalidates reads between the drop and the resume
+  if (!resumed->running) {
+    log::info("{}: is no longer kept paused, and is '{}'", context_.events.vm(), printable(resumed->detail));
+    return {};
+  }
+  paused_since_ns_ = 0;
+  memory_changes_ = false;
   log::info("{}: resumed", context_.events.vm());
   note_state(KnownState::running, kByUs);
   return {};
@@ -430,7 +449,7 @@ RunStateTracker::Info RunStateTracker::info() const {
 }
 
 std::chrono::system_clock::time_point RunStateTracker::last_change() const {
-  const std::int64_t since = paused_since_ns_;
+  const std::int64_t since = memory_changes_ ? 0 : paused_since_ns_.load();
   return std::chrono::system_clock::time_point{
       std::chrono::duration_cast<std::chrono::system_clock::duration>(
           std::chrono::nanoseconds{since != 0 ? since : wall_ns()})};

@@ -127,12 +127,12 @@ private:
   Result<RunControl*> require_run_control() REQUIRES(operation_mutex_);
   Result<RunStatus> ask_state(RunControl& control) REQUIRES(operation_mutex_);
   void found(const RunStatus& status, Epoch::Value before) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
-  void found_paused(Epoch::Value before) REQUIRES(operation_mutex_);
+  void found_paused(const RunStatus& status, Epoch::Value before) REQUIRES(operation_mutex_);
   void found_running(Epoch::Value before) REQUIRES(operation_mutex_);
   void note_state(KnownState now, std::string_view because_of) REQUIRES(operation_mutex_);
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter)
       REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
-  Result<Paused> stop_running(RunControl& control) REQUIRES(operation_mutex_);
+  Result<Paused> command_stop(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   tl::unexpected<Error> not_stopped(Error why) REQUIRES(operation_mutex_);
   Result<void> resume_vm(RunControl& control) REQUIRES(operation_mutex_);
   Result<void> resume_if_ours(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
@@ -153,6 +153,7 @@ private:
   PauseLedger ledger_ GUARDED_BY(ledger_mutex_); ///< changed only with operation_mutex_ held as well
 
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: running or unknown
+  std::atomic<bool> memory_changes_{false};      ///< although it is paused; see RunStatus
   std::atomic<bool> poll_pending_{false};
   StateWatch watch_;
 };

@@ -23,6 +23,7 @@ TEST(DomainState, WhoeverPausedItMayResumeOnlyWhatStandsByCommand) {
        std::initializer_list<int>{VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_CRASHED, VIR_DOMAIN_PMSUSPENDED}) {
     EXPECT_FALSE(status_of(state, 0).running) << state;
     EXPECT_FALSE(status_of(state, 0).by_command) << state;
+    EXPECT_EQ(status_of(state, 0).may_start, state == VIR_DOMAIN_PMSUSPENDED) << state;
   }
 }
 

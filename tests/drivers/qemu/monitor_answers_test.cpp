@@ -22,6 +22,34 @@ TEST(MonitorAnswers, RunStatus) {
   EXPECT_EQ(status->detail, "prelaunch");
 }
 
+/// The states of QEMU 7.2, from the documentation of RunState in its qapi/run-state.json.
+TEST(MonitorAnswers, RunStates) {
+  const auto status_in = [](const std::string& state) {
+    return run_status_of({{"status", state}, {"running", state == "running"}}).value();
+  };
+  for (const std::string state : {"debug", "inmigrate", "internal-error", "io-error", "paused", "postmigrate",
+                                  "prelaunch", "finish-migrate", "restore-vm", "running", "save-vm",
+                                  "shutdown", "suspended", "watchdog", "guest-panicked", "colo", "other"}) {
+    const RunStatus status = status_in(state);
+    using testing::AnyOf;
+    EXPECT_EQ(status.may_start, testing::Matches(AnyOf("inmigrate", "finish-migrate", "restore-vm", "save-vm",
+                                                       "suspended", "colo"))(state))
+        << state;
+    EXPECT_EQ(status.memory_changes, testing::Matches(AnyOf("inmigrate", "restore-vm", "colo"))(state))
+        << state;
+    EXPECT_EQ(passes_soon(status),
+              testing::Matches(AnyOf("finish-migrate", "restore-vm", "save-vm", "colo"))(state))
+        << state;
+  }
+  for (const std::string state : {"paused", "prelaunch", "inmigrate", "finish-migrate", "save-vm"}) {
+    EXPECT_TRUE(status_in(state).by_command) << state;
+  }
+  for (const std::string state :
+       {"postmigrate", "io-error", "shutdown", "suspended", "watchdog", "guest-panicked", "other"}) {
+    EXPECT_FALSE(status_in(state).by_command) << state;
+  }
+}
+
 TEST(MonitorAnswers, PciBarsWithoutUnmappedOnesAndPorts) {
   const auto bars = pci_bars_of(json_sample("query_pci_pc.json"));
   ASSERT_TRUE(bars);

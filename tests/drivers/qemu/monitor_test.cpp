@@ -109,18 +109,82 @@ TEST(Monitor, ContWithoutEffect_TimesOut) {
   EXPECT_EQ(resumed.error().kind, ErrorKind::timed_out);
 }
 
-TEST(Monitor, Stop_IsOneExchange) {
-  const FakeMonitor fake{[](FakePeer& peer) {
+/// Answers with these states in turn, and returns the commands other than query-status.
+class ScriptedStates {
+public:
+  explicit ScriptedStates(std::vector<std::string> states) : states_{std::move(states)} {}
+
+  [[nodiscard]] std::vector<std::string> commands() {
+    const std::scoped_lock lock{mutex_};
+    return commands_;
+  }
+  void serve(FakePeer& peer) {
     peer.greet();
-    const std::string command = peer.read_line();
-    EXPECT_NE(command.find(R"("stop")"), std::string::npos) << command;
-    peer.send(fmt::format("{{\"return\": {{}}, \"id\": {}}}\n", id_of(command)));
-    EXPECT_EQ(peer.read_line(), "");
-  }};
+    for (std::string line = peer.read_line(); !line.empty(); line = peer.read_line()) {
+      std::string answer = "{}";
+      if (line.find("query-status") != std::string::npos) {
+        const std::string& state = states_[std::min(next_++, states_.size() - 1)];
+        answer = fmt::format(R"({{"running": {}, "status": "{}"}})", state == "running", state);
+      } else {
+        const std::scoped_lock lock{mutex_};
+        commands_.emplace_back(line.find("\"stop\"") != std::string::npos ? "stop" : "cont");
+      }
+      peer.send(fmt::format("{{\"return\": {}, \"id\": {}}}\n", answer, id_of(line)));
+    }
+  }
+
+private:
+  const std::vector<std::string> states_;
+  std::size_t next_ = 0;
+  std::mutex mutex_;
+  std::vector<std::string> commands_;
+};
+
+TEST(Monitor, Stop_InAPassingState_WaitsForItsEnd) {
+  for (const std::string passing : {"save-vm", "restore-vm", "finish-migrate", "colo"}) {
+    ScriptedStates states{{passing, passing, "running", "paused"}};
+    const FakeMonitor fake{[&](FakePeer& peer) { states.serve(peer); }};
+    Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
+    const auto stopped = monitor.stop();
+    ASSERT_TRUE(stopped) << stopped.error().message();
+    EXPECT_EQ(stopped->detail, "paused");
+    EXPECT_THAT(states.commands(), testing::ElementsAre("stop")) << passing;
+  }
+}
+
+TEST(Monitor, PassingStateThatLasts_IsBusyInWords) {
+  ScriptedStates states{{"finish-migrate"}};
+  const FakeMonitor fake{[&](FakePeer& peer) { states.serve(peer); }};
+  Monitor monitor{fake.path(), process_of(::getpid()), 200ms, false};
+  for (const auto& done : {monitor.stop(), monitor.cont()}) {
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().kind, ErrorKind::busy);
+    EXPECT_THAT(done.error().text, testing::HasSubstr("finish-migrate"));
+  }
+  EXPECT_TRUE(states.commands().empty());
+}
+
+TEST(Monitor, Stop_OfAStoppedVm_SendsNothing) {
+  for (const std::string state : {"paused", "prelaunch", "postmigrate", "io-error", "watchdog", "debug",
+                                  "guest-panicked", "internal-error", "shutdown"}) {
+    ScriptedStates states{{state}};
+    const FakeMonitor fake{[&](FakePeer& peer) { states.serve(peer); }};
+    Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
+    const auto stopped = monitor.stop();
+    ASSERT_TRUE(stopped) << stopped.error().message();
+    EXPECT_EQ(stopped->detail, state);
+    EXPECT_TRUE(states.commands().empty());
+  }
+}
+
+/// QEMU 9 pauses a suspended guest, which is suspended again after `cont`.
+TEST(Monitor, SuspendedGuestOfANewerQemu_IsPausedAndPutBack) {
+  ScriptedStates states{{"suspended", "paused", "paused", "suspended"}};
+  const FakeMonitor fake{[&](FakePeer& peer) { states.serve(peer); }};
   Monitor monitor{fake.path(), process_of(::getpid()), kPlenty, false};
   const auto stopped = monitor.stop();
   ASSERT_TRUE(stopped) << stopped.error().message();
-  EXPECT_FALSE(stopped->running);
+  EXPECT_EQ(stopped->detail, "paused");
 }
 
 TEST(Monitor, Cont_OfARunningVm_SendsNothing) {

@@ -245,6 +245,7 @@ TEST_F(LibvirtTrouble, AGuestThatSleepsAndWakesIsNoOldMemory) {
   ASSERT_TRUE(eventually([&] { return host.state_of("web01") == "pmsuspended"; })) << host.state_of("web01");
   const Mount mount{{"--vm", domain(host.tcp_uri(), "web01")}};
   EXPECT_EQ(status(mount, "web01", "state"), "pmsuspended");
+  EXPECT_NE(try_write(mount / "web01/control", "pause\n"), 0) << "it would run when it wakes";
   const UniqueFd mem = open_mem(mount, "web01");
   const auto asleep = pread_at(mem.get(), 0, 0x1000);
   const std::string epoch = info(mount, "web01")["epoch"].dump();

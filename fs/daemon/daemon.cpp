@@ -76,14 +76,15 @@ void log_privileges(const PrivilegeReport& report) {
 /// Notifies the kernel of changes of VMs, because it caches names and pages.
 VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) {
   Tree& tree = files.tree();
-  return {.changed =
-              [&session, &files, &tree](const Vm& vm) {
-                return files.drop_pages(vm.id(), [&] {
-                  for (const Ino ino : tree.guest_memory(vm.id())) {
-                    session.forget_pages(ino);
-                  }
-                });
-              },
+  const auto forget_pages = [&session, &tree](const Vm& vm) {
+    for (const Ino ino : tree.guest_memory(vm.id())) {
+      session.forget_pages(ino);
+    }
+  };
+  return {.changed = [&files, forget_pages](
+                         const Vm& vm) { return files.drop_pages(vm.id(), [&] { forget_pages(vm); }); },
+          .kept = [&files, forget_pages](
+                      const Vm& vm) { return files.drop_kept_pages(vm.id(), [&] { forget_pages(vm); }); },
           .removed =
               [&session, &files, &tree](const Vm& vm) {
                 files.end_requests(vm.id());
@@ -234,15 +235,15 @@ int run_daemon(const MountOptions& options) {
     const auto done = remount(options.mountpoint, options.fuse_options);
     return done ? 0 : fail_with(done.error());
   }
-  if (const auto checked = check_mountpoint(options.mountpoint); !checked) {
-    return fail_with(checked.error());
-  }
   if (const auto mounted = find_vmemfs_mount(options.mountpoint)) {
     return fail_with(
         {ErrorKind::busy, "mount",
          fmt::format("a vmemfs is mounted on '{}' already; take another directory, or end it with: "
                      "fusermount3 -u '{}'",
                      printable(*mounted), printable(*mounted))});
+  }
+  if (const auto checked = check_mountpoint(options.mountpoint); !checked) {
+    return fail_with(checked.error());
   }
   Background background;
   if (!options.foreground) {

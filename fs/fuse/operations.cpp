@@ -381,14 +381,15 @@ void FileSystem::end_requests(VmId vm) {
   }
 }
 
+std::shared_ptr<const VmRequests> FileSystem::memory_requests(VmId vm) const {
+  const MutexLock lock{mutex_};
+  const auto found = requests_.find({vm, true});
+  return found != requests_.end() ? found->second.lock() : nullptr;
+}
+
 bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   constexpr std::chrono::milliseconds kLong{50};
-  std::shared_ptr<const VmRequests> memory;
-  {
-    const MutexLock lock{mutex_};
-    const auto found = requests_.find({vm, true});
-    memory = found != requests_.end() ? found->second.lock() : nullptr;
-  }
+  const auto memory = memory_requests(vm);
   if (memory == nullptr) { // no file is open, so that nothing can be awaited
     drop();
     return true;
@@ -401,6 +402,17 @@ bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   table_.answer_pages_while(active, of);
   drop();
   *active = false;
+  return true;
+}
+
+/// Nobody gets an error for it: a page that comes late is worth more than one that was dropped in time.
+bool FileSystem::drop_kept_pages(VmId vm, const std::function<void()>& drop) {
+  const auto memory = memory_requests(vm);
+  const auto of = [&memory](const VmRequests* requests) { return requests == memory.get(); };
+  if (memory != nullptr && table_.is_page_awaited(of, std::chrono::nanoseconds{0})) {
+    return false;
+  }
+  drop();
   return true;
 }
 

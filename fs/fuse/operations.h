@@ -53,17 +53,22 @@ public:
   /// long all the same, such pages are given up: whoever touched them gets a bus error.
   [[nodiscard]] bool drop_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
+  /// The same for pages that are not stale, only growing old: false, and nothing is done, while any page is
+  /// awaited. One that is asked for afterwards delays the kernel, and is not given up.
+  [[nodiscard]] bool drop_kept_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
+
   /// Calls `unused` once, as soon as no file of a VM is open: now, or on the thread that closes the last one.
   void when_unused(std::function<void()> unused) EXCLUDES(mutex_);
 
 private:
   [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
   [[nodiscard]] bool is_unused() const REQUIRES(mutex_);
+  [[nodiscard]] std::shared_ptr<const VmRequests> memory_requests(VmId vm) const EXCLUDES(mutex_);
 
   Tree& tree_;
   RequestTable table_;
   RequestThreads threads_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::map<Share, std::weak_ptr<VmRequests>> requests_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<OpenHandle>> open_files_ GUARDED_BY(mutex_);
   std::function<void()> unused_ GUARDED_BY(mutex_); ///< not called while the lock is held

@@ -14,7 +14,9 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, const VmServic
                    cache_.drop_pages();
                    guest_.memory().drop_prefetched();
                  },
-                 [id, drop = services.drop_outer_caches] { drop(id); }},
+                 [id, drop = services.drop_outer_caches] { drop(id); },
+                 services.drop_kept_pages ? [id, drop = services.drop_kept_pages] { drop(id); }
+                                          : std::function<void()>{}},
       cache_{*driver_, coherence_, events_, services.cache_budget, options.cache_ttl},
       run_state_{{.driver = *driver_,
                   .attachment = attachment_,

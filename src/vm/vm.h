@@ -41,6 +41,9 @@ struct VmServices {
   /// Returns when no cache outside of this library, such as the kernel's, contains memory of the VM any
   /// more, or after a timeout. Not called on a thread of `changed`.
   std::function<void(VmId)> drop_outer_caches;
+  /// The kernel keeps pages of a guest that runs: has it drop them, as soon as that disturbs nobody. Returns
+  /// at once. May be null.
+  std::function<void(VmId)> drop_kept_pages{};
   EventLog* events = nullptr; ///< null: events are not recorded
 };
 

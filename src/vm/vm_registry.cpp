@@ -27,6 +27,7 @@ struct VmRegistry::Notifications {
   const Lane lane;
   const VmId id;
   std::atomic<bool> is_tried_again{false};
+  std::atomic<bool> is_kept_tried_again{false};
 };
 
 Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Driver> driver,
@@ -85,6 +86,10 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
                  .guard = services_.guard,
                  .changed = [this, notifications](VmId, bool gone) { on_changed(notifications, gone); },
                  .drop_outer_caches = [this, notifications](VmId) { drop_caches(notifications); },
+                 .drop_kept_pages =
+                     [this, notifications](VmId) {
+                       notifications->lane.post([this, notifications] { notify_kept(notifications); });
+                     },
                  .events = services_.events},
       options);
   vms_.emplace(id, vm);
@@ -118,6 +123,19 @@ void VmRegistry::notify_changed(const std::shared_ptr<Notifications>& of) {
   of->lane.post_after(kTryAgainAfter, [this, of] {
     of->is_tried_again = false;
     notify_changed(of);
+  });
+}
+
+void VmRegistry::notify_kept(const std::shared_ptr<Notifications>& of) {
+  const auto vm = find(of->id);
+  const auto callbacks = callbacks_.load();
+  if (vm == nullptr || callbacks == nullptr || !callbacks->kept || callbacks->kept(*vm) ||
+      of->is_kept_tried_again.exchange(true)) {
+    return;
+  }
+  of->lane.post_after(kTryAgainAfter, [this, of] {
+    of->is_kept_tried_again = false;
+    notify_kept(of);
   });
 }
 

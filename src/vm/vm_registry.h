@@ -48,6 +48,8 @@ public:
   struct Callbacks {
     /// Cached pages of its memory are stale. False: they cannot be dropped now; it is called again soon.
     std::function<bool(const Vm&)> changed;
+    /// Its cached pages are of a guest that runs, and grow old. False as for `changed`, which is more urgent.
+    std::function<bool(const Vm&)> kept{};
     std::function<void(const Vm&)> removed; ///< it has left the registry
   };
 
@@ -90,6 +92,7 @@ private:
   void drop_caches(const std::shared_ptr<Notifications>& of);
   [[nodiscard]] bool try_notify_changed(VmId id);
   void notify_changed(const std::shared_ptr<Notifications>& of);
+  void notify_kept(const std::shared_ptr<Notifications>& of);
 
   const RegistryServices services_;
   Published<Callbacks> callbacks_;

@@ -15,8 +15,12 @@ public:
   /// `notify` is called after each change, on any thread, and returns soon. `drop_own` releases the memory of
   /// all caches of this process. `drop_outer` returns when no other cache, such as the kernel's, contains
   /// memory of the VM any more, or after a timeout.
-  Coherence(std::function<void()> notify, std::function<void()> drop_own, std::function<void()> drop_outer)
-      : notify_{std::move(notify)}, drop_own_{std::move(drop_own)}, drop_outer_{std::move(drop_outer)} {}
+  /// `drop_kept`, which may be null, has outer caches drop what they keep of a guest that runs, as soon as
+  /// that disturbs nobody; returns at once.
+  Coherence(std::function<void()> notify, std::function<void()> drop_own, std::function<void()> drop_outer,
+            std::function<void()> drop_kept = {})
+      : notify_{std::move(notify)}, drop_own_{std::move(drop_own)}, drop_outer_{std::move(drop_outer)},
+        drop_kept_{std::move(drop_kept)} {}
 
   [[nodiscard]] const Epoch& epoch() const { return epoch_; }
 
@@ -33,7 +37,11 @@ public:
   }
 
   /// Other caches, such as the kernel's, have pages of a guest that runs. Nothing has changed by that.
-  void drop_kept_pages() { notify_(); }
+  void drop_kept_pages() {
+    if (drop_kept_) {
+      drop_kept_();
+    }
+  }
 
   /// The guest was found paused after `before` was loaded. False: an event came in between; query again.
   [[nodiscard]] bool try_mark_stable(Epoch::Value before) {
@@ -62,6 +70,7 @@ private:
   const std::function<void()> notify_;
   const std::function<void()> drop_own_;
   const std::function<void()> drop_outer_;
+  const std::function<void()> drop_kept_;
 };
 
 } // namespace vmemfs

@@ -4,6 +4,7 @@
 #include "fs/files/text/event_text.h"
 
 #include <algorithm>
+#include <iterator>
 #include <poll.h>
 #include <string_view>
 #include <utility>
@@ -135,16 +136,32 @@ std::uint64_t EventFeed::position(const State& state, std::uint64_t offset) cons
   return state.notice->position + (std::max(offset, behind) - behind);
 }
 
-/// For a reader that comes to lines that were dropped.
+/// For a reader that comes to lines that were dropped. It gets the rest of a line that it has begun.
 void EventFeed::make_notice(State& state, std::uint64_t offset) {
   const bool continues = offset > 0 && offset == state.next_offset;
-  const std::uint64_t missed = dropped_ - (continues ? state.events : 0);
-  missed_.add(missed);
-  std::string text = missed_line(missed, lines_.front().time);
-  if (continues && state.within_line) {
-    text.insert(0, 1, '\n');
+  std::string text = continues ? state.rest : std::string{};
+  const std::uint64_t seen = continues ? state.events + (text.empty() ? 0 : 1) : 0;
+  const std::uint64_t missed = dropped_ - std::min(dropped_, seen);
+  if (missed > 0) {
+    text += missed_line(missed, lines_.front().time);
+    missed_.add(missed);
   }
   state.notice = Notice{offset, std::move(text), begin()};
+}
+
+void EventFeed::note_read(State& state, std::uint64_t next_offset) {
+  const std::uint64_t next = position(state, next_offset);
+  state.next_offset = next_offset;
+  state.events = events_before(next);
+  const auto line = std::ranges::upper_bound(lines_, next, {}, &Line::begin);
+  state.rest.clear();
+  if (line != lines_.begin()) {
+    const Line& current = *std::prev(line);
+    const std::uint64_t within = next - current.begin;
+    if (within > 0 && within < current.text.size()) {
+      state.rest = current.text.substr(within);
+    }
+  }
 }
 
 std::string EventFeed::read(Reader reader, std::size_t max_bytes, std::uint64_t offset) {
@@ -155,7 +172,8 @@ std::string EventFeed::read(Reader reader, std::size_t max_bytes, std::uint64_t 
   }
   catch_up();
   State& state = found->second;
-  if (state.notice && offset < state.notice->offset) {
+  // Who goes elsewhere, such as to the end, has a position in the text again.
+  if (state.notice && (offset < state.notice->offset || offset > state.next_offset)) {
     state.notice.reset();
   }
   if (position(state, offset) < begin()) {
@@ -168,13 +186,7 @@ std::string EventFeed::read(Reader reader, std::size_t max_bytes, std::uint64_t 
   if (text.size() < max_bytes) {
     text += text_at(position(state, offset), max_bytes - text.size());
   }
-  if (!text.empty()) {
-    state.within_line = text.back() != '\n';
-  } else if (offset != state.next_offset) {
-    state.within_line = false;
-  }
-  state.next_offset = offset + text.size();
-  state.events = events_before(position(state, state.next_offset));
+  note_read(state, offset + text.size());
   return text;
 }
 
@@ -186,13 +198,12 @@ unsigned EventFeed::poll(Reader reader, std::unique_ptr<PollHandle> handle) {
   }
   catch_up();
   State& state = found->second;
-  if (position(state, state.next_offset) < end_) {
-    return POLLIN | POLLRDNORM;
-  }
-  if (handle != nullptr) { // one handle serves all who poll this file
+  // One handle serves all who poll this file. Kept even if there is something to read: who waits for the next
+  // edge (EPOLLET) does not ask again.
+  if (handle != nullptr) {
     std::swap(state.poll_handle, handle);
   }
-  return 0;
+  return position(state, state.next_offset) < end_ ? POLLIN | POLLRDNORM : 0;
 }
 
 void EventFeed::on_events() {

@@ -74,7 +74,7 @@ private:
     Time time;
     std::string text;
   };
-  /// A line that a reader gets instead of those that were dropped.
+  /// What a reader gets instead of the lines that were dropped, and from there on, as long as it reads on.
   struct Notice {
     std::uint64_t offset; ///< in what this reader gets
     std::string text;
@@ -83,7 +83,7 @@ private:
   struct State {
     std::uint64_t next_offset = 0; ///< behind what was read last
     std::uint64_t events = 0;      ///< before that, dropped ones included
-    bool within_line = false;
+    std::string rest{};            ///< of the line that was read in part
     std::optional<Notice> notice{};
     std::unique_ptr<PollHandle> poll_handle{};
   };
@@ -96,6 +96,7 @@ private:
     return lines_.empty() ? end_ : lines_.front().begin;
   }
   [[nodiscard]] std::uint64_t position(const State& state, std::uint64_t offset) const REQUIRES(mutex_);
+  void note_read(State& state, std::uint64_t next_offset) REQUIRES(mutex_);
   void make_notice(State& state, std::uint64_t offset) REQUIRES(mutex_);
   [[nodiscard]] std::string text_at(std::uint64_t position, std::size_t max_bytes) const REQUIRES(mutex_);
   [[nodiscard]] std::uint64_t events_before(std::uint64_t position) const REQUIRES(mutex_);

@@ -27,6 +27,8 @@ private:
   std::atomic<int>& notified_;
 };
 
+constexpr auto kReadable = static_cast<unsigned>(POLLIN | POLLRDNORM);
+
 class EventFeedTest : public testing::Test {
 protected:
   ~EventFeedTest() override { feed_->end(); }
@@ -57,8 +59,6 @@ protected:
   std::shared_ptr<EventFeed> feed_ = EventFeed::create(log_);
   std::atomic<int> notified_{0};
 };
-
-constexpr auto kReadable = static_cast<unsigned>(POLLIN | POLLRDNORM);
 
 TEST_F(EventFeedTest, Read_GivesAllThereIsAndEnds) {
   EventsFile early{*feed_};
@@ -102,13 +102,42 @@ TEST_F(EventFeedTest, SlowReader_GetsTheNumberOfDroppedEvents) {
   EXPECT_THAT(read_file(file, at)->bytes(), testing::AllOf(StartsWith("{\"time\""), HasSubstr("web04")));
 }
 
-TEST_F(EventFeedTest, ReaderWithinADroppedLine_LineIsEnded) {
+TEST_F(EventFeedTest, ReaderWithinADroppedLine_GetsItsRest) {
   happen("web01", 3);
   EventsFile file{*feed_};
+  const std::string line = read_file(file, 0, 100)->bytes();
   const std::string part = read_file(file, 0, 10)->bytes();
   happen("web02", EventFeed::kMaxLines);
-  EXPECT_THAT(read_file(file, part.size())->bytes(),
-              testing::AllOf(StartsWith("\n{\"time\""), HasSubstr("3 events")));
+  const std::string rest = read_file(file, part.size())->bytes();
+  EXPECT_THAT(rest, StartsWith(line.substr(10, line.find('\n') - 9)));
+  EXPECT_THAT(rest.substr(line.find('\n') - 9),
+              testing::AllOf(StartsWith("{\"time\""), HasSubstr("2 events")));
+}
+
+/// Positions are those in the text for who does not read on.
+TEST_F(EventFeedTest, AfterANotice_OtherOffsetsAreTrue) {
+  happen("web01", 3);
+  EventsFile file{*feed_};
+  EventsFile other{*feed_};
+  static_cast<void>(cat(file));
+  happen("web02", EventFeed::kMaxLines);
+  const std::string all = cat(file);
+  EXPECT_LT(all.size(), feed_->size());
+  const std::uint64_t end = feed_->size();
+  EXPECT_EQ(read_file(file, end)->bytes(), "");
+  happen("web03");
+  EXPECT_THAT(read_file(file, end)->bytes(), testing::AllOf(StartsWith("{\"time\""), HasSubstr("web03")));
+  EXPECT_EQ(read_file(file, end - 10, 10)->bytes(), read_file(other, end - 10, 10)->bytes());
+}
+
+/// As epoll(7) with EPOLLET asks: only when it reports.
+TEST_F(EventFeedTest, PolledWhileReadable_NextEventIsNotified) {
+  happen("web01");
+  EventsFile file{*feed_};
+  EXPECT_EQ(poll(file), kReadable);
+  static_cast<void>(cat(file));
+  happen("web02");
+  EXPECT_TRUE(eventually([&] { return notified_ == 1; }));
 }
 
 /// More between two reads than the log keeps.

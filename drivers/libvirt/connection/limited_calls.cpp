@@ -73,6 +73,9 @@ Result<void> LimitedCalls::wait_for_slot() {
 }
 
 Result<void> LimitedCalls::run(std::function<void()> call) {
+  if (WorkLimit::over()) {
+    return WorkLimit::exceeded(kOrigin);
+  }
   if (auto admitted = wait_for_slot(); !admitted) {
     return admitted;
   }
@@ -111,10 +114,13 @@ Result<void> LimitedCalls::run(std::function<void()> call) {
   const MutexLock lock{state_->mutex};
   if (!wait_within_limit(state_->changed, state_->mutex, deadline,
                          [&]() REQUIRES(state_->mutex) { return mine->done; })) {
+    if (Clock::now() < deadline) { // the caller's time is over, which is no fault of the domain
+      return WorkLimit::exceeded(kOrigin);
+    }
     mine->given_up = true;
     ++state_->given_up;
     state_->changed.notify_all();
-    return Clock::now() >= deadline ? no_answer() : WorkLimit::exceeded(kOrigin);
+    return no_answer();
   }
   if (mine->failed) {
     return fail(ErrorKind::no_memory, kOrigin, fmt::format("{}: out of memory for a call", domain_));

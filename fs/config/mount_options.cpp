@@ -20,11 +20,11 @@ namespace {
 /// Options that mean something to mount(8), to systemd or to filesystems with times and files of their own,
 /// and that helpers pass on.
 bool is_for_others(std::string_view option) {
-  constexpr std::array<std::string_view, 24> kWords{
-      "",         "defaults",   "auto",     "noauto",     "nofail",      "_netdev",
-      "user",     "nouser",     "users",    "group",      "owner",       "nonempty",
-      "relatime", "norelatime", "lazytime", "nolazytime", "strictatime", "nostrictatime",
-      "silent",   "loud",       "iversion", "noiversion", "mand",        "nomand"};
+  constexpr std::array<std::string_view, 25> kWords{
+      "",           "defaults",   "auto",        "noauto",        "nofail",   "_netdev",  "user",
+      "nouser",     "users",      "group",       "owner",         "nonempty", "relatime", "norelatime",
+      "lazytime",   "nolazytime", "strictatime", "nostrictatime", "silent",   "loud",     "iversion",
+      "noiversion", "mand",       "nomand",      "diratime"};
   constexpr std::array<std::string_view, 4> kPrefixes{"x-", "X-", "comment=", "user="};
   return std::ranges::find(kWords, option) != kWords.end() ||
          std::ranges::any_of(kPrefixes, [&](std::string_view prefix) { return option.starts_with(prefix); });
@@ -37,6 +37,9 @@ public:
   MadeOptions make() {
     take_fuse_options();
     check_settings();
+    if (options_.remount) {
+      return make_for_remount();
+    }
     take_source();
     take_config();
     for (const std::string& text : arguments_.vms) {
@@ -50,6 +53,25 @@ public:
     if (options_.vms.empty() && options_.wanted.empty() && !options_.discover && problems_.empty()) {
       problems_.emplace_back("no VM is named; omit --no-discover, or add --vm NAME=DRIVER:KEY=VALUE,... such "
                              "as --vm web01=qemu:qmp=/run/web01.qmp");
+    }
+    return {std::move(options_), std::move(problems_)};
+  }
+
+  /// Only flags of the mount: the daemon that serves it cannot be told anything.
+  MadeOptions make_for_remount() {
+    const auto allowed = [](const KeyValue& setting) {
+      return setting.key == "foreground" || setting.key == "debug" || setting.key == "discover";
+    };
+    if (!arguments_.vms.empty() || !arguments_.discoveries.empty() ||
+        !std::ranges::all_of(arguments_.settings, allowed)) {
+      problems_.emplace_back(
+          "remount changes flags such as ro; VMs, discovery and settings are changed by a new "
+          "mount, or in control");
+    }
+    if (arguments_.positionals.empty()) {
+      problems_.emplace_back("MOUNTPOINT is missing");
+    } else {
+      options_.mountpoint = std::filesystem::absolute(arguments_.positionals.back()).lexically_normal();
     }
     return {std::move(options_), std::move(problems_)};
   }
@@ -76,6 +98,9 @@ private:
           arguments_.settings.push_back({std::string{key}, std::string{option.substr(key.size() + 1)}});
         } else if (option == "remount") {
           options_.remount = true;
+        } else if (key == "subtype") {
+          problems_.emplace_back(
+              "subtype= is not an option: the type is fuse.vmemfs, by which mounts are found");
         } else if (!is_for_others(option)) {
           options_.fuse_options.emplace_back(option);
         }

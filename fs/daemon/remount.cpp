@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <filesystem>
 #include <fmt/format.h>
 #include <string_view>
@@ -23,15 +24,31 @@ struct Flag {
   unsigned long of_statvfs; ///< by which it is reported
 };
 
+// Since Linux 5.10; not in the headers of Debian 12's C library.
+constexpr unsigned long kNoSymlinkFollow = 256;
+constexpr unsigned long kReportedNoSymlinkFollow = 8192;
+
 constexpr std::array kFlags{
     Flag{"ro", "rw", MS_RDONLY, ST_RDONLY},
-    Flag{"nosuid", "suid", MS_NOSUID, ST_NOSUID},
-    Flag{"nodev", "dev", MS_NODEV, ST_NODEV},
+    Flag{"nosuid", "", MS_NOSUID, ST_NOSUID},
+    Flag{"nodev", "", MS_NODEV, ST_NODEV},
     Flag{"noexec", "exec", MS_NOEXEC, ST_NOEXEC},
     Flag{"sync", "async", MS_SYNCHRONOUS, ST_SYNCHRONOUS},
     Flag{"noatime", "atime", MS_NOATIME, ST_NOATIME},
     Flag{"nodiratime", "diratime", MS_NODIRATIME, ST_NODIRATIME},
+    Flag{"nosymfollow", "symfollow", kNoSymlinkFollow, kReportedNoSymlinkFollow},
 };
+
+/// What mount(8) and mount.fuse3(8) pass on of the mount as it is. `suid` and `dev` come from the helper too,
+/// so they never loosen a mount.
+bool is_of_the_mount(std::string_view option) {
+  constexpr std::array<std::string_view, 5> kWords{"suid", "dev", "allow_other", "default_permissions",
+                                                   "dirsync"};
+  constexpr std::array<std::string_view, 8> kPrefixes{
+      "user_id=", "group_id=", "rootmode=", "fd=", "fsname=", "subtype=", "blksize=", "max_read="};
+  return std::ranges::find(kWords, option) != kWords.end() ||
+         std::ranges::any_of(kPrefixes, [&](std::string_view prefix) { return option.starts_with(prefix); });
+}
 
 Result<unsigned long> current_flags(const std::string& path) {
   struct statvfs status {};
@@ -47,6 +64,9 @@ Result<unsigned long> current_flags(const std::string& path) {
 
 Result<unsigned long> changed(unsigned long flags, const std::vector<std::string>& options) {
   for (const std::string& option : options) {
+    if (is_of_the_mount(option)) {
+      continue;
+    }
     const auto flag = std::ranges::find_if(
         kFlags, [&](const Flag& known) { return option == known.set || option == known.cleared; });
     if (flag == kFlags.end()) {
@@ -61,19 +81,28 @@ Result<unsigned long> changed(unsigned long flags, const std::vector<std::string
 
 } // namespace
 
+/// The mountpoint itself is not asked for anything: its daemon may hang.
 Result<std::string> find_vmemfs_mount(const std::string& mountpoint) {
+  const std::filesystem::path plain = std::filesystem::path{mountpoint}.lexically_normal();
+  const std::filesystem::path named = plain.has_filename() ? plain : plain.parent_path();
   std::error_code error;
-  const std::string path = std::filesystem::canonical(mountpoint, error).string();
+  const std::filesystem::path parent = std::filesystem::canonical(named.parent_path(), error);
+  const std::string path = error ? named.string() : (parent / named.filename()).string();
   const auto table = MountTable::open();
   if (!table) {
     return tl::unexpected{table.error()};
   }
-  const auto mounted = table->mounted_on(error ? mountpoint : path);
+  if (const auto mounted = table->mounted_on(path); mounted && mounted->type == "fuse.vmemfs") {
+    return path;
+  }
+  // It may be a symbolic link.
+  const std::string target = std::filesystem::canonical(named, error).string();
+  const auto mounted = error ? std::nullopt : table->mounted_on(target);
   if (!mounted || mounted->type != "fuse.vmemfs") {
     return fail(ErrorKind::not_found, "mount",
                 fmt::format("no vmemfs is mounted on '{}'", printable(mountpoint)));
   }
-  return error ? mountpoint : path;
+  return target;
 }
 
 Result<void> remount(const std::string& mountpoint, const std::vector<std::string>& options) {

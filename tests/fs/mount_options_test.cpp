@@ -65,6 +65,22 @@ TEST_F(MountOptionsTest, Remount_IsNoOptionOfANewMount) {
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_TRUE(options.remount);
   EXPECT_THAT(options.fuse_options, ElementsAre("ro"));
+  EXPECT_EQ(options.mountpoint, "/mnt");
+  for (const MountArguments& more :
+       {MountArguments{.vms = {"x=fake:size=1M"}}, MountArguments{.fuse = {"writable"}},
+        MountArguments{.fuse = {"cache_size=1M"}}, MountArguments{.settings = {{"cache_ttl", "5s"}}}}) {
+    MountArguments arguments = more;
+    arguments.positionals = {"/mnt"};
+    arguments.fuse.emplace_back("remount");
+    EXPECT_THAT(make(std::move(arguments)).problems, ElementsAre(HasSubstr("remount changes flags")));
+  }
+}
+
+TEST_F(MountOptionsTest, Remount_ConfigurationDoesNotCount) {
+  test::write_file(config_, "[mount]\noptions = ['allow_other']\ncache_size = '1M'\n");
+  const auto [options, problems] = make({.positionals = {"/mnt"}, .fuse = {"remount,ro"}});
+  EXPECT_THAT(problems, IsEmpty());
+  EXPECT_THAT(options.fuse_options, ElementsAre("ro"));
 }
 
 TEST_F(MountOptionsTest, Source_IsTheOnlyVm) {

@@ -78,6 +78,9 @@ void CommandFile::read(Reply& reply, const ReadRequest& request) {
   }
   if (fresh_ && (request.offset == 0 || answer_.empty())) {
     auto text = status();
+    if (text && !size_->fits(*text)) {
+      text = short_status();
+    }
     if (!text) {
       reply.error(text.error().kind);
       return;

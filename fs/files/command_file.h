@@ -55,6 +55,8 @@ protected:
   [[nodiscard]] virtual Result<Action> prepare(std::string_view command) = 0;
   /// The text that is read if no command was written.
   [[nodiscard]] virtual Result<std::string> status() = 0;
+  /// The same in short, if it has become longer than was to be expected.
+  [[nodiscard]] virtual Result<std::string> short_status() { return status(); }
   [[nodiscard]] virtual bool gone() const { return false; }
 
 private:

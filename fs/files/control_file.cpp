@@ -95,4 +95,6 @@ Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
 
 Result<std::string> ControlFile::status() { return status_text(*vm_); }
 
+Result<std::string> ControlFile::short_status() { return status_text(*vm_, kUnknownState); }
+
 } // namespace vmemfs

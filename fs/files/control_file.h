@@ -24,6 +24,7 @@ public:
 private:
   Result<Action> prepare(std::string_view command) override;
   Result<std::string> status() override;
+  Result<std::string> short_status() override;
   bool gone() const override { return vm_->gone(); }
 
   /// Carries out one command; returns its answer.

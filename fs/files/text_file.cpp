@@ -11,6 +11,9 @@ void TextFile::read(Reply& reply, const ReadRequest& request) {
   const MutexLock lock{mutex_};
   if (request.offset == 0 || !made_) {
     auto text = source_();
+    if (text && !size_->fits(*text) && shorter_) {
+      text = shorter_();
+    }
     if (!text) {
       reply.error(text.error().kind);
       return;

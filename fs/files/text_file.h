@@ -21,8 +21,11 @@ class TextFile : public OpenFile {
 public:
   using Source = std::function<Result<std::string>()>;
   /// `size`: what stat(2) gives for the file, shared with its node.
-  explicit TextFile(Source source, std::shared_ptr<TextSize> size = std::make_shared<TextSize>())
-      : source_{std::move(source)}, size_{std::move(size)} {}
+  /// `shorter`, which may be null, makes a text that is complete too, but fits: for one that is longer than
+  /// was to be expected.
+  explicit TextFile(Source source, std::shared_ptr<TextSize> size = std::make_shared<TextSize>(),
+                    Source shorter = nullptr)
+      : source_{std::move(source)}, shorter_{std::move(shorter)}, size_{std::move(size)} {}
 
   /// A read at offset 0 makes the text again; later reads continue the same text, so that a reader gets one
   /// consistent state.
@@ -30,6 +33,7 @@ public:
 
 private:
   const Source source_;
+  const Source shorter_;
   const std::shared_ptr<TextSize> size_;
   Mutex mutex_;
   std::string text_ GUARDED_BY(mutex_);

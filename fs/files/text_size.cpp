@@ -15,8 +15,13 @@ std::size_t TextSize::promise(std::size_t bytes_now) {
   return size;
 }
 
-void TextSize::fit(std::string& text) {
+bool TextSize::fits(const std::string& text) {
   last_read_ = text.size();
+  const std::size_t promised = promised_;
+  return promised == 0 || text.size() <= promised;
+}
+
+void TextSize::fit(std::string& text) {
   const std::size_t promised = promised_;
   if (text.size() >= promised) {
     return;

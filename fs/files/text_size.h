@@ -31,6 +31,9 @@ public:
   /// As the last text that was read; 0: none was.
   [[nodiscard]] std::size_t last_read() const { return last_read_; }
 
+  /// Whether a text is not longer than the size that was given, if any was. A longer one is noted for the
+  /// next.
+  [[nodiscard]] bool fits(const std::string& text);
   /// Pads a text that is about to be read to the size that was given. One that has grown beyond it stays.
   void fit(std::string& text);
 
@@ -38,7 +41,7 @@ private:
   const Varies varies_;
   const Padding padding_;
   std::atomic<std::size_t> promised_{0};
-  std::atomic<std::size_t> last_read_{0}; ///< without padding
+  std::atomic<std::size_t> last_read_{0}; ///< without padding; or of a longer one that did not fit
 };
 
 } // namespace vmemfs

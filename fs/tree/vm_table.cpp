@@ -28,25 +28,37 @@ VmNode memory_file(HolePolicy policy) {
 struct Text {
   std::string (*make)(Vm& vm);
   std::string (*without_asking)(Vm& vm); ///< about the same, and waits for nobody
+  std::string (*shorter)(Vm& vm);        ///< for a VM that does not answer; may be null
   TextSize::Varies varies;
 };
 
+TextFile::Source source_of(const std::shared_ptr<Vm>& vm, std::string (*make)(Vm& vm)) {
+  if (make == nullptr) {
+    return nullptr;
+  }
+  return [vm, make]() -> Result<std::string> {
+    if (vm->gone()) {
+      return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+    }
+    return make(*vm);
+  };
+}
+
 VmNode text_file(Text text) {
-  return vm_file({.open =
-                      [make = text.make](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
-                                         const std::shared_ptr<TextSize>& size) {
-                        return std::make_unique<TextFile>(
-                            [vm, make]() -> Result<std::string> {
-                              if (vm->gone()) {
-                                return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
-                              }
-                              return make(*vm);
-                            },
-                            size);
-                      },
-                  .text_bytes = [about = text.without_asking](
-                                    Vm& vm, const TextSize& /*size*/) { return about(vm).size(); },
-                  .varies = text.varies});
+  return vm_file(
+      {.open =
+           [text](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& size) {
+             return std::make_unique<TextFile>(source_of(vm, text.make), size, source_of(vm, text.shorter));
+           },
+       .text_bytes = [about = text.without_asking](Vm& vm,
+                                                   const TextSize& /*size*/) { return about(vm).size(); },
+       .varies = text.varies});
+}
+
+/// A pause with a limit has a line of its own.
+std::size_t control_bytes(Vm& vm, const TextSize& /*size*/) {
+  constexpr std::string_view kWithLimit = "pause_ends_in 86400000ms\n";
+  return status_text(vm, kUsualState).size() + kWithLimit.size();
 }
 
 VmNode control_file() {
@@ -55,7 +67,7 @@ VmNode control_file() {
        .writes = FileWrites::always,
        .open = [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
                   const std::shared_ptr<TextSize>& size) { return std::make_unique<ControlFile>(vm, size); },
-       .text_bytes = [](Vm& vm, const TextSize& /*size*/) { return status_text(vm, kUsualState).size(); },
+       .text_bytes = control_bytes,
        .varies = TextSize::Varies::always});
 }
 
@@ -87,14 +99,16 @@ std::string info(Vm& vm) { return info_text(vm); }
 
 std::string info_without_asking(Vm& vm) { return info_text(vm, kUsualState); }
 
+std::string info_without_state(Vm& vm) { return info_text(vm, kUnknownState); }
+
 } // namespace
 
 std::shared_ptr<const VmTable> vm_table() {
   static const auto kTable = std::make_shared<const VmTable>(VmTable{
       {"mem", memory_file(HolePolicy::honest)},
       {"mem_padded", memory_file(HolePolicy::padded)},
-      {"maps", text_file({maps, maps, TextSize::Varies::seldom})},
-      {"info", text_file({info, info_without_asking, TextSize::Varies::always})},
+      {"maps", text_file({maps, maps, nullptr, TextSize::Varies::seldom})},
+      {"info", text_file({info, info_without_asking, info_without_state, TextSize::Varies::always})},
       {"control", control_file()},
       {"vcpus", vcpu_directories({
                     {"regs", registers_file()},

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
@@ -163,13 +164,18 @@ TEST(Remount, ReadOnly_TakesNoCommandsUntilItIsWritable) {
     GTEST_SKIP() << "needs root";
   }
   const Mount mount{{"--vm", "vm=fake:size=1M"}};
-  EXPECT_EQ(run({VMEMFS_PROGRAM, "none", mount.path(), "-o", "remount,ro,relatime"}).code, 0);
+  EXPECT_EQ(
+      run({VMEMFS_PROGRAM, "none", mount.path(), "-o",
+           "ro,nosuid,nodev,relatime,remount,user_id=0,group_id=0,default_permissions,allow_other,dev,suid"})
+          .code,
+      0);
   EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EROFS);
+  EXPECT_THAT(line_with(read_file("/proc/self/mounts"), mount.path()), HasSubstr("ro,nosuid,nodev"));
   EXPECT_EQ(run({VMEMFS_PROGRAM, "none", mount.path(), "-o", "remount,rw"}).code, 0);
   EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
-  const auto refused = run({VMEMFS_PROGRAM, mount.path(), "-o", "remount,allow_other"});
+  const auto refused = run({VMEMFS_PROGRAM, mount.path(), "-o", "remount,max_threads=3"});
   EXPECT_EQ(refused.code, 1);
-  EXPECT_THAT(refused.text, HasSubstr("'allow_other' cannot be changed while mounted"));
+  EXPECT_THAT(refused.text, HasSubstr("'max_threads=3' cannot be changed while mounted"));
   const TempDir plain;
   const auto absent = run({VMEMFS_PROGRAM, plain.path(), "-o", "remount,ro"});
   EXPECT_EQ(absent.code, 1);
@@ -177,10 +183,13 @@ TEST(Remount, ReadOnly_TakesNoCommandsUntilItIsWritable) {
 }
 
 TEST(SecondMount, AtTheSamePlace_IsRefused) {
-  const Mount mount{{"--vm", "vm=fake:size=1M"}};
+  Mount mount{{"--vm", "vm=fake:size=1M"}};
   const auto second = run({VMEMFS_PROGRAM, "--no-discover", "--vm", "vm=fake:size=1M", mount.path()});
   EXPECT_EQ(second.code, 1);
   EXPECT_THAT(second.text, HasSubstr("is mounted on"));
+  mount.daemon().signal(SIGSTOP); // it is not asked
+  EXPECT_EQ(run({"timeout", "10", VMEMFS_PROGRAM, "--no-discover", "--vm", "vm=fake", mount.path()}).code, 1);
+  mount.daemon().signal(SIGCONT);
   EXPECT_TRUE(exists(mount / "vm/mem"));
 }
 

@@ -19,5 +19,7 @@ namespace vmemfs {
 
 /// A state, where only the size of a text counts.
 inline constexpr std::string_view kUsualState = "running";
+/// A state that could not be found out, without the reason.
+inline constexpr std::string_view kUnknownState = "unknown";
 
 } // namespace vmemfs

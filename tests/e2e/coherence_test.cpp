@@ -14,7 +14,10 @@
 #include <nlohmann/json.hpp>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
+#include <vector>
 
 namespace vmemfs::test {
 namespace {
@@ -187,6 +190,35 @@ TEST_P(Coherence, MappingAndSendfile_FollowARunningGuest) {
     EXPECT_GE(sent(), least) << i;
   }
   ::munmap(mapped, 4096);
+}
+
+/// Pages of it are always awaited by somebody. That the kernel's pages are kept short must end nobody.
+TEST(SlowVm, MappingsWhileItRuns_GetTheirPages) {
+  const Mount mount{{"--vm", "vm=fake:size=16M,delay=300ms"}};
+  const std::string path = mount / "vm/mem";
+  std::vector<pid_t> readers;
+  for (unsigned i = 0; i < 8; ++i) {
+    const pid_t reader = ::fork();
+    if (reader == 0) {
+      const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      void* const mapped = ::mmap(nullptr, std::size_t{16} << 20U, PROT_READ, MAP_PRIVATE, file, 0);
+      if (mapped == MAP_FAILED) {
+        ::_exit(1);
+      }
+      for (unsigned page = 0; page < 8; ++page) { // far from each other
+        static_cast<void>(
+            static_cast<const volatile char*>(mapped)[(page * 8 + i) * std::size_t{256} << 10U]);
+      }
+      ::_exit(0);
+    }
+    readers.push_back(reader);
+  }
+  for (const pid_t reader : readers) {
+    int status = 0;
+    EXPECT_EQ(::waitpid(reader, &status, 0), reader);
+    EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+    EXPECT_EQ(status, 0);
+  }
 }
 
 TEST_P(Coherence, Reset_IsDetected) {

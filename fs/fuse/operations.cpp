@@ -280,7 +280,7 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
 
 void op_lseek(fuse_req_t request, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_file_info* info) {
   const auto handle = open_handle(info);
-  const auto seek = [handle, offset, whence](FuseReply& reply) {
+  auto seek = [handle, offset, whence](FuseReply& reply) {
     if (offset < 0) {
       reply.error(ErrorKind::past_end);
     } else {

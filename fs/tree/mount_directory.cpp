@@ -24,7 +24,7 @@ public:
     return std::make_shared<TableDirectory>(mount_, std::move(table));
   }
   /// `make` waits for nobody.
-  [[nodiscard]] NodePtr text(std::function<std::string()> make,
+  [[nodiscard]] NodePtr text(const std::function<std::string()>& make,
                              const std::shared_ptr<TextSize>& size = std::make_shared<TextSize>()) const {
     return file(
         {},

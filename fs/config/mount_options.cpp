@@ -57,7 +57,7 @@ public:
     return {std::move(options_), std::move(problems_)};
   }
 
-  /// Only flags of the mount: the daemon that serves it cannot be told anything.
+  /// Only flags of the mount: the daemon that serves it does not take any.
   MadeOptions make_for_remount() {
     const auto allowed = [](const KeyValue& setting) {
       return setting.key == "foreground" || setting.key == "debug" || setting.key == "discover";

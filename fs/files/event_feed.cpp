@@ -140,7 +140,7 @@ std::uint64_t EventFeed::position(const State& state, std::uint64_t offset) cons
 void EventFeed::make_notice(State& state, std::uint64_t offset) {
   const bool continues = offset > 0 && offset == state.next_offset;
   std::string text = continues ? state.rest : std::string{};
-  const std::uint64_t seen = continues ? state.events + (text.empty() ? 0 : 1) : 0;
+  const std::uint64_t seen = continues ? state.events : 0;
   const std::uint64_t missed = dropped_ - std::min(dropped_, seen);
   if (missed > 0) {
     text += missed_line(missed, lines_.front().time);
@@ -155,11 +155,14 @@ void EventFeed::note_read(State& state, std::uint64_t next_offset) {
   state.events = events_before(next);
   const auto line = std::ranges::upper_bound(lines_, next, {}, &Line::begin);
   state.rest.clear();
-  if (line != lines_.begin()) {
+  if (state.notice && next_offset - state.notice->offset < state.notice->text.size()) {
+    state.rest = state.notice->text.substr(next_offset - state.notice->offset);
+  } else if (line != lines_.begin()) {
     const Line& current = *std::prev(line);
     const std::uint64_t within = next - current.begin;
     if (within > 0 && within < current.text.size()) {
       state.rest = current.text.substr(within);
+      state.events += current.events;
     }
   }
 }

@@ -82,8 +82,8 @@ private:
   };
   struct State {
     std::uint64_t next_offset = 0; ///< behind what was read last
-    std::uint64_t events = 0;      ///< before that, dropped ones included
-    std::string rest{};            ///< of the line that was read in part
+    std::uint64_t events = 0;      ///< that it has got by then, also in part, or was notified of
+    std::string rest{};            ///< of the line or notice that was read in part
     std::optional<Notice> notice{};
     std::unique_ptr<PollHandle> poll_handle{};
   };

@@ -31,8 +31,8 @@ public:
   static constexpr unsigned kSlots = 4;
 
   /// `second`: for a domain that has one slot already; half of the slots are reserved for other domains, in
-  /// case this one hangs. False: no slot became free until the deadline, or
-  /// the thread's WorkLimit is over.
+  /// case this one hangs. False: no slot became free until the deadline,
+  /// or the thread's WorkLimit is over.
   [[nodiscard]] bool take(std::chrono::steady_clock::time_point deadline, bool second) EXCLUDES(mutex_);
   void release();
 

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <string>
 
@@ -112,6 +113,23 @@ TEST_F(EventFeedTest, ReaderWithinADroppedLine_GetsItsRest) {
   EXPECT_THAT(rest, StartsWith(line.substr(10, line.find('\n') - 9)));
   EXPECT_THAT(rest.substr(line.find('\n') - 9),
               testing::AllOf(StartsWith("{\"time\""), HasSubstr("2 events")));
+}
+
+TEST_F(EventFeedTest, ReaderWithinANotice_GetsItsRest) {
+  happen("web01", 3);
+  EventsFile file{*feed_};
+  std::string text = read_file(file, 0, 1)->bytes();
+  for (int i = 0; i < 3; ++i) { // each time, more is dropped while it is within the line that tells of that
+    happen("web02", EventFeed::kMaxLines);
+    text += read_file(file, text.size(), 150)->bytes();
+  }
+  const std::string all = text + cat(file, text.size());
+  std::size_t begin = 0;
+  for (std::size_t end = all.find('\n'); end != std::string::npos; end = all.find('\n', begin)) {
+    EXPECT_TRUE(nlohmann::json::accept(all.substr(begin, end - begin))) << all.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  EXPECT_EQ(begin, all.size());
 }
 
 /// Positions are those in the text for who does not read on.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/qemu_driver.h"
 
+#include "drivers/qemu/layout/region_kinds.h"
 #include "drivers/qemu/monitor/resume_ticket.h"
 #include "util/log.h"
 #include "util/worker.h"
@@ -49,14 +50,44 @@ Result<MonitorLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
   return read;
 }
 
+Result<GuestLayout> QemuDriver::without_unplugged(GuestLayout by_monitor, const MonitorTime& time) {
+  auto session = monitor_->session(time);
+  return session.and_then([](MonitorSession& open) { return plugs_from_monitor(open); })
+      .map([&](const MonitorPlugs& plugs) {
+        note_plugs(!plugs.unknown);
+        cut_out(by_monitor, plugs.unplugged);
+        return std::move(by_monitor);
+      });
+}
+
+Result<GuestLayout> QemuDriver::layout_by_view() {
+  return layout_from_flat_view(*flat_view_).map([this](const ViewLayout& read) {
+    note_plugs(!read.plugs_unknown);
+    return read.plugged();
+  });
+}
+
+/// Only if there was something to say.
+void QemuDriver::note_plugs(bool known) {
+  if (known == plugs_known_.exchange(known)) {
+    return;
+  }
+  note("virtio-mem", known,
+       known
+           ? "which parts are plugged is known again"
+           : "which parts are plugged is unknown: all of its memory counts as plugged, and the rest reads as "
+             "zeros");
+}
+
 Result<GuestLayout> QemuDriver::read_layout(const MonitorTime& time) {
   if (options_.map == MapSource::guess) {
     return layout_by_guess(qemu_.command_line, *space_);
   }
   if (flat_view_) {
-    return layout_from_flat_view(*flat_view_);
+    return layout_by_view();
   }
-  return layout_by_monitor(time).map([](MonitorLayout&& read) { return std::move(read.layout); });
+  return layout_by_monitor(time).and_then(
+      [&](MonitorLayout&& read) { return without_unplugged(std::move(read.layout), time); });
 }
 
 /// Called with layout_mutex_ held, or while attaching.
@@ -139,16 +170,23 @@ void QemuDriver::poll_layout(bool missed) {
     }
     return;
   }
-  const auto memory = guest_.memory();
-  const auto stamp = flat_view_->stamp();
-  if (memory == nullptr || !stamp || memory->layout().stamp == *stamp) {
-    return;
-  }
-  const auto refreshed = refresh(Mappings::keep, {options_.timeout});
+  const auto refreshed = follow_view({options_.timeout});
   if (!refreshed && !gone()) {
     log::debug("qemu {}: refreshing the memory layout: {}", qemu_.process->pid(),
                refreshed.error().message());
   }
+}
+
+/// Reads the layout again if QEMU's flat view has changed, and from time to time if it could not tell what of
+/// virtio-mem is plugged.
+Result<void> QemuDriver::follow_view(const MonitorTime& time) {
+  const auto memory = guest_.memory();
+  const auto stamp = flat_view_->stamp();
+  if (memory == nullptr || !stamp) {
+    return stamp ? Result<void>{} : tl::unexpected{stamp.error()};
+  }
+  const bool again = !plugs_known_ && plugs_limit_.allows();
+  return memory->layout().stamp == *stamp && !again ? Result<void>{} : refresh(Mappings::keep, time);
 }
 
 void QemuDriver::poll_run_state() {

@@ -36,7 +36,7 @@ namespace vmemfs::qemu {
 
 /// The source of the memory map.
 enum class MapSource : unsigned char {
-  automatic, ///< monitor and flat view, as far as available; if both are, they must agree
+  automatic, ///< monitor and flat view, as far as available; if both are and differ, the monitor counts
   monitor,
   flat_view,
   guess, ///< by machine type: only if the user requests it
@@ -117,8 +117,13 @@ private:
 
   // The layout.
   Result<MonitorLayout> layout_by_monitor(const MonitorTime& time);
+  Result<GuestLayout> without_unplugged(GuestLayout by_monitor, const MonitorTime& time);
+  Result<GuestLayout> layout_by_view();
+  Result<void> follow_view(const MonitorTime& time);
+  void note_plugs(bool known);
   Result<GuestLayout> read_layout(const MonitorTime& time);
   Result<GuestLayout> read_checked_layout();
+  Result<GuestLayout> take_monitors(MonitorLayout by_monitor, const std::string& difference);
   using Mappings = ProcessGuest::Mappings;
   Result<void> publish(GuestLayout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings, const MonitorTime& time);
@@ -163,6 +168,8 @@ private:
   std::atomic<bool> refresh_pending_{false};
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes through the monitor after a read of a hole
   std::atomic<bool> attached_{false};
+  std::atomic<bool> plugs_known_{true};            ///< what of virtio-mem is plugged
+  RateLimit plugs_limit_{std::chrono::seconds{1}}; ///< of looking again if not
   VcpuIdleMonitor idle_monitor_;
 
   TimedLock write_mutex_; ///< one write at a time

@@ -17,16 +17,40 @@ namespace vmemfs::qemu {
 namespace {
 
 /// While firmware runs, the layout may change between the two reads; then both are read again.
-constexpr int kLayoutTries = 20;
+constexpr std::chrono::seconds kForAgreement{3};
 constexpr std::chrono::milliseconds kBetweenTries{20};
 /// A client that uses the monitor from time to time is done within this time; a client that keeps it is not
 /// waited for.
 constexpr std::chrono::milliseconds kForOtherClient{300};
 
+constexpr std::string_view kMonitorAlone =
+    "monitor (info mtree -f, gpa2hva), read again on refresh, resume, reset and reads outside";
 constexpr std::string_view kFlatViewAlone = "QEMU's own flat view, polled for changes";
 
 /// Of QEMU's map: it has no such command, refused it, or its text has another form.
 bool is_refusal(ErrorKind kind) { return kind == ErrorKind::unsupported || kind == ErrorKind::source_failed; }
+
+/// Whether monitor and flat view differ because one is wrong, not because the guest changes its layout: then
+/// neither of them changes.
+class LastingDifference {
+public:
+  /// Two layouts that differ. True if they have been the same for some time.
+  [[nodiscard]] bool note(const GuestLayout& by_monitor, const GuestLayout& by_view) {
+    constexpr std::chrono::seconds kLasting{1};
+    const auto now = std::chrono::steady_clock::now();
+    if (!same_memory(by_monitor, by_monitor_) || !same_memory(by_view, by_view_)) {
+      by_monitor_ = by_monitor;
+      by_view_ = by_view;
+      since_ = now;
+    }
+    return now - since_ >= kLasting;
+  }
+
+private:
+  GuestLayout by_monitor_;
+  GuestLayout by_view_;
+  std::chrono::steady_clock::time_point since_;
+};
 
 } // namespace
 
@@ -173,32 +197,51 @@ Result<void> QemuDriver::probe_flat_view() {
   return {};
 }
 
-/// Both sources must agree, unless QEMU refuses the monitor's: then the flat view counts alone, as without a
-/// monitor. The guest may move its PCI windows between the two reads, so a mismatch is tried
-/// again.
+/// Both sources should agree. If QEMU refuses the monitor's, the flat view counts alone, as without a
+/// monitor. The guest may move its PCI windows between the two reads, so a mismatch is tried again. One that
+/// stays is that of a flat view that was not understood: then the monitor counts, which is QEMU's public
+/// word.
 Result<GuestLayout> QemuDriver::read_checked_layout() {
-  for (int i = 0; i < kLayoutTries; ++i) {
-    const auto by_monitor = layout_by_monitor(attach_time());
+  LastingDifference lasting;
+  const auto limit = std::chrono::steady_clock::now() + kForAgreement;
+  do {
+    auto by_monitor = layout_by_monitor(attach_time());
     if (!by_monitor && is_refusal(by_monitor.error().kind)) {
       note("map by the monitor", false, by_monitor.error().message());
       map_source_ = kFlatViewAlone;
-      return layout_from_flat_view(*flat_view_);
+      return layout_by_view();
     }
     if (!by_monitor && by_monitor.error().kind != ErrorKind::busy) {
       return tl::unexpected{by_monitor.error()};
     }
-    auto by_view = layout_from_flat_view(*flat_view_);
-    if (by_monitor && by_view && agree(*by_monitor, *by_view)) {
-      return by_view;
+    const auto by_view = layout_from_flat_view(*flat_view_);
+    if (by_monitor && by_view) {
+      const std::string found = difference(*by_monitor, by_view->whole);
+      if (found.empty()) {
+        note_plugs(!by_view->plugs_unknown);
+        return by_view->plugged();
+      }
+      if (lasting.note(by_monitor->layout, by_view->whole)) {
+        return take_monitors(std::move(*by_monitor), found);
+      }
     }
     if (WorkLimit::over()) {
       return WorkLimit::exceeded("qemu");
     }
     std::this_thread::sleep_for(kBetweenTries);
-  }
-  return fail(ErrorKind::source_failed, "qemu",
-              "cannot determine the memory layout: monitor and flat view kept differing; select one with "
-              "map=monitor or map=flatview");
+  } while (std::chrono::steady_clock::now() < limit);
+  return fail(ErrorKind::busy, "qemu",
+              "cannot determine the memory layout: the guest kept changing it, or monitor and flat view kept "
+              "differing; try again, or select one with map=monitor or map=flatview");
+}
+
+/// Without the flat view, from now on.
+Result<GuestLayout> QemuDriver::take_monitors(MonitorLayout by_monitor, const std::string& difference) {
+  note("flat view", false, fmt::format("not used: it differs from the monitor: {}", difference));
+  log::warning("qemu {}: QEMU's own flat view is not used: {}", qemu_.process->pid(), difference);
+  flat_view_.reset();
+  map_source_ = fmt::format("{}; QEMU's own flat view is not used: {}", kMonitorAlone, difference);
+  return without_unplugged(std::move(by_monitor.layout), attach_time());
 }
 
 Result<void> QemuDriver::take_first_layout() {
@@ -215,7 +258,7 @@ Result<void> QemuDriver::take_first_layout() {
   } else if (flat_view_) {
     map_source_ = kFlatViewAlone;
   } else if (options_.map != MapSource::flat_view && monitor_ != nullptr) {
-    map_source_ = "monitor (info mtree -f, gpa2hva), read again on refresh, resume, reset and reads outside";
+    map_source_ = kMonitorAlone;
   } else {
     std::string reasons;
     for (const ProbeResult& result : probe()) {

@@ -49,8 +49,7 @@ Result<void> QemuDriver::take_newest_layout(const MonitorTime& time) {
   if (!flat_view_ && options_.map != MapSource::guess) {
     return refresh(Mappings::keep, time);
   }
-  poll_layout(false);
-  return {};
+  return flat_view_ ? follow_view(time) : Result<void>{}; // or it was guessed
 }
 
 /// The layout is refreshed before each visit, because the stub would write to the registers of a device.

@@ -8,7 +8,9 @@
 #include "core/error.h"
 #include "drivers/qemu/flat_view/flat_range.h"
 #include "drivers/qemu/flat_view/flat_view_layout.h"
+#include "host/hva.h"
 #include "host/process_space.h"
+#include "util/mutex.h"
 
 #include <cstdint>
 #include <memory>
@@ -19,17 +21,20 @@ namespace vmemfs::qemu {
 
 struct FlatView {
   std::vector<FlatRangeInfo> ranges; ///< sorted, no overlap; I/O is left out
+  std::vector<GpaRange> unplugged;   ///< of virtio-mem devices: part of `ranges`; sorted, no overlap
+  bool plugs_unknown = false;        ///< there are virtio-mem devices of which that is not known
   std::uint64_t stamp = 0;           ///< FlatViewReader::stamp() of exactly this view
 };
 
-/// Immutable, thread-safe.
+/// Thread-safe.
 class FlatViewReader {
 public:
   /// unsupported: not a QEMU with usable symbols. permission: the text names the remedy.
   static Result<FlatViewReader> open(std::shared_ptr<const ProcessSpace> space);
 
-  /// A number that changes whenever the view or the set of memory blocks changes; takes microseconds. It
-  /// covers the whole view and QEMU's counter of block changes, so a reused address cannot hide a change.
+  /// A number that changes whenever the view, the set of memory blocks, or what virtio-mem has plugged (as
+  /// far as the last read() knew of it) changes; takes microseconds. It covers the whole view and QEMU's
+  /// counter of block changes, so a reused address cannot hide a change.
   [[nodiscard]] Result<std::uint64_t> stamp() const;
 
   /// The complete view, or an error. busy: the view kept changing while it was read; try again later.
@@ -37,10 +42,17 @@ public:
 
 private:
   FlatViewReader(std::shared_ptr<const ProcessSpace> space, FlatViewLayout layout)
-      : space_{std::move(space)}, layout_{layout} {}
+      : space_{std::move(space)}, layout_{layout}, plug_maps_{std::make_shared<PlugMaps>()} {}
+
+  /// Where the last view that was read has its virtio-mem bitmaps.
+  struct PlugMaps {
+    Mutex mutex;
+    std::vector<HvaRange> bitmaps GUARDED_BY(mutex);
+  };
 
   std::shared_ptr<const ProcessSpace> space_;
   FlatViewLayout layout_;
+  std::shared_ptr<PlugMaps> plug_maps_; ///< shared by copies; not null
 };
 
 } // namespace vmemfs::qemu

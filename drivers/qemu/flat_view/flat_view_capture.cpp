@@ -34,6 +34,19 @@ private:
   std::uint64_t value_ = 0x243f6a8885a308d3U;
 };
 
+std::vector<std::uint64_t> read_bitmaps(const ProcessSpace& space, std::span<const HvaRange> bitmaps) {
+  std::vector<std::uint64_t> words;
+  for (const HvaRange& bitmap : bitmaps) {
+    const std::size_t before = words.size();
+    words.resize(before + bitmap.size() / sizeof(std::uint64_t));
+    const auto target = std::span{words}.subspan(before);
+    if (!read_process_memory(space, bitmap.begin, std::as_writable_bytes(target))) {
+      words.resize(before);
+    }
+  }
+  return words;
+}
+
 } // namespace
 
 tl::unexpected<Error> implausible(std::string_view what) {
@@ -41,7 +54,8 @@ tl::unexpected<Error> implausible(std::string_view what) {
               fmt::format("QEMU's memory view is inconsistent: {}", what));
 }
 
-Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& layout) {
+Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& layout,
+                             std::span<const HvaRange> bitmaps) {
   Capture captured;
   struct {
     Hva root;
@@ -70,6 +84,7 @@ Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& la
       return tl::unexpected{read.error()};
     }
   }
+  captured.plugged = read_bitmaps(space, bitmaps);
   return captured;
 }
 
@@ -85,6 +100,9 @@ std::uint64_t stamp_of(const Capture& captured, std::size_t block_list_size) {
     hash.add(range.size);
     hash.add((range.start_high << 32) ^ range.size_high);
     hash.add(std::uint64_t{range.romd_mode} << 8 | range.readonly);
+  }
+  for (const std::uint64_t word : captured.plugged) {
+    hash.add(word);
   }
   return hash.value();
 }

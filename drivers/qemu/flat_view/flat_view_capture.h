@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct RawRange {
   std::uint8_t dirty_log_mask;
   std::uint8_t romd_mode;
   std::uint8_t readonly;
-  std::array<std::uint8_t, 13> ignored;
+  std::uint8_t nonvolatile;
+  std::array<std::uint8_t, 12> ignored;
 };
 static_assert(sizeof(RawRange) == 64);
 
@@ -35,11 +37,14 @@ static_assert(sizeof(RawRange) == 64);
 struct Capture {
   std::vector<RawRange> ranges;
   std::array<std::byte, kMaxBlockList> block_list{};
+  std::vector<std::uint64_t> plugged; ///< the bitmaps of virtio-mem that were asked for
 };
 
-/// Reads the view in three steps, each at the address that the previous one returned. QEMU may free the view
-/// meanwhile: the caller tries again on any error.
-[[nodiscard]] Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& layout);
+/// Reads the view in three steps, each at the address that the previous one returned, and then `bitmaps`,
+/// each of whole words of 8 bytes; those that QEMU has freed are left out. QEMU may free the view meanwhile:
+/// the caller tries again on any error.
+[[nodiscard]] Result<Capture> capture_view(const ProcessSpace& space, const FlatViewLayout& layout,
+                                           std::span<const HvaRange> bitmaps);
 
 /// Hash of the view's contents. The addresses of the view itself are left out, because QEMU often rebuilds an
 /// equal view. If a region's address is reused for other memory, the change counter in the block list shows

@@ -203,6 +203,14 @@ Result<std::string> parse_qemu_string(std::span<const std::byte> bytes) {
   return fail(ErrorKind::invalid, kOrigin, "not a string");
 }
 
+/// struct Object begins with its class, ObjectClass with its type, TypeImpl with its name.
+std::string read_qemu_type(const ProcessSpace& space, Hva hva) {
+  for (int step = 0; step < 3 && hva >= kPageSize; ++step) {
+    hva = read_process_value<Hva>(space, hva).value_or(0);
+  }
+  return hva >= kPageSize ? read_qemu_string(space, hva).value_or("") : std::string{};
+}
+
 Result<std::string> read_qemu_string(const ProcessSpace& space, Hva hva) {
   std::array<std::byte, 256> bytes{};
   const auto size = read_process_memory_prefix(space, hva, bytes);

@@ -26,8 +26,11 @@ inline constexpr std::size_t kAddressSpaceRoot = 24; ///< the current view's poi
 inline constexpr std::size_t kRegionRam = 41;
 inline constexpr std::size_t kRegionRomDevice = 45;
 inline constexpr std::size_t kRegionBlock = 56;
+inline constexpr std::size_t kRegionOwner = 64;
 inline constexpr std::size_t kRegionTerminatesBeforeName = 80; ///< true for a region that is not a container
 inline constexpr std::size_t kRegionRamDeviceBeforeName = 79;
+/// Manager of the parts that are discarded (RamDiscardManager), since QEMU 6.1. Checked by its type.
+inline constexpr std::size_t kRegionManagerAfterName = 24;
 
 /// struct RAMBlock
 inline constexpr std::size_t kBlockRegion = 16;
@@ -49,6 +52,9 @@ inline constexpr std::size_t kMaxBlockList = 256;
 /// Finds the symbols and the fields that move. unsupported: this QEMU has no usable symbols or an unknown
 /// layout. busy: it has not created its memory yet.
 [[nodiscard]] Result<FlatViewLayout> locate_flat_view(const ProcessSpace& space);
+
+/// Name of the QOM type of the object at `hva`, such as "memory-backend-ram"; empty if there is none.
+[[nodiscard]] std::string read_qemu_type(const ProcessSpace& space, Hva hva);
 
 /// A NUL-terminated string of at most 255 bytes of printable ASCII at `hva`. invalid: there is no such
 /// string.

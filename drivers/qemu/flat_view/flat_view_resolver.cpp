@@ -3,6 +3,7 @@
 
 #include "host/process_memory.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -36,6 +37,8 @@ bool sorted_without_overlap(const std::vector<RawRange>& ranges) {
 struct Memory {
   bool rom_device = false;
   bool ram_device = false;
+  bool backend = false;
+  Hva virtio_mem = 0; ///< its virtio-mem device; 0: it is of none
   std::string name;
   std::string block_id;
   Hva host = 0;
@@ -47,8 +50,8 @@ class Resolver {
 public:
   Resolver(const ProcessSpace& space, const FlatViewLayout& layout) : space_{space}, layout_{layout} {}
 
-  Result<std::vector<FlatRangeInfo>> resolve(const std::vector<RawRange>& raw_ranges) {
-    std::vector<FlatRangeInfo> ranges;
+  Result<ResolvedView> resolve(const std::vector<RawRange>& raw_ranges) {
+    ResolvedView view;
     for (const RawRange& raw : raw_ranges) {
       const auto memory = memory_of(raw.region);
       if (!memory) {
@@ -62,12 +65,29 @@ public:
       if (!range) {
         return tl::unexpected{range.error()};
       }
-      ranges.push_back(std::move(*range));
+      note_virtio_mem(**memory, *range, view);
+      view.ranges.push_back(std::move(*range));
     }
-    return ranges;
+    return view;
   }
 
 private:
+  /// A device whose memory is not mapped from its beginning shows it in several ranges.
+  static void note_virtio_mem(const Memory& memory, const FlatRangeInfo& range, ResolvedView& view) {
+    if (memory.virtio_mem == 0 || std::ranges::find(view.virtio_mem, memory.virtio_mem,
+                                                    &VirtioMemRegion::device) != view.virtio_mem.end()) {
+      return;
+    }
+    const std::uint64_t begin = range.range.begin.value();
+    if (view.virtio_mem.size() == kMaxVirtioMem || range.offset > begin ||
+        memory.used_length > kGpaLimit - (begin - range.offset)) {
+      view.virtio_mem_left_out = true;
+      return;
+    }
+    const Gpa first{begin - range.offset};
+    view.virtio_mem.push_back({memory.virtio_mem, {first, first + memory.used_length}});
+  }
+
   static Result<FlatRangeInfo> describe(const RawRange& raw, const Memory& memory) {
     if (raw.size == 0 || raw.start >= kGpaLimit || raw.size > kGpaLimit - raw.start) {
       return implausible("a range is empty or too high");
@@ -80,6 +100,9 @@ private:
     info.rom = raw.readonly != 0 || memory.rom_device;
     info.device = memory.ram_device;
     info.writable = !info.rom && !info.device;
+    info.nonvolatile = raw.nonvolatile != 0;
+    info.backend = memory.backend;
+    info.virtio_mem = memory.virtio_mem != 0;
     info.name = memory.name;
     info.block_id = memory.block_id;
     info.offset = raw.offset;
@@ -101,9 +124,13 @@ private:
   }
 
   Result<std::optional<Memory>> read_memory(Hva at) {
-    std::vector<std::byte> region(layout_.region_name + sizeof(Hva));
-    if (auto read = read_process_memory(space_, at, region); !read) {
-      return tl::unexpected{read.error()};
+    std::vector<std::byte> region(layout_.region_name + kRegionManagerAfterName + sizeof(Hva));
+    const auto size = read_process_memory_prefix(space_, at, region);
+    if (!size) {
+      return tl::unexpected{size.error()};
+    }
+    if (*size < layout_.region_name + sizeof(Hva)) {
+      return implausible("a region is not mapped");
     }
     const auto block = field<Hva>(region, kRegionBlock);
     if (block == 0) {
@@ -124,6 +151,9 @@ private:
     Memory memory;
     memory.rom_device = rom_device != 0;
     memory.ram_device = ram_device != 0;
+    memory.backend = read_qemu_type(space_, field<Hva>(region, kRegionOwner)).starts_with("memory-backend-");
+    const auto manager = field<Hva>(region, layout_.region_name + kRegionManagerAfterName);
+    memory.virtio_mem = is_virtio_mem(space_, manager) ? manager : 0;
     memory.name = std::move(*name);
     return add_block(std::move(memory), block, at);
   }
@@ -152,8 +182,8 @@ private:
 
 } // namespace
 
-Result<std::vector<FlatRangeInfo>> resolve_ranges(const ProcessSpace& space, const FlatViewLayout& layout,
-                                                  const std::vector<RawRange>& raw_ranges) {
+Result<ResolvedView> resolve_ranges(const ProcessSpace& space, const FlatViewLayout& layout,
+                                    const std::vector<RawRange>& raw_ranges) {
   if (!sorted_without_overlap(raw_ranges)) {
     return implausible("ranges overlap");
   }

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/layout/layout_sources.h"
 
+#include "drivers/qemu/layout/region_kinds.h"
 #include "drivers/qemu_protocol/mtree.h"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <map>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 namespace vmemfs::qemu {
 namespace {
-
-/// Smaller blocks of plain RAM without a memory backend are a device's scratch memory.
-constexpr std::uint64_t kSmallestMainMemory = std::uint64_t{1} << 20U;
 
 bool is_memory(MtreeType type) {
   switch (type) {
@@ -26,52 +24,6 @@ bool is_memory(MtreeType type) {
   case MtreeType::io: return false;
   }
   return false;
-}
-
-/// Decides from the monitor's answers which blocks of plain RAM are main memory.
-class MainMemory {
-public:
-  /// No `backends`: they are unknown.
-  MainMemory(std::optional<std::vector<std::string>> backends, std::vector<GpaRange> bars)
-      : backends_{std::move(backends)}, bars_{std::move(bars)} {}
-
-  /// Memory behind a BAR belongs to a device even if it has a backend (ivshmem). QEMU before 5.0 does not
-  /// list the backend of its main memory, but that always begins at 0 on the machines that it had then.
-  [[nodiscard]] bool is_main(const MtreeRange& range) const {
-    const bool behind_bar = std::ranges::any_of(bars_, [&](const GpaRange& bar) {
-      return bar.begin <= range.range.begin && range.range.end <= bar.end;
-    });
-    return !behind_bar &&
-           (range.type == MtreeType::nv_ram || range.range.begin == Gpa{0} || has_backend(range));
-  }
-
-private:
-  [[nodiscard]] bool has_backend(const MtreeRange& range) const {
-    return backends_ ? std::ranges::find(*backends_, range.name) != backends_->end()
-                     : range.range.size() >= kSmallestMainMemory;
-  }
-
-  std::optional<std::vector<std::string>> backends_;
-  std::vector<GpaRange> bars_;
-};
-
-RegionKind kind_of(const MtreeRange& range, const std::map<std::string, bool, std::less<>>& main_by_name) {
-  if (range.type == MtreeType::rom || range.type == MtreeType::romd) {
-    return RegionKind::rom;
-  }
-  return main_by_name.at(range.name) ? RegionKind::ram : RegionKind::device;
-}
-
-/// Machines whose RAM is all small and not at 0, as that of a microcontroller, have main memory too.
-void ensure_main_memory(GuestLayout& layout) {
-  if (std::ranges::find(layout.ranges, RegionKind::ram, &LayoutRange::kind) != layout.ranges.end()) {
-    return;
-  }
-  for (LayoutRange& range : layout.ranges) {
-    if (range.kind == RegionKind::device && range.writable) {
-      range.kind = RegionKind::ram;
-    }
-  }
 }
 
 /// QEMU prefixes the name of a device's block with the device's PCI address: "0000:00:02.0/vga.vram".
@@ -94,6 +46,42 @@ Result<std::optional<T>> optional_answer(Result<T> answer, const MonitorSession&
   return std::optional<T>{};
 }
 
+/// What decides about the kinds of ranges. Without an answer all RAM counts as having no backend, or as lying
+/// behind no BAR.
+struct KindQueries {
+  std::vector<std::string> backends;
+  std::vector<GpaRange> bars;
+
+  /// The region of some backends of old machine types is named by the object's path.
+  [[nodiscard]] bool has_backend(const MtreeRange& range) const {
+    constexpr std::string_view kObjects = "/objects/";
+    std::string_view id = range.name;
+    id.remove_prefix(id.starts_with(kObjects) ? kObjects.size() : 0);
+    return std::ranges::find(backends, id) != backends.end();
+  }
+  [[nodiscard]] bool is_behind_bar(const MtreeRange& range) const {
+    return std::ranges::any_of(bars, [&](const GpaRange& bar) {
+      return bar.begin <= range.range.begin && range.range.end <= bar.end;
+    });
+  }
+};
+
+Result<KindQueries> query_kinds(MonitorSession& session, std::vector<ProbeResult>& refused) {
+  auto backends = optional_answer(
+      session.memory_backend_ids(), session, "query-memdev",
+      "RAM counts as main memory if it has 1 MiB or more and lies behind no PCI BAR", refused);
+  if (!backends) {
+    return tl::unexpected{backends.error()};
+  }
+  auto bars = optional_answer(session.pci_bars(), session, "query-pci",
+                              "RAM behind a PCI BAR, if there is PCI, may count as main memory", refused);
+  if (!bars) {
+    return tl::unexpected{bars.error()};
+  }
+  return KindQueries{std::move(*backends).value_or(std::vector<std::string>{}),
+                     std::move(*bars).value_or(std::vector<GpaRange>{})};
+}
+
 /// The layout that the text of `info mtree -f` describes.
 Result<MonitorLayout> layout_of(const std::string& mtree, MonitorSession& session) {
   auto parsed = parse_mtree(mtree);
@@ -103,20 +91,9 @@ Result<MonitorLayout> layout_of(const std::string& mtree, MonitorSession& sessio
   std::erase_if(*parsed, [](const MtreeRange& range) { return !is_memory(range.type); });
 
   MonitorLayout result;
-  auto backends = optional_answer(
-      session.memory_backend_ids(), session, "query-memdev",
-      "RAM counts as main memory if it has 1 MiB or more and lies behind no PCI BAR", result.refused);
-  if (!backends) {
-    return tl::unexpected{backends.error()};
-  }
-  if (*backends && (*backends)->empty()) { // the machine's RAM has none, such as that of sh4's r2d
-    backends->reset();
-  }
-  auto bars =
-      optional_answer(session.pci_bars(), session, "query-pci",
-                      "RAM behind a PCI BAR, if there is PCI, may count as main memory", result.refused);
-  if (!bars) {
-    return tl::unexpected{bars.error()};
+  const auto kinds = query_kinds(session, result.refused);
+  if (!kinds) {
+    return tl::unexpected{kinds.error()};
   }
   std::vector<Gpa> starts;
   std::ranges::transform(*parsed, std::back_inserter(starts),
@@ -125,16 +102,7 @@ Result<MonitorLayout> layout_of(const std::string& mtree, MonitorSession& sessio
   if (!hvas) {
     return tl::unexpected{hvas.error()};
   }
-
-  const MainMemory main_memory{std::move(*backends), std::move(*bars).value_or(std::vector<GpaRange>{})};
-  std::map<std::string, bool, std::less<>> main_by_name; // the same for all ranges of a block
-  for (const MtreeRange& range : *parsed) {
-    const bool is_main = main_memory.is_main(range);
-    const auto [entry, added] = main_by_name.emplace(range.name, is_main);
-    entry->second = entry->second || is_main;
-  }
-
-  GuestLayout& layout = result.layout;
+  std::vector<FoundRange> found;
   for (std::size_t i = 0; i < parsed->size(); ++i) {
     const MtreeRange& range = (*parsed)[i];
     if (!(*hvas)[i]) {
@@ -143,19 +111,21 @@ Result<MonitorLayout> layout_of(const std::string& mtree, MonitorSession& sessio
                               range.range.begin.value()));
     }
     const bool writable = range.type == MtreeType::ram || range.type == MtreeType::nv_ram;
-    layout.ranges.push_back(
-        {range.range, kind_of(range, main_by_name), writable, range.name, range.offset, *(*hvas)[i]});
+    found.push_back({{range.range, RegionKind::ram, writable, range.name, range.offset, *(*hvas)[i]},
+                     range.type == MtreeType::rom || range.type == MtreeType::romd,
+                     range.type == MtreeType::nv_ram,
+                     kinds->has_backend(range),
+                     kinds->is_behind_bar(range)});
   }
-  ensure_main_memory(layout);
-  normalize(layout);
+  result.layout = with_kinds(std::move(found));
   return result;
 }
 
 } // namespace
 
-bool agree(const MonitorLayout& by_monitor, const GuestLayout& by_view) {
+std::string difference(const MonitorLayout& by_monitor, const GuestLayout& by_view) {
   if (by_monitor.refused.empty()) {
-    return same_memory(by_monitor.layout, by_view);
+    return describe_difference(by_monitor.layout, by_view);
   }
   const auto without_kinds = [](GuestLayout layout) {
     for (LayoutRange& range : layout.ranges) {
@@ -164,7 +134,7 @@ bool agree(const MonitorLayout& by_monitor, const GuestLayout& by_view) {
     normalize(layout);
     return layout;
   };
-  return same_memory(without_kinds(by_monitor.layout), without_kinds(by_view));
+  return describe_difference(without_kinds(by_monitor.layout), without_kinds(by_view));
 }
 
 Result<MonitorLayout> layout_from_monitor(MonitorSession& session) {
@@ -185,28 +155,58 @@ Result<MonitorLayout> layout_from_monitor(MonitorSession& session) {
   return fail(ErrorKind::busy, "qemu", "the memory layout kept changing while it was read; try again");
 }
 
-Result<GuestLayout> layout_from_flat_view(const FlatViewReader& reader) {
-  const auto view = reader.read();
+Result<MonitorPlugs> plugs_from_monitor(MonitorSession& session) {
+  const auto devices = session.virtio_mem_devices();
+  if (!devices && !session.refused(devices.error())) {
+    return tl::unexpected{devices.error()};
+  }
+  MonitorPlugs plugs;
+  if (!devices) { // a QEMU without the command has no virtio-mem
+    plugs.unknown = devices.error().kind != ErrorKind::unsupported;
+    return plugs;
+  }
+  for (const VirtioMemDevice& device : *devices) {
+    if (device.plugged_bytes == 0) {
+      plugs.unplugged.push_back(device.range);
+    } else if (device.plugged_bytes < device.range.size()) {
+      plugs.unknown = true;
+    }
+  }
+  std::ranges::sort(plugs.unplugged, {}, &GpaRange::begin);
+  const auto overlap = std::ranges::adjacent_find(
+      plugs.unplugged, [](const GpaRange& a, const GpaRange& b) { return a.end > b.begin; });
+  if (overlap != plugs.unplugged.end()) {
+    return MonitorPlugs{{}, true};
+  }
+  return plugs;
+}
+
+GuestLayout ViewLayout::plugged() const {
+  GuestLayout layout = whole;
+  cut_out(layout, unplugged);
+  return layout;
+}
+
+Result<ViewLayout> layout_from_flat_view(const FlatViewReader& reader) {
+  auto view = reader.read();
   if (!view) {
     return tl::unexpected{view.error()};
   }
-  std::map<Hva, std::uint64_t> shown_of_block; // bytes, by the block's base address
-  for (const FlatRangeInfo& range : view->ranges) {
-    shown_of_block[range.hva - range.offset] += range.range.size();
-  }
-  GuestLayout layout;
-  layout.stamp = view->stamp;
+  std::vector<FoundRange> found;
   for (const FlatRangeInfo& range : view->ranges) {
     if (range.device) {
       continue;
     }
-    const bool is_main = !belongs_to_pci_device(range.block_id) &&
-                         shown_of_block[range.hva - range.offset] >= kSmallestMainMemory;
-    const RegionKind kind = range.rom ? RegionKind::rom : is_main ? RegionKind::ram : RegionKind::device;
-    layout.ranges.push_back({range.range, kind, range.writable, range.name, range.offset, range.hva});
+    // The memory of virtio-mem has its device's name too, but lies behind no BAR.
+    const bool behind_bar = belongs_to_pci_device(range.block_id) && !range.virtio_mem;
+    found.push_back({{range.range, RegionKind::ram, range.writable, range.name, range.offset, range.hva},
+                     range.rom,
+                     range.nonvolatile,
+                     range.backend,
+                     behind_bar});
   }
-  ensure_main_memory(layout);
-  normalize(layout);
+  ViewLayout layout{with_kinds(std::move(found)), std::move(view->unplugged), view->plugs_unknown};
+  layout.whole.stamp = view->stamp;
   return layout;
 }
 

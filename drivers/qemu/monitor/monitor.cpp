@@ -148,6 +148,10 @@ Result<std::vector<std::string>> MonitorSession::memory_backend_ids() {
 
 Result<std::string> MonitorSession::registers_text() { return human("info registers -a"); }
 
+Result<std::vector<VirtioMemDevice>> MonitorSession::virtio_mem_devices() {
+  return execute("query-memory-devices", nullptr, deadline()).and_then(virtio_mem_devices_of);
+}
+
 Result<std::vector<QemuVcpu>> MonitorSession::vcpus() {
   return execute("query-cpus-fast", nullptr, deadline()).and_then(vcpus_of);
 }

@@ -19,6 +19,7 @@
 #include "driver/driver.h"
 #include "drivers/qemu/monitor/chardev.h"
 #include "drivers/qemu/monitor/monitor_time.h"
+#include "drivers/qemu/monitor/virtio_mem_device.h"
 #include "drivers/qemu/qemu_vcpu.h"
 #include "drivers/qemu_protocol/qmp_connection.h"
 #include "host/hva.h"
@@ -88,6 +89,8 @@ public:
 
   /// Names of the memory backends (`-object memory-backend-*`), including those of guest RAM.
   [[nodiscard]] Result<std::vector<std::string>> memory_backend_ids();
+
+  [[nodiscard]] Result<std::vector<VirtioMemDevice>> virtio_mem_devices();
 
   /// Text of `info registers -a`, for parse_info_registers(). Does not stop the VM.
   [[nodiscard]] Result<std::string> registers_text();

@@ -148,6 +148,28 @@ Result<std::vector<std::string>> memory_backend_ids_of(const json& query_memdev)
   return ids;
 }
 
+Result<std::vector<VirtioMemDevice>> virtio_mem_devices_of(const json& query_memory_devices) {
+  if (!query_memory_devices.is_array()) {
+    return bad_answer("query-memory-devices");
+  }
+  std::vector<VirtioMemDevice> devices;
+  for (const json& device : query_memory_devices) {
+    const json* data = member(device, "data");
+    if (text(device, "type") != "virtio-mem" || data == nullptr) {
+      continue;
+    }
+    const auto address = number(*data, "memaddr");
+    const auto plugged = number(*data, "size");
+    const auto size = number(*data, "max-size");
+    if (!address || !plugged || !size || *size == 0 || *address >= kGpaLimit ||
+        *size > kGpaLimit - *address) {
+      return bad_answer("query-memory-devices");
+    }
+    devices.push_back({{Gpa{*address}, Gpa{*address} + *size}, *plugged});
+  }
+  return devices;
+}
+
 Result<std::vector<QemuVcpu>> vcpus_of(const json& query_cpus_fast) {
   if (!query_cpus_fast.is_array()) {
     return bad_answer("query-cpus-fast");

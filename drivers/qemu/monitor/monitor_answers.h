@@ -9,6 +9,7 @@
 #include "core/gpa.h"
 #include "driver/driver.h"
 #include "drivers/qemu/monitor/chardev.h"
+#include "drivers/qemu/monitor/virtio_mem_device.h"
 #include "drivers/qemu/qemu_vcpu.h"
 #include "host/hva.h"
 
@@ -25,6 +26,8 @@ namespace vmemfs::qemu {
 [[nodiscard]] bool passes_soon(const RunStatus& status);
 [[nodiscard]] Result<std::vector<GpaRange>> pci_bars_of(const nlohmann::json& query_pci);
 [[nodiscard]] Result<std::vector<std::string>> memory_backend_ids_of(const nlohmann::json& query_memdev);
+[[nodiscard]] Result<std::vector<VirtioMemDevice>>
+virtio_mem_devices_of(const nlohmann::json& query_memory_devices);
 [[nodiscard]] Result<std::vector<QemuVcpu>> vcpus_of(const nlohmann::json& query_cpus_fast);
 [[nodiscard]] Result<std::string> name_of(const nlohmann::json& query_name);
 [[nodiscard]] Result<std::string> uuid_of(const nlohmann::json& query_uuid);

@@ -4,6 +4,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <map>
+#include <string>
+#include <utility>
 
 namespace vmemfs::qemu {
 namespace {
@@ -20,6 +23,34 @@ TEST(Architecture, I386_RegistersAreReadAndNotSet) {
 TEST(Architecture, DebuggerHasTheStub_InfoSaysThatRegistersAreNotSet) {
   AttachedGuest vm{{.extra = {"-gdb", "null"}, .kernel = false}};
   EXPECT_THAT(vm.driver().access().registers, testing::HasSubstr("set: none: "));
+}
+
+/// 32 MiB of static RAM, 8 MiB of video RAM and flash at address 0 beside the main memory.
+TEST(Architecture, VexpressA15_MonitorAndFlatViewAgree) {
+  AttachedGuest vm{{.program = "qemu-system-arm",
+                    .machine = "vexpress-a15",
+                    .memory = "64M",
+                    .extra = {"-S"},
+                    .kernel = false}};
+  EXPECT_THAT(vm.driver().access().map, testing::HasSubstr("equal to QEMU's own flat view"));
+  std::map<std::string, RegionKind> kinds;
+  const auto map = vm.driver().memory_map();
+  for (const Region& region : map->regions()) {
+    kinds[map->blocks()[region.block]] = region.kind;
+  }
+  EXPECT_THAT(kinds, testing::UnorderedElementsAre(std::pair{"vexpress.flash0", RegionKind::rom},
+                                                   std::pair{"vexpress.flash1", RegionKind::rom},
+                                                   std::pair{"vexpress.sram", RegionKind::device},
+                                                   std::pair{"vexpress.vram", RegionKind::device},
+                                                   std::pair{"vexpress.a15sram", RegionKind::device},
+                                                   std::pair{"vexpress.highmem", RegionKind::ram}));
+}
+
+TEST(Architecture, Arm_HasNoRegisters) {
+  AttachedGuest vm{
+      {.program = "qemu-system-arm", .machine = "virt", .memory = "64M", .extra = {"-S"}, .kernel = false}};
+  EXPECT_EQ(vm.driver().register_reader(), nullptr);
+  EXPECT_THAT(vm.driver().access().registers, testing::HasSubstr("not supported for arm"));
 }
 
 } // namespace

@@ -14,13 +14,13 @@
 
 namespace vmemfs::qemu {
 
-class AttachedGuest {
+/// A driver instance for a QEMU that runs.
+class AttachedDriver {
 public:
   /// `params` are additional parameters of the driver, such as ",keep=on".
-  explicit AttachedGuest(const test::GuestOptions& options, const std::string& params = "")
-      : guest_{options} {
+  explicit AttachedDriver(pid_t qemu, const std::string& params = "") {
     const DriverType& type = qemu_driver_type();
-    const auto parsed = Params::parse(fmt::format("pid={}{}", guest_.pid(), params), type.params());
+    const auto parsed = Params::parse(fmt::format("pid={}{}", qemu, params), type.params());
     auto driver = type.open(parsed.value(), {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};
@@ -28,18 +28,30 @@ public:
     driver_ = std::move(*driver);
   }
 
-  [[nodiscard]] test::QemuGuest& guest() { return guest_; }
   [[nodiscard]] Driver& driver() { return *driver_; }
-  [[nodiscard]] RunControl& control() { return *driver_->run_control(); }
-  [[nodiscard]] WriteOutcome write(std::uint64_t gpa, std::span<const std::byte> bytes) {
-    return driver_->memory_writer()->write(Gpa{gpa}, bytes);
-  }
 
 private:
   FdWatcher watcher_;
   Worker worker_;
-  test::QemuGuest guest_;
   std::unique_ptr<Driver> driver_;
+};
+
+class AttachedGuest {
+public:
+  /// `params` as those of AttachedDriver.
+  explicit AttachedGuest(const test::GuestOptions& options, const std::string& params = "")
+      : guest_{options}, attached_{guest_.pid(), params} {}
+
+  [[nodiscard]] test::QemuGuest& guest() { return guest_; }
+  [[nodiscard]] Driver& driver() { return attached_.driver(); }
+  [[nodiscard]] RunControl& control() { return *driver().run_control(); }
+  [[nodiscard]] WriteOutcome write(std::uint64_t gpa, std::span<const std::byte> bytes) {
+    return driver().memory_writer()->write(Gpa{gpa}, bytes);
+  }
+
+private:
+  test::QemuGuest guest_;
+  AttachedDriver attached_;
 };
 
 } // namespace vmemfs::qemu

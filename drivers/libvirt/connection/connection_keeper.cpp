@@ -5,15 +5,13 @@
 #include "drivers/libvirt/connection/default_uri.h"
 #include "util/limited_wait.h"
 #include "util/log.h"
+#include "util/network.h"
 #include "util/signals.h"
-#include "util/unique_fd.h"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <exception>
 #include <fmt/format.h>
-#include <sys/socket.h>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -37,12 +35,6 @@ static_assert(std::chrono::seconds{kAliveEvery} * (kAliveOwed + 1) == kDeadAfter
 std::string uuid_of(virDomainPtr domain) {
   std::array<char, VIR_UUID_STRING_BUFLEN> text{};
   return virDomainGetUUIDString(domain, text.data()) == 0 ? std::string{text.data()} : std::string{};
-}
-
-/// False if the daemon has given up the network, see Needs::network.
-bool has_network() {
-  const UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  return socket || errno != EAFNOSUPPORT;
 }
 
 std::string remedy(ErrorKind kind, const std::string& uri) {

@@ -2,6 +2,7 @@
 #include "drivers/qemu_protocol/qmp_connection.h"
 
 #include "core/text.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 #include "util/fd_wait.h"
 #include "util/work_limit.h"
 
@@ -10,13 +11,10 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <thread>
 #include <utility>
 
 namespace vmemfs {
@@ -105,92 +103,24 @@ tl::unexpected<Error> refusal(const json& error, std::string_view command) {
               fmt::format("QEMU refused the command '{}': {}", command, printable(desc, 200)));
 }
 
-/// A socket address; a path that is too long for it is reached through a descriptor of its directory.
-struct SocketAddress {
-  sockaddr_un address{};
-  UniqueFd directory; ///< must stay open while the address is used
-};
-
-Result<SocketAddress> socket_address(const std::string& path) {
-  SocketAddress result;
-  result.address.sun_family = AF_UNIX;
-  std::string usable = path;
-  if (usable.size() >= sizeof(result.address.sun_path)) {
-    const std::size_t slash = path.rfind('/');
-    const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-    result.directory.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!result.directory) {
-      return fail_errno(errno, kOrigin, fmt::format("cannot open the directory of the monitor {}", path));
-    }
-    usable = fmt::format("/proc/self/fd/{}/{}", result.directory.get(), path.substr(slash + 1));
-  }
-  if (usable.empty() || usable.size() >= sizeof(result.address.sun_path)) {
-    return fail(ErrorKind::invalid, kOrigin,
-                fmt::format("'{}' is not a usable socket path", printable(path, 200)));
-  }
-  std::memcpy(result.address.sun_path, usable.c_str(), usable.size() + 1);
-  return result;
-}
-
-tl::unexpected<Error> no_greeting(const std::string& path) {
+tl::unexpected<Error> no_greeting(const std::string& address) {
   return fail(ErrorKind::busy, kOrigin,
               fmt::format("no greeting from the monitor {}: another client is connected (a monitor serves "
                           "one client at a time), or QEMU hangs; close the other client, or give QEMU a "
                           "second monitor for vmemfs: -qmp unix:PATH,server=on,wait=off",
-                          path));
-}
-
-tl::unexpected<Error> connect_error(int os_errno, const std::string& path) {
-  switch (os_errno) {
-  case ENOENT:
-    return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("there is no monitor socket {}; check the path, and that QEMU was started with "
-                            "-qmp unix:{},server=on,wait=off",
-                            path, path));
-  case ECONNREFUSED:
-    return fail(ErrorKind::not_found, kOrigin,
-                fmt::format("no process listens on the monitor socket {}: its QEMU has ended, or the file is "
-                            "no socket",
-                            path));
-  case EACCES:
-  case EPERM:
-    return fail(ErrorKind::permission, kOrigin,
-                fmt::format("cannot connect to the monitor {}: Permission denied; run vmemfs as the user "
-                            "that QEMU runs as, as root, or with CAP_DAC_OVERRIDE",
-                            path));
-  default: return fail_errno(os_errno, kOrigin, fmt::format("cannot connect to the monitor {}", path));
-  }
-}
-
-/// A connected, non-blocking socket.
-Result<UniqueFd> connect_to(const std::string& path, Clock::time_point deadline) {
-  UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  if (!socket) {
-    return fail_errno(errno, kOrigin, "cannot create a socket");
-  }
-  const auto target = socket_address(path);
-  if (!target) {
-    return tl::unexpected{target.error()};
-  }
-  // The socket API requires a cast between its address types.
-  const auto* address = reinterpret_cast<const sockaddr*>(&target->address);
-  while (::connect(socket.get(), address, sizeof(target->address)) != 0) {
-    // A full listen queue gives EAGAIN, and poll() does not report when it has room again.
-    if (errno != EAGAIN && errno != EINTR) {
-      return connect_error(errno, path);
-    }
-    if (Clock::now() >= deadline || WorkLimit::over()) {
-      return no_greeting(path);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds{5});
-  }
-  return socket;
+                          address));
 }
 
 pid_t listening_process(int socket) {
   ucred credentials{};
   socklen_t size = sizeof(credentials);
   return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 ? credentials.pid : 0;
+}
+
+bool is_unix_socket(int socket) {
+  int family = 0;
+  socklen_t size = sizeof(family);
+  return ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_UNIX;
 }
 
 /// One sendmsg(), with a descriptor if pass_fd has one.
@@ -214,9 +144,12 @@ ssize_t send_some(int socket, std::string_view bytes, std::optional<int> pass_fd
 
 } // namespace
 
-Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_point deadline,
+Result<QmpConnection> QmpConnection::open(const std::string& address, Clock::time_point deadline,
                                           const PeerCheck& check) {
-  auto socket = connect_to(path, deadline);
+  auto socket = connect_to_monitor(address, deadline);
+  if (!socket && socket.error().kind == ErrorKind::timed_out) {
+    return no_greeting(address);
+  }
   if (!socket) {
     return tl::unexpected{std::move(socket.error())};
   }
@@ -224,10 +157,10 @@ Result<QmpConnection> QmpConnection::open(const std::string& path, Clock::time_p
   QmpConnection connection{std::move(*socket), peer};
   auto done = connection.negotiate(deadline, check);
   if (!done && done.error().kind == ErrorKind::timed_out) {
-    return no_greeting(path);
+    return no_greeting(address);
   }
   if (!done) {
-    done.error().text += fmt::format(" (monitor {})", path);
+    done.error().text += fmt::format(" (monitor {})", address);
     return tl::unexpected{std::move(done.error())};
   }
   return connection;
@@ -253,6 +186,11 @@ Result<json> QmpConnection::execute(std::string_view command, const json& argume
                                     Clock::time_point deadline, std::optional<int> pass_fd) {
   if (broken_) {
     return fail(ErrorKind::source_failed, kOrigin, "the connection to the monitor is broken");
+  }
+  if (pass_fd && !is_unix_socket(socket_.get())) {
+    return fail(ErrorKind::unsupported, kOrigin,
+                "no descriptor can be passed to QEMU by a monitor on TCP; give QEMU a UNIX socket: -qmp "
+                "unix:PATH,server=on,wait=off");
   }
   const std::uint64_t id = next_id_++;
   json message{{"execute", command}, {"id", id}};

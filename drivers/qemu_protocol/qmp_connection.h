@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Client connection to one QMP monitor (QEMU's JSON protocol) on a UNIX socket.
+// Client connection to one QMP monitor (QEMU's JSON protocol), on a UNIX socket or a TCP port of this host.
 //
 // Format: QEMU's docs/interop/qmp-spec. One JSON object per line; of a monitor with pretty=on over several
 // lines, of which the first is "{", the last "}", and all others are indented. The greeting comes first, then
@@ -41,13 +41,13 @@ class QmpConnection {
 public:
   using Clock = std::chrono::steady_clock;
 
-  /// Connects to the listening socket at `path`, waits for the greeting and leaves negotiation mode,
-  /// all by `deadline`. busy: no greeting came (another client uses this monitor). not_found: there is no
-  /// socket, or no process listens on it. permission: access denied.
-  /// `check` is called after the greeting, with the socket and the pid that listens, before anything is sent;
-  /// if it fails, so does this.
+  /// Connects to the monitor at `address` (see qmp_address.h), waits for the greeting and leaves negotiation
+  /// mode, all by `deadline`. busy: no greeting came (another client uses this monitor). not_found: there is
+  /// no socket, or no process listens on it. permission: access denied. `check` is called after the greeting,
+  /// with the socket and the pid that listens (0: unknown, as on TCP), before anything is sent; if it fails,
+  /// so does this.
   using PeerCheck = std::function<Result<void>(int socket, pid_t listener)>;
-  static Result<QmpConnection> open(const std::string& path, Clock::time_point deadline,
+  static Result<QmpConnection> open(const std::string& address, Clock::time_point deadline,
                                     const PeerCheck& check = {});
 
   /// Receives the events that arrive during the exchanges of this connection. Without a handler they are
@@ -55,7 +55,7 @@ public:
   void set_event_handler(QmpEventHandler handler) { on_event_ = std::move(handler); }
 
   /// Runs one command; `arguments` is an object, or null for none. `pass_fd` is sent as SCM_RIGHTS (for
-  /// getfd); the caller keeps it. Returns the "return" member of the answer.
+  /// getfd), on UNIX sockets only; the caller keeps it. Returns the "return" member of the answer.
   Result<nlohmann::json> execute(std::string_view command, const nlohmann::json& arguments,
                                  Clock::time_point deadline, std::optional<int> pass_fd = std::nullopt);
 
@@ -66,7 +66,7 @@ public:
   Result<void> drain_events();
 
   /// Pid of the process that listens on the socket (SO_PEERCRED), in this process's pid namespace; 0 if
-  /// unknown.
+  /// unknown, as it is on TCP.
   [[nodiscard]] pid_t peer_pid() const { return peer_pid_; }
 
   /// "7.2.22", from the greeting.

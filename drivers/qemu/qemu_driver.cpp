@@ -3,15 +3,14 @@
 
 #include "drivers/qemu/layout/region_kinds.h"
 #include "drivers/qemu/monitor/resume_ticket.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 #include "util/log.h"
 #include "util/worker.h"
 #include "vmm/vcpu_activity.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <fmt/format.h>
 #include <iterator>
-#include <system_error>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -257,9 +256,8 @@ Result<RunStatus> QemuDriver::resume() {
 }
 
 std::string QemuDriver::resume_ticket() const {
-  std::error_code error; // the path may be relative, and the other process has another working directory
   return to_text(ResumeTicket{qemu_.process->pid(), qemu_.process->start_time(), options_.timeout,
-                              std::filesystem::absolute(monitor_->path(), error)});
+                              absolute_address(monitor_->path())});
 }
 
 AccessReport QemuDriver::access() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// /proc/PID/net/unix, in which processes choose the names of sockets.
+// The tables of sockets in /proc/PID/net; in that of UNIX sockets processes choose the names.
 #include "drivers/qemu/monitor/monitor_socket.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 #include "fuzz/fuzz_target.h"
 
 #include <filesystem>
@@ -26,8 +27,10 @@ public:
   FakeProc& operator=(const FakeProc&) = delete;
 
   void set_table(const std::string& target) const {
-    std::filesystem::remove(path_ / "1/net/unix");
-    std::filesystem::create_symlink(target, path_ / "1/net/unix");
+    for (const char* table : {"1/net/unix", "1/net/tcp"}) {
+      std::filesystem::remove(path_ / table);
+      std::filesystem::create_symlink(target, path_ / table);
+    }
   }
 
   [[nodiscard]] std::string path() const { return path_; }
@@ -42,6 +45,15 @@ FUZZ_TARGET(text) {
   static const FakeProc proc; // removed at the end of the program
   const vmemfs::fuzz::MemoryFile table{text};
   proc.set_table(table.path());
-  static_cast<void>(vmemfs::qemu::has_client("/run/web01.qmp", 1, proc.path()));
-  static_cast<void>(vmemfs::qemu::find_monitor_path({.path = {}, .fd = 7}, 1, proc.path()));
+  for (const char* address : {"/run/web01.qmp", "abstract:web01", "tcp:127.0.0.1:4444"}) {
+    static_cast<void>(vmemfs::qemu::has_client(address, 1, proc.path()));
+  }
+  vmemfs::qemu::MonitorSocket socket{.path = {}, .fd = 7};
+  static_cast<void>(vmemfs::qemu::find_monitor(socket, 1, proc.path()));
+  socket = {.path = "web01", .fd = {}, .abstract = true};
+  static_cast<void>(vmemfs::qemu::find_monitor(socket, 1, proc.path()));
+  socket = {.path = {}, .fd = {}, .tcp = vmemfs::qemu::TcpPlace{"", 1, 65535}};
+  const auto found = vmemfs::qemu::find_monitor(socket, 1, proc.path());
+  vmemfs::fuzz::expect(!found || vmemfs::is_loopback(*vmemfs::tcp_end_of(*found)),
+                       "only loopback addresses are connected to");
 }

@@ -2,6 +2,7 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 
 #include "core/text.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 #include "util/users/accounts.h"
 #include "util/work_limit.h"
 
@@ -187,7 +188,7 @@ Result<pid_t> the_pid(const Params& params) {
 
 void find_monitors(const Params& params, FoundQemu& qemu) {
   if (params.has("qmp")) {
-    qemu.monitor_paths.push_back(params.text("qmp"));
+    qemu.monitor_paths.push_back(path_address(params.text("qmp")));
     return;
   }
   qemu.no_monitor = "QEMU was started without a QMP socket; start it with -qmp unix:PATH,server=on,wait=off";
@@ -198,7 +199,7 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
           "libvirt daemon runs, and registers with passthrough=on, or give the domain one more QMP socket";
       continue;
     }
-    auto path = find_monitor_path(socket, qemu.process->pid());
+    auto path = find_monitor(socket, qemu.process->pid());
     if (path) {
       qemu.monitor_paths.push_back(std::move(*path));
     } else {
@@ -212,7 +213,7 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
 /// to one.
 bool lacks_its_monitors(const FoundQemu& qemu) {
   const auto lacking = [&](const MonitorSocket& socket) {
-    const auto path = find_monitor_path(socket, qemu.process->pid());
+    const auto path = find_monitor(socket, qemu.process->pid());
     return !path && path.error().kind == ErrorKind::not_found;
   };
   return !qemu.command_line.qmp.empty() && std::ranges::all_of(qemu.command_line.qmp, lacking);

@@ -147,10 +147,10 @@ public:
   /// session connects again.
   static constexpr std::string_view kConnectionLost = "(connection lost)";
 
-  /// `owner`: QEMU's process. Each connection must prove to be to it, see check_monitor_owner(). Does not
-  /// connect; a kept connection starts with the first session. `on_event` is only used with `keep`;
-  /// it runs on any thread that uses the monitor, or on the monitor's own, while the session lock is held: it
-  /// must return soon and must not open a session.
+  /// `path`: its address (qmp_address.h). `owner`: QEMU's process. Each connection must prove to be to it,
+  /// see check_monitor_owner(). Does not connect; a kept connection starts with the first session. `on_event`
+  /// is only used with `keep`; it runs on any thread that uses the monitor, or on the monitor's own, while
+  /// the session lock is held: it must return soon and must not open a session.
   Monitor(std::string path, std::shared_ptr<const Process> owner, std::chrono::milliseconds timeout,
           bool keep, QmpEventHandler on_event = {});
   ~Monitor(); ///< no session may be left

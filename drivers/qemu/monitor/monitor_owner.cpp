@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <fmt/format.h>
+#include <optional>
 #include <poll.h>
 #include <string>
 #include <string_view>
@@ -56,8 +57,8 @@ bool is_other_end(int socket, std::string_view name) {
 
 enum class Answer : unsigned char { yes, no, too_many, unknown };
 
-/// Whether one of the process's open files is the other end of the socket of that name.
-Answer has_other_end(const Process& process, std::string_view name) {
+/// Whether one of the process's open files is the other end of the UNIX socket of that name.
+Answer has_unix_end(const Process& process, std::string_view name) {
   const auto fds = list_fds(process.pid());
   if (!fds) {
     return Answer::unknown;
@@ -81,6 +82,42 @@ Answer has_other_end(const Process& process, std::string_view name) {
   return examined ? Answer::no : Answer::unknown;
 }
 
+std::optional<TcpEnd> end_of(int socket, decltype(&::getsockname) which) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  return which(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 ? tcp_end(address) : std::nullopt;
+}
+
+/// Whether one of the process's open files is the other end of the TCP connection, which is within this host.
+/// Of the table of this process's network namespace, in which no two connections have the same ends: the
+/// other process may be in another one, with such a connection of its own.
+Answer has_tcp_end(const Process& process, int socket) {
+  const auto ours = end_of(socket, &::getsockname);
+  const auto theirs = end_of(socket, &::getpeername);
+  std::uint64_t inode = 0;
+  static_cast<void>(any_tcp_socket("/proc/self/net", [&](const TcpSocket& row) {
+    inode = row.established && row.local == theirs && row.remote == ours ? row.inode : 0;
+    return inode != 0;
+  }));
+  const auto sockets = sockets_of(fmt::format("/proc/{}", process.pid()));
+  if (!sockets) {
+    return sockets.error().kind == ErrorKind::unsupported ? Answer::too_many : Answer::unknown;
+  }
+  return inode != 0 && sockets->contains(inode) ? Answer::yes : Answer::no;
+}
+
+Result<Answer> has_other_end(const Process& process, int socket) {
+  int family = 0;
+  socklen_t size = sizeof(family);
+  if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0) {
+    return fail_errno(errno, kOrigin, "cannot determine the kind of the connection to the monitor");
+  }
+  if (family != AF_UNIX) {
+    return has_tcp_end(process, socket);
+  }
+  return name_socket(socket).map([&](const std::string& name) { return has_unix_end(process, name); });
+}
+
 /// A process that is being killed first loses its open files, then the connection, and counts as ended last.
 bool is_ending(int socket, const Process& process) {
   constexpr std::chrono::milliseconds kPatience{200};
@@ -92,40 +129,42 @@ bool is_ending(int socket, const Process& process) {
   return ready > 0;
 }
 
+std::string opener(pid_t listener) {
+  return listener > 0 ? fmt::format(" (process {} opened it)", listener) : "";
+}
+
 } // namespace
 
 Result<void> check_monitor_owner(int socket, pid_t listener, const Process& process) {
-  const auto name = name_socket(socket);
-  if (!name) {
-    return tl::unexpected{name.error()};
+  const auto answer = has_other_end(process, socket);
+  if (!answer) {
+    return tl::unexpected{answer.error()};
   }
-  const Answer answer = has_other_end(process, *name);
   if (!process.alive()) { // another process may have its number now
     return fail(ErrorKind::vm_gone, kOrigin, fmt::format("process {} has ended", process.pid()));
   }
-  if (answer == Answer::yes || (answer == Answer::unknown && listener == process.pid())) {
+  if (*answer == Answer::yes || (*answer == Answer::unknown && listener == process.pid())) {
     return {};
   }
   if (is_ending(socket, process)) {
     return fail(ErrorKind::source_failed, kOrigin, "the monitor closed the connection");
   }
-  if (answer == Answer::too_many) {
+  if (*answer == Answer::too_many) {
     return fail(ErrorKind::permission, kOrigin,
                 fmt::format("cannot tell whether the monitor belongs to process {}: it has more than {} open "
                             "files, so the monitor is not used",
                             process.pid(), kMaxOwnerFiles));
   }
-  if (answer == Answer::unknown) {
+  if (*answer == Answer::unknown) {
     return fail(
         ErrorKind::permission, kOrigin,
-        fmt::format("cannot tell whether the monitor belongs to process {}: process {} opened it; run "
-                    "vmemfs as root or with CAP_SYS_PTRACE",
-                    process.pid(), listener));
+        fmt::format("cannot tell whether the monitor belongs to process {}{}; run vmemfs as root or with "
+                    "CAP_SYS_PTRACE",
+                    process.pid(), opener(listener)));
   }
-  return fail(
-      ErrorKind::permission, kOrigin,
-      fmt::format("the monitor does not belong to process {} (process {} opened it), so it is not used",
-                  process.pid(), listener));
+  return fail(ErrorKind::permission, kOrigin,
+              fmt::format("the monitor does not belong to process {}{}, so it is not used", process.pid(),
+                          opener(listener)));
 }
 
 } // namespace vmemfs::qemu

@@ -16,7 +16,7 @@ struct ResumeTicket {
   pid_t pid = 0;
   std::uint64_t start_time = 0; ///< of the process, as in Process
   std::chrono::milliseconds timeout{0};
-  std::string monitor; ///< absolute path
+  std::string monitor; ///< its address (qmp_address.h); a path is absolute
 };
 
 [[nodiscard]] std::string to_text(const ResumeTicket& ticket);

@@ -3,12 +3,16 @@
 // child.
 #include "drivers/qemu/monitor/monitor.h"
 #include "drivers/qemu/monitor/monitor_owner.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 #include "support/forked_child.h"
+#include "support/free_port.h"
 #include "support/processes.h"
 #include "tests/drivers/qemu_protocol/fake_monitor.h"
 #include "tests/drivers/qemu_protocol/unix_listener.h"
 
 #include <atomic>
+#include <chrono>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -40,6 +44,65 @@ struct Connection {
     EXPECT_TRUE(theirs);
   }
 };
+
+/// The same on TCP.
+struct TcpConnection {
+  UniqueFd listener;
+  UniqueFd ours;
+  UniqueFd theirs;
+
+  TcpConnection() {
+    auto bound = test::bind_to_free_port();
+    listener = std::move(bound.socket);
+    EXPECT_EQ(::listen(listener.get(), 1), 0);
+    auto connected = connect_to_monitor(fmt::format("tcp:127.0.0.1:{}", bound.port), Clock::now() + 5s);
+    EXPECT_TRUE(connected);
+    ours = std::move(*connected);
+    theirs.reset(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    EXPECT_TRUE(theirs);
+  }
+
+  using Clock = std::chrono::steady_clock;
+};
+
+TEST(MonitorOwner, TcpOfProcessThatAccepted_IsTheOwner) {
+  const TcpConnection connection;
+  const auto checked = check_monitor_owner(connection.ours.get(), 0, *process_of(::getpid()));
+  EXPECT_TRUE(checked) << checked.error().message();
+}
+
+TEST(MonitorOwner, TcpOfOtherProcess_IsRefused) {
+  const ForkedChild other{nothing}; // has connections of its own ends only
+  const TcpConnection connection;
+  const auto checked = check_monitor_owner(connection.ours.get(), 0, *other.process());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::permission) << checked.error().message();
+  EXPECT_NE(checked.error().text.find("does not belong to process"), std::string::npos);
+}
+
+/// As a manager's that hands sockets down; but our own end of the connection proves nothing.
+TEST(MonitorOwner, TcpSocketThatWasHandedDown_TheirEndCounts) {
+  const TcpConnection connection;
+  const ForkedChild holder{nothing};
+  const auto held = check_monitor_owner(connection.ours.get(), 0, *holder.process());
+  EXPECT_TRUE(held) << held.error().message();
+  const ForkedChild without{[&]() -> ChildValues {
+    ::close(connection.theirs.get());
+    return {};
+  }};
+  const auto checked = check_monitor_owner(connection.ours.get(), 0, *without.process());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::permission);
+}
+
+TEST(MonitorOwner, ClosedTcpConnection_IsNotARefusal) {
+  const ForkedChild owner{nothing};
+  TcpConnection connection;
+  connection.theirs.reset();
+  const auto checked = check_monitor_owner(connection.ours.get(), 0, *owner.process());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().kind, ErrorKind::source_failed);
+}
 
 TEST(MonitorOwner, ProcessThatAccepted_IsTheOwner) {
   const Connection connection;

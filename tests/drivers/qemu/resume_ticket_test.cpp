@@ -23,13 +23,23 @@ std::string status(std::string_view word) {
 }
 
 TEST(ResumeTicket, ToTextAndParse_RoundTrips) {
-  const ResumeTicket ticket{4711, 123456789, 250ms, "/run/a b\nmonitor=.qmp"};
-  const auto parsed = parse_resume_ticket(to_text(ticket));
-  ASSERT_TRUE(parsed) << parsed.error().message();
-  EXPECT_EQ(parsed->pid, ticket.pid);
-  EXPECT_EQ(parsed->start_time, ticket.start_time);
-  EXPECT_EQ(parsed->timeout, ticket.timeout);
-  EXPECT_EQ(parsed->monitor, ticket.monitor);
+  for (const char* monitor : {"/run/a b\nmonitor=.qmp", "abstract:web01", "tcp:127.0.0.1:4444"}) {
+    const ResumeTicket ticket{4711, 123456789, 250ms, monitor};
+    const auto parsed = parse_resume_ticket(to_text(ticket));
+    ASSERT_TRUE(parsed) << parsed.error().message();
+    EXPECT_EQ(parsed->pid, ticket.pid);
+    EXPECT_EQ(parsed->start_time, ticket.start_time);
+    EXPECT_EQ(parsed->timeout, ticket.timeout);
+    EXPECT_EQ(parsed->monitor, ticket.monitor);
+  }
+}
+
+TEST(ResumeOrphan, MonitorOfAnotherHost_IsNotConnectedTo) {
+  const ResumeTicket ticket{::getpid(), Process::open(::getpid()).value().start_time(), 5s,
+                            "tcp:192.0.2.1:4444"};
+  const auto refused = resume_orphan(ticket);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::invalid) << refused.error().message();
 }
 
 TEST(ResumeTicket, InvalidText_IsRefused) {

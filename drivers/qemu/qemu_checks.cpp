@@ -5,6 +5,7 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 #include "drivers/qemu/discovery/qemu_discovery.h"
 #include "drivers/qemu/monitor/monitor_socket.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 #include "host/process_memory.h"
 #include "util/work_limit.h"
 
@@ -34,13 +35,14 @@ HostCheck check_memory(const FoundVm& vm, pid_t pid) {
 HostCheck check_monitor(const FoundVm& vm, const FoundQemu& qemu) {
   HostCheck check{title(vm) + " monitor", false, Weight::helpful, qemu.no_monitor};
   for (const std::string& path : qemu.monitor_paths) {
-    if (::access(path.c_str(), R_OK | W_OK) != 0) {
-      check.detail = fmt::format(
+    check.detail += check.detail.empty() ? "" : "; ";
+    if (is_path_address(path) && ::access(path.c_str(), R_OK | W_OK) != 0) {
+      check.detail += fmt::format(
           "cannot open {}: Permission denied; run vmemfs as the user that QEMU runs as, or as root", path);
     } else if (has_client(path, qemu.process->pid())) {
-      check.detail = fmt::format("{} is in use by another client; give QEMU one more QMP socket (-qmp "
-                                 "unix:PATH,server=on,wait=off), or end that client",
-                                 path);
+      check.detail += fmt::format("{} is in use by another client; give QEMU one more QMP socket (-qmp "
+                                  "unix:PATH,server=on,wait=off), or end that client",
+                                  path);
     } else {
       check.good = true;
       check.detail = path;

@@ -97,7 +97,7 @@ void QemuDriver::note_no_monitor(std::string what, const std::string& detail) {
 
 /// Selects the first monitor that answers.
 void QemuDriver::probe_monitors() {
-  if (qemu_.monitor_paths.empty()) {
+  if (!qemu_.no_monitor.empty()) {
     note_no_monitor("monitor", qemu_.no_monitor);
   }
   if (const std::size_t more = qemu_.command_line.more_qmp; more != 0) {

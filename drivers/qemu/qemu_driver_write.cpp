@@ -2,6 +2,7 @@
 // Writes to memory: from outside if that is reliable, else through the gdbstub.
 #include "drivers/qemu/gdbstub/gdb_memory.h"
 #include "drivers/qemu/qemu_driver.h"
+#include "drivers/qemu_protocol/qmp_address.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -21,6 +22,11 @@ Result<void> QemuDriver::check_stub_is_free() const {
     return fail(ErrorKind::busy, "qemu",
                 "QEMU was started with -s or -gdb and has only one gdbstub; set registers and memory with "
                 "that debugger");
+  }
+  if (monitor_ != nullptr && is_tcp_address(monitor_->path())) {
+    return fail(ErrorKind::unsupported, "qemu",
+                "the gdbstub is started with a descriptor, which a monitor on TCP cannot pass to QEMU; give "
+                "QEMU a UNIX socket: -qmp unix:PATH,server=on,wait=off");
   }
   return {};
 }

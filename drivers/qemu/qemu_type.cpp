@@ -19,6 +19,15 @@ namespace {
 
 constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 
+/// Of a VM and of the discovery.
+ParamSpec tcp_spec() {
+  return {.name = "tcp",
+          .type = ParamType::flag,
+          .fallback = "off",
+          .help = "keep the network, which reaching a monitor on TCP takes; given when vmemfs is started",
+          .example = "on"};
+}
+
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
       {.name = "qmp",
@@ -55,7 +64,13 @@ const std::vector<ParamSpec>& specs() {
        "500ms",
        {},
        {1, kMaxTimeout}},
+      tcp_spec(),
   };
+  return kSpecs;
+}
+
+const std::vector<ParamSpec>& discovery_specs() {
+  static const std::vector<ParamSpec> kSpecs{tcp_spec()};
   return kSpecs;
 }
 
@@ -80,8 +95,9 @@ public:
 
   std::vector<HostCheck> checks() const override { return qemu::check_qemus(specs()); }
 
-  Needs needs(const Params& /*params*/) const override {
-    return {.capabilities = {{CAP_SYS_PTRACE, "memory of other users' VMs"},
+  Needs needs(const Params& params) const override {
+    return {.network = params.has("tcp") && params.flag("tcp"),
+            .capabilities = {{CAP_SYS_PTRACE, "memory of other users' VMs"},
                              {CAP_DAC_OVERRIDE, "their monitors and memory files"},
                              {CAP_CHECKPOINT_RESTORE, "memory files that a VMM has closed"}},
             .system_calls = {{"process_vm_readv", "memory of a VMM"},
@@ -93,6 +109,8 @@ public:
                                        const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
     return std::make_unique<qemu::QemuDiscovery>();
   }
+
+  std::span<const ParamSpec> discovery_params() const override { return discovery_specs(); }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     const WorkLimit limit{WorkLimit::Clock::now() + qemu::kAttachTimeouts * params.duration("timeout")};

@@ -26,10 +26,12 @@ public:
   [[nodiscard]] std::string path() const { return dir_ / "qemu-system-x86_64"; }
   [[nodiscard]] const TempDir& dir() const { return dir_; }
 
-  /// Returns when the program has been executed under its last command line.
-  ChildProcess& start(const std::vector<std::string>& arguments) {
-    auto process =
-        std::make_unique<ChildProcess>(joined(as_user(user_), joined({path()}, arguments)), log_ / "log");
+  /// Returns when the program has been executed under its last command line. `before`: a program that root
+  /// executes first, which executes the rest.
+  ChildProcess& start(const std::vector<std::string>& arguments,
+                      const std::vector<std::string>& before = {}) {
+    auto process = std::make_unique<ChildProcess>(
+        joined(joined(before, as_user(user_)), joined({path()}, arguments)), log_ / "log");
     const std::string line = "/proc/" + std::to_string(process->pid()) + "/cmdline";
     static_cast<void>(eventually([&] {
       const std::string now = read_file(line);

@@ -44,5 +44,19 @@ TEST(MountNeeds, Network_ComesFromVmDiscoveryAndConfiguration) {
   EXPECT_TRUE(mount_needs(by_discovery).network);
 }
 
+TEST(MountNeeds, NetworkForAMonitorOnTcp_IsKeptOnRequest) {
+  const VmSpec vm{.name = "", .driver = "qemu", .params = "pid=1,tcp=on"};
+  MountOptions by_vm = without_discovery();
+  by_vm.vms.push_back(vm);
+  EXPECT_TRUE(mount_needs(by_vm).network);
+  by_vm.vms.front().params = "pid=1";
+  EXPECT_FALSE(mount_needs(by_vm).network);
+  MountOptions by_discovery = without_discovery();
+  by_discovery.discoveries.push_back({.driver = "qemu", .params = "tcp=on"});
+  EXPECT_TRUE(mount_needs(by_discovery).network);
+  by_discovery.discoveries.front().params = "";
+  EXPECT_FALSE(mount_needs(by_discovery).network);
+}
+
 } // namespace
 } // namespace vmemfs

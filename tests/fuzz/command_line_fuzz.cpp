@@ -11,8 +11,10 @@ FUZZ_TARGET(text) {
   }
   const auto line = vmemfs::qemu::parse_qemu_command_line(arguments);
   for (const auto& socket : line.qmp) {
-    vmemfs::fuzz::expect(socket.path.empty() == socket.fd.has_value(),
-                         "a monitor has a path or a descriptor");
+    const int places = (socket.path.empty() ? 0 : 1) + (socket.fd ? 1 : 0) + (socket.tcp ? 1 : 0);
+    vmemfs::fuzz::expect(places == 1, "a monitor has a path, a descriptor or a TCP port");
+    vmemfs::fuzz::expect(!socket.tcp || (socket.tcp->first != 0 && socket.tcp->first <= socket.tcp->last),
+                         "a range of TCP ports has one");
   }
   static_cast<void>(!arguments.empty() && vmemfs::qemu::is_qemu(arguments.front()));
 }

@@ -2,6 +2,8 @@
 #include "drivers/qemu/discovery/command_line.h"
 
 #include "core/text.h"
+#include "drivers/qemu/discovery/monitor_backend.h"
+#include "drivers/qemu/discovery/option_text.h"
 
 #include <algorithm>
 #include <map>
@@ -10,56 +12,6 @@
 
 namespace vmemfs::qemu {
 namespace {
-
-/// Keys and values of one option's argument.
-using Options = std::map<std::string, std::string, std::less<>>;
-
-/// Removes the next item from the front of `text`, up to a single comma. A double comma means one comma.
-std::string take_piece(std::string_view& text) {
-  std::string piece;
-  std::size_t i = 0;
-  for (; i < text.size(); ++i) {
-    if (text[i] == ',') {
-      if (i + 1 >= text.size() || text[i + 1] != ',') {
-        break;
-      }
-      ++i;
-    }
-    piece += text[i];
-  }
-  text.remove_prefix(std::min(i + 1, text.size()));
-  return piece;
-}
-
-/// Parses "VALUE,key=value,flag,noflag" as QEMU does: a first item without "=" has `implied_key`. If a key is
-/// given twice, the last value counts.
-Options parse_options(std::string_view text, std::string_view implied_key) {
-  Options options;
-  for (bool first = true; !text.empty(); first = false) {
-    const std::string piece = take_piece(text);
-    const std::size_t equals = piece.find('=');
-    if (equals != std::string::npos) {
-      options[piece.substr(0, equals)] = piece.substr(equals + 1);
-    } else if (first && !implied_key.empty()) {
-      options[std::string{implied_key}] = piece;
-    } else if (piece.starts_with("no") && piece.size() > 2) { // "nowait"; no key here begins with "no"
-      options[piece.substr(2)] = "off";
-    } else {
-      options[piece] = "on";
-    }
-  }
-  return options;
-}
-
-std::string value_of(const Options& options, std::string_view key) {
-  const auto found = options.find(key);
-  return found == options.end() ? std::string{} : found->second;
-}
-
-bool is_on(const Options& options, std::string_view key) {
-  const std::string value = value_of(options, key);
-  return value == "on" || value == "yes" || value == "true" || value == "y";
-}
 
 /// Bytes from "-m"; a number without a unit is in MiB.
 std::uint64_t memory_size(const std::string& text) {
@@ -83,20 +35,6 @@ std::uint32_t vcpu_count(const Options& options) {
     count = std::min(count * number(level), kMaxCount);
   }
   return static_cast<std::uint32_t>(count);
-}
-
-/// The listening UNIX socket that a socket chardev's options describe.
-std::optional<MonitorSocket> listening_socket(const Options& options) {
-  if (!is_on(options, "server") || is_on(options, "abstract")) {
-    return std::nullopt;
-  }
-  if (std::string path = value_of(options, "path"); !path.empty()) {
-    return MonitorSocket{std::move(path), std::nullopt};
-  }
-  if (const auto fd = parse_u64(value_of(options, "fd")); fd && *fd <= 0x7fffffff) {
-    return MonitorSocket{{}, static_cast<int>(*fd)};
-  }
-  return std::nullopt;
 }
 
 class Parser {
@@ -129,6 +67,10 @@ public:
       take_chardev(parse_options(argument, "backend"));
     } else if (option == "mon") {
       take_monitor(parse_options(argument, "chardev"));
+    } else if (option == "chroot" || option == "run-with") {
+      chrooted_ = chrooted_ || option == "chroot" || parse_options(argument, "").contains("chroot");
+    } else if (option == "readconfig") {
+      result_.reads_config = true;
     } else {
       return false; // its argument, if it has one, does not begin with a dash and is skipped
     }
@@ -138,12 +80,10 @@ public:
   QemuCommandLine finish() {
     for (const auto& monitor : monitors_) {
       const auto chardev = chardevs_.find(monitor.chardev);
-      const auto& socket = chardev != chardevs_.end() ? chardev->second : monitor.socket;
-      if (socket && result_.qmp.size() == kMaxMonitors) {
-        ++result_.more_qmp;
-      } else if (socket) {
-        result_.qmp.push_back(*socket);
-        result_.qmp.back().libvirts = monitor.chardev == "charmonitor";
+      if (monitor.backend) {
+        add(*monitor.backend, false);
+      } else if (chardev != chardevs_.end()) {
+        add(chardev->second, monitor.chardev == "charmonitor");
       }
     }
     return std::move(result_);
@@ -151,9 +91,25 @@ public:
 
 private:
   struct QmpMonitor {
-    std::string chardev; ///< name of a chardev, which may be defined later; if empty, `socket` is used
-    std::optional<MonitorSocket> socket;
+    std::string chardev; ///< of a chardev, which may be defined later; not used if there is a `backend`
+    std::optional<MonitorBackend> backend;
   };
+
+  void add(const MonitorBackend& backend, bool libvirts) {
+    if (!backend.socket) {
+      if (result_.unusable_qmp.size() < kMaxMonitors) {
+        result_.unusable_qmp.push_back(backend.unusable);
+      }
+      return;
+    }
+    if (result_.qmp.size() == kMaxMonitors) {
+      ++result_.more_qmp;
+      return;
+    }
+    result_.qmp.push_back(*backend.socket);
+    result_.qmp.back().libvirts = libvirts;
+    result_.qmp.back().chrooted = chrooted_;
+  }
 
   void take_machine(const Options& options) {
     if (std::string type = value_of(options, "type"); !type.empty()) {
@@ -169,20 +125,14 @@ private:
 
   void take_qmp(std::string_view argument) {
     constexpr std::string_view kChardev = "chardev:";
-    constexpr std::string_view kUnix = "unix:";
     if (argument.starts_with(kChardev)) {
       monitors_.push_back({std::string{argument.substr(kChardev.size())}, std::nullopt});
-    } else if (argument.starts_with(kUnix)) {
-      const Options options = parse_options(argument.substr(kUnix.size()), "path");
-      monitors_.push_back({{}, listening_socket(options)});
+    } else {
+      monitors_.push_back({{}, monitor_backend(options_of_short_form(argument))});
     }
   }
 
-  void take_chardev(const Options& options) {
-    if (value_of(options, "backend") == "socket") {
-      chardevs_[value_of(options, "id")] = listening_socket(options);
-    }
-  }
+  void take_chardev(const Options& options) { chardevs_[value_of(options, "id")] = monitor_backend(options); }
 
   void take_monitor(const Options& options) {
     if (value_of(options, "mode") == "control") {
@@ -192,7 +142,8 @@ private:
 
   QemuCommandLine result_;
   std::vector<QmpMonitor> monitors_;
-  std::map<std::string, std::optional<MonitorSocket>, std::less<>> chardevs_;
+  std::map<std::string, MonitorBackend, std::less<>> chardevs_;
+  bool chrooted_ = false;
 };
 
 } // namespace

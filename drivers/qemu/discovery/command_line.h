@@ -2,8 +2,7 @@
 // Parser of a QEMU command line: the VM's identity and its monitors. monitor_socket.h finds a way to the
 // monitors.
 //
-// Format: QEMU's own syntax (options with one or two dashes; `key=value,...` with ",," for a comma in a
-// value; a first item without "=" is the value of the option's implied key).
+// Format: QEMU's own syntax (options with one or two dashes; their arguments: option_text.h).
 //
 // Pure functions, thread-safe. The text is not trusted.
 #pragma once
@@ -19,7 +18,8 @@
 
 namespace vmemfs::qemu {
 
-/// QMP sockets that are looked at; a QEMU needs one for vmemfs and one for each of its other clients.
+/// QMP sockets that are looked at, and the others that are named in a reason; a QEMU needs one for vmemfs and
+/// one for each of its other clients.
 inline constexpr std::size_t kMaxMonitors = 4;
 
 struct QemuCommandLine {
@@ -29,9 +29,13 @@ struct QemuCommandLine {
   std::uint64_t memory_bytes = 0; ///< from -m; 0: not given, QEMU's default of 128 MiB applies
   std::vector<MonitorSocket> qmp; ///< the first kMaxMonitors of the command line, in its order
   std::size_t more_qmp = 0;       ///< those after them
-  std::uint32_t vcpus = 1;        ///< at start; hot-plugged vCPUs are not on the command line
-  bool gdbstub = false;           ///< started with -s or -gdb
-  bool stopped = false;           ///< started with -S: the guest runs only after a command
+  /// Of the first kMaxMonitors other QMP monitors the reasons why they are not used:
+  /// MonitorBackend::unusable.
+  std::vector<std::string> unusable_qmp;
+  std::uint32_t vcpus = 1;   ///< at start; hot-plugged vCPUs are not on the command line
+  bool gdbstub = false;      ///< started with -s or -gdb
+  bool reads_config = false; ///< started with -readconfig: a file that may name more of everything
+  bool stopped = false;      ///< started with -S: the guest runs only after a command
 };
 
 /// `arguments` begins with the program's name. Never fails: unknown options are skipped.

@@ -186,24 +186,47 @@ Result<pid_t> the_pid(const Params& params) {
   return pids.front().second;
 }
 
+/// Why QEMU has no monitor that could be looked for.
+std::string no_socket(const QemuCommandLine& line) {
+  constexpr std::string_view kSocket = "-qmp unix:PATH,server=on,wait=off";
+  if (!line.unusable_qmp.empty()) {
+    return fmt::format("its QMP monitor {}; give QEMU one more: {}",
+                       fmt::join(line.unusable_qmp, ", and another one "), kSocket);
+  }
+  if (line.reads_config) {
+    return fmt::format("QEMU's command line has no QMP socket, and what the file of -readconfig has is not "
+                       "read; start it with {}",
+                       kSocket);
+  }
+  return fmt::format("QEMU was started without a QMP socket; start it with {}", kSocket);
+}
+
+/// Why a monitor of the command line is not used, or its address.
+Result<std::string> usable_monitor(const MonitorSocket& socket, pid_t pid) {
+  if (!socket.libvirts) {
+    return find_monitor(socket, pid);
+  }
+  return fail(ErrorKind::unsupported, "qemu",
+              "its monitor belongs to libvirt; use the driver libvirt, which has pause and resume while "
+              "the libvirt daemon runs, and registers with passthrough=on, or give the domain one more QMP "
+              "socket");
+}
+
 void find_monitors(const Params& params, FoundQemu& qemu) {
   if (params.has("qmp")) {
     qemu.monitor_paths.push_back(path_address(params.text("qmp")));
     return;
   }
-  qemu.no_monitor = "QEMU was started without a QMP socket; start it with -qmp unix:PATH,server=on,wait=off";
-  for (const MonitorSocket& socket : qemu.command_line.qmp) {
-    if (socket.libvirts) {
-      qemu.no_monitor =
-          "its only monitor belongs to libvirt; use the driver libvirt, which has pause and resume while the "
-          "libvirt daemon runs, and registers with passthrough=on, or give the domain one more QMP socket";
-      continue;
-    }
-    auto path = find_monitor(socket, qemu.process->pid());
-    if (path) {
-      qemu.monitor_paths.push_back(std::move(*path));
+  const QemuCommandLine& line = qemu.command_line;
+  if (line.qmp.empty() || !line.unusable_qmp.empty()) {
+    qemu.no_monitor = no_socket(line);
+  }
+  for (const MonitorSocket& socket : line.qmp) {
+    auto address = usable_monitor(socket, qemu.process->pid());
+    if (address) {
+      qemu.monitor_paths.push_back(std::move(*address));
     } else {
-      qemu.no_monitor = path.error().message();
+      qemu.no_monitor += (qemu.no_monitor.empty() ? "" : "; ") + address.error().text;
     }
   }
 }
@@ -213,8 +236,8 @@ void find_monitors(const Params& params, FoundQemu& qemu) {
 /// to one.
 bool lacks_its_monitors(const FoundQemu& qemu) {
   const auto lacking = [&](const MonitorSocket& socket) {
-    const auto path = find_monitor(socket, qemu.process->pid());
-    return !path && path.error().kind == ErrorKind::not_found;
+    const auto address = find_monitor(socket, qemu.process->pid());
+    return !address && address.error().kind == ErrorKind::not_found;
   };
   return !qemu.command_line.qmp.empty() && std::ranges::all_of(qemu.command_line.qmp, lacking);
 }

@@ -16,8 +16,9 @@ namespace vmemfs::qemu {
 struct FoundQemu {
   std::shared_ptr<const Process> process;
   QemuCommandLine command_line;
-  std::vector<std::string> monitor_paths; ///< in the order in which they are tried
-  std::string no_monitor;                 ///< the reason why `monitor_paths` is empty, if it is
+  std::vector<std::string> monitor_paths; ///< addresses (qmp_address.h), in the order in which they are tried
+  /// Why others are not used, or why there is none; not empty if `monitor_paths` is.
+  std::string no_monitor;
 };
 
 /// The QEMU that `qmp`, `pid` or `name` in `params` refer to. If several are given, they must agree.

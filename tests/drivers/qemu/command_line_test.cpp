@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu/discovery/command_line.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vmemfs::qemu {
@@ -17,7 +19,13 @@ QemuCommandLine parse(std::vector<std::string> arguments) {
 std::vector<std::string> qmp_paths(const QemuCommandLine& line) {
   std::vector<std::string> paths;
   for (const MonitorSocket& socket : line.qmp) {
-    paths.push_back(socket.fd ? "fd " + std::to_string(*socket.fd) : socket.path);
+    if (socket.tcp) {
+      paths.push_back(fmt::format("tcp {} {}-{}", socket.tcp->host, socket.tcp->first, socket.tcp->last));
+    } else if (socket.abstract) {
+      paths.push_back((socket.padded ? "padded " : "abstract ") + socket.path);
+    } else {
+      paths.push_back(socket.fd ? "fd " + std::to_string(*socket.fd) : socket.path);
+    }
   }
   return paths;
 }
@@ -66,15 +74,77 @@ TEST(QemuCommandLine, QmpOption) {
   EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:path=/x,server=on"})), testing::ElementsAre("/x"));
   EXPECT_THAT(qmp_paths(parse({"-qmp", "chardev:c", "-chardev", "socket,id=c,path=/y,server=yes"})),
               testing::ElementsAre("/y"));
-  EXPECT_THAT(qmp_paths(parse({"-qmp", "tcp:localhost:4444,server=on"})), testing::IsEmpty());
-  EXPECT_THAT(qmp_paths(parse({"-qmp", "stdio"})), testing::IsEmpty());
 }
 
-TEST(QemuCommandLine, ClientAndAbstractSockets_AreLeftOut) {
-  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x"})), testing::IsEmpty()) << "QEMU is the client";
-  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x,server=off"})), testing::IsEmpty());
-  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/x,noserver"})), testing::IsEmpty());
-  EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:x,server=on,abstract=on"})), testing::IsEmpty());
+TEST(QemuCommandLine, TcpMonitors) {
+  const auto monitor = [](const std::string& qmp) { return qmp_paths(parse({"-qmp", qmp})); };
+  EXPECT_THAT(monitor("tcp:localhost:4444,server=on,wait=off"),
+              testing::ElementsAre("tcp localhost 4444-4444"));
+  EXPECT_THAT(monitor("tcp::4444,server,nowait,nodelay"), testing::ElementsAre("tcp  4444-4444"));
+  EXPECT_THAT(monitor("mon:tcp:127.0.0.1:4444,server=on,to=4450"),
+              testing::ElementsAre("tcp 127.0.0.1 4444-4450"));
+  EXPECT_THAT(monitor("tcp::4444,server=on,to=1"), testing::ElementsAre("tcp  4444-4444"));
+  EXPECT_THAT(qmp_paths(parse({"-chardev", "socket,id=c,host=::1,port=4444,server=on,ipv6=on", "-mon",
+                               "c,mode=control"})),
+              testing::ElementsAre("tcp ::1 4444-4444"));
+}
+
+TEST(QemuCommandLine, AbstractMonitors) {
+  const auto monitor = [](const std::string& qmp) { return qmp_paths(parse({"-qmp", qmp})); };
+  EXPECT_THAT(monitor("unix:x,server=on,abstract=on"), testing::ElementsAre("abstract x"));
+  EXPECT_THAT(monitor("unix:x,server=on,abstract=on,tight=on"), testing::ElementsAre("abstract x"));
+  EXPECT_THAT(monitor("unix:x,server=on,abstract=on,tight=off"), testing::ElementsAre("padded x"));
+  EXPECT_THAT(monitor("unix:x,server=on,tight=off"), testing::ElementsAre("x"));
+}
+
+TEST(QemuCommandLine, Chroot_IsOfEachMonitor) {
+  const auto chrooted = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"-qmp", "unix:/x,server=on"});
+    return parse(std::move(arguments)).qmp.at(0).chrooted;
+  };
+  EXPECT_FALSE(chrooted({"-runas", "nobody", "-run-with", "async-teardown=on"}));
+  EXPECT_TRUE(chrooted({"-chroot", "/jail"}));
+  EXPECT_TRUE(chrooted({"-run-with", "async-teardown=on,chroot=/jail"}));
+}
+
+TEST(QemuCommandLine, UnusableMonitors_HaveTheirReason) {
+  const auto reason_of = [](std::vector<std::string> arguments) {
+    const QemuCommandLine line = parse(std::move(arguments));
+    EXPECT_TRUE(line.qmp.empty());
+    EXPECT_EQ(line.unusable_qmp.size(), 1U);
+    return line.unusable_qmp.empty() ? std::string{} : line.unusable_qmp.front();
+  };
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"pty", "is on a pty"},
+      {"stdio", "is on QEMU's standard input and output"},
+      {"mon:stdio", "is on QEMU's standard input and output"},
+      {"pipe:/run/p", "is on a pipe"},
+      {"file:/run/f", "writes to a file"},
+      {"vc:80Cx24C", "is a console in QEMU's display"},
+      {"null", "goes nowhere"},
+      {"udp::4444", "is on the character device 'udp'"},
+      {"/dev/ttyS0", "is on the character device '/dev/ttyS0'"},
+      {"", "is on the character device ''"},
+      {"unix:/x", "connects to '/x' by itself"},
+      {"unix:/x,server=off", "connects to '/x' by itself"},
+      {"unix:/x,noserver", "connects to '/x' by itself"},
+      {"tcp:192.0.2.1:4444", "connects to '192.0.2.1:4444' by itself"},
+      {"telnet:localhost:4444,server=on", "on 'localhost:4444' uses the protocol telnet"},
+      {"websocket::4444,server=on", "on ':4444' uses the protocol websocket"},
+      {"tcp::4444,server=on,telnet=on", "on ':4444' uses the protocol telnet"},
+      {"tcp::4444,server=on,tls-creds=t", "on ':4444' is encrypted"},
+      {"tcp::0,server=on", "is on the TCP port ':0'"},
+      {"tcp::http,server=on", "is on the TCP port ':http'"},
+      {"tcp::70000,server=on", "is on the TCP port ':70000'"},
+      {"unix:,server=on", "is on the TCP port ':'"},
+  };
+  for (const auto& [qmp, reason] : cases) {
+    EXPECT_THAT(reason_of({"-qmp", qmp}), testing::StartsWith(reason)) << qmp;
+  }
+  EXPECT_THAT(reason_of({"-chardev", "pty,id=p", "-mon", "p,mode=control"}),
+              testing::StartsWith("is on a pty"));
+  EXPECT_THAT(reason_of({"-qmp", "unix:\x1b[31m"}), testing::Not(testing::HasSubstr("\x1b")));
+  EXPECT_TRUE(parse({"-monitor", "pty"}).unusable_qmp.empty()) << "not a QMP monitor";
 }
 
 TEST(QemuCommandLine, MonitorsOnChardevs) {
@@ -87,6 +157,7 @@ TEST(QemuCommandLine, MonitorsOnChardevs) {
   EXPECT_THAT(qmp_paths(line), testing::ElementsAre("/run/late", "fd 32"));
   EXPECT_FALSE(line.qmp[0].libvirts);
   EXPECT_TRUE(line.qmp[1].libvirts);
+  EXPECT_EQ(line.unusable_qmp.size(), 1U) << "the pty";
 }
 
 TEST(QemuCommandLine, HumanMonitor_IsNotListedAsQmp) {
@@ -123,6 +194,7 @@ TEST(QemuCommandLine, VeryManyMonitors_OnlyTheFirstCount) {
   EXPECT_EQ(line.qmp.size(), kMaxMonitors);
   EXPECT_EQ(line.qmp.front().path, "/s0");
   EXPECT_EQ(line.more_qmp, 2000 - kMaxMonitors);
+  EXPECT_EQ(parse(std::vector<std::string>(4000, "-qmp")).unusable_qmp.size(), kMaxMonitors);
 }
 
 TEST(IsQemu, ByNamePathAndComm) {

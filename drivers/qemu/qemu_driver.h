@@ -136,7 +136,8 @@ private:
   Result<void> take_newest_layout(const MonitorTime& time);
   WriteOutcome write_from_outside(Gpa gpa, std::span<const std::byte> bytes, const MonitorTime& time);
   WriteOutcome write_by_stub(Gpa gpa, std::span<const std::byte> bytes, const MonitorTime& time);
-  [[nodiscard]] Result<void> check_stub_is_free() const;
+  [[nodiscard]] Result<void> check_stub_is_reachable() const;
+  [[nodiscard]] Result<std::string> describe_stub() const;
   [[nodiscard]] std::string describe_writes() const;
 
   // Registers (qemu_driver_registers.cpp).

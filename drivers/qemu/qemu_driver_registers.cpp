@@ -32,10 +32,9 @@ std::string QemuDriver::describe_registers() const {
   if (!sets_registers()) {
     return fmt::format("read: HMP info registers{}; set: not supported for i386", condition);
   }
-  if (const auto free = check_stub_is_free(); !free) {
-    return fmt::format("read: HMP info registers{}; set: none: {}", condition, free.error().text);
-  }
-  return fmt::format("read: HMP info registers{}; set: QEMU's gdbstub, started for each write", condition);
+  const auto stub = describe_stub();
+  return fmt::format("read: HMP info registers{}; set: {}", condition,
+                     stub ? *stub : "none: " + stub.error().text);
 }
 
 const RegisterLayout& QemuDriver::register_layout() const { return x86_64::register_layout(); }
@@ -54,13 +53,14 @@ Result<std::vector<RegisterSet>> QemuDriver::registers_of(MonitorSession& sessio
 }
 
 Result<void> QemuDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  if (auto free = check_stub_is_free(); !free) {
-    return free;
+  if (auto reachable = check_stub_is_reachable(); !reachable) {
+    return reachable;
   }
   auto session = monitor_->session();
   return session.and_then([&](MonitorSession& open) {
     return registers_of(open, {&vcpu, 1}).and_then([&](const std::vector<RegisterSet>& now) {
-      return set_registers(open, vcpu, changed_registers(now.front(), values));
+      return set_registers(open, vcpu, changed_registers(now.front(), values),
+                           qemu_.command_line.gdbstub_chardevs);
     });
   });
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Writes to memory: from outside if that is reliable, else through the gdbstub.
+#include "core/text.h"
 #include "drivers/qemu/gdbstub/gdb_memory.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "drivers/qemu_protocol/qmp_address.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
+#include <string_view>
 #include <utility>
 
 namespace vmemfs::qemu {
@@ -13,20 +16,18 @@ namespace {
 
 WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
 
+constexpr std::size_t kMaxShownDevice = 100;
+
 Error gone_error() { return {ErrorKind::vm_gone, "qemu", "the VM has ended"}; }
 
 } // namespace
 
-Result<void> QemuDriver::check_stub_is_free() const {
-  if (qemu_.command_line.gdbstub) {
-    return fail(ErrorKind::busy, "qemu",
-                "QEMU was started with -s or -gdb and has only one gdbstub; set registers and memory with "
-                "that debugger");
-  }
+Result<void> QemuDriver::check_stub_is_reachable() const {
   if (monitor_ != nullptr && is_tcp_address(monitor_->path())) {
-    return fail(ErrorKind::unsupported, "qemu",
-                "the gdbstub is started with a descriptor, which a monitor on TCP cannot pass to QEMU; give "
-                "QEMU a UNIX socket: -qmp unix:PATH,server=on,wait=off");
+    return fail(
+        ErrorKind::unsupported, "qemu",
+        "QEMU's gdbstub gets a descriptor, which a monitor on TCP cannot pass to QEMU; give QEMU a UNIX "
+        "socket: -qmp unix:PATH,server=on,wait=off");
   }
   return {};
 }
@@ -63,8 +64,8 @@ WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes
   if (monitor_ == nullptr) {
     return nothing_written({ErrorKind::unsupported, "qemu", describe_writes()});
   }
-  if (const auto free = check_stub_is_free(); !free) {
-    return nothing_written(free.error());
+  if (const auto reachable = check_stub_is_reachable(); !reachable) {
+    return nothing_written(reachable.error());
   }
   if (const auto fresh = take_newest_layout(time); !fresh) {
     return nothing_written(fresh.error());
@@ -84,7 +85,8 @@ WriteOutcome QemuDriver::write_by_stub(Gpa gpa, std::span<const std::byte> bytes
     const auto part = bytes.subspan(outcome.done, std::min(kMaxVisitBytes, bytes.size() - outcome.done));
     auto allowed = memory->writable(here, part.size());
     if (allowed.size > 0) {
-      auto written = write_by_gdbstub(*session, here, part.first(allowed.size));
+      auto written =
+          write_by_gdbstub(*session, here, part.first(allowed.size), qemu_.command_line.gdbstub_chardevs);
       outcome.done += written.done;
       outcome.failure = std::move(written.failure);
     }
@@ -104,12 +106,33 @@ std::string QemuDriver::describe_writes() const {
            "translated, and there is no monitor to start it: " +
            why_no_monitor_;
   }
-  if (const auto free = check_stub_is_free(); !free) {
-    return "none: " + free.error().text;
+  const auto stub = describe_stub();
+  if (!stub) {
+    return "none: " + stub.error().text;
   }
-  return fmt::format(
-      "QEMU's gdbstub, started for each write; a running guest is stopped for a few milliseconds per {} KiB",
-      kMaxVisitBytes >> 10U);
+  return fmt::format("{}; a running guest is stopped for a few milliseconds per {} KiB", *stub,
+                     kMaxVisitBytes >> 10U);
+}
+
+/// By the command line: who uses the stub now is asked at each write.
+Result<std::string> QemuDriver::describe_stub() const {
+  if (const auto reachable = check_stub_is_reachable(); !reachable) {
+    return tl::unexpected{reachable.error()};
+  }
+  const std::string& device = qemu_.command_line.gdbstub;
+  if (device.empty()) {
+    return "QEMU's gdbstub, started for each write";
+  }
+  constexpr auto kSockets = std::to_array<std::string_view>({"tcp:", "unix:", "chardev:"});
+  const std::string shown = printable(device, kMaxShownDevice);
+  if (std::ranges::any_of(kSockets, [&](std::string_view kind) { return device.starts_with(kind); })) {
+    return fmt::format("QEMU's own gdbstub ({}), borrowed for each write while no debugger is connected",
+                       shown);
+  }
+  return fail(ErrorKind::unsupported, "qemu",
+              fmt::format("QEMU's only gdbstub is on '{}', which is not a listening socket; run the monitor "
+                          "command 'gdbserver none' to end that",
+                          shown));
 }
 
 } // namespace vmemfs::qemu

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Registers through the mount, compared with QEMU's monitor and with what the guest itself sees.
 #include "guests/tiny/layout.h"
+#include "support/gdb/gdb_client.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 
 #include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <sstream>
+#include <unistd.h>
 
 namespace vmemfs::test {
 namespace {
@@ -159,13 +164,37 @@ TEST(Registers, WholeFile_CanBeEditedAndWrittenBack) {
   EXPECT_EQ(read_file(path), text);
 }
 
-TEST(Registers, UserGdbstub_IsNotDisturbed) {
+constexpr off_t kUnused = 0x1800000; ///< filled once by the guest, which does not read it again
+
+TEST(Registers, UsersStub_IsBorrowedWhileNoDebuggerIsConnected) {
   GuestOptions options;
   TempDir dir;
   options.extra = {"-gdb", "unix:" + (dir / "gdb") + ",server=on,wait=off"};
   QemuGuest guest{options};
   Mount mount{{"--writable", "--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
-  EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 1\n"), EBUSY);
+  const std::string regs = mount / "vm/vcpus/0/regs";
+  const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDWR | O_CLOEXEC)};
+  const std::string bytes = "borrowed";
+  EXPECT_THAT(read_file(mount / "vm/info"), testing::HasSubstr("borrowed for each write while no debugger"));
+  EXPECT_EQ(try_write(regs, "r12 0x5000\n"), 0) << mount.log();
+  EXPECT_EQ(true_registers(guest.monitor().human("info registers -a"), 0)["r12"], 0x5000U);
+  EXPECT_EQ(::pwrite(mem.get(), bytes.data(), bytes.size(), kUnused), std::ssize(bytes)) << mount.log();
+  const auto written = guest.pmemsave(kUnused, bytes.size());
+  EXPECT_EQ(std::memcmp(written.data(), bytes.data(), bytes.size()), 0);
+  EXPECT_TRUE(guest.running());
+  {
+    GdbClient debugger{dir / "gdb"};
+    EXPECT_EQ(debugger.ask("qAttached"), "1");
+    EXPECT_EQ(try_write(regs, "r12 0x6000\n"), EBUSY);
+    EXPECT_EQ(::pwrite(mem.get(), bytes.data(), bytes.size(), kUnused), -1);
+    EXPECT_EQ(errno, EBUSY);
+    EXPECT_THAT(read_file(mount / "vm/control"), testing::HasSubstr("a debugger is connected"));
+    EXPECT_EQ(debugger.ask("qAttached"), "1");
+    EXPECT_FALSE(guest.running());
+    EXPECT_EQ(debugger.ask("D"), "OK");
+  }
+  EXPECT_TRUE(eventually([&] { return try_write(regs, "r12 0x7000\n") == 0; })) << mount.log();
+  EXPECT_EQ(true_registers(guest.monitor().human("info registers -a"), 0)["r12"], 0x7000U);
   EXPECT_TRUE(guest.running());
 }
 

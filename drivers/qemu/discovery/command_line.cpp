@@ -13,6 +13,9 @@
 namespace vmemfs::qemu {
 namespace {
 
+/// QEMU's id for the chardev of -s, of -gdb and of the monitor command gdbserver, if it creates one for them.
+constexpr std::string_view kGdbstubChardev = "gdb";
+
 /// Bytes from "-m"; a number without a unit is in MiB.
 std::uint64_t memory_size(const std::string& text) {
   if (const auto mebibytes = parse_u64(text)) {
@@ -42,7 +45,7 @@ public:
   /// Handles one option; returns false if it took no argument.
   bool take(std::string_view option, std::string_view argument) {
     if (option == "s") {
-      result_.gdbstub = true;
+      result_.gdbstub = "tcp::1234";
       return false;
     }
     if (option == "S") {
@@ -60,7 +63,7 @@ public:
     } else if (option == "smp") {
       result_.vcpus = vcpu_count(parse_options(argument, "cpus"));
     } else if (option == "gdb") {
-      result_.gdbstub = true;
+      result_.gdbstub = argument == "none" ? "" : argument;
     } else if (option == "qmp" || option == "qmp-pretty") {
       take_qmp(argument);
     } else if (option == "chardev") {
@@ -86,6 +89,7 @@ public:
         add(chardev->second, monitor.chardev == "charmonitor");
       }
     }
+    list_gdbstub_chardevs();
     return std::move(result_);
   }
 
@@ -132,7 +136,11 @@ private:
     }
   }
 
-  void take_chardev(const Options& options) { chardevs_[value_of(options, "id")] = monitor_backend(options); }
+  void take_chardev(const Options& options) {
+    const std::string id = value_of(options, "id");
+    has_gdb_chardev_ |= id == kGdbstubChardev;
+    chardevs_[id] = monitor_backend(options);
+  }
 
   void take_monitor(const Options& options) {
     if (value_of(options, "mode") == "control") {
@@ -140,7 +148,20 @@ private:
     }
   }
 
+  /// A chardev that the user called "gdb" may be that of a serial port: then QEMU cannot create one of that
+  /// name, and only -gdb can have put the stub on it.
+  void list_gdbstub_chardevs() {
+    constexpr std::string_view kChardev = "chardev:";
+    if (result_.gdbstub.starts_with(kChardev)) {
+      result_.gdbstub_chardevs.push_back(result_.gdbstub.substr(kChardev.size()));
+    }
+    if (!has_gdb_chardev_) {
+      result_.gdbstub_chardevs.emplace_back(kGdbstubChardev);
+    }
+  }
+
   QemuCommandLine result_;
+  bool has_gdb_chardev_ = false; ///< by -chardev
   std::vector<QmpMonitor> monitors_;
   std::map<std::string, MonitorBackend, std::less<>> chardevs_;
   bool chrooted_ = false;

@@ -32,8 +32,10 @@ struct QemuCommandLine {
   /// Of the first kMaxMonitors other QMP monitors the reasons why they are not used:
   /// MonitorBackend::unusable.
   std::vector<std::string> unusable_qmp;
-  std::uint32_t vcpus = 1;   ///< at start; hot-plugged vCPUs are not on the command line
-  bool gdbstub = false;      ///< started with -s or -gdb
+  std::uint32_t vcpus = 1; ///< at start; hot-plugged vCPUs are not on the command line
+  std::string gdbstub;     ///< device of -gdb as given, "tcp::1234" for -s; empty: neither
+  /// Ids of the chardev that the gdbstub is on if the user started it, here or later by the monitor.
+  std::vector<std::string> gdbstub_chardevs;
   bool reads_config = false; ///< started with -readconfig: a file that may name more of everything
   bool stopped = false;      ///< started with -S: the guest runs only after a command
 };

@@ -54,18 +54,19 @@ std::size_t confirmed(std::span<const std::string> replies, std::size_t size, st
 }
 
 /// Restores virtual addressing: QEMU may have stopped in the middle of the packets.
-void end_physical_mode(MonitorSession& session) {
+void end_physical_mode(MonitorSession& session, std::span<const std::string> user_chardevs) {
   const MonitorSession::PutBack own_time{session};
   GdbScript script;
   script.add(kVirtual);
-  if (const auto visit = visit_gdbstub(session, script); visit.failure) {
+  if (const auto visit = visit_gdbstub(session, script, user_chardevs); visit.failure) {
     log::warning("the gdbstub of QEMU may still use physical addresses: {}", visit.failure->message());
   }
 }
 
 } // namespace
 
-WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const std::byte> bytes) {
+WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const std::byte> bytes,
+                              std::span<const std::string> user_chardevs) {
   // All packets are sent before the first one is answered, and an older stub would take the addresses as
   // virtual ones.
   if (!knows_physical_mode(session.qemu_version())) {
@@ -75,7 +76,7 @@ WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const 
                          printable(session.qemu_version()))}};
   }
   const GdbScript script = write_script(gpa, bytes);
-  const GdbVisit visit = visit_gdbstub(session, script);
+  const GdbVisit visit = visit_gdbstub(session, script, user_chardevs);
   std::string refusal;
   WriteOutcome outcome{confirmed(visit.replies, bytes.size(), refusal), visit.failure};
   if (!refusal.empty()) {
@@ -83,7 +84,7 @@ WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa, std::span<const 
                             fmt::format("QEMU's gdbstub refused to write memory: '{}'", printable(refusal))};
   }
   if (visit.started && visit.replies.size() < script.packets()) {
-    end_physical_mode(session);
+    end_physical_mode(session, user_chardevs);
   }
   if (outcome.done == bytes.size() && outcome.failure) {
     log::warning("after a write by the gdbstub of QEMU: {}", outcome.failure->message());

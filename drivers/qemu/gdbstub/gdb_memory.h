@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace vmemfs::qemu {
 
@@ -21,8 +22,10 @@ inline constexpr std::size_t kMaxVisitBytes = std::size_t{32} << 10;
 /// registers to the device: the caller ensures that the whole range is writable memory.
 ///
 /// If the visit fails, `done` counts what QEMU has confirmed; it may still write more. busy: the gdbstub is
-/// in use, and nothing was written.
+/// in use, and nothing was written. `user_chardevs`: see visit_gdbstub(). The stub's setting of physical
+/// addresses (PhyMemMode) is off afterwards.
 [[nodiscard]] WriteOutcome write_by_gdbstub(MonitorSession& session, Gpa gpa,
-                                            std::span<const std::byte> bytes);
+                                            std::span<const std::byte> bytes,
+                                            std::span<const std::string> user_chardevs);
 
 } // namespace vmemfs::qemu

@@ -148,9 +148,10 @@ Result<void> check_target(MonitorSession& session, VcpuId vcpu) {
   return {};
 }
 
-Result<void> visit_and_judge(MonitorSession& session, VcpuId vcpu, std::span<const Assignment> assignments) {
+Result<void> visit_and_judge(MonitorSession& session, VcpuId vcpu, std::span<const Assignment> assignments,
+                             std::span<const std::string> user_chardevs) {
   const GdbScript script = write_script(vcpu, assignments);
-  const GdbVisit visit = visit_gdbstub(session, script);
+  const GdbVisit visit = visit_gdbstub(session, script, user_chardevs);
   if (visit.replies.size() == script.packets()) {
     if (auto judged = judge(visit.replies, assignments); !judged) {
       return judged;
@@ -179,7 +180,8 @@ Result<void> check_settable(std::span<const RegisterValue> values) {
                   names));
 }
 
-Result<void> set_registers(MonitorSession& session, VcpuId vcpu, std::span<const RegisterValue> values) {
+Result<void> set_registers(MonitorSession& session, VcpuId vcpu, std::span<const RegisterValue> values,
+                           std::span<const std::string> user_chardevs) {
   if (auto settable = check_settable(values); !settable) {
     return settable;
   }
@@ -190,7 +192,9 @@ Result<void> set_registers(MonitorSession& session, VcpuId vcpu, std::span<const
   if (assignments->empty()) {
     return {};
   }
-  return check_target(session, vcpu).and_then([&] { return visit_and_judge(session, vcpu, *assignments); });
+  return check_target(session, vcpu).and_then([&] {
+    return visit_and_judge(session, vcpu, *assignments, user_chardevs);
+  });
 }
 
 } // namespace vmemfs::qemu

@@ -10,6 +10,7 @@
 #include "drivers/qemu/monitor/monitor.h"
 
 #include <span>
+#include <string>
 
 namespace vmemfs::qemu {
 
@@ -21,8 +22,11 @@ namespace vmemfs::qemu {
 /// unsupported (nothing was changed): a register that QEMU cannot set; the text names them. busy (nothing was
 /// changed): the gdbstub is in use. invalid (nothing was changed): no such vCPU. source_failed: QEMU did not
 /// accept a value; others may have been set.
+///
+/// `user_chardevs`: see visit_gdbstub().
 [[nodiscard]] Result<void> set_registers(MonitorSession& session, VcpuId vcpu,
-                                         std::span<const RegisterValue> values);
+                                         std::span<const RegisterValue> values,
+                                         std::span<const std::string> user_chardevs);
 
 /// unsupported, with their names, if `values` has registers that set_registers() cannot set.
 [[nodiscard]] Result<void> check_settable(std::span<const RegisterValue> values);

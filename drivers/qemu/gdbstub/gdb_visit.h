@@ -3,12 +3,18 @@
 //
 // Protocol: GDB's remote serial protocol, as QEMU speaks it (checked with 7.2).
 //
-// Implementation: one end of a socket pair is passed to QEMU through the monitor and becomes a chardev, and
-// the gdbstub is started on it; no file system path and no port is involved. QEMU stops the VM when the stub
-// gets its connection. Before that, all packets are in the socket; the last one resumes the VM if it was
-// running. From then on QEMU does the rest, even if this process dies. QEMU also keeps a duplicate of this
-// process's end, because QEMU drops unread packets when the peer disconnects (7.2). Afterwards stub, chardev
-// and duplicate are removed.
+// Implementation: one end of a socket pair is passed to QEMU through the monitor; no file system path and no
+// port is involved. QEMU stops the VM when the stub gets its connection. Before that, all packets are in the
+// socket; the last one resumes the VM if it was running. From then on QEMU does the rest, even if this
+// process dies. QEMU also keeps a duplicate of this process's end, because QEMU drops unread packets when the
+// peer disconnects (7.2).
+//
+// QEMU has one gdbstub. If it is off, the socket becomes a chardev, and the stub is started on it; afterwards
+// stub, chardev and duplicate are removed. If the user has started it (-s, -gdb, the monitor command
+// gdbserver) on a listening socket, ours becomes that chardev's client by the command add_client, which
+// QEMU refuses if a debugger is connected. The stub stays what it is, and the port or path where it is; a
+// debugger that connects meanwhile waits for the end of the visit. QEMU listens again as soon as it has read
+// the end of the stream, whoever is alive then.
 #pragma once
 
 #include "core/error.h"
@@ -16,6 +22,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,8 +53,13 @@ struct GdbVisit {
 /// A running VM is stopped for about a millisecond, or a few with many packets, and then resumed; a paused
 /// one stays paused.
 ///
-/// busy: the gdbstub is in use. A stub on a chardev with a name that the user chose (`-gdb chardev:X`) cannot
-/// be detected here: see QemuCommandLine::gdbstub.
-[[nodiscard]] GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script);
+/// `user_chardevs`: ids of the chardev of the user's own stub, see QemuCommandLine::gdbstub_chardevs. A stub
+/// that the user started later, on a chardev with another id (`gdbserver chardev:X`), is not detected, and
+/// lost.
+///
+/// busy: a debugger is connected to the stub, or another vmemfs. unsupported: the user's stub is not on a
+/// listening socket.
+[[nodiscard]] GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script,
+                                     std::span<const std::string> user_chardevs);
 
 } // namespace vmemfs::qemu

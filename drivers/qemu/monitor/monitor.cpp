@@ -192,6 +192,16 @@ Result<void> MonitorSession::remove_chardev(const std::string& id) {
   return execute("chardev-remove", json{{"id", id}}, deadline()).map([](const json&) {});
 }
 
+Result<void> MonitorSession::add_client(const std::string& id, int fd) {
+  constexpr const char* kFdName = "vmemfs-client"; // until add_client takes it
+  const auto limit = deadline();
+  if (const auto passed = execute("getfd", json{{"fdname", kFdName}}, limit, fd); !passed) {
+    return tl::unexpected{passed.error()};
+  }
+  // QEMU closes the descriptor if it refuses.
+  return execute("add_client", json{{"protocol", id}, {"fdname", kFdName}}, limit).map([](const json&) {});
+}
+
 Result<void> MonitorSession::keep_fd(const std::string& name, int fd) {
   return execute("getfd", json{{"fdname", name}}, deadline(), fd).map([](const json&) {});
 }

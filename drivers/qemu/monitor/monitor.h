@@ -113,6 +113,10 @@ public:
   [[nodiscard]] Result<void> add_socket_chardev(const std::string& id, int fd);
   [[nodiscard]] Result<void> remove_chardev(const std::string& id);
 
+  /// Passes a connected socket to QEMU as the client of chardev `id`, a listening socket. source_failed also
+  /// if that has a client already. The caller keeps `fd`.
+  [[nodiscard]] Result<void> add_client(const std::string& id, int fd);
+
   /// Makes QEMU keep a duplicate of `fd`, even after this process has ended; replaces an earlier one of the
   /// same name.
   [[nodiscard]] Result<void> keep_fd(const std::string& name, int fd);

@@ -20,11 +20,6 @@ TEST(Architecture, I386_RegistersAreReadAndNotSet) {
   EXPECT_THAT(vm.driver().access().registers, testing::HasSubstr("set: not supported for i386"));
 }
 
-TEST(Architecture, DebuggerHasTheStub_InfoSaysThatRegistersAreNotSet) {
-  AttachedGuest vm{{.extra = {"-gdb", "null"}, .kernel = false}};
-  EXPECT_THAT(vm.driver().access().registers, testing::HasSubstr("set: none: "));
-}
-
 /// 32 MiB of static RAM, 8 MiB of video RAM and flash at address 0 beside the main memory.
 TEST(Architecture, VexpressA15_MonitorAndFlatViewAgree) {
   AttachedGuest vm{{.program = "qemu-system-arm",

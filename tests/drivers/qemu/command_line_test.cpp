@@ -35,7 +35,7 @@ TEST(QemuCommandLine, NothingGiven) {
   EXPECT_EQ(line.name, "");
   EXPECT_EQ(line.memory_bytes, 0U);
   EXPECT_TRUE(line.qmp.empty());
-  EXPECT_FALSE(line.gdbstub);
+  EXPECT_EQ(line.gdbstub, "");
   EXPECT_TRUE(parse_qemu_command_line({}).qmp.empty());
 }
 
@@ -165,9 +165,21 @@ TEST(QemuCommandLine, HumanMonitor_IsNotListedAsQmp) {
 }
 
 TEST(QemuCommandLine, Gdbstub) {
-  EXPECT_TRUE(parse({"-s"}).gdbstub);
-  EXPECT_TRUE(parse({"-gdb", "tcp::1234"}).gdbstub);
-  EXPECT_FALSE(parse({"-S", "-snapshot"}).gdbstub);
+  EXPECT_EQ(parse({"-s"}).gdbstub, "tcp::1234");
+  EXPECT_EQ(parse({"-gdb", "unix:/x,,y,server=on"}).gdbstub, "unix:/x,,y,server=on");
+  EXPECT_EQ(parse({"-gdb", "none"}).gdbstub, "");
+  EXPECT_EQ(parse({"-S", "-snapshot"}).gdbstub, "");
+}
+
+TEST(QemuCommandLine, ChardevsOfTheGdbstub) {
+  using testing::ElementsAre;
+  EXPECT_THAT(parse({}).gdbstub_chardevs, ElementsAre("gdb")) << "by the monitor";
+  EXPECT_THAT(parse({"-s"}).gdbstub_chardevs, ElementsAre("gdb"));
+  EXPECT_THAT(parse({"-chardev", "null,id=x", "-gdb", "chardev:x"}).gdbstub_chardevs,
+              ElementsAre("x", "gdb"));
+  EXPECT_THAT(parse({"-gdb", "chardev:gdb", "-chardev", "null,id=gdb"}).gdbstub_chardevs, ElementsAre("gdb"));
+  EXPECT_THAT(parse({"-chardev", "null,id=gdb", "-serial", "chardev:gdb"}).gdbstub_chardevs,
+              testing::IsEmpty());
 }
 
 TEST(QemuCommandLine, OptionAfterOneWithoutArgument_IsParsed) {

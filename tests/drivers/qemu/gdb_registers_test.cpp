@@ -42,10 +42,12 @@ class SetRegisters : public testing::Test {
 protected:
   void SetUp() override { ASSERT_TRUE(have_qemu()) << "no qemu-system-x86_64; run scripts/bootstrap --test"; }
 
-  static Result<void> set(QemuChild& qemu, std::uint32_t vcpu, std::vector<RegisterValue> values) {
+  static Result<void> set(QemuChild& qemu, std::uint32_t vcpu, std::vector<RegisterValue> values,
+                          const std::vector<std::string>& user_chardevs = {"gdb"}) {
     Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
-    return monitor.session().and_then(
-        [&](MonitorSession&& session) { return set_registers(session, VcpuId{vcpu}, values); });
+    return monitor.session().and_then([&](MonitorSession&& session) {
+      return set_registers(session, VcpuId{vcpu}, values, user_chardevs);
+    });
   }
 
   static void expect_set(QemuChild& qemu, std::uint32_t vcpu, std::vector<RegisterValue> values) {
@@ -167,13 +169,20 @@ TEST_F(SetRegisters, RegisterGivenTwice_LastValueCounts) {
   EXPECT_EQ(qemu.register_of(0, "RBX"), 3U);
 }
 
-TEST_F(SetRegisters, UserGdbstub_IsNotDisturbed) {
-  QemuChild qemu{{"-bios", "LONG_MODE", "-gdb", "tcp:127.0.0.1:0"}};
-  expect_failure(set(qemu, 0, {{Register::rbx, 1}}), ErrorKind::busy, "gdbserver none");
-  EXPECT_FALSE(qemu.paused());
-  EXPECT_THAT(qemu.ask("info chardev"), testing::HasSubstr("gdb: "));
-  qemu.ask("gdbserver none");
-  expect_set(qemu, 0, {{Register::rsi, 1}});
+TEST_F(SetRegisters, UsersStub_FiftyVisitsLeakNothing) {
+  LongModeQemu qemu;
+  const std::string path = qemu.directory() / "gdb";
+  qemu.ask("gdbserver unix:" + path + ",server=on,wait=off");
+  expect_set(qemu, 0, {{Register::rbx, 0}});
+  const std::size_t files = qemu.settled_open_files();
+  for (std::uint64_t i = 1; i <= 50; ++i) {
+    expect_set(qemu, i % 2, {{Register::rbx, i}});
+    ASSERT_FALSE(qemu.paused());
+  }
+  EXPECT_EQ(qemu.register_of(0, "RBX"), 50U);
+  EXPECT_EQ(qemu.register_of(1, "EBX"), 49U);
+  EXPECT_EQ(qemu.settled_open_files(), files);
+  EXPECT_THAT(qemu.ask("info chardev"), testing::HasSubstr("gdb: filename=disconnected:unix:" + path));
 }
 
 TEST_F(SetRegisters, FiftyVisits_LeakNothing) {
@@ -198,7 +207,7 @@ TEST_F(SetRegisters, WithinAKeptMonitor) {
     auto session = monitor.session();
     ASSERT_TRUE(session) << session.error().message();
     const std::vector<RegisterValue> values{{Register::rbx, i}};
-    ASSERT_TRUE(set_registers(*session, VcpuId{0}, values));
+    ASSERT_TRUE(set_registers(*session, VcpuId{0}, values, {}));
   }
   EXPECT_EQ(qemu.register_of(0, "RBX"), 5U);
 }

@@ -3,11 +3,11 @@
 #include "drivers/qemu/gdbstub/gdb_memory.h"
 #include "drivers/qemu/monitor/monitor.h"
 #include "guests/tiny/layout.h"
+#include "support/gdb/gdb_client.h"
 #include "support/processes.h"
 #include "tests/drivers/qemu/attached_guest.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -18,8 +18,6 @@
 #include <random>
 #include <string>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -212,25 +210,6 @@ GuestOptions plain() {
   return options;
 }
 
-TEST(GuestWritesByStub, UserGdbstub_IsNotDisturbed) {
-  GuestOptions options = plain();
-  options.extra = {"-gdb", "tcp:127.0.0.1:0"};
-  AttachedGuest vm{options};
-  expect_refused(vm.write(kFree, random_bytes(8)), ErrorKind::busy);
-  EXPECT_TRUE(vm.guest().running());
-  EXPECT_THAT(vm.driver().access().writes, testing::HasSubstr("-gdb"));
-}
-
-TEST(GuestWritesByStub, UserGdbstubStartedLater_IsNotDisturbed) {
-  AttachedGuest vm{plain()};
-  vm.guest().monitor().human("gdbserver tcp:127.0.0.1:0");
-  const auto before = vm.guest().pmemsave(kFree, 8);
-  expect_refused(vm.write(kFree, random_bytes(8)), ErrorKind::busy);
-  EXPECT_EQ(vm.guest().pmemsave(kFree, 8), before);
-  vm.guest().monitor().human("gdbserver none");
-  expect_written(vm.write(kFree, random_bytes(8)), 8);
-}
-
 TEST(GuestWritesByStub, WithoutMonitor_IsRefused) {
   GuestOptions options = plain();
   options.monitor_for_driver = false; // the test uses the other one
@@ -247,53 +226,10 @@ TEST(GuestWritesByStub, MonitorInUseLater_IsBusy) {
   expect_refused(vm.write(kFree, random_bytes(8)), ErrorKind::busy);
 }
 
-/// A gdb client for the test: connects to the stub at `port`, sends a packet and returns the first reply.
-class GdbClient {
-public:
-  explicit GdbClient(const std::string& path) : socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)} {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    EXPECT_EQ(::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-  }
-
-  std::string ask(const std::string& payload) {
-    unsigned sum = 0;
-    for (const char c : payload) {
-      sum += static_cast<unsigned char>(c);
-    }
-    const std::string packet = fmt::format("${}#{:02x}", payload, sum & 0xffU);
-    EXPECT_EQ(::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(packet.size()));
-    for (;;) {
-      const std::size_t begin = received_.find('$');
-      const std::size_t end = received_.find('#', begin);
-      if (begin != std::string::npos && end != std::string::npos) {
-        const std::string reply = received_.substr(begin + 1, end - begin - 1);
-        received_.erase(0, end + 3);
-        if (!reply.starts_with('T')) {
-          return reply;
-        }
-        continue;
-      }
-      std::array<char, 4096> bytes{};
-      const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), 0);
-      if (got <= 0) {
-        return "(closed)";
-      }
-      received_.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-  }
-
-private:
-  UniqueFd socket_;
-  std::string received_;
-};
-
 std::string physical_mode(AttachedGuest& vm) {
   const test::TempDir dir;
   vm.guest().monitor().human("gdbserver unix:" + (dir / "gdb") + ",server=on,wait=off");
-  return GdbClient{dir / "gdb"}.ask("qqemu.PhyMemMode");
+  return test::GdbClient{dir / "gdb"}.ask("qqemu.PhyMemMode");
 }
 
 TEST(GuestWritesByStub, AfterWrite_StubIsInVirtualMode) {
@@ -304,7 +240,7 @@ TEST(GuestWritesByStub, AfterWrite_StubIsInVirtualMode) {
   expect_written(vm.write(TG_CR3, std::vector<std::byte>(8)), 8);
   const test::TempDir dir;
   vm.guest().monitor().human("gdbserver unix:" + (dir / "gdb") + ",server=on,wait=off");
-  GdbClient gdb{dir / "gdb"};
+  test::GdbClient gdb{dir / "gdb"};
   EXPECT_EQ(gdb.ask("qqemu.PhyMemMode"), "0");
   EXPECT_EQ(gdb.ask("m200000,8").substr(0, 1), "E") << "the top of the page tables is gone";
 }
@@ -325,8 +261,9 @@ TEST(GuestWritesByStub, KilledDuringVisit_LeaksNothing) {
         Monitor monitor{socket, qemu, 20s, false};
         for (unsigned i = 1;; ++i) {
           const std::vector<std::byte> bytes(kMaxVisitBytes, static_cast<std::byte>(i));
-          static_cast<void>(monitor.session().map(
-              [&](MonitorSession&& session) { return write_by_gdbstub(session, Gpa{kFree}, bytes).done; }));
+          static_cast<void>(monitor.session().map([&](MonitorSession&& session) {
+            return write_by_gdbstub(session, Gpa{kFree}, bytes, {}).done;
+          }));
         }
       }
       std::this_thread::sleep_for(std::chrono::microseconds{3000 + 1013 * round});

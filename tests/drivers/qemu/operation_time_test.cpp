@@ -44,13 +44,21 @@ public:
   FakeQemu(const FakeQemu&) = delete;
   FakeQemu& operator=(const FakeQemu&) = delete;
 
-  [[nodiscard]] FoundQemu found() const { return {process_of(::getpid()), {}, {monitor_.path()}, {}}; }
+  [[nodiscard]] FoundQemu found() const {
+    return {process_of(::getpid()), parse_qemu_command_line({}), {monitor_.path()}, {}};
+  }
 
   void delay_all(std::chrono::milliseconds delay) { delay_ms_ = delay.count(); }
   /// Of commands that contain `text`.
   void delay(const std::string& text, std::chrono::milliseconds delay) {
     const std::scoped_lock lock{mutex_};
     delays_[text] = delay;
+  }
+
+  /// The answer to query-chardev.
+  void set_chardevs(const std::string& chardevs) {
+    const std::scoped_lock lock{mutex_};
+    chardevs_ = chardevs;
   }
 
   [[nodiscard]] bool running() const { return running_; }
@@ -86,7 +94,8 @@ private:
 
   std::string answer_to(const std::string& command) {
     const auto is = [&](std::string_view text) { return command.find(text) != std::string::npos; };
-    if (is("\"stop\"") || is("gdbserver chardev:")) { // QEMU's gdbstub stops the VM when it is connected
+    if (is("\"stop\"") || is("gdbserver chardev:") ||
+        is("add_client")) { // QEMU's gdbstub stops the VM when it is connected
       running_ = false;
     } else if (is("\"cont\"")) {
       running_ = true;
@@ -104,7 +113,11 @@ private:
     if (is("query-name") || is("query-uuid")) {
       return R"({"name": "slow", "UUID": "00000000-0000-0000-0000-000000000000"})";
     }
-    if (is("query-memdev") || is("query-pci") || is("query-chardev")) {
+    if (is("query-chardev")) {
+      const std::scoped_lock lock{mutex_};
+      return chardevs_;
+    }
+    if (is("query-memdev") || is("query-pci")) {
       return "[]";
     }
     if (is("info mtree")) {
@@ -129,6 +142,7 @@ private:
   std::atomic<bool> running_{true};
   mutable std::mutex mutex_;
   std::vector<std::string> commands_;
+  std::string chardevs_ = "[]";
   std::map<std::string, std::chrono::milliseconds> delays_;
   FakeMonitor monitor_{[this](FakePeer& peer) { serve(peer); }}; // last: its thread uses the others
 };
@@ -240,6 +254,23 @@ TEST(OperationTimeOver, WriteThatStoppedTheVm_ResumesIt) {
   EXPECT_LT(Clock::now() - begin, kOperation + kTimeout + kSlack);
   EXPECT_EQ(error.kind, ErrorKind::timed_out) << error.message();
   EXPECT_EQ(vm.qemu.asked("gdbserver chardev:"), 1U) << error.message();
+  EXPECT_EQ(vm.qemu.asked("\"cont\""), 1U);
+  EXPECT_TRUE(vm.qemu.running());
+}
+
+/// The operation's time is over when the user's gdbstub has stopped the VM.
+TEST(OperationTimeOver, WriteByTheUsersStubThatStoppedTheVm_ResumesIt) {
+  Attached vm;
+  vm.qemu.set_chardevs(R"([{"label": "gdb", "filename": "disconnected:tcp:0.0.0.0:1234,server=on"}])");
+  vm.qemu.delay("query-chardev", kTimeout / 2);
+  vm.qemu.delay("getfd", kTimeout * 3 / 8);
+  vm.qemu.delay("add_client", kTimeout * 7 / 8);
+  const auto begin = Clock::now();
+  const Error error = write_byte(*vm.driver);
+  EXPECT_LT(Clock::now() - begin, kOperation + kTimeout + kSlack);
+  EXPECT_EQ(error.kind, ErrorKind::timed_out) << error.message();
+  EXPECT_EQ(vm.qemu.asked("add_client"), 1U) << error.message();
+  EXPECT_EQ(vm.qemu.asked("gdbserver"), 0U) << "the stub is the user's";
   EXPECT_EQ(vm.qemu.asked("\"cont\""), 1U);
   EXPECT_TRUE(vm.qemu.running());
 }

@@ -32,6 +32,7 @@ struct PlugMaps {
 
   [[nodiscard]] std::vector<HvaRange> bitmaps() const {
     std::vector<HvaRange> ranges;
+    ranges.reserve(maps.size());
     for (const PlugMap& map : maps) {
       ranges.push_back({map.bitmap, map.bitmap + map.words() * sizeof(std::uint64_t)});
     }

@@ -35,12 +35,8 @@ QemuDriver::QemuDriver(FoundQemu qemu, std::shared_ptr<const ProcessSpace> space
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
       vcpus_{qemu_.command_line.vcpus}, guest_{space_} {}
 
-Result<MonitorLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
-  auto session = monitor_->session(time);
-  if (!session) {
-    return tl::unexpected{session.error()};
-  }
-  auto read = layout_from_monitor(*session);
+Result<MonitorLayout> QemuDriver::layout_by_monitor(MonitorSession& session) {
+  auto read = layout_from_monitor(session);
   if (read) {
     for (const ProbeResult& refused : read->refused) {
       note(refused.what, refused.ok, refused.detail);
@@ -49,14 +45,21 @@ Result<MonitorLayout> QemuDriver::layout_by_monitor(const MonitorTime& time) {
   return read;
 }
 
-Result<GuestLayout> QemuDriver::without_unplugged(GuestLayout by_monitor, const MonitorTime& time) {
+/// For a map by the monitor alone, in one session.
+Result<GuestLayout> QemuDriver::plugged_by_monitor(const MonitorTime& time) {
   auto session = monitor_->session(time);
-  return session.and_then([](MonitorSession& open) { return plugs_from_monitor(open); })
-      .map([&](const MonitorPlugs& plugs) {
-        note_plugs(!plugs.unknown);
-        cut_out(by_monitor, plugs.unplugged);
-        return std::move(by_monitor);
-      });
+  if (!session) {
+    return tl::unexpected{session.error()};
+  }
+  auto read = layout_by_monitor(*session);
+  if (!read) {
+    return tl::unexpected{read.error()};
+  }
+  return plugs_from_monitor(*session).map([&](const MonitorPlugs& plugs) {
+    note_plugs(!plugs.unknown);
+    cut_out(read->layout, plugs.unplugged);
+    return std::move(read->layout);
+  });
 }
 
 Result<GuestLayout> QemuDriver::layout_by_view() {
@@ -85,8 +88,7 @@ Result<GuestLayout> QemuDriver::read_layout(const MonitorTime& time) {
   if (flat_view_) {
     return layout_by_view();
   }
-  return layout_by_monitor(time).and_then(
-      [&](MonitorLayout&& read) { return without_unplugged(std::move(read.layout), time); });
+  return plugged_by_monitor(time);
 }
 
 /// Called with layout_mutex_ held, or while attaching.

@@ -116,14 +116,14 @@ private:
   void note(std::string what, bool ok, std::string detail);
 
   // The layout.
-  Result<MonitorLayout> layout_by_monitor(const MonitorTime& time);
-  Result<GuestLayout> without_unplugged(GuestLayout by_monitor, const MonitorTime& time);
+  Result<MonitorLayout> layout_by_monitor(MonitorSession& session);
+  Result<GuestLayout> plugged_by_monitor(const MonitorTime& time);
   Result<GuestLayout> layout_by_view();
   Result<void> follow_view(const MonitorTime& time);
   void note_plugs(bool known);
   Result<GuestLayout> read_layout(const MonitorTime& time);
   Result<GuestLayout> read_checked_layout();
-  Result<GuestLayout> take_monitors(MonitorLayout by_monitor, const std::string& difference);
+  Result<GuestLayout> take_monitors(const std::string& difference);
   using Mappings = ProcessGuest::Mappings;
   Result<void> publish(GuestLayout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings, const MonitorTime& time);

@@ -205,7 +205,9 @@ Result<GuestLayout> QemuDriver::read_checked_layout() {
   LastingDifference lasting;
   const auto limit = std::chrono::steady_clock::now() + kForAgreement;
   do {
-    auto by_monitor = layout_by_monitor(attach_time());
+    const auto by_monitor = monitor_->session(attach_time()).and_then([this](MonitorSession&& session) {
+      return layout_by_monitor(session);
+    });
     if (!by_monitor && is_refusal(by_monitor.error().kind)) {
       note("map by the monitor", false, by_monitor.error().message());
       map_source_ = kFlatViewAlone;
@@ -222,7 +224,7 @@ Result<GuestLayout> QemuDriver::read_checked_layout() {
         return by_view->plugged();
       }
       if (lasting.note(by_monitor->layout, by_view->whole)) {
-        return take_monitors(std::move(*by_monitor), found);
+        return take_monitors(found);
       }
     }
     if (WorkLimit::over()) {
@@ -236,12 +238,12 @@ Result<GuestLayout> QemuDriver::read_checked_layout() {
 }
 
 /// Without the flat view, from now on.
-Result<GuestLayout> QemuDriver::take_monitors(MonitorLayout by_monitor, const std::string& difference) {
+Result<GuestLayout> QemuDriver::take_monitors(const std::string& difference) {
   note("flat view", false, fmt::format("not used: it differs from the monitor: {}", difference));
   log::warning("qemu {}: QEMU's own flat view is not used: {}", qemu_.process->pid(), difference);
   flat_view_.reset();
   map_source_ = fmt::format("{}; QEMU's own flat view is not used: {}", kMonitorAlone, difference);
-  return without_unplugged(std::move(by_monitor.layout), attach_time());
+  return plugged_by_monitor(attach_time());
 }
 
 Result<void> QemuDriver::take_first_layout() {

@@ -37,7 +37,7 @@ struct TcpSocket {
 };
 
 /// Whether `matches` is true for a socket; those after it are not read. `net` is a folder such as
-/// /proc/PID/net. False also if the table cannot be read.
+/// /proc/PID/net. False also if the table cannot be read, or the WorkLimit is over.
 [[nodiscard]] bool any_unix_socket(const std::string& net,
                                    const std::function<bool(const UnixSocket&)>& matches);
 [[nodiscard]] bool any_tcp_socket(const std::string& net,

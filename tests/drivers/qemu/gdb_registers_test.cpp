@@ -60,6 +60,18 @@ protected:
     EXPECT_EQ(result.error().kind, kind) << result.error().message();
     EXPECT_THAT(result.error().text, testing::HasSubstr(text));
   }
+
+  static void expect_fifty_visits_leak_nothing(LongModeQemu& qemu) {
+    expect_set(qemu, 0, {{Register::rbx, 0}});
+    const std::size_t files = qemu.settled_open_files();
+    for (std::uint64_t i = 1; i <= 50; ++i) {
+      expect_set(qemu, i % 2, {{Register::rbx, i}});
+      ASSERT_FALSE(qemu.paused());
+    }
+    EXPECT_EQ(qemu.register_of(0, "RBX"), 50U);
+    EXPECT_EQ(qemu.register_of(1, "EBX"), 49U);
+    EXPECT_EQ(qemu.settled_open_files(), files);
+  }
 };
 
 TEST_F(SetRegisters, RunningGuest_KeepsRunning) {
@@ -173,30 +185,14 @@ TEST_F(SetRegisters, UsersStub_FiftyVisitsLeakNothing) {
   LongModeQemu qemu;
   const std::string path = qemu.directory() / "gdb";
   qemu.ask("gdbserver unix:" + path + ",server=on,wait=off");
-  expect_set(qemu, 0, {{Register::rbx, 0}});
-  const std::size_t files = qemu.settled_open_files();
-  for (std::uint64_t i = 1; i <= 50; ++i) {
-    expect_set(qemu, i % 2, {{Register::rbx, i}});
-    ASSERT_FALSE(qemu.paused());
-  }
-  EXPECT_EQ(qemu.register_of(0, "RBX"), 50U);
-  EXPECT_EQ(qemu.register_of(1, "EBX"), 49U);
-  EXPECT_EQ(qemu.settled_open_files(), files);
+  expect_fifty_visits_leak_nothing(qemu);
   EXPECT_THAT(qemu.ask("info chardev"), testing::HasSubstr("gdb: filename=disconnected:unix:" + path));
 }
 
 TEST_F(SetRegisters, FiftyVisits_LeakNothing) {
   LongModeQemu qemu;
   Monitor monitor{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, false};
-  expect_set(qemu, 0, {{Register::rbx, 0}});
-  const std::size_t files = qemu.settled_open_files();
-  for (std::uint64_t i = 1; i <= 50; ++i) {
-    expect_set(qemu, i % 2, {{Register::rbx, i}});
-    ASSERT_FALSE(qemu.paused());
-  }
-  EXPECT_EQ(qemu.register_of(0, "RBX"), 50U);
-  EXPECT_EQ(qemu.register_of(1, "EBX"), 49U);
-  EXPECT_EQ(qemu.settled_open_files(), files);
+  expect_fifty_visits_leak_nothing(qemu);
   EXPECT_THAT(qemu.ask("info chardev"), testing::Not(testing::HasSubstr("vmemfs-gdb")));
 }
 

@@ -212,13 +212,13 @@ TEST_P(UsersStub, DebuggerThatComesAndGoes_GetsItsStub) {
   EXPECT_TRUE(eventually([&] { return vm_->guest().running() && is_free(); }));
 }
 
-TEST_P(UsersStub, AccessReport_NamesTheDevice) {
-  if (GetParam() == "monitor") {
-    GTEST_SKIP() << "not on the command line";
-  }
+/// The report is made without asking QEMU, so a stub that was started later is not in it.
+TEST_P(UsersStub, AccessReport_SaysWhatTheCommandLineHas) {
   const std::string device = GetParam() == "unix" ? "unix:" : GetParam().substr(0, 3);
-  EXPECT_THAT(vm_->driver().access().writes, HasSubstr("QEMU's own gdbstub (" + device));
-  EXPECT_THAT(vm_->driver().access().registers, HasSubstr("set: QEMU's own gdbstub (" + device));
+  const std::string expected =
+      GetParam() == "monitor" ? "QEMU's gdbstub, started for each write" : "QEMU's own gdbstub (" + device;
+  EXPECT_THAT(vm_->driver().access().writes, HasSubstr(expected));
+  EXPECT_THAT(vm_->driver().access().registers, HasSubstr("set: " + expected));
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, UsersStub,

@@ -66,6 +66,10 @@ mode_t root_mode(const MountOptions& options) {
   return options.for_others() ? TreeOptions::kRootForAll : TreeOptions::kRootForMounter;
 }
 
+/// Not for those who write from the start: with shared mappings, a file of memory that is open for reading
+/// and writing cannot be mapped at all. See FileSystem::keep().
+bool shared_mappings(const MountOptions& options) { return !options.vm_options.general.writable; }
+
 void log_privileges(const PrivilegeReport& report) {
   log::info("{}", report.summary);
   for (const std::string& problem : report.problems) {
@@ -208,7 +212,7 @@ int run(const MountOptions& options, const RunContext& context) {
       .events = vms.event_feed(),
       .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_feed()); }};
   Tree tree{vms.registry(), services, {::getuid(), ::getgid(), root_mode(options)}};
-  FileSystem file_system{tree};
+  FileSystem file_system{tree, shared_mappings(options)};
   if (!vms.begin(kFirstScanLimit)) {
     return kFailed;
   }

@@ -239,7 +239,13 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
     // read with zeros.
     info->direct_io = 1;
     const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
-    info->fh = files.keep({files.tree().vm(ino), traits.guest_memory}, std::move(*file));
+    const auto handle =
+        files.keep({files.tree().vm(ino), traits.guest_memory}, {ino, info->flags}, std::move(*file));
+    if (!handle) {
+      reply.error(handle.error().kind);
+      return;
+    }
+    info->fh = *handle;
     if (!reply.opened(*info)) {
       files.close(info->fh);
     }
@@ -257,6 +263,10 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
   // read(2) has a lock owner, the filling of pages has none.
   const ReadRequest wanted{
       .size = size, .offset = static_cast<std::uint64_t>(offset), .for_mapping = info->lock_owner == 0};
+  if (wanted.for_mapping && !file_system(request).may_map(*handle)) {
+    fuse_reply_err(request, EIO);
+    return;
+  }
   carry_out(
       *handle, request, {"read", wanted.for_mapping ? RequestKind::for_mapping : RequestKind::ordinary},
       [&](FuseReply& reply) { handle->file->read(reply, wanted); },
@@ -265,6 +275,12 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
 
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
               fuse_file_info* info) {
+  if (info->writepage != 0) {
+    // A page of a shared mapping of a file that takes commands; of guest memory there is none. It is no
+    // command, and an error would be given to whoever reads the file next.
+    fuse_reply_write(request, size);
+    return;
+  }
   const auto handle = open_handle(info);
   const std::string_view data{bytes, size};
   const auto at = static_cast<std::uint64_t>(offset);
@@ -299,17 +315,38 @@ void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_
 
 } // namespace
 
-std::uint64_t FileSystem::keep(Share share, std::shared_ptr<OpenFile> file) {
-  auto opened = std::make_shared<OpenHandle>();
-  opened->file = std::move(file);
-  const auto handle = reinterpret_cast<std::uint64_t>(opened.get());
+Result<std::uint64_t> FileSystem::keep(Share share, Opened opened, std::shared_ptr<OpenFile> file) {
+  auto kept = std::make_shared<OpenHandle>();
+  kept->file = std::move(file);
+  kept->memory = share.memory;
+  kept->ino = opened.ino;
+  kept->reads_and_writes = (opened.flags & O_ACCMODE) == O_RDWR;
+  const auto handle = reinterpret_cast<std::uint64_t>(kept.get());
   const MutexLock lock{mutex_};
-  opened->memory = share.memory;
-  if (share.vm != Node::kMountNode) {
-    opened->requests = requests_of(share);
+  if (init_extension_.shared_mappings() && kept->memory && kept->reads_and_writes &&
+      any_open(opened.ino, [](const OpenHandle& other) { return other.mapped.load(); })) {
+    return fail(ErrorKind::busy, "fs", "the file is mapped; open it for writing only");
   }
-  open_files_.emplace(handle, std::move(opened));
+  if (share.vm != Node::kMountNode) {
+    kept->requests = requests_of(share);
+  }
+  open_files_.emplace(handle, std::move(kept));
   return handle;
+}
+
+// Pages that the kernel has from before are no danger: it drops them when it maps a file.
+bool FileSystem::may_map(OpenHandle& handle) {
+  if (!init_extension_.shared_mappings() || !handle.memory || handle.mapped) {
+    return true;
+  }
+  const MutexLock lock{mutex_};
+  handle.mapped = !any_open(handle.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
+  return handle.mapped;
+}
+
+bool FileSystem::any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const {
+  return std::ranges::any_of(
+      open_files_, [&](const auto& file) { return file.second->ino == ino && wanted(*file.second); });
 }
 
 std::shared_ptr<VmRequests> FileSystem::requests_of(Share share) {

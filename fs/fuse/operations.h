@@ -2,6 +2,7 @@
 // The callbacks of libfuse: decode the kernel's requests, which the tree and its files answer.
 #pragma once
 
+#include "fs/fuse/init_extension.h"
 #include "fs/fuse/request_table.h"
 #include "fs/fuse/vm_requests.h"
 #include "fs/tree/tree.h"
@@ -22,15 +23,20 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   std::shared_ptr<OpenFile> file;
   std::shared_ptr<VmRequests> requests; ///< null: not of a VM, so no request waits
   bool memory = false;                  ///< of a VM
+  Ino ino = 0;
+  bool reads_and_writes = false;   ///< so that it could be mapped to write
+  std::atomic<bool> mapped{false}; ///< the kernel has requested pages through it; stays true
 };
 
 /// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
 /// when a mount is torn down) are closed with it. Thread-safe.
 class FileSystem {
 public:
-  explicit FileSystem(Tree& tree) : tree_{tree} {}
+  /// `shared_mappings`: if the kernel can, and with them the rule of keep().
+  FileSystem(Tree& tree, bool shared_mappings) : tree_{tree}, init_extension_{shared_mappings} {}
 
   [[nodiscard]] Tree& tree() { return tree_; }
+  [[nodiscard]] InitExtension& init_extension() { return init_extension_; }
 
   /// Whose share of the threads a file's requests take. The memory files of a VM have one, and its other
   /// files have another one: commands must reach a VM whose memory does not answer.
@@ -39,9 +45,22 @@ public:
     bool memory;
     friend auto operator<=>(const Share&, const Share&) = default;
   };
+  struct Opened {
+    Ino ino;
+    int flags; ///< of open(2)
+  };
   /// The handle under which the kernel knows the file; valid until close().
-  [[nodiscard]] std::uint64_t keep(Share share, std::shared_ptr<OpenFile> file) EXCLUDES(mutex_);
+  ///
+  /// If the kernel can map files shared, it lets a file of memory that is open for reading and writing be
+  /// mapped to write: it would show what is written there to all who map the file, and write whole pages
+  /// back, which are stale. A mapping cannot be refused, but its pages can. So at any time a file is either
+  /// mapped or open for reading and writing; the later of both is refused, here as `busy`.
+  [[nodiscard]] Result<std::uint64_t> keep(Share share, Opened opened, std::shared_ptr<OpenFile> file)
+      EXCLUDES(mutex_);
   void close(std::uint64_t handle) EXCLUDES(mutex_);
+
+  /// Whether the kernel may get pages of the file for its cache, by that rule.
+  [[nodiscard]] bool may_map(OpenHandle& handle) EXCLUDES(mutex_);
 
   /// The VM is gone: requests that wait for it are answered.
   void end_requests(VmId vm) EXCLUDES(mutex_);
@@ -63,9 +82,12 @@ public:
 private:
   [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
   [[nodiscard]] bool is_unused() const REQUIRES(mutex_);
+  [[nodiscard]] bool any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const
+      REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<const VmRequests> memory_requests(VmId vm) const EXCLUDES(mutex_);
 
   Tree& tree_;
+  InitExtension init_extension_;
   RequestTable table_;
   RequestThreads threads_;
   mutable Mutex mutex_;

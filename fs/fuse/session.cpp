@@ -11,6 +11,8 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 namespace vmemfs {
 namespace {
@@ -37,6 +39,24 @@ bool is_readable(int fd, std::chrono::milliseconds limit) {
   pollfd entry{fd, POLLIN, 0};
   return ::poll(&entry, 1, static_cast<int>(limit.count())) == 1;
 }
+
+ssize_t read_device(int fd, void* buffer, std::size_t size, void* userdata) {
+  const ssize_t got = ::read(fd, buffer, size);
+  if (got > 0) {
+    static_cast<FileSystem*>(userdata)->init_extension().note_request(
+        {static_cast<const std::byte*>(buffer), static_cast<std::size_t>(got)});
+  }
+  return got;
+}
+
+ssize_t write_device(int fd, iovec* pieces, int count, void* userdata) {
+  static_cast<FileSystem*>(userdata)->init_extension().complete({pieces, static_cast<std::size_t>(count)});
+  return ::writev(fd, pieces, count);
+}
+
+/// As libfuse does it itself, but for the completed answer to the kernel's first request.
+constexpr fuse_custom_io kDeviceIo{
+    .writev = write_device, .read = read_device, .splice_receive = nullptr, .splice_send = nullptr};
 
 } // namespace
 
@@ -78,9 +98,9 @@ Session::~Session() {
   }
 }
 
-// By this name libfuse takes a device that another process has mounted, and does not unmount it.
+// By this libfuse takes a device that another process has mounted, and does not unmount it.
 Result<void> Session::connect(UniqueFd device) {
-  if (fuse_session_mount(session_.get(), fmt::format("/dev/fd/{}", device.get()).c_str()) != 0) {
+  if (fuse_session_custom_io(session_.get(), &kDeviceIo, device.get()) != 0) {
     return fail(ErrorKind::source_failed, "mount", "libfuse does not take the mounted /dev/fuse");
   }
   static_cast<void>(device.release()); // closed with the session

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // System calls on the mount of a fake guest, in which every byte is known.
+#include "e2e/memory/fake_guest.h"
 #include "support/mount.h"
 #include "util/unique_fd.h"
 
@@ -13,9 +14,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <thread>
 #include <unistd.h>
 
@@ -28,11 +27,6 @@ using testing::UnorderedElementsAre;
 constexpr std::uint64_t kMiB = 1 << 20;
 constexpr const char* kGuest =
     "vm=fake:size=4M,vcpus=2,holes=0xa0000-0xc0000+0x200000-0x300000,roms=0xf0000-0x100000,bad=0x5000-0x6000";
-
-std::byte fake_byte(std::uint64_t address) {
-  const std::uint64_t word = (address / 8) * 0x9e3779b97f4a7c15U ^ 0x766d656d66735f31U;
-  return static_cast<std::byte>(word >> (8 * (address % 8)));
-}
 
 class FakeMount : public testing::Test {
 protected:
@@ -146,36 +140,6 @@ TEST_F(FakeMount, SeekDataAndHole) {
     EXPECT_EQ(errno, ENXIO);
     EXPECT_EQ(::lseek(file.get(), 0, SEEK_END), 0x400000);
   }
-}
-
-TEST_F(FakeMount, PrivateMappingsWork) {
-  const UniqueFd file = open("mem_padded");
-  void* const bytes = ::mmap(nullptr, kMiB, PROT_READ, MAP_PRIVATE, file.get(), 0x100000);
-  ASSERT_NE(bytes, MAP_FAILED);
-  for (std::uint64_t i = 0; i < kMiB; i += 4095) {
-    ASSERT_EQ(static_cast<const std::byte*>(bytes)[i], fake_byte(0x100000 + i));
-  }
-  ::munmap(bytes, kMiB);
-}
-
-TEST_F(FakeMount, MappingOfAHole_FaultsAndIsNeverZeros) {
-  const UniqueFd file = open("mem");
-  void* const mapping = ::mmap(nullptr, 0x200000, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  ASSERT_NE(mapping, MAP_FAILED);
-  const auto* const bytes = static_cast<const std::byte*>(mapping);
-  // A system call fails with EFAULT for an access that would raise SIGBUS in a load.
-  const auto fetch = [&](std::uint64_t at) -> std::optional<std::byte> {
-    std::byte byte{};
-    const iovec local{&byte, 1};
-    const iovec remote{const_cast<std::byte*>(bytes + at), 1};
-    return ::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0) == 1 ? std::optional{byte} : std::nullopt;
-  };
-  EXPECT_EQ(fetch(0x9f123), fake_byte(0x9f123)); // reading around it runs into the hole
-  EXPECT_EQ(fetch(0xa0000), std::nullopt);
-  EXPECT_EQ(fetch(0x5800), std::nullopt);
-  EXPECT_EQ(fetch(0x4800), fake_byte(0x4800));
-  EXPECT_EQ(fetch(0xc0001), fake_byte(0xc0001));
-  ::munmap(mapping, 0x200000);
 }
 
 TEST_F(FakeMount, TextCanBeReadFromTheMiddle) {

@@ -2,6 +2,7 @@
 // A real guest with a counter, read with the page cache on: reads are live while it runs and constant while
 // it is paused, and changes by other clients are detected in time. The expectation is the output of QEMU's
 // monitor.
+#include "e2e/memory/mapping.h"
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -62,6 +63,13 @@ protected:
 
   [[nodiscard]] nlohmann::json cache() const {
     return nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
+  }
+
+  /// How files are mapped that are mapped shared if the kernel can.
+  static int sharing() { return kernel_maps_shared() ? MAP_SHARED : MAP_PRIVATE; }
+  /// In a mapping of the page with the guest's information.
+  static const volatile std::uint64_t* counter_in(const Mapping& mapping) {
+    return reinterpret_cast<const volatile std::uint64_t*>(mapping.data() + TG_INFO_OFF_COUNTER);
   }
 
   /// Time within which a change by another client must be detected.
@@ -144,12 +152,11 @@ TEST_P(Coherence, ForeignPause_IsDetectedAndThenCached) {
 }
 
 TEST_P(Coherence, MappedPages_GuestResumes_AreDropped) {
-  for (const bool foreign : {false, true}) {
+  for (const auto& [foreign, flags] : {std::pair{false, MAP_PRIVATE}, {true, sharing()}}) {
     ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0);
-    void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, mem_.get(), TG_INFO_GPA);
-    ASSERT_NE(mapped, MAP_FAILED);
-    const auto* const counter =
-        static_cast<const volatile std::uint64_t*>(mapped) + TG_INFO_OFF_COUNTER / sizeof(std::uint64_t);
+    const Mapping mapped{mem_.get(), TG_INFO_GPA, 4096, flags};
+    ASSERT_FALSE(mapped.bad());
+    const volatile std::uint64_t* const counter = counter_in(mapped);
     const std::uint64_t before = *counter;
     EXPECT_EQ(before, truth());
     if (foreign) {
@@ -162,16 +169,14 @@ TEST_P(Coherence, MappedPages_GuestResumes_AreDropped) {
     EXPECT_TRUE(eventually([&] { return truth() > before; }));
     std::this_thread::sleep_for(milliseconds{500});
     EXPECT_GT(*counter, before);
-    ::munmap(mapped, 4096);
   }
 }
 
-/// The kernel answers both from its page cache.
-TEST_P(Coherence, MappingAndSendfile_FollowARunningGuest) {
-  void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, mem_.get(), TG_INFO_GPA);
-  ASSERT_NE(mapped, MAP_FAILED);
-  const auto* const counter =
-      static_cast<const volatile std::uint64_t*>(mapped) + TG_INFO_OFF_COUNTER / sizeof(std::uint64_t);
+/// The kernel answers all of them from its page cache.
+TEST_P(Coherence, MappingsAndSendfile_FollowARunningGuest) {
+  const Mapping mapped{mem_.get(), TG_INFO_GPA, 4096, MAP_PRIVATE};
+  const Mapping shared{mem_.get(), TG_INFO_GPA, 4096, sharing()};
+  ASSERT_FALSE(mapped.bad() || shared.bad());
   const UniqueFd copy{::memfd_create("copy", MFD_CLOEXEC)};
   const auto sent = [&] {
     off_t from = TG_INFO_GPA;
@@ -183,13 +188,13 @@ TEST_P(Coherence, MappingAndSendfile_FollowARunningGuest) {
     return value;
   };
   for (int i = 0; i < 10; ++i) {
-    static_cast<void>(*counter + sent()); // the kernel has the page
+    static_cast<void>(*counter_in(mapped) + *counter_in(shared) + sent()); // the kernel has the page
     const std::uint64_t least = truth();
     std::this_thread::sleep_for(milliseconds{250}); // 20 ms, on a busy host
-    EXPECT_GE(*counter, least) << i;
+    EXPECT_GE(*counter_in(mapped), least) << i;
+    EXPECT_GE(*counter_in(shared), least) << i;
     EXPECT_GE(sent(), least) << i;
   }
-  ::munmap(mapped, 4096);
 }
 
 /// Pages of it are always awaited by somebody. That the kernel's pages are kept short must end nobody.

@@ -246,6 +246,9 @@ int run_daemon(const MountOptions& options) {
                      "fusermount3 -u '{}'",
                      printable(*mounted), printable(*mounted))});
   }
+  if (const auto outside = check_outside_of_vmemfs(options.mountpoint); !outside) {
+    return fail_with(outside.error());
+  }
   if (const auto checked = check_mountpoint(options.mountpoint); !checked) {
     return fail_with(checked.error());
   }

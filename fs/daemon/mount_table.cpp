@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <iterator>
 #include <unistd.h>
 #include <vector>
@@ -89,6 +90,18 @@ std::optional<MountIdentity> find_mount(std::string_view mountinfo, std::string_
   return top == there.end() ? std::nullopt : std::optional{top->mount};
 }
 
+std::optional<std::string> enclosing_mount(std::string_view mountinfo, std::string_view path) {
+  for (std::filesystem::path here{path}; !here.empty(); here = here.parent_path()) {
+    if (find_mount(mountinfo, here.native())) {
+      return here.string();
+    }
+    if (!here.has_relative_path()) { // "/" is its own parent
+      break;
+    }
+  }
+  return std::nullopt;
+}
+
 bool has_mount(std::string_view mountinfo, const MountIdentity& mount, std::string_view path) {
   const auto there = entries_on(mountinfo, path);
   return std::ranges::find(there, mount, &Entry::mount) != there.end();
@@ -104,6 +117,10 @@ Result<MountTable> MountTable::open() {
 
 std::optional<MountIdentity> MountTable::mounted_on(std::string_view path) const {
   return find_mount(whole_text(file_.get()), path);
+}
+
+std::optional<std::string> MountTable::enclosing(std::string_view path) const {
+  return enclosing_mount(whole_text(file_.get()), path);
 }
 
 bool MountTable::has(const MountIdentity& mount, std::string_view path) const {

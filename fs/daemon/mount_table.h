@@ -27,6 +27,10 @@ struct MountIdentity {
 /// the text of /proc/self/mountinfo (see proc(5)). Malformed lines are ignored.
 [[nodiscard]] std::optional<MountIdentity> find_mount(std::string_view mountinfo, std::string_view path);
 
+/// Path of the mount that `path` lies in: `path` itself or the closest directory above it that something is
+/// mounted on. Same parameters.
+[[nodiscard]] std::optional<std::string> enclosing_mount(std::string_view mountinfo, std::string_view path);
+
 /// True if this mount is on `path`, on top or not.
 [[nodiscard]] bool has_mount(std::string_view mountinfo, const MountIdentity& mount, std::string_view path);
 
@@ -36,6 +40,7 @@ public:
   static Result<MountTable> open();
 
   [[nodiscard]] std::optional<MountIdentity> mounted_on(std::string_view path) const;
+  [[nodiscard]] std::optional<std::string> enclosing(std::string_view path) const;
   [[nodiscard]] bool has(const MountIdentity& mount, std::string_view path) const;
   /// poll(2) reports each change once, as POLLPRI and POLLERR.
   [[nodiscard]] int fd() const { return file_.get(); }

@@ -17,6 +17,8 @@
 namespace vmemfs {
 namespace {
 
+constexpr std::string_view kType = "fuse.vmemfs";
+
 struct Flag {
   std::string_view set;
   std::string_view cleared;
@@ -81,6 +83,23 @@ Result<unsigned long> changed(unsigned long flags, const std::vector<std::string
 
 } // namespace
 
+Result<void> check_outside_of_vmemfs(const std::string& mountpoint) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::canonical(mountpoint, error);
+  const auto table = MountTable::open();
+  if (error || !table) {
+    return {}; // the checks that follow say what is wrong with it
+  }
+  const auto around = table->enclosing(path.native());
+  const auto mount = around ? table->mounted_on(*around) : std::nullopt;
+  if (!mount || mount->type != kType) {
+    return {};
+  }
+  return fail(ErrorKind::busy, "mount",
+              fmt::format("'{}' lies in the vmemfs that is mounted on '{}'; take a directory outside of it",
+                          printable(mountpoint), printable(*around)));
+}
+
 /// The mountpoint itself is not asked for anything: its daemon may hang.
 Result<std::string> find_vmemfs_mount(const std::string& mountpoint) {
   const std::filesystem::path plain = std::filesystem::path{mountpoint}.lexically_normal();
@@ -92,13 +111,13 @@ Result<std::string> find_vmemfs_mount(const std::string& mountpoint) {
   if (!table) {
     return tl::unexpected{table.error()};
   }
-  if (const auto mounted = table->mounted_on(path); mounted && mounted->type == "fuse.vmemfs") {
+  if (const auto mounted = table->mounted_on(path); mounted && mounted->type == kType) {
     return path;
   }
   // It may be a symbolic link.
   const std::string target = std::filesystem::canonical(named, error).string();
   const auto mounted = error ? std::nullopt : table->mounted_on(target);
-  if (!mounted || mounted->type != "fuse.vmemfs") {
+  if (!mounted || mounted->type != kType) {
     return fail(ErrorKind::not_found, "mount",
                 fmt::format("no vmemfs is mounted on '{}'", printable(mountpoint)));
   }

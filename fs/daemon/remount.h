@@ -16,4 +16,7 @@ namespace vmemfs {
 /// not_found unless the top mount on the directory is a vmemfs; its path, without symbolic links.
 [[nodiscard]] Result<std::string> find_vmemfs_mount(const std::string& mountpoint);
 
+/// busy if the directory lies in a vmemfs: there a mount would hide a VM's files, and keep that vmemfs busy.
+[[nodiscard]] Result<void> check_outside_of_vmemfs(const std::string& mountpoint);
+
 } // namespace vmemfs

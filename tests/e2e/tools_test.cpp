@@ -182,6 +182,16 @@ TEST(Remount, ReadOnly_TakesNoCommandsUntilItIsWritable) {
   EXPECT_THAT(absent.text, HasSubstr("no vmemfs is mounted on"));
 }
 
+TEST(SecondMount, InsideAnother_IsRefused) {
+  const Mount mount{{"--vm", "vm=fake:size=1M"}};
+  for (const char* place : {"vm", "vm/vcpus/0", ".vmemfs"}) {
+    const auto second = run({VMEMFS_PROGRAM, "--no-discover", "--vm", "vm=fake:size=1M", mount / place});
+    EXPECT_EQ(second.code, 1) << place;
+    EXPECT_THAT(second.text, HasSubstr("lies in the vmemfs that is mounted on '" + mount.path() + "'"));
+  }
+  EXPECT_TRUE(exists(mount / "vm/mem"));
+}
+
 TEST(SecondMount, AtTheSamePlace_IsRefused) {
   Mount mount{{"--vm", "vm=fake:size=1M"}};
   const auto second = run({VMEMFS_PROGRAM, "--no-discover", "--vm", "vm=fake:size=1M", mount.path()});

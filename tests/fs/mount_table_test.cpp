@@ -24,6 +24,16 @@ TEST(MountTable, OtherPath_IsNotFound) {
   }
 }
 
+TEST(MountTable, EnclosingMount_IsTheClosest) {
+  EXPECT_EQ(enclosing_mount(kTable, "/tmp/m/vm/vcpus"), "/tmp/m");
+  EXPECT_EQ(enclosing_mount(kTable, "/tmp/m"), "/tmp/m");
+  EXPECT_EQ(enclosing_mount(kTable, "/tmp/m2"), "/tmp");
+  EXPECT_EQ(enclosing_mount(kTable, "/home"), "/");
+  EXPECT_EQ(enclosing_mount(kTable, "/"), "/");
+  EXPECT_EQ(enclosing_mount("", "/tmp"), std::nullopt);
+  EXPECT_EQ(enclosing_mount(kTable, ""), std::nullopt);
+}
+
 TEST(MountTable, EscapedPath_IsFound) {
   EXPECT_EQ(find_mount(kTable, "/tmp/with blank\\\tx"), (MountIdentity{41, "0:51", "fuse.vmemfs"}));
 }

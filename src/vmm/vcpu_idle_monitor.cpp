@@ -17,6 +17,11 @@ bool VcpuIdleMonitor::watch(VcpuActivity activity) {
   return std::exchange(idle_sample_, std::nullopt).has_value();
 }
 
+bool VcpuIdleMonitor::threads_exist() {
+  const MutexLock lock{mutex_};
+  return sample().has_value();
+}
+
 Result<RunStatus> VcpuIdleMonitor::ask(const std::function<Result<RunStatus>()>& query,
                                        const std::function<void()>& has_run) {
   // QEMU, for one, reports the VM as paused shortly before its last thread has gone to sleep.

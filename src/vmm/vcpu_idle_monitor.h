@@ -29,6 +29,9 @@ public:
   /// False before watch(), and once one of the threads has ended.
   [[nodiscard]] bool watching() const { return watching_; }
 
+  /// Whether all threads still exist, checked now; false before watch().
+  [[nodiscard]] bool threads_exist() EXCLUDES(mutex_);
+
   /// Calls `query`, which queries the VMM. If the VM is paused, it is known to be paused since before the
   /// call. `has_run` is called if it has run since it was last known to be paused; before `query` if that is
   /// already visible, because the VMM may answer late and no other caller is notified meanwhile.

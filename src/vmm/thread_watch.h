@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The threads of a VMM's process: a hint that vCPUs were plugged in or unplugged, without querying it.
+//
+// A vCPU has a thread of its own under KVM and under TCG, unless QEMU emulates all vCPUs in one thread
+// (thread=single). Other threads come and go as well, so a change says only that querying is worth it.
+#pragma once
+
+#include <sys/types.h>
+#include <vector>
+
+namespace vmemfs {
+
+/// Not thread-safe: of one thread, once it is constructed.
+class ThreadWatch {
+public:
+  /// Takes the first list. A process that has ended has no threads.
+  explicit ThreadWatch(pid_t pid);
+
+  /// True if threads have begun or ended since the last call, at first since construction. Costs some
+  /// microseconds and a few more per thread.
+  [[nodiscard]] bool changed();
+
+private:
+  pid_t pid_;
+  std::vector<pid_t> threads_; ///< sorted
+};
+
+} // namespace vmemfs

@@ -8,7 +8,8 @@ namespace vmemfs {
 int errno_of(ErrorKind kind) {
   switch (kind) {
   case ErrorKind::not_found: return ENOENT;
-  case ErrorKind::vm_gone: return ENODEV;
+  case ErrorKind::vm_gone:
+  case ErrorKind::vcpu_gone: return ENODEV;
   case ErrorKind::hole:
   case ErrorKind::bad_page:
   case ErrorKind::source_failed: return EIO;

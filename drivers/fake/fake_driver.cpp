@@ -75,9 +75,7 @@ FakeDriver::FakeDriver(FakeOptions options, std::shared_ptr<const MemoryMap> map
     : options_{std::move(options)},
       identity_{options_.name, "00000000-0000-4000-8000-00000000fa4e", "fake", options_.key},
       map_{std::move(map)}, bad_{options_.bad} {
-  for (std::uint32_t vcpu = 0; vcpu < options_.vcpus; ++vcpu) {
-    registers_.push_back(scripted_registers(vcpu));
-  }
+  set_vcpus(VcpuSet::first(options_.vcpus));
 }
 
 Result<std::unique_ptr<FakeDriver>> FakeDriver::create(FakeOptions options) {
@@ -241,7 +239,7 @@ Result<void> FakeDriver::check_vcpu(VcpuId vcpu) const {
   if (gone_) {
     return fail(ErrorKind::vm_gone, "fake", "the VM has ended");
   }
-  if (vcpu.value() >= options_.vcpus) {
+  if (!vcpus_.contains(vcpu)) {
     return fail(ErrorKind::not_found, "fake", fmt::format("there is no vCPU {}", vcpu.value()));
   }
   return {};
@@ -259,25 +257,26 @@ Result<std::vector<RegisterSet>> FakeDriver::read_registers(std::span<const Vcpu
     if (const auto checked = check_vcpu(vcpu); !checked) {
       return tl::unexpected{checked.error()};
     }
-    sets.push_back(registers_[vcpu.value()]);
+    sets.push_back(registers_.at(vcpu));
   }
   return sets;
 }
 
 Result<void> FakeDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
   log_call("write_registers");
+  const MutexLock lock{mutex_};
   if (auto checked = check_vcpu(vcpu); !checked) {
     return checked;
   }
-  const MutexLock lock{mutex_};
+  RegisterSet& registers = registers_.at(vcpu);
   for (const RegisterValue& value : values) {
-    if (!registers_[vcpu.value()].get(value.reg)) {
+    if (!registers.get(value.reg)) {
       return fail(ErrorKind::unsupported, "fake",
                   fmt::format("{} cannot be set", register_layout().name(value.reg)));
     }
   }
   for (const RegisterValue& value : values) {
-    registers_[vcpu.value()].set(value.reg, value.value);
+    registers.set(value.reg, value.value);
   }
   return {};
 }
@@ -323,6 +322,23 @@ void FakeDriver::change_layout(std::vector<GpaRange> holes) {
     }
     listener_.emit(VmEvent::layout_changed);
   }
+}
+
+VcpuSet FakeDriver::vcpus() const {
+  const MutexLock lock{mutex_};
+  return vcpus_;
+}
+
+void FakeDriver::set_vcpus(const VcpuSet& vcpus) {
+  {
+    const MutexLock lock{mutex_};
+    std::erase_if(registers_, [&](const auto& entry) { return !vcpus.contains(entry.first); });
+    for (const VcpuId vcpu : vcpus) {
+      registers_.emplace(vcpu, scripted_registers(vcpu.value()));
+    }
+    vcpus_ = vcpus;
+  }
+  listener_.emit(VmEvent::vcpus_changed);
 }
 
 /// Reports the event under the lock of the state, so that a caller that sees the new state comes after the

@@ -51,7 +51,7 @@ public:
 
   // Driver
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return options_.vcpus; }
+  VcpuSet vcpus() const override EXCLUDES(mutex_);
   std::shared_ptr<const MemoryMap> memory_map() const override EXCLUDES(mutex_);
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
@@ -71,6 +71,7 @@ public:
   // What a test does to the guest.
   void die();                                      ///< the VM ends
   void change_layout(std::vector<GpaRange> holes); ///< takes effect at once, as a hotplug does
+  void set_vcpus(const VcpuSet& vcpus);            ///< those that are new have the values of the start
   void set_running(bool running);                  ///< somebody else's pause or resume
   void reset();                                    ///< the guest is reset: all that was written is gone
   /// The guest writes to its memory; false, and nothing is written, while it is paused.
@@ -96,7 +97,7 @@ private:
   void read_piece(const MemoryMap& map, ReadPiece& piece) const REQUIRES_SHARED(memory_mutex_);
   void lay_over(Gpa gpa, std::span<std::byte> target) const REQUIRES_SHARED(memory_mutex_);
   void store(Gpa gpa, std::span<const std::byte> bytes) REQUIRES(memory_mutex_);
-  Result<void> check_vcpu(VcpuId vcpu) const;
+  Result<void> check_vcpu(VcpuId vcpu) const REQUIRES(mutex_);
   void log_call(std::string_view call) EXCLUDES(mutex_);
 
   const FakeOptions options_;
@@ -104,7 +105,8 @@ private:
   std::atomic<bool> gone_{false};
   mutable Mutex mutex_ ACQUIRED_BEFORE(memory_mutex_);
   std::shared_ptr<const MemoryMap> map_ GUARDED_BY(mutex_);
-  std::vector<RegisterSet> registers_ GUARDED_BY(mutex_);
+  VcpuSet vcpus_ GUARDED_BY(mutex_);
+  std::map<VcpuId, RegisterSet> registers_ GUARDED_BY(mutex_); ///< of each of them
   bool running_ GUARDED_BY(mutex_) = true;
   std::vector<std::string> calls_ GUARDED_BY(mutex_);
   SharedMutex memory_mutex_; ///< reads of many threads run at once

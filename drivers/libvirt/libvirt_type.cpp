@@ -127,7 +127,7 @@ public:
     auto memory = open_process(params, **domain, context);
     if (memory) {
       return std::make_unique<libvirt::LocalDomain>(std::move(*domain), std::move(*memory),
-                                                    params.flag("passthrough"));
+                                                    params.flag("passthrough"), context);
     }
     if (params.text("memory") == "process" || is_transient(memory.error().kind)) {
       return tl::unexpected{std::move(memory.error())};

@@ -2,13 +2,15 @@
 #include "drivers/libvirt/local_domain.h"
 
 #include "core/text.h"
+#include "util/log.h"
 
 #include <fmt/format.h>
 #include <utility>
 
 namespace vmemfs::libvirt {
 
-LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough)
+LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough,
+                         const DriverContext& context)
     : ForwardingDriver{std::move(memory)}, domain_{std::move(domain)},
       identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {
   RunControl* const truth = ForwardingDriver::run_control();
@@ -18,6 +20,10 @@ LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver>
   if (inner().identity().driver == "xen" && truth != nullptr) {
     xen_control_.emplace(*domain_, *truth);
   }
+  if (truth == nullptr) {
+    vcpus_.emplace(domain_, context.worker, [this] { listener_.emit(VmEvent::vcpus_changed); });
+    refresh_vcpus();
+  }
 }
 
 /// The listener belongs to the VM, which ends first; remaining events must not reach it.
@@ -26,6 +32,25 @@ LocalDomain::~LocalDomain() { LocalDomain::set_listener(nullptr); }
 void LocalDomain::set_listener(VmListener* listener) {
   ForwardingDriver::set_listener(listener);
   listener_.set(listener);
+}
+
+VcpuSet LocalDomain::vcpus() const {
+  const auto known = vcpus_ ? vcpus_->load() : nullptr;
+  return known != nullptr ? *known : ForwardingDriver::vcpus();
+}
+
+Result<void> LocalDomain::refresh() {
+  refresh_vcpus();
+  return ForwardingDriver::refresh();
+}
+
+/// Without libvirt the last ones stay, as memory is shown without it too.
+void LocalDomain::refresh_vcpus() {
+  const auto refreshed = vcpus_ ? vcpus_->refresh() : Result<void>{};
+  if (!refreshed) {
+    log::debug("libvirt: cannot read the vCPUs of {}: {}", printable(identity_.name),
+               refreshed.error().message());
+  }
 }
 
 RunControl* LocalDomain::run_control() {

@@ -5,8 +5,10 @@
 #pragma once
 
 #include "driver/decorators/forwarding_driver.h"
+#include "driver/driver_type.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "drivers/libvirt/domain/domain_listener.h"
+#include "drivers/libvirt/domain/domain_vcpus.h"
 #include "drivers/libvirt/domain/monitor_registers.h"
 #include "drivers/libvirt/domain/xen_run_control.h"
 
@@ -20,11 +22,14 @@ namespace vmemfs::libvirt {
 class LocalDomain final : public ForwardingDriver {
 public:
   /// `memory` reaches the domain. `passthrough`: the user allows QEMU's monitor through libvirt.
-  LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough);
+  LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough,
+              const DriverContext& context);
   ~LocalDomain() override;
   LocalDomain(const LocalDomain&) = delete;
   LocalDomain& operator=(const LocalDomain&) = delete;
 
+  VcpuSet vcpus() const override;
+  Result<void> refresh() override;
   const VmIdentity& identity() const override { return identity_; }
   std::optional<std::chrono::milliseconds> state_delay() const override {
     return xen_control_ ? ForwardingDriver::state_delay() : listener_.state_delay();
@@ -36,12 +41,15 @@ public:
   RunControl* run_control() override;
 
 private:
+  void refresh_vcpus();
+
   const std::shared_ptr<Domain> domain_;
   const VmIdentity identity_;
   const bool passthrough_;
   MonitorRegisters registers_{*domain_};
   std::optional<XenRunControl> xen_control_; ///< for domains of Xen
   DomainListener listener_{*domain_};
+  std::optional<DomainVcpus> vcpus_; ///< if the other driver has no monitor to ask; uses listener_
 };
 
 } // namespace vmemfs::libvirt

@@ -6,7 +6,6 @@
 #include "drivers/qemu_protocol/qmp_address.h"
 #include "util/log.h"
 #include "util/worker.h"
-#include "vmm/vcpu_activity.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -33,7 +32,9 @@ QemuDriver::QemuDriver(FoundQemu qemu, std::shared_ptr<const ProcessSpace> space
                        const DriverContext& context)
     : qemu_{std::move(qemu)}, space_{std::move(space)}, options_{options}, worker_{context.worker},
       identity_{qemu_.command_line.name, qemu_.command_line.uuid, "qemu", process_key(*qemu_.process)},
-      vcpus_{qemu_.command_line.vcpus}, guest_{space_} {}
+      threads_{qemu_.process->pid()}, guest_{space_} {
+  vcpus_.store(std::make_shared<const VcpuSet>(VcpuSet::first(qemu_.command_line.vcpus)));
+}
 
 Result<MonitorLayout> QemuDriver::layout_by_monitor(MonitorSession& session) {
   auto read = layout_from_monitor(session);
@@ -102,51 +103,8 @@ Result<void> QemuDriver::publish(GuestLayout layout, Mappings mappings) {
 
 Result<void> QemuDriver::refresh() {
   const MonitorTime time{options_.timeout};
-  count_vcpus(time);
+  static_cast<void>(query_vcpus(time)); // the map counts
   return refresh(Mappings::renew, time);
-}
-
-/// vCPUs can be hot-plugged, as DIMMs can. Without a monitor the number on the command line is kept.
-void QemuDriver::count_vcpus(const MonitorTime& time) {
-  if (monitor_ == nullptr) {
-    return;
-  }
-  if (auto session = monitor_->session(time)) {
-    ask_vcpus(*session);
-  }
-}
-
-/// Without an answer the last number stays, at first that of the command line.
-void QemuDriver::ask_vcpus(MonitorSession& session) {
-  const auto vcpus = session.vcpus();
-  if (vcpus) {
-    take_vcpus(*vcpus);
-  } else if (session.refused(vcpus.error())) {
-    note("vCPU activity", false,
-         fmt::format("{}; the number of vCPUs is that of the command line, and a resume by somebody else is "
-                     "not noticed",
-                     vcpus.error().text));
-  }
-}
-
-void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
-  std::uint32_t count = 0;
-  std::vector<pid_t> threads;
-  for (const QemuVcpu& vcpu : vcpus) {
-    count = std::max(count, vcpu.id.value() + 1);
-    threads.push_back(vcpu.thread);
-  }
-  vcpus_ = count;
-  auto activity = VcpuActivity::open(*qemu_.process, threads);
-  if (!activity) {
-    note("vCPU activity", false, activity.error().message());
-    return;
-  }
-  note("vCPU activity", true,
-       fmt::format("watched by the CPU time of {} threads", activity->threads().size()));
-  if (idle_monitor_.watch(std::move(*activity))) {
-    listener_.emit(VmEvent::state_unclear);
-  }
 }
 
 Result<void> QemuDriver::refresh(Mappings mappings, const MonitorTime& time) {
@@ -226,7 +184,7 @@ Result<RunStatus> QemuDriver::run_status() {
     return tl::unexpected{session.error()};
   }
   if (!idle_monitor_.watching()) { // a vCPU was unplugged
-    ask_vcpus(*session);
+    query_vcpus(*session);
   }
   return idle_monitor_
       .ask([&] { return session->run_status(); }, [this] { listener_.emit(VmEvent::state_unclear); })
@@ -297,8 +255,11 @@ void QemuDriver::on_monitor_event(const QmpEvent& event) {
     listener_.emit(VmEvent::paused);
   } else if (event.name == "RESUME") {
     listener_.emit(VmEvent::resumed);
+  } else if (event.name == "DEVICE_DELETED" || event.name == "ACPI_DEVICE_OST") {
+    vcpus_due_ = true; // the next poll queries them, so that events cannot cause more than one query a second
   } else if (event.name == "RESET" || event.name == Monitor::kConnectionLost) {
     // After a lost connection anything may have happened.
+    vcpus_due_ = true;
     listener_.emit(event.name == "RESET" ? VmEvent::reset : VmEvent::state_unclear);
     if (!flat_view_) {
       refresh_later();

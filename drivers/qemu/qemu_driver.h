@@ -19,10 +19,13 @@
 #include "drivers/qemu/qemu_vcpu.h"
 #include "drivers/qemu_protocol/hmp_registers.h"
 #include "host/process_space.h"
+#include "util/fd_watcher.h"
 #include "util/mutex.h"
+#include "util/published.h"
 #include "util/rate_limit.h"
 #include "util/timed_lock.h"
 #include "vmm/process_guest.h"
+#include "vmm/thread_watch.h"
 #include "vmm/vcpu_idle_monitor.h"
 
 #include <atomic>
@@ -66,7 +69,7 @@ public:
   ~QemuDriver() override { lease_.end(); }
 
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return vcpus_; }
+  VcpuSet vcpus() const override { return *vcpus_.load(); }
   std::shared_ptr<const MemoryMap> memory_map() const override { return guest_.memory_map(); }
   void read(std::span<ReadPiece> pieces) override { guest_.read(pieces); }
   Result<void> refresh() override;
@@ -128,8 +131,13 @@ private:
   Result<void> publish(GuestLayout layout, Mappings mappings);
   Result<void> refresh(Mappings mappings, const MonitorTime& time);
   void refresh_later();
-  void count_vcpus(const MonitorTime& time);
-  void ask_vcpus(MonitorSession& session);
+
+  // vCPUs (qemu_driver_vcpus.cpp).
+  [[nodiscard]] bool query_vcpus(const MonitorTime& time);
+  bool query_vcpus(MonitorSession& session);
+  [[nodiscard]] bool vcpus_may_differ();
+  void poll_vcpus();
+  void query_vcpus_later();
   void take_vcpus(const std::vector<QemuVcpu>& vcpus);
 
   // Writing (qemu_driver_write.cpp).
@@ -154,9 +162,15 @@ private:
   const QemuOptions options_;
   Worker& worker_;
   VmIdentity identity_;
-  std::atomic<std::uint32_t> vcpus_{0};
-  std::optional<FlatViewReader> flat_view_; ///< set while attaching only
-  std::string map_source_;                  ///< as text; set while attaching only
+  Published<VcpuSet> vcpus_;                     ///< never null
+  ThreadWatch threads_;                          ///< of the watcher's thread
+  bool vcpu_threads_existed_ = false;            ///< the same
+  std::atomic<bool> vcpus_due_{false};           ///< the monitor is to be queried for vCPUs
+  std::atomic<bool> vcpu_query_pending_{false};  ///< a job does that
+  std::atomic<unsigned> vcpu_query_failures_{0}; ///< in a row
+  unsigned vcpu_polls_to_skip_ = 0;              ///< of the watcher's thread
+  std::optional<FlatViewReader> flat_view_;      ///< set while attaching only
+  std::string map_source_;                       ///< as text; set while attaching only
 
   bool kvm_ = false;           ///< set while attaching only
   std::string architecture_;   ///< of the guest, as in query-target; empty: unknown; set while attaching only
@@ -181,7 +195,8 @@ private:
   ListenerSlot listener_;
   OwnerLease<QemuDriver> lease_{*this};
   std::unique_ptr<Monitor> monitor_; ///< null if no monitor answers; set while attaching only
-  ProcessGuest guest_;               ///< last member: its callback uses the others
+  ProcessGuest guest_;               ///< near the end: its callback uses the others
+  FdWatcher::Watch vcpu_watch_;      ///< last member: its callback uses the others
 };
 
 } // namespace vmemfs::qemu

@@ -75,6 +75,9 @@ Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const Qem
   if (!watched) {
     return tl::unexpected{std::move(watched.error())};
   }
+  if (driver->monitor_ != nullptr) {
+    driver->vcpu_watch_ = context.watcher.watch_every_second([raw = driver.get()] { raw->poll_vcpus(); });
+  }
   driver->attached_ = true;
   return driver;
 }
@@ -122,7 +125,7 @@ void QemuDriver::probe_monitors() {
       note_no_monitor(fmt::format("monitor {}", path), session.error().message());
       continue;
     }
-    ask_vcpus(*session);
+    query_vcpus(*session);
     read_identity(*session);
     note(fmt::format("monitor {}", path), true,
          fmt::format("QEMU {}, {}", session->qemu_version(),

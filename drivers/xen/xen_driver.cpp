@@ -55,7 +55,9 @@ XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& contex
               info_,
               context.worker,
               {.changed = [this] { listener_.emit(VmEvent::layout_changed); },
-               .failed = [this] { check_for_end(); }}} {}
+               .failed = [this] { check_for_end(); }}} {
+  vcpus_.store(std::make_shared<const VcpuSet>());
+}
 
 Result<XenDriver::Access> XenDriver::open_access(Control control, XenRuntime& runtime,
                                                  std::shared_ptr<DomainEvents> events,
@@ -103,6 +105,12 @@ Result<std::unique_ptr<XenDriver>> XenDriver::attach(std::string_view domain, Xe
   if (auto begun = driver->layout_.begin(); !begun) {
     return tl::unexpected{std::move(begun.error())};
   }
+  if (auto known = driver->refresh_vcpus(); !known) {
+    return tl::unexpected{std::move(known.error())};
+  }
+  // There is no event that reports it.
+  driver->vcpu_watch_ =
+      context.watcher.watch_every_second([raw = driver.get()] { static_cast<void>(raw->refresh_vcpus()); });
   driver->subscription_ = driver->access_.events->subscribe([raw = driver.get()] { raw->check_for_end(); });
   return driver;
 }
@@ -208,6 +216,8 @@ Result<void> XenDriver::refresh() {
   auto refreshed = layout_.refresh();
   if (!refreshed) {
     check_for_end();
+  } else {
+    refreshed = refresh_vcpus();
   }
   return gone_ ? tl::unexpected{gone_error()} : std::move(refreshed);
 }
@@ -216,6 +226,24 @@ void XenDriver::poll_layout(bool /*missed*/) {
   if (!gone_) {
     layout_.poll();
   }
+}
+
+// ---- vCPUs
+
+Result<void> XenDriver::refresh_vcpus() {
+  if (gone_) {
+    return tl::unexpected{gone_error()};
+  }
+  const MutexLock lock{vcpus_mutex_};
+  auto now = online_vcpus(access_.control.get(), info_.id, info_.vcpus);
+  if (!now) {
+    return tl::unexpected{std::move(now.error())};
+  }
+  if (*now != *vcpus_.load()) {
+    vcpus_.store(std::make_shared<const VcpuSet>(std::move(*now)));
+    listener_.emit(VmEvent::vcpus_changed);
+  }
+  return {};
 }
 
 // ---- registers

@@ -15,6 +15,9 @@
 #include "drivers/xen/state/domain_events.h"
 #include "drivers/xen/state/pause_count.h"
 #include "drivers/xen/xen_runtime.h"
+#include "util/fd_watcher.h"
+#include "util/mutex.h"
+#include "util/published.h"
 
 #include <atomic>
 #include <chrono>
@@ -35,7 +38,7 @@ public:
   ~XenDriver() override = default;
 
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return info_.vcpus; }
+  VcpuSet vcpus() const override { return *vcpus_.load(); }
   std::shared_ptr<const MemoryMap> memory_map() const override;
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
@@ -78,6 +81,8 @@ private:
   [[nodiscard]] Result<void> check_vcpu(VcpuId vcpu) const;
   WriteOutcome write_part(const Layout& layout, Gpa gpa, std::span<const std::byte> bytes);
 
+  Result<void> refresh_vcpus() EXCLUDES(vcpus_mutex_);
+
   // The end.
   void check_for_end();
   void end();
@@ -89,8 +94,12 @@ private:
   std::atomic<bool> gone_{false};
 
   ListenerSlot listener_;
-  LayoutKeeper layout_;                     ///< its callbacks use what is above
-  DomainEvents::Subscription subscription_; ///< last: its callback uses the rest
+  Mutex vcpus_mutex_;        ///< one refresh of vcpus_ at a time
+  Published<VcpuSet> vcpus_; ///< never null
+  LayoutKeeper layout_;      ///< its callbacks use what is above
+  // Last: their callbacks use the rest.
+  DomainEvents::Subscription subscription_;
+  FdWatcher::Watch vcpu_watch_;
 };
 
 } // namespace vmemfs::xen

@@ -33,12 +33,12 @@ struct stat directory_attributes(const MountOwner& mount, const Vm& vm) {
 }
 
 /// "0", "12"; not "00" nor "+1", which would be second names of the same directory.
-std::optional<VcpuId> vcpu_by_name(std::string_view name, std::uint32_t vcpu_count) {
+std::optional<VcpuId> vcpu_by_name(std::string_view name, const VcpuSet& vcpus) {
   std::uint32_t number = 0;
   const char* const end = name.data() + name.size();
   const auto parsed = std::from_chars(name.data(), end, number);
   if (parsed.ec != std::errc{} || parsed.ptr != end || (name.size() > 1 && name.front() == '0') ||
-      number >= vcpu_count) {
+      !vcpus.contains(VcpuId{number})) {
     return std::nullopt;
   }
   return VcpuId{number};
@@ -58,15 +58,15 @@ public:
 
   [[nodiscard]] Result<NodePtr> look_up(std::string_view name) const override {
     return scope_.live().map([&](const std::shared_ptr<Vm>& vm) -> NodePtr {
-      const auto vcpu = vcpu_by_name(name, vm->guest().vcpu_count());
+      const auto vcpu = vcpu_by_name(name, vm->guest().vcpus());
       return vcpu ? directory(*vcpu) : nullptr;
     });
   }
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list() const override {
     return scope_.live().map([this](const std::shared_ptr<Vm>& vm) {
       std::vector<DirectoryEntry> entries;
-      for (std::uint32_t i = 0; i < vm->guest().vcpu_count(); ++i) {
-        entries.push_back({fmt::format("{}", i), directory(VcpuId{i})});
+      for (const VcpuId vcpu : vm->guest().vcpus()) {
+        entries.push_back({fmt::format("{}", vcpu.value()), directory(vcpu)});
       }
       return entries;
     });
@@ -107,7 +107,7 @@ private:
 };
 
 Result<struct stat> VmFile::attributes() const {
-  return scope_.live().map([this](const std::shared_ptr<Vm>& vm) {
+  return scope_.present().map([this](const std::shared_ptr<Vm>& vm) {
     const FileRights& rights = vm->rights();
     struct stat attributes =
         vm_attributes(scope_.mount, *vm, S_IFREG,
@@ -130,7 +130,7 @@ Result<struct stat> VmFile::attributes() const {
 }
 
 Result<std::unique_ptr<OpenFile>> VmFile::open(int flags) const {
-  const auto vm = scope_.live();
+  const auto vm = scope_.present();
   if (!vm) {
     return tl::unexpected{vm.error()};
   }
@@ -140,7 +140,7 @@ Result<std::unique_ptr<OpenFile>> VmFile::open(int flags) const {
   if ((flags & O_ACCMODE) != O_RDONLY && !takes_writes(**vm)) {
     return fail(ErrorKind::read_only, "fs", fmt::format("{}: this file takes no writes now", (*vm)->name()));
   }
-  return type_->open(*vm, scope_.vcpu, size_);
+  return type_->open(*vm, scope_.vcpu.value_or(VcpuId{}), size_);
 }
 
 } // namespace
@@ -153,20 +153,30 @@ Result<std::shared_ptr<Vm>> VmScope::live() const {
   return found;
 }
 
+Result<std::shared_ptr<Vm>> VmScope::present() const {
+  return live().and_then([this](std::shared_ptr<Vm>&& found) -> Result<std::shared_ptr<Vm>> {
+    if (vcpu && !found->guest().vcpus().contains(*vcpu)) {
+      return fail(ErrorKind::vcpu_gone, "fs",
+                  fmt::format("{} has no vCPU {} any more", found->name(), vcpu->value()));
+    }
+    return std::move(found);
+  });
+}
+
 Result<struct stat> VmDirectory::attributes() const {
-  return scope_.live().map(
+  return scope_.present().map(
       [this](const std::shared_ptr<Vm>& vm) { return directory_attributes(scope_.mount, *vm); });
 }
 
 Result<NodePtr> VmDirectory::look_up(std::string_view name) const {
-  return scope_.live().map([&](const std::shared_ptr<Vm>& /*vm*/) -> NodePtr {
+  return scope_.present().map([&](const std::shared_ptr<Vm>& /*vm*/) -> NodePtr {
     const auto found = std::ranges::find(*table_, name, &VmTableRow::name);
     return found != table_->end() ? found->node(scope_) : nullptr;
   });
 }
 
 Result<std::vector<DirectoryEntry>> VmDirectory::list() const {
-  return scope_.live().map([this](const std::shared_ptr<Vm>& /*vm*/) {
+  return scope_.present().map([this](const std::shared_ptr<Vm>& /*vm*/) {
     std::vector<DirectoryEntry> entries;
     for (const VmTableRow& row : *table_) {
       entries.push_back({std::string{row.name}, row.node(scope_)});

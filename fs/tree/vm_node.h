@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -19,10 +20,12 @@ struct VmScope {
   MountOwner mount;
   VmId id;
   std::weak_ptr<Vm> vm;
-  VcpuId vcpu{}; ///< below `vcpus/N`
+  std::optional<VcpuId> vcpu{}; ///< below `vcpus/N`
 
   /// vm_gone: the VM has ended, was detached, or is not attached any more.
   [[nodiscard]] Result<std::shared_ptr<Vm>> live() const;
+  /// The same; vcpu_gone: the VM does not have the vCPU now. It may come back, so its nodes stay.
+  [[nodiscard]] Result<std::shared_ptr<Vm>> present() const;
 };
 
 /// Makes a node for a VM: one value in a table.

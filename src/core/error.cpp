@@ -11,6 +11,7 @@ std::string_view to_string(ErrorKind kind) {
   switch (kind) {
   case ErrorKind::not_found: return "not found";
   case ErrorKind::vm_gone: return "VM gone";
+  case ErrorKind::vcpu_gone: return "vCPU gone";
   case ErrorKind::hole: return "hole";
   case ErrorKind::past_end: return "past the end";
   case ErrorKind::bad_page: return "bad page";

@@ -15,6 +15,7 @@ namespace vmemfs {
 enum class ErrorKind : unsigned char {
   not_found,     ///< no such VM, vCPU, file or process
   vm_gone,       ///< the VM has ended; nothing will bring it back
+  vcpu_gone,     ///< the VM does not have this vCPU any more; it may be plugged in again
   hole,          ///< no memory at this guest physical address
   past_end,      ///< nothing at or after this offset
   bad_page,      ///< the source says that it cannot give this page (ballooned out, poisoned, encrypted)

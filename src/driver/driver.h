@@ -15,6 +15,7 @@
 #include "core/memory_map.h"
 #include "core/memory_use.h"
 #include "core/register_set.h"
+#include "core/vcpu_set.h"
 
 #include <chrono>
 #include <cstddef>
@@ -163,6 +164,7 @@ enum class VmEvent : unsigned char {
   resumed,
   reset,
   layout_changed,
+  vcpus_changed, ///< a vCPU was plugged in or unplugged, or may have been: see Driver::vcpus()
   state_unclear, ///< the guest may have run since it was last known to be paused
   gone,
 };
@@ -228,8 +230,10 @@ public:
 
   [[nodiscard]] virtual ReadCost read_cost() const { return {}; }
 
-  /// 0 if the source has no vCPUs.
-  [[nodiscard]] virtual std::uint32_t vcpu_count() const { return 0; }
+  /// The vCPUs as last known, by the indexes that read_registers() takes; never blocks. They come and go: a
+  /// source that can plug them notices that within about a second, without being asked, and reports
+  /// vcpus_changed. Empty if the source has no vCPUs.
+  [[nodiscard]] virtual VcpuSet vcpus() const { return {}; }
 
   [[nodiscard]] virtual AccessReport access() const { return {}; }
   [[nodiscard]] virtual std::vector<ProbeResult> probe() const { return {}; }

@@ -22,6 +22,7 @@ std::string_view to_string(EventKind kind) {
   case EventKind::resumed: return "resumed";
   case EventKind::reset: return "reset";
   case EventKind::layout: return "layout";
+  case EventKind::vcpus: return "vcpus";
   case EventKind::error: return "error";
   }
   return "unknown";

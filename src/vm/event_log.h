@@ -23,11 +23,12 @@ enum class EventKind : unsigned char {
   resumed, ///< it runs again; detail: who resumed it
   reset,
   layout, ///< its memory map changed
+  vcpus,  ///< vCPUs were plugged in or unplugged; detail: which, and those that it has now
   error,  ///< an operation failed; detail: the message
 };
 inline constexpr std::array kEventKinds{EventKind::added,   EventKind::removed, EventKind::paused,
                                         EventKind::resumed, EventKind::reset,   EventKind::layout,
-                                        EventKind::error};
+                                        EventKind::vcpus,   EventKind::error};
 
 /// The kind's name, as users see it.
 [[nodiscard]] std::string_view to_string(EventKind kind);

@@ -29,7 +29,8 @@ public:
 
   [[nodiscard]] virtual const std::string& name() const = 0; ///< of its directory
   [[nodiscard]] virtual const VmIdentity& identity() const = 0;
-  [[nodiscard]] virtual std::uint32_t vcpu_count() const = 0;
+  /// The vCPUs that it has now; see Driver::vcpus().
+  [[nodiscard]] virtual VcpuSet vcpus() const = 0;
   /// How memory and registers are reached, and what was tried.
   [[nodiscard]] virtual AccessReport access() const = 0;
   [[nodiscard]] virtual std::vector<ProbeResult> probe() const = 0;
@@ -45,7 +46,7 @@ public:
 
   /// nullptr if registers can be neither read nor set.
   [[nodiscard]] virtual const RegisterLayout* register_layout() const = 0;
-  /// One set for each of `vcpus`. See RegisterReader.
+  /// One set for each of `vcpus`. See RegisterReader. vcpu_gone: it has no such vCPU now.
   [[nodiscard]] virtual Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) = 0;
   /// Sets registers, if that is allowed. See RegisterWriter.
   [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;

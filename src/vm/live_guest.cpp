@@ -2,8 +2,55 @@
 #include "vm/live_guest.h"
 
 #include <fmt/format.h>
+#include <string>
+#include <utility>
 
 namespace vmemfs {
+namespace {
+
+/// A vCPU that the source does not have (any more) was unplugged: whoever asks had found it.
+template <typename T> Result<T> of_vcpus(Result<T> result) {
+  if (!result && result.error().kind == ErrorKind::not_found) {
+    result.error().kind = ErrorKind::vcpu_gone;
+    result.error().text += "; was it unplugged?";
+  }
+  return result;
+}
+
+} // namespace
+
+LiveGuest::LiveGuest(const LiveMemory::Context& context)
+    : context_{context}, memory_{context, counters_}, reported_vcpus_{context.driver.vcpus()} {}
+
+void LiveGuest::vcpus_changed() {
+  if (!vcpu_report_pending_.exchange(true)) {
+    context_.jobs.post_after({}, [this] { report_vcpus(); });
+  }
+}
+
+void LiveGuest::report_vcpus() {
+  if (const auto now = Clock::now(); now < next_vcpu_report_) {
+    context_.jobs.post_after(next_vcpu_report_ - now, [this] { report_vcpus(); });
+    return;
+  }
+  vcpu_report_pending_ = false; // later changes need another report
+  VcpuSet now = vcpus();
+  if (now == reported_vcpus_) {
+    return;
+  }
+  const VcpuSet added = now.without(reported_vcpus_);
+  const VcpuSet removed = reported_vcpus_.without(now);
+  std::string detail;
+  if (!added.empty()) {
+    detail += fmt::format("added {}; ", to_string(added));
+  }
+  if (!removed.empty()) {
+    detail += fmt::format("removed {}; ", to_string(removed));
+  }
+  context_.events.report(EventKind::vcpus, fmt::format("{}now {}", detail, to_string(now)));
+  reported_vcpus_ = std::move(now);
+  next_vcpu_report_ = Clock::now() + kBetweenVcpuReports;
+}
 
 const RegisterLayout* LiveGuest::register_layout() const {
   if (RegisterReader* const reader = context_.driver.register_reader()) {
@@ -42,11 +89,11 @@ Result<std::vector<RegisterSet>> LiveGuest::try_read_registers(std::span<const V
         fail(ErrorKind::unsupported, driver.identity().driver,
              fmt::format("cannot read registers: {}", driver.access().registers)));
   }
-  return context_.events.noted(reader->read_registers(vcpus));
+  return context_.events.noted(of_vcpus(reader->read_registers(vcpus)));
 }
 
 Result<void> LiveGuest::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
-  return counters_.register_writes.counted(context_.writes.write_registers(vcpu, values));
+  return counters_.register_writes.counted(of_vcpus(context_.writes.write_registers(vcpu, values)));
 }
 
 } // namespace vmemfs

@@ -5,6 +5,8 @@
 #include "vm/guest.h"
 #include "vm/memory/live_memory.h"
 
+#include <atomic>
+#include <chrono>
 #include <optional>
 
 namespace vmemfs {
@@ -13,11 +15,14 @@ namespace vmemfs {
 class LiveGuest final : public Guest {
 public:
   /// References outlive this object, and are part of the owner of the jobs.
-  explicit LiveGuest(const LiveMemory::Context& context) : context_{context}, memory_{context, counters_} {}
+  explicit LiveGuest(const LiveMemory::Context& context);
 
   [[nodiscard]] const std::string& name() const override { return context_.events.vm(); }
   [[nodiscard]] const VmIdentity& identity() const override { return context_.driver.identity(); }
-  [[nodiscard]] std::uint32_t vcpu_count() const override { return context_.driver.vcpu_count(); }
+  [[nodiscard]] VcpuSet vcpus() const override { return context_.driver.vcpus(); }
+  /// They may have changed: has a job compare them with those that were reported last, and report the
+  /// difference, at most once in kBetweenVcpuReports. Returns at once.
+  void vcpus_changed();
   [[nodiscard]] AccessReport access() const override { return context_.driver.access(); }
   [[nodiscard]] std::vector<ProbeResult> probe() const override { return context_.driver.probe(); }
   [[nodiscard]] bool gone() const override { return context_.attachment.gone(); }
@@ -34,11 +39,19 @@ public:
   [[nodiscard]] VmCounters& counters() override { return counters_; }
 
 private:
+  using Clock = std::chrono::steady_clock;
+  /// A guest that plugs and unplugs all the time must not fill the event log.
+  static constexpr std::chrono::seconds kBetweenVcpuReports{1};
+
+  void report_vcpus();
   [[nodiscard]] Result<std::vector<RegisterSet>> try_read_registers(std::span<const VcpuId> vcpus);
 
   const LiveMemory::Context context_;
   VmCounters counters_;
   LiveMemory memory_;
+  std::atomic<bool> vcpu_report_pending_{false};
+  VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time
+  Clock::time_point next_vcpu_report_; ///< the same
 };
 
 } // namespace vmemfs

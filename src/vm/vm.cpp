@@ -50,6 +50,7 @@ std::shared_ptr<Vm> Vm::create(VmId id, std::string name, std::unique_ptr<Driver
   vm->jobs_.set_owner(vm);
   vm->driver_->set_listener(vm.get());
   vm->run_state_.poll_soon();
+  vm->guest_.vcpus_changed(); // while nobody listened yet
   return vm;
 }
 
@@ -69,6 +70,7 @@ void Vm::on_vm_event(VmEvent event) {
     coherence_.changed();
     events_.report(EventKind::layout, "the memory map changed");
     break;
+  case VmEvent::vcpus_changed: guest_.vcpus_changed(); break;
   case VmEvent::paused: run_state_.poll_soon(); break;
   case VmEvent::reset: events_.report(EventKind::reset, "the guest was reset"); [[fallthrough]];
   case VmEvent::resumed:

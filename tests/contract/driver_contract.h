@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ public:
 
   /// The guest's memory from an independent source; [gpa, gpa + size) lies in one region.
   [[nodiscard]] virtual std::vector<std::byte> truth(Gpa gpa, std::size_t size) = 0;
+
+  /// Plugs in one more vCPU, with a gap before it, and gives its index; nullopt if this VM cannot, or its
+  /// driver cannot see it.
+  virtual std::optional<VcpuId> plug_vcpu() { return std::nullopt; }
 
   /// Ends the VM; false where it is of a kind that cannot end.
   virtual bool end_vm() = 0;

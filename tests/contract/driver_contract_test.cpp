@@ -12,6 +12,9 @@
 namespace vmemfs::test {
 namespace {
 
+/// The index after the last one.
+VcpuId after(const VcpuSet& vcpus) { return VcpuId{(vcpus.end() - 1)->value() + 1}; }
+
 class DriverContract : public testing::TestWithParam<SubjectKind> {
 protected:
   std::unique_ptr<Subject> subject_ = GetParam().make();
@@ -157,14 +160,15 @@ TEST_P(DriverContract, RegistersOfEveryVcpuAndOfNoOther) {
   if (reader == nullptr) {
     return;
   }
-  ASSERT_GT(driver().vcpu_count(), 0U);
-  for (std::uint32_t i = 0; i < driver().vcpu_count(); ++i) {
-    const auto registers = reader->read_vcpu(VcpuId{i});
+  const VcpuSet present = driver().vcpus();
+  ASSERT_FALSE(present.empty());
+  for (const VcpuId vcpu : present) {
+    const auto registers = reader->read_vcpu(vcpu);
     ASSERT_TRUE(registers.has_value()) << registers.error().message();
     EXPECT_TRUE(registers->get(x86_64::Register::rip).has_value());
     EXPECT_TRUE(registers->get(x86_64::Register::cr3).has_value());
   }
-  const auto missing = reader->read_vcpu(VcpuId{driver().vcpu_count()});
+  const auto missing = reader->read_vcpu(after(present));
   ASSERT_FALSE(missing.has_value());
   EXPECT_EQ(missing.error().kind, ErrorKind::not_found);
 }
@@ -174,10 +178,8 @@ TEST_P(DriverContract, RegistersOfSeveralVcpus_WhilePaused_EqualThoseOfEach) {
   if (reader == nullptr) {
     return;
   }
-  std::vector<VcpuId> vcpus;
-  for (std::uint32_t i = 0; i < driver().vcpu_count(); ++i) {
-    vcpus.emplace_back(i);
-  }
+  const VcpuSet present = driver().vcpus();
+  std::vector<VcpuId> vcpus{present.begin(), present.end()};
   std::ranges::reverse(vcpus); // sets are in the order that was asked for
   vcpus.push_back(vcpus.front());
   const auto sets = reader->read_registers(vcpus);
@@ -189,7 +191,7 @@ TEST_P(DriverContract, RegistersOfSeveralVcpus_WhilePaused_EqualThoseOfEach) {
     ASSERT_TRUE(alone.has_value()) << alone.error().message();
     EXPECT_EQ(to_text((*sets)[i]), to_text(*alone)) << "vCPU " << vcpus[i].value();
   }
-  vcpus.emplace_back(driver().vcpu_count());
+  vcpus.push_back(after(present));
   const auto one_missing = reader->read_registers(vcpus);
   ASSERT_FALSE(one_missing.has_value());
   EXPECT_EQ(one_missing.error().kind, ErrorKind::not_found);
@@ -296,6 +298,29 @@ TEST_P(DriverContract, ManyReadersAtOnceGetTheRightBytes) {
     }
   }
   EXPECT_EQ(wrong, 0);
+}
+
+struct VcpuListener : VmListener {
+  void on_vm_event(VmEvent event) override { changed = changed || event == VmEvent::vcpus_changed; }
+  std::atomic<bool> changed{false};
+};
+
+TEST_P(DriverContract, PluggedVcpu_IsNoticedByItself_AndReadByItsIndex) {
+  VcpuListener listener;
+  driver().set_listener(&listener);
+  if (const auto plugged = subject_->plug_vcpu()) {
+    EXPECT_TRUE(eventually([&] { return listener.changed && driver().vcpus().contains(*plugged); }));
+    const VcpuId gap{plugged->value() - 1};
+    EXPECT_FALSE(driver().vcpus().contains(gap));
+    RegisterReader* const reader = driver().register_reader();
+    if (reader != nullptr) {
+      const auto registers = reader->read_vcpu(*plugged);
+      ASSERT_TRUE(registers.has_value()) << registers.error().message();
+      EXPECT_TRUE(registers->get(x86_64::Register::rip).has_value());
+      EXPECT_EQ(reader->read_vcpu(gap).error().kind, ErrorKind::not_found);
+    }
+  }
+  driver().set_listener(nullptr);
 }
 
 struct EndListener : VmListener {

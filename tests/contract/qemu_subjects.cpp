@@ -12,7 +12,8 @@ namespace {
 
 class QemuSubject : public Subject {
 public:
-  QemuSubject(const GuestOptions& options, const std::string& params) : guest_{options} {
+  QemuSubject(const GuestOptions& options, const std::string& params)
+      : guest_{options}, has_monitor_{options.monitor_for_driver} {
     guest_.pause();
     const VmSpec spec{"", "qemu", fmt::format("pid={}{}", guest_.pid(), params)};
     auto driver = open_driver(spec, {watcher_, worker_});
@@ -25,6 +26,13 @@ public:
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
     return guest_.pmemsave(gpa.value(), size);
   }
+  std::optional<VcpuId> plug_vcpu() override {
+    if (!has_monitor_) {
+      return std::nullopt;
+    }
+    guest_.plug_vcpu(3);
+    return VcpuId{3};
+  }
   bool end_vm() override {
     guest_.process().signal(SIGKILL);
     return true;
@@ -32,12 +40,13 @@ public:
 
 private:
   QemuGuest guest_;
+  const bool has_monitor_;
   std::unique_ptr<Driver> driver_;
 };
 
 GuestOptions two_vcpus() {
   GuestOptions options;
-  options.extra = {"-smp", "2", "-vga", "std"};
+  options.extra = {"-smp", "2,maxcpus=4", "-vga", "std"};
   return options;
 }
 

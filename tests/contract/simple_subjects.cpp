@@ -48,6 +48,10 @@ public:
   }
   Driver& driver() override { return *driver_; }
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override { return fake_truth(gpa, size); }
+  std::optional<VcpuId> plug_vcpu() override {
+    fake_->set_vcpus(VcpuSet::of({VcpuId{0}, VcpuId{1}, VcpuId{3}}, "test").value());
+    return VcpuId{3};
+  }
   bool end_vm() override {
     fake_->die();
     return true;

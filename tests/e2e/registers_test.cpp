@@ -8,12 +8,14 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <map>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <unistd.h>
 
@@ -132,24 +134,35 @@ TEST(Registers, UnsettableRegister_IsRefusedWithoutChanges) {
   EXPECT_THAT(read_file(mount / "vm/control"), testing::HasSubstr("gdt.base"));
 }
 
-TEST(Registers, HotPluggedVcpu_AppearsAfterARefresh) {
+std::set<std::string> names(const std::string& directory) {
+  std::set<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator{directory}) {
+    found.insert(entry.path().filename());
+  }
+  return found;
+}
+
+TEST(Registers, HotPluggedVcpus_AppearByThemselvesWithTheirIndexes) {
   GuestOptions options;
   options.machine = "q35";
-  options.extra = {"-smp", "1,maxcpus=2"};
+  options.extra = {"-smp", "1,maxcpus=4"};
   QemuGuest guest{options};
   Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
-  EXPECT_FALSE(exists(mount / "vm/vcpus/1"));
-  const auto slots = guest.monitor().execute("query-hotpluggable-cpus");
-  for (const auto& slot : slots) {
-    if (!slot.contains("qom-path")) {
-      auto arguments = slot["props"];
-      arguments["driver"] = slot["type"];
-      arguments["id"] = "cpu1";
-      guest.monitor().execute("device_add", arguments);
-    }
+  EXPECT_EQ(names(mount / "vm/vcpus"), std::set<std::string>{"0"});
+  guest.plug_vcpu(3);
+  EXPECT_TRUE(eventually([&] { return names(mount / "vm/vcpus") == std::set<std::string>{"0", "3"}; }));
+  guest.plug_vcpu(1);
+  EXPECT_TRUE(eventually([&] { return names(mount / "vm/vcpus") == std::set<std::string>{"0", "1", "3"}; }));
+  for (const char* const vcpu : {"0", "1", "3"}) {
+    EXPECT_FALSE(registers_of(mount / fmt::format("vm/vcpus/{}/regs", vcpu)).empty()) << vcpu;
   }
-  ASSERT_EQ(try_write(mount / "vm/control", "refresh\n"), 0);
-  EXPECT_FALSE(registers_of(mount / "vm/vcpus/1/regs").empty());
+  EXPECT_FALSE(exists(mount / "vm/vcpus/2"));
+  EXPECT_THAT(read_file(mount / "vm/info"), testing::HasSubstr("\"vcpu_list\": \"0-1,3\""));
+  EXPECT_TRUE(eventually([&] {
+    const std::string events = read_file(mount / ".vmemfs/events");
+    return events.find("added 3; now 0,3") != std::string::npos &&
+           events.find("added 1; now 0-1,3") != std::string::npos;
+  })) << read_file(mount / ".vmemfs/events");
 }
 
 TEST(Registers, WholeFile_CanBeEditedAndWrittenBack) {

@@ -18,7 +18,8 @@ TEST_P(ErrnoMap, IsThatOfTheContract) { EXPECT_EQ(errno_of(GetParam().kind), Get
 INSTANTIATE_TEST_SUITE_P(
     Kinds, ErrnoMap,
     testing::Values(Row{ErrorKind::not_found, ENOENT}, Row{ErrorKind::vm_gone, ENODEV},
-                    Row{ErrorKind::hole, EIO}, Row{ErrorKind::past_end, ENXIO}, Row{ErrorKind::bad_page, EIO},
+                    Row{ErrorKind::vcpu_gone, ENODEV}, Row{ErrorKind::hole, EIO},
+                    Row{ErrorKind::past_end, ENXIO}, Row{ErrorKind::bad_page, EIO},
                     Row{ErrorKind::unsupported, EOPNOTSUPP}, Row{ErrorKind::read_only, EROFS},
                     Row{ErrorKind::not_permitted, EPERM}, Row{ErrorKind::permission, EACCES},
                     Row{ErrorKind::busy, EBUSY}, Row{ErrorKind::timed_out, ETIMEDOUT},

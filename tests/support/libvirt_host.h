@@ -21,13 +21,14 @@ struct DomainOptions {
   std::string uuid = {}; ///< empty: libvirt makes one up
   std::string machine = "pc";
   unsigned memory_mib = 64;
-  bool kernel = true;             ///< boot the tiny guest; else firmware alone
-  std::string fill = "page";      ///< see guests/tiny
-  bool monitor_for_test = true;   ///< a second QMP socket, which monitor() holds
-  std::string arguments = "idle"; ///< more words for the tiny guest
-  std::string more_os = {};       ///< XML in <os>
-  std::string more_devices = {};  ///< XML
-  std::string more = {};          ///< XML beside those
+  bool kernel = true;                   ///< boot the tiny guest; else firmware alone
+  std::string vcpus = "<vcpu>2</vcpu>"; ///< XML
+  std::string fill = "page";            ///< see guests/tiny
+  bool monitor_for_test = true;         ///< a second QMP socket, which monitor() holds
+  std::string arguments = "idle";       ///< more words for the tiny guest
+  std::string more_os = {};             ///< XML in <os>
+  std::string more_devices = {};        ///< XML
+  std::string more = {};                ///< XML beside those
 };
 
 /// Whether a libvirt daemon can be started here: root, and the packages. Else why not.

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fmt/format.h>
 #include <stdexcept>
 
 namespace vmemfs::test {
@@ -78,6 +79,19 @@ std::vector<std::byte> QemuGuest::pmemsave(std::uint64_t gpa, std::uint64_t size
   std::vector<std::byte> bytes(text.size());
   std::memcpy(bytes.data(), text.data(), text.size());
   return bytes;
+}
+
+void QemuGuest::plug_vcpu(unsigned core) {
+  for (const auto& slot : monitor_->execute("query-hotpluggable-cpus")) {
+    if (!slot.contains("qom-path") && slot["props"].value("core-id", 0U) == core) {
+      auto arguments = slot["props"];
+      arguments["driver"] = slot["type"];
+      arguments["id"] = fmt::format("vcpu{}", core);
+      monitor_->execute("device_add", arguments);
+      return;
+    }
+  }
+  throw std::runtime_error{fmt::format("there is no room for a vCPU {}", core)};
 }
 
 } // namespace vmemfs::test

@@ -48,6 +48,10 @@ public:
   void resume() { monitor_->execute("cont"); }
   [[nodiscard]] bool running() { return monitor_->execute("query-status")["running"].get<bool>(); }
 
+  /// Plugs a vCPU in; needs "-smp N,maxcpus=MORE". `core`: of the first socket, which is the vCPU's index
+  /// too.
+  void plug_vcpu(unsigned core);
+
   /// Guest physical memory as QEMU itself writes it out, in a file or as bytes.
   void pmemsave(std::uint64_t gpa, std::uint64_t size, const std::string& path);
   [[nodiscard]] std::vector<std::byte> pmemsave(std::uint64_t gpa, std::uint64_t size);

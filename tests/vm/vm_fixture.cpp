@@ -28,7 +28,8 @@ VmFixture::VmFixture(FakeOptions options, VmOptions vm_options, std::chrono::mic
                    .cache_budget = budget,
                    .guard = &guard,
                    .changed = [this](VmId, bool) { ++changes; },
-                   .drop_outer_caches = [this](VmId) { ++drops; }},
+                   .drop_outer_caches = [this](VmId) { ++drops; },
+                   .events = &events},
                   vm_options);
   // The first query of the state is over, so that it cannot interfere with a test.
   static_cast<void>(eventually([&] { return !fake->calls().empty(); }));

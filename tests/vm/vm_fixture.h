@@ -59,6 +59,7 @@ struct VmFixture {
   [[nodiscard]] std::uint64_t word(std::uint64_t offset);
   void write_word(std::uint64_t offset, std::uint64_t value) const;
 
+  EventLog events;
   CacheBudget budget{std::size_t{64} << 20U};
   NotedGuard guard;
   std::atomic<int> changes{0};

@@ -27,6 +27,54 @@ protected:
   [[nodiscard]] bool runs() const { return vm->run_state().status()->running; }
 };
 
+class VmVcpusTest : public VmTest {
+protected:
+  static VcpuSet set(std::vector<VcpuId> vcpus) { return VcpuSet::of(std::move(vcpus), "test").value(); }
+  [[nodiscard]] std::vector<std::string> reported() const {
+    std::vector<std::string> details;
+    for (const auto& event : events.read(0, EventLog::kMaxKept).events) {
+      if (event->kind == EventKind::vcpus) {
+        details.push_back(event->detail);
+      }
+    }
+    return details;
+  }
+};
+
+TEST_F(VmVcpusTest, PluggedAndUnplugged_ReportsTheDifference) {
+  EXPECT_EQ(vm->guest().vcpus(), VcpuSet::first(1));
+  fake->set_vcpus(set({VcpuId{0}, VcpuId{1}, VcpuId{3}}));
+  EXPECT_EQ(to_string(vm->guest().vcpus()), "0-1,3");
+  ASSERT_TRUE(eventually([&] { return !reported().empty(); }));
+  fake->set_vcpus(set({VcpuId{0}, VcpuId{2}, VcpuId{3}}));
+  ASSERT_TRUE(eventually([&] { return reported().size() == 2; }));
+  EXPECT_THAT(reported(), testing::ElementsAre("added 1,3; now 0-1,3", "added 2; removed 1; now 0,2-3"));
+}
+
+TEST_F(VmVcpusTest, ThousandChanges_AreFewEvents_AndTheLastOneIsTrue) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1000; ++i) {
+    fake->set_vcpus(VcpuSet::first(i % 2 == 0 ? 2 : 1));
+  }
+  fake->set_vcpus(VcpuSet::first(4));
+  ASSERT_TRUE(eventually([&] { return !reported().empty() && reported().back().ends_with("now 0-3"); }));
+  const auto seconds =
+      std::chrono::ceil<std::chrono::seconds>(std::chrono::steady_clock::now() - begin).count();
+  EXPECT_LE(events.count(EventKind::vcpus), static_cast<std::uint64_t>(seconds) + 1);
+}
+
+TEST_F(VmVcpusTest, RegistersOfAVcpuThatWent_AreVcpuGone) {
+  fake->set_vcpus(VcpuSet::first(2));
+  const VcpuId second{1};
+  EXPECT_TRUE(vm->guest().read_registers({&second, 1}));
+  fake->set_vcpus(VcpuSet::first(1));
+  EXPECT_EQ(vm->guest().read_registers({&second, 1}).error().kind, ErrorKind::vcpu_gone);
+  ASSERT_TRUE(vm->write_gate().set_writable(true));
+  const RegisterValue value{x86_64::Register::rbx, 1};
+  EXPECT_EQ(vm->guest().write_registers(second, {&value, 1}).error().kind, ErrorKind::vcpu_gone);
+  EXPECT_THAT(vm->events().last_error(), HasSubstr("there is no vCPU 1"));
+}
+
 TEST_F(VmTest, PauseAndResume_AreIdempotentAndBeginEpochs) {
   const auto epoch = vm->cache().epoch();
   ASSERT_EQ(vm->run_state().pause(), Paused::by_us);

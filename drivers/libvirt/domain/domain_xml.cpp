@@ -190,6 +190,36 @@ bool may_reach_the_gap(const DomainDescription& domain) {
   return domain.max_memory + std::max(domain.pci_hole, kForPciAndSlots) > kGap;
 }
 
+/// The list is there if a vCPU is not plugged in, or can be unplugged; else there is only their number.
+Result<void> take_vcpus(const pugi::xml_node& domain, DomainDescription& description) {
+  const pugi::xml_node count = domain.child("vcpu");
+  const auto max = parse_u64(count.text().get());
+  const auto current = parse_u64(count.attribute("current").as_string(count.text().get()));
+  description.vcpus = VcpuSet::first(
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(current.value_or(0), VcpuSet::kMaxVcpus)));
+  description.vcpus_vary = max > current;
+  const pugi::xml_node list = domain.child("vcpus");
+  if (list.empty()) {
+    return {};
+  }
+  std::vector<VcpuId> plugged;
+  for (const pugi::xml_node vcpu : list.children("vcpu")) {
+    const auto number = parse_u64(vcpu.attribute("id").as_string());
+    if (!number || *number >= VcpuSet::kMaxVcpus) {
+      return no_description("one of its vCPUs has no valid number");
+    }
+    const bool enabled = std::string_view{vcpu.attribute("enabled").as_string()} == "yes";
+    const bool fixed = std::string_view{vcpu.attribute("hotpluggable").as_string()} == "no";
+    description.vcpus_vary = description.vcpus_vary || !enabled || !fixed;
+    if (enabled) {
+      plugged.emplace_back(static_cast<std::uint32_t>(*number));
+    }
+  }
+  return VcpuSet::of(std::move(plugged), kOrigin).map([&](VcpuSet&& set) {
+    description.vcpus = std::move(set);
+  });
+}
+
 } // namespace
 
 Result<DomainDescription> parse_domain_xml(std::string_view text) {
@@ -212,9 +242,9 @@ Result<DomainDescription> parse_domain_xml(std::string_view text) {
     return no_description("it has no memory size");
   }
   description.memory_bytes = *memory;
-  const pugi::xml_node vcpu = domain.child("vcpu");
-  const auto vcpus = parse_u64(vcpu.attribute("current").as_string(vcpu.text().get()));
-  description.vcpus = static_cast<std::uint32_t>(std::min<std::uint64_t>(vcpus.value_or(0), 4096));
+  if (auto taken = take_vcpus(domain, description); !taken) {
+    return tl::unexpected{std::move(taken.error())};
+  }
   take_raw_options(domain, description);
   take_backing(domain, description);
   take_smm(domain, description);

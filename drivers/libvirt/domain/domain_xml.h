@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/gpa.h"
 #include "core/memory_map.h"
+#include "core/vcpu_set.h"
 
 #include <cstdint>
 #include <string>
@@ -20,7 +21,8 @@ struct DomainDescription {
   std::string arch;               ///< x86_64, ...
   std::string machine;            ///< with its version, such as pc-q35-7.2
   std::uint64_t memory_bytes = 0; ///< all of it, memory devices included
-  std::uint32_t vcpus = 0;
+  VcpuSet vcpus;                  ///< those that are plugged in
+  bool vcpus_vary = false;        ///< some of them, or others, can be plugged in or unplugged
   std::vector<GpaRange> dimms;
   std::uint64_t max_memory = 0; ///< bytes, including what can still be plugged in
   std::uint64_t pci_hole = 0;   ///< bytes above 4 GiB that are requested for PCI devices

@@ -30,6 +30,7 @@ RemoteDomain::RemoteDomain(std::shared_ptr<Domain> domain, Options options, cons
       map_{std::make_shared<RemoteMap>(domain_, options_.passthrough, options_.may_allocate)},
       worker_{context.worker},
       identity_{domain_->identity(domain_key(domain_->connection(), domain_->run()))},
+      vcpus_{domain_, worker_, [this] { listener_.emit(VmEvent::vcpus_changed); }},
       devices_{domain_->connection().subscribe(domain_->run(), [this](DomainEvent event) {
         // A device may also have been added while there was no connection.
         if (event == DomainEvent::memory_changed || event == DomainEvent::state_unclear) {
@@ -47,6 +48,9 @@ Result<std::unique_ptr<RemoteDomain>> RemoteDomain::attach(std::shared_ptr<Domai
   std::unique_ptr<RemoteDomain> driver{new RemoteDomain{std::move(domain), std::move(options), context}};
   // Events are delivered from here on, so no change is missed.
   if (auto read = driver->map_->refresh(); !read) {
+    return tl::unexpected{std::move(read.error())};
+  }
+  if (auto read = driver->vcpus_.refresh(); !read) {
     return tl::unexpected{std::move(read.error())};
   }
   const auto cost = driver->peeker_.measure(*driver->memory_map());
@@ -72,10 +76,11 @@ void RemoteDomain::read(std::span<ReadPiece> pieces) {
 }
 
 Result<void> RemoteDomain::refresh() {
-  return map_->refresh().map([this](bool changed) {
+  return map_->refresh().and_then([this](bool changed) {
     if (changed) {
       listener_.emit(VmEvent::layout_changed);
     }
+    return vcpus_.refresh();
   });
 }
 

@@ -8,6 +8,7 @@
 #include "driver/kit/owner_lease.h"
 #include "drivers/libvirt/domain/domain.h"
 #include "drivers/libvirt/domain/domain_listener.h"
+#include "drivers/libvirt/domain/domain_vcpus.h"
 #include "drivers/libvirt/domain/monitor_registers.h"
 #include "drivers/libvirt/remote/peeker.h"
 #include "drivers/libvirt/remote/remote_map.h"
@@ -35,7 +36,10 @@ public:
   ~RemoteDomain() override;
 
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return map_->vcpus(); }
+  VcpuSet vcpus() const override {
+    const auto known = vcpus_.load();
+    return known != nullptr ? *known : VcpuSet{};
+  }
   std::shared_ptr<const MemoryMap> memory_map() const override { return map_->load(); }
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
@@ -70,6 +74,7 @@ private:
   std::string refresh_error_;                     ///< of the last refresh; only for the job's thread
   RateLimit miss_limit_{std::chrono::seconds{1}}; ///< of refreshes because somebody read a hole
   DomainListener listener_{*domain_};
+  DomainVcpus vcpus_;
   OwnerLease<RemoteDomain> lease_{*this};
   Connection::Subscription devices_; ///< last: its callback uses the rest
 };

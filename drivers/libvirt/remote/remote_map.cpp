@@ -73,7 +73,6 @@ Result<MemoryMap> RemoteMap::read() {
   if (!description) {
     return tl::unexpected{description.error()};
   }
-  vcpus_ = description->vcpus;
   const bool allocates = !description->reading_allocates.empty();
   if (allocates && !may_allocate_) {
     return fail(ErrorKind::unsupported, kOrigin,

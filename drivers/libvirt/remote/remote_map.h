@@ -25,7 +25,6 @@ public:
 
   /// The current map; null until refresh() succeeded once.
   [[nodiscard]] std::shared_ptr<const MemoryMap> load() const { return map_.load(); }
-  [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
   /// As found by the last refresh().
   [[nodiscard]] bool reading_allocates() const { return reading_allocates_; }
   [[nodiscard]] std::string source() const; ///< as text, for `info`
@@ -42,7 +41,6 @@ private:
   std::atomic<std::uint64_t> refreshes_{0};     ///< that have begun
   Mutex mutex_;                                 ///< not held while the domain is asked
   std::uint64_t newest_ GUARDED_BY(mutex_) = 0; ///< refresh of map_
-  std::atomic<std::uint32_t> vcpus_{0};
   std::atomic<bool> reading_allocates_{false};
   Published<MemoryMap> map_;
 };

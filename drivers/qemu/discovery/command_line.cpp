@@ -24,20 +24,25 @@ std::uint64_t memory_size(const std::string& text) {
   return parse_size(text).value_or(0);
 }
 
-/// Number of vCPUs from "-smp"; without "cpus" it is the product of the topology's levels.
-std::uint32_t vcpu_count(const Options& options) {
+struct VcpuCounts {
+  std::uint64_t at_start;
+  std::uint64_t max;
+};
+
+/// Numbers of vCPUs from "-smp"; what it does not have is the product of the topology's levels.
+VcpuCounts vcpu_counts(const Options& options) {
   constexpr std::uint64_t kMaxCount = 65536;
   const auto number = [&](std::string_view key) {
     return std::min(parse_u64(value_of(options, key)).value_or(1), kMaxCount);
   };
-  if (options.contains("cpus")) {
-    return static_cast<std::uint32_t>(number("cpus"));
-  }
-  std::uint64_t count = 1;
+  std::uint64_t product = 1;
   for (const std::string_view level : {"sockets", "dies", "clusters", "cores", "threads"}) {
-    count = std::min(count * number(level), kMaxCount);
+    product = std::min(product * number(level), kMaxCount);
   }
-  return static_cast<std::uint32_t>(count);
+  const std::uint64_t at_start = options.contains("cpus")      ? number("cpus")
+                                 : options.contains("maxcpus") ? number("maxcpus")
+                                                               : product;
+  return {at_start, options.contains("maxcpus") ? number("maxcpus") : std::max(at_start, product)};
 }
 
 class Parser {
@@ -61,7 +66,9 @@ public:
     } else if (option == "m") {
       take_memory(parse_options(argument, "size"));
     } else if (option == "smp") {
-      result_.vcpus = vcpu_count(parse_options(argument, "cpus"));
+      const VcpuCounts counts = vcpu_counts(parse_options(argument, "cpus"));
+      result_.vcpus = static_cast<std::uint32_t>(counts.at_start);
+      result_.more_vcpus = counts.max > counts.at_start;
     } else if (option == "gdb") {
       result_.gdbstub = argument == "none" ? "" : argument;
     } else if (option == "qmp" || option == "qmp-pretty") {

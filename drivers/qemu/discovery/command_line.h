@@ -33,6 +33,7 @@ struct QemuCommandLine {
   /// MonitorBackend::unusable.
   std::vector<std::string> unusable_qmp;
   std::uint32_t vcpus = 1; ///< at start; hot-plugged vCPUs are not on the command line
+  bool more_vcpus = false; ///< the machine has room for vCPUs that are not plugged in at start
   std::string gdbstub;     ///< device of -gdb as given, "tcp::1234" for -s; empty: neither
   /// Ids of the chardev that the gdbstub is on if the user started it, here or later by the monitor.
   std::vector<std::string> gdbstub_chardevs;

@@ -2,6 +2,7 @@
 #include "drivers/qemu/monitor/monitor_answers.h"
 
 #include "core/text.h"
+#include "core/vcpu_set.h"
 
 #include <algorithm>
 #include <array>
@@ -16,7 +17,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kOrigin = "qmp";
-constexpr std::uint64_t kMaxVcpus = 8192; ///< more than any machine type supports
 constexpr std::uint64_t kMaxPid = std::uint64_t{1} << 22U;
 
 tl::unexpected<Error> bad_answer(std::string_view command) {
@@ -174,10 +174,15 @@ Result<std::vector<QemuVcpu>> vcpus_of(const json& query_cpus_fast) {
   if (!query_cpus_fast.is_array()) {
     return bad_answer("query-cpus-fast");
   }
+  if (query_cpus_fast.size() > VcpuSet::kMaxVcpus) {
+    return fail(ErrorKind::source_failed, kOrigin,
+                fmt::format("QEMU lists {} vCPUs, and at most {} are supported", query_cpus_fast.size(),
+                            VcpuSet::kMaxVcpus));
+  }
   std::vector<QemuVcpu> vcpus;
   for (const json& cpu : query_cpus_fast) {
     const auto index = number(cpu, "cpu-index");
-    if (!index || *index >= kMaxVcpus) {
+    if (!index || *index >= VcpuSet::kMaxVcpus) {
       return bad_answer("query-cpus-fast");
     }
     const auto thread = number(cpu, "thread-id").value_or(0);

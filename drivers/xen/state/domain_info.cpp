@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <fmt/format.h>
 #include <span>
+#include <utility>
 
 namespace vmemfs::xen {
 namespace {
@@ -81,6 +82,21 @@ Result<DomainInfo> domain_info(xc_interface* control, std::uint32_t id) {
                 "the hypervisor gives information on other domains only to domain 0 or a control domain");
   default: return fail_errno(os_errno, kOrigin, fmt::format("cannot get information on domain {}", id));
   }
+}
+
+Result<VcpuSet> online_vcpus(xc_interface* control, std::uint32_t id, std::uint32_t limit) {
+  std::vector<VcpuId> online;
+  for (std::uint32_t vcpu = 0; vcpu < limit; ++vcpu) {
+    xc_vcpuinfo_t info{};
+    if (xc_vcpu_getinfo(control, id, vcpu, &info) == 0) {
+      if (info.online != 0) {
+        online.emplace_back(vcpu);
+      }
+    } else if (errno != ESRCH || vcpu == 0) { // numbers may have gaps
+      return fail_errno(errno, kOrigin, fmt::format("cannot get information on vCPU {}", vcpu));
+    }
+  }
+  return VcpuSet::of(std::move(online), kOrigin);
 }
 
 Result<std::vector<DomainInfo>> all_domains(xc_interface* control) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "core/vcpu_set.h"
 #include "drivers/xen/handles.h"
 
 #include <chrono>
@@ -40,6 +41,10 @@ struct DomainInfo {
 
 /// not_found: there is no such domain (any more). One hypercall.
 [[nodiscard]] Result<DomainInfo> domain_info(xc_interface* control, std::uint32_t id);
+
+/// Those of its vCPUs that are online, of the numbers below `limit`. One hypercall each. An offline vCPU has
+/// no registers; the guest, or `xl vcpu-set`, takes vCPUs online and offline.
+[[nodiscard]] Result<VcpuSet> online_vcpus(xc_interface* control, std::uint32_t id, std::uint32_t limit);
 
 /// All domains, by number, including domain 0 and dying ones.
 [[nodiscard]] Result<std::vector<DomainInfo>> all_domains(xc_interface* control);

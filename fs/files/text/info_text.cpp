@@ -65,13 +65,15 @@ std::string info_text(Vm& vm) { return info_text(vm, state_name(vm)); }
 std::string info_text(Vm& vm, std::string_view state) {
   LiveGuest& guest = vm.guest();
   const VmIdentity& identity = guest.identity();
+  const VcpuSet vcpus = guest.vcpus();
   const Json info{
       {"name", identity.name},
       {"uuid", identity.uuid},
       {"driver", identity.driver},
       {"state", state},
       {"epoch", vm.cache().epoch()},
-      {"vcpus", guest.vcpu_count()},
+      {"vcpus", vcpus.size()},
+      {"vcpu_list", to_string(vcpus)},
       {"memory", memory_json(*guest.memory().map())},
       {"access", access_json(guest.access())},
       {"probe", probe_json(guest.probe())},

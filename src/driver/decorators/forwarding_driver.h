@@ -14,7 +14,7 @@ public:
   explicit ForwardingDriver(std::unique_ptr<Driver> inner) : inner_{std::move(inner)} {}
 
   const VmIdentity& identity() const override { return inner_->identity(); }
-  std::uint32_t vcpu_count() const override { return inner_->vcpu_count(); }
+  VcpuSet vcpus() const override { return inner_->vcpus(); }
   std::shared_ptr<const MemoryMap> memory_map() const override { return inner_->memory_map(); }
   void read(std::span<ReadPiece> pieces) override { inner_->read(pieces); }
   Result<void> refresh() override { return inner_->refresh(); }

@@ -131,7 +131,22 @@ TEST(DomainXml, MemoryThatReadingWouldAllocateIsToldApart) {
   EXPECT_EQ(why("<cpu><numa><cell id='0' memAccess='shared'/></numa></cpu>"), "shared memory");
 }
 
-TEST(DomainXml, VcpusAreThoseThatAreThere) { EXPECT_EQ(parse_domain_xml(domain("pc", 64))->vcpus, 2U); }
+TEST(DomainXml, VcpusAreThoseThatAreThere) {
+  const auto counted = parse_domain_xml(domain("pc", 64));
+  EXPECT_EQ(counted->vcpus, VcpuSet::first(2));
+  EXPECT_TRUE(counted->vcpus_vary);
+  const auto listed = parse_domain_xml(domain("pc", 64,
+                                              "<vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/>"
+                                              "<vcpu id='1' enabled='no' hotpluggable='yes'/>"
+                                              "<vcpu id='3' enabled='yes' hotpluggable='yes'/></vcpus>"));
+  EXPECT_EQ(to_string(listed->vcpus), "0,3");
+  EXPECT_TRUE(listed->vcpus_vary);
+  for (const char* const id : {"", "x", "-1", "8192", "99999999999999999999"}) {
+    EXPECT_FALSE(
+        parse_domain_xml(domain("pc", 64, fmt::format("<vcpus><vcpu id='{}' enabled='yes'/></vcpus>", id))))
+        << id;
+  }
+}
 
 TEST(DomainXml, NonsenseIsAnErrorAndNoHarm) {
   for (const std::string& text :

@@ -66,6 +66,19 @@ TEST(QemuCommandLine, MemorySizes) {
   EXPECT_EQ(parse({"-m", "lots"}).memory_bytes, 0U);
 }
 
+TEST(QemuCommandLine, RoomForMoreVcpus_IsThatOfSmp) {
+  EXPECT_FALSE(parse({}).more_vcpus);
+  for (const char* const smp : {"4", "cpus=4,maxcpus=4", "4,sockets=2,cores=2", "cores=2,threads=2"}) {
+    EXPECT_EQ(parse({"-smp", smp}).vcpus, 4U) << smp;
+    EXPECT_FALSE(parse({"-smp", smp}).more_vcpus) << smp;
+  }
+  for (const char* const smp : {"1,maxcpus=4", "maxcpus=4,cpus=1", "1,sockets=4"}) {
+    EXPECT_EQ(parse({"-smp", smp}).vcpus, 1U) << smp;
+    EXPECT_TRUE(parse({"-smp", smp}).more_vcpus) << smp;
+  }
+  EXPECT_EQ(parse({"-smp", "maxcpus=4"}).vcpus, 4U); // as QEMU has it
+}
+
 TEST(QemuCommandLine, QmpOption) {
   EXPECT_THAT(qmp_paths(parse({"-qmp", "unix:/run/a.sock,server=on,wait=off"})),
               testing::ElementsAre("/run/a.sock"));

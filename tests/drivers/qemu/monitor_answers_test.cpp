@@ -99,6 +99,9 @@ TEST(MonitorAnswers, Vcpus) {
   EXPECT_EQ((*vcpus)[1].id, VcpuId{2});
   EXPECT_EQ((*vcpus)[1].thread, 0);
   EXPECT_FALSE(vcpus_of(json::parse(R"([{"cpu-index":4294967296}])")));
+  const auto too_many = vcpus_of(json(std::vector<json>(1'000'000, json{{"cpu-index", 0}})));
+  ASSERT_FALSE(too_many);
+  EXPECT_THAT(too_many.error().text, testing::HasSubstr("QEMU lists 1000000 vCPUs, and at most 8192"));
 }
 
 TEST(MonitorAnswers, UnexpectedForms_AreErrors) {

@@ -187,7 +187,7 @@ TEST(RunStateOfAHotplugVm, NewVcpusAreWatchedToo) {
   }));
   vm.guest().monitor().human("device_add max-x86_64-cpu,id=c1,socket-id=0,core-id=1,thread-id=0");
   ASSERT_TRUE(vm.driver().refresh());
-  EXPECT_EQ(vm.driver().vcpu_count(), 2U);
+  EXPECT_EQ(vm.driver().vcpus().size(), 2U);
   EXPECT_EQ(std::ranges::count(listener.take(), VmEvent::state_unclear), 1)
       << "what was known is of other threads";
   EXPECT_TRUE(vm.driver().state_delay());

@@ -125,6 +125,30 @@ TEST_F(Libvirt, TheMonitorIsLeftAloneWithoutConsent) {
   EXPECT_TRUE(is_tainted()) << host.virsh({"dominfo", "web01"});
 }
 
+TEST_F(Libvirt, PluggedVcpusAppearWithTheirNumbers) {
+  LibvirtHost host;
+  DomainOptions options;
+  options.vcpus = "<vcpu current='1'>4</vcpu>";
+  options.monitor_for_test = false;
+  host.create(options);
+  const Mount mount{{"--vm", domain(host.uri(), "web01"), "--vm",
+                     "far=libvirt:memory=peek,passthrough=on,domain=web01,uri=" + host.uri()}};
+  const auto vcpus = [&](const std::string& vm) { return info(mount, vm)["vcpu_list"].get<std::string>(); };
+  EXPECT_EQ(vcpus("web01"), "0");
+  EXPECT_EQ(vcpus("far"), "0");
+  host.virsh({"setvcpu", "web01", "3", "--enable", "--live"});
+  for (const std::string vm : {"web01", "far"}) {
+    EXPECT_TRUE(eventually([&] { return vcpus(vm) == "0,3"; })) << vm << vcpus(vm);
+    EXPECT_TRUE(eventually([&] {
+      return read_file(mount / ".vmemfs/events")
+                 .find(fmt::format("\"vm\":\"{}\",\"event\":\"vcpus\",\"detail\":\"added 3; now 0,3\"",
+                                   vm)) != std::string::npos;
+    })) << read_file(mount / ".vmemfs/events");
+  }
+  EXPECT_THAT(read_file(mount / "far/vcpus/3/regs"), HasSubstr("rip 0x"));
+  EXPECT_FALSE(std::filesystem::exists(mount / "far/vcpus/1"));
+}
+
 TEST_F(Libvirt, DomainsComeAndGo) {
   LibvirtHost host;
   const Mount mount{discover({host.uri()}), Discover::on};

@@ -49,7 +49,7 @@ class FrozenGuest final : public Guest {
 public:
   const std::string& name() const override { return identity_.name; }
   const VmIdentity& identity() const override { return identity_; }
-  std::uint32_t vcpu_count() const override { return 1; }
+  VcpuSet vcpus() const override { return VcpuSet::first(1); }
   AccessReport access() const override { return {}; }
   std::vector<ProbeResult> probe() const override { return {}; }
   bool gone() const override { return false; }

@@ -40,8 +40,8 @@ TEST(EventText, EachKind_HasANameOfItsOwn) {
   for (const EventKind kind : kEventKinds) {
     names.push_back(Json::parse(event_line({0, at(0), "", kind, ""}))["event"].get<std::string>());
   }
-  EXPECT_EQ(names,
-            (std::vector<std::string>{"added", "removed", "paused", "resumed", "reset", "layout", "error"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"added", "removed", "paused", "resumed", "reset", "layout",
+                                             "vcpus", "error"}));
 }
 
 TEST(EventText, HostileText_IsOneLineOfValidJson) {

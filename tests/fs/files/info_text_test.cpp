@@ -40,14 +40,15 @@ TEST(InfoText, RunningVm_HasEveryKey) {
                      .bad = {}}};
   const Json info = info_of(*fixture.vm);
   EXPECT_THAT(keys_of(info),
-              ElementsAre("name", "uuid", "driver", "state", "epoch", "vcpus", "memory", "access", "probe",
-                          "cache", "writable", "bad_pages", "bad_page_reads"));
+              ElementsAre("name", "uuid", "driver", "state", "epoch", "vcpus", "vcpu_list", "memory",
+                          "access", "probe", "cache", "writable", "bad_pages", "bad_page_reads"));
   EXPECT_EQ(info["name"], "web01");
   EXPECT_EQ(info["uuid"], "00000000-0000-4000-8000-00000000fa4e");
   EXPECT_EQ(info["driver"], "fake");
   EXPECT_EQ(info["state"], "running");
   EXPECT_EQ(info["epoch"], fixture.vm->cache().epoch());
   EXPECT_EQ(info["vcpus"], 3);
+  EXPECT_EQ(info["vcpu_list"], "0-2");
   // RAM is [0, 4M) and [6M, 15M); the last MiB is a ROM.
   EXPECT_EQ(info["memory"], (Json{{"size", 15 * kMiB}, {"ram", 13 * kMiB}, {"regions", 3}}));
   EXPECT_THAT(keys_of(info["access"]), ElementsAre("map", "ram", "registers", "run_control", "writes"));

@@ -184,6 +184,25 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs"));
 }
 
+TEST_F(TreeTest, Vcpus_ComeAndGo_NodesFollow) {
+  auto driver = std::move(*FakeDriver::create({.vcpus = 2, .holes = {}, .roms = {}, .bad = {}}));
+  FakeDriver& fake = *driver;
+  vm_ = *vms_.add("vm", std::move(driver), {});
+  const Ino regs = ino_of("vm/vcpus/1/regs");
+  auto open = tree_.open(regs, O_RDONLY);
+  ASSERT_TRUE(open);
+  fake.set_vcpus(VcpuSet::of({VcpuId{0}, VcpuId{3}}, "test").value());
+  EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "3"));
+  EXPECT_EQ(find("vm/vcpus/1").error().kind, ErrorKind::not_found);
+  EXPECT_EQ(find("vm/vcpus/2").error().kind, ErrorKind::not_found);
+  EXPECT_EQ(tree_.attributes(regs).error().kind, ErrorKind::vcpu_gone);
+  EXPECT_EQ(tree_.open(regs, O_RDONLY).error().kind, ErrorKind::vcpu_gone);
+  EXPECT_TRUE(tree_.open(ino_of("vm/vcpus/3/regs"), O_RDONLY));
+  fake.set_vcpus(VcpuSet::first(2)); // plugged in again: it has its number again
+  EXPECT_EQ(ino_of("vm/vcpus/1/regs"), regs);
+  EXPECT_TRUE(tree_.attributes(regs));
+}
+
 TEST_F(TreeTest, LookUp_UnknownName_NotFoundAndNothingKept) {
   add({});
   static_cast<void>(ino_of("vm/vcpus/0"));

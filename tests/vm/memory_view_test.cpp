@@ -193,8 +193,8 @@ class MapOnly final : public AddressSpace {
 public:
   explicit MapOnly(std::shared_ptr<const MemoryMap> map) : map_{std::move(map)} {}
 
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t, std::size_t, HolePolicy,
-                                                          ReadScratch&, ReadAhead*) override {
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange>, HolePolicy, ReadScratch&,
+                                                          ReadAhead*) override {
     return tl::unexpected{ErrorKind::unsupported};
   }
   [[nodiscard]] Result<std::size_t> write(std::uint64_t, std::span<const std::byte>) override {

@@ -1,39 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "vm/memory/address_space.h"
 
+#include "vm/memory/memory_view.h"
+
 #include <algorithm>
 
 namespace vmemfs {
-namespace {
+tl::expected<std::size_t, ErrorKind> AddressSpace::read(std::uint64_t offset, std::size_t size,
+                                                        HolePolicy policy, ReadScratch& scratch,
+                                                        ReadAhead* read_ahead) {
+  const GpaRange range = MemoryView::range_of(offset, size);
+  return read({&range, 1}, policy, scratch, read_ahead);
+}
 
-/// One call of seek_data() or seek_hole().
-class Seek {
-public:
-  explicit Seek(AddressSpace& memory) : memory_{memory} {}
-
-  [[nodiscard]] const MemoryMap& map() const { return *map_; }
-
-  /// Within one region. Firmware and device memory are never sparse, and nothing is known to be once the time
-  /// is over.
-  [[nodiscard]] UseSearch find(const MemoryMap::Stretch& stretch, MemoryUse wanted) {
-    if (stretch.region->kind != RegionKind::ram || std::chrono::steady_clock::now() >= end_) {
-      return all_held(stretch.range.size(), wanted);
-    }
-    const UseSearch result = memory_.find(stretch.range, wanted);
-    const bool advances = result.found || result.before > 0;
-    return advances ? result : all_held(stretch.range.size(), wanted);
+UseSearch MemorySearch::find(const MemoryMap::Stretch& stretch, MemoryUse wanted) {
+  if (stretch.region->kind != RegionKind::ram || std::chrono::steady_clock::now() >= end_) {
+    return all_held(stretch.range.size(), wanted);
   }
-
-private:
-  AddressSpace& memory_;
-  const std::shared_ptr<const MemoryMap> map_ = memory_.map();
-  const std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + kMaxSeekTime;
-};
-
-} // namespace
+  const UseSearch result = memory_.find(stretch.range, wanted);
+  const bool advances = result.found || result.before > 0;
+  return advances ? result : all_held(stretch.range.size(), wanted);
+}
 
 tl::expected<std::uint64_t, ErrorKind> seek_data(AddressSpace& memory, std::uint64_t offset) {
-  Seek seek{memory};
+  MemorySearch seek{memory};
   Gpa here{offset};
   while (here < seek.map().ram_end()) {
     const auto stretch = seek.map().at(here);
@@ -51,7 +41,7 @@ tl::expected<std::uint64_t, ErrorKind> seek_data(AddressSpace& memory, std::uint
 }
 
 tl::expected<std::uint64_t, ErrorKind> seek_hole(AddressSpace& memory, std::uint64_t offset) {
-  Seek seek{memory};
+  MemorySearch seek{memory};
   const Gpa end = seek.map().ram_end();
   if (Gpa{offset} >= end) {
     return tl::unexpected{ErrorKind::past_end};

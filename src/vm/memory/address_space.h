@@ -30,11 +30,15 @@ public:
   /// Max size of a read; longer ones are truncated.
   static constexpr std::size_t kMaxRead = ReadScratch::kStaging;
 
-  /// Reads [offset, offset + size) into scratch.data(). Returns fewer bytes than requested if the space ends
-  /// or, in honest mode, at a hole; none past the end. `read_ahead` is the open file's, and may be null.
-  [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
-                                                                  HolePolicy policy, ReadScratch& scratch,
-                                                                  ReadAhead* read_ahead) = 0;
+  /// Reads the ranges, one behind the other, of at most kMaxRead bytes together, into scratch.data(). Returns
+  /// fewer bytes than requested if the space ends or, unless padded, at a hole; none past the end. Without
+  /// any range it checks that the guest still exists. `read_ahead` is the open file's, and may be null.
+  [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind>
+  read(std::span<const GpaRange> ranges, HolePolicy policy, ReadScratch& scratch, ReadAhead* read_ahead) = 0;
+  /// The same for [offset, offset + size).
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
+                                                          HolePolicy policy, ReadScratch& scratch,
+                                                          ReadAhead* read_ahead);
   /// Writes memory, if that is allowed and the whole range is writable; else nothing is written. Returns the
   /// number of bytes written, from the start: fewer than all if the source failed midway.
   [[nodiscard]] virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
@@ -62,13 +66,29 @@ public:
   [[nodiscard]] std::uint64_t size() const { return map()->ram_end().value(); }
 };
 
-/// lseek's SEEK_DATA and SEEK_HOLE: holes are those of the map and sparse main memory. past_end as lseek's
-/// ENXIO. Each takes kMaxSeekTime at most, and one search of the memory; what was not searched by then is
-/// data.
-[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(AddressSpace& memory, std::uint64_t offset);
-[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(AddressSpace& memory, std::uint64_t offset);
-
 /// Enough for some 50 GiB of shared memory without a hole, and for hundreds of private memory.
 inline constexpr std::chrono::milliseconds kMaxSeekTime{500};
+
+/// The searches of one lseek: together they take kMaxSeekTime at most, and one search of the memory. What was
+/// not searched by then is held.
+class MemorySearch {
+public:
+  explicit MemorySearch(AddressSpace& memory) : memory_{memory} {}
+
+  [[nodiscard]] const MemoryMap& map() const { return *map_; }
+
+  /// As AddressSpace::find(), within one region. Firmware and device memory are never sparse.
+  [[nodiscard]] UseSearch find(const MemoryMap::Stretch& stretch, MemoryUse wanted);
+
+private:
+  AddressSpace& memory_;
+  const std::shared_ptr<const MemoryMap> map_ = memory_.map();
+  const std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + kMaxSeekTime;
+};
+
+/// lseek's SEEK_DATA and SEEK_HOLE: holes are those of the map and sparse main memory. past_end as lseek's
+/// ENXIO. Each is one MemorySearch.
+[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_data(AddressSpace& memory, std::uint64_t offset);
+[[nodiscard]] tl::expected<std::uint64_t, ErrorKind> seek_hole(AddressSpace& memory, std::uint64_t offset);
 
 } // namespace vmemfs

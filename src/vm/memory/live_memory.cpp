@@ -21,9 +21,8 @@ LiveMemory::LiveMemory(const Context& context, VmCounters& counters)
     : context_{context}, counters_{counters}, view_{context.driver, bad_pages_},
       prefetcher_{context.attachment, view_, context.cache, context.jobs} {}
 
-tl::expected<std::size_t, ErrorKind> LiveMemory::read(std::uint64_t offset, std::size_t size,
-                                                      HolePolicy policy, ReadScratch& scratch,
-                                                      ReadAhead* read_ahead) {
+tl::expected<std::size_t, ErrorKind> LiveMemory::read(std::span<const GpaRange> ranges, HolePolicy policy,
+                                                      ReadScratch& scratch, ReadAhead* read_ahead) {
   if (context_.attachment.detached()) {
     return tl::unexpected{ErrorKind::vm_gone};
   }
@@ -31,21 +30,26 @@ tl::expected<std::size_t, ErrorKind> LiveMemory::read(std::uint64_t offset, std:
   if (now >= next_layout_poll_ns_.load(std::memory_order_relaxed)) {
     poll_layout();
   }
-  if (read_ahead != nullptr) {
-    read_ahead->note(offset, size);
+  if (ranges.empty()) {
+    read_ahead = nullptr;
   }
-  const GpaRange range = MemoryView::range_of(offset, size);
+  if (read_ahead != nullptr) {
+    for (const GpaRange& range : ranges) {
+      read_ahead->note(range.begin.value(), range.size());
+    }
+  }
   if (context_.cache.in_use()) {
     CacheUse use = context_.cache.use(now);
     if (read_ahead != nullptr) {
-      prefetcher_.add_to(use, *read_ahead, offset + size);
+      prefetcher_.add_to(use, *read_ahead, ranges.back().end.value());
     }
-    return view_.read({&range, 1}, policy, scratch, use);
+    return view_.read(ranges, policy, scratch, use);
   }
-  if (prefetcher_.helps_live(read_ahead, size)) {
-    return prefetcher_.read_live({read_ahead, offset, size, policy, 0}, scratch);
+  if (ranges.size() == 1 && prefetcher_.helps_live(read_ahead, ranges.front().size())) {
+    const GpaRange& range = ranges.front();
+    return prefetcher_.read_live({read_ahead, range.begin.value(), range.size(), policy, 0}, scratch);
   }
-  return view_.read({&range, 1}, policy, scratch);
+  return view_.read(ranges, policy, scratch);
 }
 
 Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {

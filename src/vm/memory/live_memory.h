@@ -38,8 +38,9 @@ public:
   };
   LiveMemory(const Context& context, VmCounters& counters);
 
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
-                                                          HolePolicy policy, ReadScratch& scratch,
+  using AddressSpace::read;
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy policy,
+                                                          ReadScratch& scratch,
                                                           ReadAhead* read_ahead) override;
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return context_.driver.memory_map(); }

@@ -73,7 +73,7 @@ bool ReadPlan::plan_range(const MemoryMap& map, GpaRange range) {
       plan_stretch(*stretch.region, part);
     } else {
       outcome_.outside = true;
-      if (policy_ == HolePolicy::honest) {
+      if (policy_ != HolePolicy::padded) {
         outcome_.failure = ErrorKind::hole;
         return false;
       }
@@ -199,7 +199,7 @@ void ReadPlan::fetch() {
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     ReadPiece& piece = pieces[i];
     const bool asked = i < asked_;
-    const bool padded = asked && policy_ == HolePolicy::padded && read_past_bad_pages(piece);
+    const bool padded = asked && policy_ != HolePolicy::honest && read_past_bad_pages(piece);
     settle(i, !piece.failure && !padded);
     if (asked && piece.failure) {
       note_failure(piece);

@@ -57,6 +57,15 @@ std::size_t ReadScratch::bytes_before(std::span<const std::byte> buffer, std::si
   return kAll;
 }
 
+void ReadScratch::insert(std::size_t position, std::span<const std::byte> bytes) {
+  auto place = data_.begin();
+  for (; place != data_.end() && position >= place->iov_len && position > 0; ++place) {
+    position -= place->iov_len;
+  }
+  // An iovec has no const; its users only read.
+  data_.insert(place, {const_cast<std::byte*>(bytes.data()), bytes.size()});
+}
+
 void ReadScratch::truncate(std::size_t keep) {
   std::size_t i = 0;
   for (; i < data_.size() && keep > 0; ++i) {

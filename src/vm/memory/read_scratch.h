@@ -48,6 +48,14 @@ public:
   /// Releases borrowed memory and cached pages; call it once the bytes are delivered.
   void release();
 
+  /// Puts bytes before the byte `position` of the answer, at a border of two ranges that were read. They stay
+  /// valid while the answer is used.
+  void insert(std::size_t position, std::span<const std::byte> bytes);
+  /// Truncates the answer to `keep` bytes.
+  void truncate(std::size_t keep);
+  /// Room for the list of ranges that is to be read; kept between reads.
+  [[nodiscard]] std::vector<GpaRange>& ranges() { return ranges_; }
+
   // What follows is for ReadPlan.
 
   /// Begins an empty answer. `cache`: the owner of all frames; null if none is used.
@@ -88,8 +96,6 @@ public:
   /// The number of bytes of the answer before the first one that lies in `buffer`, at `done` or later; kAll
   /// if there is none.
   [[nodiscard]] std::size_t bytes_before(std::span<const std::byte> buffer, std::size_t done) const;
-  /// Truncates the answer to `keep` bytes.
-  void truncate(std::size_t keep);
 
 private:
   /// Memory of its own mapping, so that the host has it back at once when the buffer ends: the heap would
@@ -105,6 +111,7 @@ private:
   std::size_t staged_ = 0;
   std::vector<iovec> data_;
   std::vector<MemoryPin> pins_;
+  std::vector<GpaRange> ranges_;
   std::vector<PageCache::Frame*> pages_; ///< pinned until release()
   PendingPieces pending_;
   PageCache* cache_ = nullptr; ///< owner of all frames

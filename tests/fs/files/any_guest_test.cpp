@@ -21,11 +21,15 @@ class OnePage final : public AddressSpace {
 public:
   OnePage() : bytes_(kPageSize, std::byte{'x'}) {}
 
-  tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size, HolePolicy /*policy*/,
+  using AddressSpace::read;
+  tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy /*policy*/,
                                             ReadScratch& scratch, ReadAhead* /*read_ahead*/) override {
     scratch.clear(nullptr);
-    const std::size_t begin = std::min<std::size_t>(offset, bytes_.size());
-    scratch.add(std::span{bytes_}.subspan(begin, std::min(size, bytes_.size() - begin)));
+    for (const GpaRange& range : ranges) {
+      const std::size_t begin = std::min<std::size_t>(range.begin.value(), bytes_.size());
+      scratch.add(
+          std::span{bytes_}.subspan(begin, std::min<std::size_t>(range.size(), bytes_.size() - begin)));
+    }
     return scratch.size();
   }
   Result<std::size_t> write(std::uint64_t /*offset*/, std::span<const std::byte> /*bytes*/) override {

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// Files of guest memory: the base of `mem` and `mem_padded`, and of images.
+#pragma once
+
+#include "core/memory_use.h"
+#include "fs/files/open_file.h"
+#include "vm/guest.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace vmemfs {
+
+/// Counts reads, and shows the guest's memory (AddressSpace::begin_view()) while it is open.
+class GuestMemoryFile : public OpenFile {
+public:
+  explicit GuestMemoryFile(std::shared_ptr<Guest> guest);
+  ~GuestMemoryFile() override;
+  GuestMemoryFile(const GuestMemoryFile&) = delete;
+  GuestMemoryFile& operator=(const GuestMemoryFile&) = delete;
+
+  void read(Reply& reply, const ReadRequest& request) final;
+  void seek(Reply& reply, std::uint64_t offset, int whence) final;
+
+protected:
+  [[nodiscard]] Guest& guest() { return *guest_; }
+  [[nodiscard]] AddressSpace& memory() { return guest_->memory(); }
+
+  /// Reads [offset, offset + size) into the scratch; fewer bytes if the file ends or a failure comes before.
+  [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> fetch(std::uint64_t offset, std::size_t size,
+                                                                   ReadScratch& scratch) = 0;
+  /// The first byte of that use from `offset` on, as lseek's SEEK_DATA (held) and SEEK_HOLE (sparse).
+  [[nodiscard]] virtual tl::expected<std::uint64_t, ErrorKind> find(std::uint64_t offset,
+                                                                    MemoryUse wanted) = 0;
+  /// Of the file, in bytes.
+  [[nodiscard]] virtual std::uint64_t size() = 0;
+
+private:
+  /// Counts the result, then answers.
+  void answer(Reply& reply, const ReadRequest& request);
+
+  const std::shared_ptr<Guest> guest_;
+};
+
+} // namespace vmemfs

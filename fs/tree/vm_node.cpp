@@ -115,8 +115,8 @@ Result<struct stat> VmFile::attributes() const {
     if (type_->traits.guest_memory) {
       constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
       vm->guest().memory().poll_layout();
-      const auto map = vm->guest().memory().map();
-      attributes.st_size = static_cast<off_t>(map->ram_end().value());
+      attributes.st_size = static_cast<off_t>(type_->image_bytes ? type_->image_bytes(vm->guest())
+                                                                 : vm->guest().memory().size());
       attributes.st_blocks = static_cast<blkcnt_t>(vm->guest().memory().held_bytes() / kBlock);
       attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }

@@ -6,6 +6,7 @@
 #include "vm/vm.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -70,6 +71,8 @@ struct VmFileType {
       open;
   /// Of a text: how many bytes it has now, about. Waits for nobody.
   std::function<std::size_t(Vm&, const TextSize&)> text_bytes{};
+  /// Of guest memory that is laid out otherwise than in the guest: how many bytes. Waits for nobody.
+  std::function<std::uint64_t(Guest&)> image_bytes{};
   TextSize::Varies varies = TextSize::Varies::seldom;
 };
 

@@ -3,6 +3,7 @@
 
 #include "core/register_set.h"
 #include "fs/files/control_file.h"
+#include "fs/files/image_file.h"
 #include "fs/files/memory_file.h"
 #include "fs/files/registers_file.h"
 #include "fs/files/text/info_text.h"
@@ -22,6 +23,16 @@ VmNode memory_file(HolePolicy policy) {
                                    const std::shared_ptr<TextSize>& /*size*/) {
                     return std::make_unique<MemoryFile>(guest_of(vm), policy);
                   }});
+}
+
+VmNode image_file(const ImageFormat& format) {
+  return vm_file({.traits = {.guest_memory = true},
+                  .open =
+                      [&format](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
+                                const std::shared_ptr<TextSize>& /*size*/) {
+                        return std::make_unique<ImageFile>(guest_of(vm), format);
+                      },
+                  .image_bytes = format.bytes});
 }
 
 /// A read-only text, made at each read from the start, unless the VM has ended.
@@ -107,6 +118,7 @@ std::shared_ptr<const VmTable> vm_table() {
   static const auto kTable = std::make_shared<const VmTable>(VmTable{
       {"mem", memory_file(HolePolicy::honest)},
       {"mem_padded", memory_file(HolePolicy::padded)},
+      {"mem.lime", image_file(lime_format())},
       {"maps", text_file({maps, maps, nullptr, TextSize::Varies::seldom})},
       {"info", text_file({info, info_without_asking, info_without_state, TextSize::Varies::always})},
       {"control", control_file()},

@@ -18,7 +18,9 @@ namespace {
 constexpr std::size_t kPiece = 256 << 10;
 constexpr std::uint64_t kMemory = 16 << 20;
 
-bool is_memory(const std::string& file) { return file == "mem" || file == "mem_padded"; }
+bool is_memory(const std::string& file) {
+  return file == "mem" || file == "mem_padded" || file == "mem.lime" || file == "core";
+}
 
 int read_at(int fd, std::uint64_t offset, std::size_t size) { return pread_at(fd, offset, size).error; }
 

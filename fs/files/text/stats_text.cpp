@@ -32,11 +32,11 @@ constexpr VmMetric kVmMetrics[]{
      [](Vm& vm) -> std::uint64_t { return vm.run_state().info().by == PausedBy::nobody ? 0 : 1; }},
     {"vmemfs_vm_writable", MetricType::gauge, "1 where writes are on, else 0.",
      [](Vm& vm) -> std::uint64_t { return vm.write_gate().writable() ? 1 : 0; }},
-    {"vmemfs_reads_total", MetricType::counter, "Reads of mem and mem_padded, those that failed included.",
+    {"vmemfs_reads_total", MetricType::counter, "Reads of files of guest memory, those that failed included.",
      [](Vm& vm) { return vm.guest().counters().reads.all.load(); }},
-    {"vmemfs_read_failures_total", MetricType::counter, "Reads of mem and mem_padded that failed.",
+    {"vmemfs_read_failures_total", MetricType::counter, "Reads of files of guest memory that failed.",
      [](Vm& vm) { return vm.guest().counters().reads.failed.load(); }},
-    {"vmemfs_read_bytes_total", MetricType::counter, "Bytes that reads of mem and mem_padded gave.",
+    {"vmemfs_read_bytes_total", MetricType::counter, "Bytes that reads of files of guest memory gave.",
      [](Vm& vm) { return vm.guest().counters().read_bytes.load(); }},
     {"vmemfs_writes_total", MetricType::counter, "Writes to mem and mem_padded, those that failed included.",
      [](Vm& vm) { return vm.guest().counters().writes.all.load(); }},
@@ -102,7 +102,7 @@ void add_durations(PrometheusText& out, const MetricLabels& labels, const Durati
 
 void add_read_durations(PrometheusText& out, const Vms& vms) {
   out.family("vmemfs_read_duration_seconds", MetricType::histogram,
-             "How long reads of mem and mem_padded took, from their arrival to the answer.");
+             "How long reads of files of guest memory took, from their arrival to the answer.");
   for (const auto& vm : vms) {
     add_durations(out, labels_of(*vm, vm->guest().identity()), vm->guest().counters().read_duration);
   }

@@ -93,7 +93,7 @@ protected:
   std::shared_ptr<Vm> vm_;
 };
 
-constexpr const char* kVmFiles[] = {"vm/mem",  "vm/mem_padded", "vm/maps",
+constexpr const char* kVmFiles[] = {"vm/mem",  "vm/mem_padded", "vm/mem.lime",    "vm/maps",
                                     "vm/info", "vm/control",    "vm/vcpus/0/regs"};
 constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0"};
 
@@ -141,6 +141,7 @@ TEST_F(TreeTest, WriteBits_FollowWhetherTheFileTakesWrites) {
   for (const char* const path : {"vm/mem", "vm/mem_padded", "vm/vcpus/0/regs", "vm/control"}) {
     EXPECT_EQ(mode_of(path), S_IFREG | 0664U) << path;
   }
+  EXPECT_EQ(mode_of("vm/mem.lime"), S_IFREG | 0444U);
   EXPECT_EQ(mode_of("vm/maps"), S_IFREG | 0444U);
   EXPECT_EQ(mode_of("vm/info"), S_IFREG | 0444U);
   EXPECT_EQ(mode_of("vm"), S_IFDIR | 0555U);
@@ -179,7 +180,7 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   add({}, {.vcpus = 2, .holes = {}, .roms = {}, .bad = {}});
   EXPECT_THAT(names(""), ElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(".vmemfs"), ElementsAre("control", "drivers", "events", "stats"));
-  EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "maps", "info", "control", "vcpus"));
+  EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "mem.lime", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
   EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs"));
 }
@@ -299,8 +300,9 @@ TEST_F(TreeTest, GuestMemory_ListsTheFilesThatTheKernelKnows) {
   EXPECT_THAT(tree_.guest_memory(vm_->id()), IsEmpty());
   const Ino mem = ino_of("vm/mem");
   const Ino padded = ino_of("vm/mem_padded");
+  const Ino image = ino_of("vm/mem.lime");
   static_cast<void>(ino_of("vm/maps"));
-  EXPECT_THAT(tree_.guest_memory(vm_->id()), ElementsAre(mem, padded));
+  EXPECT_THAT(tree_.guest_memory(vm_->id()), ElementsAre(mem, padded, image));
 }
 
 TEST_F(TreeTest, Traits_OfEveryFile) {
@@ -316,6 +318,12 @@ TEST_F(TreeTest, Traits_OfEveryFile) {
 TEST_F(TreeTest, MemoryFile_HasTheSizeOfTheMemory) {
   add({}, {.size = 4U << 20U, .holes = {}, .roms = {}, .bad = {}});
   EXPECT_EQ(stat_of("vm/mem").st_size, 4 << 20);
+}
+
+TEST_F(TreeTest, Image_HasItsExactSize) {
+  constexpr std::uint64_t kMiB = 1U << 20U;
+  add({}, {.size = 4 * kMiB, .holes = {{Gpa{kMiB}, Gpa{2 * kMiB}}}, .roms = {}, .bad = {}});
+  EXPECT_EQ(static_cast<std::uint64_t>(stat_of("vm/mem.lime").st_size), 3 * kMiB + 2 * 32);
 }
 
 /// Programs take a file of size 0 as empty.
@@ -348,7 +356,8 @@ TEST_F(TreeTest, Open_EveryFile_Reads) {
 
 TEST_F(TreeTest, Open_ForWriting_RefusedIfTheFileTakesNoWrites) {
   add({});
-  for (const char* const path : {"vm/mem", "vm/maps", "vm/info", "vm/vcpus/0/regs", ".vmemfs/stats"}) {
+  for (const char* const path :
+       {"vm/mem", "vm/mem.lime", "vm/maps", "vm/info", "vm/vcpus/0/regs", ".vmemfs/stats"}) {
     EXPECT_EQ(open_error(path, O_RDWR), ErrorKind::read_only) << path;
   }
   EXPECT_TRUE(tree_.open(ino_of("vm/control"), O_WRONLY | O_TRUNC));
@@ -358,6 +367,7 @@ TEST_F(TreeTest, Open_ForWriting_RefusedIfTheFileTakesNoWrites) {
   EXPECT_TRUE(tree_.open(ino_of("vm/vcpus/0/regs"), O_WRONLY | O_TRUNC));
   EXPECT_EQ(open_error("vm/mem", O_RDWR | O_TRUNC), ErrorKind::not_permitted);
   EXPECT_EQ(open_error("vm/mem", O_WRONLY | O_APPEND), ErrorKind::not_permitted);
+  EXPECT_EQ(open_error("vm/mem.lime", O_RDWR), ErrorKind::read_only);
 }
 
 TEST_F(TreeTest, OpenAndList_OfTheWrongType_Invalid) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Guest memory as an image, made while it is read: `mem.lime`.
+// Guest memory as an image, made while it is read: `mem.lime` and `core`.
 #pragma once
 
 #include "fs/files/guest_memory_file.h"

@@ -118,6 +118,7 @@ std::shared_ptr<const VmTable> vm_table() {
   static const auto kTable = std::make_shared<const VmTable>(VmTable{
       {"mem", memory_file(HolePolicy::honest)},
       {"mem_padded", memory_file(HolePolicy::padded)},
+      {"core", image_file(core_format())},
       {"mem.lime", image_file(lime_format())},
       {"maps", text_file({maps, maps, nullptr, TextSize::Varies::seldom})},
       {"info", text_file({info, info_without_asking, info_without_state, TextSize::Varies::always})},

@@ -27,7 +27,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 /// Copies the tree $M to the empty directory $O, or leaves it empty if it only looks. Without the files `mem`
-/// of guests with holes, which are errors there; cpio, which reads in small pieces, without images too.
+/// of guests with holes, which are errors there; zip and cpio, which are slow, without images too.
 struct Tool {
   const char* name;
   const char* command;
@@ -37,14 +37,14 @@ constexpr Tool kTools[] = {
     {"tar", "tar -C $M --exclude=mem -cf - . | tar -C $O -xf -"},
     {"cp", "cp -a $M/. $O"},
     {"rsync", "rsync -a --exclude=mem $M/ $O"},
-    {"zip", "cd $M && zip -q -r $O/all.zip . -x '*/mem' && cd $O && "
+    {"zip", "cd $M && zip -q -r $O/all.zip . -x '*/mem' '*/mem.lime' '*/core' && cd $O && "
             "python3 -m zipfile -e all.zip . && rm all.zip"},
     {"busybox_tar", "cd $M && find . -type f ! -name mem >$O/.list && "
                     "xargs busybox tar -cf $O/.tar <$O/.list && tar -C $O -xf $O/.tar; rm $O/.tar $O/.list"},
     {"busybox_cp", "cd $M && find . -type f ! -name mem | while read -r file; do "
                    "mkdir -p \"$O/$(dirname $file)\" && busybox cat $file >$O/$file || exit 1; done"},
-    {"cpio",
-     "cd $M && find . -type f ! -name mem ! -name mem.lime | cpio -o --quiet | (cd $O && cpio -id --quiet)"},
+    {"cpio", "cd $M && find . -type f ! -name mem ! -name mem.lime ! -name core | cpio -o --quiet | (cd $O "
+             "&& cpio -id --quiet)"},
     {"copytree", "python3 -c 'import os, shutil; shutil.copytree(os.environ[\"M\"], os.environ[\"O\"], "
                  "ignore=shutil.ignore_patterns(\"mem\"), dirs_exist_ok=True)'"},
     {"tarfile",
@@ -52,7 +52,7 @@ constexpr Tool kTools[] = {
      "t.add(os.environ[\"M\"], \".\", filter=lambda i: None if i.name.endswith(\"/mem\") else i)' && "
      "tar -C $O -xf $O/t.tar && rm $O/t.tar"},
     {"md5sum", "find $M -type f ! -name mem -exec md5sum {} +"},
-    {"grep", "grep -r --exclude=mem --exclude=mem_padded --exclude=mem.lime -c . $M"},
+    {"grep", "grep -r --exclude=mem --exclude=mem_padded --exclude=mem.lime --exclude=core -c . $M"},
     {"find", "find $M -ls"},
     {"du", "du -a $M"},
 };
@@ -80,7 +80,7 @@ void expect_text(const std::string& name, const std::string& text) {
 }
 
 bool is_memory(const std::string& name) {
-  return name.ends_with("/mem_padded") || name.ends_with("/mem.lime");
+  return name.ends_with("/mem_padded") || name.ends_with("/mem.lime") || name.ends_with("/core");
 }
 
 /// What never changes is compared.

@@ -29,4 +29,7 @@ struct ImageFormat {
 /// LiME, version 1, with all memory below the end of main memory.
 [[nodiscard]] const ImageFormat& lime_format();
 
+/// ELF core with physical addresses, and notes with the registers of each vCPU if they can be read.
+[[nodiscard]] const ImageFormat& core_format();
+
 } // namespace vmemfs

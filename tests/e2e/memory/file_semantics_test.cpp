@@ -52,8 +52,8 @@ TEST_F(FakeMount, TreeHasTheFilesOfTheContract) {
   EXPECT_THAT(names(mount_.path()), UnorderedElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(mount_ / ".vmemfs"), UnorderedElementsAre("control", "drivers", "events", "stats"));
   EXPECT_THAT(names(mount_ / ".vmemfs/drivers"), testing::IsSupersetOf({"dump", "fake", "qemu"}));
-  EXPECT_THAT(names(mount_ / "vm"),
-              UnorderedElementsAre("mem", "mem_padded", "mem.lime", "maps", "info", "control", "vcpus"));
+  EXPECT_THAT(names(mount_ / "vm"), UnorderedElementsAre("mem", "mem_padded", "core", "mem.lime", "maps",
+                                                         "info", "control", "vcpus"));
   EXPECT_THAT(names(mount_ / "vm/vcpus"), UnorderedElementsAre("0", "1"));
   EXPECT_THAT(names(mount_ / "vm/vcpus/1"), UnorderedElementsAre("regs"));
   for (const char* missing :

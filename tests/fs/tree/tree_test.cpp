@@ -93,8 +93,8 @@ protected:
   std::shared_ptr<Vm> vm_;
 };
 
-constexpr const char* kVmFiles[] = {"vm/mem",  "vm/mem_padded", "vm/mem.lime",    "vm/maps",
-                                    "vm/info", "vm/control",    "vm/vcpus/0/regs"};
+constexpr const char* kVmFiles[] = {"vm/mem",  "vm/mem_padded", "vm/core",    "vm/mem.lime",
+                                    "vm/maps", "vm/info",       "vm/control", "vm/vcpus/0/regs"};
 constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0"};
 
 bool is_control(std::string_view path) { return path.ends_with("control"); }
@@ -180,7 +180,8 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   add({}, {.vcpus = 2, .holes = {}, .roms = {}, .bad = {}});
   EXPECT_THAT(names(""), ElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(".vmemfs"), ElementsAre("control", "drivers", "events", "stats"));
-  EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "mem.lime", "maps", "info", "control", "vcpus"));
+  EXPECT_THAT(names("vm"),
+              ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
   EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs"));
 }
@@ -324,6 +325,10 @@ TEST_F(TreeTest, Image_HasItsExactSize) {
   constexpr std::uint64_t kMiB = 1U << 20U;
   add({}, {.size = 4 * kMiB, .holes = {{Gpa{kMiB}, Gpa{2 * kMiB}}}, .roms = {}, .bad = {}});
   EXPECT_EQ(static_cast<std::uint64_t>(stat_of("vm/mem.lime").st_size), 3 * kMiB + 2 * 32);
+  const std::shared_ptr<OpenFile> core = *tree_.open(ino_of("vm/core"), O_RDONLY);
+  const auto size = static_cast<std::uint64_t>(stat_of("vm/core").st_size);
+  EXPECT_EQ(size % kPageSize, 0U);
+  EXPECT_EQ(read_file(*core, size - 8, 16)->bytes().size(), 8U);
 }
 
 /// Programs take a file of size 0 as empty.
@@ -357,7 +362,7 @@ TEST_F(TreeTest, Open_EveryFile_Reads) {
 TEST_F(TreeTest, Open_ForWriting_RefusedIfTheFileTakesNoWrites) {
   add({});
   for (const char* const path :
-       {"vm/mem", "vm/mem.lime", "vm/maps", "vm/info", "vm/vcpus/0/regs", ".vmemfs/stats"}) {
+       {"vm/mem", "vm/core", "vm/mem.lime", "vm/maps", "vm/info", "vm/vcpus/0/regs", ".vmemfs/stats"}) {
     EXPECT_EQ(open_error(path, O_RDWR), ErrorKind::read_only) << path;
   }
   EXPECT_TRUE(tree_.open(ino_of("vm/control"), O_WRONLY | O_TRUNC));

@@ -18,6 +18,8 @@
 
 namespace vmemfs {
 
+class LinuxKernelFinder;
+
 /// Thread-safe. A file that needs only memory or registers takes a Guest, not a Vm, so that it can show other
 /// guests too.
 class Guest {
@@ -50,6 +52,9 @@ public:
   [[nodiscard]] virtual Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) = 0;
   /// Sets registers, if that is allowed. See RegisterWriter.
   [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;
+
+  /// Finds the Linux kernel that runs in it; null: it cannot be searched.
+  [[nodiscard]] virtual LinuxKernelFinder* linux_kernel() { return nullptr; }
 
   /// Whoever reads its memory, or has it carry out a control command, counts that; the rest is counted here.
   [[nodiscard]] virtual VmCounters& counters() = 0;

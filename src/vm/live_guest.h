@@ -4,6 +4,7 @@
 
 #include "vm/guest.h"
 #include "vm/memory/live_memory.h"
+#include "vm/views/linux_kernel.h"
 
 #include <atomic>
 #include <chrono>
@@ -36,6 +37,7 @@ public:
   [[nodiscard]] std::optional<RegisterSet> usual_registers() const;
   [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
+  [[nodiscard]] LinuxKernelFinder* linux_kernel() override { return &linux_kernel_; }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
 
 private:
@@ -52,6 +54,7 @@ private:
   std::atomic<bool> vcpu_report_pending_{false};
   VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time
   Clock::time_point next_vcpu_report_; ///< the same
+  LinuxKernelFinder linux_kernel_{memory_};
 };
 
 } // namespace vmemfs

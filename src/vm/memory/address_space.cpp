@@ -13,6 +13,12 @@ tl::expected<std::size_t, ErrorKind> AddressSpace::read(std::uint64_t offset, st
   return read({&range, 1}, policy, scratch, read_ahead);
 }
 
+void AddressSpace::copy(std::span<ReadPiece> pieces) {
+  for (ReadPiece& piece : pieces) {
+    piece.failure = ErrorKind::unsupported;
+  }
+}
+
 UseSearch MemorySearch::find(const MemoryMap::Stretch& stretch, MemoryUse wanted) {
   if (stretch.region->kind != RegionKind::ram || std::chrono::steady_clock::now() >= end_) {
     return all_held(stretch.range.size(), wanted);

@@ -39,6 +39,10 @@ public:
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
                                                           HolePolicy policy, ReadScratch& scratch,
                                                           ReadAhead* read_ahead);
+  /// Copies memory into buffers of the caller, as it is now: each piece with its own result, see
+  /// Driver::read(). For what is examined here, as the bytes of read() may only be passed on.
+  virtual void copy(std::span<ReadPiece> pieces);
+
   /// Writes memory, if that is allowed and the whole range is writable; else nothing is written. Returns the
   /// number of bytes written, from the start: fewer than all if the source failed midway.
   [[nodiscard]] virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;

@@ -52,6 +52,16 @@ tl::expected<std::size_t, ErrorKind> LiveMemory::read(std::span<const GpaRange> 
   return view_.read(ranges, policy, scratch);
 }
 
+void LiveMemory::copy(std::span<ReadPiece> pieces) {
+  if (!context_.attachment.detached()) {
+    context_.driver.read(pieces);
+    return;
+  }
+  for (ReadPiece& piece : pieces) {
+    piece.failure = ErrorKind::vm_gone;
+  }
+}
+
 Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
   auto written = counters_.writes.counted(context_.writes.write(offset, bytes));
   counters_.written_bytes.add(written.value_or(0));

@@ -42,6 +42,7 @@ public:
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy policy,
                                                           ReadScratch& scratch,
                                                           ReadAhead* read_ahead) override;
+  void copy(std::span<ReadPiece> pieces) override;
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return context_.driver.memory_map(); }
   [[nodiscard]] UseSearch find(const GpaRange& range, MemoryUse wanted) override;

@@ -3,13 +3,22 @@
 #include "arch/x86_64/elf_notes.h"
 #include "arch/x86_64/registers.h"
 #include "image/elf_core.h"
+#include "linux/vmcoreinfo.h"
 #include "vm/views/image.h"
+#include "vm/views/linux_kernel.h"
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
 
 namespace vmemfs {
 namespace {
 
 constexpr std::string_view kCore = "CORE";
 constexpr std::string_view kQemu = "QEMU";
+constexpr std::string_view kVmcoreinfo = "VMCOREINFO";
 
 bool is_x86_64(const Guest& guest) { return guest.register_layout() == &x86_64::register_layout(); }
 
@@ -29,51 +38,87 @@ std::vector<VcpuId> vcpus_of(const Guest& guest) {
   return {vcpus.begin(), vcpus.end()};
 }
 
-ElfCoreShape shape_of(std::size_t ranges, std::size_t vcpus) {
-  return {.ranges = ranges,
-          .max_virtual = 0,
-          .max_note_bytes = vcpus * (elf_note_bytes(kCore, sizeof(x86_64::Prstatus)) +
-                                     elf_note_bytes(kQemu, sizeof(x86_64::QemuCpuState)))};
+/// With room for what a Linux kernel adds, so that the size does not depend on what runs.
+ElfCoreShape shape_of(const Guest& guest, std::size_t ranges, std::size_t vcpus) {
+  ElfCoreShape shape{.ranges = ranges,
+                     .max_note_bytes = vcpus * (elf_note_bytes(kCore, sizeof(x86_64::Prstatus)) +
+                                                elf_note_bytes(kQemu, sizeof(x86_64::QemuCpuState)))};
+  if (is_x86_64(guest)) {
+    shape.max_virtual = ranges + 1;
+    shape.max_note_bytes += elf_note_bytes(kVmcoreinfo, kMaxVmcoreinfo);
+  }
+  return shape;
 }
 
-/// As QEMU orders and numbers them. None if the registers cannot be read.
-std::vector<std::byte> register_notes(Guest& guest, std::span<const VcpuId> vcpus) {
+/// As QEMU orders and numbers them.
+std::vector<std::byte> register_notes(std::span<const VcpuId> vcpus, std::span<const RegisterSet> registers) {
   std::vector<std::byte> notes;
-  if (vcpus.empty()) {
-    return notes;
+  for (std::size_t i = 0; i < registers.size(); ++i) {
+    add_elf_note(notes, kCore, kElfPrstatus, x86_64::prstatus(registers[i], vcpus[i].value() + 1));
   }
-  const auto registers = guest.read_registers(vcpus);
-  if (!registers) {
-    return notes;
-  }
-  for (std::size_t i = 0; i < vcpus.size(); ++i) {
-    add_elf_note(notes, kCore, kElfPrstatus, x86_64::prstatus((*registers)[i], vcpus[i].value() + 1));
-  }
-  for (const RegisterSet& set : *registers) {
+  for (const RegisterSet& set : registers) {
     add_elf_note(notes, kQemu, kElfUntyped, x86_64::qemu_cpu_state(set));
   }
   return notes;
 }
 
+/// The kernel's image and, if it is known, where it has all memory. Memory of the image beyond its range is
+/// left out.
+std::vector<ElfVirtualRange> virtual_ranges(const LinuxKernel& kernel, std::span<const GpaRange> ranges) {
+  std::vector<ElfVirtualRange> found;
+  for (const GpaRange& range : ranges) {
+    if (kernel.direct_map) {
+      found.push_back({range, *kernel.direct_map + range.begin.value()});
+    }
+    const GpaRange image{kernel.image.begin, std::min(kernel.image.end, range.end)};
+    if (range.contains(image.begin) && !image.empty()) {
+      found.push_back({image, kernel.image_address});
+    }
+  }
+  return found;
+}
+
+/// Adds what needs the registers: notes, and the kernel, which cannot be proven to run without them.
+void add_vcpus(ElfCore& core, Guest& guest, std::span<const VcpuId> vcpus) {
+  const auto registers = guest.read_registers(vcpus);
+  if (!registers) {
+    return;
+  }
+  core.notes = register_notes(vcpus, *registers);
+  LinuxKernelFinder* const finder = guest.linux_kernel();
+  if (const auto kernel = finder != nullptr ? finder->find(*registers) : std::nullopt) {
+    add_elf_note(core.notes, kVmcoreinfo, kElfUntyped, std::as_bytes(std::span{kernel->info.text}));
+    core.virtual_ranges = virtual_ranges(*kernel, core.ranges);
+  }
+}
+
+/// The bytes before the memory.
+std::vector<std::byte> make(Guest& guest, const ElfCoreShape& shape, std::span<const GpaRange> ranges,
+                            std::span<const VcpuId> vcpus) {
+  ElfCore core{.machine = machine_of(guest), .ranges = ranges};
+  if (!vcpus.empty()) {
+    add_vcpus(core, guest, vcpus);
+  }
+  return elf_core_header(shape, core);
+}
+
 Image lay_out(Guest& guest) {
   auto ranges = image_ranges(*guest.memory().map());
   auto vcpus = vcpus_of(guest);
-  const ElfCoreShape shape = shape_of(ranges.size(), vcpus.size());
+  const ElfCoreShape shape = shape_of(guest, ranges.size(), vcpus.size());
   ImageLayout layout;
   layout.add_made(shape.header_bytes());
   for (const GpaRange& range : ranges) {
     layout.add_guest(range);
   }
   return {std::move(layout), [ranges = std::move(ranges), vcpus = std::move(vcpus), shape](Guest& owner) {
-            return elf_core_header(
-                shape,
-                {.machine = machine_of(owner), .ranges = ranges, .notes = register_notes(owner, vcpus)});
+            return make(owner, shape, ranges, vcpus);
           }};
 }
 
 std::uint64_t bytes(Guest& guest) {
   const auto ranges = image_ranges(*guest.memory().map());
-  return shape_of(ranges.size(), vcpus_of(guest).size()).header_bytes() + bytes_of(ranges);
+  return shape_of(guest, ranges.size(), vcpus_of(guest).size()).header_bytes() + bytes_of(ranges);
 }
 
 } // namespace

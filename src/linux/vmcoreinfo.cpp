@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#include "linux/vmcoreinfo.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace vmemfs {
+namespace {
+
+/// The value of the first line with this key.
+std::optional<std::string_view> value_of(std::string_view text, std::string_view key) {
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    const std::string_view line = text.substr(0, end);
+    if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == '=') {
+      return line.substr(key.size() + 1);
+    }
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return std::nullopt;
+}
+
+template <typename T> std::optional<T> number_of(std::string_view text, std::string_view key, int base) {
+  const auto value = value_of(text, key);
+  T number{};
+  if (!value) {
+    return std::nullopt;
+  }
+  const char* const end = value->data() + value->size();
+  const auto parsed = std::from_chars(value->data(), end, number, base);
+  return parsed.ec == std::errc{} && parsed.ptr == end ? std::optional{number} : std::nullopt;
+}
+
+bool is_text(char c) { return c == '\n' || (c >= ' ' && c <= '~'); }
+
+} // namespace
+
+std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page) {
+  constexpr int kHex = 16;
+  constexpr int kDecimal = 10;
+  std::string_view text = page.substr(0, kMaxVmcoreinfo);
+  text = text.substr(0, text.find('\0'));
+  if (!text.starts_with(kVmcoreinfoBegin) || !std::ranges::all_of(text, is_text)) {
+    return std::nullopt;
+  }
+  const auto swapper = number_of<std::uint64_t>(text, "SYMBOL(swapper_pg_dir)", kHex);
+  if (!swapper) {
+    return std::nullopt;
+  }
+  return Vmcoreinfo{.text = std::string{text},
+                    .swapper_pg_dir = *swapper,
+                    .stext = number_of<std::uint64_t>(text, "SYMBOL(_stext)", kHex),
+                    .phys_base = number_of<std::int64_t>(text, "NUMBER(phys_base)", kDecimal)};
+}
+
+} // namespace vmemfs

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// VMCOREINFO: the text in which a Linux kernel describes itself for whoever reads its memory, a page of lines
+// `KEY=VALUE`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace vmemfs {
+
+/// Max size of the text; the kernel has a page for it.
+inline constexpr std::size_t kMaxVmcoreinfo = 4096;
+
+/// The text begins with this, at the begin of a page.
+inline constexpr std::string_view kVmcoreinfoBegin = "OSRELEASE=";
+
+/// The text comes from the guest, so it can say anything.
+struct Vmcoreinfo {
+  std::string text;             ///< all of it, with its last newline
+  std::uint64_t swapper_pg_dir; ///< virtual address of the kernel's page tables
+  /// Virtual address of the first byte of code, if it says so.
+  std::optional<std::uint64_t> stext{};
+  /// x86-64: how far the kernel lies from where it was linked for, in physical memory.
+  std::optional<std::int64_t> phys_base{};
+};
+
+/// `page`: memory from the begin of a page, at most kMaxVmcoreinfo bytes of which are read. nullopt: there is
+/// no such text.
+[[nodiscard]] std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page);
+
+} // namespace vmemfs

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+#include "vm/views/linux_kernel.h"
+
+#include "arch/x86_64/page_walk.h"
+#include "arch/x86_64/registers.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <string_view>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+using x86_64::PageTables;
+using x86_64::Register;
+
+/// Where the kernel is linked for; its virtual and physical addresses differ by this, less phys_base.
+constexpr std::uint64_t kImageBase = 0xffff'ffff'8000'0000;
+constexpr std::uint64_t kImageEnd = 0xffff'ffff'c000'0000; ///< modules begin there
+constexpr std::uint64_t kLargePage = 2U << 20U;
+/// Top entries of the kernel: the one of the direct map or one after it is the first (with the entry before
+/// it a process has its LDT), the last one has the kernel's image.
+constexpr std::uint64_t kFirstKernelEntry = 273;
+constexpr std::uint64_t kImageEntry = 511;
+
+std::size_t copy(AddressSpace& memory, Gpa gpa, std::span<std::byte> buffer) {
+  ReadPiece piece{gpa, buffer, 0, std::nullopt};
+  memory.copy({&piece, 1});
+  return piece.done;
+}
+
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// Pages of page tables, each read once.
+class TableReader {
+public:
+  explicit TableReader(AddressSpace& memory) : memory_{memory} {}
+
+  std::optional<std::uint64_t> operator()(Gpa gpa) {
+    const auto [page, is_new] = pages_.try_emplace(Gfn{gpa});
+    if (is_new && (pages_.size() > kMaxPages || copy(memory_, gpa.page_start(), page->second) != kPageSize)) {
+      pages_.erase(page);
+      return std::nullopt;
+    }
+    std::uint64_t entry = 0;
+    std::memcpy(&entry, page->second.data() + gpa.page_offset(), sizeof entry);
+    return entry;
+  }
+
+private:
+  static constexpr std::size_t kMaxPages = 2048;
+
+  AddressSpace& memory_;
+  std::map<Gfn, std::array<std::byte, kPageSize>> pages_;
+};
+
+/// Examines one VMCOREINFO.
+class Examination {
+public:
+  Examination(AddressSpace& memory, Vmcoreinfo info, Gpa page)
+      : kernel_{.info = std::move(info), .page = page}, tables_{memory}, read_{std::ref(tables_)} {}
+
+  /// nullopt: none of the vCPUs runs this kernel.
+  [[nodiscard]] std::optional<LinuxKernel> run(std::span<const RegisterSet> vcpus) {
+    if (!kernel_.info.phys_base || !is_image(kernel_.info.swapper_pg_dir)) {
+      return std::nullopt;
+    }
+    const auto running = std::ranges::find_if(vcpus, [this](const RegisterSet& vcpu) { return runs(vcpu); });
+    if (running == vcpus.end()) {
+      return std::nullopt;
+    }
+    const PageTables kernel_tables{physical(kernel_.info.swapper_pg_dir), levels_, read_};
+    find_direct_map(kernel_tables);
+    find_image(kernel_tables);
+    return kernel_;
+  }
+
+private:
+  static bool is_image(std::uint64_t address) { return address >= kImageBase && address < kImageEnd; }
+
+  [[nodiscard]] Gpa physical(std::uint64_t address) const {
+    return Gpa{address - kImageBase + static_cast<std::uint64_t>(*kernel_.info.phys_base)};
+  }
+
+  /// Whether the vCPU's page tables have the kernel's at the right place, and share its image with them.
+  /// While it is in user space with page table isolation, its root is the page after the kernel's.
+  [[nodiscard]] bool runs(const RegisterSet& vcpu) {
+    constexpr std::uint64_t kPaging = 1ULL << 31U;
+    constexpr std::uint64_t kPhysicalAddressExtension = 1ULL << 5U;
+    constexpr std::uint64_t kLa57 = 1ULL << 12U;
+    constexpr std::uint64_t kRoot = 0x000f'ffff'ffff'f000;
+    const std::uint64_t cr4 = vcpu.get(Register::cr4).value_or(0);
+    const std::uint64_t cr3 = vcpu.get(Register::cr3).value_or(0) & kRoot;
+    if ((vcpu.get(Register::cr0).value_or(0) & kPaging) == 0 || (cr4 & kPhysicalAddressExtension) == 0) {
+      return false;
+    }
+    levels_ = (cr4 & kLa57) != 0 ? PageTables::kLevelsWithLa57 : PageTables::kLevels;
+    const Gpa swapper = physical(kernel_.info.swapper_pg_dir);
+    const auto image = PageTables{swapper, levels_, read_}.top_entry(kImageEntry);
+    return image && std::ranges::any_of(std::array{cr3, cr3 & ~kPageSize}, [&](std::uint64_t root) {
+             const PageTables tables{Gpa{root}, levels_, read_};
+             return tables.top_entry(kImageEntry) == image &&
+                    tables.translate(kernel_.info.swapper_pg_dir) == swapper;
+           });
+  }
+
+  void find_direct_map(const PageTables& tables) {
+    const auto base = tables.first_mapped(kFirstKernelEntry);
+    const auto maps = [&](Gpa gpa) { return tables.translate(*base + gpa.value()) == gpa; };
+    if (base && maps(kernel_.page) && maps(physical(kernel_.info.swapper_pg_dir))) {
+      kernel_.direct_map = base;
+    }
+  }
+
+  /// From the first byte of code to the last large page that is where it belongs: pages that were only needed
+  /// at boot are not mapped any more.
+  void find_image(const PageTables& tables) {
+    const auto& stext = kernel_.info.stext;
+    if (!stext || !is_image(*stext)) {
+      return;
+    }
+    kernel_.image_address = *stext & ~(kLargePage - 1);
+    kernel_.image = {physical(kernel_.image_address), physical(kernel_.image_address)};
+    for (std::uint64_t address = kernel_.image_address; address < kImageEnd; address += kLargePage) {
+      if (tables.translate(address) == physical(address)) {
+        kernel_.image.end = physical(address) + kLargePage;
+      }
+    }
+  }
+
+  LinuxKernel kernel_;
+  TableReader tables_;
+  const x86_64::ReadEntry read_;
+  unsigned levels_ = PageTables::kLevels;
+};
+
+std::optional<LinuxKernel> examine(AddressSpace& memory, Gpa page, std::span<const RegisterSet> vcpus) {
+  std::vector<std::byte> bytes(kMaxVmcoreinfo);
+  bytes.resize(copy(memory, page, bytes));
+  auto info = parse_vmcoreinfo(text_of(bytes));
+  return info ? Examination{memory, std::move(*info), page}.run(vcpus) : std::nullopt;
+}
+
+/// One search of main memory. Memory that the guest has never touched is left out.
+class Search {
+public:
+  Search(AddressSpace& memory, std::span<const RegisterSet> vcpus)
+      : memory_{memory}, vcpus_{vcpus}, buffer_(AddressSpace::kMaxRead) {}
+
+  [[nodiscard]] std::optional<LinuxKernel> run() {
+    MemorySearch search{memory_};
+    for (const Region& region : search.map().regions()) {
+      if (region.kind != RegionKind::ram) {
+        continue;
+      }
+      for (Gpa here = region.range.begin; here < region.range.end && !is_over();) {
+        const auto rest = [&] { return MemoryMap::Stretch{&region, {here, region.range.end}}; };
+        here = here + search.find(rest(), MemoryUse::held).before;
+        const Gpa end = here < region.range.end ? here + search.find(rest(), MemoryUse::sparse).before : here;
+        if (auto found = search_range({here.page_start(), std::min(end, region.range.end)})) {
+          return found;
+        }
+        here = std::max(end, here + 1);
+      }
+    }
+    return std::nullopt;
+  }
+
+private:
+  [[nodiscard]] bool is_over() const {
+    return failed_ || candidates_ > LinuxKernelFinder::kMaxCandidates ||
+           LinuxKernelFinder::Clock::now() >= end_;
+  }
+
+  [[nodiscard]] std::optional<LinuxKernel> search_range(GpaRange range) {
+    for (Gpa here = range.begin; here < range.end && !is_over();) {
+      const std::size_t size = std::min<std::uint64_t>(buffer_.size(), range.end - here);
+      ReadPiece piece{here, std::span{buffer_}.first(size), 0, std::nullopt};
+      memory_.copy({&piece, 1});
+      if (auto found = search_bytes(here, piece.buffer.first(piece.done))) {
+        return found;
+      }
+      failed_ = piece.failure && piece.failure != ErrorKind::bad_page && piece.failure != ErrorKind::hole;
+      here = (here + piece.done + (piece.failure ? kPageSize : 0)).page_start();
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::optional<LinuxKernel> search_bytes(Gpa begin, std::span<const std::byte> bytes) {
+    for (std::size_t at = 0; at + kPageSize <= bytes.size() && !is_over(); at += kPageSize) {
+      if (text_of(bytes.subspan(at)).starts_with(kVmcoreinfoBegin)) {
+        ++candidates_;
+        if (auto found = examine(memory_, begin + at, vcpus_)) {
+          return found;
+        }
+      }
+    }
+    return std::nullopt;
+  }
+
+  AddressSpace& memory_;
+  const std::span<const RegisterSet> vcpus_;
+  std::vector<std::byte> buffer_;
+  unsigned candidates_ = 0;
+  bool failed_ = false;
+  const LinuxKernelFinder::Clock::time_point end_ =
+      LinuxKernelFinder::Clock::now() + LinuxKernelFinder::kMaxSearch;
+};
+
+} // namespace
+
+std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) {
+  const MutexLock lock{mutex_};
+  if (page_) {
+    if (auto kernel = examine(memory_, *page_, vcpus)) {
+      return kernel;
+    }
+    page_.reset();
+  }
+  if (Clock::now() < next_search_) {
+    return std::nullopt;
+  }
+  auto kernel = Search{memory_, vcpus}.run();
+  if (kernel) {
+    page_ = kernel->page;
+  } else {
+    next_search_ = Clock::now() + kSearchInterval;
+  }
+  return kernel;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// The Linux kernel that runs in a guest, found in its memory without anything from the guest's disk.
+//
+// The kernel's VMCOREINFO is searched for in main memory. One of a former boot may still be there, so it
+// counts only if the page tables of a vCPU are those of the kernel that it describes.
+#pragma once
+
+#include "core/gpa.h"
+#include "core/register_set.h"
+#include "linux/vmcoreinfo.h"
+#include "util/mutex.h"
+#include "vm/memory/address_space.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace vmemfs {
+
+struct LinuxKernel {
+  Vmcoreinfo info;
+  Gpa page; ///< of the VMCOREINFO
+  /// Virtual address at which the kernel has all memory: that of guest physical address 0.
+  std::optional<std::uint64_t> direct_map{};
+  /// The kernel's code and data, and the virtual address of its begin; may be empty.
+  GpaRange image{};
+  std::uint64_t image_address = 0;
+};
+
+/// One per guest. Thread-safe. Of x86-64 guests only. What a guest has in its memory is not trusted: all work
+/// is bounded.
+class LinuxKernelFinder {
+public:
+  using Clock = std::chrono::steady_clock;
+
+  /// `memory` outlives this object.
+  explicit LinuxKernelFinder(AddressSpace& memory) : memory_{memory} {}
+
+  /// The kernel that these vCPUs run; nullopt if none was found. The place where it was found is remembered,
+  /// but proven again by each call, as the guest may have booted since. Waits for the guest's memory, and for
+  /// other calls.
+  [[nodiscard]] std::optional<LinuxKernel> find(std::span<const RegisterSet> vcpus) EXCLUDES(mutex_);
+
+  /// Limit of a search of all memory, and the time after a failed one until the next.
+  static constexpr std::chrono::seconds kMaxSearch{3};
+  static constexpr std::chrono::seconds kSearchInterval{5};
+  /// Max number of texts that are examined by one search.
+  static constexpr unsigned kMaxCandidates = 64;
+
+private:
+  AddressSpace& memory_;
+  Mutex mutex_; ///< held while memory is searched
+  std::optional<Gpa> page_ GUARDED_BY(mutex_);
+  Clock::time_point next_search_ GUARDED_BY(mutex_){};
+};
+
+} // namespace vmemfs

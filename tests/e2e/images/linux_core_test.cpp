@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// `core` of a guest that runs Linux: its VMCOREINFO and its kernel's virtual addresses, found in memory
+// alone. The truth is QEMU's own walk of the page tables, and what the guest prints of itself.
+#include "elf_file.h"
+#include "support/mount.h"
+#include "support/qemu_guest.h"
+#include "util/unique_fd.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vmemfs::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr std::uint64_t kKernel =
+    0xff00000000000000; ///< all addresses of the kernel are above, with five levels too
+constexpr std::chrono::minutes kBoot{3};
+
+class LinuxCore : public testing::Test {
+protected:
+  void SetUp() override {
+    const std::string files = std::string{VMEMFS_SOURCE_DIR} + "/build/guests/linux";
+    const auto built = run({std::string{VMEMFS_SOURCE_DIR} + "/tests/guests/linux/build", files});
+    if (built.code != 0) {
+      GTEST_SKIP() << "no Linux guest: " << built.text;
+    }
+    GuestOptions options;
+    options.memory = "512M";
+    options.kernel = false;
+    options.extra = {"-smp",    "2",
+                     "-kernel", files + "/vmlinuz",
+                     "-initrd", files + "/initrd.gz",
+                     "-append", "console=ttyS0 quiet"};
+    guest_ = std::make_unique<QemuGuest>(options);
+    mount_ = std::make_unique<Mount>(
+        std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
+    ASSERT_TRUE(guest_->wait_for_serial("secret:", kBoot)) << guest_->serial();
+  }
+
+  [[nodiscard]] std::string path() const { return *mount_ / "vm/core"; }
+  /// Headers and notes; the memory is far behind.
+  [[nodiscard]] ElfFile core() const {
+    constexpr std::size_t kEnough = std::size_t{64} << 10U;
+    const UniqueFd file{::open(path().c_str(), O_RDONLY | O_CLOEXEC)};
+    const auto read = pread_at(file.get(), 0, kEnough);
+    EXPECT_EQ(read.error, 0);
+    return ElfFile{{reinterpret_cast<const char*>(read.bytes.data()), read.bytes.size()}};
+  }
+  /// 8 bytes at a virtual address, by QEMU.
+  [[nodiscard]] std::string by_qemu(std::uint64_t address) {
+    const std::string text = guest_->monitor().human(fmt::format("x /1xg {:#x}", address));
+    return text.substr(text.find(": ") + 2, 18);
+  }
+  [[nodiscard]] std::string in_file(std::uint64_t offset) const {
+    const UniqueFd file{::open(path().c_str(), O_RDONLY | O_CLOEXEC)};
+    const auto read = pread_at(file.get(), offset, sizeof(std::uint64_t));
+    std::uint64_t value = 0;
+    std::memcpy(&value, read.bytes.data(), std::min(read.bytes.size(), sizeof value));
+    return fmt::format("{:#018x}", value);
+  }
+  /// Segments with virtual addresses of the kernel.
+  [[nodiscard]] static std::vector<Elf64_Phdr> kernel_segments(const ElfFile& core) {
+    auto segments = core.headers(PT_LOAD);
+    std::erase_if(segments, [](const Elf64_Phdr& load) { return load.p_vaddr < kKernel; });
+    return segments;
+  }
+  void expect_running_kernel() {
+    const ElfFile now = core();
+    const auto notes = now.notes("VMCOREINFO");
+    ASSERT_EQ(notes.size(), 1U);
+    const std::string banner = line_with(guest_->serial(), "banner: Linux version ");
+    const std::string release = notes[0].substr(0, notes[0].find('\n')).substr(sizeof "OSRELEASE=" - 1);
+    EXPECT_THAT(banner, HasSubstr("Linux version " + release + " "));
+    const auto segments = kernel_segments(now);
+    ASSERT_EQ(segments.size(), 2U) << "the direct map and the kernel's image";
+    for (const Elf64_Phdr& segment : segments) {
+      EXPECT_EQ(segment.p_memsz, segment.p_filesz + 4096);
+      for (std::uint64_t at = 0; at < 8; ++at) {
+        const std::uint64_t offset = segment.p_filesz / 8 * at & ~7ULL;
+        const std::string truth = by_qemu(segment.p_vaddr + offset);
+        if (truth.starts_with(
+                "0x")) { // else a page that the kernel has unmapped, such as that of its first steps
+          EXPECT_EQ(in_file(segment.p_offset + offset), truth) << std::hex << segment.p_vaddr + offset;
+        }
+      }
+      EXPECT_THAT(by_qemu(segment.p_vaddr + segment.p_filesz / 2), StartsWith("0x"));
+    }
+  }
+
+  std::unique_ptr<QemuGuest> guest_;
+  std::unique_ptr<Mount> mount_;
+};
+
+TEST_F(LinuxCore, RunningKernel_IsDescribed_AndTheFormerOneAfterAReset_IsNot) {
+  guest_->pause();
+  ASSERT_NO_FATAL_FAILURE(expect_running_kernel());
+  const auto readelf = run({"readelf", "-hlnW", path()});
+  EXPECT_EQ(readelf.code, 0);
+  EXPECT_THAT(readelf.text, Not(testing::AnyOf(HasSubstr("Warning"), HasSubstr("Error"))));
+  const std::string before = core().notes("VMCOREINFO")[0];
+  const auto size = std::filesystem::file_size(path());
+
+  guest_->monitor().execute("system_reset"); // memory keeps what it has
+  EXPECT_TRUE(core().notes("VMCOREINFO").empty());
+  EXPECT_TRUE(kernel_segments(core()).empty());
+  EXPECT_EQ(std::filesystem::file_size(path()), size) << "it does not depend on what runs";
+
+  guest_->resume();
+  ASSERT_TRUE(eventually([&] { return !core().notes("VMCOREINFO").empty(); }, kBoot));
+  guest_->pause();
+  ASSERT_NO_FATAL_FAILURE(expect_running_kernel());
+  EXPECT_NE(core().notes("VMCOREINFO")[0], before) << "the kernel lies elsewhere at each boot";
+}
+
+} // namespace
+} // namespace vmemfs::test

@@ -98,8 +98,9 @@ bool ImageView::has_made(std::uint64_t offset, std::size_t size) const {
 tl::expected<std::size_t, ErrorKind> ImageView::read(std::uint64_t offset, std::size_t size,
                                                      std::span<const std::byte> made, ReadScratch& scratch,
                                                      ReadAhead& read_ahead) const {
-  const auto parts = layout_.parts_from(offset);
-  const std::uint64_t room = parts.empty() ? 0 : layout_.size() - offset;
+  const auto all = layout_.parts_from(offset);
+  const auto parts = all.first(std::min(all.size(), kMaxParts));
+  const std::uint64_t room = parts.empty() ? 0 : parts.back().end - offset;
   const std::uint64_t end = offset + std::min<std::uint64_t>({size, AddressSpace::kMaxRead, room});
   collect_ranges(parts, offset, end, scratch.ranges());
   const auto from_guest = memory_.read(scratch.ranges(), HolePolicy::packed, scratch, &read_ahead);

@@ -22,12 +22,16 @@ public:
 
   [[nodiscard]] const ImageLayout& layout() const { return layout_; }
 
+  /// Max number of parts that one read answers: a reply to the kernel has room for some 1000 pieces, and each
+  /// part of the guest has up to two more than pages.
+  static constexpr std::size_t kMaxParts = 256;
+
   /// Whether a read has bytes that are not the guest's.
   [[nodiscard]] bool has_made(std::uint64_t offset, std::size_t size) const;
 
-  /// Reads [offset, offset + size) into scratch.data(); fewer bytes if the image ends or a failure comes
-  /// before. Bad pages are zeros. `made` has all made bytes, or is empty if the read needs none; it must live
-  /// as long as the scratch's data is used. `read_ahead` is the open file's.
+  /// Reads [offset, offset + size) into scratch.data(); fewer bytes if the image ends, a failure comes
+  /// before, or there are too many parts. Bad pages are zeros. `made` has all made bytes, or is empty if the
+  /// read needs none; it must live as long as the scratch's data is used. `read_ahead` is the open file's.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
                                                           std::span<const std::byte> made,
                                                           ReadScratch& scratch, ReadAhead& read_ahead) const;

@@ -146,6 +146,22 @@ TEST_F(LimeFile, Write_Refused) { EXPECT_EQ(file.write("x", 0).error().kind, Err
 
 TEST_F(LimeFile, Open_CountsAsView) { EXPECT_TRUE(fixture.vm->run_state().in_use()); }
 
+/// A reply to the kernel cannot have any number of pieces.
+TEST(LimeFileOfManyRanges, Read_ManySmallRanges_IsShort) {
+  FakeOptions options;
+  options.size = 4 * kMiB;
+  std::string expected;
+  for (std::uint64_t at = 0; at < options.size; at += 2 * kPageSize) {
+    expected += header(at, at + kPageSize) + pattern(at, at + kPageSize);
+    options.holes.push_back({Gpa{at + kPageSize}, Gpa{at + 2 * kPageSize}});
+  }
+  const VmFixture fixture{options};
+  ImageFile file{guest_of(fixture.vm), lime_format()};
+  EXPECT_EQ(read_file(file, 0, kMaxRead)->bytes().size(), ImageView::kMaxParts / 2 * (kHeader + kPageSize));
+  EXPECT_TRUE(read_all(file, kMaxRead) == expected);
+  EXPECT_EQ(read_file(file, 0, 32 * kPageSize, true)->bytes().size(), 32 * kPageSize) << "as for a mapping";
+}
+
 /// Paused, so that prefetching and the page cache take part.
 TEST(LimeFilePaused, SequentialReads_AreTheImage) {
   const std::string expected = image();

@@ -24,6 +24,8 @@ find_package(CLI11 QUIET CONFIG)
 vmemfs_require(CLI11_FOUND libcli11-dev)
 pkg_check_modules(TOMLPLUSPLUS IMPORTED_TARGET tomlplusplus)
 vmemfs_require(TOMLPLUSPLUS_FOUND libtomlplusplus-dev)
+pkg_check_modules(ZLIB IMPORTED_TARGET zlib)
+vmemfs_require(ZLIB_FOUND zlib1g-dev)
 find_package(nlohmann_json QUIET CONFIG)
 vmemfs_require(nlohmann_json_FOUND nlohmann-json3-dev)
 

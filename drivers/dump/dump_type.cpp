@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/dump/dump_type.h"
 
-#include "drivers/dump/raw_image_driver.h"
+#include "drivers/dump/dump_driver.h"
+#include "image/saved/saved_formats.h"
 
 #include <linux/capability.h>
 
 namespace vmemfs {
 namespace {
 
+std::vector<std::string_view> format_names() {
+  std::vector<std::string_view> names;
+  for (const SavedFormat* format : saved_formats()) {
+    names.push_back(format->name());
+  }
+  return names;
+}
+
 const std::vector<ParamSpec>& specs() {
   static const std::vector<ParamSpec> kSpecs{
-      {"path", ParamType::path, true, "", "the image: a file whose offsets are guest physical addresses",
-       "/var/dumps/web01.raw"},
-      {"format", ParamType::choice, false, "raw", "how the file is laid out", "raw", {"raw"}},
+      {"path", ParamType::path, true, "", "the file with the saved memory", "/var/dumps/web01.elf"},
+      {"format", ParamType::choice, false, "",
+       "its format; without, the content decides, and what has no known format is raw: offsets are guest "
+       "physical addresses",
+       "raw", format_names()},
   };
   return kSpecs;
 }
@@ -20,9 +31,9 @@ const std::vector<ParamSpec>& specs() {
 class DumpType : public DriverType {
 public:
   std::string_view name() const override { return "dump"; }
-  std::string_view summary() const override { return "a memory image in a file (raw)"; }
+  std::string_view summary() const override { return "saved memory in a file"; }
   std::span<const ParamSpec> params() const override { return specs(); }
-  std::string_view example() const override { return "dump:path=/var/dumps/web01.raw"; }
+  std::string_view example() const override { return "dump:path=/var/dumps/web01.elf"; }
 
   Needs needs(const Params& /*params*/) const override {
     return {.capabilities = {{CAP_DAC_OVERRIDE, "images of other users"}}};
@@ -30,7 +41,7 @@ public:
 
   Result<std::unique_ptr<Driver>> open(const Params& params,
                                        const DriverContext& /*context*/) const override {
-    auto driver = RawImageDriver::open(params.text("path"));
+    auto driver = DumpDriver::open(params.text("path"), params.text("format"));
     if (!driver) {
       return tl::unexpected{driver.error()};
     }

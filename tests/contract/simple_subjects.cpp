@@ -4,7 +4,7 @@
 #include "driver/decorators/delay_driver.h"
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
-#include "drivers/dump/raw_image_driver.h"
+#include "drivers/dump/dump_driver.h"
 #include "drivers/fake/fake_driver.h"
 #include "support/files.h"
 
@@ -70,7 +70,7 @@ public:
       byte = static_cast<char>(random());
     }
     write_file(dir_ / "image.raw", bytes_);
-    driver_ = std::move(*RawImageDriver::open(dir_ / "image.raw"));
+    driver_ = std::move(*DumpDriver::open(dir_ / "image.raw"));
   }
   Driver& driver() override { return *driver_; }
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {

@@ -180,7 +180,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[vm.a]\ndriver = 'nope'\nx = 1", ":2: there is no driver 'nope' here; there are "},
         Bad{"[vm.a]\ndriver = 1",
             ":2: driver: this is not allowed; it takes the name of a driver, in quotes"},
-        Bad{"[vm.a]\ndriver = 'dump'", ":1: dump: path is missing; for example path=/var/dumps/web01.raw"},
+        Bad{"[vm.a]\ndriver = 'dump'", ":1: dump: path is missing; for example path=/var/dumps/web01.elf"},
         Bad{"[vm.a]\ndriver = 'qemu'\npid = 0",
             ":3: pid: '0' is not allowed; it takes a number, 1 to 2147483647"},
         Bad{"[vm.a]\ndriver = 'fake'\npattern = 'x'",

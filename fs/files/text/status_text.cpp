@@ -12,6 +12,9 @@ std::string state_name(Vm& vm) {
   if (vm.gone()) {
     return "gone";
   }
+  if (vm.guest().frozen()) {
+    return std::string{kSavedState};
+  }
   if (!vm.run_state().available()) {
     return "unknown";
   }

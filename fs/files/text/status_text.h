@@ -9,7 +9,8 @@
 
 namespace vmemfs {
 
-/// The hypervisor's name of the VM's state; "gone" or "unknown" if there is none. Asks the driver.
+/// The hypervisor's name of the VM's state; "saved" for memory that cannot change, such as a dump's; "gone"
+/// or "unknown" if there is none. Asks the driver.
 [[nodiscard]] std::string state_name(Vm& vm);
 
 /// `key value` lines, then one line per command. Asks the driver for the state.
@@ -17,6 +18,7 @@ namespace vmemfs {
 /// The same with this state. Asks nobody.
 [[nodiscard]] std::string status_text(Vm& vm, std::string_view state);
 
+inline constexpr std::string_view kSavedState = "saved";
 /// A state, where only the size of a text counts.
 inline constexpr std::string_view kUsualState = "running";
 /// A state that could not be found out, without the reason.

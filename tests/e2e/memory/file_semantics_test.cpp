@@ -267,6 +267,7 @@ TEST(ParityWithAPlainFile, ReadsSeeksAndStat) {
   }
   write_file(plain, bytes);
   Mount mount{{"--vm", "vm=dump:path=" + plain}};
+  EXPECT_THAT(read_file(mount / "vm/control"), testing::StartsWith("state saved\n"));
   for (const char* name : {"vm/mem", "vm/mem_padded"}) {
     const UniqueFd ours{::open((mount / name).c_str(), O_RDONLY | O_CLOEXEC)};
     const UniqueFd theirs{::open(plain.c_str(), O_RDONLY | O_CLOEXEC)};

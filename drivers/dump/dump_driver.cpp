@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/dump/dump_driver.h"
+
+#include "image/saved/saved_formats.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fmt/format.h>
+#include <iterator>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::uint64_t kFourGiB = std::uint64_t{4} << 30;
+constexpr std::uint64_t kMaxFirmware = std::uint64_t{16} << 20;
+
+/// Formats do not tell firmware from RAM. On PCs it ends at 4 GiB; as RAM it would make `mem` 4 GiB large.
+RegionKind kind_of(const Region& region) {
+  const bool firmware = region.range.end.value() == kFourGiB && region.range.size() <= kMaxFirmware &&
+                        region.range.begin != Gpa{0};
+  return firmware ? RegionKind::rom : RegionKind::ram;
+}
+
+Result<MemoryMap> map_of(const SavedImage& image, const std::string& name) {
+  std::vector<Region> regions;
+  for (const Extent& extent : image.extents) {
+    if (!regions.empty() && regions.back().range.end == extent.range.begin &&
+        regions.back().block_offset + regions.back().range.size() == extent.offset) {
+      regions.back().range.end = extent.range.end;
+    } else {
+      regions.push_back({extent.range, RegionKind::ram, false, 0, extent.offset});
+    }
+  }
+  if (regions.size() > 1) {
+    for (Region& region : regions) {
+      region.kind = kind_of(region);
+    }
+  }
+  return MemoryMap::build(std::move(regions), {name});
+}
+
+} // namespace
+
+DumpDriver::DumpDriver(SavedFile file, SavedImage image, VmIdentity identity,
+                       std::shared_ptr<const MemoryMap> map)
+    : file_{std::move(file)}, image_{std::move(image)}, identity_{std::move(identity)}, map_{std::move(map)} {
+}
+
+Result<std::unique_ptr<DumpDriver>> DumpDriver::open(const std::string& path, std::string_view format) {
+  auto file = SavedFile::open(path);
+  if (!file) {
+    return tl::unexpected{file.error()};
+  }
+  auto image = open_image(*file, format);
+  if (!image) {
+    Error error = std::move(image.error());
+    error.text = fmt::format("cannot use '{}': {}", path, error.text);
+    return tl::unexpected{std::move(error)};
+  }
+  const std::string name = std::filesystem::path{path}.filename();
+  auto map = map_of(*image, name);
+  if (!map) {
+    return tl::unexpected{map.error()};
+  }
+  return std::unique_ptr<DumpDriver>{new DumpDriver{std::move(*file),
+                                                    std::move(*image),
+                                                    {name, "", "dump"},
+                                                    std::make_shared<const MemoryMap>(std::move(*map))}};
+}
+
+void DumpDriver::read(std::span<ReadPiece> pieces) {
+  for (ReadPiece& piece : pieces) {
+    read_piece(piece);
+  }
+}
+
+void DumpDriver::read_piece(ReadPiece& piece) const {
+  piece.done = 0;
+  piece.failure.reset();
+  while (piece.done < piece.buffer.size()) {
+    const Gpa here = piece.gpa + piece.done;
+    const Extent* const extent = find_extent(here);
+    if (extent == nullptr) {
+      piece.failure = ErrorKind::hole;
+      return;
+    }
+    const std::size_t wanted = static_cast<std::size_t>(
+        std::min<std::uint64_t>(piece.buffer.size() - piece.done, extent->range.end - here));
+    const auto count = read_extent(*extent, here, piece.buffer.subspan(piece.done, wanted));
+    if (!count) {
+      piece.failure = count.error();
+      return;
+    }
+    piece.done += *count;
+  }
+}
+
+tl::expected<std::size_t, ErrorKind> DumpDriver::read_extent(const Extent& extent, Gpa gpa,
+                                                             std::span<std::byte> to) const {
+  switch (extent.kind) {
+  case ExtentKind::absent: return tl::unexpected{ErrorKind::bad_page};
+  case ExtentKind::packed: return image_.decoder->read(file_, gpa, to);
+  case ExtentKind::zero: std::ranges::fill(to, std::byte{0}); return to.size();
+  case ExtentKind::stored: break;
+  }
+  const std::size_t count = file_.read(extent.offset + (gpa - extent.range.begin), to);
+  // Nothing: such as of a file that was cut after it was opened.
+  return count > 0 ? tl::expected<std::size_t, ErrorKind>{count} : tl::unexpected{ErrorKind::source_failed};
+}
+
+const Extent* DumpDriver::find_extent(Gpa gpa) const {
+  const auto next = std::ranges::upper_bound(image_.extents, gpa, {},
+                                             [](const Extent& extent) { return extent.range.begin; });
+  if (next == image_.extents.begin() || !std::prev(next)->range.contains(gpa)) {
+    return nullptr;
+  }
+  return &*std::prev(next);
+}
+
+Result<std::vector<RegisterSet>> DumpDriver::read_registers(std::span<const VcpuId> vcpus) {
+  std::vector<RegisterSet> sets;
+  sets.reserve(vcpus.size());
+  for (const VcpuId vcpu : vcpus) {
+    if (vcpu.value() >= image_.registers.size()) {
+      return fail(ErrorKind::not_found, "dump", fmt::format("the file has no vCPU {}", vcpu.value()));
+    }
+    sets.push_back(image_.registers[vcpu.value()]);
+  }
+  return sets;
+}
+
+ReadCost DumpDriver::read_cost() const {
+  // Decompression of 4 KiB; plain files are in the kernel's page cache, where a read costs next to nothing.
+  return {.page = std::chrono::microseconds{image_.decoder ? 15 : 0}};
+}
+
+AccessReport DumpDriver::access() const {
+  const std::string registers = image_.registers.empty()
+                                    ? fmt::format("none: this {} has no registers", image_.description)
+                                    : fmt::format("{} in the file", image_.registers_from);
+  return {fmt::format("{}, {} ranges", image_.description, map_->regions().size()),
+          image_.decoder ? "pread of the file, decompressed" : "pread of the file", registers,
+          "none: saved memory does not run", "none: saved memory is read only"};
+}
+
+std::vector<ProbeResult> DumpDriver::probe() const {
+  std::vector<ProbeResult> results;
+  if (image_.first_missing) {
+    results.push_back({"whole file", false,
+                       fmt::format("the file is cut off; the first missing guest physical address is {:#x}",
+                                   image_.first_missing->value())});
+  }
+  if (!image_.problem.empty()) {
+    results.push_back({"undamaged file", false, image_.problem});
+  }
+  return results;
+}
+
+} // namespace vmemfs

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#include "image/saved/saved_formats.h"
+
+#include "image/saved/elf_image.h"
+#include "image/saved/kdump_image.h"
+#include "image/saved/lime_image.h"
+#include "image/saved/raw_image.h"
+
+#include <array>
+#include <fmt/format.h>
+
+namespace vmemfs {
+
+std::span<const SavedFormat* const> saved_formats() {
+  static const std::array<const SavedFormat*, 4> kFormats{&kdump_image_format(), &elf_image_format(),
+                                                          &lime_image_format(), &raw_image_format()};
+  return kFormats;
+}
+
+Result<SavedImage> open_image(const SavedFile& file, std::string_view format) {
+  std::array<std::byte, kImageHead> head{};
+  const std::size_t size = file.read(0, head);
+  for (const SavedFormat* candidate : saved_formats()) {
+    const bool matches = candidate->matches(std::span{head}.first(size));
+    if (format.empty() ? !matches : candidate->name() != format) {
+      continue;
+    }
+    if (!matches) {
+      return fail(
+          ErrorKind::invalid, "dump",
+          fmt::format("it does not begin as format={} does; without format= it is found by content", format));
+    }
+    return candidate->open(file);
+  }
+  return fail(ErrorKind::invalid, "dump", fmt::format("there is no format '{}'", format));
+}
+
+} // namespace vmemfs

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <iterator>
+#include <new>
 #include <utility>
 
 namespace vmemfs {
@@ -47,7 +48,17 @@ DumpDriver::DumpDriver(SavedFile file, SavedImage image, VmIdentity identity,
     : file_{std::move(file)}, image_{std::move(image)}, identity_{std::move(identity)}, map_{std::move(map)} {
 }
 
+// The tables of a large file take memory, and there may be a limit for this process.
 Result<std::unique_ptr<DumpDriver>> DumpDriver::open(const std::string& path, std::string_view format) {
+  try {
+    return try_open(path, format);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorKind::source_failed, "dump",
+                fmt::format("not enough memory for the tables of '{}'", path));
+  }
+}
+
+Result<std::unique_ptr<DumpDriver>> DumpDriver::try_open(const std::string& path, std::string_view format) {
   auto file = SavedFile::open(path);
   if (!file) {
     return tl::unexpected{file.error()};

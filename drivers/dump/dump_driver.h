@@ -31,6 +31,7 @@ public:
   RegisterReader* register_reader() override { return image_.registers.empty() ? nullptr : this; }
 
 private:
+  static Result<std::unique_ptr<DumpDriver>> try_open(const std::string& path, std::string_view format);
   DumpDriver(SavedFile file, SavedImage image, VmIdentity identity, std::shared_ptr<const MemoryMap> map);
 
   const RegisterLayout& register_layout() const override { return image_.registers.front().layout(); }

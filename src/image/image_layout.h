@@ -36,7 +36,7 @@ public:
   };
 
   /// Appends a part; one of size 0 has no effect.
-  void add_made(std::uint64_t size);
+  void add_made(std::uint64_t bytes);
   void add_guest(const GpaRange& range);
 
   /// From the one that has the byte at `offset`; empty past the end.

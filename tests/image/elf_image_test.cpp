@@ -48,6 +48,14 @@ TEST(ElfImage, MoreMemoryThanBytes_RestIsAbsent) {
   EXPECT_EQ(image->first_missing, std::nullopt);
 }
 
+/// As a core has memory at virtual addresses, too.
+TEST(ElfImage, MemoryAgain_AddsNothing) {
+  const std::string twice = with(elf64_core(two_ranges()), segment(2, 24), 0x100000, 8);
+  const auto image = open_bytes(with(twice, segment(2, 40), 0x4000, 8));
+  ASSERT_TRUE(image) << image.error().text;
+  EXPECT_THAT(image->extents, ElementsAre(stored(0x100000, 0x103000, kHeaders)));
+}
+
 TEST(ElfImage, CutAnywhere_OpensOrSaysWhy) {
   const std::string whole = elf64_core(two_ranges());
   for (std::size_t size = SELFMAG; size < whole.size(); size += size < kHeaders + 8 ? 1 : 509) {

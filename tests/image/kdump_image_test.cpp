@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "image_bytes.h"
 
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -87,6 +88,17 @@ TEST(KdumpImage, HostileHeaders_AreRefused) {
   EXPECT_FALSE(open_bytes(with(436, 0, 4))) << "size of the bitmaps";
   EXPECT_FALSE(open_bytes(with(436, 0xfffffffe, 4))) << "size of the bitmaps";
   EXPECT_FALSE(open_bytes(with(kBlock + 96, ~std::uint64_t{0}, 8))) << "number of pages";
+}
+
+TEST(KdumpImage, FlattenedWithEndlessEmptyRecords_IsRefused) {
+  const TempDir dir;
+  write_file(dir / "image", block(std::string("makedumpfile\0\0\0\0", 16)));
+  std::filesystem::resize_file(dir / "image", std::uint64_t{1} << 40); // sparse
+  const auto file = SavedFile::open(dir / "image");
+  ASSERT_TRUE(file);
+  const auto image = open_image(*file, "kdump");
+  ASSERT_FALSE(image);
+  EXPECT_THAT(image.error().text, HasSubstr("has more than"));
 }
 
 } // namespace

@@ -57,7 +57,7 @@ protected:
 
   static FakeOptions options() {
     FakeOptions options;
-    options.holes = {GpaRange{Gpa{0xa0000}, Gpa{0x100000}}};
+    options.holes = {GpaRange{Gpa{0x9fc00}, Gpa{0x100000}}}; // ends within a page
     options.bad = {GpaRange{Gpa{0x5000}, Gpa{0x6000}}};
     return options;
   }
@@ -122,6 +122,14 @@ TEST_F(LinuxKernelTest, FoundAgain_WithoutASearch) {
   const auto before = fixture.metrics->metrics().bytes;
   ASSERT_TRUE(find());
   EXPECT_LT(fixture.metrics->metrics().bytes - before, kMiB);
+}
+
+TEST_F(LinuxKernelTest, PageTablesNotOnAPage_None) {
+  for (const unsigned low : {1, 7, 8}) {
+    put(kPage, fmt::format("OSRELEASE=6.1.0\nSYMBOL(swapper_pg_dir)={:x}\nNUMBER(phys_base)=0\n",
+                           kSwapperAddress + low));
+    EXPECT_FALSE(LinuxKernelFinder{fixture.vm->guest().memory()}.find({&vcpu, 1})) << low;
+  }
 }
 
 TEST_F(LinuxKernelTest, PageIsFullOfTexts_TheSearchEnds) {

@@ -103,6 +103,9 @@ template <typename Segment> Result<void> add_segment(ExtentBuilder& extents, con
     return {};
   }
   const std::uint64_t stored = std::min(segment.p_filesz, segment.p_memsz);
+  if (extents.has(segment.p_paddr, stored)) { // a second, virtual address of memory: its tail is no memory
+    return {};
+  }
   auto added = extents.add(segment.p_paddr, stored, ExtentKind::stored, segment.p_offset);
   if (!added || stored == segment.p_memsz) {
     return added;

@@ -38,6 +38,12 @@ Result<void> ExtentBuilder::add(std::uint64_t gpa, std::uint64_t length, ExtentK
   return {};
 }
 
+bool ExtentBuilder::has(std::uint64_t gpa, std::uint64_t length) const {
+  const auto next = claimed_.upper_bound(gpa);
+  return next != claimed_.begin() && length <= kMaxImageGpa && gpa <= kMaxImageGpa &&
+         std::prev(next)->second >= gpa + length;
+}
+
 // Touching ranges are joined, so that each is looked at once in all, however many overlap.
 void ExtentBuilder::claim(const Extent& extent) {
   const std::uint64_t begin = extent.range.begin.value();

@@ -12,7 +12,7 @@
 namespace vmemfs {
 
 /// Max number of ranges of a file: bounds the memory that a hostile one can take.
-inline constexpr std::uint64_t kMaxImageRanges = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kMaxImageRanges = std::uint64_t{1} << 16;
 
 /// Physical addresses of all architectures that have dumps lie below it.
 inline constexpr std::uint64_t kMaxImageGpa = std::uint64_t{1} << 52;
@@ -25,6 +25,9 @@ public:
   /// A part that would be stored beyond the end of the file becomes absent. invalid: not an allowed range.
   [[nodiscard]] Result<void> add(std::uint64_t gpa, std::uint64_t length, ExtentKind kind,
                                  std::uint64_t offset);
+
+  /// Whether earlier ranges have all of it.
+  [[nodiscard]] bool has(std::uint64_t gpa, std::uint64_t length) const;
 
   struct Extents {
     std::vector<Extent> all;

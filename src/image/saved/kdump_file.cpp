@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <iterator>
 
 namespace vmemfs {
@@ -34,7 +35,15 @@ Result<KdumpFile> KdumpFile::open(const SavedFile& file) {
   result.flattened_ = true;
   result.cut_ = true;
   std::uint64_t at = kHeaderSize;
-  while (const auto record = file.read_as<Record>(at)) {
+  for (std::size_t records = 0;; ++records) {
+    const auto record = file.read_as<Record>(at);
+    if (!record) {
+      break;
+    }
+    if (records == kMaxRecords) { // counted, as those without bytes add nothing to the parts
+      return fail(ErrorKind::invalid, "dump",
+                  fmt::format("the flattened kdump file has more than {} records", kMaxRecords));
+    }
     const std::uint64_t offset = big_endian(record->offset);
     const std::uint64_t size = big_endian(record->size);
     at += sizeof(Record);
@@ -49,9 +58,6 @@ Result<KdumpFile> KdumpFile::open(const SavedFile& file) {
     }
     if (there < size) {
       break;
-    }
-    if (result.parts_.size() > kMaxRecords) {
-      return fail(ErrorKind::invalid, "dump", "the flattened kdump file has too many records");
     }
     at += size;
   }

@@ -36,27 +36,45 @@ std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// Pages of page tables, each read once.
+/// Pages of page tables, each read once, whether that succeeds or not.
 class TableReader {
 public:
   explicit TableReader(AddressSpace& memory) : memory_{memory} {}
 
   std::optional<std::uint64_t> operator()(Gpa gpa) {
-    const auto [page, is_new] = pages_.try_emplace(Gfn{gpa});
-    if (is_new && (pages_.size() > kMaxPages || copy(memory_, gpa.page_start(), page->second) != kPageSize)) {
-      pages_.erase(page);
+    std::uint64_t entry = 0;
+    const std::optional<Page>& page = page_at(gpa.page_start());
+    if (!page || gpa.page_offset() > kPageSize - sizeof entry) {
       return std::nullopt;
     }
-    std::uint64_t entry = 0;
-    std::memcpy(&entry, page->second.data() + gpa.page_offset(), sizeof entry);
+    std::memcpy(&entry, page->data() + gpa.page_offset(), sizeof entry);
     return entry;
   }
 
 private:
+  using Page = std::array<std::byte, kPageSize>;
   static constexpr std::size_t kMaxPages = 2048;
 
+  const std::optional<Page>& page_at(Gpa begin) {
+    static constexpr std::optional<Page> kNone{};
+    const auto known = pages_.find(Gfn{begin});
+    if (known != pages_.end()) {
+      return known->second;
+    }
+    if (pages_.size() >= kMaxPages || LinuxKernelFinder::Clock::now() >= end_) {
+      return kNone;
+    }
+    std::optional<Page>& page = pages_.try_emplace(Gfn{begin}, Page{}).first->second;
+    if (copy(memory_, begin, *page) != kPageSize) {
+      page.reset();
+    }
+    return page;
+  }
+
   AddressSpace& memory_;
-  std::map<Gfn, std::array<std::byte, kPageSize>> pages_;
+  std::map<Gfn, std::optional<Page>> pages_;
+  const LinuxKernelFinder::Clock::time_point end_ =
+      LinuxKernelFinder::Clock::now() + LinuxKernelFinder::kMaxExamination;
 };
 
 /// Examines one VMCOREINFO.
@@ -67,7 +85,8 @@ public:
 
   /// nullopt: none of the vCPUs runs this kernel.
   [[nodiscard]] std::optional<LinuxKernel> run(std::span<const RegisterSet> vcpus) {
-    if (!kernel_.info.phys_base || !is_image(kernel_.info.swapper_pg_dir)) {
+    if (!kernel_.info.phys_base || !is_image(kernel_.info.swapper_pg_dir) ||
+        physical(kernel_.info.swapper_pg_dir).page_offset() != 0) {
       return std::nullopt;
     }
     const auto running = std::ranges::find_if(vcpus, [this](const RegisterSet& vcpu) { return runs(vcpu); });
@@ -186,7 +205,8 @@ private:
         return found;
       }
       failed_ = piece.failure && piece.failure != ErrorKind::bad_page && piece.failure != ErrorKind::hole;
-      here = (here + piece.done + (piece.failure ? kPageSize : 0)).page_start();
+      const Gpa next = (here + piece.done + (piece.failure ? kPageSize : 0)).page_start();
+      here = std::max(next, here.page_start() + kPageSize); // the last page of a region may be a part of one
     }
     return std::nullopt;
   }

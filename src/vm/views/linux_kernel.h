@@ -45,6 +45,8 @@ public:
   /// Limit of a search of all memory, and the time after a failed one until the next.
   static constexpr std::chrono::seconds kMaxSearch{3};
   static constexpr std::chrono::seconds kSearchInterval{5};
+  /// Limit of the reading of page tables, for one text.
+  static constexpr std::chrono::seconds kMaxExamination{1};
   /// Max number of texts that are examined by one search.
   static constexpr unsigned kMaxCandidates = 64;
 

@@ -103,8 +103,9 @@ Result<void> QemuDriver::publish(GuestLayout layout, Mappings mappings) {
 
 Result<void> QemuDriver::refresh() {
   const MonitorTime time{options_.timeout};
-  static_cast<void>(query_vcpus(time)); // the map counts
-  return refresh(Mappings::renew, time);
+  auto refreshed = refresh(Mappings::renew, time);
+  static_cast<void>(query_vcpus(time)); // what is left of the time; the map counts
+  return refreshed;
 }
 
 Result<void> QemuDriver::refresh(Mappings mappings, const MonitorTime& time) {

@@ -8,6 +8,7 @@
 #include "vmm/vcpu_activity.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fmt/format.h>
 #include <utility>
 
@@ -68,7 +69,9 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
 /// Whether vCPUs may have come or gone since the last call. Other threads of QEMU begin and end too, such as
 /// those that do its I/O, so in a machine without room for more vCPUs only those of vCPUs count.
 bool QemuDriver::vcpus_may_differ() {
-  if (qemu_.command_line.more_vcpus || qemu_.command_line.reads_config) {
+  const bool has_room = qemu_.command_line.more_vcpus || qemu_.command_line.reads_config ||
+                        vcpus_.load()->size() < qemu_.command_line.vcpus;
+  if (has_room || !idle_monitor_.watching()) {
     return threads_.changed();
   }
   const bool exist = idle_monitor_.threads_exist();
@@ -87,7 +90,7 @@ void QemuDriver::poll_vcpus() {
   if (!vcpus_due_) {
     return;
   }
-  if (vcpu_polls_to_skip_ > 0) { // a monitor that does not answer is queried less and less often
+  if (vcpu_polls_to_skip_ > 0) { // a monitor that does not answer soon is queried less and less often
     --vcpu_polls_to_skip_;
     return;
   }
@@ -101,12 +104,15 @@ void QemuDriver::query_vcpus_later() {
   }
   worker_.post([lease = lease_.share()] {
     lease.with([](QemuDriver& driver) {
+      constexpr std::chrono::milliseconds kSlow{250}; // so a slow one must not have a thread all the time
+      const auto begin = std::chrono::steady_clock::now();
       driver.vcpus_due_ = false; // a change from here on needs another query
-      if (driver.query_vcpus(MonitorTime{driver.options_.timeout})) {
+      const bool answered = driver.query_vcpus(MonitorTime{driver.options_.timeout});
+      driver.vcpus_due_ = driver.vcpus_due_ || !answered;
+      if (answered && std::chrono::steady_clock::now() - begin < kSlow) {
         driver.vcpu_query_failures_ = 0;
       } else {
         ++driver.vcpu_query_failures_;
-        driver.vcpus_due_ = true;
       }
       driver.vcpu_query_pending_ = false;
     });

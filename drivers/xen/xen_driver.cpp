@@ -56,7 +56,7 @@ XenDriver::XenDriver(DomainInfo info, Access access, const DriverContext& contex
               context.worker,
               {.changed = [this] { listener_.emit(VmEvent::layout_changed); },
                .failed = [this] { check_for_end(); }}} {
-  vcpus_.store(std::make_shared<const VcpuSet>());
+  vcpus_.store(std::make_shared<const VcpuSet>(VcpuSet::first(info_.vcpus)));
 }
 
 Result<XenDriver::Access> XenDriver::open_access(Control control, XenRuntime& runtime,
@@ -236,8 +236,9 @@ Result<void> XenDriver::refresh_vcpus() {
   }
   const MutexLock lock{vcpus_mutex_};
   auto now = online_vcpus(access_.control.get(), info_.id, info_.vcpus);
-  if (!now) {
-    return tl::unexpected{std::move(now.error())};
+  if (!now) { // memory is shown without it, too
+    log::debug("xen: domain {}: {}", info_.id, now.error().message());
+    return {};
   }
   if (*now != *vcpus_.load()) {
     vcpus_.store(std::make_shared<const VcpuSet>(std::move(*now)));

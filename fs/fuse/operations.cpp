@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,14 @@ template <typename Now, typename Later> void carry_out(const OpenHandle& handle,
     handle.requests->carry_out(request, kind, now, later);
   } else {
     answer({request}, kind.operation, now);
+  }
+}
+
+void read_from(FileSystem& files, OpenHandle& handle, FuseReply& reply, const ReadRequest& wanted) {
+  if (wanted.for_mapping && !files.may_map(handle)) {
+    reply.error(ErrorKind::source_failed);
+  } else {
+    handle.file->read(reply, wanted);
   }
 }
 
@@ -263,14 +272,13 @@ void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t off
   // read(2) has a lock owner, the filling of pages has none.
   const ReadRequest wanted{
       .size = size, .offset = static_cast<std::uint64_t>(offset), .for_mapping = info->lock_owner == 0};
-  if (wanted.for_mapping && !file_system(request).may_map(*handle)) {
-    fuse_reply_err(request, EIO);
-    return;
-  }
+  FileSystem& files = file_system(request);
   carry_out(
       *handle, request, {"read", wanted.for_mapping ? RequestKind::for_mapping : RequestKind::ordinary},
-      [&](FuseReply& reply) { handle->file->read(reply, wanted); },
-      [&] { return [handle, wanted](FuseReply& reply) { handle->file->read(reply, wanted); }; });
+      [&](FuseReply& reply) { read_from(files, *handle, reply, wanted); },
+      [&] {
+        return [&files, handle, wanted](FuseReply& reply) { read_from(files, *handle, reply, wanted); };
+      });
 }
 
 void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::size_t size, off_t offset,
@@ -334,14 +342,24 @@ Result<std::uint64_t> FileSystem::keep(Share share, Opened opened, std::shared_p
   return handle;
 }
 
-// Pages that the kernel has from before are no danger: it drops them when it maps a file.
+// Pages that the kernel has from before are no danger: it drops them when it maps a file. It reports the end
+// of an open file some time after close(2) has returned.
 bool FileSystem::may_map(OpenHandle& handle) {
+  constexpr int kTries = 10;
+  constexpr std::chrono::milliseconds kBetweenTries{10};
   if (!init_extension_.shared_mappings() || !handle.memory || handle.mapped) {
     return true;
   }
-  const MutexLock lock{mutex_};
-  handle.mapped = !any_open(handle.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
-  return handle.mapped;
+  for (int i = 1;; ++i) {
+    {
+      const MutexLock lock{mutex_};
+      handle.mapped = !any_open(handle.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
+    }
+    if (handle.mapped || i == kTries) {
+      return handle.mapped;
+    }
+    std::this_thread::sleep_for(kBetweenTries);
+  }
 }
 
 bool FileSystem::any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const {

@@ -59,7 +59,8 @@ public:
       EXCLUDES(mutex_);
   void close(std::uint64_t handle) EXCLUDES(mutex_);
 
-  /// Whether the kernel may get pages of the file for its cache, by that rule.
+  /// Whether the kernel may get pages of the file for its cache, by that rule. Waits up to 0.1 s for files
+  /// that were just closed.
   [[nodiscard]] bool may_map(OpenHandle& handle) EXCLUDES(mutex_);
 
   /// The VM is gone: requests that wait for it are answered.

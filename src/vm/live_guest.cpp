@@ -29,6 +29,9 @@ void LiveGuest::vcpus_changed() {
 }
 
 void LiveGuest::report_vcpus() {
+  if (context_.attachment.gone()) {
+    return;
+  }
   if (const auto now = Clock::now(); now < next_vcpu_report_) {
     context_.jobs.post_after(next_vcpu_report_ - now, [this] { report_vcpus(); });
     return;
@@ -88,6 +91,14 @@ Result<std::vector<RegisterSet>> LiveGuest::try_read_registers(std::span<const V
     return context_.events.noted<std::vector<RegisterSet>>(
         fail(ErrorKind::unsupported, driver.identity().driver,
              fmt::format("cannot read registers: {}", driver.access().registers)));
+  }
+  // No fault of the VM, so no event: a reader may ask again and again.
+  const VcpuSet present = driver.vcpus();
+  for (const VcpuId vcpu : vcpus) {
+    if (!present.contains(vcpu)) {
+      return fail(ErrorKind::vcpu_gone, driver.identity().driver,
+                  fmt::format("there is no vCPU {} any more", vcpu.value()));
+    }
   }
   return context_.events.noted(of_vcpus(reader->read_registers(vcpus)));
 }

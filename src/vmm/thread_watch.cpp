@@ -15,7 +15,7 @@ namespace {
 
 /// More are not listed, as the process is not trusted: the kernel lists them in the order of their begin, and
 /// vCPUs begin early. The watcher of all VMs waits for this.
-constexpr std::size_t kMaxThreads = 4096;
+constexpr std::size_t kMaxThreads = 1024;
 
 std::vector<pid_t> threads_of(pid_t pid) {
   std::vector<pid_t> threads;

@@ -2,6 +2,7 @@
 #include "arch/x86_64/elf_notes.h"
 #include "arch/x86_64/registers.h"
 
+#include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <sys/procfs.h>

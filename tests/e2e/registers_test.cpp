@@ -151,6 +151,10 @@ TEST(Registers, HotPluggedVcpus_AppearByThemselvesWithTheirIndexes) {
   EXPECT_EQ(names(mount / "vm/vcpus"), std::set<std::string>{"0"});
   guest.plug_vcpu(3);
   EXPECT_TRUE(eventually([&] { return names(mount / "vm/vcpus") == std::set<std::string>{"0", "3"}; }));
+  const auto has_event = [&](const char* detail) {
+    return read_file(mount / ".vmemfs/events").find(detail) != std::string::npos;
+  };
+  EXPECT_TRUE(eventually([&] { return has_event("added 3; now 0,3"); }));
   guest.plug_vcpu(1);
   EXPECT_TRUE(eventually([&] { return names(mount / "vm/vcpus") == std::set<std::string>{"0", "1", "3"}; }));
   for (const char* const vcpu : {"0", "1", "3"}) {
@@ -158,11 +162,8 @@ TEST(Registers, HotPluggedVcpus_AppearByThemselvesWithTheirIndexes) {
   }
   EXPECT_FALSE(exists(mount / "vm/vcpus/2"));
   EXPECT_THAT(read_file(mount / "vm/info"), testing::HasSubstr("\"vcpu_list\": \"0-1,3\""));
-  EXPECT_TRUE(eventually([&] {
-    const std::string events = read_file(mount / ".vmemfs/events");
-    return events.find("added 3; now 0,3") != std::string::npos &&
-           events.find("added 1; now 0-1,3") != std::string::npos;
-  })) << read_file(mount / ".vmemfs/events");
+  EXPECT_TRUE(eventually([&] { return has_event("added 1; now 0-1,3"); }))
+      << read_file(mount / ".vmemfs/events");
 }
 
 TEST(Registers, WholeFile_CanBeEditedAndWrittenBack) {

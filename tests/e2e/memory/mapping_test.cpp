@@ -129,8 +129,11 @@ TEST_F(SharedAndWritable, MappedToWrite_NothingIsWrittenAndNobodySeesIt) {
     const Mapping cached{before.get(), kAt, kPage, MAP_SHARED};
     EXPECT_EQ(cached.read(0, kPage), fake_bytes(kAt, kPage));
   }
-  const UniqueFd file = open_file(mount_ / "vm/mem", O_RDWR);
-  ASSERT_TRUE(file) << errno;
+  UniqueFd file;
+  ASSERT_TRUE(eventually([&] {
+    file = open_file(mount_ / "vm/mem", O_RDWR);
+    return bool{file};
+  })) << errno;
   Mapping mapping{file.get(), kAt, kPage, MAP_SHARED, PROT_READ | PROT_WRITE};
   ASSERT_FALSE(mapping.bad()) << errno;
   EXPECT_FALSE(mapping.write(0, scribble_));

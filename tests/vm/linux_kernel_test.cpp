@@ -125,7 +125,7 @@ TEST_F(LinuxKernelTest, FoundAgain_WithoutASearch) {
 }
 
 TEST_F(LinuxKernelTest, PageTablesNotOnAPage_None) {
-  for (const unsigned low : {1, 7, 8}) {
+  for (const unsigned low : {1U, 7U, 8U}) {
     put(kPage, fmt::format("OSRELEASE=6.1.0\nSYMBOL(swapper_pg_dir)={:x}\nNUMBER(phys_base)=0\n",
                            kSwapperAddress + low));
     EXPECT_FALSE(LinuxKernelFinder{fixture.vm->guest().memory()}.find({&vcpu, 1})) << low;

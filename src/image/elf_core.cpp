@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <elf.h>
+#include <iterator>
 #include <optional>
 
 namespace vmemfs {
@@ -71,17 +72,32 @@ void write_elf_header(std::span<std::byte> bytes, const ElfCoreShape& shape, Elf
   }
 }
 
-/// The position in the file of memory that lies in one of the ranges.
-std::optional<std::uint64_t> file_offset(std::uint64_t begin, std::span<const GpaRange> ranges,
-                                         const GpaRange& memory) {
-  for (const GpaRange& range : ranges) {
-    if (range.begin <= memory.begin && memory.end <= range.end) {
-      return begin + (memory.begin - range.begin);
+/// The positions of the ranges in the file, which are sorted.
+class RangePositions {
+public:
+  RangePositions(std::uint64_t begin, std::span<const GpaRange> ranges) : ranges_{ranges} {
+    for (const GpaRange& range : ranges) {
+      positions_.push_back(begin);
+      begin += range.size();
     }
-    begin += range.size();
   }
-  return std::nullopt;
-}
+
+  [[nodiscard]] std::uint64_t of(std::size_t range) const { return positions_[range]; }
+
+  /// Of memory that lies in one of the ranges.
+  [[nodiscard]] std::optional<std::uint64_t> of(const GpaRange& memory) const {
+    const auto next = std::ranges::upper_bound(ranges_, memory.begin, {}, &GpaRange::begin);
+    if (next == ranges_.begin() || memory.end > std::prev(next)->end) {
+      return std::nullopt;
+    }
+    const auto index = static_cast<std::size_t>(std::prev(next) - ranges_.begin());
+    return positions_[index] + (memory.begin - ranges_[index].begin);
+  }
+
+private:
+  std::span<const GpaRange> ranges_;
+  std::vector<std::uint64_t> positions_;
+};
 
 } // namespace
 
@@ -116,14 +132,15 @@ std::vector<std::byte> elf_core_header(const ElfCoreShape& shape, const ElfCore&
     headers.add(PT_NOTE, notes_begin(shape), 0, 0, core.notes.size(), core.notes.size());
     std::ranges::copy(core.notes, std::span{bytes}.subspan(notes_begin(shape)).begin());
   }
-  std::uint64_t offset = bytes.size();
-  for (const GpaRange& range : core.ranges) {
-    headers.add(PT_LOAD, offset, range.begin.value(), range.begin.value(), range.size(), range.size());
-    offset += range.size();
+  const RangePositions positions{bytes.size(), core.ranges};
+  for (std::size_t i = 0; i < core.ranges.size(); ++i) {
+    const GpaRange& range = core.ranges[i];
+    headers.add(PT_LOAD, positions.of(i), range.begin.value(), range.begin.value(), range.size(),
+                range.size());
   }
   const std::size_t virtual_count = std::min(core.virtual_ranges.size(), shape.max_virtual);
   for (const ElfVirtualRange& range : std::span{core.virtual_ranges}.first(virtual_count)) {
-    if (const auto at = file_offset(bytes.size(), core.ranges, range.memory)) {
+    if (const auto at = positions.of(range.memory)) {
       headers.add(PT_LOAD, *at, range.address, range.memory.begin.value(), range.memory.size(),
                   range.memory.size() + kPageSize);
     }

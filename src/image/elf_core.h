@@ -49,7 +49,7 @@ inline constexpr std::uint32_t kElfUntyped = 0;  ///< of "QEMU" and "VMCOREINFO"
 
 struct ElfCore {
   ElfMachine machine = ElfMachine::none;
-  std::span<const GpaRange> ranges;
+  std::span<const GpaRange> ranges;              ///< sorted
   std::vector<ElfVirtualRange> virtual_ranges{}; ///< those beyond the shape's max are left out
   std::vector<std::byte> notes{};                ///< left out if there are more bytes than the shape's max
 };

@@ -2,6 +2,7 @@
 // Notes of an ELF core for an x86-64 vCPU, as Linux and QEMU lay them out.
 #pragma once
 
+#include "arch/x86_64/note_fields.h"
 #include "core/register_set.h"
 
 #include <array>
@@ -12,7 +13,7 @@ namespace vmemfs::x86_64 {
 
 /// The `elf_prstatus` of Linux: general registers, with `pid` as the number of the thread. Absent registers
 /// are 0.
-using Prstatus = std::array<std::byte, 336>;
+using Prstatus = std::array<std::byte, kPrstatusBytes>;
 [[nodiscard]] Prstatus prstatus(const RegisterSet& registers, std::uint32_t pid);
 
 /// The `QEMUCPUState` of QEMU: general, segment and control registers.

@@ -2,6 +2,7 @@
 #include "image/saved/elf_notes.h"
 
 #include "arch/aarch64/registers.h"
+#include "arch/x86_64/note_fields.h"
 #include "arch/x86_64/registers.h"
 
 #include <algorithm>
@@ -16,13 +17,6 @@ namespace x86 = x86_64;
 using x86::Segment;
 using x86::SegmentPart;
 
-/// A register's place in a note; numbers are little-endian.
-template <typename Register> struct NoteField {
-  std::uint16_t offset;
-  std::uint8_t size;
-  Register reg;
-};
-
 std::uint64_t number_at(std::span<const std::byte> bytes, std::size_t offset, std::size_t size) {
   std::uint64_t value = 0;
   if (offset + size <= bytes.size()) {
@@ -31,9 +25,8 @@ std::uint64_t number_at(std::span<const std::byte> bytes, std::size_t offset, st
   return value;
 }
 
-template <typename Register>
-RegisterSet read_fields(std::span<const std::byte> content, std::span<const NoteField<Register>> fields) {
-  RegisterSet set{register_layout(Register{})};
+RegisterSet read_fields(std::span<const std::byte> content, std::span<const x86::NoteField> fields) {
+  RegisterSet set{x86::register_layout()};
   for (const auto& field : fields) {
     if (std::size_t{field.offset} + field.size <= content.size()) {
       set.set(field.reg, number_at(content, field.offset, field.size));
@@ -44,22 +37,10 @@ RegisterSet read_fields(std::span<const std::byte> content, std::span<const Note
 
 // ---- NT_PRSTATUS
 
-using X86Field = NoteField<x86::Register>;
 using enum x86::Register;
 
-constexpr std::size_t kPrstatus64 = 336;
-constexpr X86Field kPrstatusFields64[] = {
-    {112, 8, r15},         {120, 8, r14},         {128, 8, r13},         {136, 8, r12},
-    {144, 8, rbp},         {152, 8, rbx},         {160, 8, r11},         {168, 8, r10},
-    {176, 8, r9},          {184, 8, r8},          {192, 8, rax},         {200, 8, rcx},
-    {208, 8, rdx},         {216, 8, rsi},         {224, 8, rdi},         {240, 8, rip},
-    {248, 8, cs_selector}, {256, 8, rflags},      {264, 8, rsp},         {272, 8, ss_selector},
-    {280, 8, fs_base},     {288, 8, gs_base},     {296, 8, ds_selector}, {304, 8, es_selector},
-    {312, 8, fs_selector}, {320, 8, gs_selector},
-};
-
 constexpr std::size_t kPrstatus32 = 144;
-constexpr X86Field kPrstatusFields32[] = {
+constexpr x86::NoteField kPrstatusFields32[] = {
     {72, 4, rbx},          {76, 4, rcx},          {80, 4, rdx},          {84, 4, rsi},
     {88, 4, rdi},          {92, 4, rbp},          {96, 4, rax},          {100, 2, ds_selector},
     {104, 2, es_selector}, {108, 2, fs_selector}, {112, 2, gs_selector}, {120, 4, rip},
@@ -80,12 +61,12 @@ RegisterSet read_aarch64(std::span<const std::byte> content) {
 }
 
 std::optional<RegisterSet> read_prstatus(std::uint16_t machine, std::span<const std::byte> content) {
-  if (machine == EM_X86_64 && content.size() >= kPrstatus64) {
-    return read_fields<x86::Register>(content, kPrstatusFields64);
+  if (machine == EM_X86_64 && content.size() >= x86::kPrstatusBytes) {
+    return read_fields(content, x86::kPrstatusFields);
   }
   // A 64-bit guest that is not in long mode yet has the 32-bit note, in a file of either class.
   if (machine == EM_386 && content.size() >= kPrstatus32) {
-    return read_fields<x86::Register>(content, kPrstatusFields32);
+    return read_fields(content, kPrstatusFields32);
   }
   if (machine == EM_AARCH64 && content.size() >= kPrstatusAarch64) {
     return read_aarch64(content);
@@ -96,21 +77,6 @@ std::optional<RegisterSet> read_prstatus(std::uint16_t machine, std::span<const 
 // ---- QEMU
 
 constexpr std::size_t kQemuState = 432;
-constexpr std::size_t kQemuSegments = 152;
-constexpr std::size_t kQemuSegmentSize = 24;
-constexpr X86Field kQemuFields[] = {
-    {8, 8, rax},         {16, 8, rbx},       {24, 8, rcx},
-    {32, 8, rdx},        {40, 8, rsi},       {48, 8, rdi},
-    {56, 8, rsp},        {64, 8, rbp},       {72, 8, r8},
-    {80, 8, r9},         {88, 8, r10},       {96, 8, r11},
-    {104, 8, r12},       {112, 8, r13},      {120, 8, r14},
-    {128, 8, r15},       {136, 8, rip},      {144, 8, rflags},
-    {348, 4, gdt_limit}, {360, 8, gdt_base}, {372, 4, idt_limit},
-    {384, 8, idt_base},  {392, 8, cr0},      {408, 8, cr2},
-    {416, 8, cr3},       {424, 8, cr4},      {432, 8, kernel_gs_base},
-};
-constexpr Segment kQemuOrder[] = {Segment::cs, Segment::ds, Segment::es,  Segment::fs,
-                                  Segment::gs, Segment::ss, Segment::ldt, Segment::tr};
 
 constexpr std::uint64_t kPresent = 1U << 7U;
 constexpr std::uint64_t kUnusable = 1U << 16U;
@@ -122,17 +88,17 @@ std::uint64_t attributes_of(std::uint64_t flags) {
 }
 
 std::optional<RegisterSet> read_qemu(std::span<const std::byte> content) {
-  if (content.size() < kQemuState || number_at(content, 0, 4) != 1) {
+  if (content.size() < kQemuState || number_at(content, 0, 4) != x86::kQemuStateVersion) {
     return std::nullopt;
   }
-  RegisterSet set = read_fields<x86::Register>(content, kQemuFields);
-  std::size_t at = kQemuSegments;
-  for (const Segment segment : kQemuOrder) {
+  RegisterSet set = read_fields(content, x86::kQemuStateFields);
+  std::size_t at = x86::kQemuSegments;
+  for (const Segment segment : x86::kQemuSegmentOrder) {
     set.set(segment_register(segment, SegmentPart::selector), number_at(content, at, 4));
     set.set(segment_register(segment, SegmentPart::limit), number_at(content, at + 4, 4));
     set.set(segment_register(segment, SegmentPart::attributes), attributes_of(number_at(content, at + 8, 4)));
     set.set(segment_register(segment, SegmentPart::base), number_at(content, at + 16, 8));
-    at += kQemuSegmentSize;
+    at += x86::kQemuSegmentBytes;
   }
   return set;
 }
@@ -142,7 +108,7 @@ std::optional<RegisterSet> read_qemu(std::span<const std::byte> content) {
 constexpr std::uint32_t kVboxCpu = 0xb01;
 /// Up to here all versions are alike, except for the first, whose note is longer by far.
 constexpr std::size_t kVboxState = 552;
-constexpr X86Field kVboxFields[] = {
+constexpr x86::NoteField kVboxFields[] = {
     {0, 8, rax},
     {8, 8, rbx},
     {16, 8, rcx},
@@ -199,7 +165,7 @@ std::optional<RegisterSet> read_virtualbox(std::span<const std::byte> content) {
   if (content.size() < kVboxState) {
     return std::nullopt;
   }
-  RegisterSet set = read_fields<x86::Register>(content, kVboxFields);
+  RegisterSet set = read_fields(content, kVboxFields);
   for (const auto& [at, segment] : kVboxSegments) {
     set.set(segment_register(segment, SegmentPart::base), number_at(content, at, 8));
     set.set(segment_register(segment, SegmentPart::limit), number_at(content, at + 8U, 4));

@@ -101,7 +101,10 @@ TEST_F(QemuDump, FlattenedKdump_HasMemoryAndRegisters) {
 TEST_F(QemuDump, CutKdump_GivesWhatIsThere) {
   const std::string path = dump({{"paging", false}, {"format", "kdump-zlib"}});
   const std::string whole = read_file(path);
+  // Pages are stored in the order of their addresses; more of them take long under a sanitizer.
+  const auto truth = guest_.pmemsave(0, kMemory / 8);
   std::size_t opened = 0;
+  std::size_t incomplete = 0;
   for (std::size_t size = 16; size < whole.size(); size += whole.size() / 40) {
     write_file(path, std::string_view{whole}.substr(0, size));
     const auto driver = DumpDriver::open(path);
@@ -111,16 +114,17 @@ TEST_F(QemuDump, CutKdump_GivesWhatIsThere) {
     }
     ++opened;
     EXPECT_EQ((*driver)->probe().size(), 1U) << size;
-    std::vector<std::byte> bytes(kMemory);
+    std::vector<std::byte> bytes(truth.size());
     ReadPiece piece{Gpa{0}, bytes, 0, {}};
     (*driver)->read({&piece, 1});
     if (piece.done < bytes.size()) {
       EXPECT_TRUE(piece.failure == ErrorKind::bad_page || piece.failure == ErrorKind::hole) << size;
+      ++incomplete;
     }
-    const auto truth = guest_.pmemsave(0, piece.done + 1);
     EXPECT_EQ(std::memcmp(truth.data(), bytes.data(), piece.done), 0) << size;
   }
   EXPECT_GT(opened, 0U);
+  EXPECT_GT(incomplete, 0U);
 }
 
 TEST_F(QemuDump, PartOfMemory_IsWhereItBelongs) {

@@ -57,7 +57,9 @@ protected:
 
   static FakeOptions options() {
     FakeOptions options;
-    options.holes = {GpaRange{Gpa{0x9fc00}, Gpa{0x100000}}}; // ends within a page
+    options.size = kPage + kMiB;
+    options.holes = {GpaRange{Gpa{0x9fc00}, Gpa{0x100000}}, // begins within a page
+                     GpaRange{Gpa{kMiB}, Gpa{8 * kMiB}}, GpaRange{Gpa{21 * kMiB}, Gpa{39 * kMiB}}};
     options.bad = {GpaRange{Gpa{0x5000}, Gpa{0x6000}}};
     return options;
   }
@@ -132,12 +134,16 @@ TEST_F(LinuxKernelTest, PageTablesNotOnAPage_None) {
   }
 }
 
-TEST_F(LinuxKernelTest, PageIsFullOfTexts_TheSearchEnds) {
+TEST_F(LinuxKernelTest, MemoryIsFullOfTexts_TheSearchEndsAndIsContinued) {
   for (std::uint64_t page = 0; page < 2 * LinuxKernelFinder::kMaxCandidates; ++page) {
     put(20 * kMiB + page * kPageSize, text(kMiB));
   }
   put(kPage, text());
   EXPECT_FALSE(find());
+  EXPECT_FALSE(find());
+  const auto kernel = find();
+  ASSERT_TRUE(kernel);
+  EXPECT_EQ(kernel->page, Gpa{kPage});
 }
 
 TEST_F(LinuxKernelTest, DirectMapIsUnclear_LeftOut) {

@@ -168,8 +168,8 @@ std::optional<LinuxKernel> examine(AddressSpace& memory, Gpa page, std::span<con
 /// One search of main memory. Memory that the guest has never touched is left out.
 class Search {
 public:
-  Search(AddressSpace& memory, std::span<const RegisterSet> vcpus)
-      : memory_{memory}, vcpus_{vcpus}, buffer_(AddressSpace::kMaxRead) {}
+  Search(AddressSpace& memory, std::span<const RegisterSet> vcpus, Gpa from)
+      : memory_{memory}, vcpus_{vcpus}, position_{from}, buffer_(AddressSpace::kMaxRead) {}
 
   [[nodiscard]] std::optional<LinuxKernel> run() {
     MemorySearch search{memory_};
@@ -177,47 +177,77 @@ public:
       if (region.kind != RegionKind::ram) {
         continue;
       }
-      for (Gpa here = region.range.begin; here < region.range.end && !is_over();) {
-        const auto rest = [&] { return MemoryMap::Stretch{&region, {here, region.range.end}}; };
-        here = here + search.find(rest(), MemoryUse::held).before;
-        const Gpa end = here < region.range.end ? here + search.find(rest(), MemoryUse::sparse).before : here;
-        if (auto found = search_range({here.page_start(), std::min(end, region.range.end)})) {
+      position_ = std::max(position_, region.range.begin);
+      while (position_ < region.range.end) {
+        const Gpa end = next_held(search, region);
+        if (auto found = search_until(end)) {
           return found;
         }
-        here = std::max(end, here + 1);
+        if (end_ != End::none) {
+          return std::nullopt;
+        }
       }
     }
     return std::nullopt;
+  }
+
+  /// Where a search that reached a limit is to go on; nullopt: it has reached the end of memory, or failed.
+  [[nodiscard]] std::optional<Gpa> cut_at() const {
+    return end_ == End::limit ? std::optional{position_} : std::nullopt;
   }
 
 private:
-  [[nodiscard]] bool is_over() const {
-    return failed_ || candidates_ > LinuxKernelFinder::kMaxCandidates ||
-           LinuxKernelFinder::Clock::now() >= end_;
+  enum class End : std::uint8_t { none, limit, failure };
+
+  /// Moves to the next memory that the guest has touched; returns its end.
+  [[nodiscard]] Gpa next_held(MemorySearch& search, const Region& region) {
+    const auto rest = [&] { return MemoryMap::Stretch{&region, {position_, region.range.end}}; };
+    position_ = std::min(position_ + search.find(rest(), MemoryUse::held).before, region.range.end);
+    if (position_ == region.range.end) {
+      return position_;
+    }
+    position_ = position_.page_start();
+    const Gpa end = position_ + search.find(rest(), MemoryUse::sparse).before;
+    return std::min(std::max(end, position_ + 1), region.range.end);
   }
 
-  [[nodiscard]] std::optional<LinuxKernel> search_range(GpaRange range) {
-    for (Gpa here = range.begin; here < range.end && !is_over();) {
-      const std::size_t size = std::min<std::uint64_t>(buffer_.size(), range.end - here);
-      ReadPiece piece{here, std::span{buffer_}.first(size), 0, std::nullopt};
+  [[nodiscard]] std::optional<LinuxKernel> search_until(Gpa end) {
+    while (position_ < end && end_ == End::none) {
+      if (LinuxKernelFinder::Clock::now() >= deadline_) {
+        end_ = End::limit;
+        return std::nullopt;
+      }
+      const Gpa begin = position_;
+      const std::size_t size = std::min<std::uint64_t>(buffer_.size(), end - begin);
+      ReadPiece piece{begin, std::span{buffer_}.first(size), 0, std::nullopt};
       memory_.copy({&piece, 1});
-      if (auto found = search_bytes(here, piece.buffer.first(piece.done))) {
+      if (auto found = search_bytes(piece.buffer.first(piece.done))) {
         return found;
       }
-      failed_ = piece.failure && piece.failure != ErrorKind::bad_page && piece.failure != ErrorKind::hole;
-      const Gpa next = (here + piece.done + (piece.failure ? kPageSize : 0)).page_start();
-      here = std::max(next, here.page_start() + kPageSize); // the last page of a region may be a part of one
+      if (piece.failure && piece.failure != ErrorKind::bad_page && piece.failure != ErrorKind::hole) {
+        end_ = End::failure;
+      }
+      // At a page that cannot be read, or at the last part of one.
+      if (end_ == End::none && (piece.failure || position_ == begin)) {
+        position_ = position_ + kPageSize;
+      }
     }
     return std::nullopt;
   }
 
-  [[nodiscard]] std::optional<LinuxKernel> search_bytes(Gpa begin, std::span<const std::byte> bytes) {
-    for (std::size_t at = 0; at + kPageSize <= bytes.size() && !is_over(); at += kPageSize) {
-      if (text_of(bytes.subspan(at)).starts_with(kVmcoreinfoBegin)) {
-        ++candidates_;
-        if (auto found = examine(memory_, begin + at, vcpus_)) {
-          return found;
-        }
+  /// Whole pages at position_, which moves behind those that were examined.
+  [[nodiscard]] std::optional<LinuxKernel> search_bytes(std::span<const std::byte> bytes) {
+    for (; bytes.size() >= kPageSize; bytes = bytes.subspan(kPageSize), position_ = position_ + kPageSize) {
+      if (!text_of(bytes).starts_with(kVmcoreinfoBegin)) {
+        continue;
+      }
+      if (candidates_++ == LinuxKernelFinder::kMaxCandidates ||
+          LinuxKernelFinder::Clock::now() >= deadline_) {
+        end_ = End::limit;
+        return std::nullopt;
+      }
+      if (auto found = examine(memory_, position_, vcpus_)) {
+        return found;
       }
     }
     return std::nullopt;
@@ -225,10 +255,11 @@ private:
 
   AddressSpace& memory_;
   const std::span<const RegisterSet> vcpus_;
+  Gpa position_;
   std::vector<std::byte> buffer_;
   unsigned candidates_ = 0;
-  bool failed_ = false;
-  const LinuxKernelFinder::Clock::time_point end_ =
+  End end_ = End::none;
+  const LinuxKernelFinder::Clock::time_point deadline_ =
       LinuxKernelFinder::Clock::now() + LinuxKernelFinder::kMaxSearch;
 };
 
@@ -245,10 +276,12 @@ std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> 
   if (Clock::now() < next_search_) {
     return std::nullopt;
   }
-  auto kernel = Search{memory_, vcpus}.run();
+  Search search{memory_, vcpus, search_from_};
+  auto kernel = search.run();
+  search_from_ = search.cut_at().value_or(Gpa{0});
   if (kernel) {
     page_ = kernel->page;
-  } else {
+  } else if (!search.cut_at()) {
     next_search_ = Clock::now() + kSearchInterval;
   }
   return kernel;

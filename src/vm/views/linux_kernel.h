@@ -39,21 +39,22 @@ public:
 
   /// The kernel that these vCPUs run; nullopt if none was found. The place where it was found is remembered,
   /// but proven again by each call, as the guest may have booted since. Waits for the guest's memory, and for
-  /// other calls.
+  /// other calls. A search that reaches a limit is continued by the next call.
   [[nodiscard]] std::optional<LinuxKernel> find(std::span<const RegisterSet> vcpus) EXCLUDES(mutex_);
 
-  /// Limit of a search of all memory, and the time after a failed one until the next.
-  static constexpr std::chrono::seconds kMaxSearch{3};
+  /// Limit of one call's search, and the time after a search of all memory that failed until the next.
+  static constexpr std::chrono::seconds kMaxSearch{10};
   static constexpr std::chrono::seconds kSearchInterval{5};
   /// Limit of the reading of page tables, for one text.
   static constexpr std::chrono::seconds kMaxExamination{1};
-  /// Max number of texts that are examined by one search.
+  /// Max number of texts that are examined by one call.
   static constexpr unsigned kMaxCandidates = 64;
 
 private:
   AddressSpace& memory_;
   Mutex mutex_; ///< held while memory is searched
   std::optional<Gpa> page_ GUARDED_BY(mutex_);
+  Gpa search_from_ GUARDED_BY(mutex_){}; ///< where the search goes on
   Clock::time_point next_search_ GUARDED_BY(mutex_){};
 };
 

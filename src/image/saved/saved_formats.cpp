@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "image/saved/saved_formats.h"
 
+#include "image/saved/avml/avml_image.h"
 #include "image/saved/elf_image.h"
-#include "image/saved/kdump_image.h"
+#include "image/saved/kdump/kdump_image.h"
 #include "image/saved/lime_image.h"
 #include "image/saved/raw_image.h"
 
@@ -12,8 +13,9 @@
 namespace vmemfs {
 
 std::span<const SavedFormat* const> saved_formats() {
-  static const std::array<const SavedFormat*, 4> kFormats{&kdump_image_format(), &elf_image_format(),
-                                                          &lime_image_format(), &raw_image_format()};
+  static const std::array<const SavedFormat*, 5> kFormats{&kdump_image_format(), &elf_image_format(),
+                                                          &avml_image_format(), &lime_image_format(),
+                                                          &raw_image_format()};
   return kFormats;
 }
 

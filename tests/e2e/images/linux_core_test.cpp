@@ -125,5 +125,29 @@ TEST_F(LinuxCore, RunningKernel_IsDescribed_AndTheFormerOneAfterAReset_IsNot) {
   EXPECT_NE(core().notes("VMCOREINFO")[0], before) << "the kernel lies elsewhere at each boot";
 }
 
+/// makedumpfile reads the kernel's own structures by the core's VMCOREINFO and addresses, to leave out pages.
+TEST_F(LinuxCore, Makedumpfile_PacksIt_AndWhatItWrote_IsRead) {
+  guest_->pause();
+  const TempDir dir;
+  const auto pack = [&](const std::string& options) {
+    std::string file = dir / "kdump";
+    const auto packed =
+        run({"/bin/sh", "-c", fmt::format("makedumpfile {} '{}' '{}'", options, path(), file)});
+    EXPECT_EQ(packed.code, 0) << packed.text;
+    return file;
+  };
+  for (const char* const codec : {"-c", "-l"}) { // zlib and LZO
+    const Mount saved{{"--vm", fmt::format("vm=dump:path={}", pack(fmt::format("{} -d 0", codec)))}};
+    const UniqueFd memory{::open((saved / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+    constexpr std::uint64_t kPart = std::uint64_t{1} << 20U;
+    for (std::uint64_t gpa = kPart; gpa < std::uint64_t{512} << 20U; gpa += 51 * kPart) {
+      EXPECT_TRUE(pread_at(memory.get(), gpa, kPart).bytes == guest_->pmemsave(gpa, kPart)) << codec << gpa;
+    }
+    std::filesystem::remove(dir / "kdump");
+  }
+  const std::string file = pack("-f -l -d 31"); // only what the kernel uses
+  EXPECT_LT(std::filesystem::file_size(file), std::uint64_t{100} << 20U);
+}
+
 } // namespace
 } // namespace vmemfs::test

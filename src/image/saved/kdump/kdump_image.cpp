@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "image/saved/kdump_image.h"
+#include "image/saved/kdump/kdump_image.h"
 
 #include "image/saved/elf_notes.h"
 #include "image/saved/extent_builder.h"
-#include "image/saved/kdump_file.h"
-#include "image/saved/page_bitmap.h"
+#include "image/saved/kdump/kdump_file.h"
+#include "image/saved/kdump/page_bitmap.h"
+#include "image/saved/page_codec.h"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +15,6 @@
 #include <elf.h>
 #include <fmt/format.h>
 #include <utility>
-#include <zlib.h>
 
 namespace vmemfs {
 namespace {
@@ -66,8 +66,6 @@ struct PageDescriptor {
 };
 static_assert(sizeof(PageDescriptor) == 24);
 
-enum PageFlags : std::uint32_t { plain = 0, zlib = 1 };
-
 struct Layout {
   std::uint64_t block_size = 0;
   std::uint64_t frames = 0;
@@ -114,19 +112,8 @@ private:
     if (bytes_.read(file, descriptor->offset, packed) != packed.size()) {
       return ErrorKind::bad_page;
     }
-    return unpack(descriptor->flags, packed, page) ? std::nullopt : std::optional{ErrorKind::source_failed};
-  }
-
-  static bool unpack(std::uint32_t flags, std::span<const std::byte> packed, std::span<std::byte> page) {
-    if (flags == PageFlags::plain && packed.size() == page.size()) {
-      std::ranges::copy(packed, page.begin());
-      return true;
-    }
-    uLongf size = page.size();
-    return flags == PageFlags::zlib &&
-           ::uncompress(reinterpret_cast<Bytef*>(page.data()), &size,
-                        reinterpret_cast<const Bytef*>(packed.data()), packed.size()) == Z_OK &&
-           size == page.size();
+    return unpack_page(PageCodec{descriptor->flags}, packed, page) ? std::nullopt
+                                                                   : std::optional{ErrorKind::source_failed};
   }
 
   KdumpFile bytes_;

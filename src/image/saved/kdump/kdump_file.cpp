@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "image/saved/kdump_file.h"
+#include "image/saved/kdump/kdump_file.h"
 
 #include "core/gpa.h"
 

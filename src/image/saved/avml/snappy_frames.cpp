@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include "image/saved/avml/snappy_frames.h"
+
+#include "image/saved/avml/crc32c.h"
+#include "image/saved/page_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <iterator>
+#include <snappy-c.h>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::uint32_t kPacked = 0x00;
+constexpr std::uint32_t kPlain = 0x01;
+constexpr std::uint32_t kFirstToSkip = 0x80; ///< and all above: padding, and the identifier of a stream
+constexpr std::uint64_t kHeaderSize = 4;     ///< the type in a byte, the length in three
+constexpr std::uint32_t kChecksumSize = 4;
+constexpr std::uint32_t kMaxPlain = 65536;
+constexpr std::uint32_t kMaxStored = 76490; ///< snappy's own limit for 64 KiB
+constexpr std::size_t kMaxPreamble = 5;
+
+std::uint32_t masked(std::uint32_t crc) { return ((crc >> 15U) | (crc << 17U)) + 0xa282ead8U; }
+
+} // namespace
+
+std::optional<SnappyFrames::Chunk> SnappyFrames::chunk_at(const SavedFile& file, std::uint64_t offset,
+                                                          std::uint32_t header) {
+  const std::uint32_t length = header >> 8U;
+  if (length <= kChecksumSize || length > kMaxStored + kChecksumSize || offset > file.size() ||
+      length > file.size() - offset) {
+    return std::nullopt;
+  }
+  Chunk chunk{.offset = offset, .stored = length - kChecksumSize, .packed = (header & 0xffU) == kPacked};
+  std::size_t plain = chunk.stored;
+  if (chunk.packed) {
+    std::array<std::byte, kMaxPreamble> preamble{};
+    const std::size_t count = file.read(
+        offset + kChecksumSize, std::span{preamble}.first(std::min<std::size_t>(kMaxPreamble, chunk.stored)));
+    if (::snappy_uncompressed_length(reinterpret_cast<const char*>(preamble.data()), count, &plain) !=
+        SNAPPY_OK) {
+      return std::nullopt;
+    }
+  }
+  if (plain == 0 || plain > kMaxPlain) {
+    return std::nullopt;
+  }
+  chunk.plain = static_cast<std::uint32_t>(plain);
+  return chunk;
+}
+
+std::optional<SnappyFrames::Stream> SnappyFrames::add(const SavedFile& file, std::uint64_t offset,
+                                                      const GpaRange& range) {
+  Stream stream{.end = offset};
+  while (stream.size < range.size()) {
+    const auto header = file.read_as<std::uint32_t>(stream.end);
+    if (!header) {
+      break;
+    }
+    const std::uint64_t content = stream.end + kHeaderSize;
+    const std::uint64_t length = *header >> 8U;
+    const std::uint32_t type = *header & 0xffU;
+    if (type >= kFirstToSkip && content <= file.size() && length <= file.size() - content) {
+      stream.end = content + length;
+      continue;
+    }
+    auto chunk = type == kPacked || type == kPlain ? chunk_at(file, content, *header) : std::nullopt;
+    if (!chunk || chunk->plain > range.size() - stream.size) {
+      break;
+    }
+    if (chunks_.size() == kMaxChunks) {
+      return std::nullopt;
+    }
+    chunk->begin = range.begin.value() + stream.size;
+    chunks_.push_back(*chunk);
+    stream.end = content + length;
+    stream.size += chunk->plain;
+  }
+  return stream;
+}
+
+tl::expected<std::size_t, ErrorKind> SnappyFrames::read(const SavedFile& file, Gpa gpa,
+                                                        std::span<std::byte> to) const {
+  std::vector<std::byte> plain;
+  std::size_t done = 0;
+  while (done < to.size()) {
+    const std::uint64_t here = gpa.value() + done;
+    const auto next = std::ranges::upper_bound(chunks_, here, {}, &Chunk::begin);
+    if (next == chunks_.begin() || here - std::prev(next)->begin >= std::prev(next)->plain) {
+      return done > 0 ? tl::expected<std::size_t, ErrorKind>{done} : tl::unexpected{ErrorKind::bad_page};
+    }
+    const Chunk& chunk = *std::prev(next);
+    plain.resize(chunk.plain);
+    if (!unpack(file, chunk, plain)) {
+      return done > 0 ? tl::expected<std::size_t, ErrorKind>{done} : tl::unexpected{ErrorKind::source_failed};
+    }
+    const auto part = std::span{plain}.subspan(static_cast<std::size_t>(here - chunk.begin));
+    const std::size_t count = std::min(part.size(), to.size() - done);
+    std::memcpy(to.data() + done, part.data(), count);
+    done += count;
+  }
+  return done;
+}
+
+bool SnappyFrames::unpack(const SavedFile& file, const Chunk& chunk, std::span<std::byte> plain) {
+  std::vector<std::byte> content(kChecksumSize + chunk.stored);
+  if (file.read(chunk.offset, content) != content.size()) {
+    return false;
+  }
+  std::uint32_t checksum = 0;
+  std::memcpy(&checksum, content.data(), sizeof checksum);
+  const auto stored = std::span{content}.subspan(kChecksumSize);
+  if (!unpack_page(chunk.packed ? PageCodec::snappy : PageCodec::plain, stored, plain)) {
+    return false;
+  }
+  return masked(crc32c(plain)) == checksum;
+}
+
+} // namespace vmemfs

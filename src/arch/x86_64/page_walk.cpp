@@ -22,23 +22,9 @@ std::uint64_t canonical(std::uint64_t address, unsigned levels) {
 } // namespace
 
 std::optional<Gpa> PageTables::translate(std::uint64_t address) const {
-  if (canonical(address, levels_) != address) {
-    return std::nullopt;
-  }
-  Gpa table = root_;
-  for (unsigned level = levels_; level > 0; --level) {
-    const unsigned shift = shift_of(level);
-    const auto entry = read_(table + (address >> shift) % kEntries * sizeof(std::uint64_t));
-    if (!entry || (*entry & kPresent) == 0) {
-      return std::nullopt;
-    }
-    if (level == 1 || (level <= kGiantLevel && (*entry & kLarge) != 0)) {
-      const std::uint64_t within = (std::uint64_t{1} << shift) - 1;
-      return Gpa{(*entry & kAddress & ~within) | (address & within)};
-    }
-    table = Gpa{*entry & kAddress};
-  }
-  return std::nullopt;
+  const PagingMode mode = levels_ == kLevelsWithLa57 ? PagingMode::level5 : PagingMode::level4;
+  const auto mapped = x86_64::translate({.mode = mode, .root = root_}, address, read_);
+  return mapped ? std::optional{mapped->gpa} : std::nullopt;
 }
 
 std::optional<std::uint64_t> PageTables::first_mapped(std::uint64_t from_index) const {

@@ -2,17 +2,14 @@
 // Page tables of x86-64 in long mode: virtual to physical addresses.
 #pragma once
 
+#include "arch/x86_64/paging.h"
 #include "core/gpa.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 
 namespace vmemfs::x86_64 {
-
-/// Reads the 8 bytes at an address; nullopt if they cannot be read.
-using ReadEntry = std::function<std::optional<std::uint64_t>(Gpa)>;
 
 /// A root of page tables, as CR3 has it. The tables are the guest's and can say anything: no answer takes
 /// more reads than the levels have entries.

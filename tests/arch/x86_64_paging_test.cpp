@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// Every paging mode, over tables that are written here as the manuals of Intel and AMD describe them.
+#include "arch/aarch64/registers.h"
+#include "arch/x86_64/paging.h"
+#include "arch/x86_64/registers.h"
+
+#include <gtest/gtest.h>
+#include <map>
+
+namespace vmemfs::x86_64 {
+namespace {
+
+constexpr std::uint64_t kPresent = 1;
+constexpr std::uint64_t kWritable = 2;
+constexpr std::uint64_t kUser = 4;
+constexpr std::uint64_t kAll = kPresent | kWritable | kUser;
+constexpr std::uint64_t kLarge = 0x80;
+constexpr std::uint64_t kNoExecute = 1ULL << 63U;
+constexpr std::uint64_t kMiB = 1U << 20U;
+constexpr std::uint64_t kGiB = 1U << 30U;
+
+class PagingTest : public testing::Test {
+protected:
+  /// Entries of 8 bytes by address; all others are 0. Addresses from 1 MiB on cannot be read.
+  std::map<std::uint64_t, std::uint64_t> entries_;
+  unsigned reads_ = 0;
+
+  std::optional<MappedAddress> at(std::uint64_t address) {
+    return translate(paging_, address, [this](Gpa gpa) -> std::optional<std::uint64_t> {
+      ++reads_;
+      EXPECT_EQ(gpa.value() % 8, 0U);
+      if (gpa >= Gpa{kMiB}) {
+        return std::nullopt;
+      }
+      const auto found = entries_.find(gpa.value());
+      return found != entries_.end() ? found->second : 0;
+    });
+  }
+  std::optional<Gpa> gpa_of(std::uint64_t address) {
+    const auto mapped = at(address);
+    return mapped ? std::optional{mapped->gpa} : std::nullopt;
+  }
+  void put32(std::uint64_t address, std::uint64_t entry) {
+    entries_[address & ~7ULL] |= entry << ((address & 4U) != 0 ? 32U : 0U);
+  }
+
+  Paging paging_{PagingMode::level4, Gpa{0x1000}, true, true};
+};
+
+TEST_F(PagingTest, FourLevels_PagesOfEachSize) {
+  entries_ = {{0x1000 + 511 * 8, 0x2000 | kAll},
+              {0x2000 + 510 * 8, 0x3000 | kAll},
+              {0x2000 + 511 * 8, kGiB | kLarge | 0x1000 | kAll}, // bit 12 of a large page is PAT
+              {0x3000 + 8 * 8, 0x4000 | kAll},
+              {0x3000 + 9 * 8, kNoExecute | 2 * kMiB | kLarge | kPresent},
+              {0x4000 + 1 * 8, kNoExecute | 0x1234'5067}};
+  EXPECT_EQ(at(0xffff'ffff'8100'1abc),
+            (MappedAddress{Gpa{0x1234'5abc}, 0x544, {.write = true, .user = true, .execute = false}}));
+  EXPECT_EQ(at(0xffff'ffff'8123'4567),
+            (MappedAddress{
+                Gpa{0x23'4567}, 2 * kMiB - 0x3'4567, {.write = false, .user = false, .execute = false}}));
+  EXPECT_EQ(at(0xffff'ffff'c123'4567), (MappedAddress{Gpa{0x4123'4567}, kGiB - 0x123'4567, {}}));
+  EXPECT_EQ(at(0xffff'ffff'ffff'ffff), (MappedAddress{Gpa{2 * kGiB - 1}, 1, {}}));
+  EXPECT_EQ(at(0xffff'ffff'8100'2000), std::nullopt);
+  EXPECT_EQ(at(0xffff'ffff'0000'0000), std::nullopt);
+}
+
+TEST_F(PagingTest, NotCanonical_NotMappedAndNothingRead) {
+  entries_ = {{0x1000 + 511 * 8, kAll}, {0x1000 + 255 * 8, kAll}};
+  for (const std::uint64_t address : {0x0000'8000'0000'0000ULL, 0x0000'ffff'8100'1abcULL,
+                                      0xffff'7fff'ffff'ffffULL, 0x8000'0000'0000'0000ULL}) {
+    EXPECT_EQ(at(address), std::nullopt) << std::hex << address;
+  }
+  EXPECT_EQ(reads_, 0U);
+}
+
+TEST_F(PagingTest, FiveLevels_PagesOfEachSize) {
+  paging_.mode = PagingMode::level5;
+  entries_ = {{0x1000 + 273 * 8, 0x2000 | kAll},
+              {0x2000 + 3 * 8, 0x3000 | kAll},
+              {0x3000 + 5 * 8, 2 * kGiB | kLarge | kAll},
+              {0x3000 + 6 * 8, 0x4000 | kAll},
+              {0x4000, 0x5000 | kAll},
+              {0x5000, 0x7000 | kAll}};
+  const std::uint64_t base = 0xff11'0000'0000'0000 + (3ULL << 39U);
+  EXPECT_EQ(at(base + 5 * kGiB + 0x12345), (MappedAddress{Gpa{0x8001'2345}, kGiB - 0x12345, {}}));
+  EXPECT_EQ(at(base + 6 * kGiB + 8), (MappedAddress{Gpa{0x7008}, 0xff8, {}}));
+  EXPECT_EQ(at(0xfe00'0000'0000'0000 + base), std::nullopt);
+  paging_.mode = PagingMode::level4;
+  EXPECT_EQ(at(base + 6 * kGiB + 8), std::nullopt) << "has 57 bits";
+}
+
+TEST_F(PagingTest, LargeBitInAHighTable_IsReserved) {
+  entries_ = {{0x1000, 0x2000 | kLarge | kAll}, {0x2000, kLarge | kAll}};
+  EXPECT_EQ(at(0), std::nullopt);
+}
+
+TEST_F(PagingTest, RightsAreThoseOfAllLevels) {
+  entries_ = {{0x1000, 0x2000 | kAll},
+              {0x2000, 0x3000 | kAll},
+              {0x3000, 0x4000 | kPresent | kUser},
+              {0x4000, 0x5000 | kAll}};
+  EXPECT_EQ(at(0)->rights, (PageRights{.write = false, .user = true, .execute = true}));
+  entries_[0x2000] |= kNoExecute;
+  EXPECT_FALSE(at(0)->rights.execute);
+  paging_.no_execute = false;
+  EXPECT_TRUE(at(0)->rights.execute);
+}
+
+TEST_F(PagingTest, Pae_FourEntriesOnTop) {
+  paging_ = {PagingMode::pae, Gpa{0x1020}, true, true};
+  entries_ = {{0x1020 + 3 * 8, 0x2000 | kPresent}, // has no rights
+              {0x2000 + 511 * 8, 0x3000 | kAll},
+              {0x2000 + 510 * 8, 0x12'3460'0000 | kLarge | kPresent | kWritable},
+              {0x3000 + 511 * 8, 0x12'3456'7000 | kAll}};
+  EXPECT_EQ(at(0xffff'fffc), (MappedAddress{Gpa{0x12'3456'7ffc}, 4, {}}));
+  EXPECT_EQ(
+      at(0xffc0'0010),
+      (MappedAddress{Gpa{0x12'3460'0010}, 2 * kMiB - 0x10, {.write = true, .user = false, .execute = true}}));
+  EXPECT_EQ(at(0x7fff'ffff), std::nullopt);
+  EXPECT_EQ(at(0x1'ffff'fffc), std::nullopt) << "has 33 bits";
+  EXPECT_EQ(at(0xffff'ffff'ffff'fffc), std::nullopt);
+}
+
+TEST_F(PagingTest, Bits32_PagesOf4KiBAnd4MiB) {
+  paging_ = {PagingMode::bits32, Gpa{0x1000}, true, false};
+  put32(0x1000 + 769 * 4, 0x2000 | kAll);
+  put32(0x2000 + 5 * 4, 0xffff'f000 | kPresent | kUser);
+  put32(0x2000 + 4 * 4, 0x3000 | kAll);
+  put32(0x1000 + 768 * 4, 0x0040'0000 | kLarge | (0xabU << 13U) | kAll); // PSE-36
+  const std::uint64_t base = 0xc040'0000;
+  EXPECT_EQ(at(base + 0x5010),
+            (MappedAddress{Gpa{0xffff'f010}, 0xff0, {.write = false, .user = true, .execute = true}}));
+  EXPECT_EQ(gpa_of(base + 0x4010), Gpa{0x3010});
+  EXPECT_EQ(at(0xc012'3456), (MappedAddress{Gpa{0xab'0052'3456}, 4 * kMiB - 0x12'3456, {}}));
+  EXPECT_EQ(at(base + 0x6000), std::nullopt);
+  EXPECT_EQ(at(0x1'0000'0000 + base + 0x4010), std::nullopt);
+  paging_.large_pages = false; // then the bit is ignored
+  EXPECT_EQ(at(0xc012'3456), std::nullopt) << "its table cannot be read";
+}
+
+TEST_F(PagingTest, PagingOff_IdentityBelow4GiB) {
+  paging_ = {};
+  EXPECT_EQ(at(0xffff'fff0), (MappedAddress{Gpa{0xffff'fff0}, 16, {}}));
+  EXPECT_EQ(at(4 * kGiB), std::nullopt);
+  EXPECT_EQ(reads_, 0U);
+}
+
+TEST_F(PagingTest, TablesThatPointToThemselves_OneReadForEachLevel) {
+  entries_ = {{0x1000 + 8, 0x1000 | kAll}};
+  for (const auto& [mode, levels] : {std::pair{PagingMode::level4, 4U}, {PagingMode::level5, 5U}}) {
+    paging_.mode = mode;
+    reads_ = 0;
+    const std::uint64_t self = (1ULL << 12U) | (1ULL << 21U) | (1ULL << 30U) | (1ULL << 39U) |
+                               (mode == PagingMode::level5 ? 1ULL << 48U : 0);
+    EXPECT_EQ(gpa_of(self), Gpa{0x1000});
+    EXPECT_EQ(reads_, levels);
+  }
+}
+
+// ---- control registers
+
+RegisterSet registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4,
+                      std::optional<std::uint64_t> efer) {
+  RegisterSet set{register_layout()};
+  set.set(Register::cr0, cr0);
+  set.set(Register::cr3, cr3);
+  set.set(Register::cr4, cr4);
+  if (efer) {
+    set.set(Register::efer, *efer);
+  }
+  return set;
+}
+
+TEST(PagingOf, ControlRegisters_DecideTheMode) {
+  constexpr std::uint64_t kOn = 0x8005'0033;
+  EXPECT_EQ(paging_of(registers(0x6000'0010, 0x1000, 0x30, 0x500)), Paging{}) << "paging is off";
+  EXPECT_EQ(paging_of(registers(kOn, 0x1018, 0x10, 0)),
+            (Paging{PagingMode::bits32, Gpa{0x1000}, true, false}));
+  EXPECT_EQ(paging_of(registers(kOn, 0x1018, 0, 0)), (Paging{PagingMode::bits32, Gpa{0x1000}, false, false}));
+  EXPECT_EQ(paging_of(registers(kOn, 0x1038, 0x20, 0x800)),
+            (Paging{PagingMode::pae, Gpa{0x1020}, true, true}));
+  EXPECT_EQ(paging_of(registers(kOn, 0x8000'0000'0000'1fff, 0x3506f0, 0xd01)),
+            (Paging{PagingMode::level4, Gpa{0x1000}, true, true}));
+  EXPECT_EQ(paging_of(registers(kOn, 0x1000, 0x35'16f0, 0x501)),
+            (Paging{PagingMode::level5, Gpa{0x1000}, true, false}));
+}
+
+TEST(PagingOf, NoEfer_DescriptorTablesDecide) {
+  RegisterSet set = registers(0x8005'0033, 0x1000, 0x20, std::nullopt);
+  EXPECT_EQ(paging_of(set), std::nullopt) << "such as of a Xen PV domain";
+  set.set(Register::gdt_base, 0x1000);
+  set.set(Register::idt_base, 0xc000'0000);
+  EXPECT_EQ(paging_of(set)->mode, PagingMode::pae);
+  set.set(Register::idt_base, 0xffff'fe00'0000'0000);
+  EXPECT_EQ(paging_of(set)->mode, PagingMode::level4);
+}
+
+TEST(PagingOf, RegistersMissingOrOfAnotherArchitecture_None) {
+  EXPECT_EQ(paging_of(RegisterSet{register_layout()}), std::nullopt);
+  EXPECT_EQ(paging_of(RegisterSet{aarch64::register_layout()}), std::nullopt);
+}
+
+} // namespace
+} // namespace vmemfs::x86_64

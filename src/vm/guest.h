@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +42,10 @@ public:
   [[nodiscard]] virtual bool gone() const = 0;
   /// Its memory and registers cannot change at all.
   [[nodiscard]] virtual bool frozen() const = 0;
+  /// A number that changes before its memory or a register can: what was read after this call is valid as
+  /// long as the number is the same. nullopt: both may change at any time. Polls the run state if that is
+  /// cheap.
+  [[nodiscard]] virtual std::optional<std::uint64_t> stable_epoch() { return std::nullopt; }
   /// Time of the last possible change of its memory.
   [[nodiscard]] virtual std::chrono::system_clock::time_point last_change() const = 0;
 

@@ -28,6 +28,10 @@ public:
   [[nodiscard]] std::vector<ProbeResult> probe() const override { return context_.driver.probe(); }
   [[nodiscard]] bool gone() const override { return context_.attachment.gone(); }
   [[nodiscard]] bool frozen() const override { return context_.driver.frozen(); }
+  [[nodiscard]] std::optional<std::uint64_t> stable_epoch() override {
+    const Epoch::Value epoch = context_.cache.poll_epoch();
+    return epoch.stable ? std::optional{epoch.number} : std::nullopt;
+  }
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const override {
     return context_.run_state.last_change();
   }

@@ -123,6 +123,7 @@ Result<void> WriteGate::write_registers(VcpuId vcpu, std::span<const RegisterVal
              fmt::format("cannot set registers: {}", driver.access().registers)));
   }
   auto written = writer->write_registers(vcpu, values);
+  context_.coherence.changed(); // some may have been set, even if not all were
   if (written) {
     for (const RegisterValue& value : values) {
       log::info("{}: vcpu {}: {} set to {:#x}", context_.events.vm(), vcpu.value(),

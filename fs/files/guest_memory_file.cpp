@@ -26,8 +26,7 @@ void GuestMemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // shared by all files, so that a warm buffer is used again soon
   ScratchPool::Lease scratch{pool};
   auto bytes = fetch(request.offset, request.size, *scratch);
-  // Any failure of the source is an I/O error to a reader of memory.
-  const bool failed = !bytes && bytes.error() != ErrorKind::vm_gone;
+  const bool failed = !bytes && !is_passed_on(bytes.error());
   // After an error the kernel requests each page separately.
   const bool too_short_to_map =
       bytes && request.for_mapping && *bytes < request.size && request.offset + *bytes < size();

@@ -35,6 +35,8 @@ protected:
                                                                     MemoryUse wanted) = 0;
   /// Of the file, in bytes.
   [[nodiscard]] virtual std::uint64_t size() = 0;
+  /// Whether a reader gets this failure of fetch(); all others are I/O errors to a reader of memory.
+  [[nodiscard]] virtual bool is_passed_on(ErrorKind failure) const { return failure == ErrorKind::vm_gone; }
 
 private:
   /// Counts the result, then answers.

@@ -66,8 +66,8 @@ struct VmFileType {
   FileTraits traits{};
   FileWrites writes = FileWrites::never;
   /// `size` is the node's, for a text.
-  std::function<std::unique_ptr<OpenFile>(const std::shared_ptr<Vm>&, VcpuId,
-                                          const std::shared_ptr<TextSize>& size)>
+  std::function<Result<std::unique_ptr<OpenFile>>(const std::shared_ptr<Vm>&, VcpuId,
+                                                  const std::shared_ptr<TextSize>& size)>
       open;
   /// Of a text: how many bytes it has now, about. Waits for nobody.
   std::function<std::size_t(Vm&, const TextSize&)> text_bytes{};

@@ -10,7 +10,9 @@
 #include "fs/files/text/maps_text.h"
 #include "fs/files/text/status_text.h"
 #include "fs/files/text_file.h"
+#include "fs/files/virt/virtual_file.h"
 
+#include <memory>
 #include <string>
 
 namespace vmemfs {
@@ -101,6 +103,17 @@ VmNode registers_file() {
                   .text_bytes = register_bytes});
 }
 
+/// Not of the kind `guest_memory`: a read may wait for registers, and the kernel keeps no page of a file of
+/// size 0.
+VmNode virtual_file() {
+  return vm_file({.open = [](const std::shared_ptr<Vm>& vm, VcpuId vcpu,
+                             const std::shared_ptr<TextSize>& /*size*/) -> Result<std::unique_ptr<OpenFile>> {
+    return VirtualView::check(vm->guest()).map([&] {
+      return std::unique_ptr<OpenFile>{std::make_unique<VirtualFile>(guest_of(vm), vcpu)};
+    });
+  }});
+}
+
 std::string maps(Vm& vm) {
   vm.guest().memory().poll_layout();
   return maps_text(*vm.guest().memory().map());
@@ -125,6 +138,7 @@ std::shared_ptr<const VmTable> vm_table() {
       {"control", control_file()},
       {"vcpus", vcpu_directories({
                     {"regs", registers_file()},
+                    {"virt", virtual_file()},
                 })},
   });
   return kTable;

@@ -105,7 +105,9 @@ TEST_P(Tools, OverTheMount_EndsAndCopiesWhatIsThere) {
     }
     ++files;
     const std::string copy = read_file(entry.path());
-    if (is_constant(name)) {
+    if (name.ends_with("/virt")) {
+      EXPECT_LE(copy.size(), std::size_t{64} << 20U) << name << " is what is mapped from address 0 on";
+    } else if (is_constant(name)) {
       EXPECT_TRUE(copy == read_file(mount_ / name)) << name;
     } else if (is_memory(name)) {
       EXPECT_EQ(copy.size(), std::filesystem::file_size(mount_ / name)) << name;

@@ -55,7 +55,7 @@ TEST_F(FakeMount, TreeHasTheFilesOfTheContract) {
   EXPECT_THAT(names(mount_ / "vm"), UnorderedElementsAre("mem", "mem_padded", "core", "mem.lime", "maps",
                                                          "info", "control", "vcpus"));
   EXPECT_THAT(names(mount_ / "vm/vcpus"), UnorderedElementsAre("0", "1"));
-  EXPECT_THAT(names(mount_ / "vm/vcpus/1"), UnorderedElementsAre("regs"));
+  EXPECT_THAT(names(mount_ / "vm/vcpus/1"), UnorderedElementsAre("regs", "virt"));
   for (const char* missing :
        {"nothing", "vm/nothing", "vm/vcpus/2", "vm/vcpus/00", "vm/vcpus/-1", "vm/vcpus/0/x"}) {
     EXPECT_FALSE(std::filesystem::exists(mount_ / missing)) << missing;
@@ -114,6 +114,23 @@ TEST_F(FakeMount, Mem_HolesAreErrors) {
   EXPECT_TRUE(pread_at(mem.get(), 4 * kMiB, 8).bytes.empty());
   EXPECT_EQ(pread_at(mem.get(), 4 * kMiB - 8, 4096).bytes.size(), 8U);
   EXPECT_TRUE(pread_at(mem.get(), 1ULL << 62, 8).bytes.empty());
+}
+
+/// The fake vCPUs have paging off: virtual addresses are physical ones.
+TEST_F(FakeMount, Virt_AnyOffset_AndAnEndForThoseWhoReadFromTheStart) {
+  const UniqueFd virt = open("vcpus/1/virt");
+  EXPECT_EQ(pread_at(virt.get(), 0x9ff00, 4096).bytes.size(), 0x100U);
+  EXPECT_EQ(pread_at(virt.get(), 0x10008, 1).bytes, std::vector{fake_byte(0x10008)});
+  for (const std::uint64_t offset :
+       {0x5000ULL, 0xa0000ULL, 0x400000ULL, 1ULL << 32U, 0x7fff800000000000ULL, (1ULL << 63U) - 9}) {
+    EXPECT_EQ(pread_at(virt.get(), offset, 8).error, EIO) << std::hex << offset;
+    EXPECT_EQ(::lseek(virt.get(), static_cast<off_t>(offset), SEEK_SET), static_cast<off_t>(offset));
+  }
+  EXPECT_EQ(read_file(mount_ / "vm/vcpus/0/virt").size(), 0x5000U);
+  EXPECT_EQ(open_error("vcpus/0/virt", O_RDWR), EROFS);
+  struct stat status {};
+  ASSERT_EQ(::fstat(virt.get(), &status), 0);
+  EXPECT_EQ(status.st_size, 0);
 }
 
 TEST_F(FakeMount, MemPadded_IsCompleteAndItsPaddingIsListed) {

@@ -93,8 +93,9 @@ protected:
   std::shared_ptr<Vm> vm_;
 };
 
-constexpr const char* kVmFiles[] = {"vm/mem",  "vm/mem_padded", "vm/core",    "vm/mem.lime",
-                                    "vm/maps", "vm/info",       "vm/control", "vm/vcpus/0/regs"};
+constexpr const char* kVmFiles[] = {"vm/mem",      "vm/mem_padded",   "vm/core",
+                                    "vm/mem.lime", "vm/maps",         "vm/info",
+                                    "vm/control",  "vm/vcpus/0/regs", "vm/vcpus/0/virt"};
 constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0"};
 
 bool is_control(std::string_view path) { return path.ends_with("control"); }
@@ -183,7 +184,7 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   EXPECT_THAT(names("vm"),
               ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
-  EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs"));
+  EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs", "virt"));
 }
 
 TEST_F(TreeTest, Vcpus_ComeAndGo_NodesFollow) {
@@ -321,6 +322,12 @@ TEST_F(TreeTest, MemoryFile_HasTheSizeOfTheMemory) {
   EXPECT_EQ(stat_of("vm/mem").st_size, 4 << 20);
 }
 
+TEST_F(TreeTest, VirtualMemory_HasNoSize) {
+  add({.writable = true});
+  EXPECT_EQ(stat_of("vm/vcpus/0/virt").st_size, 0);
+  EXPECT_EQ(mode_of("vm/vcpus/0/virt"), S_IFREG | 0400U) << "takes no writes";
+}
+
 TEST_F(TreeTest, Image_HasItsExactSize) {
   constexpr std::uint64_t kMiB = 1U << 20U;
   add({}, {.size = 4 * kMiB, .holes = {{Gpa{kMiB}, Gpa{2 * kMiB}}}, .roms = {}, .bad = {}});
@@ -361,8 +368,8 @@ TEST_F(TreeTest, Open_EveryFile_Reads) {
 
 TEST_F(TreeTest, Open_ForWriting_RefusedIfTheFileTakesNoWrites) {
   add({});
-  for (const char* const path :
-       {"vm/mem", "vm/core", "vm/mem.lime", "vm/maps", "vm/info", "vm/vcpus/0/regs", ".vmemfs/stats"}) {
+  for (const char* const path : {"vm/mem", "vm/core", "vm/mem.lime", "vm/maps", "vm/info", "vm/vcpus/0/regs",
+                                 "vm/vcpus/0/virt", ".vmemfs/stats"}) {
     EXPECT_EQ(open_error(path, O_RDWR), ErrorKind::read_only) << path;
   }
   EXPECT_TRUE(tree_.open(ino_of("vm/control"), O_WRONLY | O_TRUNC));

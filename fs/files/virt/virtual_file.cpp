@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include "fs/files/virt/virtual_file.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace vmemfs {
+
+VirtualFile::VirtualFile(std::shared_ptr<Guest> guest, VcpuId vcpu)
+    : GuestMemoryFile{std::move(guest)}, view_{this->guest(), vcpu} {}
+
+tl::expected<std::size_t, ErrorKind> VirtualFile::fetch(std::uint64_t offset, std::size_t size,
+                                                        ReadScratch& scratch) {
+  if (offset != 0 && read_from_start_ != offset) {
+    read_from_start_ = kSought;
+    return view_.read(offset, size, scratch);
+  }
+  const std::uint64_t end = memory().size();
+  const std::uint64_t room = end - std::min(offset, end);
+  auto bytes = view_.read(offset, static_cast<std::size_t>(std::min<std::uint64_t>(size, room)), scratch);
+  if (!bytes && bytes.error() == ErrorKind::hole) {
+    scratch.truncate(0);
+    bytes = 0;
+  }
+  read_from_start_ = offset + bytes.value_or(0);
+  return bytes;
+}
+
+tl::expected<std::uint64_t, ErrorKind> VirtualFile::find(std::uint64_t /*offset*/, MemoryUse /*wanted*/) {
+  return tl::unexpected{ErrorKind::invalid};
+}
+
+bool VirtualFile::is_passed_on(ErrorKind failure) const {
+  constexpr std::array kPassedOn{ErrorKind::vm_gone, ErrorKind::vcpu_gone, ErrorKind::unsupported,
+                                 ErrorKind::busy, ErrorKind::timed_out};
+  return std::ranges::find(kPassedOn, failure) != kPassedOn.end();
+}
+
+} // namespace vmemfs

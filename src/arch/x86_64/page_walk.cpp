@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/page_walk.h"
 
+#include "arch/x86_64/paging_format.h"
+
 namespace vmemfs::x86_64 {
 namespace {
 
 constexpr unsigned kIndexBits = 9;
 constexpr unsigned kGiantLevel = 3; ///< entries of 1 GiB; those of 2 MiB are of level 2
-constexpr std::uint64_t kPresent = 1U << 0U;
-constexpr std::uint64_t kLarge = 1U << 7U;
-constexpr std::uint64_t kAddress = 0x000f'ffff'ffff'f000;
 
 /// Lowest bit of an address that the tables of a level translate; level 1 has pages of 4 KiB.
 unsigned shift_of(unsigned level) { return kPageShift + (level - 1) * kIndexBits; }

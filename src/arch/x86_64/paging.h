@@ -2,6 +2,7 @@
 // Paging of an x86 vCPU in all its modes: virtual to physical addresses, by its control registers.
 #pragma once
 
+#include "arch/x86_64/paging_mode.h"
 #include "core/gpa.h"
 #include "core/register_set.h"
 
@@ -14,36 +15,9 @@ namespace vmemfs::x86_64 {
 /// Reads the 8 bytes at an address that is a multiple of 8; nullopt if they cannot be read.
 using ReadEntry = std::function<std::optional<std::uint64_t>(Gpa)>;
 
-enum class PagingMode : std::uint8_t {
-  none,   ///< paging is off: an address is a physical one, below 4 GiB
-  bits32, ///< 32-bit, entries of 4 bytes
-  pae,    ///< 32-bit, entries of 8 bytes
-  level4, ///< 48-bit
-  level5, ///< 57-bit (LA57)
-};
-
-/// Of a vCPU at one instant.
-struct Paging {
-  PagingMode mode = PagingMode::none;
-  Gpa root{};              ///< of the page tables
-  bool large_pages = true; ///< 4 MiB pages in mode bits32 (CR4.PSE); all other modes have large pages
-  bool no_execute = false; ///< bit 63 of an entry forbids execution (EFER.NXE)
-
-  friend bool operator==(const Paging&, const Paging&) = default;
-};
-
 /// nullopt: the set does not say, or is of another architecture. If EFER is absent, as in some dumps, the
 /// descriptor tables decide between PAE and long mode: those of 64-bit systems lie above 4 GiB.
 [[nodiscard]] std::optional<Paging> paging_of(const RegisterSet& registers);
-
-/// What all entries on the way to a page allow.
-struct PageRights {
-  bool write = true;
-  bool user = true;
-  bool execute = true;
-
-  friend bool operator==(const PageRights&, const PageRights&) = default;
-};
 
 /// One virtual address in the page that maps it.
 struct MappedAddress {

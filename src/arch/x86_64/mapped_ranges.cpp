@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "arch/x86_64/mapped_ranges.h"
+
+#include "arch/x86_64/paging_format.h"
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+namespace vmemfs::x86_64 {
+namespace {
+
+constexpr unsigned kAreaShift = 39; ///< 512 GiB: an entry of the top table with 4 levels
+
+class Lister {
+public:
+  Lister(const Paging& paging, const ReadTable& read, const ListLimits& limits)
+      : paging_{paging}, read_{read}, limits_{limits} {}
+
+  std::vector<MappedRange> run() {
+    if (format_.levels.empty()) {
+      return {{0, k4GiB - 1, true, {}, Gpa{0}}};
+    }
+    list_table(0, paging_.root, 0, {});
+    return std::move(ranges_);
+  }
+
+private:
+  static constexpr std::size_t kMaxDepth = 5;
+
+  /// The addresses that one entry translates.
+  struct Span {
+    std::uint64_t begin;
+    std::uint64_t last;
+  };
+
+  [[nodiscard]] std::uint64_t entry_at(std::size_t depth, std::size_t index) const {
+    std::uint64_t entry = 0;
+    std::memcpy(&entry, tables_[depth].data() + index * format_.entry_bytes, format_.entry_bytes);
+    return entry;
+  }
+
+  void list_table(std::size_t depth, Gpa table, std::uint64_t base, PageRights above) {
+    const Level& level = format_.levels[depth];
+    const std::size_t count = std::size_t{1} << level.index_bits;
+    ++tables_read_;
+    ++area_tables_;
+    is_late_ = std::chrono::steady_clock::now() >= end_;
+    if (!read_(table, std::span{tables_[depth]}.first(count * format_.entry_bytes))) {
+      return;
+    }
+    for (std::size_t index = 0; index < count; ++index) {
+      const std::uint64_t entry = entry_at(depth, index);
+      const EntryKind kind = kind_of(paging_, level, entry);
+      if (kind == EntryKind::absent) {
+        continue;
+      }
+      const std::uint64_t begin = format_.canonical(base | (std::uint64_t{index} << level.shift));
+      const Span span{begin, begin | low_bits(level.shift)};
+      if (level.shift >= kAreaShift) {
+        area_tables_ = 0;
+        area_ranges_ = 0;
+      }
+      if (is_enough()) {
+        skip(span);
+        continue;
+      }
+      PageRights rights = above;
+      restrict_rights(rights, paging_, level, entry);
+      if (kind == EntryKind::page) {
+        add(span, rights, Gpa{format_.target(entry, level.shift)});
+      } else {
+        list_table(depth + 1, Gpa{format_.target(entry, kPageShift)}, begin, rights);
+      }
+    }
+  }
+
+  [[nodiscard]] bool is_enough() const {
+    return area_tables_ >= limits_.area_tables || area_ranges_ >= limits_.area_ranges ||
+           tables_read_ >= limits_.tables || ranges_.size() >= limits_.ranges || is_late_;
+  }
+
+  /// Whether the addresses follow the last range without a gap.
+  [[nodiscard]] bool continues(const Span& span) const {
+    return !ranges_.empty() && ranges_.back().last + 1 == span.begin && span.begin != 0;
+  }
+
+  void add(const Span& span, PageRights rights, Gpa gpa) {
+    if (continues(span) && ranges_.back().mapped && ranges_.back().rights == rights) {
+      MappedRange& range = ranges_.back();
+      if (range.gpa && *range.gpa + (span.begin - range.begin) != gpa) {
+        range.gpa.reset();
+      }
+      range.last = span.last;
+      return;
+    }
+    ++area_ranges_;
+    ranges_.push_back({span.begin, span.last, true, rights, gpa});
+  }
+
+  /// Entries between two that are left out may be absent: nobody knows any more.
+  void skip(const Span& span) {
+    if (!ranges_.empty() && !ranges_.back().mapped &&
+        ranges_.back().begin >> kAreaShift == span.begin >> kAreaShift) {
+      ranges_.back().last = span.last;
+    } else {
+      ranges_.push_back({span.begin, span.last, false});
+    }
+  }
+
+  const Paging paging_;
+  const ReadTable& read_;
+  const ListLimits limits_;
+  const Format format_ = format_of(paging_.mode);
+  const std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + limits_.time;
+  std::array<std::array<std::byte, kPageSize>, kMaxDepth> tables_{};
+  std::vector<MappedRange> ranges_;
+  unsigned tables_read_ = 0;
+  unsigned area_tables_ = 0;
+  unsigned area_ranges_ = 0;
+  bool is_late_ = false;
+};
+
+} // namespace
+
+std::vector<MappedRange> list_mapped(const Paging& paging, const ReadTable& read, const ListLimits& limits) {
+  return Lister{paging, read, limits}.run();
+}
+
+} // namespace vmemfs::x86_64

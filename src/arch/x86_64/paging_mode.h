@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// Paging mode of an x86 vCPU, and the rights that entries of page tables give.
+#pragma once
+
+#include "core/gpa.h"
+
+#include <cstdint>
+
+namespace vmemfs::x86_64 {
+
+enum class PagingMode : std::uint8_t {
+  none,   ///< paging is off: an address is a physical one, below 4 GiB
+  bits32, ///< 32-bit, entries of 4 bytes
+  pae,    ///< 32-bit, entries of 8 bytes
+  level4, ///< 48-bit
+  level5, ///< 57-bit (LA57)
+};
+
+/// Of a vCPU at one instant.
+struct Paging {
+  PagingMode mode = PagingMode::none;
+  Gpa root{};              ///< of the page tables
+  bool large_pages = true; ///< 4 MiB pages in mode bits32 (CR4.PSE); all other modes have large pages
+  bool no_execute = false; ///< bit 63 of an entry forbids execution (EFER.NXE)
+
+  friend bool operator==(const Paging&, const Paging&) = default;
+};
+
+/// What all entries on the way to a page allow.
+struct PageRights {
+  bool write = true;
+  bool user = true;
+  bool execute = true;
+
+  friend bool operator==(const PageRights&, const PageRights&) = default;
+};
+
+} // namespace vmemfs::x86_64

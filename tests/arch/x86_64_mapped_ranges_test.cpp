@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "arch/x86_64/mapped_ranges.h"
+
+#include <algorithm>
+#include <cstring>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <map>
+
+namespace vmemfs::x86_64 {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr std::uint64_t kPresent = 1;
+constexpr std::uint64_t kWritable = 2;
+constexpr std::uint64_t kUser = 4;
+constexpr std::uint64_t kAll = kPresent | kWritable | kUser;
+constexpr std::uint64_t kLarge = 0x80;
+constexpr std::uint64_t kNoExecute = 1ULL << 63U;
+constexpr std::uint64_t kMiB = 1U << 20U;
+
+class MappedRanges : public testing::Test {
+protected:
+  /// Entries of 8 bytes by address; all others are 0. Addresses from 1 MiB on cannot be read.
+  std::map<std::uint64_t, std::uint64_t> entries_;
+  unsigned reads_ = 0;
+  Paging paging_{PagingMode::level4, Gpa{0x1000}, true, true};
+
+  std::vector<MappedRange> list(const ListLimits& limits = {}) {
+    return list_mapped(
+        paging_,
+        [this](Gpa table, std::span<std::byte> bytes) {
+          ++reads_;
+          if (table >= Gpa{kMiB}) {
+            return false;
+          }
+          std::ranges::fill(bytes, std::byte{0});
+          const auto end = entries_.lower_bound(table.value() + bytes.size());
+          for (auto it = entries_.lower_bound(table.value()); it != end; ++it) {
+            std::memcpy(bytes.data() + (it->first - table.value()), &it->second, sizeof it->second);
+          }
+          return true;
+        },
+        limits);
+  }
+  static MappedRange range(std::uint64_t begin, std::uint64_t size, PageRights rights,
+                           std::optional<Gpa> gpa) {
+    return {begin, begin + size - 1, true, rights, gpa};
+  }
+};
+
+TEST_F(MappedRanges, FourLevels_AdjacentPagesWithEqualRightsAreOne) {
+  entries_ = {{0x1000, 0x2000 | kAll},
+              {0x1000 + 511 * 8, 0x2000 | kAll},
+              {0x2000, 0x3000 | kAll},
+              {0x2000 + 511 * 8, 0x4000'0000 | kLarge | kPresent},
+              {0x3000, 0x4000 | kAll},
+              {0x3000 + 8, (2 * kMiB) | kLarge | kPresent | kUser},
+              {0x4000 + 8, 0x10'0000 | kAll},
+              {0x4000 + 16, 0x10'1000 | kAll},
+              {0x4000 + 24, 0x10'0000 | kAll},
+              {0x4000 + 32, 0x10'1000 | kNoExecute | kAll},
+              {0x4000 + 511 * 8, 0x1f'f000 | kPresent | kUser}};
+  const PageRights all{};
+  const PageRights no_write{.write = false, .user = true, .execute = true};
+  const std::vector<MappedRange> low{
+      range(0x1000, 0x3000, all, std::nullopt),
+      range(0x4000, 0x1000, {.write = true, .user = true, .execute = false}, Gpa{0x10'1000}),
+      range(0x1f'f000, 0x20'1000, no_write, Gpa{0x1f'f000}),
+      range(511ULL << 30U, 1U << 30U, {.write = false, .user = false, .execute = true}, Gpa{0x4000'0000})};
+  std::vector<MappedRange> expected = low;
+  for (MappedRange range : low) {
+    range.begin += 0xffff'ff80'0000'0000;
+    range.last += 0xffff'ff80'0000'0000;
+    expected.push_back(range);
+  }
+  EXPECT_EQ(list(), expected);
+  EXPECT_EQ(expected.back().last, ~0ULL);
+}
+
+TEST_F(MappedRanges, OtherModes) {
+  entries_ = {{0x1000, 0x2000 | kPresent}, {0x1018, 0x2000 | kPresent}, {0x2000 + 8, kLarge | kAll}};
+  paging_.mode = PagingMode::pae;
+  EXPECT_THAT(list(), ElementsAre(range(2 * kMiB, 2 * kMiB, {}, Gpa{0}),
+                                  range((3ULL << 30U) + 2 * kMiB, 2 * kMiB, {}, Gpa{0})));
+  entries_ = {{0x1000, (kLarge | kAll) << 32U},
+              {0x1ff8, (0x3000'0000'0000ULL | (kPresent << 32U))},
+              {0x3ff8, 0x7005'0000'0000ULL}};
+  paging_.mode = PagingMode::bits32;
+  EXPECT_THAT(list(), ElementsAre(range(4 * kMiB, 4 * kMiB, {}, Gpa{0}),
+                                  range(0xffff'f000, 0x1000, {.write = false, .user = false, .execute = true},
+                                        Gpa{0x7000})));
+  paging_ = {};
+  EXPECT_THAT(list(), ElementsAre(range(0, 1ULL << 32U, {}, Gpa{0})));
+  paging_ = {PagingMode::level5, Gpa{0x1000}, true, true};
+  entries_ = {{0x1000 + 511 * 8, 0x2000 | kAll}, {0x2000 + 8, 0x3000 | kAll}, {0x3000, kLarge | kAll}};
+  EXPECT_THAT(list(), ElementsAre(range(0xffff'0080'0000'0000, 1U << 30U, {}, Gpa{0})));
+}
+
+TEST_F(MappedRanges, TablesThatCannotBeRead_NotMapped) {
+  entries_ = {{0x1000, kMiB | kAll}, {0x1008, 0x2000 | kAll}, {0x2000, kLarge | kAll}};
+  EXPECT_THAT(list(), ElementsAre(range(1ULL << 39U, 1U << 30U, {}, Gpa{0})));
+}
+
+TEST_F(MappedRanges, TooMuchInOneArea_OthersAreListed) {
+  // Every second page of the second area, and one page of the last.
+  entries_ = {{0x1008, 0x2000 | kAll}, {0x1ff8, 0x3000 | kAll}, {0x3ff8, kLarge | kAll}};
+  for (std::uint64_t i = 0; i < 512; ++i) {
+    entries_[0x2000 + i * 8] = 0x4000 | kAll;
+    entries_[0x4000 + i * 8] = 0x5000 | kAll;
+    entries_[0x5000 + i * 8] = i % 2 == 0 ? 0x6000 | kAll : 0;
+  }
+  const auto ranges = list();
+  ASSERT_EQ(ranges.size(), ListLimits{}.area_ranges + 2);
+  EXPECT_EQ(ranges.front(), range(1ULL << 39U, 0x1000, {}, Gpa{0x6000}));
+  const MappedRange& cut = ranges[ranges.size() - 2];
+  EXPECT_FALSE(cut.mapped);
+  EXPECT_EQ(cut.last, (2ULL << 39U) - 1);
+  EXPECT_EQ(ranges.back(), range(0ULL - (1U << 30U), 1U << 30U, {}, Gpa{0}));
+  EXPECT_LT(reads_, 100U);
+}
+
+TEST_F(MappedRanges, TablesThatPointToThemselves_Bounded) {
+  for (std::uint64_t i = 0; i < 512; ++i) {
+    entries_[0x1000 + i * 8] = 0x1000 | kAll | (i % 2 == 0 ? kNoExecute : 0);
+  }
+  for (const PagingMode mode : {PagingMode::level4, PagingMode::level5}) {
+    paging_.mode = mode;
+    reads_ = 0;
+    const auto ranges = list();
+    const ListLimits limits;
+    EXPECT_LE(reads_, limits.tables);
+    EXPECT_LE(ranges.size(), limits.ranges + 4096);
+    EXPECT_FALSE(ranges.back().mapped);
+    EXPECT_EQ(ranges.back().last, ~0ULL);
+    reads_ = 0;
+    static_cast<void>(list({.time = std::chrono::milliseconds{0}}));
+    EXPECT_EQ(reads_, 1U);
+  }
+}
+
+} // namespace
+} // namespace vmemfs::x86_64

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view kDescription =
     "vmemfs shows the physical memory of running virtual machines as files: one directory per VM\n"
-    "with mem, mem_padded, core, mem.lime, maps, info, control, vcpus/N/regs and vcpus/N/virt.";
+    "with mem, mem_padded, core, mem.lime, maps, info, control and vcpus/N/{regs,virt,virt_maps}.";
 
 constexpr std::string_view kExamples =
     "Examples:\n"

@@ -9,6 +9,7 @@
 #include "fs/files/text/info_text.h"
 #include "fs/files/text/maps_text.h"
 #include "fs/files/text/status_text.h"
+#include "fs/files/text/virtual_maps_text.h"
 #include "fs/files/text_file.h"
 #include "fs/files/virt/virtual_file.h"
 
@@ -114,6 +115,28 @@ VmNode virtual_file() {
   }});
 }
 
+/// Before one was read nobody knows how long it is.
+std::size_t virtual_maps_bytes(Vm& /*vm*/, const TextSize& size) {
+  constexpr std::size_t kUsual = 16384;
+  return size.last_read() > 0 ? size.last_read() : kUsual;
+}
+
+VmNode virtual_maps_file() {
+  return vm_file(
+      {.open =
+           [](const std::shared_ptr<Vm>& vm, VcpuId vcpu, const std::shared_ptr<TextSize>& size) {
+             return std::make_unique<TextFile>(
+                 [vm, view = std::make_shared<VirtualView>(vm->guest(), vcpu)]() -> Result<std::string> {
+                   return VirtualView::check(vm->guest())
+                       .and_then([&] { return view->mapped_ranges(); })
+                       .map([](const auto& ranges) { return virtual_maps_text(ranges); });
+                 },
+                 size);
+           },
+       .text_bytes = virtual_maps_bytes,
+       .varies = TextSize::Varies::always});
+}
+
 std::string maps(Vm& vm) {
   vm.guest().memory().poll_layout();
   return maps_text(*vm.guest().memory().map());
@@ -139,6 +162,7 @@ std::shared_ptr<const VmTable> vm_table() {
       {"vcpus", vcpu_directories({
                     {"regs", registers_file()},
                     {"virt", virtual_file()},
+                    {"virt_maps", virtual_maps_file()},
                 })},
   });
   return kTable;

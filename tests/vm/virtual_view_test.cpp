@@ -242,6 +242,21 @@ TEST_F(VirtualViewTest, VmOrVcpuGone_Fails) {
   EXPECT_EQ(error, ErrorKind::vm_gone);
 }
 
+TEST_F(VirtualViewTest, MappedRanges_AreThoseOfTheTables) {
+  map(1, 9 * kMiB);
+  map(2, 9 * kMiB + kPageSize);
+  const auto ranges = view.mapped_ranges();
+  ASSERT_TRUE(ranges);
+  const x86_64::PageRights rights{.write = false, .user = false, .execute = true};
+  EXPECT_EQ(*ranges, (std::vector<x86_64::MappedRange>{
+                         {0x1000, 0x2fff, true, rights, Gpa{9 * kMiB}},
+                         {kKernel + 0x1000, kKernel + 0x2fff, true, rights, Gpa{9 * kMiB}}}));
+  fixture.fault->fail_nth(FaultPoint::read, 2);
+  EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::source_failed);
+  fixture.fake->die();
+  EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::vm_gone);
+}
+
 class NoRegisters : public ForwardingDriver {
 public:
   using ForwardingDriver::ForwardingDriver;

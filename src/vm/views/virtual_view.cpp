@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <functional>
+#include <span>
 #include <vector>
 
 namespace vmemfs {
@@ -123,7 +124,7 @@ tl::expected<std::size_t, ErrorKind> VirtualView::read(std::uint64_t offset, std
   AddressSpace& memory = guest_.memory();
   const auto now = paging();
   if (!now) {
-    return tl::unexpected{now.error()};
+    return tl::unexpected{now.error().kind};
   }
   // Checks that the guest still exists, and has a changed memory map adopted before tables are read.
   if (const auto exists = memory.read({}, HolePolicy::honest, scratch, nullptr); !exists) {
@@ -146,7 +147,7 @@ tl::expected<std::size_t, ErrorKind> VirtualView::read(std::uint64_t offset, std
   return bytes.map_error(reported);
 }
 
-tl::expected<x86_64::Paging, ErrorKind> VirtualView::paging() {
+Result<x86_64::Paging> VirtualView::paging() {
   const auto epoch = guest_.stable_epoch();
   if (!epoch) {
     return read_paging();
@@ -165,13 +166,38 @@ tl::expected<x86_64::Paging, ErrorKind> VirtualView::paging() {
   return paging;
 }
 
-tl::expected<x86_64::Paging, ErrorKind> VirtualView::read_paging() {
+Result<x86_64::Paging> VirtualView::read_paging() {
   const auto registers = guest_.read_registers({&vcpu_, 1});
   if (!registers) {
-    return tl::unexpected{registers.error().kind};
+    return tl::unexpected{registers.error()};
   }
   const auto paging = x86_64::paging_of(registers->front());
-  return paging ? tl::expected<x86_64::Paging, ErrorKind>{*paging} : tl::unexpected{ErrorKind::unsupported};
+  return paging ? Result<x86_64::Paging>{*paging}
+                : fail(ErrorKind::unsupported, "virt",
+                       "cannot translate virtual addresses: the source does not report the registers that "
+                       "decide how, as of Xen PV domains");
+}
+
+Result<std::vector<x86_64::MappedRange>> VirtualView::mapped_ranges() {
+  const auto now = paging();
+  if (!now) {
+    return tl::unexpected{now.error()};
+  }
+  std::optional<ErrorKind> failure;
+  const x86_64::ReadTable read_table = [&](Gpa table, std::span<std::byte> bytes) {
+    ReadPiece piece{table, bytes, 0, std::nullopt};
+    guest_.memory().copy({&piece, 1});
+    if (piece.failure && !is_absent(*piece.failure)) {
+      failure = piece.failure;
+    }
+    return !piece.failure;
+  };
+  guest_.memory().poll_layout();
+  auto ranges = x86_64::list_mapped(*now, read_table);
+  if (failure || guest_.gone()) {
+    return fail(failure.value_or(ErrorKind::vm_gone), "virt", "cannot read page tables");
+  }
+  return ranges;
 }
 
 } // namespace vmemfs

@@ -2,6 +2,7 @@
 // Guest memory as the page tables of one vCPU show it: offsets are virtual addresses without their top bit.
 #pragma once
 
+#include "arch/x86_64/mapped_ranges.h"
 #include "arch/x86_64/paging.h"
 #include "core/error.h"
 #include "util/mutex.h"
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace vmemfs {
 
@@ -39,9 +41,12 @@ public:
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
                                                           ReadScratch& scratch);
 
+  /// All that is mapped; takes a second at most if the guest's memory answers.
+  [[nodiscard]] Result<std::vector<x86_64::MappedRange>> mapped_ranges();
+
 private:
-  [[nodiscard]] tl::expected<x86_64::Paging, ErrorKind> paging() EXCLUDES(mutex_);
-  [[nodiscard]] tl::expected<x86_64::Paging, ErrorKind> read_paging();
+  [[nodiscard]] Result<x86_64::Paging> paging() EXCLUDES(mutex_);
+  [[nodiscard]] Result<x86_64::Paging> read_paging();
 
   struct Known {
     std::uint64_t epoch;

@@ -100,6 +100,47 @@ protected:
     }
     return ranges;
   }
+  /// Adjacent ranges are one.
+  [[nodiscard]] static std::vector<Range> joined(const std::vector<Range>& ranges) {
+    std::vector<Range> all;
+    for (const Range& range : ranges) {
+      if (!all.empty() && all.back().end == range.begin) {
+        all.back().end = range.end;
+      } else {
+        all.push_back(range);
+      }
+    }
+    return all;
+  }
+  /// Those of `virt_maps`, and a comparison of physical addresses with QEMU's.
+  [[nodiscard]] std::vector<Range> listed() {
+    std::istringstream lines{read_file(*mount_ / "vm/vcpus/0/virt_maps")};
+    std::vector<Range> ranges;
+    std::size_t number = 0;
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_EQ(line.find("not searched"), std::string::npos) << line;
+      if (line[0] == '#') {
+        continue;
+      }
+      ranges.push_back(
+          {std::stoull(line.substr(0, 16), nullptr, 16), std::stoull(line.substr(17, 16), nullptr, 16)});
+      const std::string gpa = line.substr(line.rfind(' ', line.find_last_not_of(' ')) + 1);
+      if (gpa[0] != '-' && ++number % 16 == 0) {
+        EXPECT_EQ(std::stoull(gpa, nullptr, 16), physical(ranges.back().begin)) << line;
+      }
+    }
+    EXPECT_GT(number, 0U);
+    return ranges;
+  }
+  void expect_list_as_qemu() {
+    const std::vector<Range> truth = joined(mapped());
+    const std::vector<Range> list = joined(listed());
+    ASSERT_EQ(list.size(), truth.size());
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      EXPECT_EQ(list[i].begin, truth[i].begin);
+      EXPECT_EQ(list[i].end, truth[i].end) << std::hex << list[i].begin;
+    }
+  }
   [[nodiscard]] std::uint64_t physical(std::uint64_t address) {
     const std::string text = guest_->monitor().human(fmt::format("gva2gpa {:#x}", address));
     return std::stoull(text.substr(text.find("gpa: ") + 5), nullptr, 16);
@@ -164,6 +205,7 @@ TEST_F(VirtualMemory, LinuxWithFourLevels_AsQemuHasIt) {
   EXPECT_EQ(reg("cr4") & 0x1000, 0U);
   expect_kernel_as_qemu();
   expect_ranges_as_qemu();
+  expect_list_as_qemu();
   EXPECT_EQ(read_at(0x0000800000000000, 8).error, EIO) << "not canonical";
 
   guest_->resume(); // registers and tables are those of each read then

@@ -55,7 +55,7 @@ TEST_F(FakeMount, TreeHasTheFilesOfTheContract) {
   EXPECT_THAT(names(mount_ / "vm"), UnorderedElementsAre("mem", "mem_padded", "core", "mem.lime", "maps",
                                                          "info", "control", "vcpus"));
   EXPECT_THAT(names(mount_ / "vm/vcpus"), UnorderedElementsAre("0", "1"));
-  EXPECT_THAT(names(mount_ / "vm/vcpus/1"), UnorderedElementsAre("regs", "virt"));
+  EXPECT_THAT(names(mount_ / "vm/vcpus/1"), UnorderedElementsAre("regs", "virt", "virt_maps"));
   for (const char* missing :
        {"nothing", "vm/nothing", "vm/vcpus/2", "vm/vcpus/00", "vm/vcpus/-1", "vm/vcpus/0/x"}) {
     EXPECT_FALSE(std::filesystem::exists(mount_ / missing)) << missing;

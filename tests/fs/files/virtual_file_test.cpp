@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/registers.h"
+#include "fs/files/text/virtual_maps_text.h"
 #include "fs/files/virt/virtual_file.h"
 #include "support/recording_reply.h"
 #include "vm_fixture.h"
@@ -7,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <unistd.h>
+#include <vector>
 
 namespace vmemfs::test {
 namespace {
@@ -109,6 +111,18 @@ TEST_F(VirtualFileTest, RegistersCannotBeRead_FailureIsPassedOn) {
 TEST_F(VirtualFileTest, WriteAndSeek_Refused) {
   EXPECT_EQ(file.write("1", 0).error().kind, ErrorKind::read_only);
   EXPECT_EQ(answer_to([&](Reply& reply) { file.seek(reply, 0, SEEK_DATA); })->error(), ErrorKind::invalid);
+}
+
+TEST(VirtualMapsText, RangesAndThoseNotSearched) {
+  const std::vector<x86_64::MappedRange> ranges{
+      {0x1000, 0x2fff, true, {.write = false, .user = true, .execute = true}, Gpa{0x5000}},
+      {0x3000, 0x3fff, false},
+      {0xffffffff80000000, ~0ULL, true, {.write = true, .user = false, .execute = false}}};
+  EXPECT_EQ(virtual_maps_text(ranges),
+            "# START-END size rights physical\n"
+            "0000000000001000-0000000000003000 0x2000 r-xu 0000000000005000\n"
+            "# 0000000000003000-0000000000004000 not searched: too much is mapped\n"
+            "ffffffff80000000-10000000000000000 0x80000000 rw-- -\n");
 }
 
 } // namespace

@@ -93,9 +93,9 @@ protected:
   std::shared_ptr<Vm> vm_;
 };
 
-constexpr const char* kVmFiles[] = {"vm/mem",      "vm/mem_padded",   "vm/core",
-                                    "vm/mem.lime", "vm/maps",         "vm/info",
-                                    "vm/control",  "vm/vcpus/0/regs", "vm/vcpus/0/virt"};
+constexpr const char* kVmFiles[] = {
+    "vm/mem",  "vm/mem_padded", "vm/core",         "vm/mem.lime",     "vm/maps",
+    "vm/info", "vm/control",    "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps"};
 constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0"};
 
 bool is_control(std::string_view path) { return path.ends_with("control"); }
@@ -184,7 +184,7 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   EXPECT_THAT(names("vm"),
               ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
-  EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs", "virt"));
+  EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs", "virt", "virt_maps"));
 }
 
 TEST_F(TreeTest, Vcpus_ComeAndGo_NodesFollow) {

@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace vmemfs::test {
@@ -225,6 +227,113 @@ TEST_F(VirtualMemory, LinuxWithFiveLevels_AsQemuHasIt) {
   EXPECT_NE(reg("cr4") & 0x1000, 0U) << "QEMU's max has LA57, and Debian's kernel uses it";
   expect_kernel_as_qemu();
   EXPECT_EQ(read_at(0x0100000000000000, 8).error, EIO) << "not canonical";
+}
+
+/// Page tables that are written into a guest, and registers that use them.
+struct Tables {
+  const char* name;
+  std::uint64_t cr4;
+  std::uint64_t efer; ///< long mode becomes active with paging
+  std::uint64_t cr3;
+  std::map<std::uint64_t, std::uint64_t> words;     ///< 8 bytes each, by physical address
+  std::map<std::uint64_t, std::uint64_t> addresses; ///< where they are mapped to
+  std::vector<std::uint64_t> not_mapped;
+};
+
+std::vector<Tables> tables_of_all_modes() {
+  constexpr std::uint64_t kUpper = 0xffff'8000'0000'0000;
+  constexpr std::uint64_t kUpper5 = 0xff11'0000'0000'0000;
+  return {
+      {"32-bit",
+       0x10,
+       0,
+       0x100'0000,
+       {{0x100'0000, 0x100'1007ULL << 32U}, {0x100'0008, 0xc0'0087}, {0x100'1010, 0x1e0'0007ULL << 32U}},
+       {{0x40'5000, 0x1e0'0000}, {0x80'0000, 0xc0'0000}, {0xbf'f000, 0xff'f000}},
+       {0, 0x40'4000, 0xc0'0000}},
+      {"32-bit without PSE",
+       0,
+       0,
+       0x100'0000,
+       {{0x100'0008, 0x100'1087}, {0x100'1008, 0x1e0'1007}},
+       {{0x80'2000, 0x1e0'1000}},
+       {0x80'0000}},
+      {"PAE",
+       0x20,
+       0,
+       0x100'0020,
+       {{0x100'0038, 0x100'1001},
+        {0x100'1028, 0x100'2007},
+        {0x100'1030, 0xc0'0087},
+        {0x100'2048, 0x1e0'3007}},
+       {{0xc0a0'9000, 0x1e0'3000}, {0xc0c0'0000, 0xc0'0000}, {0xc0df'f000, 0xdf'f000}},
+       {0, 0xc0a0'8000, 0xc0e0'0000}},
+      {"4 levels",
+       0x20,
+       0x900,
+       0x100'0000,
+       {{0x100'0800, 0x100'1007},
+        {0x100'1000, 0x100'2007},
+        {0x100'1008, 0x87},
+        {0x100'2018, 0xe0'0087},
+        {0x100'2020, 0x100'3007},
+        {0x100'3038, 0x8000'0000'01e0'7007}},
+       {{kUpper + 0x60'0000, 0xe0'0000},
+        {kUpper + 0x80'7000, 0x1e0'7000},
+        {kUpper + 0x41e0'0000, 0x1e0'0000}},
+       {0, kUpper, kUpper + 0x80'6000, kUpper + 0x8000'0000, ~0ULL << 12U}},
+      {"5 levels",
+       0x1020,
+       0x900,
+       0x100'0000,
+       {{0x100'0888, 0x100'1007},
+        {0x100'1008, 0x100'2007},
+        {0x100'2010, 0x100'3007},
+        {0x100'3018, 0xe0'0087},
+        {0x100'3020, 0x100'4007},
+        {0x100'4000, 0x1e0'9007}},
+       {{kUpper5 + (1ULL << 39U) + 0x8060'0000, 0xe0'0000},
+        {kUpper5 + (1ULL << 39U) + 0x8080'0000, 0x1e0'9000}},
+       {0, kUpper5, kUpper}},
+  };
+}
+
+TEST_F(VirtualMemory, TablesOfEachMode_AsQemuWalksThem) {
+  GuestOptions options;
+  options.kernel = false;
+  ASSERT_NO_FATAL_FAILURE(start(options, ""));
+  ASSERT_EQ(try_write(*mount_ / "vm/control", "write on\n"), 0);
+  const UniqueFd mem{::open((*mount_ / "vm/mem").c_str(), O_WRONLY | O_CLOEXEC)};
+  const auto write = [&](std::uint64_t gpa, const void* bytes, std::size_t size) {
+    ASSERT_EQ(::pwrite(mem.get(), bytes, size, static_cast<off_t>(gpa)), static_cast<ssize_t>(size));
+  };
+  const auto set = [&](const char* name, std::uint64_t value) {
+    ASSERT_EQ(try_write(*mount_ / "vm/vcpus/0/regs", fmt::format("{} {:#x}\n", name, value)), 0) << name;
+  };
+  for (const Tables& tables : tables_of_all_modes()) {
+    SCOPED_TRACE(tables.name);
+    set("cr0", 0x11);
+    set("efer", tables.efer);
+    set("cr4", tables.cr4);
+    set("cr3", tables.cr3);
+    write(0x100'0000, std::string(0x5000, '\0').data(), 0x5000);
+    for (const auto& [gpa, word] : tables.words) {
+      write(gpa, &word, sizeof word);
+    }
+    for (const auto& [address, gpa] : tables.addresses) {
+      write(gpa, &gpa, sizeof gpa);
+    }
+    set("cr0", 0x8000'0011);
+    for (const auto& [address, gpa] : tables.addresses) {
+      expect_same(address, 0x1000);
+      const auto read = read_at(address, sizeof gpa);
+      EXPECT_EQ(std::memcmp(read.bytes.data(), &gpa, read.bytes.size()), 0) << std::hex << address;
+    }
+    for (const std::uint64_t address : tables.not_mapped) {
+      EXPECT_EQ(by_qemu(address, 8), "") << std::hex << address;
+      EXPECT_EQ(pread_at(file_.get(), (address & ~(1ULL << 63U)) | 8U, 8).error, EIO) << std::hex << address;
+    }
+  }
 }
 
 TEST_F(VirtualMemory, FirmwareWithoutPaging_Identity) {

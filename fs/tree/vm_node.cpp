@@ -169,17 +169,19 @@ Result<struct stat> VmDirectory::attributes() const {
 }
 
 Result<NodePtr> VmDirectory::look_up(std::string_view name) const {
-  return scope_.present().map([&](const std::shared_ptr<Vm>& /*vm*/) -> NodePtr {
+  return scope_.present().map([&](const std::shared_ptr<Vm>& vm) -> NodePtr {
     const auto found = std::ranges::find(*table_, name, &VmTableRow::name);
-    return found != table_->end() ? found->node(scope_) : nullptr;
+    return found != table_->end() && found->is_in(*vm) ? found->node(scope_) : nullptr;
   });
 }
 
 Result<std::vector<DirectoryEntry>> VmDirectory::list() const {
-  return scope_.present().map([this](const std::shared_ptr<Vm>& /*vm*/) {
+  return scope_.present().map([this](const std::shared_ptr<Vm>& vm) {
     std::vector<DirectoryEntry> entries;
     for (const VmTableRow& row : *table_) {
-      entries.push_back({std::string{row.name}, row.node(scope_)});
+      if (row.is_in(*vm)) {
+        entries.push_back({std::string{row.name}, row.node(scope_)});
+      }
     }
     return entries;
   });

@@ -35,6 +35,10 @@ using VmNode = std::function<NodePtr(const VmScope&)>;
 struct VmTableRow {
   std::string_view name; ///< a literal
   VmNode node;
+  /// Whether this VM can have it at all. Null: all have it. Waits for nobody.
+  bool (*possible)(Vm&) = nullptr;
+
+  [[nodiscard]] bool is_in(Vm& vm) const { return possible == nullptr || possible(vm); }
 };
 using VmTable = std::vector<VmTableRow>;
 

@@ -104,6 +104,10 @@ VmNode registers_file() {
                   .text_bytes = register_bytes});
 }
 
+bool has_virtual_memory(Vm& vm) {
+  return VirtualView::check(vm.guest()) && vm.guest().usual_registers().has_value();
+}
+
 /// Not of the kind `guest_memory`: a read may wait for registers, and the kernel keeps no page of a file of
 /// size 0.
 VmNode virtual_file() {
@@ -161,8 +165,8 @@ std::shared_ptr<const VmTable> vm_table() {
       {"control", control_file()},
       {"vcpus", vcpu_directories({
                     {"regs", registers_file()},
-                    {"virt", virtual_file()},
-                    {"virt_maps", virtual_maps_file()},
+                    {"virt", virtual_file(), has_virtual_memory},
+                    {"virt_maps", virtual_maps_file(), has_virtual_memory},
                 })},
   });
   return kTable;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "core/text.h"
+#include "driver/decorators/forwarding_driver.h"
 #include "drivers/fake/fake_driver.h"
 #include "fs/tree/tree.h"
 #include "support/files.h"
@@ -185,6 +186,18 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
               ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control", "vcpus"));
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
   EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs", "virt", "virt_maps"));
+}
+
+class NoRegisters : public ForwardingDriver {
+public:
+  using ForwardingDriver::ForwardingDriver;
+  RegisterReader* register_reader() override { return nullptr; }
+};
+
+TEST_F(TreeTest, RegistersCannotBeRead_NoVirtualMemory) {
+  vm_ = *vms_.add("vm", std::make_unique<NoRegisters>(std::move(*FakeDriver::create({}))), {});
+  EXPECT_THAT(names("vm/vcpus/0"), ElementsAre("regs"));
+  EXPECT_EQ(find("vm/vcpus/0/virt").error().kind, ErrorKind::not_found);
 }
 
 TEST_F(TreeTest, Vcpus_ComeAndGo_NodesFollow) {

@@ -58,12 +58,15 @@ endfunction()
 vmemfs_precompile_owner(vmemfs_common_headers)
 
 # A static library from all sources of one folder (not of its subfolders, unless RECURSE is given), with the common
-# headers precompiled unless NO_PRECOMPILE is given.
+# headers precompiled unless NO_PRECOMPILE is given. EXCEPT: subfolders that are libraries of their own.
 function(vmemfs_library name)
-  cmake_parse_arguments(ARG "RECURSE;NO_PRECOMPILE" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "RECURSE;NO_PRECOMPILE" "" "LINK;EXCEPT" ${ARGN})
   if(ARG_RECURSE)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
     list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/main.cpp)
+    foreach(folder IN LISTS ARG_EXCEPT)
+      list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${folder}/")
+    endforeach()
   else()
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   endif()

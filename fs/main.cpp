@@ -6,6 +6,7 @@
 #include "fs/cli/options.h"
 #include "fs/daemon/daemon.h"
 #include "fs/guardian/guardian_process.h"
+#include "fs/save/save.h"
 
 #include <cstdio>
 #include <exception>
@@ -20,6 +21,9 @@ int main(int argc, char** argv) try {
   }
   if (command_line.list) {
     return vmemfs::list_vms(*command_line.list);
+  }
+  if (command_line.save) {
+    return vmemfs::save(*command_line.save);
   }
   if (command_line.check) {
     return command_line.check->unit ? vmemfs::print_unit_settings() : vmemfs::check_host();

@@ -2,6 +2,7 @@
 #include "fs/cli/complete.h"
 
 #include "drivers/all_drivers.h"
+#include "fs/save/save_format.h"
 #include "vm/vm_options.h"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-constexpr std::array<std::string_view, 3> kSubcommands{"list", "drivers", "check"};
+constexpr std::array<std::string_view, 4> kSubcommands{"list", "save", "drivers", "check"};
 
 Strings driver_names(std::string_view before, std::string_view after) {
   Strings names;
@@ -110,11 +111,26 @@ Strings complete_discovery(std::string_view word) {
   return names;
 }
 
+/// Completions of the words of `vmemfs save`.
+Strings complete_save(const Completion& typed, std::string_view before) {
+  if (before == "--format") {
+    Strings names;
+    std::ranges::transform(save_formats(), std::back_inserter(names),
+                           [](const SaveFormatInfo& format) { return std::string{format.name}; });
+    return names;
+  }
+  const bool wants_value = before == "--max-pause" || before == "--sidecar" || before == "--threads";
+  return typed.words.back().starts_with('-') && !wants_value ? typed.options_of_save : Strings{};
+}
+
 /// All valid words at the position of the last word, whatever it begins with.
 Strings candidates(const Completion& typed) {
   const std::string& word = typed.words.back();
   const std::string before = typed.words.size() > 1 ? typed.words[typed.words.size() - 2] : "";
   const std::string& first = typed.words.front();
+  if (first == "save" && typed.words.size() > 1) {
+    return complete_save(typed, before);
+  }
   if (before == "--vm") {
     return complete_vm(word);
   }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "fs/cli/options.h"
 
+#include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
 #include "fs/files/control_command.h"
 #include "fs/guardian/guardian.h"
+#include "fs/save/save_format.h"
 #include "fs/vm_line.h"
 
 #include <CLI/CLI.hpp>
@@ -35,12 +37,30 @@ constexpr std::string_view kListExamples =
     "  vmemfs list                                                  list what a mount would show\n"
     "  vmemfs list --discover libvirt:uri=qemu+ssh://alpha/system   the domains of another host\n";
 
+constexpr std::string_view kSaveExamples =
+    "Exit status: 0 complete, 1 failed and nothing saved, 2 wrong command line, 3 saved, but parts could "
+    "not\n"
+    "be read or the guest did not stay paused, 128 + N ended by signal N and nothing saved.\n\n"
+    "Examples:\n"
+    "  vmemfs save web01 web01.elf                         a live image of the VM that a mount has as web01\n"
+    "  vmemfs save --pause /mnt/vms/web01 web01.elf        of one moment: the guest is paused meanwhile\n"
+    "  vmemfs save --format lime web01 - | ssh store 'cat > web01.lime'\n";
+
+/// As typed.
+struct SaveArguments {
+  SaveOptions options;
+  std::string format = "elf";
+  std::string max_pause = "10m";
+  bool live = false; ///< is the default
+};
+
 struct RawOptions {
   MountArguments mount;
   ListDrivers drivers;
   bool json = false;
   MountArguments list;
   CheckHost check;
+  SaveArguments save;
 };
 
 /// CLI11 would call the positionals ARGS.
@@ -52,6 +72,7 @@ public:
     }
     return "Usage: vmemfs [SOURCE] MOUNTPOINT [OPTIONS]\n"
            "       vmemfs list [OPTIONS]\n"
+           "       vmemfs save [OPTIONS] VM FILE\n"
            "       vmemfs drivers [NAME]\n"
            "       vmemfs check [--unit]\n";
   }
@@ -149,6 +170,36 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
   add_setting(app, arguments, "--cache-ttl", "cache_ttl", "DURATION");
 }
 
+void define_save_options(CLI::App& app, SaveArguments& save) {
+  app.add_option("VM", save.options.vm,
+                 "directory of a VM in a mount, such as /mnt/vms/web01; or a VM's name, if one mount has it")
+      ->required()
+      ->option_text(" ");
+  app.add_option("FILE", save.options.file,
+                 "is written as FILE.partial and gets its name when it is complete; -: standard output")
+      ->required()
+      ->option_text(" ");
+  app.add_option("--format", save.format,
+                 "elf: ELF core with registers (the VM's file core); raw: flat memory, holes are zeros "
+                 "(mem_padded); lime (mem.lime) (default: elf)")
+      ->option_text("FORMAT");
+  CLI::Option* const pause =
+      app.add_flag("--pause", save.options.pause, "pause the guest while it is read, and resume it");
+  app.add_flag("--live", save.live, "do not pause the guest (default)")->excludes(pause);
+  app.add_option("--max-pause", save.max_pause,
+                 "resume the guest and fail if it was paused for longer (default: 10m)")
+      ->option_text("DURATION");
+  app.add_flag("--overwrite", save.options.overwrite, "replace FILE and its sidecar if they exist");
+  app.add_option("--sidecar", save.options.sidecar,
+                 "write the facts about the image there, as JSON, instead of to FILE.json")
+      ->option_text("PATH");
+  app.add_option("--threads", save.options.threads, "threads that read (default: one per CPU, 4 at most)")
+      ->check(CLI::Range(1U, kMaxSaveThreads))
+      ->option_text("N");
+  app.add_flag("-q,--quiet", save.options.quiet, "print only warnings and errors");
+  app.footer(std::string{kSaveExamples});
+}
+
 /// The options for shell completion.
 std::vector<std::string> option_names(const CLI::App& app) {
   std::vector<std::string> names;
@@ -189,6 +240,25 @@ void take_list_options(MountArguments arguments, bool json, CommandLine& result)
   }
 }
 
+void take_save_options(SaveArguments arguments, CommandLine& result) {
+  MadeOptions made;
+  if (const auto format = parse_save_format(arguments.format)) {
+    arguments.options.format = *format;
+  } else {
+    made.problems.push_back(format.error().text);
+  }
+  const auto max_pause = parse_duration(arguments.max_pause);
+  if (max_pause && max_pause->count() > 0) {
+    arguments.options.max_pause = *max_pause;
+  } else {
+    made.problems.push_back(fmt::format("--max-pause: '{}' is not a duration such as 500ms, 30s or 10m",
+                                        printable(arguments.max_pause)));
+  }
+  if (is_good(made, "vmemfs save --help", result)) {
+    result.save = std::move(arguments.options);
+  }
+}
+
 } // namespace
 
 CommandLine parse_command_line(int argc, char** argv) {
@@ -202,6 +272,8 @@ CommandLine parse_command_line(int argc, char** argv) {
   list->add_flag("--json", raw.json, "as JSON, one array");
   define_discovery_options(*list, raw.list);
   list->footer(std::string{kListExamples});
+  CLI::App* const save = app.add_subcommand("save", "save the memory of a VM of a mount to a file");
+  define_save_options(*save, raw.save);
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");
   CLI::App* const check =
@@ -214,7 +286,8 @@ CommandLine parse_command_line(int argc, char** argv) {
 
   CommandLine result;
   if (argc > 1 && argv[1] == kCompleteSubcommand) { // the rest is not a complete command line
-    result.completion = {{argv + 2, argv + argc}, option_names(app), option_names(*list)};
+    result.completion = {
+        {argv + 2, argv + argc}, option_names(app), option_names(*list), option_names(*save)};
     return result;
   }
   try {
@@ -228,6 +301,8 @@ CommandLine parse_command_line(int argc, char** argv) {
     result.drivers = raw.drivers;
   } else if (list->parsed()) {
     take_list_options(std::move(raw.list), raw.json, result);
+  } else if (save->parsed()) {
+    take_save_options(std::move(raw.save), result);
   } else if (check->parsed()) {
     result.check = raw.check;
   } else if (guardian->parsed()) {

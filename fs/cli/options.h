@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fs/config/mount_options.h"
+#include "fs/save/save_options.h"
 
 #include <optional>
 #include <string>
@@ -32,6 +33,7 @@ struct Completion {
   std::vector<std::string> words;   ///< after the program's name; the last one is incomplete and may be empty
   std::vector<std::string> options; ///< of the command line
   std::vector<std::string> options_of_list{};
+  std::vector<std::string> options_of_save{};
 };
 
 /// The user's request; at most one is set. None: everything is done already (--help).
@@ -40,6 +42,7 @@ struct CommandLine {
   std::optional<ListDrivers> drivers;
   std::optional<ListVms> list;
   std::optional<CheckHost> check;
+  std::optional<SaveOptions> save;
   std::optional<Completion> completion;
   bool guardian = false; ///< started by vmemfs itself: see fs/guardian/guardian_process.h
   int exit_code = 0;     ///< if none is set

@@ -15,15 +15,20 @@ using testing::IsEmpty;
 using testing::Not;
 
 std::vector<std::string> offered(std::vector<std::string> words) {
-  return complete({std::move(words), {"--vm", "--config", "-o"}, {"--json", "--discover"}});
+  return complete(
+      {std::move(words), {"--vm", "--config", "-o"}, {"--json", "--discover"}, {"--format", "--pause"}});
 }
 
 TEST(Complete, SubcommandsAndOptions) {
-  EXPECT_THAT(offered({""}), ElementsAre("list", "drivers", "check"));
+  EXPECT_THAT(offered({""}), ElementsAre("list", "save", "drivers", "check"));
   EXPECT_THAT(offered({"dr"}), ElementsAre("drivers"));
   EXPECT_THAT(offered({"--"}), ElementsAre("--vm", "--config"));
   EXPECT_THAT(offered({"/mnt", "--v"}), ElementsAre("--vm"));
   EXPECT_THAT(offered({"list", "--"}), ElementsAre("--json", "--discover"));
+  EXPECT_THAT(offered({"save", "--"}), ElementsAre("--format", "--pause"));
+  EXPECT_THAT(offered({"save", "--format", ""}), ElementsAre("raw", "lime", "elf"));
+  EXPECT_THAT(offered({"save", ""}), IsEmpty()) << "file names";
+  EXPECT_THAT(offered({"save", "web01", "x"}), IsEmpty());
   EXPECT_THAT(offered({"check", ""}), ElementsAre("--unit"));
   EXPECT_THAT(offered({}), IsEmpty());
 }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include "fs/save/guest/guest_info.h"
+
+#include <nlohmann/json.hpp>
+
+namespace vmemfs {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string text_of(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string{};
+}
+
+std::uint64_t number_of(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+} // namespace
+
+Result<GuestInfo> parse_guest_info(std::string_view json) {
+  const Json object = Json::parse(json, nullptr, false);
+  if (!object.is_object() || text_of(object, "state").empty()) {
+    return fail(
+        ErrorKind::invalid, "save",
+        "the file 'info' of the VM is not that of this version of vmemfs; use the vmemfs that mounted");
+  }
+  GuestInfo info{.name = text_of(object, "name"),
+                 .uuid = text_of(object, "uuid"),
+                 .driver = text_of(object, "driver"),
+                 .state = text_of(object, "state"),
+                 .epoch = number_of(object, "epoch"),
+                 .refused_reads = number_of(object, "bad_page_reads")};
+  if (const auto pages = object.find("bad_pages"); pages != object.end() && pages->is_array()) {
+    for (const Json& page : *pages) {
+      if (page.is_string()) {
+        info.refused_pages.push_back(page.get<std::string>());
+      }
+    }
+  }
+  return info;
+}
+
+} // namespace vmemfs

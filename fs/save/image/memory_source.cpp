@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "fs/save/image/memory_source.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::uint64_t kBlock = 512; ///< of st_blocks
+
+} // namespace
+
+Result<MemorySource> MemorySource::open(const VmDirectory& vm, const SaveFormatInfo& format) {
+  auto fd = vm.open(std::string{format.file}, O_RDONLY);
+  if (!fd) {
+    return tl::unexpected{fd.error()};
+  }
+  std::string name = fmt::format("{}/{}", printable(vm.path()), format.file);
+  struct stat status {};
+  if (::fstat(fd->get(), &status) != 0) {
+    return vm_failure(errno, fmt::format("cannot ask for the size of '{}'", name));
+  }
+  std::array<std::byte, kPage> headers{};
+  if (format.has_headers && ::pread(fd->get(), headers.data(), headers.size(), 0) <= 0) {
+    return vm_failure(errno, fmt::format("cannot read the headers of '{}'", name));
+  }
+  return MemorySource{std::move(*fd), std::move(name), static_cast<std::uint64_t>(status.st_size)};
+}
+
+bool MemorySource::has_data(std::uint64_t begin, std::uint64_t end) {
+  if (!sparse_ || (data_begin_ < end && begin < data_end_)) {
+    return true;
+  }
+  if (begin < data_begin_) { // a hole up to there
+    return false;
+  }
+  const off_t data = ::lseek(fd_.get(), static_cast<off_t>(begin), SEEK_DATA);
+  if (data < 0 && errno == ENXIO) { // none up to the end
+    data_begin_ = data_end_ = size_;
+    return false;
+  }
+  const off_t hole = data < 0 ? -1 : ::lseek(fd_.get(), data, SEEK_HOLE);
+  if (hole <= data) { // it reports none; or the VM has ended, which the read finds
+    sparse_ = false;
+    return true;
+  }
+  data_begin_ = static_cast<std::uint64_t>(data);
+  data_end_ = static_cast<std::uint64_t>(hole);
+  return data_begin_ < end;
+}
+
+Result<void> MemorySource::read(std::uint64_t offset, std::span<std::byte> target,
+                                UnreadableRanges& unreadable) const {
+  bool careful = false; // after an error, page by page
+  const auto skip = [&](std::size_t size) {
+    std::memset(target.data(), 0, size);
+    unreadable.add({offset, offset + size});
+    target = target.subspan(size);
+    offset += size;
+  };
+  while (!target.empty()) {
+    const std::size_t page = std::min<std::size_t>(target.size(), kPage - offset % kPage);
+    const std::size_t size = careful ? page : target.size();
+    const ssize_t count = ::pread(fd_.get(), target.data(), size, static_cast<off_t>(offset));
+    if (count > 0) {
+      target = target.subspan(static_cast<std::size_t>(count));
+      offset += static_cast<std::uint64_t>(count);
+      careful = false;
+    } else if (count == 0) { // the file has become shorter
+      skip(target.size());
+    } else if (errno == EIO) {
+      skip(page);
+      careful = true;
+    } else if (errno != EINTR) {
+      return vm_failure(errno, fmt::format("cannot read '{}' at {:#x}", name_, offset));
+    }
+  }
+  return {};
+}
+
+Result<std::uint64_t> held_bytes(const VmDirectory& vm, const SaveFormatInfo& format) {
+  const auto fd = vm.open(std::string{format.file}, O_RDONLY);
+  if (!fd) {
+    return tl::unexpected{fd.error()};
+  }
+  struct stat status {};
+  if (::fstat(fd->get(), &status) != 0) {
+    return vm_failure(errno, fmt::format("cannot ask for the size of '{}'", format.file));
+  }
+  return std::min(static_cast<std::uint64_t>(status.st_size),
+                  static_cast<std::uint64_t>(status.st_blocks) * kBlock);
+}
+
+} // namespace vmemfs

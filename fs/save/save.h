@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// Command `vmemfs save`.
+#pragma once
+
+#include "fs/save/save_options.h"
+
+namespace vmemfs {
+
+inline constexpr int kSaveComplete = 0;
+inline constexpr int kSaveFailed = 1;
+/// The image is there, but parts of it could not be read, or the guest did not stay paused.
+inline constexpr int kSaveNotWhole = 3;
+
+/// Saves a VM's memory, with progress and errors on standard error. SIGINT, SIGTERM and SIGHUP end it without
+/// a file and with the guest resumed. Returns the process's exit code: one of those above, or 128 + signal.
+[[nodiscard]] int save(const SaveOptions& options);
+
+} // namespace vmemfs

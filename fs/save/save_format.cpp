@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "fs/save/save_format.h"
+
+#include "core/text.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <string>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::array kFormats{
+    SaveFormatInfo{SaveFormat::raw, "raw", "mem_padded", false},
+    SaveFormatInfo{SaveFormat::lime, "lime", "mem.lime", true},
+    SaveFormatInfo{SaveFormat::elf, "elf", "core", true},
+};
+
+constexpr std::array<std::string_view, 2> kNotYet{"avml", "kdump"};
+
+std::string format_names() {
+  std::string names;
+  for (const SaveFormatInfo& info : kFormats) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", info.name);
+  }
+  return names;
+}
+
+} // namespace
+
+std::span<const SaveFormatInfo> save_formats() { return kFormats; }
+
+const SaveFormatInfo& info_of(SaveFormat format) {
+  return *std::ranges::find(kFormats, format, &SaveFormatInfo::format);
+}
+
+Result<SaveFormat> parse_save_format(std::string_view name) {
+  if (const auto* const found = std::ranges::find(kFormats, name, &SaveFormatInfo::name);
+      found != kFormats.end()) {
+    return found->format;
+  }
+  const bool planned = std::ranges::find(kNotYet, name) != kNotYet.end();
+  return fail(ErrorKind::invalid, "save",
+              fmt::format("this version cannot write the format '{}'{}; use one of {}", printable(name),
+                          planned ? " yet" : "", format_names()));
+}
+
+} // namespace vmemfs

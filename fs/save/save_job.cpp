@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+#include "fs/save/save_job.h"
+
+#include "core/text.h"
+#include "fs/save/image/image_output.h"
+#include "fs/save/save_format.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fmt/format.h>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace vmemfs {
+namespace {
+
+constexpr std::string_view kOrigin = "save";
+constexpr std::chrono::seconds kMaxResume{5}; ///< until the guest must be seen to run again
+constexpr std::chrono::milliseconds kBetweenPolls{5};
+constexpr unsigned kMaxThreads = 4;
+
+unsigned thread_count(unsigned wanted) {
+  return wanted > 0 ? wanted : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
+}
+
+Result<void> write_text(const PartialFile& file, const std::string& text) {
+  const StreamOutput output{file.fd(), file.path()};
+  return output.write(std::as_bytes(std::span{text}));
+}
+
+Result<void> check_stdout() {
+  if (::isatty(STDOUT_FILENO) == 1) {
+    return fail(ErrorKind::invalid, kOrigin,
+                "cannot write an image to a terminal; redirect standard output to a pipe or a file");
+  }
+  return {};
+}
+
+} // namespace
+
+std::optional<GuestPause::Clock::time_point> SaveJob::paused_since() {
+  const MutexLock lock{mutex_};
+  return pause_ && !pause_->length() ? std::optional{pause_->begun()} : std::nullopt;
+}
+
+void SaveJob::release_guest() {
+  const MutexLock lock{mutex_};
+  released_ = true;
+  if (pause_) {
+    pause_->end();
+  }
+}
+
+std::vector<std::string> SaveJob::partial_paths() {
+  const MutexLock lock{mutex_};
+  return partial_paths_;
+}
+
+Result<GuestInfo> SaveJob::read_info(const VmDirectory& vm) const {
+  return vm.read_text("info").and_then([](const std::string& text) { return parse_guest_info(text); });
+}
+
+std::string SaveJob::sidecar_path() const {
+  if (!options_.sidecar.empty() || options_.to_stdout()) {
+    return options_.sidecar;
+  }
+  return options_.file + ".json";
+}
+
+Result<PartialFile> SaveJob::create_file(const std::string& path) {
+  auto file = PartialFile::create(path, options_.overwrite ? Overwrite::yes : Overwrite::no);
+  if (file) {
+    const MutexLock lock{mutex_};
+    partial_paths_.push_back(file->partial_path());
+  }
+  return file;
+}
+
+Result<SaveJob::Files> SaveJob::create_files(const VmDirectory& vm) {
+  Files files;
+  if (options_.to_stdout()) {
+    if (auto usable = check_stdout(); !usable) {
+      return tl::unexpected{std::move(usable.error())};
+    }
+  } else {
+    auto image = create_file(options_.file);
+    if (!image) {
+      return tl::unexpected{std::move(image.error())};
+    }
+    files.image.emplace(std::move(*image));
+    const auto held = held_bytes(vm, info_of(options_.format));
+    if (!held) {
+      return tl::unexpected{held.error()};
+    }
+    if (auto enough = check_free_space(*files.image, *held); !enough) {
+      return tl::unexpected{std::move(enough.error())};
+    }
+  }
+  if (const std::string path = sidecar_path(); !path.empty()) {
+    auto sidecar = create_file(path);
+    if (!sidecar) {
+      return tl::unexpected{std::move(sidecar.error())};
+    }
+    files.sidecar.emplace(std::move(*sidecar));
+  }
+  return files;
+}
+
+Result<void> SaveJob::describe_guest(const VmDirectory& vm) {
+  auto info = read_info(vm);
+  if (!info) {
+    return tl::unexpected{std::move(info.error())};
+  }
+  auto maps = vm.read_text("maps");
+  if (!maps) {
+    return tl::unexpected{std::move(maps.error())};
+  }
+  const SaveFormatInfo& format = info_of(options_.format);
+  report_.directory = vm.path();
+  report_.file = options_.file;
+  report_.format = format.name;
+  report_.source = format.file;
+  report_.before = std::move(*info);
+  report_.epoch_begin = report_.before.epoch;
+  report_.maps = std::move(*maps);
+  report_.mode = report_.before.is_saved() ? SaveMode::saved
+                 : options_.pause          ? SaveMode::paused
+                                           : SaveMode::live;
+  return {};
+}
+
+Result<void> SaveJob::pause_guest(const VmDirectory& vm) {
+  if (report_.mode != SaveMode::paused) {
+    return {};
+  }
+  if (const SaveFormatInfo& format = info_of(options_.format); format.has_headers) {
+    // Headers that are made may take seconds (the search for a kernel); what was found is remembered.
+    if (const auto source = MemorySource::open(vm, format); !source) {
+      return tl::unexpected{source.error()};
+    }
+  }
+  auto pause = GuestPause::begin(vm);
+  if (!pause) {
+    return tl::unexpected{std::move(pause.error())};
+  }
+  {
+    const MutexLock lock{mutex_};
+    pause_.emplace(std::move(*pause));
+    if (released_) { // while the pause began
+      pause_->end();
+      return fail(ErrorKind::interrupted, kOrigin, "stopped");
+    }
+  }
+  return read_info(vm).map([this](const GuestInfo& info) { report_.epoch_begin = info.epoch; });
+}
+
+/// Called by the last reader, so that the guest is paused no longer than it is read.
+void SaveJob::reading_ended(const VmDirectory& vm) {
+  if (auto info = read_info(vm)) {
+    report_.at_end = std::move(*info);
+  }
+  release_guest();
+}
+
+Result<void> SaveJob::copy(const VmDirectory& vm, Files& files, const std::stop_token& stop) {
+  auto source = MemorySource::open(vm, info_of(options_.format));
+  if (!source) {
+    return tl::unexpected{std::move(source.error())};
+  }
+  report_.bytes = source->size();
+  progress_.size = source->size();
+  const auto output = files.image ? ImageCopy::Output{SparseOutput{files.image->fd(), files.image->path()}}
+                                  : ImageCopy::Output{StreamOutput{STDOUT_FILENO, "standard output"}};
+  ImageCopy copy{
+      {*source, unreadable_, progress_, [&] { reading_ended(vm); }}, output, thread_count(options_.threads)};
+  return copy.run(stop).map([this](const std::string& sha256) {
+    report_.sha256 = sha256;
+    report_.data_bytes = progress_.data;
+  });
+}
+
+/// A VM that ends gives errors first as if its pages could not be read.
+Result<void> SaveJob::check_end(const VmDirectory& vm) {
+  report_.unreadable = unreadable_.listed();
+  report_.unreadable_bytes = unreadable_.bytes();
+  report_.unreadable_not_listed = unreadable_.not_listed();
+  if (!report_.at_end && report_.unreadable_bytes > 0) {
+    return fail(ErrorKind::vm_gone, kOrigin,
+                fmt::format("cannot save '{}': the VM has ended while it was read", printable(vm.path())));
+  }
+  const auto maps = vm.read_text("maps");
+  report_.maps_changed = maps.has_value() && *maps != report_.maps;
+  report_.state_after = final_state(vm);
+  const MutexLock lock{mutex_};
+  if (pause_ && pause_->length()) {
+    report_.pause = std::chrono::duration_cast<std::chrono::milliseconds>(*pause_->length());
+  }
+  return {};
+}
+
+/// After a pause of ours, waits until the guest runs again.
+std::string SaveJob::final_state(const VmDirectory& vm) const {
+  const bool expected = report_.mode == SaveMode::paused && report_.before.is_running();
+  const auto deadline = std::chrono::steady_clock::now() + kMaxResume;
+  for (;;) {
+    const auto info = read_info(vm);
+    if (!info) {
+      return info.error().kind == ErrorKind::vm_gone ? "ended" : "unknown";
+    }
+    if (!expected || info->is_running() || std::chrono::steady_clock::now() >= deadline) {
+      return info->state;
+    }
+    std::this_thread::sleep_for(kBetweenPolls);
+  }
+}
+
+Result<void> SaveJob::publish(Files& files) {
+  report_.ended = std::chrono::system_clock::now();
+  if (files.image) {
+    if (auto synced = files.image->sync(); !synced) {
+      return synced;
+    }
+  }
+  if (files.sidecar) {
+    auto done = write_text(*files.sidecar, sidecar_text(report_))
+                    .and_then([&] { return files.sidecar->sync(); })
+                    .and_then([&] { return files.sidecar->publish(); });
+    if (!done) {
+      return done;
+    }
+  }
+  if (files.image) {
+    if (auto published = files.image->publish(); !published) {
+      if (files.sidecar) {
+        files.sidecar->withdraw();
+      }
+      return published;
+    }
+  }
+  return {};
+}
+
+Result<SaveReport> SaveJob::run(const std::stop_token& stop) {
+  report_.started = std::chrono::system_clock::now();
+  const auto vm = VmDirectory::find(options_.vm);
+  if (!vm) {
+    return tl::unexpected{vm.error()};
+  }
+  if (auto described = describe_guest(*vm); !described) {
+    return tl::unexpected{std::move(described.error())};
+  }
+  auto files = create_files(*vm);
+  if (!files) {
+    return tl::unexpected{std::move(files.error())};
+  }
+  auto done = pause_guest(*vm).and_then([&] { return copy(*vm, *files, stop); });
+  release_guest();
+  done = done.and_then([&] { return check_end(*vm); }).and_then([&] { return publish(*files); });
+  if (!done) {
+    return tl::unexpected{std::move(done.error())};
+  }
+  return report_;
+}
+
+} // namespace vmemfs

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <optional>
 #include <poll.h>
@@ -55,7 +56,9 @@ public:
     sigaddset(&blocked, SIGTSTP);
     sigaddset(&blocked, SIGTTOU);
     ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-    std::signal(SIGPIPE, SIG_IGN); // a write fails instead
+    for (const int number : {SIGPIPE, SIGXFSZ}) { // a write fails instead
+      std::signal(number, SIG_IGN);
+    }
     fd_.reset(::signalfd(-1, &ends_, SFD_CLOEXEC | SFD_NONBLOCK));
   }
 
@@ -71,6 +74,16 @@ private:
   sigset_t ends_{};
   UniqueFd fd_;
 };
+
+/// A file that is opened while a standard descriptor is closed would get its number, and messages or an image
+/// would be written to it.
+void occupy_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0) {
+      static_cast<void>(::open("/dev/null", O_RDONLY)); // the lowest free number
+    }
+  }
+}
 
 /// Runs the job on a thread of its own.
 class RunningJob {
@@ -153,9 +166,12 @@ std::optional<Stop> watch(const SaveOptions& options, SaveJob& job, RunningJob& 
       progress.clear();
       abandon(job, *stop);
     }
-    if (!stop && (stop = reason_to_stop(options, job, signal))) {
-      running.request_stop();
-      job.release_guest();
+    if (!stop) {
+      stop = reason_to_stop(options, job, signal);
+      if (stop) {
+        running.request_stop();
+        job.release_guest();
+      }
     }
     const CopyProgress& now = job.progress();
     progress.show({now.size, now.done, now.data,
@@ -185,7 +201,7 @@ void warn_about(const SaveReport& report) {
                     report.refused_reads()));
   }
   if (!report.at_end) {
-    say("the VM has ended at the end of the save; all of it was read");
+    say("the VM has ended, or could not be asked, at the end of the save; all of it was read");
   } else if (report.guest_changed()) {
     say(report.mode == SaveMode::paused
             ? "somebody else resumed or reset the guest, or its memory map changed, while it was read: the "
@@ -201,6 +217,7 @@ void warn_about(const SaveReport& report) {
 } // namespace
 
 int save(const SaveOptions& options) {
+  occupy_standard_descriptors();
   const EndSignals signals;
   SaveJob job{options};
   RunningJob running{job};

@@ -100,6 +100,11 @@ tl::unexpected<Error> vm_failure(int os_errno, const std::string& what) {
         fmt::format("{}: {}; run as the user who mounted, or as root with the mount's option allow_other",
                     what, std::generic_category().message(os_errno)));
   }
+  if (os_errno == EIO) {
+    return fail(ErrorKind::source_failed, kOrigin,
+                fmt::format("{}: {}; the VM's file 'control' has the reason under last_error", what,
+                            std::generic_category().message(os_errno)));
+  }
   return fail_errno(os_errno, kOrigin, what);
 }
 

@@ -107,7 +107,10 @@ void ImageCopy::read_chunks(const std::stop_token& stop) {
   Buffer* buffer = nullptr;
   while (!stop.stop_requested()) {
     // A chunk is claimed only with a buffer, so the first of those in the window has one and is finished.
-    if (buffer == nullptr && (buffer = take_buffer(stop)) == nullptr) {
+    if (buffer == nullptr) {
+      buffer = take_buffer(stop);
+    }
+    if (buffer == nullptr) {
       return;
     }
     const auto claimed = claim(stop);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "fs/save/image/image_output.h"
 
+#include "core/text.h"
 #include "fs/save/image/partial_file.h"
 #include "util/zeros.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fmt/format.h>
 #include <unistd.h>
 
 namespace vmemfs {
@@ -76,9 +78,11 @@ Result<void> SparseOutput::read(std::uint64_t offset, std::span<std::byte> bytes
   while (!bytes.empty()) {
     const ssize_t count = ::pread(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count == 0 || (count < 0 && errno != EINTR)) {
-      return fail(ErrorKind::source_failed, "save",
-                  "cannot read '" + path_ + kPartialSuffix.data() +
-                      "', which is being written: somebody else has changed it; start again");
+      return fail(
+          ErrorKind::source_failed, "save",
+          fmt::format("cannot read '{}{}', which is being written: somebody else has changed it; start "
+                      "again",
+                      printable(path_), kPartialSuffix));
     }
     const auto taken = static_cast<std::size_t>(std::max<ssize_t>(count, 0));
     bytes = bytes.subspan(taken);

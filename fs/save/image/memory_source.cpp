@@ -20,21 +20,43 @@ constexpr std::uint64_t kBlock = 512; ///< of st_blocks
 
 } // namespace
 
+Result<std::uint64_t> MemorySource::check_headers() const {
+  std::array<std::byte, kPage> bytes{};
+  if (const ssize_t first = ::pread(fd_.get(), bytes.data(), bytes.size(), 0); first <= 0) {
+    return vm_failure(first < 0 ? errno : EIO, fmt::format("cannot read the headers of '{}'", name_));
+  }
+  const auto last = static_cast<off_t>(size_ - 1);
+  const ssize_t count = ::pread(fd_.get(), bytes.data(), 2, last); // an error is that of the copy
+  return count < 0 ? size_ : size_ - 1 + static_cast<std::uint64_t>(count);
+}
+
 Result<MemorySource> MemorySource::open(const VmDirectory& vm, const SaveFormatInfo& format) {
-  auto fd = vm.open(std::string{format.file}, O_RDONLY);
-  if (!fd) {
-    return tl::unexpected{fd.error()};
-  }
+  constexpr int kAttempts = 5;
   std::string name = fmt::format("{}/{}", printable(vm.path()), format.file);
-  struct stat status {};
-  if (::fstat(fd->get(), &status) != 0) {
-    return vm_failure(errno, fmt::format("cannot ask for the size of '{}'", name));
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    auto fd = vm.open(std::string{format.file}, O_RDONLY);
+    if (!fd) {
+      return tl::unexpected{fd.error()};
+    }
+    struct stat status {};
+    if (::fstat(fd->get(), &status) != 0) {
+      return vm_failure(errno, fmt::format("cannot ask for the size of '{}'", name));
+    }
+    MemorySource source{std::move(*fd), name, static_cast<std::uint64_t>(status.st_size)};
+    if (!format.has_headers) {
+      return source;
+    }
+    const auto size = source.check_headers();
+    if (!size) {
+      return tl::unexpected{size.error()};
+    }
+    if (*size == source.size()) {
+      return source;
+    }
   }
-  std::array<std::byte, kPage> headers{};
-  if (format.has_headers && ::pread(fd->get(), headers.data(), headers.size(), 0) <= 0) {
-    return vm_failure(errno, fmt::format("cannot read the headers of '{}'", name));
-  }
-  return MemorySource{std::move(*fd), std::move(name), static_cast<std::uint64_t>(status.st_size)};
+  return fail(
+      ErrorKind::busy, "save",
+      fmt::format("cannot read '{}': the VM's memory map changes all the time; save it with --pause", name));
 }
 
 bool MemorySource::has_data(std::uint64_t begin, std::uint64_t end) {

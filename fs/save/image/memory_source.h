@@ -38,6 +38,10 @@ public:
                                   UnreadableRanges& unreadable) const;
 
 private:
+  /// Of a format with headers: the size that it really has, as far as that differs by its last bytes. It is
+  /// another one if the memory map changed between opening the file and asking for its size.
+  [[nodiscard]] Result<std::uint64_t> check_headers() const;
+
   UniqueFd fd_;
   std::string name_;
   std::uint64_t size_;

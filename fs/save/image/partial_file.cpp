@@ -130,7 +130,9 @@ Result<void> PartialFile::publish() {
   }
   published_ = true;
   if (::fsync(directory_.get()) != 0 && errno != EINVAL) { // EINVAL: this file system has no such thing
-    return write_failure(errno, path_);
+    const int error = errno;
+    withdraw();
+    return write_failure(error, path_);
   }
   return {};
 }

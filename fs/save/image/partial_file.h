@@ -31,7 +31,7 @@ public:
 
   /// Flushes the bytes to the disk.
   [[nodiscard]] Result<void> sync() const;
-  /// Gives it its name, for good. After sync().
+  /// Gives it its name, for good; on failure there is no file. After sync().
   [[nodiscard]] Result<void> publish();
   /// Removes it again although it was published.
   void withdraw();

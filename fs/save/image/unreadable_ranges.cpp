@@ -30,6 +30,7 @@ void UnreadableRanges::add(ByteRange range) {
 std::vector<ByteRange> UnreadableRanges::listed() const {
   const MutexLock lock{mutex_};
   std::vector<ByteRange> all;
+  all.reserve(ranges_.size());
   for (const auto& [begin, end] : ranges_) {
     all.push_back({begin, end});
   }

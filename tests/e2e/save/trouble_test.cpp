@@ -143,6 +143,26 @@ TEST_F(SaveTrouble, BadArguments_SayWhatIsWrong) {
   expect({vm}, 2, "FILE is required");
 }
 
+/// With standard error closed, the image would get its number, and messages.
+TEST_F(SaveTrouble, StandardDescriptorsClosed_ImageIsRight) {
+  const auto result =
+      run({"sh", "-c",
+           fmt::format("{} save --format raw {} {} <&- >&- 2>&-; sha256sum {}; {} save {} - >&-",
+                       VMEMFS_PROGRAM, mount_ / "bad", file(), file(), VMEMFS_PROGRAM, mount_ / "bad")});
+  const auto json = nlohmann::json::parse(read_file(file() + ".json"));
+  EXPECT_THAT(result.text, HasSubstr(json["image"]["sha256"].get<std::string>()));
+  EXPECT_THAT(result.text, HasSubstr("cannot write 'standard output': Bad file descriptor"));
+}
+
+TEST_F(SaveTrouble, FileSizeLimit_Fails) {
+  const auto result =
+      run({"bash", "-c",
+           fmt::format("ulimit -f 1024; exec {} save {} {}", VMEMFS_PROGRAM, mount_ / "bad", file())});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.text, HasSubstr("File too large; raise the limit (ulimit -f)"));
+  EXPECT_TRUE(nothing_left());
+}
+
 /// In a mount namespace of its own, which has the mount too.
 class SaveOnSmallDisk : public SaveTrouble {
 protected:

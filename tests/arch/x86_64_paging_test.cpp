@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 #include <map>
+#include <optional>
+#include <utility>
 
 namespace vmemfs::x86_64 {
 namespace {
@@ -104,7 +106,57 @@ TEST_F(PagingTest, RightsAreThoseOfAllLevels) {
   entries_[0x2000] |= kNoExecute;
   EXPECT_FALSE(at(0)->rights.execute);
   paging_.no_execute = false;
-  EXPECT_TRUE(at(0)->rights.execute);
+  EXPECT_EQ(at(0), std::nullopt) << "the bit is reserved";
+}
+
+TEST_F(PagingTest, ReservedBits_NotMapped) {
+  struct Case {
+    PagingMode mode;
+    std::uint64_t at;      ///< of the entry
+    std::uint64_t entry;   ///< leads to the page of 0x4000'0000, by entry 1 of each table
+    std::uint64_t refused; ///< its reserved bits
+  };
+  constexpr std::uint64_t kHigh = 0x7ff0'0000'0000'0000; // bits 52 to 62
+  const Case cases[] = {
+      {PagingMode::level4, 0x1000, 0x2000 | kAll, kLarge},
+      {PagingMode::level4, 0x2008, 0x3000 | kAll, 0},
+      {PagingMode::level4, 0x2008, kLarge | kAll, 0x3fff'e000},
+      {PagingMode::level4, 0x3000, kLarge | kAll, 0x1f'e000},
+      {PagingMode::level4, 0x4000, kAll, 0},
+      {PagingMode::pae, 0x1008, 0x3000 | kPresent, kHigh | kNoExecute | 0x1e6},
+      {PagingMode::pae, 0x3000, 0x4000 | kAll, kHigh},
+      {PagingMode::pae, 0x3000, kLarge | kAll, kHigh | 0x1f'e000},
+      {PagingMode::pae, 0x4000, kAll, kHigh},
+  };
+  const std::map<std::uint64_t, std::uint64_t> tables{{0x1000, 0x2000 | kAll},
+                                                      {0x1008, 0x3000 | kPresent},
+                                                      {0x2008, 0x3000 | kAll},
+                                                      {0x3000, 0x4000 | kAll},
+                                                      {0x4000, kAll}};
+  for (const Case& one : cases) {
+    paging_.mode = one.mode;
+    entries_ = tables;
+    entries_[one.at] = one.entry;
+    EXPECT_TRUE(at(kGiB)) << std::hex << one.at;
+    const bool is_page = one.at == 0x4000 || (one.entry & kLarge) != 0;
+    for (unsigned number = 1; number < 64; ++number) {
+      const std::uint64_t bit = 1ULL << number;
+      entries_[one.at] = one.entry | bit;
+      if ((one.refused & bit) != 0) {
+        EXPECT_FALSE(at(kGiB)) << std::hex << one.at << " bit " << std::dec << number;
+      } else if (is_page ? bit != kLarge : number < 7 || number > 51) { // the others lead elsewhere
+        EXPECT_TRUE(at(kGiB)) << std::hex << one.at << " bit " << std::dec << number;
+      }
+    }
+  }
+}
+
+TEST_F(PagingTest, Bits32_LargePageWithItsReservedBit_NotMapped) {
+  paging_ = {PagingMode::bits32, Gpa{0x1000}, true, false};
+  put32(0x1000, kLarge | kAll);
+  EXPECT_TRUE(at(0));
+  put32(0x1000, 1U << 21U);
+  EXPECT_FALSE(at(0));
 }
 
 TEST_F(PagingTest, Pae_FourEntriesOnTop) {
@@ -194,6 +246,33 @@ TEST(PagingOf, NoEfer_DescriptorTablesDecide) {
   EXPECT_EQ(paging_of(set)->mode, PagingMode::pae);
   set.set(Register::idt_base, 0xffff'fe00'0000'0000);
   EXPECT_EQ(paging_of(set)->mode, PagingMode::level4);
+}
+
+/// UEFI firmware maps memory one to one: all its addresses may lie below 4 GiB.
+TEST(PagingOf, NoEfer_LowTables_WhatOnlyLongModeHasDecides) {
+  RegisterSet low = registers(0x8005'0033, 0x1000, 0x20, std::nullopt);
+  low.set(Register::gdt_base, 0x7f5d'c000);
+  low.set(Register::idt_base, 0x7f2a'1018);
+  low.set(Register::rip, 0x7eac'1234);
+  low.set(Register::rsp, 0x7ff0'0f00);
+  low.set(Register::r15, 0xffff'ffff);
+  low.set(Register::cs_attributes, 0xc09b); // 32-bit code
+  EXPECT_EQ(paging_of(low)->mode, PagingMode::pae);
+  const std::pair<Register, std::uint64_t> signs[] = {
+      {Register::cs_attributes, 0xa09a}, {Register::cr4, 0x2'0020},           {Register::rip, 0x1'0000'0000},
+      {Register::rsp, 0x1'0000'0000},    {Register::r8, 0x1'0000'0000},       {Register::r15, 0x1'0000'0000},
+      {Register::gdt_base, ~0xfffULL},   {Register::idt_base, 0x1'0000'0000},
+  };
+  for (const auto& [reg, value] : signs) {
+    RegisterSet set = low;
+    set.set(reg, value);
+    EXPECT_EQ(paging_of(set)->mode, PagingMode::level4) << to_string(reg);
+    set.set(Register::cr4, 0);
+    EXPECT_EQ(paging_of(set)->mode, PagingMode::bits32) << to_string(reg);
+    set.set(Register::efer, 0);
+    set.set(Register::cr4, 0x20);
+    EXPECT_EQ(paging_of(set)->mode, PagingMode::pae) << to_string(reg) << ": EFER says so";
+  }
 }
 
 TEST(PagingOf, RegistersMissingOrOfAnotherArchitecture_None) {

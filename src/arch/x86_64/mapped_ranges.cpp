@@ -66,7 +66,7 @@ private:
         continue;
       }
       PageRights rights = above;
-      restrict_rights(rights, paging_, level, entry);
+      restrict_rights(rights, level, entry);
       if (kind == EntryKind::page) {
         add(span, rights, Gpa{format_.target(entry, level.shift)});
       } else {

@@ -22,7 +22,7 @@ std::uint64_t canonical(std::uint64_t address, unsigned levels) {
 
 std::optional<Gpa> PageTables::translate(std::uint64_t address) const {
   const PagingMode mode = levels_ == kLevelsWithLa57 ? PagingMode::level5 : PagingMode::level4;
-  const auto mapped = x86_64::translate({.mode = mode, .root = root_}, address, read_);
+  const auto mapped = x86_64::translate({.mode = mode, .root = root_, .no_execute = true}, address, read_);
   return mapped ? std::optional{mapped->gpa} : std::nullopt;
 }
 

@@ -15,9 +15,13 @@ namespace vmemfs::x86_64 {
 /// Reads the 8 bytes at an address that is a multiple of 8; nullopt if they cannot be read.
 using ReadEntry = std::function<std::optional<std::uint64_t>(Gpa)>;
 
-/// nullopt: the set does not say, or is of another architecture. If EFER is absent, as in some dumps, the
-/// descriptor tables decide between PAE and long mode: those of 64-bit systems lie above 4 GiB.
+/// nullopt: the set does not say, or is of another architecture. If EFER is absent, as in some dumps, it is
+/// long mode if anything shows it: 64-bit code in CS, PCIDs, or an address above 4 GiB in RIP, RSP, R8 to R15
+/// or of a descriptor table. Else it is taken for PAE.
 [[nodiscard]] std::optional<Paging> paging_of(const RegisterSet& registers);
+
+/// Whether the set has the registers that paging_of() needs, whatever their values.
+[[nodiscard]] bool can_have_paging(const RegisterSet& registers);
 
 /// One virtual address in the page that maps it.
 struct MappedAddress {

@@ -10,12 +10,24 @@ constexpr std::uint64_t kWritable = bit(1);
 constexpr std::uint64_t kUser = bit(2);
 constexpr std::uint64_t kNoExecute = bit(63);
 
+constexpr std::uint64_t bits(unsigned first, unsigned last) { return low_bits(last + 1) & ~low_bits(first); }
+
+// Bit 12 of a large page is PAT.
+constexpr std::uint64_t kReservedOf1GiB = bits(13, 29);
+constexpr std::uint64_t kReservedOf2MiB = bits(13, 20);
+constexpr std::uint64_t kReservedOf4MiB = bit(21); // the others are of the address, by PSE-36
+constexpr std::uint64_t kReservedOfPae = bits(52, 62);
+constexpr std::uint64_t kReservedOfPaeTop = kReservedOfPae | kNoExecute | bits(1, 2) | bits(5, 8);
+
 constexpr std::array kLevels64{Level{48, 9, LargePages::none}, Level{39, 9, LargePages::none},
-                               Level{30, 9, LargePages::always}, Level{21, 9, LargePages::always},
+                               Level{30, 9, LargePages::always, 0, kReservedOf1GiB},
+                               Level{21, 9, LargePages::always, 0, kReservedOf2MiB},
                                Level{12, 9, LargePages::none}};
-constexpr std::array kLevelsPae{Level{30, 2, LargePages::none, false}, Level{21, 9, LargePages::always},
-                                Level{12, 9, LargePages::none}};
-constexpr std::array kLevels32{Level{22, 10, LargePages::if_enabled}, Level{12, 10, LargePages::none}};
+constexpr std::array kLevelsPae{Level{30, 2, LargePages::none, kReservedOfPaeTop, 0, false},
+                                Level{21, 9, LargePages::always, kReservedOfPae, kReservedOf2MiB},
+                                Level{12, 9, LargePages::none, kReservedOfPae}};
+constexpr std::array kLevels32{Level{22, 10, LargePages::if_enabled, 0, kReservedOf4MiB},
+                               Level{12, 10, LargePages::none}};
 
 } // namespace
 
@@ -50,7 +62,8 @@ Format format_of(PagingMode mode) {
 }
 
 EntryKind kind_of(const Paging& paging, const Level& level, std::uint64_t entry) {
-  if ((entry & kPresent) == 0) {
+  const bool has_no_execute = (entry & kNoExecute) != 0; // never of an entry of 4 bytes
+  if ((entry & kPresent) == 0 || (entry & level.reserved) != 0 || (has_no_execute && !paging.no_execute)) {
     return EntryKind::absent;
   }
   if (level.is_last()) {
@@ -59,16 +72,19 @@ EntryKind kind_of(const Paging& paging, const Level& level, std::uint64_t entry)
   if ((entry & kLarge) == 0 || (level.large == LargePages::if_enabled && !paging.large_pages)) {
     return EntryKind::table;
   }
-  return level.large == LargePages::none ? EntryKind::absent : EntryKind::page; // absent: the bit is reserved
+  if (level.large == LargePages::none) { // the bit is reserved
+    return EntryKind::absent;
+  }
+  return (entry & level.reserved_of_large) != 0 ? EntryKind::absent : EntryKind::page;
 }
 
-void restrict_rights(PageRights& rights, const Paging& paging, const Level& level, std::uint64_t entry) {
+void restrict_rights(PageRights& rights, const Level& level, std::uint64_t entry) {
   if (!level.has_rights) {
     return;
   }
   rights.write = rights.write && (entry & kWritable) != 0;
   rights.user = rights.user && (entry & kUser) != 0;
-  rights.execute = rights.execute && (!paging.no_execute || (entry & kNoExecute) == 0);
+  rights.execute = rights.execute && (entry & kNoExecute) == 0;
 }
 
 } // namespace vmemfs::x86_64

@@ -26,6 +26,8 @@ struct Level {
   unsigned shift; ///< lowest bit of an address that its tables translate
   unsigned index_bits;
   LargePages large;
+  std::uint64_t reserved = 0;          ///< bits of each entry that every CPU refuses
+  std::uint64_t reserved_of_large = 0; ///< and of the entry of a large page
   bool has_rights = true;
 
   [[nodiscard]] constexpr bool is_last() const { return shift == kPageShift; }
@@ -46,9 +48,11 @@ struct Format {
 [[nodiscard]] Format format_of(PagingMode mode);
 
 enum class EntryKind : std::uint8_t { absent, table, page };
+/// absent: also of an entry with reserved bits. How many bits physical addresses have depends on the CPU, so
+/// all 52 are taken.
 [[nodiscard]] EntryKind kind_of(const Paging& paging, const Level& level, std::uint64_t entry);
 
 /// Adds what an entry of that level forbids.
-void restrict_rights(PageRights& rights, const Paging& paging, const Level& level, std::uint64_t entry);
+void restrict_rights(PageRights& rights, const Level& level, std::uint64_t entry);
 
 } // namespace vmemfs::x86_64

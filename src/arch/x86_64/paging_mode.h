@@ -21,7 +21,7 @@ struct Paging {
   PagingMode mode = PagingMode::none;
   Gpa root{};              ///< of the page tables
   bool large_pages = true; ///< 4 MiB pages in mode bits32 (CR4.PSE); all other modes have large pages
-  bool no_execute = false; ///< bit 63 of an entry forbids execution (EFER.NXE)
+  bool no_execute = false; ///< bit 63 of an entry forbids execution (EFER.NXE), else it is reserved
 
   friend bool operator==(const Paging&, const Paging&) = default;
 };

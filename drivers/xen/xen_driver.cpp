@@ -286,6 +286,10 @@ Result<std::vector<RegisterSet>> XenDriver::read_registers(std::span<const VcpuI
   return sets;
 }
 
+bool XenDriver::usually_has(RegisterIndex reg) const {
+  return info_.kind != DomainKind::pv || pv_has_register(access_.bits, reg);
+}
+
 Result<RegisterSet> XenDriver::read_checked_vcpu(VcpuId vcpu) {
   return info_.kind == DomainKind::pv ? read_pv_registers(access_.control.get(), info_.id, access_.bits, vcpu)
                                       : read_hvm_registers(access_.control.get(), info_.id, vcpu);

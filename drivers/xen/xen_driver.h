@@ -72,6 +72,7 @@ private:
   const RegisterLayout& register_layout() const override;
   [[nodiscard]] Result<RegisterSet> read_checked_vcpu(VcpuId vcpu);
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
+  bool usually_has(RegisterIndex reg) const override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   Result<RunStatus> run_status() override;
   Result<RunStatus> pause() override { return pause_count_.pause(); }

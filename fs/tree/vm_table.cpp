@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/tree/vm_table.h"
 
+#include "arch/x86_64/paging.h"
 #include "core/register_set.h"
 #include "fs/files/control_file.h"
 #include "fs/files/image_file.h"
@@ -104,8 +105,13 @@ VmNode registers_file() {
                   .text_bytes = register_bytes});
 }
 
+/// Files that never work are worse than none: whoever copies or searches the tree meets their errors.
 bool has_virtual_memory(Vm& vm) {
-  return VirtualView::check(vm.guest()) && vm.guest().usual_registers().has_value();
+  if (!VirtualView::check(vm.guest())) {
+    return false;
+  }
+  const auto usual = vm.guest().usual_registers();
+  return usual && x86_64::can_have_paging(*usual);
 }
 
 /// Not of the kind `guest_memory`: a read may wait for registers, and the kernel keeps no page of a file of

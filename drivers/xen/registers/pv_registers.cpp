@@ -145,6 +145,18 @@ Result<unsigned> pv_guest_bits(xc_interface* control, std::uint32_t domain) {
   return bytes * kBitsOfAByte;
 }
 
+bool pv_has_register(unsigned guest_bits, RegisterIndex reg) {
+  const auto all = [](unsigned bits) {
+    const auto context = std::make_unique<vcpu_guest_context_any_t>();
+    RegisterSet registers{x86_64::register_layout()};
+    for_each(*context, bits, [&](Register each, const auto&, bool) { registers.set(each, 0); });
+    return registers;
+  };
+  static const RegisterSet kOf32Bits = all(32);
+  static const RegisterSet kOf64Bits = all(64);
+  return (guest_bits == 32 ? kOf32Bits : kOf64Bits).get(reg).has_value();
+}
+
 Result<RegisterSet> read_pv_registers(xc_interface* control, std::uint32_t domain, unsigned guest_bits,
                                       VcpuId vcpu) {
   const auto context = read_context(control, domain, vcpu);

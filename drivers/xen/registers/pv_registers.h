@@ -17,6 +17,9 @@ namespace vmemfs::xen {
 /// Bits of the guest's words: 64, or 32 for a 32-bit PV domain.
 [[nodiscard]] Result<unsigned> pv_guest_bits(xc_interface* control, std::uint32_t domain);
 
+/// Whether such a vCPU has this register of the x86-64 layout.
+[[nodiscard]] bool pv_has_register(unsigned guest_bits, RegisterIndex reg);
+
 /// busy: the vCPU is offline.
 [[nodiscard]] Result<RegisterSet> read_pv_registers(xc_interface* control, std::uint32_t domain,
                                                     unsigned guest_bits, VcpuId vcpu);

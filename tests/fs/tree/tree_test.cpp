@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "arch/x86_64/registers.h"
 #include "core/text.h"
 #include "driver/decorators/forwarding_driver.h"
 #include "drivers/fake/fake_driver.h"
@@ -10,9 +11,16 @@
 #include "vm/discovery/vm_finder.h"
 #include "vm/event_log.h"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <iterator>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace vmemfs {
 namespace {
@@ -198,6 +206,42 @@ TEST_F(TreeTest, RegistersCannotBeRead_NoVirtualMemory) {
   vm_ = *vms_.add("vm", std::make_unique<NoRegisters>(std::move(*FakeDriver::create({}))), {});
   EXPECT_THAT(names("vm/vcpus/0"), ElementsAre("regs"));
   EXPECT_EQ(find("vm/vcpus/0/virt").error().kind, ErrorKind::not_found);
+}
+
+/// Has only some registers, as a core with nothing but NT_PRSTATUS.
+class FewRegisters : public ForwardingDriver, RegisterReader {
+public:
+  FewRegisters(std::unique_ptr<Driver> inner, std::vector<x86_64::Register> has)
+      : ForwardingDriver{std::move(inner)}, has_{std::move(has)} {}
+  RegisterReader* register_reader() override { return this; }
+
+private:
+  const RegisterLayout& register_layout() const override { return x86_64::register_layout(); }
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override {
+    return inner().register_reader()->read_registers(vcpus);
+  }
+  bool usually_has(RegisterIndex reg) const override {
+    return std::ranges::any_of(has_, [&](x86_64::Register each) { return RegisterIndex{each} == reg; });
+  }
+
+  const std::vector<x86_64::Register> has_;
+};
+
+TEST_F(TreeTest, VirtualMemory_NeedsControlRegisters) {
+  using enum x86_64::Register;
+  const std::pair<std::vector<x86_64::Register>, bool> cases[] = {{{rax, rip, cs_selector}, false},
+                                                                  {{cr0, cr3, cr4}, false},
+                                                                  {{cr0, cr4, efer, idt_base}, false},
+                                                                  {{cr0, cr3, cr4, efer}, true},
+                                                                  {{cr0, cr3, cr4, gdt_base}, true}};
+  for (std::size_t i = 0; i < std::size(cases); ++i) {
+    const std::string name = "vm" + std::to_string(i);
+    auto few = std::make_unique<FewRegisters>(std::move(*FakeDriver::create({})), cases[i].first);
+    ASSERT_TRUE(vms_.add(name, std::move(few), {}));
+    EXPECT_EQ(find(name + "/vcpus/0/virt").has_value(), cases[i].second) << i;
+    EXPECT_EQ(find(name + "/vcpus/0/virt_maps").has_value(), cases[i].second) << i;
+    EXPECT_TRUE(find(name + "/vcpus/0/regs"));
+  }
 }
 
 TEST_F(TreeTest, Vcpus_ComeAndGo_NodesFollow) {

@@ -2,10 +2,14 @@
 #include "arch/x86_64/mapped_ranges.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
+#include <optional>
+#include <span>
+#include <vector>
 
 namespace vmemfs::x86_64 {
 namespace {
@@ -20,6 +24,10 @@ constexpr std::uint64_t kLarge = 0x80;
 constexpr std::uint64_t kNoExecute = 1ULL << 63U;
 constexpr std::uint64_t kMiB = 1U << 20U;
 
+/// Tests do not depend on how fast they run.
+constexpr std::chrono::hours kNoTimeLimit{1};
+constexpr ListLimits kLimits{.time = kNoTimeLimit};
+
 class MappedRanges : public testing::Test {
 protected:
   /// Entries of 8 bytes by address; all others are 0. Addresses from 1 MiB on cannot be read.
@@ -27,20 +35,25 @@ protected:
   unsigned reads_ = 0;
   Paging paging_{PagingMode::level4, Gpa{0x1000}, true, true};
 
-  std::vector<MappedRange> list(const ListLimits& limits = {}) {
+  std::optional<std::uint64_t> failing_; ///< a table that the source does not give
+
+  std::vector<MappedRange> list(const ListLimits& limits = kLimits) {
     return list_mapped(
         paging_,
         [this](Gpa table, std::span<std::byte> bytes) {
           ++reads_;
+          if (table.value() == failing_) {
+            return TableRead::failed;
+          }
           if (table >= Gpa{kMiB}) {
-            return false;
+            return TableRead::absent;
           }
           std::ranges::fill(bytes, std::byte{0});
           const auto end = entries_.lower_bound(table.value() + bytes.size());
           for (auto it = entries_.lower_bound(table.value()); it != end; ++it) {
             std::memcpy(bytes.data() + (it->first - table.value()), &it->second, sizeof it->second);
           }
-          return true;
+          return TableRead::done;
         },
         limits);
   }
@@ -103,6 +116,37 @@ TEST_F(MappedRanges, TablesThatCannotBeRead_NotMapped) {
   EXPECT_THAT(list(), ElementsAre(range(1ULL << 39U, 1U << 30U, {}, Gpa{0})));
 }
 
+TEST_F(MappedRanges, TableThatTheSourceDoesNotGive_NotSearchedAndOthersAreListed) {
+  entries_ = {{0x1000, 0x2000 | kAll}, {0x1008, 0x3000 | kAll}, {0x2000, 0x4000 | kAll},
+              {0x2008, 0x4000 | kAll}, {0x2018, kLarge | kAll}, {0x3000, kLarge | kAll}};
+  failing_ = 0x4000;
+  EXPECT_THAT(list(),
+              ElementsAre(MappedRange{0, (2ULL << 30U) - 1, false}, range(3ULL << 30U, 1U << 30U, {}, Gpa{0}),
+                          range(1ULL << 39U, 1U << 30U, {}, Gpa{0})));
+  failing_ = 0x1000;
+  EXPECT_TRUE(list().empty());
+}
+
+/// What a process maps does not hide what its kernel maps.
+TEST_F(MappedRanges, TooMuchInTheLowerHalf_UpperHalfIsListed) {
+  for (std::uint64_t i = 0; i < 512; ++i) {
+    entries_[0x2000 + i * 8] = i % 2 == 0 ? kLarge | kAll : 0;
+  }
+  for (std::uint64_t i = 0; i < 256; ++i) {
+    entries_[0x1000 + i * 8] = 0x2000 | kAll;
+  }
+  entries_[0x1000 + 300 * 8] = 0x3000 | kAll;
+  entries_[0x3000] = kLarge | kAll;
+  const MappedRange kernel = range(0xffff'0000'0000'0000 + (300ULL << 39U), 1U << 30U, {}, Gpa{0});
+  for (const ListLimits& limits :
+       {ListLimits{.ranges = 1000, .time = kNoTimeLimit}, ListLimits{.tables = 8, .time = kNoTimeLimit}}) {
+    const auto ranges = list(limits);
+    ASSERT_GE(ranges.size(), 2U);
+    EXPECT_EQ(ranges.back(), kernel);
+    EXPECT_FALSE(ranges[ranges.size() - 2].mapped);
+  }
+}
+
 TEST_F(MappedRanges, TooMuchInOneArea_OthersAreListed) {
   // Every second page of the second area, and one page of the last.
   entries_ = {{0x1008, 0x2000 | kAll}, {0x1ff8, 0x3000 | kAll}, {0x3ff8, kLarge | kAll}};
@@ -112,7 +156,7 @@ TEST_F(MappedRanges, TooMuchInOneArea_OthersAreListed) {
     entries_[0x5000 + i * 8] = i % 2 == 0 ? 0x6000 | kAll : 0;
   }
   const auto ranges = list();
-  ASSERT_EQ(ranges.size(), ListLimits{}.area_ranges + 2);
+  ASSERT_EQ(ranges.size(), kLimits.area_ranges + 2);
   EXPECT_EQ(ranges.front(), range(1ULL << 39U, 0x1000, {}, Gpa{0x6000}));
   const MappedRange& cut = ranges[ranges.size() - 2];
   EXPECT_FALSE(cut.mapped);
@@ -129,9 +173,8 @@ TEST_F(MappedRanges, TablesThatPointToThemselves_Bounded) {
     paging_.mode = mode;
     reads_ = 0;
     const auto ranges = list();
-    const ListLimits limits;
-    EXPECT_LE(reads_, limits.tables);
-    EXPECT_LE(ranges.size(), limits.ranges + 4096);
+    EXPECT_LE(reads_, kLimits.tables);
+    EXPECT_LE(ranges.size(), kLimits.ranges + 4096);
     EXPECT_FALSE(ranges.back().mapped);
     EXPECT_EQ(ranges.back().last, ~0ULL);
     reads_ = 0;

@@ -242,6 +242,15 @@ TEST_F(VirtualViewTest, VmOrVcpuGone_Fails) {
   EXPECT_EQ(error, ErrorKind::vm_gone);
 }
 
+TEST_F(VirtualViewTest, PausedGuest_VcpuUnplugged_Fails) {
+  map(0, 9 * kMiB);
+  ASSERT_TRUE(fixture.vm->run_state().pause());
+  EXPECT_FALSE(read(0, 8).empty()); // the registers are known from now on
+  fixture.fake->set_vcpus(VcpuSet::of({VcpuId{1}}, "test").value());
+  EXPECT_TRUE(read(0, 8).empty());
+  EXPECT_EQ(error, ErrorKind::vcpu_gone);
+}
+
 TEST_F(VirtualViewTest, MappedRanges_AreThoseOfTheTables) {
   map(1, 9 * kMiB);
   map(2, 9 * kMiB + kPageSize);
@@ -251,8 +260,12 @@ TEST_F(VirtualViewTest, MappedRanges_AreThoseOfTheTables) {
   EXPECT_EQ(*ranges, (std::vector<x86_64::MappedRange>{
                          {0x1000, 0x2fff, true, rights, Gpa{9 * kMiB}},
                          {kKernel + 0x1000, kKernel + 0x2fff, true, rights, Gpa{9 * kMiB}}}));
+  fixture.fault->fail_nth(FaultPoint::read, 1);
+  EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::source_failed) << "the root";
   fixture.fault->fail_nth(FaultPoint::read, 2);
-  EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::source_failed);
+  const auto partial = view.mapped_ranges();
+  ASSERT_TRUE(partial);
+  EXPECT_EQ(*partial, (std::vector<x86_64::MappedRange>{{0, (1ULL << 39U) - 1, false}, ranges->back()}));
   fixture.fake->die();
   EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::vm_gone);
 }

@@ -21,7 +21,7 @@ public:
     if (format_.levels.empty()) {
       return {{0, k4GiB - 1, true, {}, Gpa{0}}};
     }
-    list_table(0, paging_.root, 0, {});
+    static_cast<void>(list_table(0, paging_.root, 0, {}));
     return std::move(ranges_);
   }
 
@@ -40,16 +40,21 @@ private:
     return entry;
   }
 
-  void list_table(std::size_t depth, Gpa table, std::uint64_t base, PageRights above) {
+  /// false: the source failed to read the table, and nothing is listed.
+  [[nodiscard]] bool list_table(std::size_t depth, Gpa table, std::uint64_t base, PageRights above) {
     const Level& level = format_.levels[depth];
     const std::size_t count = std::size_t{1} << level.index_bits;
     ++tables_read_;
     ++area_tables_;
     is_late_ = std::chrono::steady_clock::now() >= end_;
-    if (!read_(table, std::span{tables_[depth]}.first(count * format_.entry_bytes))) {
-      return;
+    const TableRead read = read_(table, std::span{tables_[depth]}.first(count * format_.entry_bytes));
+    if (read != TableRead::done) {
+      return read == TableRead::absent;
     }
     for (std::size_t index = 0; index < count; ++index) {
+      if (depth == 0 && index == count / 2) {
+        begin_half();
+      }
       const std::uint64_t entry = entry_at(depth, index);
       const EntryKind kind = kind_of(paging_, level, entry);
       if (kind == EntryKind::absent) {
@@ -69,15 +74,27 @@ private:
       restrict_rights(rights, level, entry);
       if (kind == EntryKind::page) {
         add(span, rights, Gpa{format_.target(entry, level.shift)});
-      } else {
-        list_table(depth + 1, Gpa{format_.target(entry, kPageShift)}, begin, rights);
+      } else if (!list_table(depth + 1, Gpa{format_.target(entry, kPageShift)}, begin, rights)) {
+        add_unknown(span);
       }
     }
+    return true;
+  }
+
+  void begin_half() {
+    tables_read_ = 0;
+    ranges_before_ = ranges_.size();
+    area_tables_ = 0;
+    area_ranges_ = 0;
+    const auto now = std::chrono::steady_clock::now();
+    end_ = now + limits_.time / 2;
+    is_late_ = now >= end_;
   }
 
   [[nodiscard]] bool is_enough() const {
     return area_tables_ >= limits_.area_tables || area_ranges_ >= limits_.area_ranges ||
-           tables_read_ >= limits_.tables || ranges_.size() >= limits_.ranges || is_late_;
+           tables_read_ >= limits_.tables / 2 || ranges_.size() - ranges_before_ >= limits_.ranges / 2 ||
+           is_late_;
   }
 
   /// Whether the addresses follow the last range without a gap.
@@ -98,6 +115,15 @@ private:
     ranges_.push_back({span.begin, span.last, true, rights, gpa});
   }
 
+  void add_unknown(const Span& span) {
+    if (continues(span) && !ranges_.back().mapped) {
+      ranges_.back().last = span.last;
+      return;
+    }
+    ++area_ranges_;
+    ranges_.push_back({span.begin, span.last, false});
+  }
+
   /// Entries between two that are left out may be absent: nobody knows any more.
   void skip(const Span& span) {
     if (!ranges_.empty() && !ranges_.back().mapped &&
@@ -112,10 +138,12 @@ private:
   const ReadTable& read_;
   const ListLimits limits_;
   const Format format_ = format_of(paging_.mode);
-  const std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + limits_.time;
+  std::chrono::steady_clock::time_point end_ =
+      std::chrono::steady_clock::now() + limits_.time / 2; ///< of the half
   std::array<std::array<std::byte, kPageSize>, kMaxDepth> tables_{};
   std::vector<MappedRange> ranges_;
-  unsigned tables_read_ = 0;
+  std::size_t ranges_before_ = 0; ///< of the lower half
+  unsigned tables_read_ = 0;      ///< for the half
   unsigned area_tables_ = 0;
   unsigned area_ranges_ = 0;
   bool is_late_ = false;

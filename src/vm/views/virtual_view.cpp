@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
@@ -21,8 +22,8 @@ constexpr std::uint64_t kEnd = std::uint64_t{1} << 63U; ///< of all offsets
 /// The guest has no memory there, or none that can be read.
 bool is_absent(ErrorKind failure) { return failure == ErrorKind::hole || failure == ErrorKind::bad_page; }
 
-/// Pages of page tables, each read once for one read of the view. A range of AddressSpace::kMaxRead bytes has
-/// at most two tables of each level; of more, as tables that are shared in odd ways, the oldest are dropped.
+/// Pages of page tables, each read once for one read of the view: a range of AddressSpace::kMaxRead bytes has
+/// at most two tables of each level.
 class TableReader {
 public:
   explicit TableReader(AddressSpace& memory) : memory_{memory} {}
@@ -149,7 +150,7 @@ tl::expected<std::size_t, ErrorKind> VirtualView::read(std::uint64_t offset, std
 
 Result<x86_64::Paging> VirtualView::paging() {
   const auto epoch = guest_.stable_epoch();
-  if (!epoch) {
+  if (!epoch || !guest_.vcpus().contains(vcpu_)) {
     return read_paging();
   }
   {
@@ -183,19 +184,27 @@ Result<std::vector<x86_64::MappedRange>> VirtualView::mapped_ranges() {
   if (!now) {
     return tl::unexpected{now.error()};
   }
-  std::optional<ErrorKind> failure;
+  std::optional<ErrorKind> fatal; // of the root, without which there is no list, or vm_gone
+  bool is_root = true;
   const x86_64::ReadTable read_table = [&](Gpa table, std::span<std::byte> bytes) {
     ReadPiece piece{table, bytes, 0, std::nullopt};
     guest_.memory().copy({&piece, 1});
-    if (piece.failure && !is_absent(*piece.failure)) {
-      failure = piece.failure;
+    const bool was_root = std::exchange(is_root, false);
+    if (!piece.failure) {
+      return x86_64::TableRead::done;
     }
-    return !piece.failure;
+    if (is_absent(*piece.failure)) {
+      return x86_64::TableRead::absent;
+    }
+    if (was_root || piece.failure == ErrorKind::vm_gone) {
+      fatal = piece.failure;
+    }
+    return x86_64::TableRead::failed;
   };
   guest_.memory().poll_layout();
   auto ranges = x86_64::list_mapped(*now, read_table);
-  if (failure || guest_.gone()) {
-    return fail(failure.value_or(ErrorKind::vm_gone), "virt", "cannot read page tables");
+  if (fatal || guest_.gone()) {
+    return fail(fatal.value_or(ErrorKind::vm_gone), "virt", "cannot read page tables");
   }
   return ranges;
 }

@@ -41,7 +41,8 @@ public:
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::uint64_t offset, std::size_t size,
                                                           ReadScratch& scratch);
 
-  /// All that is mapped; takes a second at most if the guest's memory answers.
+  /// All that is mapped; takes a second at most if the guest's memory answers. What the tables that the
+  /// source fails to read map is listed as not searched; if that is the root, the call fails.
   [[nodiscard]] Result<std::vector<x86_64::MappedRange>> mapped_ranges();
 
 private:

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <span>
 
@@ -62,9 +63,10 @@ void check_list(const Paging& paging, const ReadEntry& read) {
       const std::uint64_t entry = read(table + at).value_or(0);
       std::memcpy(bytes.data() + at, &entry, sizeof entry);
     }
-    return true;
+    return vmemfs::x86_64::TableRead::done;
   };
-  constexpr ListLimits kLimits{.area_tables = 8, .area_ranges = 16, .tables = 16, .ranges = 32};
+  constexpr ListLimits kLimits{
+      .area_tables = 8, .area_ranges = 16, .tables = 32, .ranges = 64, .time = std::chrono::hours{1}};
   const auto ranges = vmemfs::x86_64::list_mapped(paging, read_table, kLimits);
   const MappedRange* before = nullptr;
   for (const MappedRange& range : ranges) {

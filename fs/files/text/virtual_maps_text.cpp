@@ -15,7 +15,7 @@ std::string end_text(std::uint64_t last) {
 std::string line_of(const x86_64::MappedRange& range) {
   const std::string addresses = fmt::format("{:016x}-{}", range.begin, end_text(range.last));
   if (!range.mapped) {
-    return fmt::format("# {} not searched: too much is mapped\n", addresses);
+    return fmt::format("# {} not searched\n", addresses);
   }
   return fmt::format("{} {:#x} r{}{}{} {}\n", addresses, range.last - range.begin + 1,
                      range.rights.write ? 'w' : '-', range.rights.execute ? 'x' : '-',

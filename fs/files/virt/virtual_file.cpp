@@ -2,7 +2,6 @@
 #include "fs/files/virt/virtual_file.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace vmemfs {
@@ -16,7 +15,7 @@ tl::expected<std::size_t, ErrorKind> VirtualFile::fetch(std::uint64_t offset, st
     read_from_start_ = kSought;
     return view_.read(offset, size, scratch);
   }
-  const std::uint64_t end = memory().size();
+  const std::uint64_t end = std::min(memory().size(), kMaxFromStart);
   const std::uint64_t room = end - std::min(offset, end);
   auto bytes = view_.read(offset, static_cast<std::size_t>(std::min<std::uint64_t>(size, room)), scratch);
   if (!bytes && bytes.error() == ErrorKind::hole) {
@@ -32,9 +31,7 @@ tl::expected<std::uint64_t, ErrorKind> VirtualFile::find(std::uint64_t /*offset*
 }
 
 bool VirtualFile::is_passed_on(ErrorKind failure) const {
-  constexpr std::array kPassedOn{ErrorKind::vm_gone, ErrorKind::vcpu_gone, ErrorKind::unsupported,
-                                 ErrorKind::busy, ErrorKind::timed_out};
-  return std::ranges::find(kPassedOn, failure) != kPassedOn.end();
+  return failure != ErrorKind::hole && failure != ErrorKind::bad_page && failure != ErrorKind::source_failed;
 }
 
 } // namespace vmemfs

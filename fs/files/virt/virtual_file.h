@@ -5,8 +5,9 @@
 // (tar, cp, rsync, grep -r) would read 2^63 bytes, or make a file of that size of what they took for a hole.
 // Of a file of size 0 they read nothing, or from offset 0 to the end of file, while the kernel passes reads
 // and seeks at any offset. So a read at offset 0, and reads that continue it without a gap, get the end of
-// file at the first address that cannot be read, and at the latest after as many bytes as `mem` has, whatever
-// the page tables say. All other reads get an error there.
+// file at the first address that cannot be read, and at the latest after 16 MiB, or as many bytes as `mem`
+// has, whatever the page tables say: a hostile guest cannot make a copy of the tree huge. All other reads get
+// an error there.
 #pragma once
 
 #include "fs/files/guest_memory_file.h"
@@ -32,6 +33,7 @@ private:
   [[nodiscard]] bool is_passed_on(ErrorKind failure) const override;
 
   static constexpr std::uint64_t kSought = ~std::uint64_t{0};
+  static constexpr std::uint64_t kMaxFromStart = std::uint64_t{16} << 20U;
 
   VirtualView view_;
   std::atomic<std::uint64_t> read_from_start_{0}; ///< all bytes before this offset, or kSought

@@ -142,8 +142,11 @@ Result<std::vector<RegisterSet>> DumpDriver::read_registers(std::span<const Vcpu
 }
 
 ReadCost DumpDriver::read_cost() const {
-  // Decompression of 4 KiB; plain files are in the kernel's page cache, where a read costs next to nothing.
-  return {.page = std::chrono::microseconds{image_.decoder ? 15 : 0}};
+  if (!image_.decoder) { // in the kernel's page cache, where a read costs next to nothing
+    return {};
+  }
+  const auto [read, page] = image_.decoder->cost();
+  return {.call = read, .page = page};
 }
 
 AccessReport DumpDriver::access() const {

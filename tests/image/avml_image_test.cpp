@@ -125,5 +125,39 @@ TEST_F(AvmlImage, DamagedStructure_IsReported) {
   }
 }
 
+std::string header(std::uint64_t first, std::uint64_t last) {
+  return number(0x4c4d5641, 4) + number(2, 4) + number(first, 8) + number(last, 8) + number(0, 8);
+}
+
+TEST_F(AvmlImage, EndlessChunksWithoutMemory_AreRefused) {
+  std::string bytes = header(0, 0xffff);
+  for (std::size_t i = 0; i < 300'000; ++i) {
+    bytes += number(0x80, 4);
+  }
+  const auto image = open(bytes);
+  ASSERT_FALSE(image);
+  EXPECT_THAT(image.error().text, HasSubstr("more than"));
+}
+
+TEST_F(AvmlImage, TinyChunks_AreDamage) {
+  std::string bytes = header(0, 0xffff);
+  for (std::size_t i = 0; i < 100; ++i) {
+    bytes += number(0x501, 4) + number(0, 4) + "x";
+  }
+  const auto image = open(bytes);
+  ASSERT_TRUE(image);
+  EXPECT_THAT(image->problem, HasSubstr("memory from 0x0 on is missing"));
+}
+
+TEST_F(AvmlImage, TwoImagesInOneThread_AreNotMixedUp) {
+  const auto first = open(avml());
+  ASSERT_TRUE(first);
+  EXPECT_EQ(word(*first, kBegin + 8), 1U);
+  const std::string other = header(kBegin, kBegin + 0xfff) + avml().substr(kSecondRange + 32);
+  const auto second = open(other); // its chunk is at the same offset
+  ASSERT_TRUE(second);
+  EXPECT_EQ(word(*second, kBegin), 0x987ab3ff9c0b346e);
+}
+
 } // namespace
 } // namespace vmemfs::test

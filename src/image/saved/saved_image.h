@@ -7,6 +7,7 @@
 #include "core/register_set.h"
 #include "image/saved/saved_file.h"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,6 +38,12 @@ public:
   /// number of bytes. Thread-safe; what it allocates has a fixed bound.
   [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> read(const SavedFile& file, Gpa gpa,
                                                                   std::span<std::byte> to) const = 0;
+
+  struct Cost {
+    std::chrono::nanoseconds read; ///< whatever its size
+    std::chrono::nanoseconds page; ///< of each 4 KiB in it
+  };
+  [[nodiscard]] virtual Cost cost() const = 0; ///< as measured on a usual machine
 };
 
 struct SavedImage {

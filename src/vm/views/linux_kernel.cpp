@@ -266,6 +266,7 @@ private:
 } // namespace
 
 std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) {
+  const Clock::time_point asked = Clock::now();
   const MutexLock lock{mutex_};
   if (page_) {
     if (auto kernel = examine(memory_, *page_, vcpus)) {
@@ -273,7 +274,8 @@ std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> 
     }
     page_.reset();
   }
-  if (Clock::now() < next_search_) {
+  // Calls that waited while a search was cut do not continue it one after the other.
+  if (Clock::now() < next_search_ || asked < cut_) {
     return std::nullopt;
   }
   Search search{memory_, vcpus, search_from_};
@@ -281,7 +283,9 @@ std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> 
   search_from_ = search.cut_at().value_or(Gpa{0});
   if (kernel) {
     page_ = kernel->page;
-  } else if (!search.cut_at()) {
+  } else if (search.cut_at()) {
+    cut_ = Clock::now();
+  } else {
     next_search_ = Clock::now() + kSearchInterval;
   }
   return kernel;

@@ -39,7 +39,7 @@ public:
 
   /// The kernel that these vCPUs run; nullopt if none was found. The place where it was found is remembered,
   /// but proven again by each call, as the guest may have booted since. Waits for the guest's memory, and for
-  /// other calls. A search that reaches a limit is continued by the next call.
+  /// other calls. A search that reaches a limit is continued by the next call that begins after it.
   [[nodiscard]] std::optional<LinuxKernel> find(std::span<const RegisterSet> vcpus) EXCLUDES(mutex_);
 
   /// Limit of one call's search, and the time after a search of all memory that failed until the next.
@@ -54,7 +54,8 @@ private:
   AddressSpace& memory_;
   Mutex mutex_; ///< held while memory is searched
   std::optional<Gpa> page_ GUARDED_BY(mutex_);
-  Gpa search_from_ GUARDED_BY(mutex_){}; ///< where the search goes on
+  Gpa search_from_ GUARDED_BY(mutex_){};       ///< where the search goes on
+  Clock::time_point cut_ GUARDED_BY(mutex_){}; ///< when the last search reached a limit
   Clock::time_point next_search_ GUARDED_BY(mutex_){};
 };
 

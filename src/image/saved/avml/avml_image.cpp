@@ -58,7 +58,8 @@ public:
       const auto stream = frames->add(file, at + sizeof(Header), GpaRange{Gpa{header->first}, Gpa{above}});
       if (!stream) {
         return fail(ErrorKind::invalid, "dump",
-                    fmt::format("the AVML image has more than {} chunks", SnappyFrames::kMaxChunks));
+                    fmt::format("the AVML image has more than {} chunks, or {} without memory",
+                                SnappyFrames::kMaxChunks, SnappyFrames::kMaxSkipped));
       }
       if (auto added = add(extents, *header, stream->size); !added) {
         return tl::unexpected{std::move(added.error())};

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <iterator>
 #include <snappy-c.h>
@@ -63,11 +64,15 @@ std::optional<SnappyFrames::Stream> SnappyFrames::add(const SavedFile& file, std
     const std::uint64_t length = *header >> 8U;
     const std::uint32_t type = *header & 0xffU;
     if (type >= kFirstToSkip && content <= file.size() && length <= file.size() - content) {
+      if (++skipped_ > kMaxSkipped) {
+        return std::nullopt;
+      }
       stream.end = content + length;
       continue;
     }
     auto chunk = type == kPacked || type == kPlain ? chunk_at(file, content, *header) : std::nullopt;
-    if (!chunk || chunk->plain > range.size() - stream.size) {
+    const std::uint64_t left = range.size() - stream.size;
+    if (!chunk || chunk->plain > left || (chunk->plain < left && chunk->plain < kMinPlain)) {
       break;
     }
     if (chunks_.size() == kMaxChunks) {
@@ -83,7 +88,6 @@ std::optional<SnappyFrames::Stream> SnappyFrames::add(const SavedFile& file, std
 
 tl::expected<std::size_t, ErrorKind> SnappyFrames::read(const SavedFile& file, Gpa gpa,
                                                         std::span<std::byte> to) const {
-  std::vector<std::byte> plain;
   std::size_t done = 0;
   while (done < to.size()) {
     const std::uint64_t here = gpa.value() + done;
@@ -92,16 +96,41 @@ tl::expected<std::size_t, ErrorKind> SnappyFrames::read(const SavedFile& file, G
       return done > 0 ? tl::expected<std::size_t, ErrorKind>{done} : tl::unexpected{ErrorKind::bad_page};
     }
     const Chunk& chunk = *std::prev(next);
-    plain.resize(chunk.plain);
-    if (!unpack(file, chunk, plain)) {
+    const auto plain = plain_of(file, chunk);
+    if (plain.empty()) {
       return done > 0 ? tl::expected<std::size_t, ErrorKind>{done} : tl::unexpected{ErrorKind::source_failed};
     }
-    const auto part = std::span{plain}.subspan(static_cast<std::size_t>(here - chunk.begin));
+    const auto part = plain.subspan(static_cast<std::size_t>(here - chunk.begin));
     const std::size_t count = std::min(part.size(), to.size() - done);
     std::memcpy(to.data() + done, part.data(), count);
     done += count;
   }
   return done;
+}
+
+/// Reads of one page after the other, as the page cache makes them, unpack a chunk once.
+std::span<const std::byte> SnappyFrames::plain_of(const SavedFile& file, const Chunk& chunk) const {
+  struct Unpacked {
+    std::uint64_t id = 0;
+    std::uint64_t offset = 0;
+    std::vector<std::byte> plain;
+  };
+  thread_local Unpacked last;
+  if (last.id != id_ || last.offset != chunk.offset) {
+    last.id = 0;
+    last.plain.resize(chunk.plain);
+    if (!unpack(file, chunk, last.plain)) {
+      return {};
+    }
+    last.id = id_;
+    last.offset = chunk.offset;
+  }
+  return last.plain;
+}
+
+std::uint64_t SnappyFrames::next_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
 }
 
 bool SnappyFrames::unpack(const SavedFile& file, const Chunk& chunk, std::span<std::byte> plain) {

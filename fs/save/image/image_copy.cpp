@@ -5,6 +5,7 @@
 #include "util/zeros.h"
 
 #include <algorithm>
+#include <exception>
 #include <thread>
 #include <utility>
 
@@ -101,6 +102,15 @@ void ImageCopy::leave() {
     }
   }
   parts_.all_read();
+}
+
+/// Whatever is thrown fails the copy: a reader that is missed would be waited for.
+template <typename Action> void ImageCopy::guarded(Action action) {
+  try {
+    action();
+  } catch (const std::exception& exception) { // no memory, no thread
+    fail_with({.kind = ErrorKind::no_memory, .origin = "save", .text = exception.what()});
+  }
 }
 
 void ImageCopy::read_chunks(const std::stop_token& stop) {
@@ -215,9 +225,12 @@ Result<std::string> ImageCopy::run(const std::stop_token& stop) {
       const MutexLock lock{mutex_};
       reading_ = threads_;
     }
-    for (unsigned i = 0; i < threads_; ++i) {
-      readers.emplace_back([this, &stop] { read_chunks(stop); });
-    }
+    guarded([&] {
+      readers.reserve(threads_);
+      for (unsigned i = 0; i < threads_; ++i) {
+        readers.emplace_back([this, &stop] { guarded([&] { read_chunks(stop); }); });
+      }
+    });
     consumed = consume_all(stop);
     if (!consumed) {
       fail_with(consumed.error()); // the readers end, which are joined here

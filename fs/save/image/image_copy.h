@@ -80,6 +80,7 @@ private:
   [[nodiscard]] Buffer* take_buffer(const std::stop_token& stop) EXCLUDES(mutex_);
   [[nodiscard]] Buffer* finish(std::uint64_t index, Buffer* buffer) EXCLUDES(mutex_);
   void fail_with(Error error) EXCLUDES(mutex_);
+  template <typename Action> void guarded(Action action) EXCLUDES(mutex_);
   void leave() EXCLUDES(mutex_);
 
   // The caller of run().

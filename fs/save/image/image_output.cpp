@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace vmemfs {
@@ -94,7 +95,10 @@ Result<void> SparseOutput::read(std::uint64_t offset, std::span<std::byte> bytes
 Result<void> StreamOutput::write(std::span<const std::byte> bytes) const {
   while (!bytes.empty()) {
     const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
-    if (count < 0 && errno != EINTR) {
+    if (count < 0 && errno == EAGAIN) { // whoever shares the descriptor has made it non-blocking
+      pollfd target{fd_, POLLOUT, 0};
+      ::poll(&target, 1, -1);
+    } else if (count < 0 && errno != EINTR) {
       return write_failure(errno, name_);
     }
     bytes = bytes.subspan(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));

@@ -83,7 +83,7 @@ bool MemorySource::has_data(std::uint64_t begin, std::uint64_t end) {
 
 Result<void> MemorySource::read(std::uint64_t offset, std::span<std::byte> target,
                                 UnreadableRanges& unreadable) const {
-  bool careful = false; // after an error, page by page
+  bool careful = false; // after an error, page by page up to the end
   const auto skip = [&](std::size_t size) {
     std::memset(target.data(), 0, size);
     unreadable.add({offset, offset + size});
@@ -97,12 +97,12 @@ Result<void> MemorySource::read(std::uint64_t offset, std::span<std::byte> targe
     if (count > 0) {
       target = target.subspan(static_cast<std::size_t>(count));
       offset += static_cast<std::uint64_t>(count);
-      careful = false;
     } else if (count == 0) { // the file has become shorter
       skip(target.size());
+    } else if (errno == EIO && size > page) { // which page it is, only a read of that page alone says
+      careful = true;
     } else if (errno == EIO) {
       skip(page);
-      careful = true;
     } else if (errno != EINTR) {
       return vm_failure(errno, fmt::format("cannot read '{}' at {:#x}", name_, offset));
     }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <span>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <thread>
@@ -103,6 +104,26 @@ TEST_F(ImageCopies, ToAPipe_IsTheSame) {
   EXPECT_EQ(progress_.done, content_.size());
 }
 
+TEST_F(ImageCopies, ToANonBlockingPipe_IsTheSame) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  const UniqueFd out{ends[0]};
+  UniqueFd in{ends[1]};
+  ASSERT_EQ(::fcntl(in.get(), F_SETFL, O_NONBLOCK), 0);
+  std::string got;
+  std::jthread reader{[&] {
+    std::array<char, 65536> part{};
+    for (ssize_t size = 0; (size = ::read(out.get(), part.data(), part.size())) > 0;) {
+      got.append(part.data(), static_cast<std::size_t>(size));
+    }
+  }};
+  const auto written = StreamOutput{in.get(), "pipe"}.write(std::as_bytes(std::span{content_}));
+  in.reset();
+  reader.join();
+  ASSERT_TRUE(written) << written.error().text;
+  EXPECT_TRUE(got == content_);
+}
+
 TEST_F(ImageCopies, ReaderOfThePipeHasEnded_Fails) {
   std::signal(SIGPIPE, SIG_IGN);
   std::array<int, 2> ends{};
@@ -140,7 +161,7 @@ TEST_F(ImageCopies, WriteFails_EndsWithItsError) {
 
 /// /proc/self/mem is a file whose pages are errors (EIO) where nothing is mapped.
 TEST(MemorySources, PagesThatAreErrors_AreZerosAndListed) {
-  constexpr std::size_t kPages = 8;
+  constexpr std::size_t kPages = 64;
   auto* const memory = static_cast<char*>(
       ::mmap(nullptr, kPages * kPageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   ASSERT_NE(memory, MAP_FAILED);

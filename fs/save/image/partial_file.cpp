@@ -54,7 +54,32 @@ PartialFile::PartialFile(PartialFile&& other) noexcept
 
 PartialFile::~PartialFile() {
   if (!published_) {
-    ::unlinkat(directory_.get(), (name_ + std::string{kPartialSuffix}).c_str(), 0);
+    remove(name_ + std::string{kPartialSuffix});
+  }
+}
+
+/// Somebody who may write to the directory may have given the name to another file.
+bool PartialFile::is_ours(const std::string& name) const {
+  struct stat ours {};
+  struct stat named {};
+  return ::fstat(fd_.get(), &ours) == 0 &&
+         ::fstatat(directory_.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+}
+
+Result<void> PartialFile::check_ours(const std::string& name) const {
+  if (!is_ours(name)) {
+    return fail(ErrorKind::busy, kOrigin,
+                fmt::format("cannot write '{}': somebody else has removed or replaced '{}' in its directory; "
+                            "start again, in a directory of your own",
+                            printable(path_), printable(name)));
+  }
+  return {};
+}
+
+void PartialFile::remove(const std::string& name) const {
+  if (is_ours(name)) {
+    ::unlinkat(directory_.get(), name.c_str(), 0);
   }
 }
 
@@ -125,10 +150,16 @@ Result<void> PartialFile::rename() const {
 }
 
 Result<void> PartialFile::publish() {
+  if (auto ours = check_ours(name_ + std::string{kPartialSuffix}); !ours) {
+    return ours;
+  }
   if (auto renamed = rename(); !renamed) {
     return renamed;
   }
   published_ = true;
+  if (auto ours = check_ours(name_); !ours) {
+    return ours;
+  }
   if (::fsync(directory_.get()) != 0 && errno != EINVAL) { // EINVAL: this file system has no such thing
     const int error = errno;
     withdraw();
@@ -139,7 +170,7 @@ Result<void> PartialFile::publish() {
 
 void PartialFile::withdraw() {
   if (published_) {
-    ::unlinkat(directory_.get(), name_.c_str(), 0);
+    remove(name_);
   }
 }
 

@@ -15,6 +15,7 @@ inline constexpr std::string_view kPartialSuffix = ".partial";
 enum class Overwrite : unsigned char { no, yes };
 
 /// Is written as NAME.partial beside NAME, with mode 0600. Unless it is published, it is removed at the end.
+/// A file that somebody else has put in its place is neither published nor removed.
 class PartialFile {
 public:
   /// Fails if there is a NAME.partial; or a NAME, unless it may be overwritten.
@@ -39,6 +40,9 @@ public:
 private:
   PartialFile(std::string path, UniqueFd directory, UniqueFd fd, Overwrite overwrite);
   [[nodiscard]] Result<void> rename() const;
+  [[nodiscard]] bool is_ours(const std::string& name) const;
+  [[nodiscard]] Result<void> check_ours(const std::string& name) const;
+  void remove(const std::string& name) const; ///< if it is ours
 
   std::string path_;
   std::string name_; ///< in its directory

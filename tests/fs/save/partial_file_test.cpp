@@ -98,6 +98,32 @@ TEST(PartialFiles, NameAppearsMeanwhile_IsNotReplaced) {
   EXPECT_FALSE(exists(dir / "image.partial"));
 }
 
+TEST(PartialFiles, PartialReplacedMeanwhile_IsNotPublishedAndLeftAlone) {
+  const TempDir dir;
+  {
+    auto file = PartialFile::create(dir / "image", Overwrite::yes);
+    ASSERT_TRUE(file);
+    std::filesystem::rename(dir / "image.partial", dir / "moved");
+    write_file(dir / "image.partial", "another's");
+    const auto published = file->publish();
+    ASSERT_FALSE(published);
+    EXPECT_THAT(published.error().text, HasSubstr("somebody else has removed or replaced 'image.partial'"));
+  }
+  EXPECT_FALSE(exists(dir / "image"));
+  EXPECT_EQ(read_file(dir / "image.partial"), "another's");
+}
+
+TEST(PartialFiles, ReplacedAfterPublished_IsNotWithdrawn) {
+  const TempDir dir;
+  auto file = PartialFile::create(dir / "image", Overwrite::no);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->publish());
+  std::filesystem::rename(dir / "image", dir / "moved");
+  write_file(dir / "image", "another's");
+  file->withdraw();
+  EXPECT_EQ(read_file(dir / "image"), "another's");
+}
+
 TEST(PartialFiles, BadNames_SayWhatIsWrong) {
   const TempDir dir;
   EXPECT_THAT(error_of(dir.path()), HasSubstr("it is a directory; give the name of a new file"));

@@ -4,7 +4,10 @@
 #include "fs/save/size_text.h"
 
 #include <algorithm>
+#include <climits>
+#include <cstddef>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace vmemfs {
@@ -19,6 +22,14 @@ std::string rate_text(std::uint64_t bytes, std::chrono::milliseconds elapsed) {
 }
 
 } // namespace
+
+void write_unless_it_waits(int fd, std::string_view text) {
+  pollfd target{fd, POLLOUT, 0};
+  if (::poll(&target, 1, 0) == 1 && (target.revents & POLLOUT) != 0) {
+    // Nothing can be done about a failure.
+    static_cast<void>(::write(fd, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF)) == 0);
+  }
+}
 
 std::string progress_text(const ProgressFigures& figures) {
   if (figures.size == 0) {
@@ -42,10 +53,7 @@ Progress::Progress(int fd, bool quiet)
       next_{Clock::now() +
             (terminal_ ? std::chrono::milliseconds{0} : std::chrono::milliseconds{kElsewhere})} {}
 
-void Progress::print(const std::string& text) const {
-  // Nothing can be done about a failure.
-  static_cast<void>(::write(fd_, text.data(), text.size()) == 0);
-}
+void Progress::print(const std::string& text) const { write_unless_it_waits(fd_, text); }
 
 void Progress::show(const ProgressFigures& figures) {
   if (quiet_ || Clock::now() < next_) {

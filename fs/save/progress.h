@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace vmemfs {
 
@@ -16,10 +17,15 @@ struct ProgressFigures {
   std::chrono::milliseconds elapsed;
 };
 
+/// Writes nothing if that would wait, as for a full pipe or a terminal that was stopped with Ctrl-S. Only one
+/// thread may write to `fd`.
+void write_unless_it_waits(int fd, std::string_view text);
+
 /// One line without a newline, such as "42%  1.2 GiB of 2.9 GiB, 812.0 MiB read, 400.1 MiB/s, 4.1 s left".
 [[nodiscard]] std::string progress_text(const ProgressFigures& figures);
 
-/// On a terminal, one line that is written again; otherwise a line every five seconds. Not thread-safe.
+/// On a terminal, one line that is written again; otherwise a line every five seconds. Never waits.
+/// Not thread-safe.
 class Progress {
 public:
   using Clock = std::chrono::steady_clock;

@@ -20,6 +20,8 @@
 #include <stop_token>
 #include <string>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <thread>
 #include <unistd.h>
@@ -46,7 +48,7 @@ class EndSignals {
 public:
   EndSignals() {
     sigemptyset(&ends_);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU}) {
       struct sigaction action {};
       if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) {
         sigaddset(&ends_, number);
@@ -74,6 +76,13 @@ private:
   sigset_t ends_{};
   UniqueFd fd_;
 };
+
+/// Guest memory lies in the buffers: no core dump of them, and no tracer but root.
+void keep_memory_to_ourselves() {
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none); // neither can fail
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
 
 /// A file that is opened while a standard descriptor is closed would get its number, and messages or an image
 /// would be written to it.
@@ -128,7 +137,7 @@ struct Stop {
   for (const std::string& path : job.partial_paths()) {
     ::unlink(path.c_str());
   }
-  say(stop.reason);
+  write_unless_it_waits(STDERR_FILENO, fmt::format("vmemfs: {}\n", stop.reason));
   ::_exit(stop.exit_code);
 }
 
@@ -218,6 +227,7 @@ void warn_about(const SaveReport& report) {
 
 int save(const SaveOptions& options) {
   occupy_standard_descriptors();
+  keep_memory_to_ourselves();
   const EndSignals signals;
   SaveJob job{options};
   RunningJob running{job};

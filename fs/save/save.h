@@ -11,8 +11,9 @@ inline constexpr int kSaveFailed = 1;
 /// The image is there, but parts of it could not be read, or the guest did not stay paused.
 inline constexpr int kSaveNotWhole = 3;
 
-/// Saves a VM's memory, with progress and errors on standard error. SIGINT, SIGTERM and SIGHUP end it without
-/// a file and with the guest resumed. Returns the process's exit code: one of those above, or 128 + signal.
+/// Saves a VM's memory, with progress and errors on standard error. SIGINT, SIGTERM, SIGHUP and others end
+/// it without a file and with the guest resumed. Returns the process's exit code: one of those above, or 128
+/// + signal.
 [[nodiscard]] int save(const SaveOptions& options);
 
 } // namespace vmemfs

@@ -187,7 +187,7 @@ void define_save_options(CLI::App& app, SaveArguments& save) {
       app.add_flag("--pause", save.options.pause, "pause the guest while it is read, and resume it");
   app.add_flag("--live", save.live, "do not pause the guest (default)")->excludes(pause);
   app.add_option("--max-pause", save.max_pause,
-                 "resume the guest and fail if it was paused for longer (default: 10m)")
+                 "resume the guest and fail if it was paused for longer (default: 10m; at most 1440m)")
       ->option_text("DURATION");
   app.add_flag("--overwrite", save.options.overwrite, "replace FILE and its sidecar if they exist");
   app.add_option("--sidecar", save.options.sidecar,
@@ -248,7 +248,11 @@ void take_save_options(SaveArguments arguments, CommandLine& result) {
     made.problems.push_back(format.error().text);
   }
   const auto max_pause = parse_duration(arguments.max_pause);
-  if (max_pause && max_pause->count() > 0) {
+  if (max_pause && *max_pause > kMaxMaxPause) {
+    made.problems.push_back(
+        fmt::format("--max-pause: '{}' is longer than 24 hours (1440m), the longest pause",
+                    printable(arguments.max_pause)));
+  } else if (max_pause && max_pause->count() > 0) {
     arguments.options.max_pause = *max_pause;
   } else {
     made.problems.push_back(fmt::format("--max-pause: '{}' is not a duration such as 500ms, 30s or 10m",

@@ -6,8 +6,11 @@
 #include "fs/save/save_format.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <fmt/format.h>
+#include <system_error>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -27,6 +30,37 @@ unsigned thread_count(unsigned wanted) {
 Result<void> write_text(const PartialFile& file, const std::string& text) {
   const StreamOutput output{file.fd(), file.path()};
   return output.write(std::as_bytes(std::span{text}));
+}
+
+/// A path with which `file` may be compared, as far as its directory exists.
+std::filesystem::path comparable(const std::string& file) {
+  std::error_code error;
+  const std::filesystem::path path{file};
+  const auto directory =
+      std::filesystem::weakly_canonical(path.has_parent_path() ? path.parent_path() : ".", error);
+  return (error ? path.parent_path() : directory) / path.filename();
+}
+
+/// Neither may be written in the other's place.
+Result<void> check_sidecar(const std::string& sidecar, const std::string& image) {
+  const std::string suffix{kPartialSuffix};
+  const auto same = [](const std::string& one, const std::string& other) {
+    return comparable(one) == comparable(other);
+  };
+  if (same(sidecar, image) || same(sidecar, image + suffix) || same(sidecar + suffix, image)) {
+    return fail(ErrorKind::invalid, kOrigin,
+                fmt::format("cannot write the sidecar '{}': the image '{}' takes that name; give another one",
+                            printable(sidecar), printable(image)));
+  }
+  return {};
+}
+
+/// Standard output may be a file, which the sidecar must not be older than. Others have no such thing.
+Result<void> sync_stdout() {
+  if (::fsync(STDOUT_FILENO) != 0 && errno != EINVAL && errno != EROFS && errno != ENOTSUP) {
+    return write_failure(errno, "standard output");
+  }
+  return {};
 }
 
 Result<void> check_stdout() {
@@ -58,7 +92,9 @@ std::vector<std::string> SaveJob::partial_paths() {
 }
 
 Result<GuestInfo> SaveJob::read_info(const VmDirectory& vm) const {
-  return vm.read_text("info").and_then([](const std::string& text) { return parse_guest_info(text); });
+  return vm.read_text("info", kMaxGuestInfo).and_then([](const std::string& text) {
+    return parse_guest_info(text);
+  });
 }
 
 std::string SaveJob::sidecar_path() const {
@@ -79,6 +115,11 @@ Result<PartialFile> SaveJob::create_file(const std::string& path) {
 
 Result<SaveJob::Files> SaveJob::create_files(const VmDirectory& vm) {
   Files files;
+  if (!options_.to_stdout()) {
+    if (auto apart = check_sidecar(sidecar_path(), options_.file); !apart) {
+      return tl::unexpected{std::move(apart.error())};
+    }
+  }
   if (options_.to_stdout()) {
     if (auto usable = check_stdout(); !usable) {
       return tl::unexpected{std::move(usable.error())};
@@ -116,6 +157,13 @@ Result<void> SaveJob::describe_guest(const VmDirectory& vm) {
   if (!maps) {
     return tl::unexpected{std::move(maps.error())};
   }
+  if (maps->find_first_not_of('\n') == std::string::npos) {
+    return fail(
+        ErrorKind::not_found, kOrigin,
+        fmt::format("cannot save '{}': it has no memory now, its file 'maps' is empty; start again when "
+                    "the guest has some",
+                    printable(vm.path())));
+  }
   const SaveFormatInfo& format = info_of(options_.format);
   report_.directory = vm.path();
   report_.file = options_.file;
@@ -152,6 +200,11 @@ Result<void> SaveJob::pause_guest(const VmDirectory& vm) {
       return fail(ErrorKind::interrupted, kOrigin, "stopped");
     }
   }
+  auto maps = vm.read_text("maps"); // it may have changed until now
+  if (!maps) {
+    return tl::unexpected{std::move(maps.error())};
+  }
+  report_.maps = std::move(*maps);
   return read_info(vm).map([this](const GuestInfo& info) { report_.epoch_begin = info.epoch; });
 }
 
@@ -160,6 +213,8 @@ void SaveJob::reading_ended(const VmDirectory& vm) {
   if (auto info = read_info(vm)) {
     report_.at_end = std::move(*info);
   }
+  const auto maps = vm.read_text("maps");
+  report_.maps_changed = maps.has_value() && *maps != report_.maps;
   release_guest();
 }
 
@@ -167,6 +222,11 @@ Result<void> SaveJob::copy(const VmDirectory& vm, Files& files, const std::stop_
   auto source = MemorySource::open(vm, info_of(options_.format));
   if (!source) {
     return tl::unexpected{std::move(source.error())};
+  }
+  if (source->size() == 0) {
+    return fail(ErrorKind::not_found, kOrigin,
+                fmt::format("cannot save '{}': its file '{}' is empty; start again when the guest has memory",
+                            printable(vm.path()), info_of(options_.format).file));
   }
   report_.bytes = source->size();
   progress_.size = source->size();
@@ -189,8 +249,6 @@ Result<void> SaveJob::check_end(const VmDirectory& vm) {
     return fail(ErrorKind::vm_gone, kOrigin,
                 fmt::format("cannot save '{}': the VM has ended while it was read", printable(vm.path())));
   }
-  const auto maps = vm.read_text("maps");
-  report_.maps_changed = maps.has_value() && *maps != report_.maps;
   report_.state_after = final_state(vm);
   const MutexLock lock{mutex_};
   if (pause_ && pause_->length()) {
@@ -217,10 +275,8 @@ std::string SaveJob::final_state(const VmDirectory& vm) const {
 
 Result<void> SaveJob::publish(Files& files) {
   report_.ended = std::chrono::system_clock::now();
-  if (files.image) {
-    if (auto synced = files.image->sync(); !synced) {
-      return synced;
-    }
+  if (auto synced = files.image ? files.image->sync() : sync_stdout(); !synced) {
+    return synced;
   }
   if (files.sidecar) {
     auto done = write_text(*files.sidecar, sidecar_text(report_))

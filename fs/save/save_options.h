@@ -10,6 +10,7 @@ namespace vmemfs {
 enum class SaveFormat : unsigned char { raw, lime, elf };
 
 inline constexpr unsigned kMaxSaveThreads = 64;
+inline constexpr std::chrono::hours kMaxMaxPause{24}; ///< a longer pause is a mistake
 
 struct SaveOptions {
   std::string vm;   ///< directory of a VM in a mount, or a VM's name

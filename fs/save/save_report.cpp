@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <ctime>
@@ -57,12 +58,27 @@ Json range_json(std::string_view line) {
           {"offset", line.substr(std::min(plus + 1, line.size()))}};
 }
 
-Json ranges_json(std::string_view maps) {
-  Json list = Json::array();
-  for (const std::string_view line : split(maps, '\n')) {
-    list.push_back(range_json(line));
+struct Ranges {
+  Json listed = Json::array();
+  std::uint64_t not_listed = 0;
+};
+
+Ranges ranges_of(std::string_view maps) {
+  constexpr std::size_t kMaxListed = 65536;
+  Ranges ranges;
+  while (!maps.empty()) {
+    const std::string_view line = maps.substr(0, maps.find('\n'));
+    maps.remove_prefix(std::min(line.size() + 1, maps.size()));
+    if (line.empty()) {
+      continue;
+    }
+    if (ranges.listed.size() < kMaxListed) {
+      ranges.listed.push_back(range_json(line));
+    } else {
+      ++ranges.not_listed;
+    }
   }
-  return list;
+  return ranges;
 }
 
 Json unreadable_json(const SaveReport& report) {
@@ -125,6 +141,7 @@ bool SaveReport::is_whole() const {
 }
 
 std::string sidecar_text(const SaveReport& report) {
+  const Ranges ranges = ranges_of(report.maps);
   const Json json{
       {"format_version", kFormatVersion},
       {"vmemfs_version", VMEMFS_VERSION},
@@ -142,12 +159,13 @@ std::string sidecar_text(const SaveReport& report) {
       {"mode", to_string(report.mode)},
       {"pause_ms", report.pause ? Json(report.pause->count()) : Json(nullptr)},
       {"guest", guest_json(report)},
-      {"ranges", ranges_json(report.maps)},
+      {"ranges", ranges.listed},
+      {"ranges_not_listed", ranges.not_listed},
       {"unreadable", unreadable_json(report)},
   };
   constexpr int kIndent = 2;
-  // Names come from outside and may be invalid UTF-8.
-  return json.dump(kIndent, ' ', false, Json::error_handler_t::replace) + '\n';
+  // Names come from outside and may be invalid UTF-8, or have control characters of terminals.
+  return json.dump(kIndent, ' ', true, Json::error_handler_t::replace) + '\n';
 }
 
 } // namespace vmemfs

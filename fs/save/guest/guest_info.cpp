@@ -21,8 +21,14 @@ std::uint64_t number_of(const Json& object, const char* key) {
 } // namespace
 
 Result<GuestInfo> parse_guest_info(std::string_view json) {
-  const Json object = Json::parse(json, nullptr, false);
-  if (!object.is_object() || text_of(object, "state").empty()) {
+  constexpr int kMaxDepth = 64;
+  bool deep = false;
+  const auto keep = [&deep](int depth, Json::parse_event_t /*event*/, const Json& /*value*/) {
+    deep = deep || depth > kMaxDepth;
+    return !deep;
+  };
+  const Json object = Json::parse(json, keep, false);
+  if (deep || !object.is_object() || text_of(object, "state").empty()) {
     return fail(
         ErrorKind::invalid, "save",
         "the file 'info' of the VM is not that of this version of vmemfs; use the vmemfs that mounted");

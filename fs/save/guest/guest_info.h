@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,7 +25,9 @@ struct GuestInfo {
   [[nodiscard]] bool is_running() const { return state == "running"; }
 };
 
-/// invalid: not such a text.
+inline constexpr std::size_t kMaxGuestInfo = std::size_t{1} << 20U; ///< bytes of the file
+
+/// invalid: not such a text, or one that is nested deeper than any of vmemfs.
 [[nodiscard]] Result<GuestInfo> parse_guest_info(std::string_view json);
 
 } // namespace vmemfs

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <sys/vfs.h>
 #include <system_error>
 #include <unistd.h>
@@ -22,7 +23,6 @@ namespace vmemfs {
 namespace {
 
 constexpr std::string_view kOrigin = "save";
-constexpr std::size_t kMaxText = std::size_t{16} << 20U;
 constexpr std::string_view kHowToMount =
     "give a directory of a mount, such as /mnt/vms/web01 (`vmemfs /mnt/vms` mounts the VMs of this host)";
 
@@ -49,6 +49,19 @@ std::string read_mountinfo() {
   return {std::istreambuf_iterator<char>{file}, {}};
 }
 
+/// Whether the user or root has made the mount. The kernel writes the options of the file system, which end
+/// the line; a name that its user chose has no blank, and is before them.
+bool is_trusted(std::string_view line, uid_t user) {
+  constexpr std::string_view kKey = "user_id=";
+  for (const std::string_view option : split(line.substr(line.rfind(' ') + 1), ',')) {
+    if (option.starts_with(kKey)) {
+      const auto owner = parse_u64(option.substr(kKey.size()));
+      return owner == user || owner == std::uint64_t{0};
+    }
+  }
+  return false;
+}
+
 bool has_files_of_a_vm(int directory) {
   constexpr std::array kFiles{"info", "control", "maps", "mem_padded"};
   struct stat status {};
@@ -64,12 +77,13 @@ bool is_directory(const std::string& path) {
 
 } // namespace
 
-std::vector<std::string> vmemfs_mountpoints(std::string_view mountinfo) {
+std::vector<std::string> vmemfs_mountpoints(std::string_view mountinfo, uid_t user) {
   constexpr std::size_t kMountpoint = 4;
   std::vector<std::string> found;
   for (const std::string_view line : split(mountinfo, '\n')) {
     const std::size_t separator = line.find(" - ");
-    if (separator == std::string_view::npos || !line.substr(separator + 3).starts_with("fuse.vmemfs ")) {
+    if (separator == std::string_view::npos || !line.substr(separator + 3).starts_with("fuse.vmemfs ") ||
+        !is_trusted(line, user)) {
       continue;
     }
     if (const auto fields = split(line.substr(0, separator), ' '); fields.size() > kMountpoint) {
@@ -108,6 +122,31 @@ tl::unexpected<Error> vm_failure(int os_errno, const std::string& what) {
   return fail_errno(os_errno, kOrigin, what);
 }
 
+/// O_NONBLOCK: whoever waits at a pipe of that name is no file of a VM, and must not be waited for.
+Result<UniqueFd> open_file_of_vm(int directory, const FileOfVm& file, int flags) {
+  const std::string what = fmt::format("cannot open '{}/{}'", printable(file.directory), file.name);
+  const auto foreign = [&] {
+    return fail(ErrorKind::invalid, kOrigin,
+                fmt::format("{}: it is not a file of that mount; is it a mount of vmemfs?", what));
+  };
+  UniqueFd fd{::openat(directory, file.name.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)};
+  if (!fd) {
+    return errno == ELOOP || errno == ENXIO ? foreign() : vm_failure(errno, what);
+  }
+  struct stat mount {};
+  struct stat status {};
+  if (::fstat(directory, &mount) != 0 || ::fstat(fd.get(), &status) != 0) {
+    return vm_failure(errno, what);
+  }
+  if (!S_ISREG(status.st_mode) || status.st_dev != mount.st_dev) {
+    return foreign();
+  }
+  if (::fcntl(fd.get(), F_SETFL, flags) != 0) {
+    return vm_failure(errno, what);
+  }
+  return fd;
+}
+
 Result<VmDirectory> VmDirectory::open_directory(const std::string& path) {
   UniqueFd fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (!fd) {
@@ -134,7 +173,7 @@ Result<VmDirectory> VmDirectory::open_directory(const std::string& path) {
 }
 
 Result<VmDirectory> VmDirectory::find_by_name(const std::string& name) {
-  const auto mountpoints = vmemfs_mountpoints(read_mountinfo());
+  const auto mountpoints = vmemfs_mountpoints(read_mountinfo(), ::geteuid());
   std::vector<std::string> found;
   for (const std::string& mountpoint : mountpoints) {
     if (const std::string path = fmt::format("{}/{}", mountpoint, name); is_directory(path)) {
@@ -149,12 +188,13 @@ Result<VmDirectory> VmDirectory::find_by_name(const std::string& name) {
                 fmt::format("several mounts have a VM '{}'; give the path of one: {}", printable(name),
                             printable(fmt::format("{}", fmt::join(found, ", ")), 1000)));
   }
-  return fail(ErrorKind::not_found, kOrigin,
-              mountpoints.empty()
-                  ? fmt::format("cannot find the VM '{}': this user sees no mount of vmemfs; {}",
-                                printable(name), kHowToMount)
-                  : fmt::format("no mount of vmemfs has a VM '{}'; there are the mounts {}", printable(name),
-                                printable(fmt::format("{}", fmt::join(mountpoints, ", ")), 1000)));
+  return fail(
+      ErrorKind::not_found, kOrigin,
+      mountpoints.empty()
+          ? fmt::format("cannot find the VM '{}': neither this user nor root has a mount of vmemfs; {}",
+                        printable(name), kHowToMount)
+          : fmt::format("no mount of vmemfs has a VM '{}'; this user and root have the mounts {}",
+                        printable(name), printable(fmt::format("{}", fmt::join(mountpoints, ", ")), 1000)));
 }
 
 Result<VmDirectory> VmDirectory::find(const std::string& vm) {
@@ -168,14 +208,10 @@ Result<VmDirectory> VmDirectory::find(const std::string& vm) {
 }
 
 Result<UniqueFd> VmDirectory::open(const std::string& name, int flags) const {
-  UniqueFd fd{::openat(fd_.get(), name.c_str(), flags | O_CLOEXEC)};
-  if (!fd) {
-    return vm_failure(errno, fmt::format("cannot open '{}/{}'", printable(path_), name));
-  }
-  return fd;
+  return open_file_of_vm(fd_.get(), {path_, name}, flags);
 }
 
-Result<std::string> VmDirectory::read_text(const std::string& name) const {
+Result<std::string> VmDirectory::read_text(const std::string& name, std::size_t max) const {
   const auto fd = open(name, O_RDONLY);
   if (!fd) {
     return tl::unexpected{fd.error()};
@@ -194,9 +230,9 @@ Result<std::string> VmDirectory::read_text(const std::string& name) const {
       return text;
     }
     text.append(part.data(), static_cast<std::size_t>(size));
-    if (text.size() > kMaxText) {
+    if (text.size() > max) {
       return fail(ErrorKind::invalid, kOrigin,
-                  fmt::format("'{}/{}' has no end; is it a mount of vmemfs?", printable(path_), name));
+                  fmt::format("'{}/{}' is too long; is it a mount of vmemfs?", printable(path_), name));
     }
   }
 }

@@ -2,15 +2,19 @@
 // `vmemfs save` when something goes wrong: a slow guest of the driver `fake` gives time for it.
 #include "support/mount.h"
 #include "support/users.h"
+#include "util/unique_fd.h"
 
 #include <chrono>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -50,7 +54,7 @@ protected:
 };
 
 TEST_F(SaveTrouble, Signals_LeaveNothingAndResumeTheGuest) {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1}) {
     ChildProcess process{command({"--pause"}), dir_ / "log"};
     ASSERT_TRUE(has_begun()) << log();
     EXPECT_EQ(state(), "paused");
@@ -60,6 +64,27 @@ TEST_F(SaveTrouble, Signals_LeaveNothingAndResumeTheGuest) {
     EXPECT_TRUE(eventually([this] { return state() == "running"; }));
     EXPECT_THAT(log(), HasSubstr("stopped by a signal; nothing was saved"));
   }
+}
+
+/// Standard error is a full pipe that nobody reads.
+TEST_F(SaveTrouble, MessagesThatNobodyReads_DoNotKeepTheGuestPaused) {
+  const std::string pipe = dir_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const UniqueFd full{::open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+  const std::string page(4096, 'x');
+  while (::write(full.get(), page.data(), page.size()) > 0) {
+  }
+  const std::string script = fmt::format("exec {} 2>{}", fmt::join(command({"--pause"}), " "), pipe);
+  ChildProcess process{{"sh", "-c", script}, dir_ / "log"};
+  ASSERT_TRUE(has_begun()) << log();
+  process.signal(SIGTERM);
+  EXPECT_TRUE(eventually([this] { return state() == "running"; }));
+  std::string drained(page.size(), '\0'); // the last message of all may wait
+  EXPECT_TRUE(eventually([&] {
+    static_cast<void>(::read(full.get(), drained.data(), drained.size()) > 0);
+    return process.wait({}).has_value();
+  }));
+  EXPECT_TRUE(nothing_left());
 }
 
 TEST_F(SaveTrouble, Killed_LeavesNoFileThatLooksCompleteAndResumesTheGuest) {
@@ -138,6 +163,9 @@ TEST_F(SaveTrouble, BadArguments_SayWhatIsWrong) {
   expect({"--format", "avml", vm, file()}, 2, "cannot write the format 'avml' yet");
   expect({"--format", "x", vm, file()}, 2, "use one of raw, lime, elf");
   expect({"--max-pause", "soon", vm, file()}, 2, "'soon' is not a duration such as");
+  expect({"--max-pause", "1441m", vm, file()}, 2, "'1441m' is longer than 24 hours");
+  expect({"--sidecar", file(), vm, file()}, 1, "cannot write the sidecar");
+  expect({"--sidecar", out_ / "./image.partial", vm, file()}, 1, "takes that name; give another one");
   expect({"--threads", "0", vm, file()}, 2, "--threads");
   expect({"--pause", "--live", vm, file()}, 2, "--live");
   expect({vm}, 2, "FILE is required");
@@ -189,11 +217,11 @@ TEST_F(SaveOnSmallDisk, TooLittleSpace_IsRefusedWithTheNumbers) {
 TEST_F(SaveOnSmallDisk, FullInTheMiddle_LeavesNothingAndResumesTheGuest) {
   const auto result = in_tmpfs(
       "201M",
-      fmt::format(
-          "{} save --pause --threads 2 --format raw {} image & "
-          "until [ \"$(stat -c %b image.partial 2>/dev/null || echo 0)\" -gt 0 ]; do sleep 0.05; done; "
-          "dd if=/dev/zero of=fill bs=1M 2>/dev/null; wait $!; echo code $?; ls",
-          VMEMFS_PROGRAM, mount_ / "slow"));
+      fmt::format("{} save --pause --threads 2 --format raw {} image & "
+                  "until [ \"$(stat -c %b image.partial 2>/dev/null || echo 0)\" -gt 0 ] || ! kill -0 $!; do "
+                  "sleep 0.05; done; "
+                  "dd if=/dev/zero of=fill bs=1M 2>/dev/null; wait $!; echo code $?; ls",
+                  VMEMFS_PROGRAM, mount_ / "slow"));
   EXPECT_THAT(result.text, HasSubstr("cannot write 'image': No space left on device; free some space"));
   EXPECT_THAT(result.text, testing::EndsWith("code 1\nfill\n"));
   EXPECT_TRUE(eventually([this] { return state() == "running"; }));

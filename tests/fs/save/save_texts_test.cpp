@@ -7,12 +7,19 @@
 #include "fs/save/save_format.h"
 #include "fs/save/save_report.h"
 #include "fs/save/size_text.h"
+#include "util/unique_fd.h"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstddef>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <unistd.h>
 
 namespace vmemfs::test {
 namespace {
@@ -42,6 +49,21 @@ TEST(ProgressText, Figures) {
   EXPECT_EQ(progress_text({400 * kMiB, 100 * kMiB, 60 * kMiB, 2s}),
             "25%  100.0 MiB of 400.0 MiB, 60.0 MiB read, 50.0 MiB/s, 6.0 s left");
   EXPECT_EQ(progress_text({4 * kMiB, 4 * kMiB, 4 * kMiB, 0s}).substr(0, 5), "100% ");
+}
+
+TEST(ProgressLines, PipeThatNobodyReads_IsNotWaitedFor) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  const UniqueFd out{ends[0]};
+  const UniqueFd in{ends[1]};
+  constexpr std::size_t kMoreThanAPipe = 1000;
+  const std::string line(4096, 'x');
+  for (std::size_t i = 0; i < kMoreThanAPipe; ++i) {
+    write_unless_it_waits(in.get(), line);
+  }
+  std::string got(line.size(), '\0');
+  EXPECT_EQ(::read(out.get(), got.data(), got.size()), static_cast<ssize_t>(line.size()));
+  EXPECT_EQ(got, line);
 }
 
 TEST(SaveFormats, Names) {
@@ -75,12 +97,25 @@ TEST(GuestInfos, WrongTypes_AreNotFatal) {
 }
 
 TEST(Mountpoints, OfMountinfo) {
-  EXPECT_THAT(vmemfs_mountpoints("22 1 0:20 / /sys rw - sysfs sysfs rw\n"
-                                 "90 1 0:51 / /mnt/vms rw,nosuid - fuse.vmemfs vmemfs rw\n"
-                                 "91 1 0:52 / /mnt/a\\040b\\134c\\0 rw shared:1 - fuse.vmemfs none rw\n"
-                                 "92 1 0:53 / /mnt/other rw - fuse.sshfs x rw\n"
-                                 "fuse.vmemfs - fuse.vmemfs \n"),
-              ElementsAre("/mnt/vms", "/mnt/a b\\c\\0"));
+  EXPECT_THAT(
+      vmemfs_mountpoints("22 1 0:20 / /sys rw - sysfs sysfs rw\n"
+                         "90 1 0:51 / /mnt/vms rw,nosuid - fuse.vmemfs vmemfs rw,user_id=0,group_id=0\n"
+                         "91 1 0:52 / /mnt/a\\040b\\134c\\0 rw shared:1 - fuse.vmemfs none rw,user_id=1000\n"
+                         "92 1 0:53 / /mnt/other rw - fuse.sshfs x rw,user_id=0\n"
+                         "fuse.vmemfs - fuse.vmemfs \n",
+                         1000),
+      ElementsAre("/mnt/vms", "/mnt/a b\\c\\0"));
+}
+
+TEST(Mountpoints, OfSomebodyElse_AreNotUsed) {
+  constexpr std::string_view kMounts =
+      "90 1 0:51 / /mnt/root rw - fuse.vmemfs vmemfs rw,user_id=0,group_id=0,allow_other\n"
+      "91 1 0:52 / /mnt/mine rw - fuse.vmemfs vmemfs rw,user_id=1000,group_id=1000\n"
+      "92 1 0:53 / /mnt/evil rw - fuse.vmemfs user_id=0,user_id=1000 rw,user_id=1001,group_id=0,allow_other\n"
+      "93 1 0:54 / /mnt/none rw - fuse.vmemfs vmemfs rw\n"
+      "94 1 0:55 / /mnt/odd rw - fuse.vmemfs vmemfs rw,user_id=x\n";
+  EXPECT_THAT(vmemfs_mountpoints(kMounts, 1000), ElementsAre("/mnt/root", "/mnt/mine"));
+  EXPECT_THAT(vmemfs_mountpoints(kMounts, 0), ElementsAre("/mnt/root"));
 }
 
 /// The examples of FIPS 180-2.
@@ -153,10 +188,36 @@ TEST(Sidecar, NotWhole) {
   EXPECT_TRUE(nlohmann::json::parse(sidecar_text(ended))["guest"]["epoch_end"].is_null());
 }
 
+TEST(Sidecar, TooManyRanges_AreCounted) {
+  SaveReport hostile = report();
+  hostile.maps = std::string(std::size_t{4} << 20U, '\n');
+  for (int i = 0; i < 65536 + 7; ++i) {
+    hostile.maps += "1-2 r\n";
+  }
+  const auto json = nlohmann::json::parse(sidecar_text(hostile));
+  EXPECT_EQ(json["ranges"].size(), 65536U);
+  EXPECT_EQ(json["ranges_not_listed"], 7);
+}
+
+TEST(Sidecar, Text_IsAscii) {
+  SaveReport hostile = report();
+  hostile.before.name = "\xc2\x9b[2J";
+  EXPECT_TRUE(std::ranges::all_of(sidecar_text(hostile), [](char c) { return c >= 0; }));
+}
+
+TEST(GuestInfos, DeeplyNested_IsRefused) {
+  const auto nested = [](std::size_t depth) {
+    return R"({"state":"paused","x":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  EXPECT_TRUE(parse_guest_info(nested(60)));
+  EXPECT_FALSE(parse_guest_info(nested(100)));
+  EXPECT_FALSE(parse_guest_info(nested(kMaxGuestInfo / 2)));
+}
+
 TEST(Sidecar, MalformedMaps_AreNotFatal) {
   SaveReport odd = report();
   odd.maps = "\n \nx\n-\nzz-yy\n1-2 rw-";
-  EXPECT_EQ(nlohmann::json::parse(sidecar_text(odd))["ranges"].size(), 6U);
+  EXPECT_EQ(nlohmann::json::parse(sidecar_text(odd))["ranges"].size(), 5U);
 }
 
 } // namespace

@@ -213,22 +213,21 @@ TEST_F(Save, PauseOfAGuestThatSomebodyElsePaused_StaysPaused) {
   EXPECT_FALSE(guest_.running());
 }
 
-/// Killed at different times of the pause; one that was complete before is tried again.
-TEST_F(Save, KilledWhileTheGuestIsPaused_GuestRunsAgainAndThereIsNoFile) {
-  int killed = 0;
-  for (int i = 0; i < 40 && killed < 5; ++i) {
+/// Killed at whatever time of the pause, or after it; the tests with slow guests and pipes hit the pause.
+TEST_F(Save, KilledAroundThePause_GuestRunsAgainAndThereIsNoHalfFile) {
+  for (int i = 0; i < 10; ++i) {
     const std::string file = dir_ / fmt::format("vm{}", i);
     ChildProcess process{{VMEMFS_PROGRAM, "save", "--pause", "--format", "raw", mount_ / "vm", file},
                          dir_ / "log"};
-    if (!eventually([&] { return !guest_.running() || exists(file); }, 10s)) {
-      break;
-    }
+    ASSERT_TRUE(eventually([&] { return !guest_.running() || exists(file); }, 10s))
+        << read_file(dir_ / "log");
     process.signal(SIGKILL);
     static_cast<void>(process.wait(10s));
     EXPECT_TRUE(running_soon());
-    killed += exists(file) ? 0 : 1;
+    if (exists(file)) {
+      EXPECT_EQ(json_of(file + ".json")["image"]["sha256"], sha256sum(file));
+    }
   }
-  EXPECT_GE(killed, 5) << read_file(dir_ / "log");
 }
 
 /// A pipe that nobody reads keeps the guest paused.

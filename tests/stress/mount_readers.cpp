@@ -97,9 +97,11 @@ void MountReaders::read_one(const std::string& path, unsigned& dice) {
 /// An ended VM, a hole in memory, a monitor that is gone or in use by another reader of registers.
 bool MountReaders::is_fair(const std::string& file, int error) const {
   static const std::set<int> anywhere{0, ENOENT, ENODEV};
+  static const std::set<std::string> of_the_monitor{"regs", "virt", "virt_maps", "control"};
+  const bool needs_monitor = of_the_monitor.contains(file);
   return anywhere.contains(error) || options_.also_fair.contains(error) ||
-         ((file == "mem" || file == "regs" || file == "control") && error == EIO) ||
-         ((file == "regs" || file == "control") && (error == EBUSY || error == ETIMEDOUT));
+         ((file == "mem" || needs_monitor) && error == EIO) ||
+         (needs_monitor && (error == EBUSY || error == ETIMEDOUT));
 }
 
 void MountReaders::note(const std::string& file, int error) {

@@ -134,7 +134,7 @@ RunResult run(const std::vector<std::string>& args) {
   const TempDir dir;
   const std::string output = dir / "output";
   ChildProcess child{args, output};
-  const auto code = child.wait(std::chrono::minutes{1});
+  const auto code = child.wait(std::chrono::minutes{3});
   if (!code) {
     throw std::runtime_error{args.front() + " does not end"};
   }

@@ -67,7 +67,9 @@ protected:
     }
     EXPECT_EQ(bytes.size(), read.value_or(0));
     std::vector<std::uint64_t> words(bytes.size() / sizeof(std::uint64_t));
-    std::memcpy(words.data(), bytes.data(), words.size() * sizeof(std::uint64_t));
+    if (!words.empty()) {
+      std::memcpy(words.data(), bytes.data(), words.size() * sizeof(std::uint64_t));
+    }
     return words;
   }
   static void append_pattern(std::vector<std::uint64_t>& words, std::uint64_t gpa, std::size_t size) {

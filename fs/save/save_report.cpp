@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <climits>
-#include <ctime>
 #include <filesystem>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -18,18 +17,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kFormatVersion = 1;
-
-/// Such as 2026-11-24T14:50:12.345Z.
-std::string utc_text(SaveReport::Time time) {
-  using std::chrono::milliseconds;
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const std::time_t since_epoch = seconds.time_since_epoch().count();
-  std::tm utc{};
-  ::gmtime_r(&since_epoch, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     std::chrono::duration_cast<milliseconds>(time - seconds).count());
-}
 
 std::string host_name() {
   std::array<char, HOST_NAME_MAX + 1> name{};
@@ -152,8 +139,8 @@ std::string sidecar_text(const SaveReport& report) {
         {"driver", report.before.driver},
         {"directory", report.directory}}},
       {"image", image_json(report)},
-      {"started", utc_text(report.started)},
-      {"ended", utc_text(report.ended)},
+      {"started", utc_text(report.started, SecondDigits::three)},
+      {"ended", utc_text(report.ended, SecondDigits::three)},
       {"duration_ms",
        std::chrono::duration_cast<std::chrono::milliseconds>(report.ended - report.started).count()},
       {"mode", to_string(report.mode)},

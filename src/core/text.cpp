@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <ctime>
 #include <fmt/format.h>
 #include <iterator>
 #include <limits>
@@ -105,6 +106,19 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
     return std::chrono::minutes{number};
   }
   return std::nullopt;
+}
+
+std::string utc_text(std::chrono::system_clock::time_point time, SecondDigits digits) {
+  using std::chrono::duration_cast;
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const std::time_t since_epoch = seconds.time_since_epoch().count();
+  std::tm utc{};
+  ::gmtime_r(&since_epoch, &utc);
+  const auto fraction = digits == SecondDigits::three
+                            ? duration_cast<std::chrono::milliseconds>(time - seconds).count()
+                            : duration_cast<std::chrono::microseconds>(time - seconds).count();
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:0{}}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, fraction, static_cast<int>(digits));
 }
 
 std::optional<std::uint32_t> parse_mode(std::string_view text) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Small helpers for text from outside: trimming, splitting, strict numbers, safe quoting.
+// Small helpers for text from outside: trimming, splitting, strict numbers, safe quoting, times.
 #pragma once
 
 #include <chrono>
@@ -28,6 +28,11 @@ namespace vmemfs {
 
 /// A duration: a number with ms, s or m; no unit means ms.
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+
+/// Digits of a second's fraction.
+enum class SecondDigits : std::uint8_t { three = 3, six = 6 };
+/// A time in UTC, such as 2026-11-24T14:50:12.345Z with three digits.
+[[nodiscard]] std::string utc_text(std::chrono::system_clock::time_point time, SecondDigits digits);
 
 /// Permission bits: one to four octal digits.
 [[nodiscard]] std::optional<std::uint32_t> parse_mode(std::string_view text);

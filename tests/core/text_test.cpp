@@ -56,5 +56,12 @@ TEST(Text, PrintableHidesWhatATerminalWouldObey) {
   EXPECT_EQ(printable("abcdef", 3), "abc...");
 }
 
+TEST(Text, UtcText_HasTheFractionOfTheSecond) {
+  const std::chrono::system_clock::time_point time{std::chrono::seconds{1'790'000'000} +
+                                                   std::chrono::microseconds{45'678}};
+  EXPECT_EQ(utc_text(time, SecondDigits::three), "2026-09-21T14:13:20.045Z");
+  EXPECT_EQ(utc_text(time, SecondDigits::six), "2026-09-21T14:13:20.045678Z");
+}
+
 } // namespace
 } // namespace vmemfs

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/text/event_text.h"
 
-#include <ctime>
+#include "core/text.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -13,20 +14,12 @@ using Time = std::chrono::system_clock::time_point;
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-/// As 2026-11-24T14:50:12.345678Z.
-std::string time_text(Time time) {
-  using std::chrono::microseconds;
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const std::time_t since_epoch = seconds.time_since_epoch().count();
-  std::tm utc{};
-  ::gmtime_r(&since_epoch, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     std::chrono::duration_cast<microseconds>(time - seconds).count());
-}
-
 std::string line(Time time, std::string_view vm, std::string_view event, std::string_view detail) {
-  return dump({{"time", time_text(time)}, {"vm", vm}, {"event", event}, {"detail", detail}}) + '\n';
+  return dump({{"time", utc_text(time, SecondDigits::six)},
+               {"vm", vm},
+               {"event", event},
+               {"detail", detail}}) +
+         '\n';
 }
 
 } // namespace

@@ -2,8 +2,8 @@
 #include "image/saved/lime_image.h"
 
 #include "image/saved/extent_builder.h"
+#include "image/saved/range_header.h"
 
-#include <cstring>
 #include <fmt/format.h>
 
 namespace vmemfs {
@@ -12,39 +12,23 @@ namespace {
 constexpr std::uint32_t kMagic = 0x4c694d45;
 constexpr std::uint32_t kVersion = 1;
 
-struct Header {
-  std::uint32_t magic;
-  std::uint32_t version;
-  std::uint64_t first;
-  std::uint64_t last; ///< inclusive
-  std::uint64_t reserved;
-};
-static_assert(sizeof(Header) == 32);
-
 class LimeFormat : public SavedFormat {
 public:
   std::string_view name() const override { return "lime"; }
 
-  bool matches(std::span<const std::byte> head) const override {
-    std::uint32_t magic = 0;
-    if (head.size() < sizeof(magic)) {
-      return false;
-    }
-    std::memcpy(&magic, head.data(), sizeof(magic));
-    return magic == kMagic;
-  }
+  bool matches(std::span<const std::byte> head) const override { return begins_with_magic(head, kMagic); }
 
   Result<SavedImage> open(const SavedFile& file) const override {
     SavedImage image{.description = "LiME image", .extents = {}};
     ExtentBuilder extents{file.size()};
     for (std::uint64_t at = 0; at < file.size();) {
-      const auto header = file.read_as<Header>(at);
+      const auto header = file.read_as<RangeHeader>(at);
       if (!header || header->magic != kMagic || header->version != kVersion || header->last < header->first) {
         image.problem = fmt::format("there is no LiME header at offset {:#x}; what follows is not shown", at);
         break;
       }
       const std::uint64_t length = header->last - header->first + 1; // 0 if it is all addresses
-      const std::uint64_t data = at + sizeof(Header);
+      const std::uint64_t data = at + sizeof(RangeHeader);
       if (auto added = extents.add(header->first, length, ExtentKind::stored, data); !added) {
         return tl::unexpected{std::move(added.error())};
       }

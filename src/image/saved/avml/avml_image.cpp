@@ -3,8 +3,8 @@
 
 #include "image/saved/avml/snappy_frames.h"
 #include "image/saved/extent_builder.h"
+#include "image/saved/range_header.h"
 
-#include <cstring>
 #include <fmt/format.h>
 #include <memory>
 #include <optional>
@@ -16,16 +16,7 @@ namespace {
 constexpr std::uint32_t kMagic = 0x4c4d5641;
 constexpr std::uint32_t kVersion = 2;
 
-struct Header {
-  std::uint32_t magic;
-  std::uint32_t version;
-  std::uint64_t first;
-  std::uint64_t last; ///< inclusive
-  std::uint64_t reserved;
-};
-static_assert(sizeof(Header) == 32);
-
-bool is_header(const std::optional<Header>& header, std::uint64_t above) {
+bool is_header(const std::optional<RangeHeader>& header, std::uint64_t above) {
   return header && header->magic == kMagic && header->version == kVersion && header->first >= above &&
          header->first <= header->last && header->last < kMaxImageGpa && header->reserved == 0;
 }
@@ -34,14 +25,7 @@ class AvmlFormat : public SavedFormat {
 public:
   std::string_view name() const override { return "avml"; }
 
-  bool matches(std::span<const std::byte> head) const override {
-    std::uint32_t magic = 0;
-    if (head.size() < sizeof(magic)) {
-      return false;
-    }
-    std::memcpy(&magic, head.data(), sizeof(magic));
-    return magic == kMagic;
-  }
+  bool matches(std::span<const std::byte> head) const override { return begins_with_magic(head, kMagic); }
 
   Result<SavedImage> open(const SavedFile& file) const override {
     SavedImage image{.description = "AVML image", .extents = {}};
@@ -49,13 +33,14 @@ public:
     auto frames = std::make_unique<SnappyFrames>();
     std::uint64_t above = 0; // ranges come in ascending order
     for (std::uint64_t at = 0; at < file.size() && image.problem.empty();) {
-      const auto header = file.read_as<Header>(at);
+      const auto header = file.read_as<RangeHeader>(at);
       if (!is_header(header, above)) {
         image.problem = fmt::format("there is no AVML header at offset {:#x}; what follows is not shown", at);
         break;
       }
       above = header->last + 1;
-      const auto stream = frames->add(file, at + sizeof(Header), GpaRange{Gpa{header->first}, Gpa{above}});
+      const auto stream =
+          frames->add(file, at + sizeof(RangeHeader), GpaRange{Gpa{header->first}, Gpa{above}});
       if (!stream) {
         return fail(ErrorKind::invalid, "dump",
                     fmt::format("the AVML image has more than {} chunks, or {} without memory",
@@ -69,7 +54,7 @@ public:
         image.problem =
             fmt::format("the file is cut off or damaged at offset {:#x}; memory from {:#x} on is missing",
                         stream->end, header->first + stream->size);
-      } else if (*length != stream->end - at - sizeof(Header)) {
+      } else if (*length != stream->end - at - sizeof(RangeHeader)) {
         image.problem = fmt::format(
             "the length at offset {:#x} is not that of the range before; what follows is not shown",
             stream->end);
@@ -81,7 +66,7 @@ public:
   }
 
 private:
-  static Result<void> add(ExtentBuilder& extents, const Header& header, std::uint64_t there) {
+  static Result<void> add(ExtentBuilder& extents, const RangeHeader& header, std::uint64_t there) {
     const std::uint64_t size = header.last - header.first + 1;
     // The offset is only for show: `maps` numbers the bytes of packed memory by their address.
     if (there > 0) {

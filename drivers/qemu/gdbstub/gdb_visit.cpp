@@ -19,12 +19,16 @@ namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
 
+/// Tries to become the client of the user's stub, while a debugger connects and disconnects.
+constexpr int kTries = 4;
+
 /// What a visit is made with.
 struct Visit {
   MonitorSession& session;
   std::span<const std::string> user_chardevs;
   GdbScript script;
   RunStatus before;
+  bool free_again = false; ///< QEMU refused a client, and now the stub has none
 };
 
 void close_our_end(MonitorSession& session) {
@@ -92,10 +96,11 @@ Result<void> visit_own_stub(Visit& visit, GdbVisit& result) {
   return done ? restored : done;
 }
 
-/// QEMU refuses if a debugger has connected meanwhile.
+/// QEMU refuses if a debugger has connected meanwhile, which may be gone by now.
 Error refusal(Visit& visit, const Error& why) {
   const MonitorSession::PutBack own_time{visit.session};
   const auto claimed = claim_stub(visit.session, visit.user_chardevs);
+  visit.free_again = claimed.has_value();
   return claimed ? Error{ErrorKind::source_failed, std::string{kOrigin},
                          fmt::format("QEMU did not connect its gdbstub: {}", why.text)}
                  : claimed.error();
@@ -147,11 +152,9 @@ Result<void> visit_users_stub(Visit& visit, const std::string& chardev, GdbVisit
   return {};
 }
 
-Result<void> run_script(MonitorSession& session, GdbScript script, std::span<const std::string> user_chardevs,
-                        GdbVisit& result) {
-  if (script.bytes().size() > GdbScript::kMaxBytes) {
-    return fail(ErrorKind::invalid, kOrigin, "too many packets for one visit to the gdbstub");
-  }
+/// One try. `free_again`: as in Visit.
+Result<void> try_script(MonitorSession& session, GdbScript script, std::span<const std::string> user_chardevs,
+                        GdbVisit& result, bool& free_again) {
   const auto chardev = claim_stub(session, user_chardevs);
   if (!chardev) {
     return tl::unexpected{chardev.error()};
@@ -164,7 +167,23 @@ Result<void> run_script(MonitorSession& session, GdbScript script, std::span<con
     script.add("D;1"); // resumes the VM; any byte after this, even an ack, would stop it again
   }
   Visit visit{session, user_chardevs, std::move(script), *before};
-  return chardev->empty() ? visit_own_stub(visit, result) : visit_users_stub(visit, *chardev, result);
+  auto done = chardev->empty() ? visit_own_stub(visit, result) : visit_users_stub(visit, *chardev, result);
+  free_again = visit.free_again;
+  return done;
+}
+
+Result<void> run_script(MonitorSession& session, const GdbScript& script,
+                        std::span<const std::string> user_chardevs, GdbVisit& result) {
+  if (script.bytes().size() > GdbScript::kMaxBytes) {
+    return fail(ErrorKind::invalid, kOrigin, "too many packets for one visit to the gdbstub");
+  }
+  for (int tries = 1;; ++tries) {
+    bool free_again = false;
+    auto done = try_script(session, script, user_chardevs, result, free_again);
+    if (done || !free_again || tries == kTries) {
+      return done;
+    }
+  }
 }
 
 } // namespace
@@ -174,12 +193,12 @@ void GdbScript::add(std::string_view payload) {
   ++packets_;
 }
 
-GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script,
+GdbVisit visit_gdbstub(MonitorSession& session, const GdbScript& script,
                        std::span<const std::string> user_chardevs) {
-  const std::size_t packets = script.packets();
   GdbVisit visit;
-  const auto done = run_script(session, std::move(script), user_chardevs, visit);
-  visit.replies.resize(std::min(visit.replies.size(), packets)); // without the reply to the final packet
+  const auto done = run_script(session, script, user_chardevs, visit);
+  // Without the reply to the final packet.
+  visit.replies.resize(std::min(visit.replies.size(), script.packets()));
   if (!done) {
     visit.failure = done.error();
   }

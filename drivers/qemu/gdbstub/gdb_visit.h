@@ -59,7 +59,7 @@ struct GdbVisit {
 ///
 /// busy: a debugger is connected to the stub, or another vmemfs. unsupported: the user's stub is not on a
 /// listening socket.
-[[nodiscard]] GdbVisit visit_gdbstub(MonitorSession& session, GdbScript script,
+[[nodiscard]] GdbVisit visit_gdbstub(MonitorSession& session, const GdbScript& script,
                                      std::span<const std::string> user_chardevs);
 
 } // namespace vmemfs::qemu

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/mapped_ranges.h"
+#include "page_entries.h"
 
 #include <algorithm>
 #include <chrono>
@@ -15,14 +16,6 @@ namespace vmemfs::x86_64 {
 namespace {
 
 using testing::ElementsAre;
-
-constexpr std::uint64_t kPresent = 1;
-constexpr std::uint64_t kWritable = 2;
-constexpr std::uint64_t kUser = 4;
-constexpr std::uint64_t kAll = kPresent | kWritable | kUser;
-constexpr std::uint64_t kLarge = 0x80;
-constexpr std::uint64_t kNoExecute = 1ULL << 63U;
-constexpr std::uint64_t kMiB = 1U << 20U;
 
 /// Tests do not depend on how fast they run.
 constexpr std::chrono::hours kNoTimeLimit{1};

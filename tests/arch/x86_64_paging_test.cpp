@@ -3,6 +3,7 @@
 #include "arch/aarch64/registers.h"
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/registers.h"
+#include "page_entries.h"
 
 #include <gtest/gtest.h>
 #include <map>
@@ -12,13 +13,6 @@
 namespace vmemfs::x86_64 {
 namespace {
 
-constexpr std::uint64_t kPresent = 1;
-constexpr std::uint64_t kWritable = 2;
-constexpr std::uint64_t kUser = 4;
-constexpr std::uint64_t kAll = kPresent | kWritable | kUser;
-constexpr std::uint64_t kLarge = 0x80;
-constexpr std::uint64_t kNoExecute = 1ULL << 63U;
-constexpr std::uint64_t kMiB = 1U << 20U;
 constexpr std::uint64_t kGiB = 1U << 30U;
 
 class PagingTest : public testing::Test {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `virt` of real guests that are paused. The truth is QEMU's own walk of the page tables: memsave, and the
 // lists of its human monitor.
+#include "linux_guest.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "util/unique_fd.h"
@@ -23,7 +24,6 @@
 namespace vmemfs::test {
 namespace {
 
-constexpr std::chrono::minutes kBoot{3};
 constexpr std::uint64_t kRam = std::uint64_t{512} << 20U;
 
 struct Range {
@@ -39,26 +39,18 @@ protected:
     mount_ = std::make_unique<Mount>(
         std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
     if (!ready.empty()) {
-      ASSERT_TRUE(guest_->wait_for_serial(ready, kBoot)) << guest_->serial();
+      ASSERT_TRUE(guest_->wait_for_serial(ready, kLinuxBoot)) << guest_->serial();
     }
     guest_->pause();
     file_ = UniqueFd{::open((*mount_ / "vm/vcpus/0/virt").c_str(), O_RDONLY | O_CLOEXEC)};
     ASSERT_TRUE(file_);
   }
   void start_linux(const std::string& cpu) {
-    const std::string files = std::string{VMEMFS_SOURCE_DIR} + "/build/guests/linux";
-    const auto built = run({std::string{VMEMFS_SOURCE_DIR} + "/tests/guests/linux/build", files});
+    const auto built = build_linux_guest();
     if (built.code != 0) {
       GTEST_SKIP() << "no Linux guest: " << built.text;
     }
-    GuestOptions options;
-    options.memory = "512M";
-    options.kernel = false;
-    options.extra = {"-cpu",    cpu,
-                     "-kernel", files + "/vmlinuz",
-                     "-initrd", files + "/initrd.gz",
-                     "-append", "console=ttyS0 quiet"};
-    start(options, "secret:");
+    start(linux_guest({"-cpu", cpu}), kLinuxIsUp);
   }
 
   [[nodiscard]] std::uint64_t reg(const std::string& name) const {

@@ -49,6 +49,7 @@ public:
   }
   Result<std::unique_ptr<Driver>> open(const VmSpec& spec) {
     ++opened;
+    std::this_thread::sleep_for(slowness.load());
     const std::scoped_lock lock{mutex_};
     const auto vm = std::ranges::find(vms_, spec.params, &FoundVm::key);
     if (vm == vms_.end()) {
@@ -66,6 +67,7 @@ public:
   }
 
   std::atomic<int> opened{0};
+  std::atomic<milliseconds> slowness{milliseconds{0}};
   std::atomic<bool> closed{false}; ///< scans are denied
 
 private:
@@ -91,7 +93,7 @@ private:
 
 class VmFinderTest : public testing::Test {
 protected:
-  void begin(std::vector<VmSpec> wanted = {}) {
+  void begin(std::vector<VmSpec> wanted = {}, milliseconds preferred_driver_wait = milliseconds{300}) {
     std::vector<VmFinder::Source> sources;
     sources.push_back({"better", std::make_unique<HostDiscovery>(better_)});
     sources.push_back({"fake", std::make_unique<HostDiscovery>(host_)});
@@ -100,7 +102,7 @@ protected:
                               .max_wait = milliseconds{100},
                               .max_wait_wanted = milliseconds{50},
                               .quiet = milliseconds{20},
-                              .preferred_driver_wait = milliseconds{300}};
+                              .preferred_driver_wait = preferred_driver_wait};
     finder_ = std::make_unique<VmFinder>(
         std::move(sources), std::move(wanted), attacher_,
         VmFinder::Callbacks{
@@ -215,7 +217,7 @@ TEST_F(VmFinderTest, RefusedVm_IsRetriedAndReportedOnce) {
   EXPECT_THAT(reported(), ElementsAre("a"));
   host_.allow("1");
   EXPECT_TRUE(come_to_be({"a"}));
-  EXPECT_THAT(finder_->refused(), IsEmpty());
+  EXPECT_TRUE(eventually([&] { return finder_->refused().empty(); }));
 }
 
 TEST_F(VmFinderTest, RefusedVm_GivenUp_IsNotTriedAgain) {
@@ -286,6 +288,21 @@ TEST_F(VmFinderTest, WantedVm_Restarted_GetsItsNameAgain) {
   EXPECT_TRUE(eventually([&] { return vms_.find("mine") == nullptr; }));
 }
 
+/// A scan finds the VM during an attempt that began before the VM, or that takes long.
+TEST_F(VmFinderTest, WantedVm_StartsDuringAnAttempt_GetsItsNameOnly) {
+  host_.slowness = milliseconds{40};
+  begin({{"mine", "fake", "1"}}, milliseconds{3000});
+  for (int round = 0; round < 10; ++round) {
+    std::this_thread::sleep_for(milliseconds{7 * round});
+    host_.start("1", "a");
+    EXPECT_TRUE(come_to_be({"mine"}));
+    std::this_thread::sleep_for(milliseconds{100});
+    EXPECT_THAT(names(), ElementsAre("mine")) << round;
+    host_.end("1");
+    EXPECT_TRUE(come_to_be({}));
+  }
+}
+
 TEST_F(VmFinderTest, AttachedVm_IsNotAttachedAgainByDiscovery) {
   host_.start("1", "a");
   ASSERT_TRUE(attacher_.attach({"mine", "fake", "1"}).has_value());
@@ -297,9 +314,9 @@ TEST_F(VmFinderTest, AttachedVm_IsNotAttachedAgainByDiscovery) {
 TEST_F(VmFinderTest, SeveralDrivers_PreferredOneAttaches) {
   host_.start("1", "a");
   better_.start("1", "a");
-  begin();
+  begin({}, milliseconds{2000});
   EXPECT_THAT(names(), ElementsAre("a"));
-  std::this_thread::sleep_for(milliseconds{400});
+  std::this_thread::sleep_for(milliseconds{2100});
   EXPECT_THAT(names(), ElementsAre("a"));
   EXPECT_EQ(better_.opened, 1);
   EXPECT_EQ(host_.opened, 0);
@@ -307,7 +324,7 @@ TEST_F(VmFinderTest, SeveralDrivers_PreferredOneAttaches) {
 }
 
 TEST_F(VmFinderTest, ManagedVm_IsReservedForALimitedTime) {
-  begin();
+  begin({}, milliseconds{3000});
   host_.start("1", "a", "better");
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_THAT(names(), IsEmpty());
@@ -326,7 +343,7 @@ TEST_F(VmFinderTest, PreferredDriverFails_AnotherAttaches) {
   better_.refuse("1", ErrorKind::source_failed);
   begin();
   EXPECT_TRUE(come_to_be({"a"}));
-  EXPECT_GE(better_.opened, 2);
+  EXPECT_TRUE(eventually([&] { return better_.opened >= 2; }));
   EXPECT_EQ(host_.opened, 1);
   better_.allow("1");
   EXPECT_TRUE(eventually([&] { return finder_->refused().empty(); }));
@@ -340,11 +357,14 @@ TEST_F(VmFinderTest, UnusedVm_MovesToThePreferredDriver) {
   ASSERT_NE(by_other, nullptr);
   by_other->guest().memory().begin_view();
   better_.start("1", "a");
-  EXPECT_TRUE(eventually([&] { return !finder_->refused().empty(); }));
+  EXPECT_TRUE(eventually([&] {
+    const auto refused = finder_->refused();
+    return !refused.empty() &&
+           refused.front().reason.find("until no file of its memory is open") != std::string::npos;
+  }));
   std::this_thread::sleep_for(milliseconds{50});
   EXPECT_EQ(better_.opened, 0);
   EXPECT_FALSE(by_other->gone());
-  EXPECT_THAT(finder_->refused().front().reason, testing::HasSubstr("until no file of its memory is open"));
   // Paused before the last view ends: a VM that is unused for a moment moves at once.
   ASSERT_TRUE(by_other->run_state().pause().has_value());
   by_other->guest().memory().end_view();
@@ -365,6 +385,7 @@ TEST_F(VmFinderTest, DetachedVm_NoOtherDriverAttaches) {
   host_.start("1", "a");
   begin();
   ASSERT_TRUE(attacher_.detach("a").has_value());
+  ASSERT_TRUE(come_to_be({}));
   better_.start("1", "a");
   std::this_thread::sleep_for(milliseconds{100});
   EXPECT_THAT(names(), IsEmpty());

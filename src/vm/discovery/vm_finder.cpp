@@ -128,11 +128,13 @@ void VmFinder::check_wanted(Clock::time_point now, bool found_new) {
     }
     if (found_new) { // the new VM may be the wanted one
       wanted.backoff = {now, {}};
+      wanted.once_more = wanted.trying; // the attempt may have begun before the VM
     }
   }
 }
 
-/// Wanted VMs are tried before discovered ones: a VM that is both gets the wanted name.
+/// Wanted VMs are tried before discovered ones, and a discovered one waits for the end of an attempt that is
+/// under way: a VM that is both gets the wanted name.
 void VmFinder::try_due(Clock::time_point now) {
   struct Due {
     std::uint64_t order;
@@ -143,8 +145,10 @@ void VmFinder::try_due(Clock::time_point now) {
   std::vector<std::size_t> due_wanted;
   {
     const MutexLock lock{mutex_};
+    const bool trying_wanted = std::ranges::any_of(wanted_, &Wanted::trying);
     for (auto& [key, found] : found_) {
-      if (found.trying || found.settled || found.backoff.next > now) {
+      const bool waits = trying_wanted && now - found.since < pace_.preferred_driver_wait;
+      if (found.trying || found.settled || waits || found.backoff.next > now) {
         continue;
       }
       const OtherDrivers others = other_drivers(key, found, now);
@@ -289,11 +293,15 @@ bool VmFinder::try_wanted(std::size_t index) {
     const MutexLock lock{mutex_};
     Wanted& wanted = wanted_[index];
     wanted.trying = false;
+    const bool once_more = std::exchange(wanted.once_more, false);
     if (attached) {
       wanted.vm = std::move(*attached);
       wanted.reported.clear();
     } else {
       changed = note_failure(wanted, attached.error(), {}, pace_.max_wait_wanted);
+      if (once_more) {
+        wanted.backoff.next = {};
+      }
     }
   }
   if (changed) {

@@ -134,6 +134,7 @@ private:
     VmSpec spec;
     Backoff backoff{};
     bool trying = false;
+    bool once_more = false;   ///< a VM was found during the attempt
     bool settled = false;     ///< detached on request
     std::shared_ptr<Vm> vm{}; ///< while it is attached
     std::stop_source stop{};  ///< of the attempt

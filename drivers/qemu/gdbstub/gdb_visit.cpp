@@ -155,6 +155,10 @@ Result<void> visit_users_stub(Visit& visit, const std::string& chardev, GdbVisit
 /// One try. `free_again`: as in Visit.
 Result<void> try_script(MonitorSession& session, GdbScript script, std::span<const std::string> user_chardevs,
                         GdbVisit& result, bool& free_again) {
+  const auto first = session.run_status();
+  if (!first) {
+    return tl::unexpected{first.error()};
+  }
   const auto chardev = claim_stub(session, user_chardevs);
   if (!chardev) {
     return tl::unexpected{chardev.error()};
@@ -162,6 +166,11 @@ Result<void> try_script(MonitorSession& session, GdbScript script, std::span<con
   const auto before = session.run_status();
   if (!before) {
     return tl::unexpected{before.error()};
+  }
+  if (!chardev->empty() && first->running != before->running) {
+    // A debugger is about to stop or to resume the VM: what the visit is to restore is unknown.
+    free_again = true;
+    return fail(ErrorKind::busy, kOrigin, "the VM was paused or resumed meanwhile; try again");
   }
   if (before->running) {
     script.add("D;1"); // resumes the VM; any byte after this, even an ack, would stop it again

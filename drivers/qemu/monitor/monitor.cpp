@@ -270,9 +270,9 @@ Result<MonitorSession> Monitor::session(const MonitorTime& time) {
   }
   session_lock_.assert_held(); // by `lock`
   auto connection = keep_ ? kept_connection(limit) : connect(limit);
-  if (!connection && time.over()) {
+  if (!connection && limit == time.begin + time.limit() && time.over()) {
     return operation_over(path_, time);
-  }
+  } // Else the connection had a limit of its own, and its error says more.
   if (!connection) {
     return tl::unexpected{std::move(connection.error())};
   }

@@ -132,7 +132,7 @@ TEST(ResumeOrphan, MonitorOfAnotherProcess_GetsNoCommand) {
 TEST(ResumeOrphan, MonitorInUseOrGone_ReportsTheReason) {
   const FakeMonitor monitor{[](FakePeer& peer) { peer.wait_for_end(); }}; // as if in use by another client
   ResumeTicket ticket = ticket_for(monitor);
-  ticket.timeout = 50ms;
+  ticket.timeout = 1s;
   auto resumed = resume_orphan(ticket);
   ASSERT_FALSE(resumed);
   EXPECT_EQ(resumed.error().kind, ErrorKind::busy);

@@ -154,6 +154,7 @@ Result<FlatViewReader> FlatViewReader::open(std::shared_ptr<const ProcessSpace> 
   if (!checked) {
     return tl::unexpected{checked.error()};
   }
+  reader.understood_ = true;
   return reader;
 }
 
@@ -173,6 +174,9 @@ Result<std::uint64_t> FlatViewReader::stamp() const {
 Result<FlatView> FlatViewReader::read() const {
   std::vector<HvaRange> bitmaps;
   auto view = retry(*space_, [&] { return read_once(*space_, layout_, bitmaps); });
+  if (!view && understood_ && view.error().kind == ErrorKind::source_failed) {
+    return kept_changing(); // freed while it was read, at the last try too
+  }
   if (view) {
     const MutexLock lock{plug_maps_->mutex};
     plug_maps_->bitmaps = std::move(bitmaps);

@@ -53,6 +53,7 @@ private:
   std::shared_ptr<const ProcessSpace> space_;
   FlatViewLayout layout_;
   std::shared_ptr<PlugMaps> plug_maps_; ///< shared by copies; not null
+  bool understood_ = false;             ///< this QEMU's structures were read once, and checked
 };
 
 } // namespace vmemfs::qemu

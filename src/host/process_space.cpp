@@ -203,11 +203,15 @@ Result<bool> ProcessSpace::same_vector() const {
 Result<bool> ProcessSpace::same_random() const {
   Random now{};
   const ssize_t got = read_random(pid(), random_at_, now);
-  if (got < 0 && errno == ESRCH) {
+  const int error = got < 0 ? errno : EFAULT;
+  if (got < 0 && error == ESRCH) {
     return false;
   }
-  if (got != std::ssize(now)) {
-    return fail_errno(got < 0 ? errno : EFAULT, kOrigin,
+  if (got != std::ssize(now)) { // another program has its stack elsewhere
+    if (auto same = same_vector(); !same || !*same) {
+      return same;
+    }
+    return fail_errno(error, kOrigin,
                       fmt::format("cannot find out whether process {} runs another program: the start of its "
                                   "stack is not readable",
                                   pid()));

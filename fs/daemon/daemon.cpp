@@ -41,6 +41,8 @@ constexpr std::chrono::milliseconds kVmsEndLimit{3500};
 constexpr std::chrono::milliseconds kEndLimit{4700};
 /// Time for requests under way to be answered by the VM at the end.
 constexpr std::chrono::milliseconds kRequestGrace{300};
+/// Time for the threads that serve the mount to end when it has gone.
+constexpr std::chrono::milliseconds kLoopEndLimit{2000};
 
 /// Large blocks, such as a monitor's answer, go back to the system when they are freed. By default, the first
 /// one that is freed makes glibc keep all later ones of up to 32 MiB, for each thread.
@@ -195,7 +197,7 @@ void end(const EndingParts& parts, int exit_code) {
   }
   const bool ended = vms_ended.get_future().wait_until(begin + kVmsEndLimit) == std::future_status::ready;
   parts.mounter.unmount();
-  if (!ended || !parts.session.stop(kRequestGrace)) {
+  if (!ended || !parts.session.stop(kLoopEndLimit)) {
     log::warning("vmemfs ends although a VM still hangs");
     ::_exit(exit_code);
   }

@@ -328,9 +328,11 @@ void Guardian::on_end(std::uint64_t number) {
   const std::string how = former->how_it_ended();
   // Processes that always end before they are ready must not be restarted forever.
   unready_ = former->was_ready() ? 0 : unready_ + 1;
-  auto fresh = unready_ < kTries
-                   ? start(Wait::not_at_all)
-                   : Result<std::unique_ptr<Child>>{fail(ErrorKind::source_failed, kOrigin, how)};
+  Result<std::unique_ptr<Child>> fresh = fail(ErrorKind::source_failed, kOrigin, how);
+  while (!fresh && unready_ < kTries) { // it may end before it has the tickets
+    fresh = start(Wait::not_at_all);
+    unready_ += fresh ? 0 : 1;
+  }
   if (!fresh) {
     const std::string text =
         fmt::format("{}; until the next pause, {} paused VMs will not be resumed if vmemfs is killed",

@@ -44,13 +44,13 @@ TEST_F(AttachAttack, SilentMonitors_OtherUsersVmIsAttachedSoon) {
   RecordProperty("ms", static_cast<int>((Clock::now() - start) / 1ms));
 }
 
-TEST_F(AttachAttack, SilentMonitors_DaemonEndsWithinFiveSeconds) {
+TEST_F(AttachAttack, SilentMonitors_DaemonEndsSoon) {
   start_silent_ones();
   Mount mount{{}, Discover::on};
   std::this_thread::sleep_for(1s);
   const auto start = Clock::now();
   mount.daemon().signal(SIGTERM);
-  EXPECT_TRUE(mount.daemon().wait(5s).has_value());
+  EXPECT_TRUE(mount.daemon().wait(20s).has_value());
   RecordProperty("ms", static_cast<int>((Clock::now() - start) / 1ms));
 }
 

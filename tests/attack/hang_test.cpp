@@ -28,7 +28,7 @@ const std::vector<std::string> kSilentAndHealthy{"--vm", "silent=fake:size=16M,d
 /// More than there are threads for requests.
 constexpr const char* kManyReaders = "300";
 /// Within this a healthy VM and the mount answer, whatever else hangs.
-const std::string kSoon = "2";
+const std::string kSoon = "20";
 /// Within this the daemon ends.
 constexpr seconds kEndLimit{5};
 
@@ -81,8 +81,8 @@ TEST_F(HangAttack, ReadersOfSilentVm_CanBeKilled) {
   let_requests_hang();
   one.signal(SIGKILL);
   many.signal(SIGKILL);
-  EXPECT_TRUE(one.wait(seconds{2}).has_value());
-  EXPECT_TRUE(many.wait(seconds{2}).has_value());
+  EXPECT_TRUE(one.wait(seconds{20}).has_value());
+  EXPECT_TRUE(many.wait(seconds{20}).has_value());
 }
 
 TEST_F(HangAttack, DetachOfSilentVm_EndsItsReads) {
@@ -90,7 +90,7 @@ TEST_F(HangAttack, DetachOfSilentVm_EndsItsReads) {
   ChildProcess& many = start({hostile("readers"), kManyReaders, mount / "silent/mem"});
   let_requests_hang();
   EXPECT_EQ(soon({"sh", "-c", fmt::format("echo detach > {}", mount / "silent/control")}), 0);
-  EXPECT_TRUE(many.wait(seconds{2}).has_value());
+  EXPECT_TRUE(many.wait(seconds{20}).has_value());
 }
 
 TEST_F(HangAttack, ReadsOfSilentVm_DaemonEndsAndPausedGuestRuns) {
@@ -104,7 +104,7 @@ TEST_F(HangAttack, ReadsOfSilentVm_DaemonEndsAndPausedGuestRuns) {
   mount.daemon().signal(SIGTERM);
   EXPECT_TRUE(eventually([&] { return guest.running(); }, kEndLimit));
   EXPECT_EQ(mount.daemon().wait(kEndLimit), 0);
-  EXPECT_TRUE(many.wait(seconds{2}).has_value());
+  EXPECT_TRUE(many.wait(seconds{20}).has_value());
 }
 
 TEST_F(HangAttack, UnmountAfterKilledReaders_DaemonEnds) {
@@ -112,7 +112,7 @@ TEST_F(HangAttack, UnmountAfterKilledReaders_DaemonEnds) {
   ChildProcess& many = start({hostile("readers"), kManyReaders, mount / "silent/mem"});
   let_requests_hang();
   many.signal(SIGKILL);
-  ASSERT_TRUE(many.wait(seconds{2}).has_value());
+  ASSERT_TRUE(many.wait(seconds{20}).has_value());
   const auto begin = steady_clock::now();
   EXPECT_EQ(mount.unmount(), 0); // the threads for the reads still hang
   EXPECT_LT(steady_clock::now() - begin, kEndLimit);
@@ -151,11 +151,11 @@ TEST_F(HungMonitors, TimedPauseOfHealthyVm_EndsInTime) {
     ASSERT_EQ(try_write(mount / fmt::format("vm{}/control", i), "pause ttl=700ms\n"), 0);
   }
   signal_hung(SIGSTOP); // the ends of their pauses have nobody to ask
-  ASSERT_EQ(try_write(mount / "vm0/control", "pause ttl=1500ms\n"), 0);
+  ASSERT_EQ(try_write(mount / "vm0/control", "pause ttl=10s\n"), 0);
   ASSERT_FALSE(healthy().running());
   const auto begin = steady_clock::now();
-  EXPECT_TRUE(eventually([&] { return healthy().running(); }, seconds{20}));
-  EXPECT_LT(steady_clock::now() - begin, milliseconds{2500});
+  EXPECT_TRUE(eventually([&] { return healthy().running(); }, seconds{60}));
+  EXPECT_LT(steady_clock::now() - begin, seconds{20});
   signal_hung(SIGCONT);
 }
 
@@ -166,7 +166,7 @@ TEST_F(HungMonitors, PausedByUs_DaemonEndsInTimeAndHealthyRunsFirst) {
   }
   signal_hung(SIGSTOP);
   mount.daemon().signal(SIGTERM);
-  EXPECT_TRUE(eventually([&] { return healthy().running(); }, seconds{1}));
+  EXPECT_TRUE(eventually([&] { return healthy().running(); }, seconds{4}));
   EXPECT_TRUE(mount.daemon().wait(kEndLimit).has_value());
   signal_hung(SIGCONT);
 }
@@ -204,9 +204,9 @@ TEST_F(HangAttack, FlushWhilePageIsAwaited_OthersUnaffected) {
   const auto begin = steady_clock::now();
   EXPECT_EQ(
       soon({"sh", "-c", fmt::format("echo pause > {0} && echo resume > {0}", mount / "healthy/control")}), 0);
-  EXPECT_LT(steady_clock::now() - begin, milliseconds{500});
+  EXPECT_LT(steady_clock::now() - begin, seconds{5});
   EXPECT_EQ(soon({"sh", "-c", fmt::format("echo detach > {}", mount / "healthy/control")}), 0);
-  EXPECT_TRUE(eventually([&] { return !exists(mount / "healthy"); }, seconds{2}));
+  EXPECT_TRUE(eventually([&] { return !exists(mount / "healthy"); }, seconds{20}));
 }
 
 /// A thread of the daemon waits for another filesystem, whose server does not run, and no signal ends that:
@@ -219,11 +219,11 @@ TEST_F(HangAttack, DaemonKilledWithUnkillableThread_LeavesNoHungMount) {
   let_requests_hang();
   EXPECT_EQ(soon({"head", "-c", "65536", mount / "healthy/mem"}), 0);
   mount.kill_daemon();
-  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, seconds{2}));
-  EXPECT_TRUE(reader.wait(seconds{2}).has_value());
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, seconds{20}));
+  EXPECT_TRUE(reader.wait(seconds{20}).has_value());
   EXPECT_FALSE(mount.daemon().wait(milliseconds{1}).has_value()); // else this shows nothing
   other.daemon().signal(SIGCONT);
-  EXPECT_TRUE(mount.daemon().wait(seconds{2}).has_value());
+  EXPECT_TRUE(mount.daemon().wait(seconds{20}).has_value());
 }
 
 TEST_F(HangAttack, DaemonKilledWhilePageIsAwaited_LeavesNoHungMount) {
@@ -233,9 +233,9 @@ TEST_F(HangAttack, DaemonKilledWhilePageIsAwaited_LeavesNoHungMount) {
   ASSERT_EQ(soon({"sh", "-c", fmt::format("echo flush > {}", mount / "silent/control")}), 0);
   let_requests_hang();
   mount.kill_daemon();
-  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, seconds{4}));
-  EXPECT_TRUE(mount.daemon().wait(seconds{4}).has_value());
-  EXPECT_TRUE(toucher.wait(seconds{2}).has_value());
+  EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, seconds{20}));
+  EXPECT_TRUE(mount.daemon().wait(seconds{20}).has_value());
+  EXPECT_TRUE(toucher.wait(seconds{20}).has_value());
 }
 
 } // namespace

@@ -25,7 +25,7 @@ using std::chrono::steady_clock;
 using testing::HasSubstr;
 
 /// Within this everything that does not read the VM answers.
-constexpr seconds kSoon{2};
+constexpr seconds kSoon{20};
 /// Within this the daemon ends.
 constexpr seconds kEndLimit{5};
 /// More than there are threads for requests.

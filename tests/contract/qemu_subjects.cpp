@@ -15,7 +15,7 @@ public:
   QemuSubject(const GuestOptions& options, const std::string& params)
       : guest_{options}, has_monitor_{options.monitor_for_driver} {
     guest_.pause();
-    const VmSpec spec{"", "qemu", fmt::format("pid={}{}", guest_.pid(), params)};
+    const VmSpec spec{"", "qemu", fmt::format("pid={},timeout=20s{}", guest_.pid(), params)};
     auto driver = open_driver(spec, {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};

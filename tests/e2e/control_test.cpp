@@ -70,9 +70,8 @@ TEST_F(ControlOfFake, Holder_MayResume) {
 }
 
 TEST_F(ControlOfFake, TimedPause_EndsAfterItsTime) {
-  ASSERT_EQ(try_write(mount_.path() + "/vm/control", "pause ttl=300ms\n"), 0);
-  EXPECT_THAT(status(), HasSubstr("state paused\n"));
-  EXPECT_THAT(status(), HasSubstr("pause_ends_in "));
+  ASSERT_EQ(try_write(mount_.path() + "/vm/control", "pause ttl=5s\n"), 0);
+  EXPECT_THAT(status(), testing::AllOf(HasSubstr("state paused\n"), HasSubstr("pause_ends_in ")));
   EXPECT_TRUE(eventually([&] { return status().starts_with("state running\n"); }));
 }
 
@@ -196,7 +195,7 @@ void hammer(const Mount& mount, milliseconds how_long) {
     });
   }
   threads.clear();
-  EXPECT_GT(done, 50);
+  EXPECT_GT(done, 10);
 }
 
 TEST_F(ControlOfFake, TenConcurrentScripts_KeepAConsistentState) {
@@ -232,7 +231,7 @@ TEST(ControlOfQemu, Hold_HolderKilled_Ends) {
     ASSERT_TRUE(eventually([&] { return exists(dir / "said") && !read_file(dir / "said").empty(); }));
     EXPECT_FALSE(guest.running());
     holder.signal(SIGKILL);
-    ASSERT_TRUE(eventually([&] { return guest.running(); }, milliseconds{2000})) << i;
+    ASSERT_TRUE(eventually([&] { return guest.running(); })) << i;
     write_file(dir / "said", "");
   }
 }

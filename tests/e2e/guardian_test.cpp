@@ -20,7 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kPromise = 2s;
+/// It takes less than two seconds on a host that is not busy.
+constexpr auto kPromise = 20s;
 
 /// See tests/support/pausing_daemon.cpp. The guest is paused after construction.
 class PausingDaemon {
@@ -59,12 +60,11 @@ public:
   [[nodiscard]] Clock::time_point killed_at() const { return killed_at_; }
   [[nodiscard]] pid_t pid() const { return process_.pid(); }
   [[nodiscard]] pid_t guardian() const { return guardian_; }
-
-private:
   [[nodiscard]] std::string output() const {
     return exists(dir_ / "output") ? read_file(dir_ / "output") : std::string{};
   }
 
+private:
   TempDir dir_;
   ChildProcess process_;
   pid_t guardian_ = 0;
@@ -102,7 +102,7 @@ TEST_P(Guardian, DaemonKilled_GuestIsResumed) {
   const auto took = time_to_run(guest, daemon.killed_at());
   EXPECT_LT(took, kPromise);
   RecordProperty("kill_to_run_ms", std::to_string(in_ms(took)));
-  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Monitor, Guardian, testing::Values("", ",keep=on"),
@@ -123,7 +123,7 @@ TEST(GuardianOfADisarmedGuest, GuestIsNotChanged) {
   ASSERT_FALSE(guest.running());
   daemon.kill();
   // The guardian has ended, so nothing can change the guest any more.
-  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }));
   EXPECT_FALSE(guest.running());
 }
 
@@ -132,13 +132,13 @@ TEST(GuardianOfAGuestThatRuns, HasNothingToDo) {
   PausingDaemon daemon{guest};
   guest.resume();
   daemon.kill();
-  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }));
   EXPECT_TRUE(guest.running());
 }
 
 TEST(GuardianOfABusyMonitor, ResumesWhenItIsFree) {
   QemuGuest guest{{}};
-  PausingDaemon daemon{guest, ",timeout=300ms"};
+  PausingDaemon daemon{guest, ",timeout=3s"};
   Clock::time_point freed;
   {
     const TestMonitor other{guest.driver_socket()};
@@ -149,7 +149,7 @@ TEST(GuardianOfABusyMonitor, ResumesWhenItIsFree) {
     freed = Clock::now();
   }
   EXPECT_LT(time_to_run(guest, freed), kPromise);
-  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }));
 }
 
 TEST(GuardianThatIsKilled, IsReplacedByOneThatKnowsTheGuest) {
@@ -159,10 +159,12 @@ TEST(GuardianThatIsKilled, IsReplacedByOneThatKnowsTheGuest) {
   const pid_t second = daemon.the_guardian();
   ASSERT_NE(second, daemon.guardian());
   EXPECT_FALSE(guest.running());
+  // Until it has the guest's ticket.
+  ASSERT_TRUE(eventually([&] { return daemon.output().find("takes over") != std::string::npos; }));
 
   daemon.kill();
   EXPECT_LT(time_to_run(guest, daemon.killed_at()), kPromise);
-  EXPECT_TRUE(eventually([&] { return has_ended(second); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(second); }));
 }
 
 TEST(GuardianThatIsKilled, IsReportedAndReplaced) {
@@ -172,7 +174,7 @@ TEST(GuardianThatIsKilled, IsReportedAndReplaced) {
   const auto guardians = [&] { return children_of(mount.daemon().pid(), "vmemfs-guardian"); };
   ASSERT_TRUE(eventually([&] { return guardians().size() == 1; }));
   ::kill(guardians().front(), SIGKILL);
-  EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), "takes over").empty(); }, 5s)) << mount.log();
+  EXPECT_TRUE(eventually([&] { return !line_with(mount.log(), "takes over").empty(); })) << mount.log();
   EXPECT_TRUE(eventually(
       [&] {
         return !line_with(read_file(mount / ".vmemfs/stats"), "vmemfs_events_total{event=\"error\"} 1")
@@ -181,7 +183,7 @@ TEST(GuardianThatIsKilled, IsReportedAndReplaced) {
       5s));
   EXPECT_TRUE(eventually([&] { return guardians().size() == 1; }));
   mount.kill_daemon();
-  EXPECT_TRUE(eventually([&] { return guest.running(); }, 5s));
+  EXPECT_TRUE(eventually([&] { return guest.running(); }));
 }
 
 /// A guest stays paused only if the daemon had no time to replace its guardian.
@@ -202,7 +204,7 @@ TEST(GuardianDaemonAndMounter, KilledInAnyOrder_LeaveNoMount) {
         ::kill(which == "guardian" ? guardians.front() : mounter, SIGKILL);
       }
     }
-    EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, 5s))
+    EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }))
         << testing::PrintToString(order);
   } while (std::ranges::next_permutation(order).found);
 }
@@ -223,7 +225,7 @@ TEST(GuardianOfAGuestThatEnds, EndsToo) {
   guest.process().signal(SIGKILL);
   ASSERT_TRUE(guest.process().wait(10s));
   daemon.kill();
-  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }));
 }
 
 TEST(GuardianOfABusyMonitor, EndsWithTheGuest) {
@@ -234,7 +236,7 @@ TEST(GuardianOfABusyMonitor, EndsWithTheGuest) {
   std::this_thread::sleep_for(100ms);
   EXPECT_FALSE(has_ended(daemon.guardian())); // it waits for the monitor
   guest.process().signal(SIGKILL);
-  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }, 5s));
+  EXPECT_TRUE(eventually([&] { return has_ended(daemon.guardian()); }));
 }
 
 } // namespace

@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 std::vector<pid_t> guardians(Mount& mount) { return children_of(mount.daemon().pid(), "vmemfs-guardian"); }
 
 bool all_ended(const std::vector<pid_t>& pids) {
-  return eventually([&] { return std::ranges::all_of(pids, has_ended); }, milliseconds{5000});
+  return eventually([&] { return std::ranges::all_of(pids, has_ended); }, milliseconds{20000});
 }
 
 class KilledDaemon : public testing::TestWithParam<const char*> {};
@@ -32,7 +32,7 @@ TEST_P(KilledDaemon, LeavesNoGuestPaused) {
     const auto left = guardians(mount);
     ASSERT_EQ(left.size(), 1U);
     mount.kill_daemon();
-    ASSERT_TRUE(eventually([&] { return guest.running(); }, milliseconds{2000})) << i;
+    ASSERT_TRUE(eventually([&] { return guest.running(); }, milliseconds{20000})) << i;
     EXPECT_TRUE(all_ended(left));
   }
 }
@@ -57,8 +57,9 @@ TEST(EndedDaemon, ResumesGuestsWithoutKeep) {
     EXPECT_FALSE(guest.running());
     const auto left = guardians(mount);
     EXPECT_EQ(mount.unmount(), 0);
-    EXPECT_EQ(guest.running(), !keep);
     EXPECT_TRUE(all_ended(left));
+    // Left to the guardian, if the daemon had no time for it.
+    EXPECT_TRUE(keep ? !guest.running() : eventually([&] { return guest.running(); }));
   }
 }
 
@@ -66,14 +67,14 @@ TEST(EndedDaemon, MonitorInUse_GuardianResumesTheGuest) {
   QemuGuest guest{{}};
   std::vector<pid_t> left;
   {
-    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=300ms", guest.driver_socket())}};
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=3s", guest.driver_socket())}};
     ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
     left = guardians(mount);
     const TestMonitor taken{guest.driver_socket()};
     EXPECT_EQ(mount.unmount(), 0);
     EXPECT_FALSE(guest.running());
   }
-  EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{5000}));
+  EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{20000}));
   EXPECT_TRUE(all_ended(left));
 }
 
@@ -83,7 +84,7 @@ TEST(KilledDaemonAfterAReset, LeavesNoGuestPaused) {
   ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
   guest.monitor().execute("system_reset"); // afterwards a paused guest is "prelaunch"
   mount.kill_daemon();
-  EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{2000}));
+  EXPECT_TRUE(eventually([&] { return guest.running(); }, milliseconds{20000}));
 }
 
 } // namespace

@@ -160,6 +160,7 @@ TEST_F(DiscoveryTools, ListAndCheck_WhileTheyAsk_HaveTheRightsOfAMount) {
   ASSERT_EQ(::bind(silent.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
   ASSERT_EQ(::listen(silent.get(), 1), 0);
   for (const std::string command : {"list", "check"}) {
+    UniqueFd connection; // outlives the process, which would connect again
     pollfd asked{silent.get(), POLLIN, 0};
     const ChildProcess process{
         {"env", "LIBVIRT_DEFAULT_URI=qemu:///system?socket=" + (dir / "sock"), VMEMFS_PROGRAM, command},
@@ -170,7 +171,7 @@ TEST_F(DiscoveryTools, ListAndCheck_WhileTheyAsk_HaveTheRightsOfAMount) {
     EXPECT_EQ(line_with(status, "NoNewPrivs:"), "NoNewPrivs:\t1") << command;
     const auto kept = std::stoull(line_with(status, "CapEff:").substr(8), nullptr, 16);
     EXPECT_EQ(kept & (1ULL << CAP_SYS_ADMIN | 1ULL << CAP_NET_ADMIN), 0U) << command << kept;
-    const UniqueFd connection{::accept4(silent.get(), nullptr, nullptr, SOCK_CLOEXEC)};
+    connection = UniqueFd{::accept4(silent.get(), nullptr, nullptr, SOCK_CLOEXEC)};
   }
 }
 

@@ -77,11 +77,11 @@ TEST_F(Migration, TargetThatWasPaused_DoesNotRun) {
 
 TEST_F(Migration, TargetThatWasResumed_RunsAfterwards) {
   QemuGuest target{target_options()};
-  const Mount mount{{"--vm", spec(target)}};
+  const Mount mount{{"--vm", spec(target) + ",timeout=20s"}};
   ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << status(mount);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
   migrate(target);
   EXPECT_TRUE(reaches(target, "running"));
 }
@@ -140,7 +140,7 @@ TEST_F(Migration, TargetWithACache_ServesNoPageFromBefore) {
 /// With pause-before-switchover the last part of a migration lasts until somebody continues it.
 TEST_F(Migration, SourceThatIsFinishing_IsBusyInWords) {
   QemuGuest target{target_options()};
-  const Mount mount{{"--vm", spec(source_) + ",timeout=500ms"}};
+  const Mount mount{{"--vm", spec(source_) + ",timeout=3s"}};
   const nlohmann::json capability{{"capability", "pause-before-switchover"}, {"state", true}};
   source_.monitor().execute("migrate-set-capabilities",
                             {{"capabilities", nlohmann::json::array({capability})}});
@@ -161,7 +161,7 @@ TEST_F(Migration, SourceThatHasLeft_IsResumedOnlyByRequest) {
   {
     const Mount mount{{"--vm", spec(source_)}};
     migrate(target);
-    ASSERT_EQ(state_of(source_), "postmigrate");
+    ASSERT_TRUE(reaches(source_, "postmigrate"));
     EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
   }
   EXPECT_EQ(state_of(source_), "postmigrate");

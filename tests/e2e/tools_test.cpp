@@ -138,11 +138,11 @@ TEST(TextSizes, AreWhatIsRead) {
 /// The size comes from no exchange with the monitor: a VM that hangs holds up no listing.
 TEST(TextSizes, OfAVmThatHangs_AreToldAtOnce) {
   QemuGuest guest{{}};
-  const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=3s", guest.driver_socket())}};
+  const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=30s", guest.driver_socket())}};
   guest.process().signal(SIGSTOP);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(run({"ls", "-lR", mount.path()}).code, 0);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds{2500});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds{25});
   guest.process().signal(SIGCONT);
 }
 

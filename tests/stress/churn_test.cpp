@@ -51,7 +51,7 @@ constexpr bool kSanitized = false;
 struct Settings {
   std::uint64_t vms = 16;
   std::uint64_t seconds = 16;
-  std::uint64_t late = 5000; ///< milliseconds
+  std::uint64_t late = 20'000; ///< milliseconds
 };
 Settings settings;
 

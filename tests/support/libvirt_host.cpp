@@ -2,6 +2,7 @@
 #include "support/libvirt_host.h"
 
 #include "support/free_port.h"
+#include "support/qemu_guest.h"
 
 #include <array>
 #include <csignal>
@@ -191,7 +192,8 @@ void LibvirtHost::create(const DomainOptions& options) {
   }
   virsh({"create", file});
   if (options.kernel &&
-      !eventually([&] { return serial(options.name).find("vmemfs-guest ready") != std::string::npos; })) {
+      !eventually([&] { return serial(options.name).find("vmemfs-guest ready") != std::string::npos; },
+                  kGuestBoot)) {
     throw std::runtime_error{"the guest does not come up: " + serial(options.name)};
   }
 }

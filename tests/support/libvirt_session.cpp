@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/libvirt_session.h"
 
+#include "support/qemu_guest.h"
 #include "support/users.h"
 
 #include <chrono>
@@ -76,9 +77,9 @@ void LibvirtSession::create(const std::string& name) {
                          name, VMEMFS_TINY_GUEST, serial));
   give(file, user_);
   virsh({"create", file});
-  if (!eventually([&] {
-        return exists(serial) && read_file(serial).find("vmemfs-guest ready") != std::string::npos;
-      })) {
+  if (!eventually(
+          [&] { return exists(serial) && read_file(serial).find("vmemfs-guest ready") != std::string::npos; },
+          kGuestBoot)) {
     throw std::runtime_error{"the guest of the session does not come up"};
   }
 }

@@ -65,7 +65,7 @@ Mount::~Mount() {
   if (code != 0 && !killed_) {
     ADD_FAILURE() << "the daemon ended with " << code.value_or(-1) << ":\n" << log();
   }
-  if (!eventually([&] { return is_plain_directory(path()); }, std::chrono::seconds{5})) {
+  if (!eventually([&] { return is_plain_directory(path()); })) {
     ADD_FAILURE() << "the mount is still there";
     static_cast<void>(run({"fusermount3", "-u", "-z", path()}));
   }

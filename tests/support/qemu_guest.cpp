@@ -11,9 +11,6 @@
 namespace vmemfs::test {
 namespace {
 
-/// A KVM that emulates much takes nearly a minute for firmware and guest if other guests keep the CPUs busy.
-constexpr std::chrono::seconds kBoot{150};
-
 // Without arch-capabilities: some KVMs report a value of it that they then refuse.
 std::vector<std::string> qemu_args(const GuestOptions& options, const TempDir& dir) {
   std::vector<std::string> args;
@@ -59,7 +56,7 @@ QemuGuest::QemuGuest(const GuestOptions& options) : process_{qemu_args(options, 
   if (monitor_ == nullptr) {
     throw std::runtime_error{"no monitor: " + read_file(dir_ / "output")};
   }
-  if (options.kernel && !options.waits && !wait_for_serial("vmemfs-guest ready", kBoot)) {
+  if (options.kernel && !options.waits && !wait_for_serial("vmemfs-guest ready", kGuestBoot)) {
     throw std::runtime_error{"the guest does not come up: " + serial()};
   }
 }

@@ -6,12 +6,16 @@
 #include "support/files.h"
 #include "support/test_monitor.h"
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <sys/types.h>
 #include <vector>
 
 namespace vmemfs::test {
+
+/// A KVM that emulates much takes nearly a minute for firmware and guest if other guests keep the CPUs busy.
+inline constexpr std::chrono::seconds kGuestBoot{150};
 
 struct GuestOptions {
   std::string program = "qemu-system-x86_64";

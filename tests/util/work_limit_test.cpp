@@ -51,14 +51,14 @@ TEST(WorkLimit, None_NothingIsOver) {
 }
 
 TEST(WorkLimit, DeadlinePassed_WaitEndsWithAnError) {
-  const WorkLimit limit{Clock::now() + 60ms};
+  const WorkLimit limit{Clock::now() + 1s};
   EXPECT_FALSE(WorkLimit::over());
   const SilentPipe pipe;
   const auto start = Clock::now();
   const auto ready = pipe.wait(20s);
   ASSERT_FALSE(ready);
   EXPECT_EQ(ready.error().kind, ErrorKind::timed_out);
-  EXPECT_LT(Clock::now() - start, 5s);
+  EXPECT_LT(Clock::now() - start, 15s);
   EXPECT_TRUE(WorkLimit::over());
 }
 
@@ -77,7 +77,7 @@ TEST(WorkLimit, StoppedByAnotherThread_WaitEndsSoon) {
   const SilentPipe pipe;
   const auto start = Clock::now();
   EXPECT_FALSE(pipe.wait(20s));
-  EXPECT_LT(Clock::now() - start, 5s);
+  EXPECT_LT(Clock::now() - start, 15s);
 }
 
 TEST(WorkLimit, OneInAnother_BothHold) {

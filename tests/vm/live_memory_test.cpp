@@ -45,7 +45,7 @@ TEST(LiveMemory, LayoutDoesNotAnswer_OneThreadHangs) {
     memory.poll_layout();
     EXPECT_NE(memory.map()->data_bytes(), 0U);
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
   EXPECT_EQ(polls, 1);
   released.count_down();
   hanging.join();

@@ -40,7 +40,8 @@ struct SequentialPrefetchTest : testing::Test {
 TEST_F(SequentialPrefetchTest, SequentialRead_NextPartIsPrefetched) {
   begin_reading();
   EXPECT_EQ(next_word(), fake_word(Gpa{kNext}));
-  EXPECT_TRUE(eventually([&] { return bytes_fetched() == 4 * kSize; }));
+  // More if what was prefetched was too old when it was read.
+  EXPECT_TRUE(eventually([&] { return bytes_fetched() >= 4 * kSize; }));
 }
 
 TEST_F(SequentialPrefetchTest, LongRead_EveryByteIsRight) {

@@ -90,7 +90,7 @@ TEST(VmCache, LongCalls_Overlap) {
       EXPECT_EQ(counter->most > 1, overlap) << piece;
       EXPECT_EQ(slow.metrics->metrics().bytes, kSize) << "nothing is fetched twice";
       EXPECT_EQ(read_all(slow, kSize, piece), 0U) << piece;
-      EXPECT_EQ(slow.vm->cache().counts().prefetched > kSize / kPageSize / 2, overlap);
+      EXPECT_EQ(slow.vm->cache().counts().prefetched > 0, overlap);
     }
   }
 }

@@ -57,7 +57,7 @@ TEST_P(XenKind, WhatWasPausedRunsAgainWhenTheDaemonEnds) {
     ASSERT_EQ(try_write(mount / domain().name() + "/control", "pause\n"), 0);
     ASSERT_TRUE(domain().paused());
   }
-  EXPECT_FALSE(domain().paused());
+  EXPECT_TRUE(eventually([&] { return !domain().paused(); }));
 }
 
 TEST_P(XenKind, DestroyedUnderReadersItIsGoneForAll) {

@@ -12,7 +12,7 @@ namespace vmemfs::qemu {
 namespace {
 
 TEST(Architecture, I386_RegistersAreReadAndNotSet) {
-  AttachedGuest vm{{.program = "qemu-system-i386", .kernel = false}};
+  AttachedGuest vm{{.program = "qemu-system-i386", .extra = {"-S"}, .kernel = false}};
   ASSERT_TRUE(vm.control().pause());
   ASSERT_NE(vm.driver().register_reader(), nullptr);
   EXPECT_TRUE(vm.driver().register_reader()->read_vcpu(VcpuId{0}));

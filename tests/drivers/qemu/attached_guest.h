@@ -17,10 +17,12 @@ namespace vmemfs::qemu {
 /// A driver instance for a QEMU that runs.
 class AttachedDriver {
 public:
-  /// `params` are additional parameters of the driver, such as ",keep=on".
+  /// `params` are additional parameters of the driver, such as ",keep=on". Without a timeout among them it is
+  /// one that a busy host does not reach.
   explicit AttachedDriver(pid_t qemu, const std::string& params = "") {
     const DriverType& type = qemu_driver_type();
-    const auto parsed = Params::parse(fmt::format("pid={}{}", qemu, params), type.params());
+    const char* const timeout = params.find("timeout=") == std::string::npos ? ",timeout=20s" : "";
+    const auto parsed = Params::parse(fmt::format("pid={}{}{}", qemu, params, timeout), type.params());
     auto driver = type.open(parsed.value(), {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};

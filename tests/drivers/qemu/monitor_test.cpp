@@ -84,7 +84,7 @@ TEST(Monitor, SessionWhileLocked_TimesOut) {
     peer.wait_for_end();
   }};
   Monitor monitor{fake.path(), process_of(::getpid()), 200ms, false};
-  const auto session = monitor.session();
+  const auto session = monitor.session(MonitorTime{kPlenty});
   ASSERT_TRUE(session) << session.error().message();
   std::jthread other{[&] {
     const auto second = monitor.session();
@@ -103,7 +103,7 @@ TEST(Monitor, ContWithoutEffect_TimesOut) {
       peer.answer(R"({"running": false, "status": "paused"})");
     }
   }};
-  Monitor monitor{fake.path(), process_of(::getpid()), 100ms, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), 2s, false};
   const auto resumed = monitor.cont();
   ASSERT_FALSE(resumed);
   EXPECT_EQ(resumed.error().kind, ErrorKind::timed_out);
@@ -155,7 +155,7 @@ TEST(Monitor, Stop_InAPassingState_WaitsForItsEnd) {
 TEST(Monitor, PassingStateThatLasts_IsBusyInWords) {
   ScriptedStates states{{"finish-migrate"}};
   const FakeMonitor fake{[&](FakePeer& peer) { states.serve(peer); }};
-  Monitor monitor{fake.path(), process_of(::getpid()), 200ms, false};
+  Monitor monitor{fake.path(), process_of(::getpid()), 2s, false};
   for (const auto& done : {monitor.stop(), monitor.cont()}) {
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().kind, ErrorKind::busy);
@@ -230,17 +230,19 @@ TEST(Monitor, KeptConnection_Broken_ReconnectsNextTime) {
 }
 
 TEST(Monitor, KeptConnection_TimeOut_StaysConnected) {
-  const FakeMonitor fake{[](FakePeer& peer) {
+  std::atomic<bool> given_up = false;
+  const FakeMonitor fake{[&](FakePeer& peer) {
     peer.greet();
     const std::string late = id_of(peer.read_line());
-    std::this_thread::sleep_for(1200ms);
+    given_up.wait(false);
     peer.send(R"({"return": {"running": false, "status": "late"}, "id": )" + late + "}\n");
     peer.answer(R"({"running": true, "status": "running"})");
     peer.wait_for_end();
   }};
-  Monitor monitor{fake.path(), process_of(::getpid()), 600ms, true};
+  Monitor monitor{fake.path(), process_of(::getpid()), 2s, true};
   EXPECT_EQ(monitor.run_status().error().kind, ErrorKind::timed_out);
-  std::this_thread::sleep_for(1000ms);
+  given_up = true;
+  given_up.notify_all();
   const auto status = monitor.run_status();
   ASSERT_TRUE(status) << status.error().message();
   EXPECT_EQ(status->detail, "running");
@@ -393,7 +395,7 @@ TEST_F(RealMonitor, MachineWithoutPci) {
 
 TEST_F(RealMonitor, Socket_IsFreeBetweenSessionsAndBusyWhileKept) {
   QemuChild qemu;
-  Monitor passing{qemu.qmp_path(), process_of(qemu.pid()), 500ms, false};
+  Monitor passing{qemu.qmp_path(), process_of(qemu.pid()), 3s, false};
   ASSERT_TRUE(passing.run_status());
   Monitor kept{qemu.qmp_path(), process_of(qemu.pid()), kPlenty, true};
   ASSERT_TRUE(kept.run_status());

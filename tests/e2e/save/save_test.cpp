@@ -79,7 +79,7 @@ protected:
   }
 
   [[nodiscard]] bool running_soon() {
-    return eventually([this] { return guest_.running(); }, 10s);
+    return eventually([this] { return guest_.running(); }, 30s);
   }
 
   QemuGuest guest_;
@@ -219,10 +219,10 @@ TEST_F(Save, KilledAroundThePause_GuestRunsAgainAndThereIsNoHalfFile) {
     const std::string file = dir_ / fmt::format("vm{}", i);
     ChildProcess process{{VMEMFS_PROGRAM, "save", "--pause", "--format", "raw", mount_ / "vm", file},
                          dir_ / "log"};
-    ASSERT_TRUE(eventually([&] { return !guest_.running() || exists(file); }, 10s))
+    ASSERT_TRUE(eventually([&] { return !guest_.running() || exists(file); }, 30s))
         << read_file(dir_ / "log");
     process.signal(SIGKILL);
-    static_cast<void>(process.wait(10s));
+    static_cast<void>(process.wait(30s));
     EXPECT_TRUE(running_soon());
     if (exists(file)) {
       EXPECT_EQ(json_of(file + ".json")["image"]["sha256"], sha256sum(file));
@@ -239,10 +239,10 @@ TEST_F(Save, KilledWhileItWritesToAPipe_GuestRunsAgain) {
     const std::string command =
         fmt::format("exec {} save --pause {} - >{}", VMEMFS_PROGRAM, mount_ / "vm", pipe);
     ChildProcess process{{"sh", "-c", command}, dir_ / "log"};
-    ASSERT_TRUE(eventually([&] { return !guest_.running(); }, 10s)) << read_file(dir_ / "log");
+    ASSERT_TRUE(eventually([&] { return !guest_.running(); }, 30s)) << read_file(dir_ / "log");
     process.signal(signal);
     EXPECT_TRUE(running_soon()) << signal;
-    EXPECT_EQ(process.wait(10s), 128 + signal) << read_file(dir_ / "log");
+    EXPECT_EQ(process.wait(30s), 128 + signal) << read_file(dir_ / "log");
   }
 }
 
@@ -267,7 +267,7 @@ TEST_F(Save, VmEndsInTheMiddle_Fails) {
       fmt::format("exec {} save --format raw {} - >{}", VMEMFS_PROGRAM, mount_ / "vm", pipe);
   ChildProcess process{{"sh", "-c", command}, dir_ / "log"};
   std::vector<char> part(65536);
-  ASSERT_TRUE(eventually([&] { return ::read(reader.get(), part.data(), part.size()) > 0; }, 10s));
+  ASSERT_TRUE(eventually([&] { return ::read(reader.get(), part.data(), part.size()) > 0; }, 30s));
   guest_.process().signal(SIGKILL);
   ASSERT_TRUE(eventually([&] { return !exists(mount_ / "vm"); }));
   EXPECT_TRUE(eventually([&] {

@@ -48,7 +48,7 @@ protected:
           struct stat status {};
           return ::stat((file() + ".partial").c_str(), &status) == 0 && status.st_blocks > 0;
         },
-        10s);
+        30s);
   }
   std::string log() const { return read_file(dir_ / "log"); }
 };
@@ -59,7 +59,7 @@ TEST_F(SaveTrouble, Signals_LeaveNothingAndResumeTheGuest) {
     ASSERT_TRUE(has_begun()) << log();
     EXPECT_EQ(state(), "paused");
     process.signal(signal);
-    EXPECT_EQ(process.wait(10s), 128 + signal) << log();
+    EXPECT_EQ(process.wait(30s), 128 + signal) << log();
     EXPECT_TRUE(nothing_left());
     EXPECT_TRUE(eventually([this] { return state() == "running"; }));
     EXPECT_THAT(log(), HasSubstr("stopped by a signal; nothing was saved"));
@@ -91,7 +91,7 @@ TEST_F(SaveTrouble, Killed_LeavesNoFileThatLooksCompleteAndResumesTheGuest) {
   ChildProcess process{command({"--pause"}), dir_ / "log"};
   ASSERT_TRUE(has_begun()) << log();
   process.signal(SIGKILL);
-  EXPECT_EQ(process.wait(10s), 128 + SIGKILL);
+  EXPECT_EQ(process.wait(30s), 128 + SIGKILL);
   EXPECT_FALSE(exists(file()));
   EXPECT_FALSE(exists(file() + ".json"));
   EXPECT_TRUE(eventually([this] { return state() == "running"; }));
@@ -104,7 +104,7 @@ TEST_F(SaveTrouble, VmDetached_Fails) {
   ChildProcess process{command(), dir_ / "log"};
   ASSERT_TRUE(has_begun()) << log();
   EXPECT_EQ(try_write(mount_ / "slow/control", "detach\n"), 0);
-  EXPECT_EQ(process.wait(10s), 1);
+  EXPECT_EQ(process.wait(30s), 1);
   EXPECT_THAT(log(), HasSubstr("the VM has ended or was detached; start again"));
   EXPECT_TRUE(nothing_left());
 }

@@ -133,7 +133,7 @@ TEST(MemoryFile, Seek_TakesTooLong_TheRestIsData) {
   const std::uint64_t data = seek(file, 0, SEEK_DATA);
   EXPECT_GT(data, 0U);
   EXPECT_LT(data, kMiB);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4 * kMaxSeekTime);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds{10}) << "13 s for the first MiB";
 
   const VmFixture full{guest(), {}, {}, [](std::unique_ptr<Driver> inner) -> std::unique_ptr<Driver> {
                          std::vector<std::uint64_t> all;

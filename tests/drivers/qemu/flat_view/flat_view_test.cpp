@@ -208,7 +208,7 @@ TEST(FlatView, DeviceBlocks_AreNamedByDevicePath) {
   guest.resume();
   const auto reader = FlatViewReader::open(space_of(guest.pid()));
   ASSERT_TRUE(reader) << reader.error().message();
-  const auto end = std::chrono::steady_clock::now() + 10s;
+  const auto end = std::chrono::steady_clock::now() + 60s;
   while (std::chrono::steady_clock::now() < end) {
     const auto view = reader->read();
     if (view && find_named(*view, "vga.vram") != nullptr) {
@@ -296,7 +296,7 @@ TEST(FlatView, MemoryIsReadThroughHostMemory) {
   EXPECT_FALSE(piece.failure);
   EXPECT_EQ(reset.front(), std::byte{0xea});
   guest.process().signal(SIGKILL);
-  ASSERT_TRUE(guest.process().wait(10s));
+  ASSERT_TRUE(guest.process().wait(30s));
   (*memory)->read({&piece, 1});
   EXPECT_EQ(piece.failure, ErrorKind::vm_gone);
   EXPECT_EQ(reader->stamp().error().kind, ErrorKind::vm_gone);

@@ -12,12 +12,13 @@ namespace vmemfs {
 namespace {
 
 constexpr std::array kFormats{
-    SaveFormatInfo{SaveFormat::raw, "raw", "mem_padded", false},
-    SaveFormatInfo{SaveFormat::lime, "lime", "mem.lime", true},
-    SaveFormatInfo{SaveFormat::elf, "elf", "core", true},
+    SaveFormatInfo{SaveFormat::raw, "raw", "mem_padded", false, false},
+    SaveFormatInfo{SaveFormat::lime, "lime", "mem.lime", true, false},
+    SaveFormatInfo{SaveFormat::elf, "elf", "core", true, false},
+    SaveFormatInfo{SaveFormat::avml, "avml", "mem.lime", true, true},
 };
 
-constexpr std::array<std::string_view, 2> kNotYet{"avml", "kdump"};
+constexpr std::array<std::string_view, 1> kNotYet{"kdump"};
 
 std::string format_names() {
   std::string names;

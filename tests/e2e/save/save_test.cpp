@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `vmemfs save` of real guests, compared with what QEMU itself writes out.
 #include "e2e/images/elf_file.h"
+#include "fs/save/avml_file.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "support/users.h"
@@ -137,6 +138,30 @@ TEST_F(SaveWithADimm, Elf_IsTheDefaultAndWhatQemuWritesOut) {
   EXPECT_EQ(elf.notes("CORE").size(), 1U) << "registers";
 }
 
+TEST_F(SaveWithADimm, Avml_IsWhatQemuWritesOut_AndIsReadByTheDriverDump) {
+  const std::string file = dir_ / "vm.avml";
+  const auto result = save({"--format", "avml", mount_ / "vm", file});
+  ASSERT_EQ(result.code, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(" of memory read, in "));
+  expect_facts(file, "avml", "mem.lime");
+  const AvmlFile image{read_file(file)};
+  std::vector<Range> ranges; // of the blocks, joined
+  for (const AvmlBlock& block : image.blocks()) {
+    const Range range{block.begin, block.begin + block.memory.size()};
+    expect_truth(block.memory, 0, range, "avml ");
+    if (!ranges.empty() && ranges.back().end == range.begin) {
+      ranges.back().end = range.end;
+    } else {
+      ranges.push_back(range);
+    }
+  }
+  EXPECT_GE(ranges.size(), 2U);
+  ASSERT_EQ(save({"--format", "lime", mount_ / "vm", dir_ / "vm.lime"}).code, 0);
+  const Mount saved{{"--vm", "vm=dump:path=" + file, "--vm", "lime=dump:path=" + (dir_ / "vm.lime")}};
+  EXPECT_EQ(sha256sum(saved / "vm/mem.lime"), sha256sum(saved / "lime/mem.lime"));
+  EXPECT_EQ(sha256sum(saved / "vm/mem.lime"), sha256sum(dir_ / "vm.lime"));
+}
+
 class SaveOfLittleTouched : public Save {
 protected:
   static GuestOptions options() {
@@ -170,7 +195,7 @@ TEST_F(SaveOfLittleTouched, Raw_IsWhatQemuWritesOutAndSparse) {
 
 TEST_F(Save, ToAPipe_IsTheSameAsAFile) {
   guest_.pause();
-  for (const std::string format : {"raw", "lime", "elf"}) {
+  for (const std::string format : {"raw", "lime", "elf", "avml"}) {
     const std::string file = dir_ / format;
     ASSERT_EQ(save({"--quiet", "--format", format, mount_ / "vm", file}).code, 0);
     const auto piped = run({"sh", "-c",

@@ -160,8 +160,8 @@ TEST_F(SaveTrouble, BadArguments_SayWhatIsWrong) {
   expect({vm, out_.path()}, 1, "it is a directory; give the name of a new file");
   expect({vm, out_ / "none/image"}, 1, "No such file or directory; give one that exists");
   expect({vm, mount_ / "image"}, 1, "cannot write");
-  expect({"--format", "avml", vm, file()}, 2, "cannot write the format 'avml' yet");
-  expect({"--format", "x", vm, file()}, 2, "use one of raw, lime, elf");
+  expect({"--format", "kdump", vm, file()}, 2, "cannot write the format 'kdump' yet");
+  expect({"--format", "x", vm, file()}, 2, "use one of raw, lime, elf, avml");
   expect({"--max-pause", "soon", vm, file()}, 2, "'soon' is not a duration such as");
   expect({"--max-pause", "1441m", vm, file()}, 2, "'1441m' is longer than 24 hours");
   expect({"--sidecar", file(), vm, file()}, 1, "cannot write the sidecar");

@@ -22,7 +22,7 @@ struct SaveFormatInfo {
 
 [[nodiscard]] const SaveFormatInfo& info_of(SaveFormat format);
 
-/// invalid: there is no such format, or not yet; the text says which there are.
+/// invalid: there is no such format; the text says which there are.
 [[nodiscard]] Result<SaveFormat> parse_save_format(std::string_view name);
 
 } // namespace vmemfs

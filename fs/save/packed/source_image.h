@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where the memory is in a file of a mount that has headers.
+// Headers of the file of a mount that is saved: where its memory is.
 #pragma once
 
 #include "core/error.h"

@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::size_t kPrefix = kSnappyHeaderBytes + kSnappyChecksumBytes;
 
-bool is_zero(std::span<const std::byte> bytes) {
-  return std::memcmp(bytes.data(), zeros().data(), bytes.size()) == 0;
-}
-
 /// Packs one chunk; returns its size.
 std::size_t pack_chunk(std::span<const std::byte> plain, std::span<std::byte> packed) {
   const std::span<std::byte> content = packed.subspan(kPrefix);

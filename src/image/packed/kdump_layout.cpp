@@ -92,11 +92,12 @@ template <typename T> void put(std::vector<std::byte>& bytes, std::size_t offset
 
 } // namespace
 
-KdumpLayout::KdumpLayout(KdumpContent content) : content_{std::move(content)} {
+KdumpLayout::KdumpLayout(KdumpContent content)
+    : content_{std::move(content)},
+      sub_header_blocks_{(sizeof(KdumpSubHeader) + content_.notes.size() + kPageSize - 1) / kPageSize} {
   for (const GpaRange& range : content_.ranges) {
     pages_ += range.size() / kPageSize;
   }
-  sub_header_blocks_ = (sizeof(KdumpSubHeader) + content_.notes.size() + kPageSize - 1) / kPageSize;
 }
 
 std::uint64_t KdumpLayout::max_frame() const { return Gfn{content_.ranges.back().end}.value(); }

@@ -46,8 +46,8 @@ private:
   [[nodiscard]] std::uint64_t max_frame() const; ///< the first one behind the memory
 
   KdumpContent content_;
+  std::uint64_t sub_header_blocks_;
   std::uint64_t pages_ = 0;
-  std::uint64_t sub_header_blocks_ = 0;
 };
 
 } // namespace vmemfs

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `vmemfs save --format kdump` of a guest that runs Linux, read by programs that are not ours: makedumpfile,
-// which reads the kernel's structures by the file's VMCOREINFO, and drgn.
+// which reads the kernel's structures by the file's VMCOREINFO, crash and drgn.
 #include "e2e/images/linux_guest.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -57,7 +57,7 @@ protected:
   std::unique_ptr<Mount> mount_;
 };
 
-TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileAndDrgn) {
+TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileCrashAndDrgn) {
   const std::string file = dir_ / "vm.kdump";
   const auto saved = run({VMEMFS_PROGRAM, "save", "--format", "kdump", *mount_ / "vm", file});
   ASSERT_EQ(saved.code, 0) << saved.text;
@@ -79,6 +79,13 @@ TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileAndDrgn) {
   ASSERT_NO_FATAL_FAILURE(expect_success(fmt::format("makedumpfile -l -d 31 {} {}", file, again)));
   EXPECT_LT(std::filesystem::file_size(again), 100 * kMiB);
 
+  // Those that need no debug symbols for it, where they are installed.
+  const std::string banner = line_with(guest_->serial(), "banner: Linux version ");
+  if (run({"sh", "-c", "command -v crash"}).code == 0) {
+    const auto crash = run({"crash", "--osrelease", file});
+    EXPECT_EQ(crash.code, 0) << crash.text;
+    EXPECT_THAT(banner, HasSubstr("Linux version " + crash.text.substr(0, crash.text.find('\n')) + " "));
+  }
   if (run({"sh", "-c", "command -v drgn"}).code == 0) {
     const std::string script = dir_ / "script.py";
     write_file(script, "print('release', prog['UTS_RELEASE'].string_().decode())\n"
@@ -89,7 +96,6 @@ TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileAndDrgn) {
       expected += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
     }
     EXPECT_THAT(drgn.text, HasSubstr(expected));
-    const std::string banner = line_with(guest_->serial(), "banner: Linux version ");
     const std::string release = drgn.text.substr(drgn.text.find("release ") + 8);
     EXPECT_THAT(banner, HasSubstr("Linux version " + release.substr(0, release.find('\n')) + " "));
   }

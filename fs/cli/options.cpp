@@ -181,7 +181,8 @@ void define_save_options(CLI::App& app, SaveArguments& save) {
       ->option_text(" ");
   app.add_option("--format", save.format,
                  "elf: ELF core with registers (the VM's file core); raw: flat memory, holes are zeros "
-                 "(mem_padded); lime (mem.lime) (default: elf)")
+                 "(mem_padded); lime (mem.lime); avml: AVML, compressed; kdump: kdump, "
+                 "compressed, with registers (default: elf)")
       ->option_text("FORMAT");
   CLI::Option* const pause =
       app.add_flag("--pause", save.options.pause, "pause the guest while it is read, and resume it");

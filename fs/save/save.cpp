@@ -190,9 +190,10 @@ std::optional<Stop> watch(const SaveOptions& options, SaveJob& job, RunningJob& 
 
 std::string summary_of(const SaveReport& report) {
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(report.ended - report.started);
-  std::string text = fmt::format("saved '{}' to '{}': {}, {} of it read, in {}",
-                                 printable(report.before.name), printable(report.file),
-                                 size_text(report.bytes), size_text(report.data_bytes), time_text(duration));
+  std::string text =
+      fmt::format("saved '{}' to '{}': {}, {} {}, in {}", printable(report.before.name),
+                  printable(report.file), size_text(report.bytes), size_text(report.data_bytes),
+                  report.packed ? "of memory read" : "of it read", time_text(duration));
   if (report.pause) {
     text += fmt::format("; the guest was paused for {} ms", report.pause->count());
   }

@@ -12,12 +12,12 @@ namespace vmemfs {
 namespace {
 
 constexpr std::array kFormats{
-    SaveFormatInfo{SaveFormat::raw, "raw", "mem_padded", false},
-    SaveFormatInfo{SaveFormat::lime, "lime", "mem.lime", true},
-    SaveFormatInfo{SaveFormat::elf, "elf", "core", true},
+    SaveFormatInfo{SaveFormat::raw, "raw", "mem_padded", false, false},
+    SaveFormatInfo{SaveFormat::lime, "lime", "mem.lime", true, false},
+    SaveFormatInfo{SaveFormat::elf, "elf", "core", true, false},
+    SaveFormatInfo{SaveFormat::avml, "avml", "mem.lime", true, true},
+    SaveFormatInfo{SaveFormat::kdump, "kdump", "core", true, true},
 };
-
-constexpr std::array<std::string_view, 2> kNotYet{"avml", "kdump"};
 
 std::string format_names() {
   std::string names;
@@ -40,10 +40,8 @@ Result<SaveFormat> parse_save_format(std::string_view name) {
       found != kFormats.end()) {
     return found->format;
   }
-  const bool planned = std::ranges::find(kNotYet, name) != kNotYet.end();
   return fail(ErrorKind::invalid, "save",
-              fmt::format("this version cannot write the format '{}'{}; use one of {}", printable(name),
-                          planned ? " yet" : "", format_names()));
+              fmt::format("there is no format '{}'; use one of {}", printable(name), format_names()));
 }
 
 } // namespace vmemfs

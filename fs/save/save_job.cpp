@@ -3,6 +3,8 @@
 
 #include "core/text.h"
 #include "fs/save/image/image_output.h"
+#include "fs/save/packed/packed_copy.h"
+#include "fs/save/packed/packed_formats.h"
 #include "fs/save/save_format.h"
 
 #include <algorithm>
@@ -169,6 +171,7 @@ Result<void> SaveJob::describe_guest(const VmDirectory& vm) {
   report_.file = options_.file;
   report_.format = format.name;
   report_.source = format.file;
+  report_.packed = format.packed;
   report_.before = std::move(*info);
   report_.epoch_begin = report_.before.epoch;
   report_.maps = std::move(*maps);
@@ -228,6 +231,9 @@ Result<void> SaveJob::copy(const VmDirectory& vm, Files& files, const std::stop_
                 fmt::format("cannot save '{}': its file '{}' is empty; start again when the guest has memory",
                             printable(vm.path()), info_of(options_.format).file));
   }
+  if (report_.packed) {
+    return copy_packed(vm, *source, files, stop);
+  }
   report_.bytes = source->size();
   progress_.size = source->size();
   const auto output = files.image ? ImageCopy::Output{SparseOutput{files.image->fd(), files.image->path()}}
@@ -236,6 +242,24 @@ Result<void> SaveJob::copy(const VmDirectory& vm, Files& files, const std::stop_
       {*source, unreadable_, progress_, [&] { reading_ended(vm); }}, output, thread_count(options_.threads)};
   return copy.run(stop).map([this](const std::string& sha256) {
     report_.sha256 = sha256;
+    report_.data_bytes = progress_.data;
+  });
+}
+
+Result<void> SaveJob::copy_packed(const VmDirectory& vm, MemorySource& source, const Files& files,
+                                  const std::stop_token& stop) {
+  const auto output = files.image ? PackedOutput{files.image->fd(), files.image->path(), true}
+                                  : PackedOutput{STDOUT_FILENO, "standard output", false};
+  auto image = make_packed_image(options_.format, source, output);
+  if (!image) {
+    return tl::unexpected{std::move(image.error())};
+  }
+  progress_.size = image->chunks.bytes();
+  PackedCopy copy{{source, image->chunks, *image->writer, unreadable_, progress_, [&] { reading_ended(vm); }},
+                  thread_count(options_.threads)};
+  return copy.run(stop).map([this](const WrittenImage& written) {
+    report_.bytes = written.bytes;
+    report_.sha256 = written.sha256;
     report_.data_bytes = progress_.data;
   });
 }

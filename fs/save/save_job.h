@@ -49,6 +49,8 @@ private:
   [[nodiscard]] Result<void> describe_guest(const VmDirectory& vm);
   [[nodiscard]] Result<void> pause_guest(const VmDirectory& vm) EXCLUDES(mutex_);
   [[nodiscard]] Result<void> copy(const VmDirectory& vm, Files& files, const std::stop_token& stop);
+  [[nodiscard]] Result<void> copy_packed(const VmDirectory& vm, MemorySource& source, const Files& files,
+                                         const std::stop_token& stop);
   void reading_ended(const VmDirectory& vm) EXCLUDES(mutex_);
   [[nodiscard]] Result<void> check_end(const VmDirectory& vm);
   [[nodiscard]] std::string final_state(const VmDirectory& vm) const;

@@ -7,7 +7,7 @@
 
 namespace vmemfs {
 
-enum class SaveFormat : unsigned char { raw, lime, elf };
+enum class SaveFormat : unsigned char { raw, lime, elf, avml, kdump };
 
 inline constexpr unsigned kMaxSaveThreads = 64;
 inline constexpr std::chrono::hours kMaxMaxPause{24}; ///< a longer pause is a mistake

@@ -79,6 +79,7 @@ Json unreadable_json(const SaveReport& report) {
   }
   return {{"bytes", report.unreadable_bytes},
           {"ranges", ranges},
+          {"ranges_are", report.packed ? "guest_addresses" : "image_offsets"},
           {"not_listed", report.unreadable_not_listed},
           {"refused_page_reads", report.refused_reads()},
           {"refused_pages", pages}};

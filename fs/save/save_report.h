@@ -30,8 +30,9 @@ struct SaveReport {
   std::string file{};      ///< "-": standard output
   std::string format{};
   std::string source{}; ///< the file of the directory
+  bool packed = false;  ///< the memory of that file is packed in the image
   std::uint64_t bytes = 0;
-  std::uint64_t data_bytes = 0; ///< read; the rest are holes
+  std::uint64_t data_bytes = 0; ///< of memory, or of the source, that were read; the rest are holes
   std::string sha256{};
 
   Time started{};
@@ -47,7 +48,7 @@ struct SaveReport {
   std::string maps{}; ///< text of the file `maps`, before
   bool maps_changed = false;
 
-  std::vector<ByteRange> unreadable{};
+  std::vector<ByteRange> unreadable{}; ///< offsets in the image; if it is packed, guest physical addresses
   std::uint64_t unreadable_bytes = 0;
   std::uint64_t unreadable_not_listed = 0;
 

@@ -4,6 +4,7 @@
 #include "util/unique_fd.h"
 
 #include <algorithm>
+#include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -50,6 +51,10 @@ std::span<const std::byte> zeros() {
     return repeated.empty() ? unwritten_memory() : repeated;
   }();
   return kZeros;
+}
+
+bool is_zero(std::span<const std::byte> bytes) {
+  return bytes.empty() || std::memcmp(bytes.data(), zeros().data(), bytes.size()) == 0;
 }
 
 } // namespace vmemfs

@@ -11,4 +11,7 @@ namespace vmemfs {
 /// be written to.
 [[nodiscard]] std::span<const std::byte> zeros();
 
+/// Whether all bytes are zero; at most as many as zeros() has.
+[[nodiscard]] bool is_zero(std::span<const std::byte> bytes);
+
 } // namespace vmemfs

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
@@ -16,10 +15,6 @@ namespace vmemfs {
 namespace {
 
 constexpr std::size_t kBlock = 4096;
-
-bool is_zero(std::span<const std::byte> bytes) {
-  return std::memcmp(bytes.data(), zeros().data(), bytes.size()) == 0;
-}
 
 /// Bytes from the start of `bytes` to the next border of a block of the file.
 std::size_t first_block(std::uint64_t offset, std::span<const std::byte> bytes) {

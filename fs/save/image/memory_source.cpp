@@ -59,6 +59,14 @@ Result<MemorySource> MemorySource::open(const VmDirectory& vm, const SaveFormatI
       fmt::format("cannot read '{}': the VM's memory map changes all the time; save it with --pause", name));
 }
 
+Result<UniqueFd> MemorySource::duplicate() const {
+  UniqueFd copy{::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0)};
+  if (!copy) {
+    return fail_errno(errno, "save", fmt::format("cannot duplicate the descriptor of '{}'", name_));
+  }
+  return copy;
+}
+
 bool MemorySource::has_data(std::uint64_t begin, std::uint64_t end) {
   if (!sparse_ || (data_begin_ < end && begin < data_end_)) {
     return true;

@@ -27,6 +27,8 @@ public:
       : fd_{std::move(fd)}, name_{std::move(name)}, size_{size} {}
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// One more descriptor of the same open file, for those who read its headers.
+  [[nodiscard]] Result<UniqueFd> duplicate() const;
 
   /// Whether there may be other bytes than zeros in [begin, end). Asks the mount only if it must. To be asked
   /// in ascending order, by one thread at a time.

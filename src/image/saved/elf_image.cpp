@@ -174,4 +174,28 @@ const SavedFormat& elf_image_format() {
   return kFormat;
 }
 
+Result<ElfMachineNotes> elf_machine_notes(const SavedFile& file) {
+  const auto header = file.read_as<Elf64_Ehdr>(0);
+  if (!header) {
+    return damaged("the ELF core is cut off within its first header");
+  }
+  const auto segments = read_segments<Elf64>(file, *header);
+  if (!segments) {
+    return tl::unexpected{segments.error()};
+  }
+  ElfMachineNotes result{.machine = header->e_machine};
+  const auto segment = std::ranges::find(*segments, Elf64_Word{PT_NOTE}, &Elf64_Phdr::p_type);
+  if (segment == segments->end()) {
+    return result;
+  }
+  if (segment->p_filesz > kMaxNoteBytes) {
+    return damaged(fmt::format("the ELF core has more than {} bytes of notes", kMaxNoteBytes));
+  }
+  result.notes.resize(static_cast<std::size_t>(segment->p_filesz));
+  if (file.read(segment->p_offset, result.notes) != result.notes.size()) {
+    return damaged("the ELF core is cut off within its notes");
+  }
+  return result;
+}
+
 } // namespace vmemfs

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace vmemfs {
 
@@ -21,6 +22,8 @@ class SavedFile {
 public:
   /// A regular file that is not empty.
   static Result<SavedFile> open(const std::string& path);
+  /// One that is open already and has this size.
+  static SavedFile adopt(UniqueFd file, std::uint64_t size) { return SavedFile{std::move(file), size}; }
 
   [[nodiscard]] std::uint64_t size() const { return size_; } ///< when it was opened
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // `vmemfs save` of real guests, compared with what QEMU itself writes out.
 #include "e2e/images/elf_file.h"
+#include "fs/save/avml_file.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "support/users.h"
+#include "util/unique_fd.h"
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +20,7 @@
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace vmemfs::test {
@@ -137,6 +140,64 @@ TEST_F(SaveWithADimm, Elf_IsTheDefaultAndWhatQemuWritesOut) {
   EXPECT_EQ(elf.notes("CORE").size(), 1U) << "registers";
 }
 
+TEST_F(SaveWithADimm, Avml_IsWhatQemuWritesOut_AndIsReadByTheDriverDump) {
+  const std::string file = dir_ / "vm.avml";
+  const auto result = save({"--format", "avml", mount_ / "vm", file});
+  ASSERT_EQ(result.code, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(" of memory read, in "));
+  expect_facts(file, "avml", "mem.lime");
+  const AvmlFile image{read_file(file)};
+  std::vector<Range> ranges; // of the blocks, joined
+  for (const AvmlBlock& block : image.blocks()) {
+    const Range range{block.begin, block.begin + block.memory.size()};
+    expect_truth(block.memory, 0, range, "avml ");
+    if (!ranges.empty() && ranges.back().end == range.begin) {
+      ranges.back().end = range.end;
+    } else {
+      ranges.push_back(range);
+    }
+  }
+  EXPECT_GE(ranges.size(), 2U);
+  ASSERT_EQ(save({"--format", "lime", mount_ / "vm", dir_ / "vm.lime"}).code, 0);
+  const Mount saved{{"--vm", "vm=dump:path=" + file, "--vm", "lime=dump:path=" + (dir_ / "vm.lime")}};
+  EXPECT_EQ(sha256sum(saved / "vm/mem.lime"), sha256sum(saved / "lime/mem.lime"));
+  EXPECT_EQ(sha256sum(saved / "vm/mem.lime"), sha256sum(dir_ / "vm.lime"));
+}
+
+/// Those up to CR4, which QEMU's note has.
+std::string noted_registers(const std::string& path) {
+  const std::string text = read_file(path);
+  EXPECT_THAT(text, ContainsRegex("rip 0x.*\ncr4 0x"));
+  return text.substr(0, text.find('\n', text.find("\ncr4 ") + 1));
+}
+
+TEST_F(SaveWithADimm, Kdump_IsReadByTheDriverDump) {
+  const std::string file = dir_ / "vm.kdump";
+  const auto result = save({"--format", "kdump", mount_ / "vm", file});
+  ASSERT_EQ(result.code, 0) << result.text;
+  expect_facts(file, "kdump", "core");
+  const std::string piped = dir_ / "piped";
+  const auto flattened = run({"sh", "-c",
+                              fmt::format("{} save --quiet --format kdump --sidecar {}.json {} - >{}",
+                                          VMEMFS_PROGRAM, piped, mount_ / "vm", piped)});
+  ASSERT_EQ(flattened.code, 0) << flattened.text;
+  EXPECT_EQ(json_of(piped + ".json")["image"]["sha256"], sha256sum(piped));
+  for (const std::string& path : {file, piped}) {
+    const Mount saved{{"--vm", "vm=dump:path=" + path}};
+    EXPECT_EQ(noted_registers(saved / "vm/vcpus/0/regs"), noted_registers(mount_ / "vm/vcpus/0/regs"));
+    const std::string memory = saved / "vm/mem";
+    const UniqueFd opened{::open(memory.c_str(), O_RDONLY | O_CLOEXEC)};
+    std::size_t ranges = 0;
+    for (const Range& range : ranges_of(json_of(file + ".json"))) {
+      const std::uint64_t size = range.end - range.begin;
+      EXPECT_TRUE(pread_at(opened.get(), range.begin, size).bytes == guest_.pmemsave(range.begin, size))
+          << path << std::hex << range.begin;
+      ++ranges;
+    }
+    EXPECT_GE(ranges, 2U);
+  }
+}
+
 class SaveOfLittleTouched : public Save {
 protected:
   static GuestOptions options() {
@@ -170,7 +231,7 @@ TEST_F(SaveOfLittleTouched, Raw_IsWhatQemuWritesOutAndSparse) {
 
 TEST_F(Save, ToAPipe_IsTheSameAsAFile) {
   guest_.pause();
-  for (const std::string format : {"raw", "lime", "elf"}) {
+  for (const std::string format : {"raw", "lime", "elf", "avml"}) {
     const std::string file = dir_ / format;
     ASSERT_EQ(save({"--quiet", "--format", format, mount_ / "vm", file}).code, 0);
     const auto piped = run({"sh", "-c",
@@ -191,17 +252,19 @@ TEST_F(Save, ReaderOfThePipeEnds_SaysSo) {
 }
 
 TEST_F(Save, Pause_IsOfOneMomentAndEnds) {
-  const std::string file = dir_ / "vm.elf";
-  const auto result = save({"--pause", mount_ / "vm", file});
-  ASSERT_EQ(result.code, 0) << result.text;
-  EXPECT_THAT(result.text, ContainsRegex("the guest was paused for [0-9]+ ms"));
-  const auto json = json_of(file + ".json");
-  EXPECT_EQ(json["mode"], "paused");
-  EXPECT_TRUE(json["pause_ms"].is_number());
-  EXPECT_EQ(json["guest"]["state_before"], "running");
-  EXPECT_EQ(json["guest"]["state_after"], "running");
-  EXPECT_EQ(json["guest"]["changed"], false);
-  EXPECT_TRUE(guest_.running());
+  for (const std::string format : {"elf", "avml", "kdump"}) {
+    const std::string file = dir_ / format;
+    const auto result = save({"--pause", "--format", format, mount_ / "vm", file});
+    ASSERT_EQ(result.code, 0) << result.text;
+    EXPECT_THAT(result.text, ContainsRegex("the guest was paused for [0-9]+ ms"));
+    const auto json = json_of(file + ".json");
+    EXPECT_EQ(json["mode"], "paused");
+    EXPECT_TRUE(json["pause_ms"].is_number());
+    EXPECT_EQ(json["guest"]["state_before"], "running");
+    EXPECT_EQ(json["guest"]["state_after"], "running");
+    EXPECT_EQ(json["guest"]["changed"], false);
+    EXPECT_TRUE(guest_.running());
+  }
 }
 
 TEST_F(Save, PauseOfAGuestThatSomebodyElsePaused_StaysPaused) {
@@ -235,13 +298,19 @@ TEST_F(Save, KilledWhileItWritesToAPipe_GuestRunsAgain) {
   const std::string pipe = dir_ / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   const UniqueFd reader{::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};
-  for (const int signal : {SIGKILL, SIGTERM, SIGINT}) {
+  for (const auto& [format, signal] : {std::pair{"elf", SIGKILL},
+                                       {"elf", SIGTERM},
+                                       {"elf", SIGINT},
+                                       {"avml", SIGKILL},
+                                       {"avml", SIGTERM},
+                                       {"kdump", SIGKILL},
+                                       {"kdump", SIGTERM}}) {
     const std::string command =
-        fmt::format("exec {} save --pause {} - >{}", VMEMFS_PROGRAM, mount_ / "vm", pipe);
+        fmt::format("exec {} save --pause --format {} {} - >{}", VMEMFS_PROGRAM, format, mount_ / "vm", pipe);
     ChildProcess process{{"sh", "-c", command}, dir_ / "log"};
     ASSERT_TRUE(eventually([&] { return !guest_.running(); }, 30s)) << read_file(dir_ / "log");
     process.signal(signal);
-    EXPECT_TRUE(running_soon()) << signal;
+    EXPECT_TRUE(running_soon()) << format << signal;
     EXPECT_EQ(process.wait(30s), 128 + signal) << read_file(dir_ / "log");
   }
 }

@@ -66,6 +66,22 @@ TEST_F(SaveTrouble, Signals_LeaveNothingAndResumeTheGuest) {
   }
 }
 
+TEST_F(SaveTrouble, EndedWhilePacking_LeavesNothingCompleteAndResumesTheGuest) {
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    ChildProcess process{
+        {VMEMFS_PROGRAM, "save", "--threads", "2", "--pause", "--format", "avml", mount_ / "slow", file()},
+        dir_ / "log"};
+    ASSERT_TRUE(has_begun()) << log();
+    EXPECT_EQ(state(), "paused");
+    process.signal(signal);
+    EXPECT_EQ(process.wait(30s), 128 + signal) << log();
+    EXPECT_FALSE(exists(file()));
+    EXPECT_FALSE(exists(file() + ".json"));
+    EXPECT_EQ(nothing_left(), signal == SIGTERM);
+    EXPECT_TRUE(eventually([this] { return state() == "running"; }));
+  }
+}
+
 /// Standard error is a full pipe that nobody reads.
 TEST_F(SaveTrouble, MessagesThatNobodyReads_DoNotKeepTheGuestPaused) {
   const std::string pipe = dir_ / "pipe";
@@ -160,8 +176,7 @@ TEST_F(SaveTrouble, BadArguments_SayWhatIsWrong) {
   expect({vm, out_.path()}, 1, "it is a directory; give the name of a new file");
   expect({vm, out_ / "none/image"}, 1, "No such file or directory; give one that exists");
   expect({vm, mount_ / "image"}, 1, "cannot write");
-  expect({"--format", "avml", vm, file()}, 2, "cannot write the format 'avml' yet");
-  expect({"--format", "x", vm, file()}, 2, "use one of raw, lime, elf");
+  expect({"--format", "x", vm, file()}, 2, "use one of raw, lime, elf, avml, kdump");
   expect({"--max-pause", "soon", vm, file()}, 2, "'soon' is not a duration such as");
   expect({"--max-pause", "1441m", vm, file()}, 2, "'1441m' is longer than 24 hours");
   expect({"--sidecar", file(), vm, file()}, 1, "cannot write the sidecar");
@@ -215,16 +230,19 @@ TEST_F(SaveOnSmallDisk, TooLittleSpace_IsRefusedWithTheNumbers) {
 }
 
 TEST_F(SaveOnSmallDisk, FullInTheMiddle_LeavesNothingAndResumesTheGuest) {
-  const auto result = in_tmpfs(
-      "201M",
-      fmt::format("{} save --pause --threads 2 --format raw {} image & "
-                  "until [ \"$(stat -c %b image.partial 2>/dev/null || echo 0)\" -gt 0 ] || ! kill -0 $!; do "
-                  "sleep 0.05; done; "
-                  "dd if=/dev/zero of=fill bs=1M 2>/dev/null; wait $!; echo code $?; ls",
-                  VMEMFS_PROGRAM, mount_ / "slow"));
-  EXPECT_THAT(result.text, HasSubstr("cannot write 'image': No space left on device; free some space"));
-  EXPECT_THAT(result.text, testing::EndsWith("code 1\nfill\n"));
-  EXPECT_TRUE(eventually([this] { return state() == "running"; }));
+  for (const std::string format : {"raw", "avml", "kdump"}) {
+    const auto result = in_tmpfs(
+        "201M",
+        fmt::format(
+            "{} save --pause --threads 2 --format {} {} image & "
+            "until [ \"$(stat -c %b image.partial 2>/dev/null || echo 0)\" -gt 0 ] || ! kill -0 $!; do "
+            "sleep 0.05; done; "
+            "dd if=/dev/zero of=fill bs=1M 2>/dev/null; wait $!; echo code $?; ls",
+            VMEMFS_PROGRAM, format, mount_ / "slow"));
+    EXPECT_THAT(result.text, HasSubstr("cannot write 'image': No space left on device; free some space"));
+    EXPECT_THAT(result.text, testing::EndsWith("code 1\nfill\n"));
+    EXPECT_TRUE(eventually([this] { return state() == "running"; }));
+  }
 }
 
 } // namespace

@@ -70,8 +70,10 @@ TEST(SaveFormats, Names) {
   EXPECT_EQ(parse_save_format("raw").value(), SaveFormat::raw);
   EXPECT_EQ(info_of(parse_save_format("lime").value()).file, "mem.lime");
   EXPECT_EQ(info_of(parse_save_format("elf").value()).file, "core");
-  EXPECT_THAT(parse_save_format("avml").error().text,
-              HasSubstr("cannot write the format 'avml' yet; use one of raw, lime, elf"));
+  EXPECT_EQ(info_of(parse_save_format("avml").value()).file, "mem.lime");
+  EXPECT_EQ(info_of(parse_save_format("kdump").value()).file, "core");
+  EXPECT_THAT(parse_save_format("zip").error().text,
+              HasSubstr("there is no format 'zip'; use one of raw, lime, elf, avml, kdump"));
   EXPECT_THAT(parse_save_format("x\x1b[m").error().text, HasSubstr(R"('x\x1b[m'; use one of)"));
 }
 
@@ -181,6 +183,11 @@ TEST(Sidecar, NotWhole) {
   unreadable.unreadable_bytes = 4096;
   EXPECT_FALSE(unreadable.is_whole());
   EXPECT_EQ(nlohmann::json::parse(sidecar_text(unreadable))["unreadable"]["ranges"][0]["end"], 8192);
+  for (const bool packed : {false, true}) {
+    unreadable.packed = packed;
+    EXPECT_EQ(nlohmann::json::parse(sidecar_text(unreadable))["unreadable"]["ranges_are"],
+              packed ? "guest_addresses" : "image_offsets");
+  }
 
   SaveReport ended = report();
   ended.at_end.reset();

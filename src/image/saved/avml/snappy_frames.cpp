@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "image/saved/avml/snappy_frames.h"
 
-#include "image/saved/avml/crc32c.h"
+#include "image/saved/avml/snappy_format.h"
 #include "image/saved/page_codec.h"
 
 #include <algorithm>
@@ -14,38 +14,32 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::uint32_t kPacked = 0x00;
-constexpr std::uint32_t kPlain = 0x01;
-constexpr std::uint32_t kFirstToSkip = 0x80; ///< and all above: padding, and the identifier of a stream
-constexpr std::uint64_t kHeaderSize = 4;     ///< the type in a byte, the length in three
-constexpr std::uint32_t kChecksumSize = 4;
-constexpr std::uint32_t kMaxPlain = 65536;
 constexpr std::uint32_t kMaxStored = 76490; ///< snappy's own limit for 64 KiB
 constexpr std::size_t kMaxPreamble = 5;
-
-std::uint32_t masked(std::uint32_t crc) { return ((crc >> 15U) | (crc << 17U)) + 0xa282ead8U; }
 
 } // namespace
 
 std::optional<SnappyFrames::Chunk> SnappyFrames::chunk_at(const SavedFile& file, std::uint64_t offset,
                                                           std::uint32_t header) {
   const std::uint32_t length = header >> 8U;
-  if (length <= kChecksumSize || length > kMaxStored + kChecksumSize || offset > file.size() ||
+  if (length <= kSnappyChecksumBytes || length > kMaxStored + kSnappyChecksumBytes || offset > file.size() ||
       length > file.size() - offset) {
     return std::nullopt;
   }
-  Chunk chunk{.offset = offset, .stored = length - kChecksumSize, .packed = (header & 0xffU) == kPacked};
+  Chunk chunk{
+      .offset = offset, .stored = length - kSnappyChecksumBytes, .packed = (header & 0xffU) == kSnappyPacked};
   std::size_t plain = chunk.stored;
   if (chunk.packed) {
     std::array<std::byte, kMaxPreamble> preamble{};
-    const std::size_t count = file.read(
-        offset + kChecksumSize, std::span{preamble}.first(std::min<std::size_t>(kMaxPreamble, chunk.stored)));
+    const std::size_t count =
+        file.read(offset + kSnappyChecksumBytes,
+                  std::span{preamble}.first(std::min<std::size_t>(kMaxPreamble, chunk.stored)));
     if (::snappy_uncompressed_length(reinterpret_cast<const char*>(preamble.data()), count, &plain) !=
         SNAPPY_OK) {
       return std::nullopt;
     }
   }
-  if (plain == 0 || plain > kMaxPlain) {
+  if (plain == 0 || plain > kMaxSnappyPlain) {
     return std::nullopt;
   }
   chunk.plain = static_cast<std::uint32_t>(plain);
@@ -60,17 +54,18 @@ std::optional<SnappyFrames::Stream> SnappyFrames::add(const SavedFile& file, std
     if (!header) {
       break;
     }
-    const std::uint64_t content = stream.end + kHeaderSize;
+    const std::uint64_t content = stream.end + kSnappyHeaderBytes;
     const std::uint64_t length = *header >> 8U;
     const std::uint32_t type = *header & 0xffU;
-    if (type >= kFirstToSkip && content <= file.size() && length <= file.size() - content) {
+    if (type >= kSnappyFirstToSkip && content <= file.size() && length <= file.size() - content) {
       if (++skipped_ > kMaxSkipped) {
         return std::nullopt;
       }
       stream.end = content + length;
       continue;
     }
-    auto chunk = type == kPacked || type == kPlain ? chunk_at(file, content, *header) : std::nullopt;
+    auto chunk =
+        type == kSnappyPacked || type == kSnappyPlain ? chunk_at(file, content, *header) : std::nullopt;
     const std::uint64_t left = range.size() - stream.size;
     if (!chunk || chunk->plain > left || (chunk->plain < left && chunk->plain < kMinPlain)) {
       break;
@@ -134,17 +129,17 @@ std::uint64_t SnappyFrames::next_id() {
 }
 
 bool SnappyFrames::unpack(const SavedFile& file, const Chunk& chunk, std::span<std::byte> plain) {
-  std::vector<std::byte> content(kChecksumSize + chunk.stored);
+  std::vector<std::byte> content(kSnappyChecksumBytes + chunk.stored);
   if (file.read(chunk.offset, content) != content.size()) {
     return false;
   }
   std::uint32_t checksum = 0;
   std::memcpy(&checksum, content.data(), sizeof checksum);
-  const auto stored = std::span{content}.subspan(kChecksumSize);
+  const auto stored = std::span{content}.subspan(kSnappyChecksumBytes);
   if (!unpack_page(chunk.packed ? PageCodec::snappy : PageCodec::plain, stored, plain)) {
     return false;
   }
-  return masked(crc32c(plain)) == checksum;
+  return snappy_checksum(plain) == checksum;
 }
 
 } // namespace vmemfs

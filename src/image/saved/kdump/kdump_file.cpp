@@ -2,6 +2,7 @@
 #include "image/saved/kdump/kdump_file.h"
 
 #include "core/gpa.h"
+#include "image/saved/kdump/kdump_headers.h"
 
 #include <algorithm>
 #include <array>
@@ -11,14 +12,7 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kHeaderSize = 4096;
 constexpr std::size_t kMaxRecords = std::size_t{1} << 22;
-
-/// All numbers are big-endian.
-struct Record {
-  std::uint64_t offset;
-  std::uint64_t size;
-};
 
 std::uint64_t big_endian(std::uint64_t value) { return __builtin_bswap64(value); }
 
@@ -27,16 +21,15 @@ std::uint64_t big_endian(std::uint64_t value) { return __builtin_bswap64(value);
 Result<KdumpFile> KdumpFile::open(const SavedFile& file) {
   KdumpFile result;
   const auto magic = file.read_as<std::array<char, 16>>(0);
-  constexpr std::array<char, 16> kFlattened{"makedumpfile\0\0\0"};
-  if (magic != kFlattened) {
+  if (magic != kFlattenedSignature) {
     result.size_ = file.size();
     return result;
   }
   result.flattened_ = true;
   result.cut_ = true;
-  std::uint64_t at = kHeaderSize;
+  std::uint64_t at = kFlattenedHeaderBytes;
   for (std::size_t records = 0;; ++records) {
-    const auto record = file.read_as<Record>(at);
+    const auto record = file.read_as<FlattenedRecord>(at);
     if (!record) {
       break;
     }
@@ -46,7 +39,7 @@ Result<KdumpFile> KdumpFile::open(const SavedFile& file) {
     }
     const std::uint64_t offset = big_endian(record->offset);
     const std::uint64_t size = big_endian(record->size);
-    at += sizeof(Record);
+    at += sizeof(FlattenedRecord);
     if (offset >= kGpaLimit || size >= kGpaLimit) { // negative: the end record
       result.cut_ = false;
       break;

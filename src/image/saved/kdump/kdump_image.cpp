@@ -4,6 +4,7 @@
 #include "image/saved/elf_notes.h"
 #include "image/saved/extent_builder.h"
 #include "image/saved/kdump/kdump_file.h"
+#include "image/saved/kdump/kdump_headers.h"
 #include "image/saved/kdump/page_bitmap.h"
 #include "image/saved/page_codec.h"
 
@@ -25,46 +26,6 @@ constexpr std::uint32_t kMinBlock = 4096;
 constexpr std::uint32_t kMaxBlock = 65536;
 /// 4 TiB of pages of 4 KiB; bounds each bitmap to 128 MiB.
 constexpr std::uint64_t kMaxFrames = std::uint64_t{1} << 30;
-
-/// The part of the first header that counts, from header_version on; of 64-bit machines.
-struct Header {
-  std::array<char, 8> signature;
-  std::int32_t version;
-  std::array<char, 416> unused; ///< names of the machine, time, status
-  std::uint32_t block_size;
-  std::int32_t sub_header_blocks;
-  std::uint32_t bitmap_blocks;
-  std::uint32_t max_frame;
-};
-static_assert(offsetof(Header, unused) == 12 && sizeof(Header) == 444);
-
-constexpr std::size_t kMachine = 12 + 4 * 65; ///< of the first header: uname -m
-
-struct SubHeader {
-  std::uint64_t phys_base;
-  std::int32_t dump_level;
-  std::int32_t split;
-  std::uint64_t start_frame;
-  std::uint64_t end_frame;
-  std::uint64_t vmcoreinfo_offset;
-  std::uint64_t vmcoreinfo_size;
-  std::uint64_t notes_offset;
-  std::uint64_t notes_size;
-  std::uint64_t erased_offset;
-  std::uint64_t erased_size;
-  std::uint64_t start_frame_64;
-  std::uint64_t end_frame_64;
-  std::uint64_t max_frame_64;
-};
-static_assert(sizeof(SubHeader) == 104);
-
-struct PageDescriptor {
-  std::uint64_t offset;
-  std::uint32_t size;
-  std::uint32_t flags;
-  std::uint64_t page_flags;
-};
-static_assert(sizeof(PageDescriptor) == 24);
 
 struct Layout {
   std::uint64_t block_size = 0;
@@ -102,8 +63,8 @@ private:
     if (!stored_.test(frame)) {
       return ErrorKind::bad_page; // left out, or missing as all after it
     }
-    const auto descriptor = bytes_.read_as<PageDescriptor>(
-        file, layout_.descriptors + stored_.count_before(frame) * sizeof(PageDescriptor));
+    const auto descriptor = bytes_.read_as<KdumpPageDescriptor>(
+        file, layout_.descriptors + stored_.count_before(frame) * sizeof(KdumpPageDescriptor));
     if (!descriptor || descriptor->offset >= bytes_.size()) {
       return ErrorKind::bad_page;
     }
@@ -136,7 +97,7 @@ std::optional<PageBitmap> read_bitmap(const SavedFile& file, const KdumpFile& by
   return PageBitmap{bits, frames};
 }
 
-Result<void> check_header(const Header& header) {
+Result<void> check_header(const KdumpHeader& header) {
   if (header.version < 0 || header.version > 6 || !std::has_single_bit(header.block_size) ||
       header.block_size < kMinBlock || header.block_size > kMaxBlock) {
     return fail(
@@ -150,7 +111,7 @@ Result<void> check_header(const Header& header) {
   return {};
 }
 
-void read_notes(const SavedFile& file, const KdumpFile& bytes, const SubHeader& sub, ElfNotes& notes) {
+void read_notes(const SavedFile& file, const KdumpFile& bytes, const KdumpSubHeader& sub, ElfNotes& notes) {
   if (sub.notes_offset >= bytes.size()) {
     return;
   }
@@ -165,7 +126,7 @@ bool pages_are_cut(const SavedFile& file, const KdumpFile& bytes, const Layout& 
   constexpr std::uint64_t kChecked = 256; // the very last ones may all share a page of zeros
   for (std::uint64_t i = pages - std::min(pages, kChecked); i < pages; ++i) {
     const auto descriptor =
-        bytes.read_as<PageDescriptor>(file, layout.descriptors + i * sizeof(PageDescriptor));
+        bytes.read_as<KdumpPageDescriptor>(file, layout.descriptors + i * sizeof(KdumpPageDescriptor));
     if (!descriptor || descriptor->offset >= bytes.size() ||
         descriptor->size > bytes.size() - descriptor->offset) {
       return true;
@@ -190,14 +151,14 @@ public:
     if (!bytes) {
       return tl::unexpected{bytes.error()};
     }
-    const auto header = bytes->read_as<Header>(file, 0);
+    const auto header = bytes->read_as<KdumpHeader>(file, 0);
     if (!header) {
       return damaged("the kdump file is cut off within its header");
     }
     if (auto checked = check_header(*header); !checked) {
       return tl::unexpected{checked.error()};
     }
-    const auto sub = bytes->read_as<SubHeader>(file, header->block_size);
+    const auto sub = bytes->read_as<KdumpSubHeader>(file, header->block_size);
     if (!sub) {
       return damaged("the kdump file is cut off within its second header");
     }
@@ -208,8 +169,8 @@ public:
   }
 
 private:
-  static Result<SavedImage> open_pages(const SavedFile& file, KdumpFile bytes, const Header& header,
-                                       const SubHeader& sub) {
+  static Result<SavedImage> open_pages(const SavedFile& file, KdumpFile bytes, const KdumpHeader& header,
+                                       const KdumpSubHeader& sub) {
     const std::uint64_t block = header.block_size;
     const std::uint64_t bitmaps = (1 + static_cast<std::uint64_t>(header.sub_header_blocks)) * block;
     const std::uint64_t bitmap_bytes = header.bitmap_blocks * block;
@@ -252,10 +213,10 @@ private:
     return {};
   }
 
-  static void add_registers(const SavedFile& file, const KdumpFile& bytes, const Header& header,
-                            const SubHeader& sub, SavedImage& image) {
-    const auto machine = bytes.read_as<std::array<char, 8>>(file, kMachine);
-    const bool arm = machine && std::string_view{machine->data(), machine->size()}.starts_with("aarch64");
+  static void add_registers(const SavedFile& file, const KdumpFile& bytes, const KdumpHeader& header,
+                            const KdumpSubHeader& sub, SavedImage& image) {
+    const auto& machine = header.uname[kKdumpMachine];
+    const bool arm = std::string_view{machine.data(), machine.size()}.starts_with("aarch64");
     ElfNotes notes{static_cast<std::uint16_t>(arm ? EM_AARCH64 : EM_X86_64)};
     if (header.version >= 4) {
       read_notes(file, bytes, sub, notes);

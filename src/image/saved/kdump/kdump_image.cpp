@@ -4,7 +4,7 @@
 #include "image/saved/elf_notes.h"
 #include "image/saved/extent_builder.h"
 #include "image/saved/kdump/kdump_file.h"
-#include "image/saved/kdump/page_bitmap.h"
+#include "image/saved/page_bitmap.h"
 #include "image/saved/page_codec.h"
 
 #include <algorithm>

@@ -13,14 +13,14 @@ namespace {
 using x86_64::NoteField;
 using enum x86_64::Register;
 
-constexpr std::uint16_t kMachineX86_64 = 0x8664;
+constexpr std::uint16_t kMachineAmd64 = 0x8664;
 /// "PAGE" twice.
 constexpr std::uint64_t kNotSet = 0x4547'4150'4547'4150;
 
 // Offsets and flags are those of the CONTEXT.
 constexpr std::size_t kFlags = 0x30;
 constexpr std::uint32_t kArchitectureMask = 0xffff'0000;
-constexpr std::uint32_t kX86_64 = 0x0010'0000;
+constexpr std::uint32_t kContextAmd64 = 0x0010'0000;
 
 constexpr NoteField kControl[] = {
     {0x38, 2, cs_selector}, {0x42, 2, ss_selector}, {0x44, 4, rflags}, {0x98, 8, rsp}, {0xf8, 8, rip},
@@ -58,7 +58,7 @@ std::uint64_t value_of(const CrashHeader& header, const NoteField& field) {
 
 bool read_context(const CrashHeader& header, RegisterSet& set) {
   const auto flags = header.field<std::uint32_t>(CrashHeader::kContext + kFlags);
-  if ((flags & kArchitectureMask) != kX86_64) {
+  if ((flags & kArchitectureMask) != kContextAmd64) {
     return false;
   }
   bool any = false;
@@ -76,7 +76,7 @@ bool read_context(const CrashHeader& header, RegisterSet& set) {
 } // namespace
 
 CrashRegisters crash_registers(const CrashHeader& header) {
-  if (header.field<std::uint32_t>(CrashHeader::kMachine) != kMachineX86_64) {
+  if (header.field<std::uint32_t>(CrashHeader::kMachine) != kMachineAmd64) {
     return {};
   }
   RegisterSet set{x86_64::register_layout()};

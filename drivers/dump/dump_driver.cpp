@@ -154,7 +154,7 @@ AccessReport DumpDriver::access() const {
                                     ? fmt::format("none: this {} has no registers", image_.description)
                                     : fmt::format("{} in the file", image_.registers_from);
   return {fmt::format("{}, {} ranges", image_.description, map_->regions().size()),
-          image_.decoder ? "pread of the file, decompressed" : "pread of the file", registers,
+          read_cost().page.count() == 0 ? "pread of the file" : "pread of the file, decompressed", registers,
           "none: saved memory does not run", "none: saved memory is read only"};
 }
 

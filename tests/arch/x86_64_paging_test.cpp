@@ -269,6 +269,17 @@ TEST(PagingOf, NoEfer_LowTables_WhatOnlyLongModeHasDecides) {
   }
 }
 
+/// As crash dumps of 64-bit Windows have them.
+TEST(PagingOf, RootAlone_FourLevels) {
+  RegisterSet set{register_layout()};
+  set.set(Register::cr3, 0x8000'0000'001a'd002);
+  EXPECT_TRUE(can_have_paging(set));
+  EXPECT_EQ(paging_of(set), (Paging{PagingMode::level4, Gpa{0x1a'd000}, true, true}));
+  set.set(Register::cr4, 0x20);
+  EXPECT_FALSE(can_have_paging(set)) << "CR0 is missing, but not all that says how paging is set up";
+  EXPECT_EQ(paging_of(set), std::nullopt);
+}
+
 TEST(PagingOf, RegistersMissingOrOfAnotherArchitecture_None) {
   EXPECT_EQ(paging_of(RegisterSet{register_layout()}), std::nullopt);
   EXPECT_EQ(paging_of(RegisterSet{aarch64::register_layout()}), std::nullopt);

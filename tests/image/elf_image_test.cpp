@@ -18,11 +18,6 @@ ElfParts two_ranges() {
   return {.ranges = {{0x100000, std::string(0x3000, 'h')}, {0, std::string(0x2000, 'l')}}};
 }
 
-/// Puts a number into a file.
-std::string with(std::string file, std::size_t offset, std::uint64_t value, std::size_t size) {
-  return file.replace(offset, size, number(value, size));
-}
-
 constexpr std::size_t segment(std::size_t index, std::size_t field) {
   return sizeof(Elf64_Ehdr) + index * sizeof(Elf64_Phdr) + field;
 }

@@ -20,6 +20,11 @@ inline std::string number(std::uint64_t value, std::size_t size) {
   return bytes;
 }
 
+/// A file with a number put into it.
+inline std::string with(std::string file, std::size_t offset, std::uint64_t value, std::size_t size) {
+  return file.replace(offset, size, number(value, size));
+}
+
 template <typename T> std::string bytes_of(const T& value) {
   std::string bytes(sizeof(value), '\0');
   std::memcpy(bytes.data(), &value, sizeof(value));

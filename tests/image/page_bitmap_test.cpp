@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "image/saved/kdump/page_bitmap.h"
+#include "image/saved/page_bitmap.h"
 
 #include <gtest/gtest.h>
 #include <random>

@@ -42,9 +42,18 @@ bool is_long_mode(const RegisterSet& registers) {
   return looks_like_long_mode(registers);
 }
 
+/// Whether all that is known of paging is the root of the tables.
+bool has_root_only(const RegisterSet& registers) {
+  const auto has = [&](Register reg) { return registers.get(reg).has_value(); };
+  return has(Register::cr3) && !has(Register::cr0) && !has(Register::cr4);
+}
+
 } // namespace
 
 bool can_have_paging(const RegisterSet& registers) {
+  if (has_root_only(registers)) {
+    return true;
+  }
   const auto has = [&](Register reg) { return registers.get(reg).has_value(); };
   // A Xen PV domain, whose page tables have addresses of the host, has none of the last three.
   return has(Register::cr0) && has(Register::cr3) && has(Register::cr4) &&
@@ -64,6 +73,9 @@ std::optional<Paging> paging_of(const RegisterSet& registers) {
   const auto cr0 = registers.get(Register::cr0);
   const auto cr3 = registers.get(Register::cr3);
   const auto cr4 = registers.get(Register::cr4);
+  if (has_root_only(registers)) {
+    return Paging{PagingMode::level4, Gpa{*cr3 & kAddress}, true, true};
+  }
   if ((*cr0 & kPagingOn) == 0) {
     return Paging{};
   }

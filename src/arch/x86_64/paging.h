@@ -18,6 +18,8 @@ using ReadEntry = std::function<std::optional<std::uint64_t>(Gpa)>;
 /// nullopt: the set does not say, or is of another architecture. If EFER is absent, as in some dumps, it is
 /// long mode if anything shows it: 64-bit code in CS, PCIDs, or an address above 4 GiB in RIP, RSP, R8 to R15
 /// or of a descriptor table. Else it is taken for PAE.
+/// With CR3 alone, without CR0 and CR4, it is long mode with four levels and NX: such sets are those of crash
+/// dumps of 64-bit Windows, which does not run without paging. Five levels look like four there.
 [[nodiscard]] std::optional<Paging> paging_of(const RegisterSet& registers);
 
 /// Whether the set has the registers that paging_of() needs, whatever their values.

@@ -6,6 +6,7 @@
 #include "image/saved/kdump/kdump_image.h"
 #include "image/saved/lime_image.h"
 #include "image/saved/raw_image.h"
+#include "image/saved/windows/windows_image.h"
 
 #include <array>
 #include <fmt/format.h>
@@ -13,9 +14,9 @@
 namespace vmemfs {
 
 std::span<const SavedFormat* const> saved_formats() {
-  static const std::array<const SavedFormat*, 5> kFormats{&kdump_image_format(), &elf_image_format(),
-                                                          &avml_image_format(), &lime_image_format(),
-                                                          &raw_image_format()};
+  static const std::array<const SavedFormat*, 6> kFormats{&kdump_image_format(), &windows_image_format(),
+                                                          &elf_image_format(),   &avml_image_format(),
+                                                          &lime_image_format(),  &raw_image_format()};
   return kFormats;
 }
 

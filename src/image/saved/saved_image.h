@@ -30,7 +30,7 @@ struct Extent {
   friend bool operator==(const Extent&, const Extent&) = default;
 };
 
-/// Memory of packed extents.
+/// Memory of packed extents: its place in the file is not that of its address.
 class ImageDecoder {
 public:
   virtual ~ImageDecoder() = default;
@@ -43,7 +43,7 @@ public:
     std::chrono::nanoseconds read; ///< whatever its size
     std::chrono::nanoseconds page; ///< of each 4 KiB in it
   };
-  [[nodiscard]] virtual Cost cost() const = 0; ///< as measured on a usual machine
+  [[nodiscard]] virtual Cost cost() const = 0; ///< as measured on a usual machine; zero: nothing is unpacked
 };
 
 struct SavedImage {

@@ -5,7 +5,7 @@
 #include "image/saved/extent_builder.h"
 #include "image/saved/kdump/kdump_file.h"
 #include "image/saved/kdump/kdump_headers.h"
-#include "image/saved/kdump/page_bitmap.h"
+#include "image/saved/page_bitmap.h"
 #include "image/saved/page_codec.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "image/saved/kdump/page_bitmap.h"
+#include "image/saved/page_bitmap.h"
 
 #include <algorithm>
 #include <bit>

@@ -115,7 +115,7 @@ TEST_P(Coherence, PausedGuest_IsConstantAndCached) {
   }
 }
 
-/// Another thread of the daemon may be about to report what it has seen, and a busy host may not let it run.
+/// Another thread of the daemon may be about to report what it has seen, and be delayed on a busy host.
 void sleep_until_noticed(milliseconds delay) { std::this_thread::sleep_for(delay + milliseconds{500}); }
 
 TEST_P(Coherence, ForeignCont_IsDetectedInTime) {

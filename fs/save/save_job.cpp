@@ -21,8 +21,10 @@ namespace vmemfs {
 namespace {
 
 constexpr std::string_view kOrigin = "save";
-constexpr std::chrono::seconds kMaxResume{5}; ///< until the guest must be seen to run again
+constexpr std::chrono::seconds kMaxResume{10}; ///< until the guest must be seen to run again
 constexpr std::chrono::milliseconds kBetweenPolls{5};
+constexpr std::chrono::milliseconds kBetweenLooks{20}; ///< at the epoch when the pause begins
+constexpr int kMaxLooks = 6;
 constexpr unsigned kMaxThreads = 4;
 
 unsigned thread_count(unsigned wanted) {
@@ -203,12 +205,35 @@ Result<void> SaveJob::pause_guest(const VmDirectory& vm) {
       return fail(ErrorKind::interrupted, kOrigin, "stopped");
     }
   }
+  if (auto settled = wait_for_constant_epoch(vm); !settled) {
+    return settled;
+  }
   auto maps = vm.read_text("maps"); // it may have changed until now
   if (!maps) {
     return tl::unexpected{std::move(maps.error())};
   }
   report_.maps = std::move(*maps);
-  return read_info(vm).map([this](const GuestInfo& info) { report_.epoch_begin = info.epoch; });
+  return {};
+}
+
+/// On a busy host a vCPU thread may fall asleep a moment after the hypervisor has said that the VM is paused.
+/// To the mount that looks like a run, which would be one in the image if it were seen only while that is
+/// read.
+Result<void> SaveJob::wait_for_constant_epoch(const VmDirectory& vm) {
+  std::optional<std::uint64_t> before;
+  for (int looks = 0; looks < kMaxLooks; ++looks) {
+    const auto info = read_info(vm);
+    if (!info) {
+      return tl::unexpected{info.error()};
+    }
+    report_.epoch_begin = info->epoch;
+    if (before == info->epoch) {
+      break;
+    }
+    before = info->epoch;
+    std::this_thread::sleep_for(kBetweenLooks);
+  }
+  return {};
 }
 
 /// Called by the last reader, so that the guest is paused no longer than it is read.

@@ -48,6 +48,7 @@ private:
   [[nodiscard]] std::string sidecar_path() const;
   [[nodiscard]] Result<void> describe_guest(const VmDirectory& vm);
   [[nodiscard]] Result<void> pause_guest(const VmDirectory& vm) EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> wait_for_constant_epoch(const VmDirectory& vm);
   [[nodiscard]] Result<void> copy(const VmDirectory& vm, Files& files, const std::stop_token& stop);
   [[nodiscard]] Result<void> copy_packed(const VmDirectory& vm, MemorySource& source, const Files& files,
                                          const std::stop_token& stop);

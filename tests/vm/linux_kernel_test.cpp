@@ -4,8 +4,10 @@
 #include "vm/views/linux_kernel.h"
 #include "vm_fixture.h"
 
+#include <chrono>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <span>
 #include <string>
 
 namespace vmemfs::test {
@@ -32,6 +34,9 @@ std::string text(std::int64_t phys_base = 0) {
                      "NUMBER(phys_base)={}\n",
                      kSwapperAddress, kImageAddress, phys_base);
 }
+
+/// Tests do not depend on how fast they run.
+constexpr KernelSearchLimits kNoLimits{.search = std::chrono::hours{1}, .examination = std::chrono::hours{1}};
 
 class LinuxKernelTest : public testing::Test {
 protected:
@@ -69,9 +74,13 @@ protected:
         fixture.fake->guest_writes(Gpa{page}, std::as_bytes(std::span{content.c_str(), content.size() + 1})));
   }
   std::optional<LinuxKernel> find() { return finder.find({&vcpu, 1}); }
+  [[nodiscard]] std::optional<LinuxKernel> find_anew(std::span<const RegisterSet> vcpus) const {
+    LinuxKernelFinder fresh{fixture.vm->guest().memory(), kNoLimits};
+    return fresh.find(vcpus);
+  }
 
   VmFixture fixture{options()};
-  LinuxKernelFinder finder{fixture.vm->guest().memory()};
+  LinuxKernelFinder finder{fixture.vm->guest().memory(), kNoLimits};
   RegisterSet vcpu{x86_64::register_layout()};
 };
 
@@ -97,9 +106,9 @@ TEST_F(LinuxKernelTest, TextOfAFormerBoot_IsNotTaken) {
   EXPECT_FALSE(find()) << "another place";
   put(kPage, text());
   vcpu.set(Register::cr3, 10 * kMiB);
-  EXPECT_FALSE(LinuxKernelFinder{fixture.vm->guest().memory()}.find({&vcpu, 1})) << "other page tables";
+  EXPECT_FALSE(find_anew({&vcpu, 1})) << "other page tables";
   vcpu.set(Register::cr3, kProcessRoot);
-  const auto kernel = LinuxKernelFinder{fixture.vm->guest().memory()}.find({&vcpu, 1});
+  const auto kernel = find_anew({&vcpu, 1});
   ASSERT_TRUE(kernel);
   EXPECT_EQ(kernel->page, Gpa{kPage}) << "the one that does not run comes first";
 }
@@ -108,7 +117,7 @@ TEST_F(LinuxKernelTest, NoPagingOrNoVcpus_None) {
   put(kPage, text());
   vcpu.set(Register::cr0, 0x60000010);
   EXPECT_FALSE(find());
-  EXPECT_FALSE(LinuxKernelFinder{fixture.vm->guest().memory()}.find({}));
+  EXPECT_FALSE(find_anew({}));
 }
 
 TEST_F(LinuxKernelTest, GuestIsReset_IsForgotten) {
@@ -130,7 +139,7 @@ TEST_F(LinuxKernelTest, PageTablesNotOnAPage_None) {
   for (const unsigned low : {1U, 7U, 8U}) {
     put(kPage, fmt::format("OSRELEASE=6.1.0\nSYMBOL(swapper_pg_dir)={:x}\nNUMBER(phys_base)=0\n",
                            kSwapperAddress + low));
-    EXPECT_FALSE(LinuxKernelFinder{fixture.vm->guest().memory()}.find({&vcpu, 1})) << low;
+    EXPECT_FALSE(find_anew({&vcpu, 1})) << low;
   }
 }
 

@@ -5,6 +5,7 @@
 #include "vm_fixture.h"
 
 #include <algorithm>
+#include <chrono>
 #include <gtest/gtest.h>
 #include <memory>
 #include <vector>
@@ -24,6 +25,9 @@ constexpr std::uint64_t kRoot = kMiB;
 constexpr std::uint64_t kThird = kMiB + 0x1000;
 constexpr std::uint64_t kSecond = kMiB + 0x2000;
 constexpr std::uint64_t kPages = kMiB + 0x3000;
+
+/// Tests do not depend on how fast they run.
+constexpr x86_64::ListLimits kNoTimeLimit{.time = std::chrono::hours{1}};
 
 FakeOptions options() {
   FakeOptions options;
@@ -256,20 +260,20 @@ TEST_F(VirtualViewTest, PausedGuest_VcpuUnplugged_Fails) {
 TEST_F(VirtualViewTest, MappedRanges_AreThoseOfTheTables) {
   map(1, 9 * kMiB);
   map(2, 9 * kMiB + kPageSize);
-  const auto ranges = view.mapped_ranges();
+  const auto ranges = view.mapped_ranges(kNoTimeLimit);
   ASSERT_TRUE(ranges);
   const x86_64::PageRights rights{.write = false, .user = false, .execute = true};
   EXPECT_EQ(*ranges, (std::vector<x86_64::MappedRange>{
                          {0x1000, 0x2fff, true, rights, Gpa{9 * kMiB}},
                          {kKernel + 0x1000, kKernel + 0x2fff, true, rights, Gpa{9 * kMiB}}}));
   fixture.fault->fail_nth(FaultPoint::read, 1);
-  EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::source_failed) << "the root";
+  EXPECT_EQ(view.mapped_ranges(kNoTimeLimit).error().kind, ErrorKind::source_failed) << "the root";
   fixture.fault->fail_nth(FaultPoint::read, 2);
-  const auto partial = view.mapped_ranges();
+  const auto partial = view.mapped_ranges(kNoTimeLimit);
   ASSERT_TRUE(partial);
   EXPECT_EQ(*partial, (std::vector<x86_64::MappedRange>{{0, (1ULL << 39U) - 1, false}, ranges->back()}));
   fixture.fake->die();
-  EXPECT_EQ(view.mapped_ranges().error().kind, ErrorKind::vm_gone);
+  EXPECT_EQ(view.mapped_ranges(kNoTimeLimit).error().kind, ErrorKind::vm_gone);
 }
 
 class NoRegisters : public ForwardingDriver {

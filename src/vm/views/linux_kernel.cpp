@@ -39,7 +39,8 @@ std::string_view text_of(std::span<const std::byte> bytes) {
 /// Pages of page tables, each read once, whether that succeeds or not.
 class TableReader {
 public:
-  explicit TableReader(AddressSpace& memory) : memory_{memory} {}
+  TableReader(AddressSpace& memory, std::chrono::seconds limit)
+      : memory_{memory}, end_{LinuxKernelFinder::Clock::now() + limit} {}
 
   std::optional<std::uint64_t> operator()(Gpa gpa) {
     std::uint64_t entry = 0;
@@ -73,15 +74,14 @@ private:
 
   AddressSpace& memory_;
   std::map<Gfn, std::optional<Page>> pages_;
-  const LinuxKernelFinder::Clock::time_point end_ =
-      LinuxKernelFinder::Clock::now() + LinuxKernelFinder::kMaxExamination;
+  const LinuxKernelFinder::Clock::time_point end_;
 };
 
 /// Examines one VMCOREINFO.
 class Examination {
 public:
-  Examination(AddressSpace& memory, Vmcoreinfo info, Gpa page)
-      : kernel_{.info = std::move(info), .page = page}, tables_{memory}, read_{std::ref(tables_)} {}
+  Examination(AddressSpace& memory, Vmcoreinfo info, Gpa page, std::chrono::seconds limit)
+      : kernel_{.info = std::move(info), .page = page}, tables_{memory, limit}, read_{std::ref(tables_)} {}
 
   /// nullopt: none of the vCPUs runs this kernel.
   [[nodiscard]] std::optional<LinuxKernel> run(std::span<const RegisterSet> vcpus) {
@@ -158,18 +158,19 @@ private:
   unsigned levels_ = PageTables::kLevels;
 };
 
-std::optional<LinuxKernel> examine(AddressSpace& memory, Gpa page, std::span<const RegisterSet> vcpus) {
+std::optional<LinuxKernel> examine(AddressSpace& memory, Gpa page, std::span<const RegisterSet> vcpus,
+                                   std::chrono::seconds limit) {
   std::vector<std::byte> bytes(kMaxVmcoreinfo);
   bytes.resize(copy(memory, page, bytes));
   auto info = parse_vmcoreinfo(text_of(bytes));
-  return info ? Examination{memory, std::move(*info), page}.run(vcpus) : std::nullopt;
+  return info ? Examination{memory, std::move(*info), page, limit}.run(vcpus) : std::nullopt;
 }
 
 /// One search of main memory. Memory that the guest has never touched is left out.
 class Search {
 public:
-  Search(AddressSpace& memory, std::span<const RegisterSet> vcpus, Gpa from)
-      : memory_{memory}, vcpus_{vcpus}, position_{from}, buffer_(AddressSpace::kMaxRead) {}
+  Search(AddressSpace& memory, std::span<const RegisterSet> vcpus, Gpa from, const KernelSearchLimits& limits)
+      : memory_{memory}, vcpus_{vcpus}, limits_{limits}, position_{from}, buffer_(AddressSpace::kMaxRead) {}
 
   [[nodiscard]] std::optional<LinuxKernel> run() {
     MemorySearch search{memory_};
@@ -246,7 +247,7 @@ private:
         end_ = End::limit;
         return std::nullopt;
       }
-      if (auto found = examine(memory_, position_, vcpus_)) {
+      if (auto found = examine(memory_, position_, vcpus_, limits_.examination)) {
         return found;
       }
     }
@@ -255,12 +256,12 @@ private:
 
   AddressSpace& memory_;
   const std::span<const RegisterSet> vcpus_;
+  const KernelSearchLimits limits_;
   Gpa position_;
   std::vector<std::byte> buffer_;
   unsigned candidates_ = 0;
   End end_ = End::none;
-  const LinuxKernelFinder::Clock::time_point deadline_ =
-      LinuxKernelFinder::Clock::now() + LinuxKernelFinder::kMaxSearch;
+  const LinuxKernelFinder::Clock::time_point deadline_ = LinuxKernelFinder::Clock::now() + limits_.search;
 };
 
 } // namespace
@@ -269,7 +270,7 @@ std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> 
   const Clock::time_point asked = Clock::now();
   const MutexLock lock{mutex_};
   if (page_) {
-    if (auto kernel = examine(memory_, *page_, vcpus)) {
+    if (auto kernel = examine(memory_, *page_, vcpus, limits_.examination)) {
       return kernel;
     }
     page_.reset();
@@ -278,7 +279,7 @@ std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> 
   if (Clock::now() < next_search_ || asked < cut_) {
     return std::nullopt;
   }
-  Search search{memory_, vcpus, search_from_};
+  Search search{memory_, vcpus, search_from_, limits_};
   auto kernel = search.run();
   search_from_ = search.cut_at().value_or(Gpa{0});
   if (kernel) {

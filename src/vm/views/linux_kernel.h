@@ -28,6 +28,11 @@ struct LinuxKernel {
   std::uint64_t image_address = 0;
 };
 
+struct KernelSearchLimits {
+  std::chrono::seconds search{10};     ///< of one call's search
+  std::chrono::seconds examination{1}; ///< of the reading of page tables, for one text
+};
+
 /// One per guest. Thread-safe. Of x86-64 guests only. What a guest has in its memory is not trusted: all work
 /// is bounded.
 class LinuxKernelFinder {
@@ -35,23 +40,22 @@ public:
   using Clock = std::chrono::steady_clock;
 
   /// `memory` outlives this object.
-  explicit LinuxKernelFinder(AddressSpace& memory) : memory_{memory} {}
+  explicit LinuxKernelFinder(AddressSpace& memory, const KernelSearchLimits& limits = {})
+      : memory_{memory}, limits_{limits} {}
 
   /// The kernel that these vCPUs run; nullopt if none was found. The place where it was found is remembered,
   /// but proven again by each call, as the guest may have booted since. Waits for the guest's memory, and for
   /// other calls. A search that reaches a limit is continued by the next call that begins after it.
   [[nodiscard]] std::optional<LinuxKernel> find(std::span<const RegisterSet> vcpus) EXCLUDES(mutex_);
 
-  /// Limit of one call's search, and the time after a search of all memory that failed until the next.
-  static constexpr std::chrono::seconds kMaxSearch{10};
+  /// Time after a search of all memory that failed until the next.
   static constexpr std::chrono::seconds kSearchInterval{5};
-  /// Limit of the reading of page tables, for one text.
-  static constexpr std::chrono::seconds kMaxExamination{1};
   /// Max number of texts that are examined by one call.
   static constexpr unsigned kMaxCandidates = 64;
 
 private:
   AddressSpace& memory_;
+  const KernelSearchLimits limits_;
   Mutex mutex_; ///< held while memory is searched
   std::optional<Gpa> page_ GUARDED_BY(mutex_);
   Gpa search_from_ GUARDED_BY(mutex_){};       ///< where the search goes on

@@ -179,7 +179,7 @@ Result<x86_64::Paging> VirtualView::read_paging() {
                        "decide how, as of Xen PV domains");
 }
 
-Result<std::vector<x86_64::MappedRange>> VirtualView::mapped_ranges() {
+Result<std::vector<x86_64::MappedRange>> VirtualView::mapped_ranges(const x86_64::ListLimits& limits) {
   const auto now = paging();
   if (!now) {
     return tl::unexpected{now.error()};
@@ -202,7 +202,7 @@ Result<std::vector<x86_64::MappedRange>> VirtualView::mapped_ranges() {
     return x86_64::TableRead::failed;
   };
   guest_.memory().poll_layout();
-  auto ranges = x86_64::list_mapped(*now, read_table);
+  auto ranges = x86_64::list_mapped(*now, read_table, limits);
   if (fatal || guest_.gone()) {
     return fail(fatal.value_or(ErrorKind::vm_gone), "virt", "cannot read page tables");
   }

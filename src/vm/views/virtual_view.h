@@ -43,7 +43,7 @@ public:
 
   /// All that is mapped; takes a second at most if the guest's memory answers. What the tables that the
   /// source fails to read map is listed as not searched; if that is the root, the call fails.
-  [[nodiscard]] Result<std::vector<x86_64::MappedRange>> mapped_ranges();
+  [[nodiscard]] Result<std::vector<x86_64::MappedRange>> mapped_ranges(const x86_64::ListLimits& limits = {});
 
 private:
   [[nodiscard]] Result<x86_64::Paging> paging() EXCLUDES(mutex_);

@@ -15,7 +15,8 @@ public:
   QemuSubject(const GuestOptions& options, const std::string& params)
       : guest_{options}, has_monitor_{options.monitor_for_driver} {
     guest_.pause();
-    const VmSpec spec{"", "qemu", fmt::format("pid={},timeout=20s{}", guest_.pid(), params)};
+    const char* const timeout = params.find("timeout=") == std::string::npos ? ",timeout=20s" : "";
+    const VmSpec spec{"", "qemu", fmt::format("pid={}{}{}", guest_.pid(), params, timeout)};
     auto driver = open_driver(spec, {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};

@@ -3,9 +3,11 @@
 
 #include "support/users.h"
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <stdexcept>
 
 namespace vmemfs::test {
@@ -19,6 +21,12 @@ std::string escaped(const std::string& path) {
     text += c == ' ' ? "\\040" : c == '\\' ? "\\134" : std::string{c};
   }
   return text;
+}
+
+/// Without a timeout of its own, a VM of QEMU gets one that a busy host does not reach.
+std::string with_patience(const std::string& argument) {
+  const bool is_qemu = argument.find("=qemu:") != std::string::npos;
+  return is_qemu && argument.find("timeout=") == std::string::npos ? argument + ",timeout=20s" : argument;
 }
 
 } // namespace
@@ -45,7 +53,7 @@ Mount::Mount(const std::vector<std::string>& args, Discover discover, const std:
   if (discover == Discover::off) {
     command.emplace_back("--no-discover");
   }
-  command.insert(command.end(), args.begin(), args.end());
+  std::ranges::transform(args, std::back_inserter(command), with_patience);
   command.push_back(path());
   daemon_ = std::make_unique<ChildProcess>(command, dir_ / "log");
   static_cast<void>(eventually([&] { return is_mountpoint(path()) || daemon_->wait({}).has_value(); }));

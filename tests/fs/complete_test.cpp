@@ -26,7 +26,7 @@ TEST(Complete, SubcommandsAndOptions) {
   EXPECT_THAT(offered({"/mnt", "--v"}), ElementsAre("--vm"));
   EXPECT_THAT(offered({"list", "--"}), ElementsAre("--json", "--discover"));
   EXPECT_THAT(offered({"save", "--"}), ElementsAre("--format", "--pause"));
-  EXPECT_THAT(offered({"save", "--format", ""}), ElementsAre("raw", "lime", "elf"));
+  EXPECT_THAT(offered({"save", "--format", ""}), ElementsAre("raw", "lime", "elf", "avml", "kdump"));
   EXPECT_THAT(offered({"save", ""}), IsEmpty()) << "file names";
   EXPECT_THAT(offered({"save", "web01", "x"}), IsEmpty());
   EXPECT_THAT(offered({"check", ""}), ElementsAre("--unit"));

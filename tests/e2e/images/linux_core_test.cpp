@@ -30,19 +30,8 @@ using testing::StartsWith;
 constexpr std::uint64_t kKernel =
     0xff00000000000000; ///< all addresses of the kernel are above, with five levels too
 
-class LinuxCore : public testing::Test {
+class LinuxCore : public LinuxGuestTest {
 protected:
-  void SetUp() override {
-    const auto built = build_linux_guest();
-    if (built.code != 0) {
-      GTEST_SKIP() << "no Linux guest: " << built.text;
-    }
-    guest_ = std::make_unique<QemuGuest>(linux_guest({"-smp", "2"}));
-    mount_ = std::make_unique<Mount>(
-        std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
-    ASSERT_TRUE(guest_->wait_for_serial(kLinuxIsUp, kLinuxBoot)) << guest_->serial();
-  }
-
   [[nodiscard]] std::string path() const { return *mount_ / "vm/core"; }
   /// Headers and notes; the memory is far behind.
   [[nodiscard]] ElfFile core() const {
@@ -92,9 +81,6 @@ protected:
       EXPECT_THAT(by_qemu(segment.p_vaddr + segment.p_filesz / 2), StartsWith("0x"));
     }
   }
-
-  std::unique_ptr<QemuGuest> guest_;
-  std::unique_ptr<Mount> mount_;
 };
 
 TEST_F(LinuxCore, RunningKernel_IsDescribed_AndTheFormerOneAfterAReset_IsNot) {

@@ -3,9 +3,13 @@
 #pragma once
 
 #include "support/child_process.h"
+#include "support/mount.h"
 #include "support/qemu_guest.h"
 
 #include <chrono>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,5 +39,23 @@ inline GuestOptions linux_guest(std::vector<std::string> extra) {
   }
   return options;
 }
+
+/// One with two vCPUs that has booted, attached as `vm`.
+class LinuxGuestTest : public testing::Test {
+protected:
+  void SetUp() override {
+    const auto built = build_linux_guest();
+    if (built.code != 0) {
+      GTEST_SKIP() << "no Linux guest: " << built.text;
+    }
+    guest_ = std::make_unique<QemuGuest>(linux_guest({"-smp", "2"}));
+    mount_ = std::make_unique<Mount>(
+        std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
+    ASSERT_TRUE(guest_->wait_for_serial(kLinuxIsUp, kLinuxBoot)) << guest_->serial();
+  }
+
+  std::unique_ptr<QemuGuest> guest_;
+  std::unique_ptr<Mount> mount_;
+};
 
 } // namespace vmemfs::test

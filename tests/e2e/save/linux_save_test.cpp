@@ -22,18 +22,13 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 
-class SaveOfLinux : public testing::Test {
+class SaveOfLinux : public LinuxGuestTest {
 protected:
   void SetUp() override {
-    const auto built = build_linux_guest();
-    if (built.code != 0) {
-      GTEST_SKIP() << "no Linux guest: " << built.text;
+    LinuxGuestTest::SetUp();
+    if (!IsSkipped() && !HasFatalFailure()) {
+      guest_->pause();
     }
-    guest_ = std::make_unique<QemuGuest>(linux_guest({"-smp", "2"}));
-    mount_ = std::make_unique<Mount>(
-        std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
-    ASSERT_TRUE(guest_->wait_for_serial(kLinuxIsUp, kLinuxBoot)) << guest_->serial();
-    guest_->pause();
   }
 
   void expect_success(const std::string& command) const {
@@ -53,8 +48,6 @@ protected:
   }
 
   TempDir dir_;
-  std::unique_ptr<QemuGuest> guest_;
-  std::unique_ptr<Mount> mount_;
 };
 
 TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileCrashAndDrgn) {

@@ -153,7 +153,8 @@ AccessReport DumpDriver::access() const {
   const std::string registers = image_.registers.empty()
                                     ? fmt::format("none: this {} has no registers", image_.description)
                                     : fmt::format("{} in the file", image_.registers_from);
-  return {fmt::format("{}, {} ranges", image_.description, map_->regions().size()),
+  return {fmt::format("{}, {} range{}", image_.description, map_->regions().size(),
+                      map_->regions().size() == 1 ? "" : "s"),
           read_cost().page.count() == 0 ? "pread of the file" : "pread of the file, decompressed", registers,
           "none: saved memory does not run", "none: saved memory is read only"};
 }

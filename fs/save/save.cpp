@@ -190,9 +190,10 @@ std::optional<Stop> watch(const SaveOptions& options, SaveJob& job, RunningJob& 
 
 std::string summary_of(const SaveReport& report) {
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(report.ended - report.started);
+  // By its directory: the hypervisor may have no name for it.
   std::string text =
-      fmt::format("saved '{}' to '{}': {}, {} {}, in {}", printable(report.before.name),
-                  printable(report.file), size_text(report.bytes), size_text(report.data_bytes),
+      fmt::format("saved '{}' to '{}': {}, {} {}, in {}", printable(report.directory), printable(report.file),
+                  size_text(report.bytes), size_text(report.data_bytes),
                   report.packed ? "of memory read" : "of it read", time_text(duration));
   if (report.pause) {
     text += fmt::format("; the guest was paused for {} ms", report.pause->count());

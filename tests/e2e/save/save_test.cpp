@@ -105,6 +105,7 @@ TEST_F(SaveWithADimm, Lime_IsWhatQemuWritesOut) {
   const std::string file = dir_ / "vm.lime";
   const auto result = save({"--format", "lime", mount_ / "vm", file});
   ASSERT_EQ(result.code, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr(fmt::format("saved '{}' to '{}': ", mount_ / "vm", file)));
   expect_facts(file, "lime", "mem.lime");
   const std::string bytes = read_file(file);
   std::size_t ranges = 0;

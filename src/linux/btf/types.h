@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "linux/btf/kind.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,34 +17,6 @@
 #include <vector>
 
 namespace vmemfs::btf {
-
-/// Number of a type. 0 is void.
-using TypeId = std::uint32_t;
-inline constexpr TypeId kVoid = 0;
-
-/// Values as in the format.
-enum class Kind : std::uint8_t {
-  void_type = 0,
-  integer = 1,
-  pointer = 2,
-  array = 3,
-  structure = 4,
-  union_type = 5,
-  enumeration = 6,
-  forward = 7, ///< a structure, or with the kind flag a union, of which only the name is known
-  type_definition = 8,
-  volatile_type = 9,
-  const_type = 10,
-  restrict_type = 11,
-  function = 12,
-  function_prototype = 13,
-  variable = 14,
-  data_section = 15,
-  floating = 16,
-  declaration_tag = 17,
-  type_tag = 18,
-  enumeration64 = 19,
-};
 
 struct Type {
   Kind kind;
@@ -98,11 +71,11 @@ struct Field {
   TypeId type;          ///< without qualifiers and type definitions
 };
 
-/// Immutable.
+/// Immutable, so thread-safe.
 class Types {
 public:
   /// The bytes of a whole BTF, with its header. `base`: for those of a module, the kernel's, whose numbers
-  /// and names it continues. invalid: what is wrong with the bytes.
+  /// and names it continues; it has no base itself. invalid: what is wrong with the bytes.
   [[nodiscard]] static Result<std::shared_ptr<const Types>>
   parse(std::vector<std::byte> bytes, std::shared_ptr<const Types> base = nullptr);
   Types(const Types&) = delete;
@@ -128,11 +101,13 @@ public:
 
   /// Without type definitions, qualifiers and type tags; kVoid if they never end.
   [[nodiscard]] TypeId resolve(TypeId id) const;
-  /// Bytes of a value of this type; nullopt: it has no size, or one beyond reason.
+  /// Bytes of a value of this type, where pointers have 8; nullopt: it has no size, as void or a function, or
+  /// one beyond reason.
   [[nodiscard]] std::optional<std::uint64_t> size_of(TypeId id) const;
 
   /// A member of a structure or union by its path, such as "f_path.dentry". Members of anonymous structures
-  /// and unions need no name of those. nullopt: there is none, it is a bit field, or it has no size.
+  /// and unions need no name of those. nullopt: there is none, it is a bit field, it has no size, or it lies
+  /// outside of the outer structure.
   [[nodiscard]] std::optional<Field> field(TypeId outer, std::string_view path) const;
   /// The same by the name of a structure, such as "task_struct".
   [[nodiscard]] std::optional<Field> field(std::string_view structure, std::string_view path) const;
@@ -143,11 +118,21 @@ public:
 private:
   Types() = default;
 
+  [[nodiscard]] const Types& owner(TypeId id) const { return id < first_ && base_ ? *base_ : *this; }
+  /// Offset in bytes_ of an own type, and of what follows its first 12 bytes.
+  [[nodiscard]] std::size_t at(TypeId id) const { return offsets_[id - first_]; }
+  [[nodiscard]] std::size_t behind(TypeId id) const;
+  [[nodiscard]] std::string_view name(std::uint32_t offset) const;
+  void sort_names();
+
   std::vector<std::byte> bytes_;
   std::shared_ptr<const Types> base_;
   TypeId first_ = 1;
+  std::uint32_t base_names_bytes_ = 0; ///< names below this offset are those of the base
+  std::uint32_t names_ = 0;            ///< where the own ones begin in bytes_
+  std::uint32_t names_bytes_ = 0;
   std::vector<std::uint32_t> offsets_; ///< of each own type in bytes_
-  std::vector<TypeId> by_name_;        ///< own types with a name, sorted by it
+  std::vector<TypeId> by_name_;        ///< own types with a name, sorted by kind, name and number
 };
 
 } // namespace vmemfs::btf

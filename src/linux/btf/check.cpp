@@ -3,8 +3,8 @@
 
 #include "linux/btf/raw_type.h"
 
-#include <algorithm>
 #include <bit>
+#include <cstring>
 #include <fmt/format.h>
 #include <optional>
 #include <string>
@@ -56,10 +56,11 @@ Result<void> check_names(std::span<const std::byte> names, bool is_base) {
   if (names.empty() || names.back() != std::byte{0} || (is_base && names.front() != std::byte{0})) {
     return invalid("its names have no begin or no end");
   }
-  for (auto begin = names.begin(); begin != names.end();) {
-    const auto end = std::find(begin, names.end(), std::byte{0});
-    if (static_cast<std::size_t>(end - begin) > kMaxName) {
-      return invalid(fmt::format("a name at {:#x} has more than {} bytes", begin - names.begin(), kMaxName));
+  for (std::size_t begin = 0; begin < names.size();) {
+    const void* const found = std::memchr(&names[begin], 0, names.size() - begin);
+    const auto end = static_cast<std::size_t>(static_cast<const std::byte*>(found) - names.data());
+    if (end - begin > kMaxName) {
+      return invalid(fmt::format("a name at {:#x} has more than {} bytes", begin, kMaxName));
     }
     begin = end + 1;
   }

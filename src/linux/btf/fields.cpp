@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: MIT
 // What Types says of values: their size, and where the members of a structure lie. Types may refer to each
 // other in circles and nest without end, so every way has a limit.
+#include "linux/btf/raw_type.h"
 #include "linux/btf/types.h"
 
 namespace vmemfs::btf {
 namespace {
 
-/// Max type definitions and qualifiers around a type, and max arrays of arrays. The kernel allows 32.
-constexpr int kMaxNesting = 64;
+/// Max type definitions and qualifiers around a type, and max arrays of arrays: as the kernel has it.
+constexpr int kMaxNesting = 32;
 
 /// Max size of a value.
 constexpr std::uint64_t kMaxValueBytes = std::uint64_t{1} << 40U;
 
 /// Max members that the search for one compares. A structure has at most 65535 of its own.
-constexpr std::size_t kMaxCompared = std::size_t{1} << 17U;
+constexpr std::size_t kMaxCompared = std::size_t{1} << 16U;
 
 bool is_structure(Kind kind) { return kind == Kind::structure || kind == Kind::union_type; }
+
+/// Whether a value of this type is one of the type that it refers to.
+bool is_wrapper(Kind kind) {
+  return kind == Kind::type_definition || kind == Kind::volatile_type || kind == Kind::const_type ||
+         kind == Kind::restrict_type || kind == Kind::type_tag;
+}
 
 struct Place {
   TypeId type;
@@ -31,13 +38,16 @@ std::optional<Place> find_member(const Types& types, TypeId outer, std::string_v
     const std::size_t count = types.type(structure.type).count;
     for (std::size_t i = 0; i < count && compared < kMaxCompared; ++i, ++compared) {
       const Member member = types.member(structure.type, i);
-      const Place place{.type = types.resolve(member.type),
-                        .bit_offset = structure.bit_offset + member.bit_offset};
-      if (!member.name.empty() && member.name == name) {
-        return member.bitfield_bits == 0 ? std::optional{place} : std::nullopt;
-      }
-      if (member.name.empty() && is_structure(types.type(place.type).kind)) {
-        structures.push_back(place);
+      const auto place = [&] {
+        return Place{.type = types.resolve(member.type),
+                     .bit_offset = structure.bit_offset + member.bit_offset};
+      };
+      if (member.name.empty()) {
+        if (const Place inner = place(); is_structure(types.type(inner.type).kind)) {
+          structures.push_back(inner);
+        }
+      } else if (member.name == name) {
+        return member.bitfield_bits == 0 ? std::optional{place()} : std::nullopt;
       }
     }
   }
@@ -47,30 +57,13 @@ std::optional<Place> find_member(const Types& types, TypeId outer, std::string_v
 } // namespace
 
 TypeId Types::resolve(TypeId id) const {
-  for (int i = 0; i < kMaxNesting; ++i) {
-    const Type found = type(id);
-    switch (found.kind) {
-    case Kind::type_definition:
-    case Kind::volatile_type:
-    case Kind::const_type:
-    case Kind::restrict_type:
-    case Kind::type_tag: id = found.target; break;
-    case Kind::void_type:
-    case Kind::integer:
-    case Kind::pointer:
-    case Kind::array:
-    case Kind::structure:
-    case Kind::union_type:
-    case Kind::enumeration:
-    case Kind::forward:
-    case Kind::function:
-    case Kind::function_prototype:
-    case Kind::variable:
-    case Kind::data_section:
-    case Kind::floating:
-    case Kind::declaration_tag:
-    case Kind::enumeration64: return id;
+  for (int i = 0; i < kMaxNesting && id != kVoid; ++i) {
+    const Types& types = owner(id);
+    const auto raw = load<RawType>(types.bytes_, types.at(id));
+    if (!is_wrapper(raw.kind())) {
+      return id;
     }
+    id = raw.size_or_target;
   }
   return kVoid;
 }

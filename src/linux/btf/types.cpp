@@ -5,20 +5,16 @@
 #include "linux/btf/raw_type.h"
 
 #include <algorithm>
-#include <cstring>
-#include <tuple>
 #include <utility>
 
 namespace vmemfs::btf {
 namespace {
 
-/// A name as it is sorted: its first bytes as a number decide nearly every comparison.
+/// A name as it is sorted: its first bytes as a number decide most comparisons.
 struct SortedName {
   std::uint64_t prefix; ///< the kind and 7 bytes
-  std::string_view name;
+  std::uint32_t name;   ///< offset
   TypeId id;
-
-  [[nodiscard]] auto order() const { return std::tie(prefix, name, id); }
 };
 
 std::uint64_t prefix_of(Kind kind, std::string_view name) {
@@ -60,12 +56,17 @@ void Types::sort_names() {
   sorted.reserve(offsets_.size());
   for (TypeId id = first_; id < end(); ++id) {
     const auto raw = load<RawType>(bytes_, at(id));
-    const std::string_view found = name(raw.name);
-    if (!found.empty()) {
-      sorted.push_back({.prefix = prefix_of(raw.kind(), found), .name = found, .id = id});
+    if (const std::string_view found = name(raw.name); !found.empty()) {
+      sorted.push_back({.prefix = prefix_of(raw.kind(), found), .name = raw.name, .id = id});
     }
   }
-  std::ranges::sort(sorted, {}, &SortedName::order);
+  std::ranges::sort(sorted, [this](const SortedName& a, const SortedName& b) {
+    if (a.prefix != b.prefix) {
+      return a.prefix < b.prefix;
+    }
+    const int order = a.name == b.name ? 0 : name(a.name).compare(name(b.name));
+    return order == 0 ? a.id < b.id : order < 0;
+  });
   by_name_.reserve(sorted.size());
   for (const SortedName& entry : sorted) {
     by_name_.push_back(entry.id);

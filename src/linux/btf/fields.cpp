@@ -13,8 +13,8 @@ constexpr int kMaxNesting = 32;
 /// Max size of a value.
 constexpr std::uint64_t kMaxValueBytes = std::uint64_t{1} << 40U;
 
-/// Max members that the search for one compares. A structure has at most 65535 of its own.
-constexpr std::size_t kMaxCompared = std::size_t{1} << 16U;
+/// Max members that the search for one compares. The largest structures of kernels have some hundred.
+constexpr std::size_t kMaxCompared = std::size_t{1} << 13U;
 
 bool is_structure(Kind kind) { return kind == Kind::structure || kind == Kind::union_type; }
 

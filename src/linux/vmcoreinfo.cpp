@@ -31,13 +31,36 @@ template <typename T> std::optional<T> number_of(std::string_view text, std::str
   return parsed.ec == std::errc{} && parsed.ptr == end ? std::optional{number} : std::nullopt;
 }
 
+constexpr int kHex = 16;
+constexpr int kDecimal = 10;
+
+/// The value of a line such as `SIZE(list_head)=16`.
+std::optional<std::uint64_t> value_in(std::string_view text, std::string_view kind, std::string_view name,
+                                      int base) {
+  std::string key{kind};
+  key += '(';
+  key += name;
+  key += ')';
+  return number_of<std::uint64_t>(text, key, base);
+}
+
 bool is_text(char c) { return c == '\n' || (c >= ' ' && c <= '~'); }
 
 } // namespace
 
+std::optional<std::uint64_t> Vmcoreinfo::symbol(std::string_view name) const {
+  return value_in(text, "SYMBOL", name, kHex);
+}
+
+std::optional<std::uint64_t> Vmcoreinfo::size(std::string_view type) const {
+  return value_in(text, "SIZE", type, kDecimal);
+}
+
+std::optional<std::uint64_t> Vmcoreinfo::offset(std::string_view member) const {
+  return value_in(text, "OFFSET", member, kDecimal);
+}
+
 std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page) {
-  constexpr int kHex = 16;
-  constexpr int kDecimal = 10;
   std::string_view text = page.substr(0, kMaxVmcoreinfo);
   text = text.substr(0, text.find('\0'));
   if (!text.starts_with(kVmcoreinfoBegin) || !std::ranges::all_of(text, is_text)) {

@@ -25,6 +25,12 @@ struct Vmcoreinfo {
   std::optional<std::uint64_t> stext{};
   /// x86-64: how far the kernel lies from where it was linked for, in physical memory.
   std::optional<std::int64_t> phys_base{};
+
+  /// The values of lines such as `SYMBOL(prb)=ffffffff9265b2d0`, `SIZE(printk_info)=88` and
+  /// `OFFSET(printk_info.seq)=0`. nullopt: there is no such line.
+  [[nodiscard]] std::optional<std::uint64_t> symbol(std::string_view name) const;
+  [[nodiscard]] std::optional<std::uint64_t> size(std::string_view type) const;
+  [[nodiscard]] std::optional<std::uint64_t> offset(std::string_view member) const;
 };
 
 /// `page`: memory from the begin of a page, at most kMaxVmcoreinfo bytes of which are read. nullopt: there is

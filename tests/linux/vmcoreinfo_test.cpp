@@ -56,6 +56,18 @@ TEST(Vmcoreinfo, OtherTexts_None) {
   }
 }
 
+TEST(Vmcoreinfo, KeysWithNames_AreFound) {
+  const auto info =
+      parse_vmcoreinfo(std::string{kText} + "SIZE(printk_info)=88\nOFFSET(printk_info.seq)=8\n");
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->symbol("init_uts_ns"), 0xffffffff9261cc40U);
+  EXPECT_EQ(info->size("printk_info"), 88U);
+  EXPECT_EQ(info->offset("printk_info.seq"), 8U);
+  EXPECT_FALSE(info->symbol("init_uts"));
+  EXPECT_FALSE(info->size("printk_info.seq"));
+  EXPECT_FALSE(info->offset("printk_info"));
+}
+
 TEST(Vmcoreinfo, NumbersThatAreNone_Absent) {
   const auto info = parse_vmcoreinfo("OSRELEASE=1\nSYMBOL(swapper_pg_dir)=ff\nNUMBER(phys_base)=--1\n"
                                      "SYMBOL(_stext)=12 \n");

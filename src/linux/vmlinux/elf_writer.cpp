@@ -14,10 +14,14 @@ constexpr std::uint64_t kHeaderBytes = kPageSize;
 static_assert(sizeof(Elf64_Ehdr) + 2 * ElfWriter::kMaxSections * sizeof(Elf64_Phdr) <= kHeaderBytes);
 
 constexpr std::uint64_t kTableAlign = 8;
+constexpr std::uint64_t kNoteAlign = 4;
 
 bool is_in_memory(const ElfSection& section) { return (section.flags & SHF_ALLOC) != 0; }
 
 std::uint64_t alignment(const ElfSection& section) {
+  if (section.type == SHT_NOTE) { // says how far the notes are from one another
+    return kNoteAlign;
+  }
   if (is_in_memory(section)) {
     return section.address == 0 ? kPageSize : std::min(kPageSize, section.address & -section.address);
   }
@@ -119,7 +123,7 @@ std::size_t ElfWriter::write_program_headers() {
     headers.number(placed.section.address); // in physical memory, which differs from boot to boot
     headers.number(placed.section.type == SHT_NOBITS ? std::uint64_t{0} : placed.bytes);
     headers.number(placed.bytes);
-    headers.number(type == PT_LOAD ? kPageSize : std::uint64_t{4});
+    headers.number(type == PT_LOAD ? kPageSize : kNoteAlign);
   };
   for (const Placed& placed : sections_) {
     if (is_in_memory(placed.section)) {

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstring>
 #include <elf.h>
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>

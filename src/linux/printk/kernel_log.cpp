@@ -13,7 +13,7 @@ Result<std::string> kernel_log(KernelMemory& memory, const Vmcoreinfo& info) {
   if (info.symbol("log_buf")) {
     return buffer_log(memory, info);
   }
-  return fail(ErrorKind::unsupported, "linux",
+  return fail(ErrorKind::no_data, "linux",
               "the kernel does not say where its log is; its VMCOREINFO has neither prb nor log_buf");
 }
 

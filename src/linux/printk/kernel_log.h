@@ -18,8 +18,8 @@ namespace vmemfs {
 /// guest writes or overwrites meanwhile, or that makes no sense, is left out; if any is, the last line says
 /// so and begins with "# incomplete: ".
 ///
-/// Waits for the guest's memory. unsupported: VMCOREINFO does not say where the log is. invalid: what it says
-/// of the log makes no sense. source_failed: the log's memory cannot be read.
+/// Waits for the guest's memory. no_data: VMCOREINFO does not say where the log is, what it says makes no
+/// sense, or the log's memory cannot be read.
 [[nodiscard]] Result<std::string> kernel_log(KernelMemory& memory, const Vmcoreinfo& info);
 
 } // namespace vmemfs

@@ -131,17 +131,17 @@ Result<std::string> buffer_log(KernelMemory& memory, const Vmcoreinfo& info) {
     layout = layout_of(info, "log");
   }
   if (!layout) {
-    return fail(ErrorKind::unsupported, "linux",
+    return fail(ErrorKind::no_data, "linux",
                 "cannot read the kernel's log: its VMCOREINFO does not have its structure");
   }
   const auto buffer = memory.value<std::uint64_t>(layout->buffer);
   const auto size = memory.value<std::uint32_t>(layout->size);
   auto bounds = bounds_of(memory, *layout);
   if (!buffer || !size || !bounds) {
-    return fail(ErrorKind::source_failed, "linux", "cannot read where the kernel's log is");
+    return fail(ErrorKind::no_data, "linux", "cannot read where the kernel's log is");
   }
   if (*size > LogText::kMaxBytes || bounds->first >= *size || bounds->next > *size) {
-    return fail(ErrorKind::invalid, "linux", "what the kernel says of its log makes no sense");
+    return fail(ErrorKind::no_data, "linux", "what the kernel says of its log makes no sense");
   }
   LogText text;
   std::vector<std::byte> bytes;

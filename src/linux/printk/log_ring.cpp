@@ -179,7 +179,7 @@ Result<std::string> RingReader::run() {
   const auto tail = memory_.value<std::uint64_t>(layout_.tail);
   const auto head = memory_.value<std::uint64_t>(layout_.head);
   if (!tail || !head) {
-    return fail(ErrorKind::source_failed, "linux", "cannot read where the kernel's log begins and ends");
+    return fail(ErrorKind::no_data, "linux", "cannot read where the kernel's log begins and ends");
   }
   // Between the two reads the ring can have gone on by more than its size.
   const std::uint64_t count = std::min(((*head - *tail) & kIdMask) + 1, layout_.count());

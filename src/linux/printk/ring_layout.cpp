@@ -84,7 +84,7 @@ bool fits(std::size_t size, std::initializer_list<std::size_t> offsets) {
 }
 
 tl::unexpected<Error> nonsense() {
-  return fail(ErrorKind::invalid, "linux", "what the kernel says of its log makes no sense");
+  return fail(ErrorKind::no_data, "linux", "what the kernel says of its log makes no sense");
 }
 
 } // namespace
@@ -96,7 +96,7 @@ Result<RingLayout> ring_layout(KernelMemory& memory, const Vmcoreinfo& info) {
   layout.descriptor = descriptor_of(keys);
   layout.info = info_of(keys);
   if (!keys.missing().empty()) {
-    return fail(ErrorKind::unsupported, "linux",
+    return fail(ErrorKind::no_data, "linux",
                 fmt::format("cannot read the kernel's log: its VMCOREINFO does not have {}", keys.missing()));
   }
   const auto& [descriptor_size, state, begin, next] = layout.descriptor;
@@ -113,7 +113,7 @@ Result<RingLayout> ring_layout(KernelMemory& memory, const Vmcoreinfo& info) {
   const auto data_bits = memory.value<std::uint32_t>(data_ring + outer.data_bits);
   const auto data = memory.value<std::uint64_t>(data_ring + outer.data);
   if (!prb || !count_bits || !descriptors || !infos || !data_bits || !data) {
-    return fail(ErrorKind::source_failed, "linux",
+    return fail(ErrorKind::no_data, "linux",
                 fmt::format("cannot read the kernel's log at {:#x}", prb.value_or(outer.prb)));
   }
   layout.descriptors = *descriptors;

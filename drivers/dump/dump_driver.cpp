@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/dump/dump_driver.h"
 
+#include "driver/kit/read_pieces.h"
 #include "image/saved/saved_formats.h"
 
 #include <algorithm>
@@ -44,24 +45,37 @@ Result<MemoryMap> map_of(const SavedImage& image, const std::string& name) {
 } // namespace
 
 DumpDriver::DumpDriver(SavedFile file, SavedImage image, VmIdentity identity,
-                       std::shared_ptr<const MemoryMap> map)
-    : file_{std::move(file)}, image_{std::move(image)}, identity_{std::move(identity)}, map_{std::move(map)} {
+                       std::shared_ptr<const MemoryMap> map, std::shared_ptr<WatchedFile> watched)
+    : file_{std::move(file)}, image_{std::move(image)}, identity_{std::move(identity)}, map_{std::move(map)},
+      watched_{std::move(watched)} {}
+
+DumpDriver::~DumpDriver() {
+  if (watched_ != nullptr) {
+    watched_->set_listener(this, nullptr);
+  }
 }
 
 // The tables of a large file take memory, and there may be a limit for this process.
-Result<std::unique_ptr<DumpDriver>> DumpDriver::open(const std::string& path, std::string_view format) {
+Result<std::unique_ptr<DumpDriver>> DumpDriver::open(const std::string& path, std::string_view format,
+                                                     std::shared_ptr<WatchedFile> watched) {
   try {
-    return try_open(path, format);
+    return try_open(path, format, std::move(watched));
   } catch (const std::bad_alloc&) {
     return fail(ErrorKind::source_failed, "dump",
                 fmt::format("not enough memory for the tables of '{}'", path));
   }
 }
 
-Result<std::unique_ptr<DumpDriver>> DumpDriver::try_open(const std::string& path, std::string_view format) {
+Result<std::unique_ptr<DumpDriver>> DumpDriver::try_open(const std::string& path, std::string_view format,
+                                                         std::shared_ptr<WatchedFile> watched) {
   auto file = SavedFile::open(path);
   if (!file) {
     return tl::unexpected{file.error()};
+  }
+  // Who may write the directory could name another file by a symbolic link meanwhile.
+  if (watched != nullptr && file->version() != watched->version()) {
+    return fail(ErrorKind::invalid, "dump",
+                fmt::format("'{}' was changed since it was found in its directory; it is found again", path));
   }
   auto image = open_image(*file, format);
   if (!image) {
@@ -76,11 +90,22 @@ Result<std::unique_ptr<DumpDriver>> DumpDriver::try_open(const std::string& path
   }
   return std::unique_ptr<DumpDriver>{new DumpDriver{std::move(*file),
                                                     std::move(*image),
-                                                    {name, "", "dump"},
-                                                    std::make_shared<const MemoryMap>(std::move(*map))}};
+                                                    {name, "", "dump", watched ? watched->key() : ""},
+                                                    std::make_shared<const MemoryMap>(std::move(*map)),
+                                                    std::move(watched)}};
+}
+
+void DumpDriver::set_listener(VmListener* listener) {
+  if (watched_ != nullptr) {
+    watched_->set_listener(this, listener);
+  }
 }
 
 void DumpDriver::read(std::span<ReadPiece> pieces) {
+  if (gone()) {
+    fail_pieces(pieces, ErrorKind::vm_gone);
+    return;
+  }
   for (ReadPiece& piece : pieces) {
     read_piece(piece);
   }

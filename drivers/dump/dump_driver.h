@@ -3,6 +3,7 @@
 #pragma once
 
 #include "driver/driver.h"
+#include "drivers/dump/directory/watched_file.h"
 #include "image/saved/saved_image.h"
 
 #include <memory>
@@ -14,14 +15,17 @@ namespace vmemfs {
 
 class DumpDriver : public Driver, private RegisterReader {
 public:
-  /// `format`: a name of saved_formats(), or empty for what the content says.
-  static Result<std::unique_ptr<DumpDriver>> open(const std::string& path, std::string_view format = {});
+  /// `format`: as of open_image(). `watched`: what the discovery knows of the file; null: it was named.
+  static Result<std::unique_ptr<DumpDriver>> open(const std::string& path, std::string_view format = {},
+                                                  std::shared_ptr<WatchedFile> watched = nullptr);
+  ~DumpDriver() override;
 
   const VmIdentity& identity() const override { return identity_; }
   std::shared_ptr<const MemoryMap> memory_map() const override { return map_; }
   void read(std::span<ReadPiece> pieces) override;
   bool frozen() const override { return true; }
-  bool gone() const override { return false; }
+  bool gone() const override { return watched_ != nullptr && watched_->gone(); }
+  void set_listener(VmListener* listener) override;
   VcpuSet vcpus() const override {
     return VcpuSet::first(static_cast<std::uint32_t>(image_.registers.size()));
   }
@@ -31,8 +35,10 @@ public:
   RegisterReader* register_reader() override { return image_.registers.empty() ? nullptr : this; }
 
 private:
-  static Result<std::unique_ptr<DumpDriver>> try_open(const std::string& path, std::string_view format);
-  DumpDriver(SavedFile file, SavedImage image, VmIdentity identity, std::shared_ptr<const MemoryMap> map);
+  static Result<std::unique_ptr<DumpDriver>> try_open(const std::string& path, std::string_view format,
+                                                      std::shared_ptr<WatchedFile> watched);
+  DumpDriver(SavedFile file, SavedImage image, VmIdentity identity, std::shared_ptr<const MemoryMap> map,
+             std::shared_ptr<WatchedFile> watched);
 
   const RegisterLayout& register_layout() const override { return image_.registers.front().layout(); }
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
@@ -47,6 +53,7 @@ private:
   const SavedImage image_;
   const VmIdentity identity_;
   const std::shared_ptr<const MemoryMap> map_;
+  const std::shared_ptr<WatchedFile> watched_; ///< may be null
 };
 
 } // namespace vmemfs

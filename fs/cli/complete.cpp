@@ -96,11 +96,14 @@ Strings complete_discovery(std::string_view word) {
   const std::size_t colon = word.find(':');
   Strings names;
   for (const DriverType* const type : all_drivers()) {
-    if (type->discovery({}, nullptr) == nullptr) {
+    const bool by_itself = type->discovery({}, nullptr) != nullptr;
+    if (!by_itself && type->discovery_params().empty()) {
       continue;
     }
     if (colon == std::string_view::npos) {
-      names.emplace_back(type->name());
+      if (by_itself) {
+        names.emplace_back(type->name());
+      }
       if (!type->discovery_params().empty()) {
         names.push_back(fmt::format("{}:", type->name()));
       }

@@ -29,7 +29,7 @@ struct FoundVm {
   /// The driver that appears to manage this VM and offers more functions for it; worth a wait. Empty:
   /// none.
   std::string manager{};
-  /// The user whose process of this host it is; none if it is no such process.
+  /// The user whose process or file of this host it is; none if it is neither.
   std::optional<uid_t> owner{};
 };
 

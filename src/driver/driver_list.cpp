@@ -159,6 +159,12 @@ std::vector<std::string> problems_of(DriverList drivers, const VmSpec& spec,
   for (const std::string& problem : problems_of(pairs, specs)) {
     problems.push_back(fmt::format("{}: {}", type->name(), problem));
   }
+  for (const auto& [key, value] : pairs) {
+    if (find_spec(specs, key) == nullptr && find_spec(type->discovery_params(), key) != nullptr) {
+      problems.push_back(fmt::format("{}: '{}' finds VMs; give it as --discover {}:{}=...", type->name(), key,
+                                     type->name(), key));
+    }
+  }
   return problems;
 }
 

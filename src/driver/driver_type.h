@@ -57,8 +57,8 @@ public:
   /// VMs, but opens none and connects to no monitor.
   [[nodiscard]] virtual std::vector<HostCheck> checks() const { return {}; }
 
-  /// Discovery of VMs; null if the user must name them. With discovery_params(), none of which is
-  /// required: without any, all VMs of this host. `runtime`: see make_runtime().
+  /// Discovery of VMs; null if the user must name them. With discovery_params(): without any, all VMs of this
+  /// host, or null if one of them is required. `runtime`: see make_runtime().
   [[nodiscard]] virtual std::unique_ptr<Discovery>
   discovery(const Params& /*params*/, const std::shared_ptr<DriverRuntime>& /*runtime*/) const {
     return nullptr;

@@ -8,14 +8,16 @@ namespace {
 
 /// How the driver discovers VMs, and which of its parameters discovery takes.
 std::string discovery_text(const DriverType& type) {
-  if (type.discovery({}, nullptr) == nullptr) {
+  const bool by_itself = type.discovery({}, nullptr) != nullptr;
+  if (!by_itself && type.discovery_params().empty()) {
     return "  finds no VMs by itself\n";
   }
   std::string keys;
   for (const ParamSpec& spec : type.discovery_params()) {
     keys += fmt::format("{}{}=", keys.empty() ? ", which takes " : " ", spec.name);
   }
-  return fmt::format("  finds VMs by itself, and with --discover {}{}\n", type.name(), keys);
+  return fmt::format("  finds VMs {}with --discover {}{}\n", by_itself ? "by itself, and " : "", type.name(),
+                     keys);
 }
 
 } // namespace

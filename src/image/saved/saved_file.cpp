@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -23,11 +24,22 @@ Result<SavedFile> SavedFile::open(const std::string& path) {
     return fail_errno(errno, "dump", fmt::format("cannot look at '{}'", path));
   }
   if (!S_ISREG(status.st_mode) || status.st_size == 0) {
+    const bool regular = S_ISREG(status.st_mode);
+    const std::string_view what = regular                   ? "empty"
+                                  : S_ISDIR(status.st_mode) ? "a directory"
+                                                            : "not a regular file";
     return fail(ErrorKind::invalid, "dump",
-                fmt::format("'{}' is {}; a file with saved memory is needed", path,
-                            S_ISREG(status.st_mode) ? "empty" : "not a regular file"));
+                fmt::format("'{}' is {}; a file with saved memory is needed", path, what));
   }
-  return SavedFile{std::move(file), static_cast<std::uint64_t>(status.st_size)};
+  return SavedFile{std::move(file), Version::of(status)};
+}
+
+SavedFile::Version SavedFile::Version::of(const struct stat& status) {
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  return {status.st_dev, status.st_ino,
+          static_cast<std::uint64_t>(status.st_mtim.tv_sec) * kSecond +
+              static_cast<std::uint64_t>(status.st_mtim.tv_nsec),
+          static_cast<std::uint64_t>(status.st_size)};
 }
 
 std::size_t SavedFile::read(std::uint64_t offset, std::span<std::byte> to) const {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <sys/stat.h>
 #include <type_traits>
 #include <utility>
 
@@ -20,12 +21,26 @@ namespace vmemfs {
 /// Thread-safe.
 class SavedFile {
 public:
+  /// Which file it is, and which content it has, as far as the system tells.
+  struct Version {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::uint64_t modified_ns = 0; ///< since 1970
+    std::uint64_t size = 0;
+
+    static Version of(const struct stat& status);
+    friend bool operator==(const Version&, const Version&) = default;
+  };
+
   /// A regular file that is not empty.
   static Result<SavedFile> open(const std::string& path);
   /// One that is open already and has this size.
-  static SavedFile adopt(UniqueFd file, std::uint64_t size) { return SavedFile{std::move(file), size}; }
+  static SavedFile adopt(UniqueFd file, std::uint64_t size) {
+    return SavedFile{std::move(file), Version{.size = size}};
+  }
 
-  [[nodiscard]] std::uint64_t size() const { return size_; } ///< when it was opened
+  [[nodiscard]] std::uint64_t size() const { return version_.size; } ///< when it was opened
+  [[nodiscard]] const Version& version() const { return version_; }  ///< the same
 
   /// Reads as much of `to` as the file has from `offset` on; returns the number of bytes.
   [[nodiscard]] std::size_t read(std::uint64_t offset, std::span<std::byte> to) const;
@@ -40,10 +55,10 @@ public:
   }
 
 private:
-  SavedFile(UniqueFd file, std::uint64_t size) : file_{std::move(file)}, size_{size} {}
+  SavedFile(UniqueFd file, const Version& version) : file_{std::move(file)}, version_{version} {}
 
   UniqueFd file_;
-  std::uint64_t size_;
+  Version version_;
 };
 
 } // namespace vmemfs

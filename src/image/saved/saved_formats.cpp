@@ -23,10 +23,16 @@ std::span<const SavedFormat* const> saved_formats() {
 Result<SavedImage> open_image(const SavedFile& file, std::string_view format) {
   std::array<std::byte, kImageHead> head{};
   const std::size_t size = file.read(0, head);
+  const bool by_content = format.empty() || format == kKnownFormat;
   for (const SavedFormat* candidate : saved_formats()) {
     const bool matches = candidate->matches(std::span{head}.first(size));
-    if (format.empty() ? !matches : candidate->name() != format) {
+    if (by_content ? !matches : candidate->name() != format) {
       continue;
+    }
+    if (format == kKnownFormat && candidate == &raw_image_format()) {
+      return fail(ErrorKind::invalid, "dump",
+                  "its content is of no known format of saved memory; if its offsets are guest physical "
+                  "addresses, give format=raw");
     }
     if (!matches) {
       return fail(

@@ -76,6 +76,12 @@ TEST(DriverText, Discovery_NamesItsParameters) {
               HasSubstr("\n  finds VMs by itself, and with --discover test, which takes uri= host=\n"));
 }
 
+TEST(DriverText, DiscoveryThatNeedsParameters_NamesThem) {
+  TestType type;
+  type.discovery_params_ = {{.name = "dir", .required = true}};
+  EXPECT_THAT(driver_text(type), HasSubstr("\n  finds VMs with --discover test, which takes dir=\n"));
+}
+
 TEST(DriverText, EachDriver_NamesItselfAndEveryParameter) {
   for (const DriverType* const type : all_drivers()) {
     const std::string text = driver_text(*type);

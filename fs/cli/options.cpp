@@ -44,6 +44,7 @@ constexpr std::string_view kSaveExamples =
     "Examples:\n"
     "  vmemfs save web01 web01.elf                         a live image of the VM that a mount has as web01\n"
     "  vmemfs save --pause /mnt/vms/web01 web01.elf        of one moment: the guest is paused meanwhile\n"
+    "  vmemfs save --pause qemu:pid=4711 web01.elf         of a VM that no mount has\n"
     "  vmemfs save --format lime web01 - | ssh store 'cat > web01.lime'\n";
 
 /// As typed.
@@ -172,7 +173,8 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
 
 void define_save_options(CLI::App& app, SaveArguments& save) {
   app.add_option("VM", save.options.vm,
-                 "directory of a VM in a mount, such as /mnt/vms/web01; or a VM's name, if one mount has it")
+                 "directory of a VM in a mount, such as /mnt/vms/web01; or a VM's name; or DRIVER:KEY=VALUE,... "
+                 "as after --vm: what no mount has is mounted meanwhile")
       ->required()
       ->option_text(" ");
   app.add_option("FILE", save.options.file,
@@ -277,7 +279,7 @@ CommandLine parse_command_line(int argc, char** argv) {
   list->add_flag("--json", raw.json, "as JSON, one array");
   define_discovery_options(*list, raw.list);
   list->footer(std::string{kListExamples});
-  CLI::App* const save = app.add_subcommand("save", "save the memory of a VM of a mount to a file");
+  CLI::App* const save = app.add_subcommand("save", "save the memory of a VM to a file");
   define_save_options(*save, raw.save);
   CLI::App* const drivers = app.add_subcommand("drivers", "list the drivers and their parameters");
   drivers->add_option("NAME", raw.drivers.name, "only this driver");

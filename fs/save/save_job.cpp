@@ -346,9 +346,28 @@ Result<void> SaveJob::publish(Files& files) {
   return {};
 }
 
+/// In a mount, or in one that is made for it.
+Result<VmDirectory> SaveJob::find_vm(const std::stop_token& stop) {
+  const bool is_spec = is_vm_spec(options_.vm);
+  auto found = is_spec ? fail(ErrorKind::not_found, kOrigin, "") : VmDirectory::find(options_.vm);
+  const bool is_path = options_.vm.find('/') != std::string::npos || options_.vm.starts_with('.');
+  if (found || found.error().kind != ErrorKind::not_found || (is_path && !is_spec)) {
+    return found;
+  }
+  auto mount = PrivateMount::start(options_.vm, stop);
+  if (!mount) {
+    Error error = std::move(mount.error());
+    error.text = is_spec ? fmt::format("cannot save '{}': {}", printable(options_.vm), error.text)
+                         : fmt::format("{}; and no driver can open it: {}", found.error().text, error.text);
+    return tl::unexpected{std::move(error)};
+  }
+  mount_.emplace(std::move(*mount));
+  return VmDirectory::find(mount_->vm());
+}
+
 Result<SaveReport> SaveJob::run(const std::stop_token& stop) {
   report_.started = std::chrono::system_clock::now();
-  const auto vm = VmDirectory::find(options_.vm);
+  const auto vm = find_vm(stop);
   if (!vm) {
     return tl::unexpected{vm.error()};
   }

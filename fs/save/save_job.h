@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "fs/save/guest/guest_pause.h"
+#include "fs/save/guest/private_mount.h"
 #include "fs/save/guest/vm_directory.h"
 #include "fs/save/image/image_copy.h"
 #include "fs/save/image/memory_source.h"
@@ -42,6 +43,7 @@ private:
     std::optional<PartialFile> sidecar;
   };
 
+  [[nodiscard]] Result<VmDirectory> find_vm(const std::stop_token& stop);
   [[nodiscard]] Result<GuestInfo> read_info(const VmDirectory& vm) const;
   [[nodiscard]] Result<Files> create_files(const VmDirectory& vm) EXCLUDES(mutex_);
   [[nodiscard]] Result<PartialFile> create_file(const std::string& path) EXCLUDES(mutex_);
@@ -58,6 +60,7 @@ private:
   [[nodiscard]] Result<void> publish(Files& files);
 
   const SaveOptions options_;
+  std::optional<PrivateMount> mount_; ///< if no mount has the VM
   CopyProgress progress_;
   UnreadableRanges unreadable_;
   SaveReport report_; ///< of run(), and of the reader that ends reading, which run() waits for

@@ -2,6 +2,7 @@
 #include "fs/save/guest/vm_directory.h"
 
 #include "core/text.h"
+#include "fs/save/guest/private_mount.h"
 
 #include <algorithm>
 #include <array>
@@ -82,8 +83,10 @@ std::vector<std::string> vmemfs_mountpoints(std::string_view mountinfo, uid_t us
   std::vector<std::string> found;
   for (const std::string_view line : split(mountinfo, '\n')) {
     const std::size_t separator = line.find(" - ");
-    if (separator == std::string_view::npos || !line.substr(separator + 3).starts_with("fuse.vmemfs ") ||
-        !is_trusted(line, user)) {
+    const std::string_view type_and_source = line.substr(std::min(line.size(), separator));
+    constexpr std::string_view kType = " - fuse.vmemfs ";
+    if (!type_and_source.starts_with(kType) || !is_trusted(line, user) ||
+        type_and_source.substr(kType.size()).starts_with(fmt::format("{} ", kPrivateMountSource))) {
       continue;
     }
     if (const auto fields = split(line.substr(0, separator), ' '); fields.size() > kMountpoint) {

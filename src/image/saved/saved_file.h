@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace vmemfs {
 
@@ -42,6 +43,14 @@ public:
   [[nodiscard]] std::uint64_t size() const { return version_.size; } ///< when it was opened
   [[nodiscard]] const Version& version() const { return version_; }  ///< the same
 
+  /// Another regular file of the directory that the file was opened in. A symbolic link there is not
+  /// followed: somebody else may write the directory.
+  [[nodiscard]] Result<SavedFile> sibling(const std::string& name) const;
+  /// Names of the other files there that are neither hidden nor links, sorted; at most `max`. None, if the
+  /// file was adopted or the directory cannot be listed.
+  [[nodiscard]] std::vector<std::string> siblings(std::size_t max) const;
+  [[nodiscard]] const std::string& path() const { return path_; } ///< empty if it was adopted
+
   /// Reads as much of `to` as the file has from `offset` on; returns the number of bytes.
   [[nodiscard]] std::size_t read(std::uint64_t offset, std::span<std::byte> to) const;
 
@@ -56,8 +65,10 @@ public:
 
 private:
   SavedFile(UniqueFd file, const Version& version) : file_{std::move(file)}, version_{version} {}
+  static Result<SavedFile> open(const std::string& path, int flags);
 
   UniqueFd file_;
+  std::string path_{};
   Version version_;
 };
 

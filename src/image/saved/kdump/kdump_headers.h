@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Structures of kdump-compressed files of 64-bit little-endian machines, for their reader and their writer.
+// Structures of kdump-compressed files of little-endian machines, for their reader and their writer.
 //
 // Format: makedumpfile's IMPLEMENTATION and diskdump_mod.h (struct disk_dump_header, kdump_sub_header,
 // page_desc), and its struct makedumpfile_header and makedumpfile_data_header for the flattened form.
@@ -57,6 +57,63 @@ struct KdumpSubHeader {
   std::uint64_t max_frame_64;
 };
 static_assert(sizeof(KdumpSubHeader) == 104);
+
+/// As KdumpHeader, of a 32-bit machine.
+struct KdumpHeader32 {
+  std::array<char, 8> signature;
+  std::int32_t version;
+  std::array<std::array<char, 65>, 6> uname;
+  std::array<char, 2> padding;
+  std::int32_t seconds;
+  std::int32_t microseconds;
+  std::uint32_t status;
+  std::uint32_t block_size;
+  std::int32_t sub_header_blocks;
+  std::uint32_t bitmap_blocks;
+  std::uint32_t max_frame;
+};
+static_assert(offsetof(KdumpHeader32, seconds) == 404 && offsetof(KdumpHeader32, block_size) == 416 &&
+              sizeof(KdumpHeader32) == 432);
+
+/// As KdumpSubHeader, of a 32-bit machine, with 64-bit numbers that are not aligned.
+struct __attribute__((packed)) KdumpSubHeader32 {
+  std::uint32_t phys_base;
+  std::int32_t dump_level;
+  std::int32_t split;
+  std::uint32_t start_frame;
+  std::uint32_t end_frame;
+  std::uint64_t vmcoreinfo_offset;
+  std::uint32_t vmcoreinfo_size;
+  std::uint64_t notes_offset;
+  std::uint32_t notes_size;
+  std::uint64_t erased_offset;
+  std::uint32_t erased_size;
+  std::uint64_t start_frame_64;
+  std::uint64_t end_frame_64;
+  std::uint64_t max_frame_64;
+};
+static_assert(offsetof(KdumpSubHeader32, notes_offset) == 32 && sizeof(KdumpSubHeader32) == 80);
+
+/// The same with aligned numbers, as of ARM.
+struct KdumpSubHeader32Aligned {
+  std::uint32_t phys_base;
+  std::int32_t dump_level;
+  std::int32_t split;
+  std::uint32_t start_frame;
+  std::uint32_t end_frame;
+  std::uint32_t padding;
+  std::uint64_t vmcoreinfo_offset;
+  std::uint64_t vmcoreinfo_size; ///< the upper half is padding
+  std::uint64_t notes_offset;
+  std::uint32_t notes_size;
+  std::uint32_t notes_padding;
+  std::uint64_t erased_offset;
+  std::uint64_t erased_size; ///< the upper half is padding
+  std::uint64_t start_frame_64;
+  std::uint64_t end_frame_64;
+  std::uint64_t max_frame_64;
+};
+static_assert(offsetof(KdumpSubHeader32Aligned, notes_offset) == 40 && sizeof(KdumpSubHeader32Aligned) == 96);
 
 /// One for each stored page, behind the bitmaps, in the order of their numbers.
 struct KdumpPageDescriptor {

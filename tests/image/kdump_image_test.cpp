@@ -76,6 +76,82 @@ TEST(KdumpImage, CutAnywhere_OpensOrSaysWhy) {
   }
 }
 
+// ---- split
+
+/// A part of kdump() as makedumpfile writes it: all bitmaps, but only its own pages, packed from 48 bytes on.
+std::string part(std::uint64_t begin, std::uint64_t end, char page) {
+  std::string file = kdump();
+  file = with(with(with(file, kBlock + 12, 1, 4), kBlock + 80, begin, 8), kBlock + 88, end, 8);
+  return file.substr(0, kPages) + number(kPages + 24, 8) + number(kBlock, 4) + number(0, 4) + number(0, 8) +
+         std::string(kBlock, page);
+}
+
+char first_byte(const SavedFile& file, const SavedImage& image, std::uint64_t page) {
+  std::vector<std::byte> bytes(1);
+  return image.decoder->read(file, Gpa{page * kBlock}, bytes) ? std::to_integer<char>(bytes[0]) : '-';
+}
+
+TEST(KdumpImage, Split_PartsAreFoundBesideEachOther) {
+  const TempDir dir;
+  write_file(dir / "x1", part(0, 2, 'a'));
+  write_file(dir / "x2", part(2, 16, 'b'));
+  write_file(dir / "x2.copy", part(2, 16, 'c'));
+  write_file(dir / "other", with(part(2, 16, 'd'), 2 * kBlock, 0xff, 1)); // has another bitmap
+  for (const std::string name : {"x1", "x2"}) {
+    const auto file = SavedFile::open(dir / name);
+    ASSERT_TRUE(file);
+    const auto image = open_image(*file, "");
+    ASSERT_TRUE(image) << image.error().text;
+    EXPECT_EQ(image->problem, "") << name;
+    EXPECT_EQ(image->description, "split kdump file in 2 parts") << name;
+    EXPECT_EQ(first_byte(*file, *image, 1), 'a') << name;
+    EXPECT_EQ(first_byte(*file, *image, 3), 'b') << name;
+    EXPECT_EQ(first_byte(*file, *image, 2), '-') << "was left out";
+  }
+}
+
+TEST(KdumpImage, SplitWithoutItsOtherPart_HasBadPagesAndSaysWhich) {
+  const TempDir dir;
+  write_file(dir / "x1", part(0, 2, 'a'));
+  std::filesystem::create_symlink("/etc/passwd", dir / "x2");
+  const auto file = SavedFile::open(dir / "x1");
+  ASSERT_TRUE(file);
+  const auto image = open_image(*file, "");
+  ASSERT_TRUE(image) << image.error().text;
+  EXPECT_THAT(image->problem, HasSubstr("the pages from 0x2000 on is not in its directory"));
+  EXPECT_EQ(first_byte(*file, *image, 1), 'a');
+  EXPECT_EQ(first_byte(*file, *image, 3), '-');
+}
+
+TEST(KdumpImage, SplitWithPagesBeyondAll_IsRefused) {
+  EXPECT_FALSE(open_bytes(part(0, 17, 'a')));
+  EXPECT_FALSE(open_bytes(part(3, 2, 'a')));
+}
+
+// ---- 32-bit
+
+/// As kdump(), with the headers of a 32-bit machine. `aligned`: as on ARM; QEMU does not.
+std::string kdump_32(bool aligned) {
+  const std::string header =
+      block("KDUMP   " + number(6, 4) + std::string(390, '\0') + std::string(14, '\0') + number(kBlock, 4) +
+            number(1, 4) + number(2, 4) + number(16, 4));
+  const std::string notes = number(kBlock + 200, 8) + number(20, 4);
+  const std::string sub = aligned ? std::string(40, '\0') + notes + std::string(36, '\0') + number(16, 8)
+                                  : std::string(32, '\0') + notes + std::string(28, '\0') + number(16, 8);
+  return header + block(sub) + kdump().substr(2 * kBlock);
+}
+
+TEST(KdumpImage, Of32BitMachine_BothLayoutsAreRead) {
+  expect_pages(kdump_32(false));
+  expect_pages(kdump_32(true));
+}
+
+/// A number of pages that could be a size of pages at the place of the 64-bit header.
+TEST(KdumpImage, Of32BitMachineWithRoundSize_IsNotTakenFor64Bit) {
+  std::string file = with(kdump_32(false), 428, 0x8000, 4);
+  expect_pages(file);
+}
+
 TEST(KdumpImage, HostileHeaders_AreRefused) {
   const auto with = [](std::size_t offset, std::uint64_t value, std::size_t size) {
     return kdump().replace(offset, size, number(value, size));

@@ -68,6 +68,14 @@ TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileCrashAndDrgn) {
       fmt::format("cmp -n {} {} {} && cmp -i {} {} {}", kTime, file, again, kTime + 16, file, again));
   std::filesystem::remove(again);
 
+  // In two parts, of which any one opens both.
+  const std::string first = dir_ / "part1";
+  const std::string second = dir_ / "part2";
+  ASSERT_NO_FATAL_FAILURE(
+      expect_success(fmt::format("makedumpfile -c -d 0 --split {} {} {}", file, first, second)));
+  expect_memory(first);
+  expect_memory(second);
+
   // Only what the kernel uses: makedumpfile has found its page structures.
   ASSERT_NO_FATAL_FAILURE(expect_success(fmt::format("makedumpfile -l -d 31 {} {}", file, again)));
   EXPECT_LT(std::filesystem::file_size(again), 100 * kMiB);

@@ -111,12 +111,12 @@ std::string KdumpFacts::machine() const {
 Result<KdumpFacts> read_kdump_facts(const SavedFile& file, const KdumpFile& bytes) {
   const auto header = bytes.read_as<KdumpHeader>(file, 0);
   const auto header_32 = bytes.read_as<KdumpHeader32>(file, 0);
-  if (!header || !header_32) {
-    return damaged("the kdump file is cut off within its header");
-  }
-  const bool is_32_bit = is_likely(header_32) && !is_likely(header);
-  if (is_32_bit) {
+  // A flattened file may have no bytes behind the shorter header.
+  if (is_likely(header_32) && !is_likely(header)) {
     return checked(facts_of_32_bit(file, bytes, *header_32));
+  }
+  if (!header) {
+    return damaged("the kdump file is cut off within its header");
   }
   if (!is_usable(header)) {
     return fail(

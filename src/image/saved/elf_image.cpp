@@ -3,6 +3,7 @@
 
 #include "image/saved/elf_notes.h"
 #include "image/saved/extent_builder.h"
+#include "image/saved/xen/xen_core.h"
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 #include <elf.h>
 #include <fmt/format.h>
 #include <limits>
+#include <type_traits>
 
 namespace vmemfs {
 namespace {
@@ -49,8 +51,7 @@ read_segments(const SavedFile& file, const typename Elf::Header& header) {
     return tl::unexpected{count.error()};
   }
   if (*count == 0) {
-    return damaged("the ELF core has no program headers, only sections as Xen's dump-core; this form is not "
-                   "supported");
+    return damaged("the ELF core has no program headers, and not the sections of Xen's dump-core");
   }
   if (header.e_phentsize != sizeof(Segment)) {
     return damaged(fmt::format("the ELF core has program headers of {} bytes instead of {}",
@@ -122,6 +123,11 @@ template <typename Elf> Result<SavedImage> open_core(const SavedFile& file) {
   }
   if (header->e_type != ET_CORE) {
     return damaged("it is an ELF file but not a core; format=raw takes any file");
+  }
+  if constexpr (std::is_same_v<Elf, Elf64>) {
+    if (is_xen_core(*header)) {
+      return open_xen_core(file, *header);
+    }
   }
   const auto segments = read_segments<Elf>(file, *header);
   if (!segments) {

@@ -172,9 +172,10 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
 }
 
 void define_save_options(CLI::App& app, SaveArguments& save) {
-  app.add_option("VM", save.options.vm,
-                 "directory of a VM in a mount, such as /mnt/vms/web01; or a VM's name; or DRIVER:KEY=VALUE,... "
-                 "as after --vm: what no mount has is mounted meanwhile")
+  app.add_option(
+         "VM", save.options.vm,
+         "directory of a VM in a mount, such as /mnt/vms/web01; or a VM's name; or DRIVER:KEY=VALUE,... "
+         "as after --vm: what no mount has is mounted meanwhile")
       ->required()
       ->option_text(" ");
   app.add_option("FILE", save.options.file,

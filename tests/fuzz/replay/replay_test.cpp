@@ -22,7 +22,12 @@ class Replay : public testing::TestWithParam<FuzzTarget> {
 protected:
   static std::vector<fs::path> inputs() {
     std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator{fs::path{VMEMFS_FUZZ_CORPUS} / GetParam().name}) {
+    // libFuzzer too reads folders in folders.
+    for (const auto& entry :
+         fs::recursive_directory_iterator{fs::path{VMEMFS_FUZZ_CORPUS} / GetParam().name}) {
+      if (!entry.is_regular_file()) {
+        continue;
+      }
       found.push_back(entry.path());
     }
     return found;

@@ -73,6 +73,9 @@ std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page) {
   return Vmcoreinfo{.text = std::string{text},
                     .swapper_pg_dir = *swapper,
                     .stext = number_of<std::uint64_t>(text, "SYMBOL(_stext)", kHex),
+                    .release = std::string{value_of(text, "OSRELEASE").value_or("")},
+                    .build_id = std::string{value_of(text, "BUILD-ID").value_or("")},
+                    .kaslr_offset = number_of<std::uint64_t>(text, "KERNELOFFSET", kHex),
                     .phys_base = number_of<std::int64_t>(text, "NUMBER(phys_base)", kDecimal)};
 }
 

@@ -23,6 +23,12 @@ struct Vmcoreinfo {
   std::uint64_t swapper_pg_dir; ///< virtual address of the kernel's page tables
   /// Virtual address of the first byte of code, if it says so.
   std::optional<std::uint64_t> stext{};
+  /// Of the kernel, such as "6.1.0-53-cloud-amd64"; empty if it does not say.
+  std::string release{};
+  /// Hex digits; empty if it does not say.
+  std::string build_id{};
+  /// How far KASLR moved the kernel in virtual memory.
+  std::optional<std::uint64_t> kaslr_offset{};
   /// x86-64: how far the kernel lies from where it was linked for, in physical memory.
   std::optional<std::int64_t> phys_base{};
 

@@ -86,6 +86,16 @@ private:
   }
 
   /// Token 1 is "ab", all others stand for their character.
+  static std::string tokens_of(const MadeSymbol& symbol) {
+    std::string tokens(1, symbol.type);
+    for (std::size_t i = 0; i < symbol.name.size(); ++i) {
+      const bool pair = symbol.name.compare(i, 2, "ab") == 0;
+      tokens.push_back(pair ? '\1' : symbol.name[i]);
+      i += pair ? 1 : 0;
+    }
+    return tokens;
+  }
+
   void add_names() {
     std::vector<std::size_t> markers;
     const std::size_t begin = bytes_.size();
@@ -93,10 +103,7 @@ private:
       if (i % 256 == 0) {
         markers.push_back(bytes_.size() - begin);
       }
-      std::string tokens = symbols_[i].type + symbols_[i].name;
-      for (std::size_t at = tokens.find("ab", 1); at != std::string::npos; at = tokens.find("ab", at)) {
-        tokens.replace(at, 2, "\1");
-      }
+      const std::string tokens = tokens_of(symbols_[i]);
       if (tokens.size() > 0x7f && layout_ != KallsymsLayout::v5_10) {
         add((tokens.size() & 0x7fU) | 0x80U, 1);
         add(tokens.size() >> 7U, 1);

@@ -33,7 +33,7 @@ public:
   }
 
   /// A string's content. Each byte that is not printable ASCII becomes the character with its number, so that
-  /// every name of a guest can be told from every other one.
+  /// every name of a guest differs from every other one.
   void content(std::string_view text);
   void string(std::string_view text) {
     raw("\"");

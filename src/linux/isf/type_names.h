@@ -4,7 +4,7 @@
 // There every type has one name, and structures share theirs with unions. In a BTF several can have the same,
 // or none. The most referenced one keeps a name, the others have their number behind it; one without a name
 // has that of a type definition, if there is one. A name of the guest can look like one with a number; such
-// doubles are not told from each other.
+// doubles have the same name.
 #pragma once
 
 #include "linux/btf/types.h"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "linux/symbols/address_table.h"
 
+#include "linux/symbols/kernel_symbols.h"
+
 #include <algorithm>
 
 namespace vmemfs::kallsyms {

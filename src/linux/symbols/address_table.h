@@ -2,7 +2,7 @@
 // The addresses of kallsyms, in each of the places where kernels have them.
 #pragma once
 
-#include "linux/symbols/kallsyms.h"
+#include "linux/symbols/image_range.h"
 #include "linux/symbols/kallsyms_window.h"
 
 #include <cstddef>

@@ -17,21 +17,12 @@
 
 #include "core/error.h"
 #include "linux/kernel_memory.h"
+#include "linux/symbols/image_range.h"
 #include "linux/symbols/kernel_symbols.h"
 
-#include <cstdint>
 #include <memory>
 
 namespace vmemfs {
-
-/// Virtual addresses of a kernel's image: [begin, end).
-struct KernelImageRange {
-  std::uint64_t begin;
-  std::uint64_t end;
-};
-
-/// Max size of an image that is searched; the rest of a larger one is left out.
-inline constexpr std::uint64_t kMaxKernelImage = std::uint64_t{256} << 20U;
 
 /// Searches the image for tables that fit together, and decodes them. The memory is the guest's, so it can
 /// say anything: time and memory are bounded (some 30 MiB). not_found: there are no such tables.

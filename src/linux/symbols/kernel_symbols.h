@@ -45,6 +45,8 @@ public:
   /// there are several local ones.
   [[nodiscard]] std::optional<std::uint64_t> find(std::string_view name) const;
 
+  [[nodiscard]] std::size_t names_bytes() const { return names_.size(); } ///< of all names together
+
   /// Memory that this object takes, in bytes.
   [[nodiscard]] std::size_t bytes() const;
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "linux/kernel_memory.h"
-#include "linux/symbols/kallsyms.h"
+#include "linux/symbols/image_range.h"
 #include "linux/symbols/kallsyms_window.h"
 
 #include <array>

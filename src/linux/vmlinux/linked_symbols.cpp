@@ -59,7 +59,7 @@ std::optional<std::uint64_t> LinkedSymbols::find(std::string_view name) const {
 
 AddressRange LinkedSymbols::extent(std::uint64_t address, std::uint64_t limit) const {
   const auto next = std::ranges::upper_bound(addresses_, address);
-  return {address, next == addresses_.end() ? address : std::min(*next, limit)};
+  return {address, next == addresses_.end() ? address : std::max(address, std::min(*next, limit))};
 }
 
 } // namespace vmemfs

@@ -20,6 +20,10 @@ constexpr std::uint8_t kPointerBytes = 8;
 /// Limits what functions add: each repeats the parameters of its prototype, which many can share.
 constexpr std::size_t kMaxInfoBytes = std::size_t{128} << 20U;
 
+/// Max size of an array that ends where the next symbol begins. If that is further away, data without a name
+/// lies between, such as texts. gdb reads no larger value unless it is asked to.
+constexpr std::uint64_t kMaxArrayBytes = 65536;
+
 class Unit {
 public:
   Unit(const btf::Types& types, const LinkedSymbols& symbols, const AddressRange& image)
@@ -100,7 +104,7 @@ private:
 
   /// The type with the declarators around it. An array ends where the next symbol begins.
   TypeId declared(std::string_view declarators, TypeId type, std::uint64_t address) {
-    auto element_bytes = type < types_.end() ? types_.size_of(type) : std::nullopt;
+    std::uint64_t element_bytes = type < types_.end() ? types_.size_of(type).value_or(0) : 0;
     for (; !declarators.empty(); declarators.remove_suffix(1)) {
       const TypeId outer = entries_.new_type();
       entries_.define(outer);
@@ -109,11 +113,10 @@ private:
         entries_.out().number(kPointerBytes);
         element_bytes = kPointerBytes;
       } else {
-        const std::uint64_t bytes = symbols_.extent(address, ~std::uint64_t{0}).size();
-        const std::uint64_t count = element_bytes.value_or(0) != 0 ? bytes / *element_bytes : 0;
+        const std::uint64_t bytes = symbols_.extent(address, address + kMaxArrayBytes).size();
         entries_.begin(Shape::array, {}, type, true);
         entries_.begin(Shape::subrange, {}, btf::kVoid);
-        entries_.out().unsigned_leb128(count);
+        entries_.out().unsigned_leb128(element_bytes != 0 ? bytes / element_bytes : 0);
         entries_.end_children();
         element_bytes = bytes;
       }

@@ -14,6 +14,7 @@ std::string_view to_string(ErrorKind kind) {
   case ErrorKind::vcpu_gone: return "vCPU gone";
   case ErrorKind::hole: return "hole";
   case ErrorKind::past_end: return "past the end";
+  case ErrorKind::no_data: return "no data";
   case ErrorKind::bad_page: return "bad page";
   case ErrorKind::unsupported: return "unsupported";
   case ErrorKind::read_only: return "read-only";

@@ -18,6 +18,7 @@ enum class ErrorKind : unsigned char {
   vcpu_gone,     ///< the VM does not have this vCPU any more; it may be plugged in again
   hole,          ///< no memory at this guest physical address
   past_end,      ///< nothing at or after this offset
+  no_data,       ///< the guest has nothing of the kind now, such as a Linux kernel
   bad_page,      ///< the source says that it cannot give this page (ballooned out, poisoned, encrypted)
   unsupported,   ///< this driver or this VM cannot do that
   read_only,     ///< a write to something that takes none

@@ -19,7 +19,7 @@
 
 namespace vmemfs {
 
-class LinuxKernelFinder;
+class LinuxGuest;
 
 /// Thread-safe. A file that needs only memory or registers takes a Guest, not a Vm, so that it can show other
 /// guests too.
@@ -58,8 +58,8 @@ public:
   /// Sets registers, if that is allowed. See RegisterWriter.
   [[nodiscard]] virtual Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) = 0;
 
-  /// Finds the Linux kernel that runs in it; null: it cannot be searched.
-  [[nodiscard]] virtual LinuxKernelFinder* linux_kernel() { return nullptr; }
+  /// The guest as one that may run Linux; null: it cannot be searched.
+  [[nodiscard]] virtual LinuxGuest* linux_guest() { return nullptr; }
 
   /// Whoever reads its memory, or has it carry out a control command, counts that; the rest is counted here.
   [[nodiscard]] virtual VmCounters& counters() = 0;

@@ -19,8 +19,9 @@ template <typename T> Result<T> of_vcpus(Result<T> result) {
 
 } // namespace
 
-LiveGuest::LiveGuest(const LiveMemory::Context& context)
-    : context_{context}, memory_{context, counters_}, reported_vcpus_{context.driver.vcpus()} {}
+LiveGuest::LiveGuest(const LiveMemory::Context& context, std::shared_ptr<KernelBudget> kernel_budget)
+    : context_{context}, memory_{context, counters_}, reported_vcpus_{context.driver.vcpus()},
+      linux_guest_{*this, std::move(kernel_budget)} {}
 
 void LiveGuest::vcpus_changed() {
   if (!vcpu_report_pending_.exchange(true)) {

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "vm/guest.h"
+#include "vm/linux/linux_guest.h"
 #include "vm/memory/live_memory.h"
-#include "vm/views/linux_kernel.h"
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 
 namespace vmemfs {
@@ -16,7 +17,8 @@ namespace vmemfs {
 class LiveGuest final : public Guest {
 public:
   /// References outlive this object, and are part of the owner of the jobs.
-  explicit LiveGuest(const LiveMemory::Context& context);
+  /// `kernel_budget` may be null.
+  LiveGuest(const LiveMemory::Context& context, std::shared_ptr<KernelBudget> kernel_budget);
 
   [[nodiscard]] const std::string& name() const override { return context_.events.vm(); }
   [[nodiscard]] const VmIdentity& identity() const override { return context_.driver.identity(); }
@@ -41,7 +43,7 @@ public:
   [[nodiscard]] std::optional<RegisterSet> usual_registers() const;
   [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
-  [[nodiscard]] LinuxKernelFinder* linux_kernel() override { return &linux_kernel_; }
+  [[nodiscard]] LinuxGuest* linux_guest() override { return &linux_guest_; }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
 
 private:
@@ -58,7 +60,7 @@ private:
   std::atomic<bool> vcpu_report_pending_{false};
   VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time
   Clock::time_point next_vcpu_report_; ///< the same
-  LinuxKernelFinder linux_kernel_{memory_};
+  LinuxGuest linux_guest_;
 };
 
 } // namespace vmemfs

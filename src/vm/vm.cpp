@@ -38,7 +38,8 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, const VmServic
               .run_state = run_state_,
               .writes = write_gate_,
               .events = events_,
-              .jobs = jobs_}} {
+              .jobs = jobs_},
+             services.kernel_budget} {
   if (driver_->frozen()) {
     static_cast<void>(coherence_.try_mark_stable(coherence_.epoch().load()));
   }

@@ -44,7 +44,8 @@ struct VmServices {
   /// The kernel keeps pages of a guest that runs: has it drop them, as soon as that disturbs nobody. Returns
   /// at once. May be null.
   std::function<void(VmId)> drop_kept_pages{};
-  EventLog* events = nullptr; ///< null: events are not recorded
+  EventLog* events = nullptr;                    ///< null: events are not recorded
+  std::shared_ptr<KernelBudget> kernel_budget{}; ///< of all VMs of the mount; null: no limit
 };
 
 /// Thread-safe, and so is each part. Control operations and writes are serialized; reads do not wait for

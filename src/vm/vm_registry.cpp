@@ -90,7 +90,8 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
                      [this, notifications](VmId) {
                        notifications->lane.post([this, notifications] { notify_kept(notifications); });
                      },
-                 .events = services_.events},
+                 .events = services_.events,
+                 .kernel_budget = kernel_budget_},
       options);
   vms_.emplace(id, vm);
   if (vm->gone()) { // it ended before the listener was registered

@@ -95,6 +95,8 @@ private:
   void notify_kept(const std::shared_ptr<Notifications>& of);
 
   const RegistryServices services_;
+  /// A VM may outlive the registry: a thread may hang in one of its requests.
+  const std::shared_ptr<KernelBudget> kernel_budget_ = std::make_shared<KernelBudget>();
   Published<Callbacks> callbacks_;
   mutable Mutex mutex_;
   std::map<VmId, std::shared_ptr<Vm>> vms_ GUARDED_BY(mutex_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The search for a running Linux kernel, over memory that is written here.
 #include "arch/x86_64/registers.h"
-#include "vm/views/linux_kernel.h"
+#include "vm/linux/kernel_finder.h"
 #include "vm_fixture.h"
 
 #include <chrono>
@@ -73,8 +73,8 @@ protected:
     ASSERT_TRUE(
         fixture.fake->guest_writes(Gpa{page}, std::as_bytes(std::span{content.c_str(), content.size() + 1})));
   }
-  std::optional<LinuxKernel> find() { return finder.find({&vcpu, 1}); }
-  [[nodiscard]] std::optional<LinuxKernel> find_anew(std::span<const RegisterSet> vcpus) const {
+  Result<LinuxKernel> find() { return finder.find({&vcpu, 1}); }
+  [[nodiscard]] Result<LinuxKernel> find_anew(std::span<const RegisterSet> vcpus) const {
     LinuxKernelFinder fresh{fixture.vm->guest().memory(), kNoLimits};
     return fresh.find(vcpus);
   }

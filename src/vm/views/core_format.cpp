@@ -4,8 +4,8 @@
 #include "arch/x86_64/registers.h"
 #include "image/elf_core.h"
 #include "linux/vmcoreinfo.h"
+#include "vm/linux/linux_guest.h"
 #include "vm/views/image.h"
-#include "vm/views/linux_kernel.h"
 
 #include <algorithm>
 #include <optional>
@@ -85,8 +85,11 @@ void add_vcpus(ElfCore& core, Guest& guest, std::span<const VcpuId> vcpus) {
     return;
   }
   core.notes = register_notes(vcpus, *registers);
-  LinuxKernelFinder* const finder = guest.linux_kernel();
-  if (const auto kernel = finder != nullptr ? finder->find(*registers) : std::nullopt) {
+  LinuxGuest* const linux_guest = guest.linux_guest();
+  if (linux_guest == nullptr) {
+    return;
+  }
+  if (const auto kernel = linux_guest->finder().find(*registers)) {
     add_elf_note(core.notes, kVmcoreinfo, kElfUntyped, std::as_bytes(std::span{kernel->info.text}));
     core.virtual_ranges = virtual_ranges(*kernel, core.ranges);
   }

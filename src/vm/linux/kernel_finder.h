@@ -5,6 +5,8 @@
 // counts only if the page tables of a vCPU are those of the kernel that it describes.
 #pragma once
 
+#include "arch/x86_64/paging_mode.h"
+#include "core/error.h"
 #include "core/gpa.h"
 #include "core/register_set.h"
 #include "linux/vmcoreinfo.h"
@@ -15,12 +17,14 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace vmemfs {
 
 struct LinuxKernel {
   Vmcoreinfo info;
-  Gpa page; ///< of the VMCOREINFO
+  Gpa page;                ///< of the VMCOREINFO
+  x86_64::Paging paging{}; ///< with the kernel's own page tables
   /// Virtual address at which the kernel has all memory: that of guest physical address 0.
   std::optional<std::uint64_t> direct_map{};
   /// The kernel's code and data, and the virtual address of its begin; may be empty.
@@ -43,10 +47,11 @@ public:
   explicit LinuxKernelFinder(AddressSpace& memory, const KernelSearchLimits& limits = {})
       : memory_{memory}, limits_{limits} {}
 
-  /// The kernel that these vCPUs run; nullopt if none was found. The place where it was found is remembered,
-  /// but proven again by each call, as the guest may have booted since. Waits for the guest's memory, and for
-  /// other calls. A search that reaches a limit is continued by the next call that begins after it.
-  [[nodiscard]] std::optional<LinuxKernel> find(std::span<const RegisterSet> vcpus) EXCLUDES(mutex_);
+  /// The kernel that these vCPUs run; no_data, and what was found instead, if there is none. The place where
+  /// it was found is remembered, but proven again by each call, as the guest may have booted since. Waits for
+  /// the guest's memory, and for other calls. A search that reaches a limit is continued by the next call
+  /// that begins after it.
+  [[nodiscard]] Result<LinuxKernel> find(std::span<const RegisterSet> vcpus) EXCLUDES(mutex_);
 
   /// Time after a search of all memory that failed until the next.
   static constexpr std::chrono::seconds kSearchInterval{5};
@@ -61,6 +66,7 @@ private:
   Gpa search_from_ GUARDED_BY(mutex_){};       ///< where the search goes on
   Clock::time_point cut_ GUARDED_BY(mutex_){}; ///< when the last search reached a limit
   Clock::time_point next_search_ GUARDED_BY(mutex_){};
+  std::string reason_ GUARDED_BY(mutex_); ///< why the last search found none
 };
 
 } // namespace vmemfs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "vm/views/linux_kernel.h"
+#include "vm/linux/kernel_finder.h"
 
 #include "arch/x86_64/page_walk.h"
 #include "arch/x86_64/registers.h"
@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <fmt/format.h>
 #include <map>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
@@ -93,6 +96,10 @@ public:
     if (running == vcpus.end()) {
       return std::nullopt;
     }
+    kernel_.paging = {.mode = levels_ == PageTables::kLevels ? x86_64::PagingMode::level4
+                                                             : x86_64::PagingMode::level5,
+                      .root = physical(kernel_.info.swapper_pg_dir),
+                      .no_execute = true};
     const PageTables kernel_tables{physical(kernel_.info.swapper_pg_dir), levels_, read_};
     find_direct_map(kernel_tables);
     find_image(kernel_tables);
@@ -197,6 +204,20 @@ public:
     return end_ == End::limit ? std::optional{position_} : std::nullopt;
   }
 
+  /// Why nothing was found.
+  [[nodiscard]] std::string reason() const {
+    switch (end_) {
+    case End::limit: return "the search of the guest's memory took too long; it goes on at the next read";
+    case End::failure: return "the guest's memory cannot be read; see last_error in control";
+    case End::none: break;
+    }
+    return candidates_ == 0
+               ? "no VMCOREINFO of a Linux kernel is in the guest's memory"
+               : fmt::format("{} VMCOREINFO of a Linux kernel in memory, but no vCPU runs a kernel "
+                             "that one of them describes",
+                             candidates_);
+  }
+
 private:
   enum class End : std::uint8_t { none, limit, failure };
 
@@ -266,30 +287,33 @@ private:
 
 } // namespace
 
-std::optional<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) {
+Result<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) {
   const Clock::time_point asked = Clock::now();
   const MutexLock lock{mutex_};
   if (page_) {
     if (auto kernel = examine(memory_, *page_, vcpus, limits_.examination)) {
-      return kernel;
+      return std::move(*kernel);
     }
     page_.reset();
   }
   // Calls that waited while a search was cut do not continue it one after the other.
   if (Clock::now() < next_search_ || asked < cut_) {
-    return std::nullopt;
+    return fail(ErrorKind::no_data, "linux", reason_);
   }
   Search search{memory_, vcpus, search_from_, limits_};
   auto kernel = search.run();
   search_from_ = search.cut_at().value_or(Gpa{0});
   if (kernel) {
     page_ = kernel->page;
-  } else if (search.cut_at()) {
+    return std::move(*kernel);
+  }
+  reason_ = search.reason();
+  if (search.cut_at()) {
     cut_ = Clock::now();
   } else {
     next_search_ = Clock::now() + kSearchInterval;
   }
-  return kernel;
+  return fail(ErrorKind::no_data, "linux", reason_);
 }
 
 } // namespace vmemfs

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "vm/linux/kernel_facts.h"
+
+#include "linux/isf/isf.h"
+#include "linux/symbols/kallsyms.h"
+#include "linux/symbols/symbol_map.h"
+#include "linux/vmlinux/vmlinux.h"
+
+#include <array>
+#include <charconv>
+#include <fmt/format.h>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+namespace {
+
+template <typename T> tl::unexpected<Error> failed(const Result<T>& result) {
+  return tl::unexpected<Error>{result.error()};
+}
+
+/// The kernel's version text, which its variable linux_banner has.
+Result<std::string> read_banner(KernelMemory& memory, const KernelSymbols& symbols) {
+  constexpr std::size_t kMaxBanner = 1024;
+  constexpr std::string_view kBegin = "Linux version ";
+  const auto address = symbols.find("linux_banner");
+  if (!address) {
+    return fail(ErrorKind::no_data, "linux",
+                "the kernel has no symbol linux_banner; was it built without CONFIG_KALLSYMS_ALL?");
+  }
+  std::array<char, kMaxBanner> bytes{};
+  const std::size_t size = memory.read(*address, std::as_writable_bytes(std::span{bytes}));
+  const std::string_view text{bytes.data(), size};
+  const std::size_t end = text.find('\0');
+  if (end == std::string_view::npos || !text.starts_with(kBegin)) {
+    return fail(ErrorKind::no_data, "linux", "linux_banner does not have the kernel's version");
+  }
+  return std::string{text.substr(0, end)};
+}
+
+Result<std::vector<std::byte>> read_btf(KernelMemory& memory, const KernelSymbols& symbols) {
+  constexpr std::uint64_t kMaxBtf = std::uint64_t{64} << 20U;
+  const auto begin = symbols.find("__start_BTF");
+  const auto end = symbols.find("__stop_BTF");
+  if (!begin || !end || *end <= *begin || *end - *begin > kMaxBtf) {
+    return fail(ErrorKind::no_data, "linux",
+                "the kernel has no types in its memory; was it built without CONFIG_DEBUG_INFO_BTF?");
+  }
+  std::vector<std::byte> bytes(*end - *begin);
+  if (memory.read(*begin, bytes) != bytes.size()) {
+    return fail(ErrorKind::no_data, "linux", "some of the kernel's types cannot be read");
+  }
+  return bytes;
+}
+
+} // namespace
+
+std::uint64_t KernelFacts::kaslr_offset() const { return kernel_.info.kaslr_offset.value_or(0); }
+
+Lazy<KernelSymbols>::Value KernelFacts::symbols() {
+  return symbols_.get([this]() -> Lazy<KernelSymbols>::Value {
+    const std::uint64_t begin = kernel_.image_address;
+    auto found = read_kallsyms(memory_, {begin, begin + kernel_.image.size()});
+    const auto& stext = kernel_.info.stext;
+    if (found && stext && (*found)->find("_stext") != stext) {
+      return fail(ErrorKind::no_data, "linux", "the kernel's symbols and its VMCOREINFO do not agree");
+    }
+    return found;
+  });
+}
+
+Lazy<std::string>::Value KernelFacts::banner() {
+  return banner_.get([this]() -> Lazy<std::string>::Value {
+    const auto found = symbols();
+    if (!found) {
+      return failed(found);
+    }
+    return read_banner(memory_, **found).map([](std::string&& text) {
+      return std::make_shared<const std::string>(std::move(text));
+    });
+  });
+}
+
+Lazy<btf::Types>::Value KernelFacts::types() {
+  return types_.get([this]() -> Lazy<btf::Types>::Value {
+    const auto found = symbols();
+    if (!found) {
+      return failed(found);
+    }
+    return read_btf(memory_, **found).and_then([](std::vector<std::byte>&& bytes) {
+      return btf::Types::parse(std::move(bytes));
+    });
+  });
+}
+
+Lazy<std::string>::Value KernelFacts::system_map() {
+  return system_map_.get([this]() -> Lazy<std::string>::Value {
+    return symbols().map([this](const std::shared_ptr<const KernelSymbols>& found) {
+      return std::make_shared<const std::string>(symbol_map(*found, kaslr_offset()));
+    });
+  });
+}
+
+Lazy<ElfFile>::Value KernelFacts::vmlinux() {
+  return vmlinux_.get([this]() -> Lazy<ElfFile>::Value {
+    const auto found = symbols();
+    if (!found) {
+      return failed(found);
+    }
+    const auto found_types = types();
+    return std::make_shared<const ElfFile>(make_vmlinux({.symbols = **found,
+                                                         .types = found_types ? found_types->get() : nullptr,
+                                                         .image = kernel_.image,
+                                                         .image_address = kernel_.image_address,
+                                                         .kaslr_offset = kaslr_offset(),
+                                                         .build_id = kernel_.info.build_id}));
+  });
+}
+
+Lazy<std::string>::Value KernelFacts::isf() {
+  return isf_.get([this]() -> Lazy<std::string>::Value {
+    const auto found = symbols();
+    const auto found_types = types();
+    const auto text = banner();
+    if (!found || !found_types || !text) {
+      return !found ? failed(found) : !found_types ? failed(found_types) : failed(text);
+    }
+    const std::string variable = **text + '\0';
+    return isf_text(**found, **found_types,
+                    {.banner = variable,
+                     .kaslr_offset = kaslr_offset(),
+                     .release = kernel_.info.release,
+                     .producer_version = VMEMFS_VERSION})
+        .map([](std::string&& made) { return std::make_shared<const std::string>(std::move(made)); });
+  });
+}
+
+std::size_t KernelFacts::types_bytes() const {
+  const btf::Types* const known = types_.known();
+  return known != nullptr ? known->bytes().size() : 0;
+}
+
+std::size_t KernelFacts::symbol_map_bytes() const {
+  const KernelSymbols* const known = symbols_.known();
+  return known != nullptr ? vmemfs::symbol_map_bytes(*known) : 0;
+}
+
+std::uint64_t KernelFacts::vmlinux_bytes() const {
+  const ElfFile* const known = vmlinux_.known();
+  return known != nullptr ? known->layout.size() : 0;
+}
+
+std::size_t KernelFacts::isf_bytes() const {
+  const std::string* const known = isf_.known();
+  return known != nullptr ? known->size() : 0;
+}
+
+std::size_t KernelFacts::bytes() const {
+  const KernelSymbols* const symbols = symbols_.known();
+  const btf::Types* const types = types_.known();
+  const ElfFile* const vmlinux = vmlinux_.known();
+  const std::string* const map = system_map_.known();
+  return isf_bytes() + (map != nullptr ? map->capacity() : 0) +
+         (vmlinux != nullptr ? vmlinux->made.capacity() : 0) + (symbols != nullptr ? symbols->bytes() : 0) +
+         (types != nullptr ? types->memory() : 0);
+}
+
+} // namespace vmemfs

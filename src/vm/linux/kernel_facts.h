@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Facts about a Linux kernel that runs in a guest, each read when it is first asked for.
+#pragma once
+
+#include "core/error.h"
+#include "linux/btf/types.h"
+#include "linux/symbols/kernel_symbols.h"
+#include "linux/vmlinux/elf_writer.h"
+#include "vm/linux/kernel_finder.h"
+#include "vm/linux/lazy.h"
+#include "vm/linux/paged_memory.h"
+#include "vm/memory/address_space.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace vmemfs {
+
+/// Thread-safe. Valid as long as the guest runs this kernel; see LinuxGuest. The guest's memory must outlive
+/// it.
+class KernelFacts {
+public:
+  KernelFacts(AddressSpace& memory, LinuxKernel kernel)
+      : kernel_{std::move(kernel)}, memory_{memory, kernel_} {}
+  KernelFacts(const KernelFacts&) = delete;
+  KernelFacts& operator=(const KernelFacts&) = delete;
+
+  [[nodiscard]] const LinuxKernel& kernel() const { return kernel_; }
+  [[nodiscard]] KernelMemory& memory() { return memory_; }
+  /// How far KASLR moved the kernel from the addresses that it is linked for; 0 if VMCOREINFO does not say.
+  [[nodiscard]] std::uint64_t kaslr_offset() const;
+
+  [[nodiscard]] Lazy<KernelSymbols>::Value symbols();
+  /// With its newline, as /proc/version.
+  [[nodiscard]] Lazy<std::string>::Value banner();
+  [[nodiscard]] Lazy<btf::Types>::Value types();
+  /// nm(1)'s form with the addresses that the kernel is linked for, as the System.map of a build.
+  [[nodiscard]] Lazy<std::string>::Value system_map();
+
+  /// The kernel as an ELF file with symbols and types; with symbols alone if it has no types.
+  [[nodiscard]] Lazy<ElfFile>::Value vmlinux();
+
+  /// Types and symbols as Volatility 3 reads them.
+  [[nodiscard]] Lazy<std::string>::Value isf();
+
+  // Sizes of what was made; 0: it was not. They wait for nobody.
+  [[nodiscard]] std::size_t types_bytes() const;
+  [[nodiscard]] std::size_t symbol_map_bytes() const; ///< of a text with all symbols
+  [[nodiscard]] std::uint64_t vmlinux_bytes() const;
+  [[nodiscard]] std::size_t isf_bytes() const;
+
+  /// Memory that this object takes, in bytes. Waits for nobody.
+  [[nodiscard]] std::size_t bytes() const;
+
+private:
+  const LinuxKernel kernel_;
+  PagedMemory memory_;
+  Lazy<KernelSymbols> symbols_;
+  Lazy<std::string> banner_;
+  Lazy<btf::Types> types_;
+  Lazy<std::string> system_map_;
+  Lazy<ElfFile> vmlinux_;
+  Lazy<std::string> isf_;
+};
+
+} // namespace vmemfs

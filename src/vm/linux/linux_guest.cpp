@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#include "vm/linux/linux_guest.h"
+
+#include <utility>
+#include <vector>
+
+namespace vmemfs {
+
+LinuxGuest::LinuxGuest(Guest& guest, std::shared_ptr<KernelBudget> budget)
+    : guest_{guest}, budget_{std::move(budget)}, finder_{guest.memory()} {
+  if (budget_ != nullptr) {
+    budget_->add(*this);
+  }
+}
+
+LinuxGuest::~LinuxGuest() {
+  if (budget_ != nullptr) {
+    budget_->remove(*this);
+  }
+}
+
+Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
+  const auto epoch = guest_.stable_epoch();
+  {
+    const MutexLock lock{mutex_};
+    if (facts_ != nullptr && epoch && epoch_ == epoch) {
+      return facts_;
+    }
+  }
+  const VcpuSet vcpus = guest_.vcpus();
+  const std::vector<VcpuId> all{vcpus.begin(), vcpus.end()};
+  const auto registers = guest_.read_registers(all);
+  if (!registers) {
+    return tl::unexpected{registers.error()};
+  }
+  auto kernel = finder_.find(*registers);
+  std::shared_ptr<KernelFacts> former; // its end is not waited for under the lock
+  const MutexLock lock{mutex_};
+  if (!kernel) {
+    former = std::exchange(facts_, nullptr);
+    return tl::unexpected{std::move(kernel.error())};
+  }
+  // Its text has where it lies and which build it is.
+  if (facts_ == nullptr || facts_->kernel().page != kernel->page ||
+      facts_->kernel().info.text != kernel->info.text) {
+    former = std::exchange(facts_, std::make_shared<KernelFacts>(guest_.memory(), std::move(*kernel)));
+  }
+  epoch_ = epoch;
+  return facts_;
+}
+
+std::shared_ptr<KernelFacts> LinuxGuest::known() const {
+  const MutexLock lock{mutex_};
+  return facts_;
+}
+
+void LinuxGuest::note_use() {
+  if (budget_ != nullptr) {
+    budget_->note_use(*this);
+  }
+}
+
+std::size_t LinuxGuest::kept_bytes() const {
+  const auto facts = known();
+  return facts != nullptr ? facts->bytes() : 0;
+}
+
+void LinuxGuest::drop_kept() {
+  std::shared_ptr<KernelFacts> former;
+  const MutexLock lock{mutex_};
+  former = std::exchange(facts_, nullptr);
+}
+
+} // namespace vmemfs

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// A guest as one that may run Linux: what is known of the kernel that it runs now.
+#pragma once
+
+#include "core/error.h"
+#include "util/mutex.h"
+#include "vm/guest.h"
+#include "vm/linux/kernel_budget.h"
+#include "vm/linux/kernel_facts.h"
+#include "vm/linux/kernel_finder.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace vmemfs {
+
+/// One per guest, which owns it. Thread-safe. Nothing is searched before somebody asks.
+class LinuxGuest final : public KernelBudget::User {
+public:
+  /// The guest outlives this object. `budget` may be null: what is kept has no limit.
+  LinuxGuest(Guest& guest, std::shared_ptr<KernelBudget> budget);
+  ~LinuxGuest() override;
+
+  /// The kernel that the guest runs now, proven by this call, unless the guest cannot have run since the
+  /// last. Waits for the guest's registers and memory. no_data: it runs none that is known; other failures
+  /// are those of reading registers. What was read of another kernel is dropped.
+  [[nodiscard]] Result<std::shared_ptr<KernelFacts>> kernel() EXCLUDES(mutex_);
+
+  /// The kernel that was found last; it may not run any more. nullptr: none was. Waits for nobody.
+  [[nodiscard]] std::shared_ptr<KernelFacts> known() const EXCLUDES(mutex_);
+
+  /// What is kept may have grown.
+  void note_use();
+
+  [[nodiscard]] LinuxKernelFinder& finder() { return finder_; }
+
+private:
+  [[nodiscard]] std::size_t kept_bytes() const override;
+  void drop_kept() override;
+
+  Guest& guest_;
+  const std::shared_ptr<KernelBudget> budget_;
+  LinuxKernelFinder finder_;
+  mutable Mutex mutex_; ///< leaf
+  std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);
+  std::optional<std::uint64_t>
+      epoch_ GUARDED_BY(mutex_); ///< in which facts_ was proven, if the guest was paused
+};
+
+} // namespace vmemfs

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#include "vm/linux/paged_memory.h"
+
+#include "arch/x86_64/paging.h"
+
+#include <algorithm>
+
+namespace vmemfs {
+
+std::optional<PagedMemory::Place> PagedMemory::walk(const x86_64::Paging& paging, std::uint64_t address) {
+  const x86_64::ReadEntry read = [this](Gpa gpa) -> std::optional<std::uint64_t> {
+    std::uint64_t entry = 0;
+    ReadPiece piece{gpa, std::as_writable_bytes(std::span{&entry, 1}), 0, std::nullopt};
+    memory_.copy({&piece, 1});
+    return piece.done == sizeof entry ? std::optional{entry} : std::nullopt;
+  };
+  const auto found = x86_64::translate(paging, address, read);
+  return found ? std::optional{Place{found->gpa, found->left}} : std::nullopt;
+}
+
+std::optional<PagedMemory::Place> PagedMemory::place_of(std::uint64_t address) {
+  const std::uint64_t in_image = address - kernel_.image_address;
+  if (address >= kernel_.image_address && in_image < kernel_.image.size()) {
+    return Place{kernel_.image.begin + in_image, kernel_.image.size() - in_image};
+  }
+  const std::uint64_t size = memory_.size();
+  if (kernel_.direct_map && address >= *kernel_.direct_map && address - *kernel_.direct_map < size) {
+    const std::uint64_t in_map = address - *kernel_.direct_map;
+    return Place{Gpa{in_map}, size - in_map};
+  }
+  return walk(kernel_.paging, address);
+}
+
+template <typename PlaceAt>
+std::size_t PagedMemory::read_places(std::uint64_t address, std::span<std::byte> buffer, PlaceAt&& place_at) {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const std::optional<Place> place = place_at(address + done);
+    if (!place) {
+      break;
+    }
+    const std::size_t size =
+        std::min({std::uint64_t{buffer.size() - done}, place->left, std::uint64_t{AddressSpace::kMaxRead}});
+    ReadPiece piece{place->gpa, buffer.subspan(done, size), 0, std::nullopt};
+    memory_.copy({&piece, 1});
+    done += piece.done;
+    if (piece.done < size) {
+      break;
+    }
+  }
+  return done;
+}
+
+std::size_t PagedMemory::read(std::uint64_t address, std::span<std::byte> buffer) {
+  return read_places(address, buffer, [this](std::uint64_t at) { return place_of(at); });
+}
+
+std::size_t PagedMemory::read_user(std::uint64_t top_table, std::uint64_t address,
+                                   std::span<std::byte> buffer) {
+  const auto root = place_of(top_table);
+  if (!root) {
+    return 0;
+  }
+  x86_64::Paging paging = kernel_.paging;
+  paging.root = root->gpa.page_start();
+  return read_places(address, buffer, [&](std::uint64_t at) { return walk(paging, at); });
+}
+
+} // namespace vmemfs

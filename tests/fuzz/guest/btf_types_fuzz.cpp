@@ -35,7 +35,7 @@ void add_type(BtfBuilder& btf, std::string_view call) {
   const auto kind = static_cast<Kind>(byte_at(call, 0) % 20);
   const std::string_view name = kNames[byte_at(call, 1) % kNames.size()];
   const unsigned number = byte_at(call, 2);
-  // Some are ahead, which makes circles.
+  // Some refer to later types, which makes circles.
   const TypeId target = btf.next() - std::min(btf.next(), byte_at(call, 3)) + (number & 1U);
   const std::vector<BtfBuilder::Member> members(number % 4,
                                                 {.name = name,

@@ -14,6 +14,7 @@ int errno_of(ErrorKind kind) {
   case ErrorKind::bad_page:
   case ErrorKind::source_failed: return EIO;
   case ErrorKind::past_end: return ENXIO;
+  case ErrorKind::no_data: return ENODATA;
   case ErrorKind::unsupported: return EOPNOTSUPP;
   case ErrorKind::read_only: return EROFS;
   case ErrorKind::not_permitted: return EPERM;

@@ -69,7 +69,10 @@ void FuseReply::written(std::size_t bytes) {
   }
 }
 
-bool FuseReply::opened(const fuse_file_info& info) { return fuse_reply_open(take(), &info) != -ENOENT; }
+bool FuseReply::opened(const fuse_file_info& info) {
+  fuse_req* const request = take();
+  return request != nullptr && fuse_reply_open(request, &info) != -ENOENT;
+}
 
 ErrorKind kind_of_exception(std::string_view operation, const std::exception& exception) {
   log::error("{}: {}", operation, exception.what());

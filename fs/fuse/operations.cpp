@@ -185,19 +185,31 @@ struct OpenDirectory {
   std::vector<Tree::Listed> entries;
 };
 
+void open_directory(Tree& tree, FuseReply& reply, fuse_ino_t ino, fuse_file_info info) {
+  auto entries = tree.list(ino);
+  if (!entries) {
+    reply.error(entries.error().kind);
+    return;
+  }
+  auto directory = std::make_unique<OpenDirectory>(OpenDirectory{std::move(*entries)});
+  info.fh = reinterpret_cast<std::uint64_t>(directory.get());
+  if (reply.opened(info)) {
+    static_cast<void>(directory.release()); // op_releasedir takes it back
+  }
+}
+
 void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer({request}, "opendir", [&](FuseReply& reply) {
-    auto entries = file_system(request).tree().list(ino);
-    if (!entries) {
-      reply.error(entries.error().kind);
-      return;
-    }
-    auto directory = std::make_unique<OpenDirectory>(OpenDirectory{std::move(*entries)});
-    info->fh = reinterpret_cast<std::uint64_t>(directory.get());
-    if (reply.opened(*info)) {
-      static_cast<void>(directory.release()); // op_releasedir takes it back
-    }
-  });
+  FileSystem& files = file_system(request);
+  auto open = [&tree = files.tree(), ino, wanted = *info](FuseReply& reply) {
+    open_directory(tree, reply, ino, wanted);
+  };
+  if (files.tree().waits_to_list(ino)) {
+    files.requests({files.tree().vm(ino), false})->carry_out(request, {"opendir"}, open, [&] {
+      return open;
+    });
+  } else {
+    answer({request}, "opendir", open);
+  }
 }
 
 void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
@@ -236,29 +248,39 @@ void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info)
   answer({request}, "releasedir", [](FuseReply& reply) { reply.ok(); });
 }
 
+void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_info info) {
+  auto file = files.tree().open(ino, info.flags);
+  if (!file) {
+    reply.error(file.error().kind);
+    return;
+  }
+  // The kernel must not cache: guest memory changes, and without direct_io it would fill up a short read with
+  // zeros.
+  info.direct_io = 1;
+  const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
+  const auto handle =
+      files.keep({files.tree().vm(ino), traits.guest_memory}, {ino, info.flags}, std::move(*file));
+  if (!handle) {
+    reply.error(handle.error().kind);
+    return;
+  }
+  info.fh = *handle;
+  if (!reply.opened(info)) {
+    files.close(info.fh);
+  }
+}
+
 void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  answer({request}, "open", [&](FuseReply& reply) {
-    FileSystem& files = file_system(request);
-    auto file = files.tree().open(ino, info->flags);
-    if (!file) {
-      reply.error(file.error().kind);
-      return;
-    }
-    // The kernel must not cache: guest memory changes, and without direct_io it would fill up a short
-    // read with zeros.
-    info->direct_io = 1;
-    const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
-    const auto handle =
-        files.keep({files.tree().vm(ino), traits.guest_memory}, {ino, info->flags}, std::move(*file));
-    if (!handle) {
-      reply.error(handle.error().kind);
-      return;
-    }
-    info->fh = *handle;
-    if (!reply.opened(*info)) {
-      files.close(info->fh);
-    }
-  });
+  FileSystem& files = file_system(request);
+  auto open = [&files, ino, wanted = *info](FuseReply& reply) { open_file(files, reply, ino, wanted); };
+  const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
+  if (traits.waits_to_open) {
+    files.requests({files.tree().vm(ino), traits.guest_memory})->carry_out(request, {"open"}, open, [&] {
+      return open;
+    });
+  } else {
+    answer({request}, "open", open);
+  }
 }
 
 void op_release(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
@@ -365,6 +387,11 @@ bool FileSystem::may_map(OpenHandle& handle) {
 bool FileSystem::any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const {
   return std::ranges::any_of(
       open_files_, [&](const auto& file) { return file.second->ino == ino && wanted(*file.second); });
+}
+
+std::shared_ptr<VmRequests> FileSystem::requests(Share share) {
+  const MutexLock lock{mutex_};
+  return requests_of(share);
 }
 
 std::shared_ptr<VmRequests> FileSystem::requests_of(Share share) {

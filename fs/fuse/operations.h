@@ -59,6 +59,9 @@ public:
       EXCLUDES(mutex_);
   void close(std::uint64_t handle) EXCLUDES(mutex_);
 
+  /// Carries out what waits for a VM before a file is open.
+  [[nodiscard]] std::shared_ptr<VmRequests> requests(Share share) EXCLUDES(mutex_);
+
   /// Whether the kernel may get pages of the file for its cache, by that rule. Waits up to 0.1 s for files
   /// that were just closed.
   [[nodiscard]] bool may_map(OpenHandle& handle) EXCLUDES(mutex_);

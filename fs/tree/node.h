@@ -56,12 +56,15 @@ public:
   /// Null if there is no such name.
   [[nodiscard]] virtual Result<NodePtr> look_up(std::string_view name) const = 0;
   [[nodiscard]] virtual Result<std::vector<DirectoryEntry>> list() const = 0;
+  /// list() may wait for the VM.
+  [[nodiscard]] virtual bool waits_to_list() const { return false; }
 };
 
 /// The properties of a file that others than its own class act upon.
 struct FileTraits {
   bool takes_commands = false; ///< truncation, as by the shell's `>`, passes without effect
   bool guest_memory = false;   ///< cannot be truncated; the kernel's pages follow the guest
+  bool waits_to_open = false;  ///< its content is made when it is opened, which may wait for the VM
 };
 
 class File : public Node {

@@ -73,6 +73,12 @@ Result<std::vector<Tree::Listed>> Tree::list(Ino ino) {
   });
 }
 
+bool Tree::waits_to_list(Ino ino) const {
+  const auto found = inodes_.find(ino);
+  const Directory* const directory = found != nullptr ? found->as_directory() : nullptr;
+  return directory != nullptr && directory->waits_to_list();
+}
+
 Result<FileTraits> Tree::traits(Ino ino) const {
   return node(ino).map([](const NodePtr& found) {
     const File* const file = found->as_file();

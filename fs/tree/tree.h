@@ -50,6 +50,7 @@ public:
     bool is_directory;
   };
   [[nodiscard]] Result<std::vector<Listed>> list(Ino ino);
+  [[nodiscard]] bool waits_to_list(Ino ino) const; ///< list() may wait for the VM
 
   /// The file's traits; those of a directory are all false.
   [[nodiscard]] Result<FileTraits> traits(Ino ino) const;

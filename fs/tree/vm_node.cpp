@@ -120,6 +120,9 @@ Result<struct stat> VmFile::attributes() const {
       attributes.st_blocks = static_cast<blkcnt_t>(vm->guest().memory().held_bytes() / kBlock);
       attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }
+    if (type_->made_bytes) {
+      attributes.st_size = static_cast<off_t>(type_->made_bytes(*vm));
+    }
     if (size_ != nullptr) {
       set_size(attributes, size_->promise(type_->text_bytes(*vm, *size_)));
     }
@@ -179,12 +182,22 @@ Result<std::vector<DirectoryEntry>> VmDirectory::list() const {
   return scope_.present().map([this](const std::shared_ptr<Vm>& vm) {
     std::vector<DirectoryEntry> entries;
     for (const VmTableRow& row : *table_) {
-      if (row.is_in(*vm)) {
+      if (row.is_listed(*vm)) {
         entries.push_back({std::string{row.name}, row.node(scope_)});
       }
     }
     return entries;
   });
+}
+
+bool VmDirectory::waits_to_list() const {
+  return std::ranges::any_of(*table_, [](const VmTableRow& row) { return row.present != nullptr; });
+}
+
+VmNode vm_directory(VmTable table) {
+  return [shared = std::make_shared<const VmTable>(std::move(table))](const VmScope& scope) -> NodePtr {
+    return std::make_shared<VmDirectory>(scope, shared);
+  };
 }
 
 VmNode vcpu_directories(VmTable table) {

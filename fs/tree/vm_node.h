@@ -37,8 +37,12 @@ struct VmTableRow {
   VmNode node;
   /// Whether this VM can have it at all. Null: all have it. Waits for nobody.
   bool (*possible)(Vm&) = nullptr;
+  /// Whether this VM has it now, for a listing: who copies or searches a tree should meet no files that do
+  /// not work. Null: it has. May wait for the VM.
+  bool (*present)(Vm&) = nullptr;
 
   [[nodiscard]] bool is_in(Vm& vm) const { return possible == nullptr || possible(vm); }
+  [[nodiscard]] bool is_listed(Vm& vm) const { return is_in(vm) && (present == nullptr || present(vm)); }
 };
 using VmTable = std::vector<VmTableRow>;
 
@@ -53,11 +57,15 @@ public:
   [[nodiscard]] bool gone() const override { return !scope_.live(); }
   [[nodiscard]] Result<NodePtr> look_up(std::string_view name) const override;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list() const override;
+  [[nodiscard]] bool waits_to_list() const override;
 
 private:
   const VmScope scope_;
   const std::shared_ptr<const VmTable> table_;
 };
+
+/// A directory that has the names of the table.
+[[nodiscard]] VmNode vm_directory(VmTable table);
 
 /// `vcpus`: a directory `N` for each vCPU, each with the names of the table.
 [[nodiscard]] VmNode vcpu_directories(VmTable table);
@@ -77,6 +85,8 @@ struct VmFileType {
   std::function<std::size_t(Vm&, const TextSize&)> text_bytes{};
   /// Of guest memory that is laid out otherwise than in the guest: how many bytes. Waits for nobody.
   std::function<std::uint64_t(Guest&)> image_bytes{};
+  /// Of what is made when it is opened: how many bytes that was; 0: it was not. Waits for nobody.
+  std::function<std::size_t(Vm&)> made_bytes{};
   TextSize::Varies varies = TextSize::Varies::seldom;
 };
 

@@ -13,6 +13,7 @@
 #include "fs/files/text/virtual_maps_text.h"
 #include "fs/files/text_file.h"
 #include "fs/files/virt/virtual_file.h"
+#include "fs/tree/linux_table.h"
 
 #include <memory>
 #include <string>
@@ -174,6 +175,7 @@ std::shared_ptr<const VmTable> vm_table() {
                     {"virt", virtual_file(), has_virtual_memory},
                     {"virt_maps", virtual_maps_file(), has_virtual_memory},
                 })},
+      {"linux", vm_directory(linux_table()), has_virtual_memory},
   });
   return kTable;
 }

@@ -25,8 +25,8 @@ inline RunResult build_linux_guest() {
   return run({source + "/tests/guests/linux/build", source + "/build/guests/linux"});
 }
 
-/// 512 MiB, and these options of QEMU.
-inline GuestOptions linux_guest(std::vector<std::string> extra) {
+/// 512 MiB, these options of QEMU, and these words on the kernel's command line.
+inline GuestOptions linux_guest(std::vector<std::string> extra, const std::string& words = "") {
   const std::string files = std::string{VMEMFS_SOURCE_DIR} + "/build/guests/linux";
   GuestOptions options;
   options.memory = "512M";
@@ -34,7 +34,7 @@ inline GuestOptions linux_guest(std::vector<std::string> extra) {
   options.extra = std::move(extra);
   for (const std::string& option :
        {std::string{"-kernel"}, files + "/vmlinuz", std::string{"-initrd"}, files + "/initrd.gz",
-        std::string{"-append"}, std::string{"console=ttyS0 quiet"}}) {
+        std::string{"-append"}, "console=ttyS0 quiet " + words}) {
     options.extra.push_back(option);
   }
   return options;
@@ -48,11 +48,14 @@ protected:
     if (built.code != 0) {
       GTEST_SKIP() << "no Linux guest: " << built.text;
     }
-    guest_ = std::make_unique<QemuGuest>(linux_guest({"-smp", "2"}));
+    guest_ = std::make_unique<QemuGuest>(linux_guest({"-smp", "2", "-cpu", cpu()}));
     mount_ = std::make_unique<Mount>(
         std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
     ASSERT_TRUE(guest_->wait_for_serial(kLinuxIsUp, kLinuxBoot)) << guest_->serial();
   }
+
+  /// As QEMU's option -cpu.
+  [[nodiscard]] virtual std::string cpu() const { return "max"; }
 
   std::unique_ptr<QemuGuest> guest_;
   std::unique_ptr<Mount> mount_;

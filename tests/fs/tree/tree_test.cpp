@@ -103,9 +103,9 @@ protected:
 };
 
 constexpr const char* kVmFiles[] = {
-    "vm/mem",  "vm/mem_padded", "vm/core",         "vm/mem.lime",     "vm/maps",
-    "vm/info", "vm/control",    "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps"};
-constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0"};
+    "vm/mem",     "vm/mem_padded",   "vm/core",         "vm/mem.lime",          "vm/maps",      "vm/info",
+    "vm/control", "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps", "vm/linux/info"};
+constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0", "vm/linux"};
 
 bool is_control(std::string_view path) { return path.ends_with("control"); }
 
@@ -190,8 +190,9 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   add({}, {.vcpus = 2, .holes = {}, .roms = {}, .bad = {}});
   EXPECT_THAT(names(""), ElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(".vmemfs"), ElementsAre("control", "drivers", "events", "stats"));
-  EXPECT_THAT(names("vm"),
-              ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control", "vcpus"));
+  EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control",
+                                       "vcpus", "linux"));
+  EXPECT_THAT(names("vm/linux"), ElementsAre("info")) << "the others are those of a Linux guest";
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
   EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs", "virt", "virt_maps"));
 }

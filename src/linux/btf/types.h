@@ -78,6 +78,7 @@ public:
   /// and names it continues; it has no base itself. invalid: what is wrong with the bytes.
   [[nodiscard]] static Result<std::shared_ptr<const Types>>
   parse(std::vector<std::byte> bytes, std::shared_ptr<const Types> base = nullptr);
+  ~Types() = default;
   Types(const Types&) = delete;
   Types& operator=(const Types&) = delete;
 

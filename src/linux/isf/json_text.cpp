@@ -2,6 +2,9 @@
 #include "linux/isf/json_text.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
 #include <fmt/format.h>
 
 namespace vmemfs::isf {

@@ -20,12 +20,8 @@ LinuxGuest::~LinuxGuest() {
 }
 
 Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
-  const auto epoch = guest_.stable_epoch();
-  {
-    const MutexLock lock{mutex_};
-    if (facts_ != nullptr && epoch && epoch_ == epoch) {
-      return facts_;
-    }
+  if (auto kept = known(); kept != nullptr && guest_.frozen()) {
+    return kept;
   }
   const VcpuSet vcpus = guest_.vcpus();
   const std::vector<VcpuId> all{vcpus.begin(), vcpus.end()};
@@ -45,7 +41,6 @@ Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
       facts_->kernel().info.text != kernel->info.text) {
     former = std::exchange(facts_, std::make_shared<KernelFacts>(guest_.memory(), std::move(*kernel)));
   }
-  epoch_ = epoch;
   return facts_;
 }
 

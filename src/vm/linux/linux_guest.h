@@ -9,9 +9,8 @@
 #include "vm/linux/kernel_facts.h"
 #include "vm/linux/kernel_finder.h"
 
-#include <cstdint>
+#include <cstddef>
 #include <memory>
-#include <optional>
 
 namespace vmemfs {
 
@@ -22,9 +21,9 @@ public:
   LinuxGuest(Guest& guest, std::shared_ptr<KernelBudget> budget);
   ~LinuxGuest() override;
 
-  /// The kernel that the guest runs now, proven by this call, unless the guest cannot have run since the
-  /// last. Waits for the guest's registers and memory. no_data: it runs none that is known; other failures
-  /// are those of reading registers. What was read of another kernel is dropped.
+  /// The kernel that the guest runs now, proven by this call, unless the guest is frozen. Waits for the
+  /// guest's registers and memory. no_data: it runs none that is known; other failures are those of reading
+  /// registers. What was read of another kernel is dropped.
   [[nodiscard]] Result<std::shared_ptr<KernelFacts>> kernel() EXCLUDES(mutex_);
 
   /// The kernel that was found last; it may not run any more. nullptr: none was. Waits for nobody.
@@ -44,8 +43,6 @@ private:
   LinuxKernelFinder finder_;
   mutable Mutex mutex_; ///< leaf
   std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);
-  std::optional<std::uint64_t>
-      epoch_ GUARDED_BY(mutex_); ///< in which facts_ was proven, if the guest was paused
 };
 
 } // namespace vmemfs

@@ -100,8 +100,14 @@ protected:
   }
   /// Processes that live as long as the guest.
   void expect_processes_of_the_guest() {
-    const std::string list = read_file(path("ps"));
-    EXPECT_THAT(list, HasSubstr("# complete: ")) << list;
+    std::string list;
+    EXPECT_TRUE(eventually(
+        [&] {
+          list = read_file(path("ps"));
+          return list.find("# complete: ") != std::string::npos;
+        },
+        kLinuxBoot))
+        << list;
     const std::string words = "vmemfs-linux ps: ";
     unsigned compared = 0;
     std::istringstream lines{guest_->serial()};

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <fmt/format.h>
 #include <string>
 #include <string_view>
-#include <fmt/format.h>
 
 namespace vmemfs::isf {
 namespace {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <fmt/format.h>
 #include <string>
 #include <string_view>
 
@@ -19,13 +18,21 @@ void JsonText::content(std::string_view text) {
     raw(text);
     return;
   }
+  constexpr std::string_view kHex = "0123456789abcdef";
+  constexpr std::size_t kEscaped = 6;
+  std::string escaped;
+  escaped.reserve(kEscaped * text.size());
   for (const char c : text) {
     if (is_plain(c)) {
-      raw({&c, 1});
+      escaped += c;
     } else {
-      raw(fmt::format("\\u{:04x}", static_cast<unsigned char>(c)));
+      const auto byte = static_cast<unsigned char>(c);
+      escaped += "\\u00";
+      escaped += kHex[byte >> 4U];
+      escaped += kHex[byte & 0xfU];
     }
   }
+  raw(escaped);
 }
 
 } // namespace vmemfs::isf

@@ -12,7 +12,7 @@ bool is_global(char type) { return type >= 'A' && type <= 'Z'; }
 
 } // namespace
 
-KernelSymbols::KernelSymbols(std::vector<Entry> entries, std::string names)
+KernelSymbols::KernelSymbols(const std::vector<Entry>& entries, std::string names)
     : names_{std::move(names)}, by_name_(entries.size()) {
   symbols_.reserve(entries.size());
   std::size_t begin = 0;

@@ -35,7 +35,7 @@ public:
 
   /// `entries` in the order of the kernel's table, which is by address. `names` has all names, one behind
   /// the other.
-  KernelSymbols(std::vector<Entry> entries, std::string names);
+  KernelSymbols(const std::vector<Entry>& entries, std::string names);
   ~KernelSymbols() = default;
   KernelSymbols(const KernelSymbols&) = delete;
   KernelSymbols& operator=(const KernelSymbols&) = delete;

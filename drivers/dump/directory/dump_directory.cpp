@@ -43,6 +43,12 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
+/// nullptr: there is none.
+const dirent* next_entry(DIR* listing) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe, as no other thread has this directory stream
+  return ::readdir(listing);
+}
+
 } // namespace
 
 DumpDirectory::DumpDirectory(const std::string& path, std::string format, std::shared_ptr<WatchedFiles> files)
@@ -120,7 +126,7 @@ Result<DumpDirectory::Entries> DumpDirectory::list() {
   Entries entries;
   std::size_t read = 0;
   const std::size_t limit = max_files();
-  for (const dirent* entry = ::readdir(listing.get()); entry != nullptr; entry = ::readdir(listing.get())) {
+  while (const dirent* const entry = next_entry(listing.get())) {
     const std::string name{static_cast<const char*>(entry->d_name)};
     struct stat status {};
     if (++read > kMaxEntries || entries.size() == limit) {

@@ -24,6 +24,7 @@ class KernelFacts {
 public:
   KernelFacts(AddressSpace& memory, LinuxKernel kernel)
       : kernel_{std::move(kernel)}, memory_{memory, kernel_} {}
+  ~KernelFacts() = default;
   KernelFacts(const KernelFacts&) = delete;
   KernelFacts& operator=(const KernelFacts&) = delete;
 

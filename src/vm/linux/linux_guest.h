@@ -20,6 +20,8 @@ public:
   /// The guest outlives this object. `budget` may be null: what is kept has no limit.
   LinuxGuest(Guest& guest, std::shared_ptr<KernelBudget> budget);
   ~LinuxGuest() override;
+  LinuxGuest(const LinuxGuest&) = delete;
+  LinuxGuest& operator=(const LinuxGuest&) = delete;
 
   /// The kernel that the guest runs now, proven by this call, unless the guest is frozen. Waits for the
   /// guest's registers and memory. no_data: it runs none that is known; other failures are those of reading

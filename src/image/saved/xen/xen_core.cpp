@@ -169,7 +169,7 @@ void read_registers(const SavedFile& file, const Sections& sections, bool paravi
     if (!paravirtual) {
       set_fields(set, context, kControlFields);
     }
-    image.registers.push_back(std::move(set));
+    image.registers.push_back(set);
   }
   image.registers_from =
       paravirtual ? "the vCPUs' contexts of Xen, without control registers" : "the vCPUs' contexts of Xen";

@@ -19,6 +19,8 @@ public:
   static Result<std::unique_ptr<DumpDriver>> open(const std::string& path, std::string_view format = {},
                                                   std::shared_ptr<WatchedFile> watched = nullptr);
   ~DumpDriver() override;
+  DumpDriver(const DumpDriver&) = delete;
+  DumpDriver& operator=(const DumpDriver&) = delete;
 
   const VmIdentity& identity() const override { return identity_; }
   std::shared_ptr<const MemoryMap> memory_map() const override { return map_; }

@@ -47,6 +47,7 @@ struct CloseDirectory {
 /// The first entry that is not hidden: the directory of the VM. Empty: it is not there yet.
 std::string first_entry(const std::string& directory) {
   const std::unique_ptr<DIR, CloseDirectory> listing{::opendir(directory.c_str())};
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe, as no other thread has this directory stream
   while (const dirent* const entry = listing ? ::readdir(listing.get()) : nullptr) {
     if (static_cast<const char*>(entry->d_name)[0] != '.') {
       return static_cast<const char*>(entry->d_name);

@@ -28,6 +28,8 @@ public:
   /// daemon said.
   [[nodiscard]] static Result<PrivateMount> start(const std::string& spec, const std::stop_token& stop);
   ~PrivateMount(); ///< ends the mount, within seconds
+  PrivateMount(const PrivateMount&) = delete;
+  PrivateMount& operator=(const PrivateMount&) = delete;
   PrivateMount(PrivateMount&& other) noexcept;
   PrivateMount& operator=(PrivateMount&&) = delete;
 

@@ -19,8 +19,6 @@ class MadeKernel {
 public:
   static constexpr std::uint64_t kInit = 0xffffffff82000000;
   static constexpr std::uint64_t kTasks = 0xffff888000100000;
-  static constexpr std::uint64_t kTop = 0xffff888000200000;
-  static constexpr std::uint64_t kMm = 0xffff888000300000;
 
   MadeKernel() {
     write_task(kInit, 0, "swapper/0");

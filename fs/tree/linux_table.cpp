@@ -10,15 +10,19 @@
 #include "linux/running_kernel.h"
 #include "linux/symbols/symbol_map.h"
 #include "linux/tasks/process_list.h"
+#include "util/work_limit.h"
 #include "vm/linux/linux_guest.h"
 
+#include <chrono>
 #include <memory>
-#include <span>
 #include <string>
 #include <utility>
 
 namespace vmemfs {
 namespace {
+
+/// Of a text, from memory that may be far away and say anything.
+constexpr std::chrono::seconds kMaxReadTime{10};
 
 Result<LinuxGuest*> linux_of(Vm& vm) {
   if (vm.gone()) {
@@ -106,6 +110,7 @@ VmNode vmlinux_file() {
 
 Result<std::string> dmesg(LinuxGuest& guest) {
   return guest.kernel().and_then([](const std::shared_ptr<KernelFacts>& facts) {
+    const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
     return kernel_log(facts->memory(), facts->kernel().info);
   });
 }
@@ -116,6 +121,7 @@ template <Result<std::string> (*list)(const RunningKernel&)> Result<std::string>
     return facts->symbols().and_then([&](const std::shared_ptr<const KernelSymbols>& symbols) {
       return facts->types().and_then([&](const std::shared_ptr<const btf::Types>& types) {
         guest.note_use();
+        const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
         return list({facts->memory(), *symbols, *types, facts->kernel().info});
       });
     });
@@ -162,6 +168,8 @@ std::size_t symbol_bytes(const KernelFacts& facts) { return facts.symbol_map_byt
 
 bool runs_linux(Vm& vm) { return vm.guest().linux_guest()->kernel().has_value(); }
 
+bool has_kernel(Vm& vm) { return vm.guest().linux_guest()->known() != nullptr; }
+
 bool has_symbols(Vm& vm) {
   const auto facts = vm.guest().linux_guest()->known();
   return facts != nullptr && facts->symbols().has_value();
@@ -184,8 +192,8 @@ VmTable linux_table() {
       {"info", linux_text({info, kUsualInfo, TextSize::Varies::always})},
       {"banner", linux_text({banner, kUsualBanner, TextSize::Varies::seldom}), nullptr, runs_linux},
       {"vmcoreinfo", linux_text({vmcoreinfo, kUsualVmcoreinfo, TextSize::Varies::seldom}), nullptr,
-       runs_linux},
-      {"dmesg", linux_text({dmesg, kUsualDmesg, TextSize::Varies::always}), nullptr, runs_linux},
+       has_kernel},
+      {"dmesg", linux_text({dmesg, kUsualDmesg, TextSize::Varies::always}), nullptr, has_kernel},
       {"ps", linux_text({list_of<process_list>, kUsualList, TextSize::Varies::always}), nullptr, has_types},
       {"modules", linux_text({list_of<module_list>, kUsualList, TextSize::Varies::always}), nullptr,
        has_types},

@@ -19,7 +19,7 @@
 namespace vmemfs {
 
 /// Max size of the text. Those of kernels have 13 to 27 MB.
-inline constexpr std::size_t kMaxIsfBytes = std::size_t{128} << 20U;
+inline constexpr std::size_t kMaxIsfBytes = std::size_t{64} << 20U;
 
 struct IsfSource {
   /// Bytes of the variable linux_banner, with the newline and the zero byte at its end.

@@ -5,6 +5,7 @@
 #include "linux/symbols/kallsyms_window.h"
 #include "linux/symbols/name_table.h"
 #include "linux/symbols/token_table.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <utility>
@@ -67,6 +68,9 @@ Result<std::shared_ptr<const KernelSymbols>> read_kallsyms(KernelMemory& memory,
     symbols = read_at(memory, image, digits);
     return symbols != nullptr || ++tables == kMaxTables;
   });
+  if (symbols == nullptr && WorkLimit::over()) {
+    return WorkLimit::exceeded("linux");
+  }
   if (symbols == nullptr) {
     return fail(ErrorKind::not_found, "linux",
                 "the kernel's image has no kallsyms tables that fit together; was it built without "

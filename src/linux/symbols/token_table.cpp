@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "linux/symbols/token_table.h"
 
+#include "util/work_limit.h"
+
 #include <algorithm>
 #include <functional>
 #include <vector>
@@ -56,7 +58,7 @@ void for_each_digits(KernelMemory& memory, KernelImageRange image,
   std::vector<std::byte> buffer(kChunk + kDigits.size() - 1);
   unsigned places = 0;
   std::uint64_t begin = image.begin;
-  while (begin < image.end) {
+  while (begin < image.end && !WorkLimit::over()) {
     const std::size_t size = std::min<std::uint64_t>(buffer.size(), image.end - begin);
     const std::size_t done = memory.read(begin, std::span{buffer}.first(size));
     const std::string_view text = text_of(std::span{buffer}.first(done));

@@ -24,7 +24,7 @@ struct TokenTable {
 };
 
 /// Calls `found` with the address of each place in the image that has the tokens of all digits in a row,
-/// until it returns true; bounded.
+/// until it returns true, or the limit of the calling thread's work is reached; bounded.
 void for_each_digits(KernelMemory& memory, KernelImageRange image,
                      const std::function<bool(std::uint64_t)>& found);
 

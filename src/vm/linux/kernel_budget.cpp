@@ -23,7 +23,7 @@ void KernelBudget::note_use(User& user) {
   }
   std::size_t kept = total();
   for (User* const oldest : users_) {
-    if (kept <= max_bytes_) {
+    if (kept <= max_bytes_ || oldest == &user) {
       return;
     }
     kept -= std::min(kept, oldest->kept_bytes());

@@ -35,7 +35,8 @@ public:
   void add(User& user) EXCLUDES(mutex_);
   void remove(User& user) EXCLUDES(mutex_);
   /// It was used, and may keep more than before: what others keep is dropped, the least recently used first,
-  /// until the limit is kept; at last its own.
+  /// until the limit is kept. Its own is not: files that are opened again and again share it, and what one
+  /// guest can keep is bounded by the limits of what is read.
   void note_use(User& user) EXCLUDES(mutex_);
 
   [[nodiscard]] std::size_t kept_bytes() const EXCLUDES(mutex_);

@@ -5,10 +5,10 @@
 #include "linux/symbols/kallsyms.h"
 #include "linux/symbols/symbol_map.h"
 #include "linux/vmlinux/vmlinux.h"
+#include "util/work_limit.h"
 
 #include <array>
-#include <charconv>
-#include <fmt/format.h>
+#include <chrono>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -16,6 +16,9 @@
 
 namespace vmemfs {
 namespace {
+
+/// Of one fact, from memory that may be far away.
+constexpr std::chrono::seconds kMaxReadTime{30};
 
 template <typename T> tl::unexpected<Error> failed(const Result<T>& result) {
   return tl::unexpected<Error>{result.error()};
@@ -41,7 +44,7 @@ Result<std::string> read_banner(KernelMemory& memory, const KernelSymbols& symbo
 }
 
 Result<std::vector<std::byte>> read_btf(KernelMemory& memory, const KernelSymbols& symbols) {
-  constexpr std::uint64_t kMaxBtf = std::uint64_t{64} << 20U;
+  constexpr std::uint64_t kMaxBtf = std::uint64_t{16} << 20U; // three times that of the largest kernels
   const auto begin = symbols.find("__start_BTF");
   const auto end = symbols.find("__stop_BTF");
   if (!begin || !end || *end <= *begin || *end - *begin > kMaxBtf) {
@@ -61,6 +64,7 @@ std::uint64_t KernelFacts::kaslr_offset() const { return kernel_.info.kaslr_offs
 
 Lazy<KernelSymbols>::Value KernelFacts::symbols() {
   return symbols_.get([this]() -> Lazy<KernelSymbols>::Value {
+    const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
     const std::uint64_t begin = kernel_.image_address;
     auto found = read_kallsyms(memory_, {begin, begin + kernel_.image.size()});
     const auto& stext = kernel_.info.stext;
@@ -89,6 +93,7 @@ Lazy<btf::Types>::Value KernelFacts::types() {
     if (!found) {
       return failed(found);
     }
+    const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
     return read_btf(memory_, **found).and_then([](std::vector<std::byte>&& bytes) {
       return btf::Types::parse(std::move(bytes));
     });

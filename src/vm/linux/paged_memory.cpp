@@ -2,6 +2,7 @@
 #include "vm/linux/paged_memory.h"
 
 #include "arch/x86_64/paging.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 
@@ -34,7 +35,7 @@ std::optional<PagedMemory::Place> PagedMemory::place_of(std::uint64_t address) {
 template <typename PlaceAt>
 std::size_t PagedMemory::read_places(std::uint64_t address, std::span<std::byte> buffer, PlaceAt&& place_at) {
   std::size_t done = 0;
-  while (done < buffer.size()) {
+  while (done < buffer.size() && !WorkLimit::over()) {
     const std::optional<Place> place = place_at(address + done);
     if (!place) {
       break;

@@ -15,7 +15,8 @@
 namespace vmemfs {
 
 /// Nothing of the page tables is kept: they are walked at each read, but for the kernel's image and its
-/// direct map, whose places do not change while the kernel runs.
+/// direct map, whose places do not change while the kernel runs. A read ends early when the limit of the
+/// calling thread's work is reached.
 class PagedMemory final : public KernelMemory {
 public:
   /// Both outlive this object.

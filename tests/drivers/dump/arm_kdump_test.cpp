@@ -30,7 +30,7 @@ TEST(ArmKdump, OfQemu_HasMemory) {
   }
   const TempDir dir;
   std::string content;
-  for (int i = 0; i < 200'000; ++i) {
+  for (std::uint64_t i = 0; i < 200'000; ++i) {
     content += fmt::format("line {}\n", i * i % 7919);
   }
   write_file(dir / "content", content);

@@ -75,6 +75,12 @@ constexpr VmMetric kVmMetrics[]{
      [](Vm& vm) { return vm.cache().stats().used_bytes; }},
     {"vmemfs_cache_limit_bytes", MetricType::gauge, "Memory that the page cache may use.",
      [](Vm& vm) { return vm.cache().stats().limit_bytes; }},
+    {"vmemfs_vm_linux_kept_bytes", MetricType::gauge,
+     "Memory of what is kept of the VM's Linux kernel for the files of linux/.",
+     [](Vm& vm) -> std::uint64_t {
+       const auto kernel = vm.guest().linux_guest()->known();
+       return kernel != nullptr ? kernel->bytes() : 0;
+     }},
 };
 
 void add_vm_metrics(PrometheusText& out, const Vms& vms) {
@@ -98,6 +104,19 @@ void add_durations(PrometheusText& out, const MetricLabels& labels, const Durati
   }
   out.sample(labels, Seconds{durations.sum()}.count(), "_sum");
   out.sample(labels, count, "_count");
+}
+
+/// Of kernels that were found already: nothing is searched.
+void add_kernels(PrometheusText& out, const Vms& vms) {
+  out.family("vmemfs_vm_linux_info", MetricType::gauge,
+             "1 for each VM whose Linux kernel was found; the label has its release.");
+  for (const auto& vm : vms) {
+    if (const auto kernel = vm->guest().linux_guest()->known()) {
+      MetricLabels labels = labels_of(*vm, vm->guest().identity());
+      labels.push_back({"release", kernel->kernel().info.release});
+      out.sample(labels, 1);
+    }
+  }
 }
 
 void add_read_durations(PrometheusText& out, const Vms& vms) {
@@ -143,6 +162,7 @@ std::string stats_text(const VmRegistry& registry, const EventLog& events, const
   out.sample({{"version", VMEMFS_VERSION}}, 1);
   out.single("vmemfs_vms", MetricType::gauge, "VMs that are mounted.", vms.size());
   add_vm_metrics(out, vms);
+  add_kernels(out, vms);
   add_read_durations(out, vms);
   add_events(out, events, feed);
   add_process(out);

@@ -24,6 +24,7 @@ namespace {
 
 using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 using Json = nlohmann::json;
 
@@ -142,7 +143,11 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
   if (IsSkipped()) {
     return;
   }
+  const std::string known = "vmemfs_vm_linux_info{vm=\"vm\",driver=\"qemu\",release=\"";
+  EXPECT_THAT(read_file(*mount_ / ".vmemfs/stats"), Not(HasSubstr(known))) << "nobody asked for it";
   expect_files_of_the_kernel();
+  EXPECT_THAT(read_file(*mount_ / ".vmemfs/stats"),
+              HasSubstr(known + info()["release"].get<std::string>() + "\"} 1\n"));
   EXPECT_EQ(names(path("")), (std::set<std::string>{"info", "banner", "vmcoreinfo", "dmesg", "ps", "modules",
                                                     "System.map", "kallsyms", "btf", "symbols", "vmlinux"}));
   EXPECT_EQ(std::filesystem::file_size(path("kallsyms")), read_file(path("kallsyms")).size());

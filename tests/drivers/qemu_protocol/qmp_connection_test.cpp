@@ -212,7 +212,7 @@ TEST_F(QmpExecute, SeveralLinesWithoutAnEnd_AreBounded) {
             }),
             ErrorKind::source_failed);
   EXPECT_TRUE(broken_);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
 }
 
 TEST_F(QmpExecute, EventsInBetween) {

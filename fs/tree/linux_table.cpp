@@ -6,6 +6,7 @@
 #include "fs/files/linux/linux_info_text.h"
 #include "fs/files/text_file.h"
 #include "linux/modules/module_list.h"
+#include "linux/mounts/mount_list.h"
 #include "linux/printk/kernel_log.h"
 #include "linux/running_kernel.h"
 #include "linux/symbols/symbol_map.h"
@@ -197,6 +198,7 @@ VmTable linux_table() {
       {"ps", linux_text({list_of<process_list>, kUsualList, TextSize::Varies::always}), nullptr, has_types},
       {"modules", linux_text({list_of<module_list>, kUsualList, TextSize::Varies::always}), nullptr,
        has_types},
+      {"mounts", linux_text({list_of<mount_list>, kUsualList, TextSize::Varies::always}), nullptr, has_types},
       {"System.map", linux_bytes({system_map, symbol_bytes}), nullptr, has_symbols},
       {"kallsyms", linux_bytes({kallsyms, symbol_bytes}), nullptr, has_symbols}, // as long: 16 digits in both
       {"btf", vm_directory({{"vmlinux", linux_bytes({kernel_types, types_bytes})}}), nullptr, has_types},

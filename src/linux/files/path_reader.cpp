@@ -56,40 +56,74 @@ bool PathReader::is_deleted(std::uint64_t dentry) const {
   return memory_.value<std::uint64_t>(dentry + layout_.hash) == std::uint64_t{0};
 }
 
-std::optional<std::string> PathReader::path(FilePath file) const {
+std::optional<std::string> PathReader::way_up(FilePath file, const FilePath* root) const {
   std::string path;
-  auto [mount, dentry] = file;
-  const auto first_root = memory_.value<std::uint64_t>(mount + layout_.root);
-  const bool deleted = dentry != first_root && is_deleted(dentry);
   for (unsigned step = 0; step < kMaxSteps && path.size() <= kMaxBytes; ++step) {
-    const std::uint64_t outer = mount - layout_.inner;
-    const auto root = memory_.value<std::uint64_t>(mount + layout_.root);
+    if (root != nullptr && file == *root) {
+      return path.empty() ? "/" : path;
+    }
+    const std::uint64_t outer = file.mount - layout_.inner;
+    const auto mount_root = memory_.value<std::uint64_t>(file.mount + layout_.root);
     const auto parent_mount = memory_.value<std::uint64_t>(outer + layout_.mount_parent);
-    const auto parent = memory_.value<std::uint64_t>(dentry + layout_.parent);
-    if (!root || !parent_mount || !parent) {
+    const auto parent = memory_.value<std::uint64_t>(file.dentry + layout_.parent);
+    if (!mount_root || !parent_mount || !parent) {
       return std::nullopt;
     }
-    if (dentry == *root && *parent_mount != outer) {
+    if (file.dentry == *mount_root && *parent_mount != outer) {
       const auto mountpoint = memory_.value<std::uint64_t>(outer + layout_.mountpoint);
       if (!mountpoint) {
         return std::nullopt;
       }
-      dentry = *mountpoint;
-      mount = *parent_mount + layout_.inner;
+      file = {.mount = *parent_mount + layout_.inner, .dentry = *mountpoint};
       continue;
     }
-    if (dentry == *root) {
+    if (file.dentry == *mount_root) {
+      return root != nullptr ? std::string{} : (path.empty() ? "/" : path);
+    }
+    const auto component = name(file.dentry);
+    if (!component) {
+      return std::nullopt;
+    }
+    put_before(path, *component);
+    if (file.dentry == *parent) { // a file that never had a directory, such as that of memfd_create(2)
+      return root != nullptr ? std::string{} : path;
+    }
+    file.dentry = *parent;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> PathReader::path(FilePath file) const {
+  const auto root = memory_.value<std::uint64_t>(file.mount + layout_.root);
+  const bool deleted = file.dentry != root && is_deleted(file.dentry);
+  auto path = way_up(file, nullptr);
+  if (path && deleted) {
+    *path += " (deleted)";
+  }
+  return path;
+}
+
+std::optional<std::string> PathReader::path_below(FilePath root, FilePath file) const {
+  return way_up(file, &root);
+}
+
+std::optional<std::string> PathReader::path_in_filesystem(std::uint64_t dentry) const {
+  std::string path;
+  const std::uint64_t begin = dentry;
+  for (unsigned step = 0; step < kMaxSteps && path.size() <= kMaxBytes; ++step) {
+    const auto parent = memory_.value<std::uint64_t>(dentry + layout_.parent);
+    if (!parent) {
+      return std::nullopt;
+    }
+    if (dentry == *parent) {
       path = path.empty() ? "/" : path;
-      return deleted ? path + " (deleted)" : path;
+      return dentry != begin && is_deleted(begin) ? path + "//deleted" : path;
     }
     const auto component = name(dentry);
     if (!component) {
       return std::nullopt;
     }
     put_before(path, *component);
-    if (dentry == *parent) { // a file that never had a directory, such as that of memfd_create(2)
-      return path + " (deleted)";
-    }
     dentry = *parent;
   }
   return std::nullopt;

@@ -16,6 +16,8 @@ namespace vmemfs {
 struct FilePath {
   std::uint64_t mount; ///< address of the vfsmount
   std::uint64_t dentry;
+
+  bool operator==(const FilePath&) const = default;
 };
 
 /// Not thread-safe.
@@ -33,6 +35,11 @@ public:
   /// " (deleted)" behind it, as /proc shows it, if the file is not in its directory any more. The bytes are
   /// the guest's. nullopt: it cannot be read, or is not a path.
   [[nodiscard]] std::optional<std::string> path(FilePath file) const;
+  /// The same from `root`, which is that of a process. Empty: it is not below `root`.
+  [[nodiscard]] std::optional<std::string> path_below(FilePath root, FilePath file) const;
+  /// From the root of the file's own filesystem, with "//deleted" behind it if the file is not in its
+  /// directory any more, as /proc/PID/mountinfo has it.
+  [[nodiscard]] std::optional<std::string> path_in_filesystem(std::uint64_t dentry) const;
 
 private:
   struct Layout {
@@ -50,6 +57,8 @@ private:
 
   [[nodiscard]] std::optional<std::string> name(std::uint64_t dentry) const;
   [[nodiscard]] bool is_deleted(std::uint64_t dentry) const;
+  /// `root`: where the way ends; without, at the root of the mount namespace.
+  [[nodiscard]] std::optional<std::string> way_up(FilePath file, const FilePath* root) const;
 
   KernelMemory& memory_;
   Layout layout_;

@@ -76,7 +76,8 @@ std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page) {
                     .release = std::string{value_of(text, "OSRELEASE").value_or("")},
                     .build_id = std::string{value_of(text, "BUILD-ID").value_or("")},
                     .kaslr_offset = number_of<std::uint64_t>(text, "KERNELOFFSET", kHex),
-                    .phys_base = number_of<std::int64_t>(text, "NUMBER(phys_base)", kDecimal)};
+                    .phys_base = number_of<std::int64_t>(text, "NUMBER(phys_base)", kDecimal),
+                    .five_levels = value_in(text, "NUMBER", "pgtable_l5_enabled", kDecimal) == 1};
 }
 
 } // namespace vmemfs

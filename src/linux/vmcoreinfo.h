@@ -31,6 +31,8 @@ struct Vmcoreinfo {
   std::optional<std::uint64_t> kaslr_offset{};
   /// x86-64: how far the kernel lies from where it was linked for, in physical memory.
   std::optional<std::int64_t> phys_base{};
+  /// x86-64: its page tables have five levels.
+  bool five_levels = false;
 
   /// The values of lines such as `SYMBOL(prb)=ffffffff9265b2d0`, `SIZE(printk_info)=88` and
   /// `OFFSET(printk_info.seq)=0`. nullopt: there is no such line.

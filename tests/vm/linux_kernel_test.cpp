@@ -2,6 +2,7 @@
 // The search for a running Linux kernel, over memory that is written here.
 #include "arch/x86_64/registers.h"
 #include "vm/linux/kernel_finder.h"
+#include "vm/linux/vmcoreinfo_search.h"
 #include "vm_fixture.h"
 
 #include <chrono>
@@ -144,7 +145,7 @@ TEST_F(LinuxKernelTest, PageTablesNotOnAPage_None) {
 }
 
 TEST_F(LinuxKernelTest, MemoryIsFullOfTexts_TheSearchEndsAndIsContinued) {
-  for (std::uint64_t page = 0; page < 2 * LinuxKernelFinder::kMaxCandidates; ++page) {
+  for (std::uint64_t page = 0; page < 2 * VmcoreinfoSearch::kMaxExamined; ++page) {
     put(20 * kMiB + page * kPageSize, text(kMiB));
   }
   put(kPage, text());

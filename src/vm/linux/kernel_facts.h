@@ -6,8 +6,8 @@
 #include "linux/btf/types.h"
 #include "linux/symbols/kernel_symbols.h"
 #include "linux/vmlinux/elf_writer.h"
-#include "vm/linux/kernel_finder.h"
 #include "vm/linux/lazy.h"
+#include "vm/linux/linux_kernel.h"
 #include "vm/linux/paged_memory.h"
 #include "vm/memory/address_space.h"
 
@@ -29,7 +29,7 @@ public:
   KernelFacts& operator=(const KernelFacts&) = delete;
 
   [[nodiscard]] const LinuxKernel& kernel() const { return kernel_; }
-  [[nodiscard]] KernelMemory& memory() { return memory_; }
+  [[nodiscard]] PagedMemory& memory() { return memory_; }
   /// How far KASLR moved the kernel from the addresses that it is linked for; 0 if VMCOREINFO does not say.
   [[nodiscard]] std::uint64_t kaslr_offset() const;
 

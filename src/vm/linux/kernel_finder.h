@@ -5,37 +5,19 @@
 // counts only if the page tables of a vCPU are those of the kernel that it describes.
 #pragma once
 
-#include "arch/x86_64/paging_mode.h"
 #include "core/error.h"
 #include "core/gpa.h"
 #include "core/register_set.h"
-#include "linux/vmcoreinfo.h"
 #include "util/mutex.h"
+#include "vm/linux/linux_kernel.h"
 #include "vm/memory/address_space.h"
 
 #include <chrono>
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 
 namespace vmemfs {
-
-struct LinuxKernel {
-  Vmcoreinfo info;
-  Gpa page;                ///< of the VMCOREINFO
-  x86_64::Paging paging{}; ///< with the kernel's own page tables
-  /// Virtual address at which the kernel has all memory: that of guest physical address 0.
-  std::optional<std::uint64_t> direct_map{};
-  /// The kernel's code and data, and the virtual address of its begin; may be empty.
-  GpaRange image{};
-  std::uint64_t image_address = 0;
-};
-
-struct KernelSearchLimits {
-  std::chrono::seconds search{10};     ///< of one call's search
-  std::chrono::seconds examination{1}; ///< of the reading of page tables, for one text
-};
 
 /// One per guest. Thread-safe. Of x86-64 guests only. What a guest has in its memory is not trusted: all work
 /// is bounded.
@@ -55,10 +37,11 @@ public:
 
   /// Time after a search of all memory that failed until the next.
   static constexpr std::chrono::seconds kSearchInterval{5};
-  /// Max number of texts that are examined by one call.
-  static constexpr unsigned kMaxCandidates = 64;
 
 private:
+  /// nullopt: reason_ says why.
+  [[nodiscard]] std::optional<LinuxKernel> search(std::span<const RegisterSet> vcpus) REQUIRES(mutex_);
+
   AddressSpace& memory_;
   const KernelSearchLimits limits_;
   Mutex mutex_; ///< held while memory is searched

@@ -19,6 +19,11 @@ std::optional<PagedMemory::Place> PagedMemory::walk(const x86_64::Paging& paging
   return found ? std::optional{Place{found->gpa, found->left}} : std::nullopt;
 }
 
+std::optional<Gpa> PagedMemory::translate(std::uint64_t address) {
+  const auto place = walk(kernel_.paging, address);
+  return place ? std::optional{place->gpa} : std::nullopt;
+}
+
 std::optional<PagedMemory::Place> PagedMemory::place_of(std::uint64_t address) {
   const std::uint64_t in_image = address - kernel_.image_address;
   if (address >= kernel_.image_address && in_image < kernel_.image.size()) {

@@ -4,7 +4,7 @@
 
 #include "core/gpa.h"
 #include "linux/kernel_memory.h"
-#include "vm/linux/kernel_finder.h"
+#include "vm/linux/linux_kernel.h"
 #include "vm/memory/address_space.h"
 
 #include <cstddef>
@@ -25,6 +25,8 @@ public:
   [[nodiscard]] std::size_t read(std::uint64_t address, std::span<std::byte> buffer) override;
   [[nodiscard]] std::size_t read_user(std::uint64_t top_table, std::uint64_t address,
                                       std::span<std::byte> buffer) override;
+  /// By the kernel's page tables alone. nullopt: it is not mapped.
+  [[nodiscard]] std::optional<Gpa> translate(std::uint64_t address);
 
 private:
   struct Place {

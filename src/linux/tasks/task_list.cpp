@@ -11,9 +11,6 @@
 namespace vmemfs {
 namespace {
 
-/// PID_MAX_LIMIT of the kernel.
-constexpr std::uint32_t kMaxPid = 4'194'304;
-
 /// Whether both are of one process that has not begun another program in between.
 bool is_same(const Task& left, const Task& right) {
   return left.pid == right.pid && left.mm == right.mm && left.comm == right.comm &&

@@ -46,6 +46,7 @@ private:
 class TaskList {
 public:
   static constexpr std::size_t kMaxTasks = 65'536;
+  static constexpr std::uint32_t kMaxPid = 4'194'304;              ///< PID_MAX_LIMIT of the kernel
   static constexpr std::size_t kMaxBytes = std::size_t{16} << 20U; ///< of all rows
   /// Max number of times that a walk goes back without a new process in between.
   static constexpr unsigned kMaxRetries = 16;

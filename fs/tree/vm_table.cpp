@@ -14,6 +14,7 @@
 #include "fs/files/text_file.h"
 #include "fs/files/virt/virtual_file.h"
 #include "fs/tree/linux_table.h"
+#include "vm/linux/linux_guest.h"
 
 #include <memory>
 #include <string>
@@ -115,6 +116,9 @@ bool has_virtual_memory(Vm& vm) {
   return usual && x86_64::can_have_paging(*usual);
 }
 
+/// Memory that was saved without registers has what it needs too.
+bool may_run_linux(Vm& vm) { return has_virtual_memory(vm) || vm.guest().linux_guest()->has_memory_only(); }
+
 /// Not of the kind `guest_memory`: a read may wait for registers, and the kernel keeps no page of a file of
 /// size 0.
 VmNode virtual_file() {
@@ -175,7 +179,7 @@ std::shared_ptr<const VmTable> vm_table() {
                     {"virt", virtual_file(), has_virtual_memory},
                     {"virt_maps", virtual_maps_file(), has_virtual_memory},
                 })},
-      {"linux", vm_directory(linux_table()), has_virtual_memory},
+      {"linux", vm_directory(linux_table()), may_run_linux},
   });
   return kTable;
 }

@@ -46,6 +46,21 @@ Json missing_json(KernelFacts& facts) {
   return missing;
 }
 
+std::string_view to_text(KernelProof proof) {
+  switch (proof) {
+  case KernelProof::structures:
+    return "by the kernel's own structures, as there are no registers: its vmcoreinfo_data points to "
+           "VMCOREINFO, its "
+           "page tables map its image where VMCOREINFO says that it is, and its list of processes closes";
+  case KernelProof::vmcoreinfo:
+    return "by VMCOREINFO alone, as there are no registers: the kernel's vmcoreinfo_data points to it, and "
+           "its page "
+           "tables map its image where it says; its list of processes cannot be checked without types";
+  case KernelProof::vcpu: break;
+  }
+  return "the page tables of a vCPU map the kernel's image where VMCOREINFO says that it is";
+}
+
 Json json_of(KernelFacts& facts) {
   const LinuxKernel& kernel = facts.kernel();
   const auto symbols = facts.symbols();
@@ -60,7 +75,7 @@ Json json_of(KernelFacts& facts) {
           {"image", image_json(kernel)},
           {"direct_map", hex_or_null(kernel.direct_map)},
           {"vmcoreinfo", hex(kernel.page.value())},
-          {"proof", "the page tables of a vCPU map the kernel's image where VMCOREINFO says that it is"},
+          {"proof", to_text(kernel.proof)},
           {"symbols", symbols ? (*symbols)->all().size() : 0},
           {"types", types ? (*types)->end() - 1 : 0},
           {"missing", missing_json(facts)}};

@@ -7,7 +7,7 @@
 namespace vmemfs {
 
 LinuxGuest::LinuxGuest(Guest& guest, std::shared_ptr<KernelBudget> budget)
-    : guest_{guest}, budget_{std::move(budget)}, finder_{guest.memory()} {
+    : guest_{guest}, budget_{std::move(budget)}, finder_{guest.memory()}, saved_finder_{guest.memory()} {
   if (budget_ != nullptr) {
     budget_->add(*this);
   }
@@ -23,13 +23,11 @@ Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
   if (auto kept = known(); kept != nullptr && guest_.frozen()) {
     return kept;
   }
-  const VcpuSet vcpus = guest_.vcpus();
-  const std::vector<VcpuId> all{vcpus.begin(), vcpus.end()};
-  const auto registers = guest_.read_registers(all);
+  const auto registers = read_registers();
   if (!registers) {
     return tl::unexpected{registers.error()};
   }
-  auto kernel = finder_.find(*registers);
+  auto kernel = find(*registers);
   std::shared_ptr<KernelFacts> former; // its end is not waited for under the lock
   const MutexLock lock{mutex_};
   if (!kernel) {
@@ -42,6 +40,21 @@ Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
     former = std::exchange(facts_, std::make_shared<KernelFacts>(guest_.memory(), std::move(*kernel)));
   }
   return facts_;
+}
+
+bool LinuxGuest::has_memory_only() const { return guest_.frozen() && guest_.register_layout() == nullptr; }
+
+Result<LinuxKernel> LinuxGuest::find(std::span<const RegisterSet> registers) {
+  return has_memory_only() ? saved_finder_.find() : finder_.find(registers);
+}
+
+Result<std::vector<RegisterSet>> LinuxGuest::read_registers() {
+  if (has_memory_only()) {
+    return {};
+  }
+  const VcpuSet vcpus = guest_.vcpus();
+  const std::vector<VcpuId> all{vcpus.begin(), vcpus.end()};
+  return guest_.read_registers(all);
 }
 
 std::shared_ptr<KernelFacts> LinuxGuest::known() const {

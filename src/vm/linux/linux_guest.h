@@ -8,9 +8,12 @@
 #include "vm/linux/kernel_budget.h"
 #include "vm/linux/kernel_facts.h"
 #include "vm/linux/kernel_finder.h"
+#include "vm/linux/saved_kernel_finder.h"
 
 #include <cstddef>
 #include <memory>
+#include <span>
+#include <vector>
 
 namespace vmemfs {
 
@@ -34,16 +37,25 @@ public:
   /// What is kept may have grown.
   void note_use();
 
-  [[nodiscard]] LinuxKernelFinder& finder() { return finder_; }
+  /// It is saved memory without registers, so that a kernel is proven by its own structures. Waits for
+  /// nobody.
+  [[nodiscard]] bool has_memory_only() const;
+
+  /// The kernel that the guest runs now. `registers`: of all its vCPUs; not used if it has memory only. Keeps
+  /// and drops nothing. Waits for the guest's memory. no_data: it runs none that is known.
+  [[nodiscard]] Result<LinuxKernel> find(std::span<const RegisterSet> registers);
 
 private:
+  /// Of all vCPUs; none if it has memory only.
+  [[nodiscard]] Result<std::vector<RegisterSet>> read_registers();
   [[nodiscard]] std::size_t kept_bytes() const override;
   void drop_kept() override;
 
   Guest& guest_;
   const std::shared_ptr<KernelBudget> budget_;
   LinuxKernelFinder finder_;
-  mutable Mutex mutex_; ///< leaf
+  SavedKernelFinder saved_finder_; ///< of a guest that has memory only
+  mutable Mutex mutex_;            ///< leaf
   std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);
 };
 

@@ -38,12 +38,18 @@ std::vector<VcpuId> vcpus_of(const Guest& guest) {
   return {vcpus.begin(), vcpus.end()};
 }
 
+/// Without registers it is unknown what it is until a kernel is found.
+bool may_run_linux(Guest& guest) {
+  LinuxGuest* const linux_guest = guest.linux_guest();
+  return is_x86_64(guest) || (linux_guest != nullptr && linux_guest->has_memory_only());
+}
+
 /// With room for what a Linux kernel adds, so that the size does not depend on what runs.
-ElfCoreShape shape_of(const Guest& guest, std::size_t ranges, std::size_t vcpus) {
+ElfCoreShape shape_of(Guest& guest, std::size_t ranges, std::size_t vcpus) {
   ElfCoreShape shape{.ranges = ranges,
                      .max_note_bytes = vcpus * (elf_note_bytes(kCore, sizeof(x86_64::Prstatus)) +
                                                 elf_note_bytes(kQemu, sizeof(x86_64::QemuCpuState)))};
-  if (is_x86_64(guest)) {
+  if (may_run_linux(guest)) {
     shape.max_virtual = ranges + 1;
     shape.max_note_bytes += elf_note_bytes(kVmcoreinfo, kMaxVmcoreinfo);
   }
@@ -78,18 +84,13 @@ std::vector<ElfVirtualRange> virtual_ranges(const LinuxKernel& kernel, std::span
   return found;
 }
 
-/// Adds what needs the registers: notes, and the kernel, which cannot be proven to run without them.
-void add_vcpus(ElfCore& core, Guest& guest, std::span<const VcpuId> vcpus) {
-  const auto registers = guest.read_registers(vcpus);
-  if (!registers) {
-    return;
-  }
-  core.notes = register_notes(vcpus, *registers);
+void add_kernel(ElfCore& core, Guest& guest, std::span<const RegisterSet> registers) {
   LinuxGuest* const linux_guest = guest.linux_guest();
   if (linux_guest == nullptr) {
     return;
   }
-  if (const auto kernel = linux_guest->finder().find(*registers)) {
+  if (const auto kernel = linux_guest->find(registers)) {
+    core.machine = ElfMachine::x86_64; // nothing else says so of memory alone
     add_elf_note(core.notes, kVmcoreinfo, kElfUntyped, std::as_bytes(std::span{kernel->info.text}));
     core.virtual_ranges = virtual_ranges(*kernel, core.ranges);
   }
@@ -100,7 +101,12 @@ std::vector<std::byte> make(Guest& guest, const ElfCoreShape& shape, std::span<c
                             std::span<const VcpuId> vcpus) {
   ElfCore core{.machine = machine_of(guest), .ranges = ranges};
   if (!vcpus.empty()) {
-    add_vcpus(core, guest, vcpus);
+    if (const auto registers = guest.read_registers(vcpus)) {
+      core.notes = register_notes(vcpus, *registers);
+      add_kernel(core, guest, *registers);
+    }
+  } else if (guest.register_layout() == nullptr && may_run_linux(guest)) {
+    add_kernel(core, guest, {});
   }
   return elf_core_header(shape, core);
 }

@@ -3,7 +3,7 @@
 #include "arch/x86_64/registers.h"
 #include "vm/linux/kernel_finder.h"
 #include "vm/linux/vmcoreinfo_search.h"
-#include "vm_fixture.h"
+#include "vm/vm_fixture.h"
 
 #include <chrono>
 #include <fmt/format.h>

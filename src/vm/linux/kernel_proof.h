@@ -2,8 +2,8 @@
 // Proof without registers that a kernel in memory is the one that runs.
 //
 // A kernel of a former boot may lie complete in memory, with its own page tables. What it allocated is soon
-// used by the one after it, so it is told by what can be reached from it: the VMCOREINFO that its variable
-// vmcoreinfo_data points to, and the ring of its processes.
+// used by the one after it, so it is recognized by what can be reached from it: the VMCOREINFO that its
+// variable vmcoreinfo_data points to, and the ring of its processes.
 #pragma once
 
 #include "core/error.h"

@@ -19,7 +19,8 @@ namespace {
 constexpr std::string_view kDescription =
     "vmemfs shows the physical memory of running virtual machines as files: one directory per VM\n"
     "with mem, mem_padded, core, mem.lime, maps, info, control, vcpus/N/{regs,virt,virt_maps} and,\n"
-    "of Linux guests, linux/{info,dmesg,ps,modules,mounts,System.map,kallsyms,btf,symbols,vmlinux}.";
+    "of Linux guests, linux/{info,dmesg,ps,modules,mounts,sockets,System.map,kallsyms,btf,symbols,\n"
+    "vmlinux}.";
 
 constexpr std::string_view kExamples =
     "Examples:\n"

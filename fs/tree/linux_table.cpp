@@ -9,6 +9,7 @@
 #include "linux/mounts/mount_list.h"
 #include "linux/printk/kernel_log.h"
 #include "linux/running_kernel.h"
+#include "linux/sockets/socket_list.h"
 #include "linux/symbols/symbol_map.h"
 #include "linux/tasks/process_list.h"
 #include "util/work_limit.h"
@@ -199,6 +200,8 @@ VmTable linux_table() {
       {"modules", linux_text({list_of<module_list>, kUsualList, TextSize::Varies::always}), nullptr,
        has_types},
       {"mounts", linux_text({list_of<mount_list>, kUsualList, TextSize::Varies::always}), nullptr, has_types},
+      {"sockets", linux_text({list_of<socket_list>, kUsualList, TextSize::Varies::always}), nullptr,
+       has_types},
       {"System.map", linux_bytes({system_map, symbol_bytes}), nullptr, has_symbols},
       {"kallsyms", linux_bytes({kallsyms, symbol_bytes}), nullptr, has_symbols}, // as long: 16 digits in both
       {"btf", vm_directory({{"vmlinux", linux_bytes({kernel_types, types_bytes})}}), nullptr, has_types},

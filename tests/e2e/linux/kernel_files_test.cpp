@@ -39,7 +39,7 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
               HasSubstr(known + info()["release"].get<std::string>() + "\"} 1\n"));
   EXPECT_EQ(names(path("")),
             (std::set<std::string>{"info", "banner", "vmcoreinfo", "dmesg", "ps", "modules", "mounts",
-                                   "System.map", "kallsyms", "btf", "symbols", "vmlinux"}));
+                                   "sockets", "System.map", "kallsyms", "btf", "symbols", "vmlinux"}));
   EXPECT_EQ(std::filesystem::file_size(path("kallsyms")), read_file(path("kallsyms")).size());
   EXPECT_EQ(std::filesystem::file_size(path("btf/vmlinux")), read_file(path("btf/vmlinux")).size());
 

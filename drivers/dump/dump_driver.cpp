@@ -140,7 +140,8 @@ tl::expected<std::size_t, ErrorKind> DumpDriver::read_extent(const Extent& exten
   case ExtentKind::zero: std::ranges::fill(to, std::byte{0}); return to.size();
   case ExtentKind::stored: break;
   }
-  const std::size_t count = file_.read(extent.offset + (gpa - extent.range.begin), to);
+  const SavedFile& stored = image_.memory ? *image_.memory : file_;
+  const std::size_t count = stored.read(extent.offset + (gpa - extent.range.begin), to);
   // Nothing: such as of a file that was cut after it was opened.
   return count > 0 ? tl::expected<std::size_t, ErrorKind>{count} : tl::unexpected{ErrorKind::source_failed};
 }

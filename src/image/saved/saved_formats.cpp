@@ -6,6 +6,7 @@
 #include "image/saved/kdump/kdump_image.h"
 #include "image/saved/lime_image.h"
 #include "image/saved/raw_image.h"
+#include "image/saved/vmware/vmware_image.h"
 #include "image/saved/windows/windows_image.h"
 
 #include <array>
@@ -14,9 +15,10 @@
 namespace vmemfs {
 
 std::span<const SavedFormat* const> saved_formats() {
-  static const std::array<const SavedFormat*, 6> kFormats{&kdump_image_format(), &windows_image_format(),
-                                                          &elf_image_format(),   &avml_image_format(),
-                                                          &lime_image_format(),  &raw_image_format()};
+  // VMware's is the first: a guest can write the beginning of any other into a .vmem.
+  static const std::array<const SavedFormat*, 7> kFormats{
+      &vmware_image_format(), &kdump_image_format(), &windows_image_format(), &elf_image_format(),
+      &avml_image_format(),   &lime_image_format(),  &raw_image_format()};
   return kFormats;
 }
 
@@ -25,7 +27,8 @@ Result<SavedImage> open_image(const SavedFile& file, std::string_view format) {
   const std::size_t size = file.read(0, head);
   const bool by_content = format.empty() || format == kKnownFormat;
   for (const SavedFormat* candidate : saved_formats()) {
-    const bool matches = candidate->matches(std::span{head}.first(size));
+    const bool matches =
+        candidate->matches(std::span{head}.first(size)) || candidate->takes_name(file.path());
     if (by_content ? !matches : candidate->name() != format) {
       continue;
     }

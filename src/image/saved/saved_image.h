@@ -25,7 +25,7 @@ enum class ExtentKind : unsigned char { stored, zero, absent, packed };
 struct Extent {
   GpaRange range;
   ExtentKind kind = ExtentKind::stored;
-  std::uint64_t offset = 0; ///< stored: in the file; else only for show
+  std::uint64_t offset = 0; ///< stored: in the file, or SavedImage::memory; else only for show
 
   friend bool operator==(const Extent&, const Extent&) = default;
 };
@@ -54,6 +54,7 @@ struct SavedImage {
   std::optional<Gpa> first_missing{};      ///< the file was cut: lowest address that it should have had
   std::string problem{};                   ///< other damage, as a sentence; empty: none
   std::unique_ptr<ImageDecoder> decoder{}; ///< set if an extent is packed
+  std::optional<SavedFile> memory{};       ///< what stored extents are in, if not in the file itself
 };
 
 class SavedFormat {
@@ -62,6 +63,8 @@ public:
   [[nodiscard]] virtual std::string_view name() const = 0; ///< as in `format=`
   /// By the first bytes of a file (kImageHead of them, or all).
   [[nodiscard]] virtual bool matches(std::span<const std::byte> head) const = 0;
+  /// By the path of a file whose content says nothing, as it is nothing but memory.
+  [[nodiscard]] virtual bool takes_name(std::string_view /*path*/) const { return false; }
   /// Nothing in the file is trusted: what is read and allocated is bounded by the file's size and by
   /// constants. The error does not name the file.
   [[nodiscard]] virtual Result<SavedImage> open(const SavedFile& file) const = 0;

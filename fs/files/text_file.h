@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A read-only text that is made when it is read from the start.
+// A read-only text that is made when it is read from the start, or when it is opened.
 #pragma once
 
 #include "fs/files/open_file.h"
@@ -27,6 +27,9 @@ public:
                     Source shorter = nullptr)
       : source_{std::move(source)}, shorter_{std::move(shorter)}, size_{std::move(size)} {}
 
+  /// A text that was made when the file was opened, for the first read. Called before any read.
+  void begin_with(std::string text);
+
   /// A read at offset 0 makes the text again; later reads continue the same text, so that a reader gets one
   /// consistent state.
   void read(Reply& reply, const ReadRequest& request) override;
@@ -38,6 +41,7 @@ private:
   Mutex mutex_;
   std::string text_ GUARDED_BY(mutex_);
   bool made_ GUARDED_BY(mutex_) = false;
+  bool unread_ GUARDED_BY(mutex_) = false; ///< it is the one of the opening
 };
 
 } // namespace vmemfs

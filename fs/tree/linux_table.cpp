@@ -16,6 +16,7 @@
 #include "vm/linux/linux_guest.h"
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,29 +34,73 @@ Result<LinuxGuest*> linux_of(Vm& vm) {
   return vm.guest().linux_guest();
 }
 
-/// A text that is made at each read from the start.
-struct LinuxText {
-  Result<std::string> (*make)(LinuxGuest& guest);
-  std::size_t usual_bytes; ///< before it was read once
-  TextSize::Varies varies;
-};
-
-VmNode linux_text(LinuxText text) {
+/// What is not known of a kernel is said in it, so it is there always, and is made at each read from the
+/// start.
+VmNode info_file() {
+  constexpr std::size_t kUsualBytes = 1024;
   return vm_file(
       {.open =
-           [text](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& size) {
+           [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& size) {
              return std::make_unique<TextFile>(
-                 [vm, make = text.make] {
-                   return linux_of(*vm).and_then([make](LinuxGuest* guest) { return make(*guest); });
+                 [vm] {
+                   return linux_of(*vm).map([](LinuxGuest* guest) { return linux_info_text(*guest); });
                  },
                  size);
            },
        .text_bytes =
-           [usual = text.usual_bytes](Vm& /*vm*/, const TextSize& size) {
-             return size.last_read() > 0 ? size.last_read() : usual;
+           [](Vm& /*vm*/, const TextSize& size) {
+             return size.last_read() > 0 ? size.last_read() : kUsualBytes;
            },
-       .varies = text.varies});
+       .varies = TextSize::Varies::always});
 }
+
+/// A text of the kernel that runs, made when it is opened and at each further read from its start. Its size
+/// is 0 before it was made once; a listing makes it.
+template <KernelText kind, Result<std::string> (*make)(KernelFacts&)> class TextOfKernel {
+public:
+  /// `varies`: not only from kernel to kernel.
+  [[nodiscard]] static VmNode node(TextSize::Varies varies) {
+    return vm_file(
+        {.traits = {.waits_to_open = true},
+         .open = open,
+         .text_bytes = [](Vm& vm,
+                          const TextSize& /*size*/) { return vm.guest().linux_guest()->text_bytes(kind); },
+         .varies = varies});
+  }
+
+  /// For a listing: of the kernel that was found last.
+  [[nodiscard]] static bool is_present(Vm& vm) {
+    LinuxGuest& guest = *vm.guest().linux_guest();
+    const auto facts = guest.known();
+    return facts != nullptr && text(guest, *facts).has_value();
+  }
+  /// The same, but searches.
+  [[nodiscard]] static bool is_found(Vm& vm) { return read(vm).has_value(); }
+
+private:
+  static Result<std::string> text(LinuxGuest& guest, KernelFacts& facts) {
+    auto made = make(facts);
+    guest.note_use();
+    if (made) {
+      guest.note_text(kind, made->size());
+    }
+    return made;
+  }
+  static Result<std::string> read(Vm& vm) {
+    return linux_of(vm).and_then([](LinuxGuest* guest) {
+      return guest->kernel().and_then(
+          [guest](const std::shared_ptr<KernelFacts>& facts) { return text(*guest, *facts); });
+    });
+  }
+  static Result<std::unique_ptr<OpenFile>> open(const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
+                                                const std::shared_ptr<TextSize>& size) {
+    return read(*vm).map([&](std::string&& first) -> std::unique_ptr<OpenFile> {
+      auto file = std::make_unique<TextFile>([vm] { return read(*vm); }, size);
+      file->begin_with(std::move(first));
+      return file;
+    });
+  }
+};
 
 /// Bytes that are made when the file is opened, as they may be many: until then the size is 0.
 struct LinuxBytes {
@@ -110,38 +155,34 @@ VmNode vmlinux_file() {
                   }});
 }
 
-Result<std::string> dmesg(LinuxGuest& guest) {
-  return guest.kernel().and_then([](const std::shared_ptr<KernelFacts>& facts) {
-    const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
-    return kernel_log(facts->memory(), facts->kernel().info);
-  });
+Result<std::string> dmesg(KernelFacts& facts) {
+  const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
+  return kernel_log(facts.memory(), facts.kernel().info);
 }
 
 /// A list that is read of a running kernel by its symbols and types.
-template <Result<std::string> (*list)(const RunningKernel&)> Result<std::string> list_of(LinuxGuest& guest) {
-  return guest.kernel().and_then([&](const std::shared_ptr<KernelFacts>& facts) {
-    return facts->symbols().and_then([&](const std::shared_ptr<const KernelSymbols>& symbols) {
-      return facts->types().and_then([&](const std::shared_ptr<const btf::Types>& types) {
-        guest.note_use();
-        const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
-        return list({facts->memory(), *symbols, *types, facts->kernel().info});
-      });
+template <Result<std::string> (*list)(const RunningKernel&)> Result<std::string> list_of(KernelFacts& facts) {
+  return facts.symbols().and_then([&](const std::shared_ptr<const KernelSymbols>& symbols) {
+    return facts.types().and_then([&](const std::shared_ptr<const btf::Types>& types) {
+      const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
+      return list({facts.memory(), *symbols, *types, facts.kernel().info});
     });
   });
 }
 
-Result<std::string> info(LinuxGuest& guest) { return linux_info_text(guest); }
-
-Result<std::string> banner(LinuxGuest& guest) {
-  return guest.kernel().and_then([](const std::shared_ptr<KernelFacts>& facts) {
-    return facts->banner().map([](const std::shared_ptr<const std::string>& text) { return *text; });
-  });
+Result<std::string> banner(KernelFacts& facts) {
+  return facts.banner().map([](const std::shared_ptr<const std::string>& text) { return *text; });
 }
 
-Result<std::string> vmcoreinfo(LinuxGuest& guest) {
-  return guest.kernel().map(
-      [](const std::shared_ptr<KernelFacts>& facts) { return facts->kernel().info.text; });
-}
+Result<std::string> vmcoreinfo(KernelFacts& facts) { return facts.kernel().info.text; }
+
+using Banner = TextOfKernel<KernelText::banner, banner>;
+using VmcoreinfoText = TextOfKernel<KernelText::vmcoreinfo, vmcoreinfo>;
+using Dmesg = TextOfKernel<KernelText::dmesg, dmesg>;
+using Processes = TextOfKernel<KernelText::ps, list_of<process_list>>;
+using Modules = TextOfKernel<KernelText::modules, list_of<module_list>>;
+using Mounts = TextOfKernel<KernelText::mounts, list_of<mount_list>>;
+using Sockets = TextOfKernel<KernelText::sockets, list_of<socket_list>>;
 
 Result<KeptBytes> system_map(KernelFacts& facts) { return facts.system_map().map(kept); }
 
@@ -166,11 +207,7 @@ std::size_t types_bytes(const KernelFacts& facts) { return facts.types_bytes(); 
 
 std::size_t symbol_bytes(const KernelFacts& facts) { return facts.symbol_map_bytes(); }
 
-// What a listing shows. The first of them searches, the others find what is known then.
-
-bool runs_linux(Vm& vm) { return vm.guest().linux_guest()->kernel().has_value(); }
-
-bool has_kernel(Vm& vm) { return vm.guest().linux_guest()->known() != nullptr; }
+// What a listing shows, after the texts, the first of which searches.
 
 bool has_symbols(Vm& vm) {
   const auto facts = vm.guest().linux_guest()->known();
@@ -185,23 +222,16 @@ bool has_types(Vm& vm) {
 } // namespace
 
 VmTable linux_table() {
-  constexpr std::size_t kUsualInfo = 1024;
-  constexpr std::size_t kUsualBanner = 192;
-  constexpr std::size_t kUsualVmcoreinfo = 3072;
-  constexpr std::size_t kUsualList = 4096;
-  constexpr std::size_t kUsualDmesg = 65536;
+  using enum TextSize::Varies;
   return {
-      {"info", linux_text({info, kUsualInfo, TextSize::Varies::always})},
-      {"banner", linux_text({banner, kUsualBanner, TextSize::Varies::seldom}), nullptr, runs_linux},
-      {"vmcoreinfo", linux_text({vmcoreinfo, kUsualVmcoreinfo, TextSize::Varies::seldom}), nullptr,
-       has_kernel},
-      {"dmesg", linux_text({dmesg, kUsualDmesg, TextSize::Varies::always}), nullptr, has_kernel},
-      {"ps", linux_text({list_of<process_list>, kUsualList, TextSize::Varies::always}), nullptr, has_types},
-      {"modules", linux_text({list_of<module_list>, kUsualList, TextSize::Varies::always}), nullptr,
-       has_types},
-      {"mounts", linux_text({list_of<mount_list>, kUsualList, TextSize::Varies::always}), nullptr, has_types},
-      {"sockets", linux_text({list_of<socket_list>, kUsualList, TextSize::Varies::always}), nullptr,
-       has_types},
+      {"info", info_file()},
+      {"banner", Banner::node(seldom), nullptr, Banner::is_found},
+      {"vmcoreinfo", VmcoreinfoText::node(seldom), nullptr, VmcoreinfoText::is_present},
+      {"dmesg", Dmesg::node(always), nullptr, Dmesg::is_present},
+      {"ps", Processes::node(always), nullptr, Processes::is_present},
+      {"modules", Modules::node(always), nullptr, Modules::is_present},
+      {"mounts", Mounts::node(always), nullptr, Mounts::is_present},
+      {"sockets", Sockets::node(always), nullptr, Sockets::is_present},
       {"System.map", linux_bytes({system_map, symbol_bytes}), nullptr, has_symbols},
       {"kallsyms", linux_bytes({kallsyms, symbol_bytes}), nullptr, has_symbols}, // as long: 16 digits in both
       {"btf", vm_directory({{"vmlinux", linux_bytes({kernel_types, types_bytes})}}), nullptr, has_types},

@@ -10,12 +10,17 @@
 #include "vm/linux/kernel_finder.h"
 #include "vm/linux/saved_kernel_finder.h"
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <vector>
 
 namespace vmemfs {
+
+/// Texts that are made of a kernel, for their sizes.
+enum class KernelText : unsigned char { banner, vmcoreinfo, dmesg, ps, modules, mounts, sockets };
 
 /// One per guest, which owns it. Thread-safe. Nothing is searched before somebody asks.
 class LinuxGuest final : public KernelBudget::User {
@@ -33,6 +38,14 @@ public:
 
   /// The kernel that was found last; it may not run any more. nullptr: none was. Waits for nobody.
   [[nodiscard]] std::shared_ptr<KernelFacts> known() const EXCLUDES(mutex_);
+
+  /// Size in bytes of a text that was made, and of the last one; 0: none was. Both wait for nobody.
+  void note_text(KernelText text, std::size_t bytes) {
+    text_bytes_.at(static_cast<std::size_t>(text)) = bytes;
+  }
+  [[nodiscard]] std::size_t text_bytes(KernelText text) const {
+    return text_bytes_.at(static_cast<std::size_t>(text));
+  }
 
   /// What is kept may have grown.
   void note_use();
@@ -55,7 +68,8 @@ private:
   const std::shared_ptr<KernelBudget> budget_;
   LinuxKernelFinder finder_;
   SavedKernelFinder saved_finder_; ///< of a guest that has memory only
-  mutable Mutex mutex_;            ///< leaf
+  std::array<std::atomic<std::size_t>, 7> text_bytes_{};
+  mutable Mutex mutex_; ///< leaf
   std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);
 };
 

@@ -7,6 +7,7 @@
 #include "support/qemu_guest.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <memory>
@@ -19,15 +20,20 @@ namespace vmemfs::test {
 inline constexpr std::chrono::minutes kLinuxBoot{3};
 inline constexpr const char* kLinuxIsUp = "secret:"; ///< on its serial port
 
+/// Directory of its files; VMEMFS_LINUX_GUEST in the environment names another, for one with another kernel.
+inline std::string linux_guest_files() {
+  const char* const other = std::getenv("VMEMFS_LINUX_GUEST");
+  return other != nullptr ? other : std::string{VMEMFS_SOURCE_DIR} + "/build/guests/linux";
+}
+
 /// Builds the guest's files if they are not there. code 0: they are; else the text says why not.
 inline RunResult build_linux_guest() {
-  const std::string source = VMEMFS_SOURCE_DIR;
-  return run({source + "/tests/guests/linux/build", source + "/build/guests/linux"});
+  return run({std::string{VMEMFS_SOURCE_DIR} + "/tests/guests/linux/build", linux_guest_files()});
 }
 
 /// 512 MiB, these options of QEMU, and these words on the kernel's command line.
 inline GuestOptions linux_guest(std::vector<std::string> extra, const std::string& words = "") {
-  const std::string files = std::string{VMEMFS_SOURCE_DIR} + "/build/guests/linux";
+  const std::string files = linux_guest_files();
   GuestOptions options;
   options.memory = "512M";
   options.kernel = false;

@@ -24,6 +24,18 @@ TEST(TextFile, ReadFurtherOn_ContinuesSameText) {
   EXPECT_EQ(made, 1);
 }
 
+TEST(TextFile, MadeWhenOpened_IsTheFirstReadAndItsSizeIsKnown) {
+  int made = 1;
+  const auto size = std::make_shared<TextSize>();
+  TextFile file{[&]() -> Result<std::string> { return "text " + std::to_string(++made); }, size};
+  file.begin_with("text 1");
+  EXPECT_EQ(size->last_read(), 6U);
+  EXPECT_EQ(size->promise(size->last_read()), 6U);
+  EXPECT_EQ(read_file(file, 3, 10)->bytes(), "t 1");
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(read_file(file)->bytes(), "text 2");
+}
+
 TEST(TextFile, SourceFails_ErrorIsTheReply) {
   TextFile file{[]() -> Result<std::string> { return fail(ErrorKind::timed_out, "test", "late"); }};
   const auto answer = read_file(file);

@@ -14,7 +14,8 @@ void set_memory_array(ModuleLayout& layout, MemberOffsets& offsets, const btf::T
   const std::uint64_t element = offsets.size("module_memory");
   const std::uint64_t base = offsets.offset("module_memory", "base");
   const std::uint64_t size = offsets.offset("module_memory", "size", kInt);
-  if (!array || element == 0 || array->size > layout.size || array->offset > layout.size - array->size) {
+  if (!array || element == 0 || array->size > layout.element.size ||
+      array->offset > layout.element.size - array->size) {
     return;
   }
   layout.base = array->offset + base;
@@ -27,9 +28,9 @@ void set_memory_array(ModuleLayout& layout, MemberOffsets& offsets, const btf::T
 
 Result<ModuleLayout> module_layout(const btf::Types& types) {
   MemberOffsets offsets{types};
-  ModuleLayout layout{.size = offsets.size("module"),
-                      .next = offsets.offset("module", "list.next"),
-                      .prev = offsets.offset("module", "list.prev"),
+  ModuleLayout layout{.element = {.size = offsets.size("module"),
+                                  .next = offsets.offset("module", "list.next"),
+                                  .prev = offsets.offset("module", "list.prev")},
                       .state = offsets.offset("module", "state", kInt),
                       .name = offsets.offset("module", "name", ModuleLayout::kNameBytes),
                       .references = offsets.find("module", "refcnt", kInt),

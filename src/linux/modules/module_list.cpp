@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "linux/modules/module_layout.h"
+#include "linux/structures/list_walk.h"
 #include "linux/structures/structure_copy.h"
 #include "util/work_limit.h"
 
@@ -10,19 +11,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <fmt/format.h>
-#include <optional>
 #include <string_view>
-#include <unordered_set>
 
 namespace vmemfs {
 namespace {
 
-/// Real guests have some hundreds.
-constexpr std::size_t kMaxModules = 8192;
 constexpr unsigned kAttempts = 3;
-/// The values of enum module_state; one with the last is not in use yet.
-constexpr std::array<std::string_view, 3> kStates{"Live", "Loading", "Unloading"};
-constexpr std::uint32_t kUnformed = 3;
+/// The values of enum module_state, but kUnformed.
+constexpr std::array<std::string_view, ModuleLayout::kUnformed> kStates{"Live", "Loading", "Unloading"};
 
 struct Rows {
   std::string text;
@@ -30,41 +26,28 @@ struct Rows {
   bool complete = false;
 };
 
-class ModuleReader {
+class ModuleRows {
 public:
-  ModuleReader(KernelMemory& memory, const ModuleLayout& layout, std::uint64_t head)
+  ModuleRows(KernelMemory& memory, const ModuleLayout& layout, std::uint64_t head)
       : memory_{memory}, layout_{layout}, head_{head} {}
 
-  /// Ends where elements of the list do not point to each other.
   [[nodiscard]] Rows read() const {
     Rows rows;
-    std::unordered_set<std::uint64_t> seen;
-    std::uint64_t before = head_;
-    auto next = memory_.value<std::uint64_t>(head_);
-    while (next && *next != head_ && rows.count < kMaxModules && !WorkLimit::over()) {
-      const auto module = StructureCopy::read(memory_, *next - layout_.next, layout_.size);
-      if (!module || module->pointer(layout_.prev) != before || !seen.insert(*next).second ||
-          memory_.value<std::uint64_t>(before) != next || !add(rows, *module)) {
-        return rows;
-      }
-      before = *next;
-      next = module->pointer(layout_.next);
-    }
-    rows.complete = next == head_ && memory_.value<std::uint64_t>(head_ + kPrevious) == before;
+    rows.complete =
+        walk_list(memory_, layout_.element, head_, kMaxModules,
+                  [&](std::uint64_t /*address*/, const StructureCopy& module) { return add(rows, module); });
     return rows;
   }
 
 private:
-  static constexpr std::uint64_t kPrevious = 8; ///< list_head.prev
-
   /// Whether it can be a module.
   [[nodiscard]] bool add(Rows& rows, const StructureCopy& module) const {
     const auto name = module.text(layout_.name, ModuleLayout::kNameBytes);
     const auto state = module.number<std::uint32_t>(layout_.state);
-    if (!name || name->empty() || state > kUnformed) {
+    if (!name || name->empty() || state > ModuleLayout::kUnformed) {
       return false;
     }
-    if (state == kUnformed) {
+    if (state == ModuleLayout::kUnformed) {
       return true;
     }
     std::uint64_t size = 0;
@@ -100,7 +83,7 @@ Result<std::string> module_list(const RunningKernel& kernel) {
   if (!layout) {
     return tl::unexpected{layout.error()};
   }
-  const ModuleReader reader{kernel.memory, *layout, *head};
+  const ModuleRows reader{kernel.memory, *layout, *head};
   Rows rows = reader.read();
   for (unsigned attempt = 1; attempt < kAttempts && !rows.complete; ++attempt) {
     rows = reader.read();

@@ -79,27 +79,40 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
   connection->max_background = RequestThreads::kMax;
 }
 
+void look_up(Tree& tree, FuseReply& reply, fuse_ino_t parent, std::string_view name) {
+  const auto found = tree.look_up(parent, name);
+  if (!found) {
+    reply.error(found.error().kind);
+    return;
+  }
+  fuse_entry_param entry{};
+  entry.ino = found->ino;
+  entry.attr = found->attributes;
+  entry.attr_timeout = kAttributesValidSeconds;
+  entry.entry_timeout = kNamesValidSeconds;
+  if (!reply.entry(entry)) {
+    tree.forget(found->ino, 1);
+  }
+}
+
 void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   if (std::string_view{name}.size() > NAME_MAX) { // as statfs(2) tells it
     fuse_reply_err(request, ENAMETOOLONG);
     return;
   }
-  answer({request}, "lookup", [&](FuseReply& reply) {
-    Tree& tree = file_system(request).tree();
-    const auto found = tree.look_up(parent, name);
-    if (!found) {
-      reply.error(found.error().kind);
-      return;
-    }
-    fuse_entry_param entry{};
-    entry.ino = found->ino;
-    entry.attr = found->attributes;
-    entry.attr_timeout = kAttributesValidSeconds;
-    entry.entry_timeout = kNamesValidSeconds;
-    if (!reply.entry(entry)) {
-      tree.forget(found->ino, 1);
-    }
-  });
+  FileSystem& files = file_system(request);
+  const auto now = [&tree = files.tree(), parent, name](FuseReply& reply) {
+    look_up(tree, reply, parent, name);
+  };
+  if (files.tree().waits_to_look_up(parent, name)) {
+    files.requests({files.tree().vm(parent), false})->carry_out(request, {"lookup"}, now, [&] {
+      return [&tree = files.tree(), parent, kept = std::string{name}](FuseReply& reply) {
+        look_up(tree, reply, parent, kept);
+      };
+    });
+  } else {
+    answer({request}, "lookup", now);
+  }
 }
 
 // Requests of this kind get no answer.

@@ -17,9 +17,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace vmemfs {
 namespace {
@@ -104,8 +106,8 @@ private:
 
 /// Bytes that are made when the file is opened, as they may be many: until then the size is 0.
 struct LinuxBytes {
-  Result<KeptBytes> (*make)(KernelFacts& facts);
-  std::size_t (*known_bytes)(const KernelFacts& facts);
+  std::function<Result<KeptBytes>(KernelFacts& facts)> make;
+  std::function<std::size_t(const KernelFacts& facts)> known_bytes;
 };
 
 Result<std::unique_ptr<OpenFile>> open_bytes(const std::shared_ptr<Vm>& vm, const LinuxBytes& bytes) {
@@ -119,7 +121,7 @@ Result<std::unique_ptr<OpenFile>> open_bytes(const std::shared_ptr<Vm>& vm, cons
   });
 }
 
-VmNode linux_bytes(LinuxBytes bytes) {
+VmNode linux_bytes(const LinuxBytes& bytes) {
   return vm_file(
       {.traits = {.waits_to_open = true},
        .open = [bytes](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
@@ -187,17 +189,19 @@ using Sockets = TextOfKernel<KernelText::sockets, list_of<socket_list>>;
 Result<KeptBytes> system_map(KernelFacts& facts) { return facts.system_map().map(kept); }
 
 Result<KeptBytes> kallsyms(KernelFacts& facts) {
-  return facts.symbols().map([](const std::shared_ptr<const KernelSymbols>& symbols) {
-    return kept(std::make_shared<const std::string>(symbol_map(*symbols, 0)));
+  return facts.symbols().and_then([&](const std::shared_ptr<const KernelSymbols>& symbols) {
+    return facts.module_symbols().map([&](const std::string& of_modules) {
+      return kept(std::make_shared<const std::string>(symbol_map(*symbols, 0) + of_modules));
+    });
   });
 }
 
-Result<KeptBytes> kernel_types(KernelFacts& facts) {
-  return facts.types().map([](const std::shared_ptr<const btf::Types>& types) {
-    const auto bytes = types->bytes();
-    return KeptBytes{types, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
-  });
+KeptBytes bytes_of(std::shared_ptr<const btf::Types> types) {
+  const auto bytes = types->bytes();
+  return {std::move(types), {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
 }
+
+Result<KeptBytes> kernel_types(KernelFacts& facts) { return facts.types().map(bytes_of); }
 
 Result<KeptBytes> isf(KernelFacts& facts) { return facts.isf().map(kept); }
 
@@ -207,11 +211,46 @@ std::size_t types_bytes(const KernelFacts& facts) { return facts.types_bytes(); 
 
 std::size_t symbol_bytes(const KernelFacts& facts) { return facts.symbol_map_bytes(); }
 
+std::size_t kallsyms_bytes(const KernelFacts& facts) { return facts.kallsyms_bytes(); }
+
+// The modules that have types, each a file.
+
+/// The list of a moment ago needs no proof that the kernel still runs: that comes when a file is opened.
+Result<std::shared_ptr<KernelFacts>> facts_with_modules(LinuxGuest& guest) {
+  auto known = guest.known();
+  return known != nullptr && known->knows_modules() ? known : guest.kernel();
+}
+
+std::vector<std::string> module_names(Vm& vm) {
+  LinuxGuest& guest = *vm.guest().linux_guest();
+  const auto modules =
+      facts_with_modules(guest).and_then([](const auto& facts) { return facts->modules_with_types(); });
+  std::vector<std::string> names;
+  for (const ModuleTypes& module : modules.value_or(std::vector<ModuleTypes>{})) {
+    if (guest.may_show(module.name)) {
+      names.push_back(module.name);
+    }
+  }
+  return names;
+}
+
+VmNode module_types(std::string name) {
+  return linux_bytes(
+      {.make = [name](KernelFacts& facts) { return facts.module_types(name).map(bytes_of); },
+       .known_bytes = [name](const KernelFacts& facts) { return facts.module_types_bytes(name); }});
+}
+
 // What a listing shows, after the texts, the first of which searches.
 
 bool has_symbols(Vm& vm) {
   const auto facts = vm.guest().linux_guest()->known();
   return facts != nullptr && facts->symbols().has_value();
+}
+
+/// Reads those of modules, so that a listing has the size.
+bool has_kallsyms(Vm& vm) {
+  const auto facts = vm.guest().linux_guest()->known();
+  return facts != nullptr && (facts->kallsyms_bytes() > 0 || facts->module_symbols().has_value());
 }
 
 bool has_types(Vm& vm) {
@@ -233,8 +272,10 @@ VmTable linux_table() {
       {"mounts", Mounts::node(always), nullptr, Mounts::is_present},
       {"sockets", Sockets::node(always), nullptr, Sockets::is_present},
       {"System.map", linux_bytes({system_map, symbol_bytes}), nullptr, has_symbols},
-      {"kallsyms", linux_bytes({kallsyms, symbol_bytes}), nullptr, has_symbols}, // as long: 16 digits in both
-      {"btf", vm_directory({{"vmlinux", linux_bytes({kernel_types, types_bytes})}}), nullptr, has_types},
+      {"kallsyms", linux_bytes({kallsyms, kallsyms_bytes}), nullptr, has_kallsyms},
+      {"btf",
+       vm_directory({{"vmlinux", linux_bytes({kernel_types, types_bytes})}}, {module_names, module_types}),
+       nullptr, has_types},
       // Volatility goes by the banner within, not by the name, and wants the directory `linux`.
       {"symbols", vm_directory({{"linux", vm_directory({{"kernel.json", linux_bytes({isf, isf_bytes})}})}}),
        nullptr, has_types},

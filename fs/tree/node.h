@@ -58,6 +58,8 @@ public:
   [[nodiscard]] virtual Result<std::vector<DirectoryEntry>> list() const = 0;
   /// list() may wait for the VM.
   [[nodiscard]] virtual bool waits_to_list() const { return false; }
+  /// look_up() of this name may.
+  [[nodiscard]] virtual bool waits_to_look_up(std::string_view /*name*/) const { return false; }
 };
 
 /// The properties of a file that others than its own class act upon.

@@ -79,6 +79,12 @@ bool Tree::waits_to_list(Ino ino) const {
   return directory != nullptr && directory->waits_to_list();
 }
 
+bool Tree::waits_to_look_up(Ino parent, std::string_view name) const {
+  const auto found = inodes_.find(parent);
+  const Directory* const directory = found != nullptr ? found->as_directory() : nullptr;
+  return directory != nullptr && directory->waits_to_look_up(name);
+}
+
 Result<FileTraits> Tree::traits(Ino ino) const {
   return node(ino).map([](const NodePtr& found) {
     const File* const file = found->as_file();

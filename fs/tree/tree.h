@@ -51,6 +51,7 @@ public:
   };
   [[nodiscard]] Result<std::vector<Listed>> list(Ino ino);
   [[nodiscard]] bool waits_to_list(Ino ino) const; ///< list() may wait for the VM
+  [[nodiscard]] bool waits_to_look_up(Ino parent, std::string_view name) const; ///< look_up() may
 
   /// The file's traits; those of a directory are all false.
   [[nodiscard]] Result<FileTraits> traits(Ino ino) const;

@@ -44,6 +44,10 @@ std::optional<VcpuId> vcpu_by_name(std::string_view name, const VcpuSet& vcpus) 
   return VcpuId{number};
 }
 
+bool is_in_table(const VmTable& table, std::string_view name) {
+  return std::ranges::find(table, name, &VmTableRow::name) != table.end();
+}
+
 class VcpusDirectory final : public Directory {
 public:
   VcpusDirectory(VmScope scope, std::shared_ptr<const VmTable> table)
@@ -174,7 +178,14 @@ Result<struct stat> VmDirectory::attributes() const {
 Result<NodePtr> VmDirectory::look_up(std::string_view name) const {
   return scope_.present().map([&](const std::shared_ptr<Vm>& vm) -> NodePtr {
     const auto found = std::ranges::find(*table_, name, &VmTableRow::name);
-    return found != table_->end() && found->is_in(*vm) ? found->node(scope_) : nullptr;
+    if (found != table_->end()) {
+      return found->is_in(*vm) ? found->node(scope_) : nullptr;
+    }
+    if (more_.list == nullptr) {
+      return nullptr;
+    }
+    const auto names = more_.list(*vm);
+    return std::ranges::find(names, name) != names.end() ? more_.node(std::string{name})(scope_) : nullptr;
   });
 }
 
@@ -186,17 +197,27 @@ Result<std::vector<DirectoryEntry>> VmDirectory::list() const {
         entries.push_back({std::string{row.name}, row.node(scope_)});
       }
     }
+    for (const std::string& name : more_.list != nullptr ? more_.list(*vm) : std::vector<std::string>{}) {
+      if (!is_in_table(*table_, name)) {
+        entries.push_back({name, more_.node(name)(scope_)});
+      }
+    }
     return entries;
   });
 }
 
 bool VmDirectory::waits_to_list() const {
-  return std::ranges::any_of(*table_, [](const VmTableRow& row) { return row.present != nullptr; });
+  return more_.list != nullptr ||
+         std::ranges::any_of(*table_, [](const VmTableRow& row) { return row.present != nullptr; });
 }
 
-VmNode vm_directory(VmTable table) {
-  return [shared = std::make_shared<const VmTable>(std::move(table))](const VmScope& scope) -> NodePtr {
-    return std::make_shared<VmDirectory>(scope, shared);
+bool VmDirectory::waits_to_look_up(std::string_view name) const {
+  return more_.list != nullptr && !is_in_table(*table_, name);
+}
+
+VmNode vm_directory(VmTable table, VmNames more) {
+  return [shared = std::make_shared<const VmTable>(std::move(table)), more](const VmScope& scope) -> NodePtr {
+    return std::make_shared<VmDirectory>(scope, shared, more);
   };
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -46,11 +47,19 @@ struct VmTableRow {
 };
 using VmTable = std::vector<VmTableRow>;
 
-/// A directory of a VM that has the names of its table. vm_gone once the VM has ended.
+/// Names that a VM has in a directory beside those of the table, and that may change.
+struct VmNames {
+  /// Each is a valid name of a file. May wait for the VM. Null: there are none.
+  std::vector<std::string> (*list)(Vm&) = nullptr;
+  VmNode (*node)(std::string name) = nullptr;
+};
+
+/// A directory of a VM that has the names of its table, and then those that the VM has. vm_gone once the VM
+/// has ended.
 class VmDirectory final : public Directory {
 public:
-  VmDirectory(VmScope scope, std::shared_ptr<const VmTable> table)
-      : scope_{std::move(scope)}, table_{std::move(table)} {}
+  VmDirectory(VmScope scope, std::shared_ptr<const VmTable> table, VmNames more = {})
+      : scope_{std::move(scope)}, table_{std::move(table)}, more_{more} {}
 
   [[nodiscard]] Result<struct stat> attributes() const override;
   [[nodiscard]] VmId vm() const override { return scope_.id; }
@@ -58,14 +67,17 @@ public:
   [[nodiscard]] Result<NodePtr> look_up(std::string_view name) const override;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list() const override;
   [[nodiscard]] bool waits_to_list() const override;
+  [[nodiscard]] bool waits_to_look_up(std::string_view name) const override;
 
 private:
   const VmScope scope_;
   const std::shared_ptr<const VmTable> table_;
+  const VmNames more_;
 };
 
-/// A directory that has the names of the table.
-[[nodiscard]] VmNode vm_directory(VmTable table);
+/// A directory that has the names of the table, and then those that the VM has; one that is in the table
+/// too means what is there.
+[[nodiscard]] VmNode vm_directory(VmTable table, VmNames more = {});
 
 /// `vcpus`: a directory `N` for each vCPU, each with the names of the table.
 [[nodiscard]] VmNode vcpu_directories(VmTable table);

@@ -2,11 +2,14 @@
 #include "vm/linux/kernel_facts.h"
 
 #include "linux/isf/isf.h"
+#include "linux/modules/module_symbols.h"
+#include "linux/running_kernel.h"
 #include "linux/symbols/kallsyms.h"
 #include "linux/symbols/symbol_map.h"
 #include "linux/vmlinux/vmlinux.h"
 #include "util/work_limit.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <span>
@@ -19,6 +22,8 @@ namespace {
 
 /// Of one fact, from memory that may be far away.
 constexpr std::chrono::seconds kMaxReadTime{30};
+/// Of what is read again and again.
+constexpr std::chrono::seconds kMaxListTime{10};
 
 template <typename T> tl::unexpected<Error> failed(const Result<T>& result) {
   return tl::unexpected<Error>{result.error()};
@@ -140,6 +145,63 @@ Lazy<std::string>::Value KernelFacts::isf() {
                      .producer_version = VMEMFS_VERSION})
         .map([](std::string&& made) { return std::make_shared<const std::string>(std::move(made)); });
   });
+}
+
+template <typename Read> auto KernelFacts::with_types(Read&& read) {
+  using Returned = decltype(read(std::declval<const RunningKernel&>()));
+  const auto found = symbols();
+  const auto found_types = types();
+  if (!found || !found_types) {
+    return Returned{!found ? failed(found) : failed(found_types)};
+  }
+  const WorkLimit limit{WorkLimit::Clock::now() + kMaxListTime};
+  return read(RunningKernel{memory_, **found, **found_types, kernel_.info});
+}
+
+Result<std::string> KernelFacts::module_symbols() {
+  const auto found = symbols();
+  if (!found) {
+    return failed(found);
+  }
+  auto text = with_types([](const RunningKernel& kernel) { return vmemfs::module_symbols(kernel); });
+  if (!text && text.error().kind != ErrorKind::timed_out) {
+    // The kernel's own are worth having, so what is missing is said in the text.
+    text = (*found)->find("modules") ? no_module_symbols(text.error()) : std::string{};
+  }
+  if (text) {
+    kallsyms_bytes_ = vmemfs::symbol_map_bytes(**found) + text->size();
+  }
+  return text;
+}
+
+Result<std::vector<ModuleTypes>> KernelFacts::modules_with_types() {
+  if (const MutexLock lock{mutex_}; Clock::now() < modules_end_) {
+    return modules_;
+  }
+  auto listed = with_types([](const RunningKernel& kernel) { return list_module_types(kernel); });
+  if (listed) {
+    const MutexLock lock{mutex_};
+    modules_ = *listed;
+    modules_end_ = Clock::now() + kListValid;
+  }
+  return listed;
+}
+
+Result<std::shared_ptr<const btf::Types>> KernelFacts::module_types(std::string_view name) {
+  return types().and_then([&](const std::shared_ptr<const btf::Types>& base) {
+    return with_types([&](const RunningKernel& kernel) { return read_module_types(kernel, name, base); });
+  });
+}
+
+std::size_t KernelFacts::module_types_bytes(std::string_view name) const {
+  const MutexLock lock{mutex_};
+  const auto found = std::ranges::find(modules_, name, &ModuleTypes::name);
+  return found != modules_.end() ? found->size : 0;
+}
+
+bool KernelFacts::knows_modules() const {
+  const MutexLock lock{mutex_};
+  return Clock::now() < modules_end_;
 }
 
 std::size_t KernelFacts::types_bytes() const {

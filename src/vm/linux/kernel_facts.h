@@ -4,17 +4,23 @@
 
 #include "core/error.h"
 #include "linux/btf/types.h"
+#include "linux/modules/module_types.h"
 #include "linux/symbols/kernel_symbols.h"
 #include "linux/vmlinux/elf_writer.h"
+#include "util/mutex.h"
 #include "vm/linux/lazy.h"
 #include "vm/linux/linux_kernel.h"
 #include "vm/linux/paged_memory.h"
 #include "vm/memory/address_space.h"
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace vmemfs {
 
@@ -46,16 +52,36 @@ public:
   /// Types and symbols as Volatility 3 reads them.
   [[nodiscard]] Lazy<std::string>::Value isf();
 
+  // What follows is read of the guest at each call, because modules come and go.
+
+  /// The symbols of its modules, as /proc/kallsyms has them; see module_symbols.h.
+  [[nodiscard]] Result<std::string> module_symbols();
+  /// The modules that have types. What was read last is good for kListValid, as a directory is listed by many
+  /// requests.
+  [[nodiscard]] Result<std::vector<ModuleTypes>> modules_with_types() EXCLUDES(mutex_);
+  static constexpr std::chrono::seconds kListValid{1};
+  /// The types of the module with this name.
+  [[nodiscard]] Result<std::shared_ptr<const btf::Types>> module_types(std::string_view name);
+
   // Sizes of what was made; 0: it was not. They wait for nobody.
   [[nodiscard]] std::size_t types_bytes() const;
   [[nodiscard]] std::size_t symbol_map_bytes() const; ///< of a text with all symbols
   [[nodiscard]] std::uint64_t vmlinux_bytes() const;
   [[nodiscard]] std::size_t isf_bytes() const;
+  [[nodiscard]] std::size_t kallsyms_bytes() const { return kallsyms_bytes_; } ///< with those of modules
+  [[nodiscard]] std::size_t module_types_bytes(std::string_view name) const EXCLUDES(mutex_);
+  /// modules_with_types() waits for nobody now.
+  [[nodiscard]] bool knows_modules() const EXCLUDES(mutex_);
 
   /// Memory that this object takes, in bytes. Waits for nobody.
   [[nodiscard]] std::size_t bytes() const;
 
 private:
+  using Clock = std::chrono::steady_clock;
+
+  /// read(RunningKernel), with a time limit. no_data: its symbols or types are not known.
+  template <typename Read> [[nodiscard]] auto with_types(Read&& read);
+
   const LinuxKernel kernel_;
   PagedMemory memory_;
   Lazy<KernelSymbols> symbols_;
@@ -64,6 +90,11 @@ private:
   Lazy<std::string> system_map_;
   Lazy<ElfFile> vmlinux_;
   Lazy<std::string> isf_;
+
+  std::atomic<std::size_t> kallsyms_bytes_{0};
+  mutable Mutex mutex_; ///< leaf
+  std::vector<ModuleTypes> modules_ GUARDED_BY(mutex_);
+  Clock::time_point modules_end_ GUARDED_BY(mutex_){}; ///< when they are to be read again
 };
 
 } // namespace vmemfs

@@ -62,6 +62,14 @@ std::shared_ptr<KernelFacts> LinuxGuest::known() const {
   return facts_;
 }
 
+bool LinuxGuest::may_show(const std::string& name) {
+  const MutexLock lock{mutex_};
+  if (shown_names_.size() < kMaxNames) {
+    shown_names_.insert(name);
+  }
+  return shown_names_.contains(name);
+}
+
 void LinuxGuest::note_use() {
   if (budget_ != nullptr) {
     budget_->note_use(*this);

@@ -14,7 +14,9 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace vmemfs {
@@ -47,6 +49,11 @@ public:
     return text_bytes_.at(static_cast<std::size_t>(text));
   }
 
+  /// Whether a file may have this name, which the guest made up. The mount remembers all names that it has
+  /// shown of a VM, so these are limited: to kMaxNames different ones.
+  [[nodiscard]] bool may_show(const std::string& name) EXCLUDES(mutex_);
+  static constexpr std::size_t kMaxNames = 4096;
+
   /// What is kept may have grown.
   void note_use();
 
@@ -71,6 +78,7 @@ private:
   std::array<std::atomic<std::size_t>, 7> text_bytes_{};
   mutable Mutex mutex_; ///< leaf
   std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);
+  std::set<std::string> shown_names_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

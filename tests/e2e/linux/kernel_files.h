@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Fixture that compares `linux/` with what the guest prints of its own kernel: hashes of /proc/kallsyms and
-// of its types, its log, its processes and its banner.
+// of the types of kernel and modules, its modules, its log, its processes and its banner.
 #pragma once
 
 #include "e2e/images/linux_guest.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
+#include "util/unique_fd.h"
 
+#include <cerrno>
 #include <cstddef>
+#include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -31,19 +34,28 @@ inline std::set<std::string> names(const std::string& directory) {
   return found;
 }
 
+/// errno of open(2); 0: it can be opened.
+inline int open_error(const std::string& path) {
+  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  return file ? 0 : errno;
+}
+
+/// Words on the guest's command line: it loads modules first.
+inline constexpr const char* kWithModules = "vmemfs.truth vmemfs.modules";
+
 class KernelFiles : public testing::Test {
 protected:
-  void start(std::vector<std::string> options) {
+  void start(std::vector<std::string> options, const std::string& words) {
     const auto built = build_linux_guest();
     if (built.code != 0) {
       GTEST_SKIP() << "no Linux guest: " << built.text;
     }
-    guest_ = std::make_unique<QemuGuest>(linux_guest(std::move(options), "vmemfs.truth"));
+    guest_ = std::make_unique<QemuGuest>(linux_guest(std::move(options), words));
     mount_ = std::make_unique<Mount>(
         std::vector<std::string>{"--vm", fmt::format("vm=qemu:qmp={}", guest_->driver_socket())});
   }
-  void boot(std::vector<std::string> options) {
-    ASSERT_NO_FATAL_FAILURE(start(std::move(options)));
+  void boot(std::vector<std::string> options, const std::string& words = kWithModules) {
+    ASSERT_NO_FATAL_FAILURE(start(std::move(options), words));
     if (!IsSkipped()) {
       ASSERT_TRUE(guest_->wait_for_serial(kLinuxIsUp, kLinuxBoot)) << guest_->serial();
     }
@@ -67,6 +79,18 @@ protected:
     const std::size_t begin = line.find(words) + words.size();
     return line.substr(begin, line.find_first_of("\r\n", begin) - begin);
   }
+  /// All such lines.
+  [[nodiscard]] std::vector<std::string> truths(const std::string& of) const {
+    const std::string words = "vmemfs-linux " + of + ": ";
+    std::vector<std::string> found;
+    std::istringstream lines{said()};
+    for (std::string line; std::getline(lines, line);) {
+      if (const std::size_t begin = line.find(words); begin != std::string::npos) {
+        found.push_back(line.substr(begin + words.size()));
+      }
+    }
+    return found;
+  }
   [[nodiscard]] static std::string hash_of(const std::string& file) {
     return run({"/bin/sh", "-c", "sha256sum <'" + file + "'"}).text;
   }
@@ -79,8 +103,39 @@ protected:
                 testing::StartsWith("Linux version " + kernel["release"].get<std::string>() + " "));
     EXPECT_THAT(hash_of(path("kallsyms")), testing::StartsWith(truth("kallsyms").substr(0, 64)));
     EXPECT_THAT(hash_of(path("btf/vmlinux")), testing::StartsWith(truth("btf").substr(0, 64)));
+    expect_modules_of_the_guest();
     expect_log_of_the_guest();
     expect_processes_of_the_guest();
+  }
+
+  /// Its /proc/modules and /sys/kernel/btf.
+  void expect_modules_of_the_guest() {
+    std::string list = "NAME\tSIZE\tREFERENCES\tSTATE\tADDRESS\n";
+    const auto modules = truths("modules");
+    for (const std::string& line : modules) {
+      std::istringstream fields{line};
+      std::string name;
+      std::string size;
+      std::string references;
+      std::string users;
+      std::string state;
+      std::string address;
+      fields >> name >> size >> references >> users >> state >> address;
+      list += fmt::format("{}\t{}\t{}\t{}\t{}\n", name, size, references, state, address);
+    }
+    EXPECT_THAT(read_file(path("modules")), // blanks may follow
+                testing::StartsWith(list + fmt::format("# complete: {} modules", modules.size())));
+
+    std::set<std::string> with_types{"vmlinux"};
+    for (const std::string& line : truths("types")) {
+      const std::size_t blank = line.find(' ');
+      const std::string file = path("btf/" + line.substr(0, blank));
+      with_types.insert(line.substr(0, blank));
+      EXPECT_THAT(hash_of(file), testing::StartsWith(line.substr(blank + 1, 64))) << file;
+      EXPECT_EQ(std::filesystem::file_size(file), read_file(file).size()) << file;
+    }
+    EXPECT_EQ(names(path("btf")), with_types);
+    EXPECT_EQ(open_error(path("btf/no_such_module")), ENOENT);
   }
 
   /// The guest's `dmesg`; what it logs later follows.
@@ -109,15 +164,9 @@ protected:
         },
         kLinuxBoot))
         << list;
-    const std::string words = "vmemfs-linux ps: ";
     unsigned compared = 0;
-    std::istringstream lines{said()};
-    for (std::string line; std::getline(lines, line);) {
-      const std::size_t begin = line.find(words);
-      if (begin == std::string::npos) {
-        continue;
-      }
-      std::istringstream fields{line.substr(begin + words.size())};
+    for (const std::string& line : truths("ps")) {
+      std::istringstream fields{line};
       std::string pid;
       std::string parent;
       std::string state;

@@ -17,15 +17,10 @@
 namespace vmemfs::test {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-
-/// errno of open(2); 0: it can be opened.
-int open_error(const std::string& path) {
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  return file ? 0 : errno;
-}
 
 TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
   boot({"-smp", "2"});
@@ -40,6 +35,8 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
   EXPECT_EQ(names(path("")),
             (std::set<std::string>{"info", "banner", "vmcoreinfo", "dmesg", "ps", "modules", "mounts",
                                    "sockets", "System.map", "kallsyms", "btf", "symbols", "vmlinux"}));
+  ASSERT_EQ(truths("modules").size(), 2U) << "the guest loads two";
+  EXPECT_THAT(read_file(path("kallsyms")), ContainsRegex("\n[0-9a-f]{16} T llc_sap_open\t\\[llc\\]\n"));
   EXPECT_EQ(std::filesystem::file_size(path("kallsyms")), read_file(path("kallsyms")).size());
   EXPECT_EQ(std::filesystem::file_size(path("btf/vmlinux")), read_file(path("btf/vmlinux")).size());
 
@@ -51,7 +48,7 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
 }
 
 TEST_F(KernelFiles, Q35WithFiveLevels_FilesAreWhatTheGuestSays) {
-  boot({"-machine", "q35", "-cpu", "max,la57=on"});
+  boot({"-machine", "q35", "-cpu", "max,la57=on"}, "vmemfs.truth"); // and without modules
   if (IsSkipped()) {
     return;
   }

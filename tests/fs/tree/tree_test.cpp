@@ -193,8 +193,19 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control",
                                        "vcpus", "linux"));
   EXPECT_THAT(names("vm/linux"), ElementsAre("info")) << "the others are those of a Linux guest";
+  EXPECT_THAT(names("vm/linux/btf"), ElementsAre("vmlinux")) << "and the modules";
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
   EXPECT_THAT(names("vm/vcpus/1"), ElementsAre("regs", "virt", "virt_maps"));
+}
+
+TEST_F(TreeTest, NamesThatTheGuestHas_OnlyTheyAreWaitedFor) {
+  add({});
+  const Ino types = ino_of("vm/linux/btf");
+  EXPECT_TRUE(tree_.waits_to_list(types));
+  EXPECT_TRUE(tree_.waits_to_look_up(types, "llc"));
+  EXPECT_FALSE(tree_.waits_to_look_up(types, "vmlinux"));
+  EXPECT_FALSE(tree_.waits_to_look_up(ino_of("vm/linux"), "llc"));
+  EXPECT_FALSE(find("vm/linux/btf/llc")) << "it runs no Linux";
 }
 
 class NoRegisters : public ForwardingDriver {

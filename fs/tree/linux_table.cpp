@@ -234,7 +234,7 @@ std::vector<std::string> module_names(Vm& vm) {
   return names;
 }
 
-VmNode module_types(std::string name) {
+VmNode module_types(const std::string& name) {
   return linux_bytes(
       {.make = [name](KernelFacts& facts) { return facts.module_types(name).map(bytes_of); },
        .known_bytes = [name](const KernelFacts& facts) { return facts.module_types_bytes(name); }});

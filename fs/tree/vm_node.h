@@ -51,7 +51,7 @@ using VmTable = std::vector<VmTableRow>;
 struct VmNames {
   /// Each is a valid name of a file. May wait for the VM. Null: there are none.
   std::vector<std::string> (*list)(Vm&) = nullptr;
-  VmNode (*node)(std::string name) = nullptr;
+  VmNode (*node)(const std::string& name) = nullptr;
 };
 
 /// A directory of a VM that has the names of its table, and then those that the VM has. vm_gone once the VM

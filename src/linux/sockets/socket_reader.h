@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a guest's kernel knows of a socket that a process has open.
+// A socket that a process of a guest has open, as the kernel has it.
 #pragma once
 
 #include "linux/kernel_memory.h"

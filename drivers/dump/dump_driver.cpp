@@ -84,7 +84,8 @@ Result<std::unique_ptr<DumpDriver>> DumpDriver::try_open(const std::string& path
     return tl::unexpected{std::move(error)};
   }
   const std::string name = std::filesystem::path{path}.filename();
-  auto map = map_of(*image, name);
+  const SavedFile& stored = image->memory ? *image->memory : *file;
+  auto map = map_of(*image, std::filesystem::path{stored.path()}.filename());
   if (!map) {
     return tl::unexpected{map.error()};
   }

@@ -86,6 +86,7 @@ TEST_F(VmwareDump, EitherFile_HasMemoryAndRegistersOfAllVcpus) {
     EXPECT_THAT((*driver)->access().map, HasSubstr("VMware state with a .vmem, 2 ranges"));
     EXPECT_THAT((*driver)->probe(), testing::IsEmpty());
     EXPECT_TRUE((*driver)->frozen());
+    EXPECT_EQ((*driver)->memory_map()->blocks()[0], "web.vmem") << "`maps` has offsets in it";
     EXPECT_TRUE(read(**driver, 0, kSplit) == low) << name;
     EXPECT_TRUE(read(**driver, kFourGiB, kMemory - kSplit) == high) << name;
     EXPECT_TRUE(read(**driver, kSplit, 1).empty()) << "the hole";

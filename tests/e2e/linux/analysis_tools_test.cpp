@@ -114,7 +114,7 @@ TEST_F(LinuxTools, Crash_StartsAndReadsTheKernel) {
                                "quit\n");
   const auto crash =
       run({"/bin/sh", "-c", fmt::format("crash -s '{}' '{}' <'{}'", vmlinux(), core(), dir / "commands")});
-  EXPECT_EQ(crash.code, 0) << crash.text;
+  ASSERT_EQ(crash.code, 0) << crash.text;
   EXPECT_THAT(crash.text, HasSubstr("CPUS: 2\n"));
   EXPECT_THAT(crash.text, HasSubstr("comm = \"kthreadd"));
   EXPECT_THAT(crash.text, HasSubstr("comm = \"init"));

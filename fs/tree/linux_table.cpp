@@ -26,7 +26,7 @@
 namespace vmemfs {
 namespace {
 
-/// Of a text, from memory that may be far away and say anything.
+/// Of the log, from memory that may be far away and say anything.
 constexpr std::chrono::seconds kMaxReadTime{10};
 
 Result<LinuxGuest*> linux_of(Vm& vm) {
@@ -162,14 +162,8 @@ Result<std::string> dmesg(KernelFacts& facts) {
   return kernel_log(facts.memory(), facts.kernel().info);
 }
 
-/// A list that is read of a running kernel by its symbols and types.
 template <Result<std::string> (*list)(const RunningKernel&)> Result<std::string> list_of(KernelFacts& facts) {
-  return facts.symbols().and_then([&](const std::shared_ptr<const KernelSymbols>& symbols) {
-    return facts.types().and_then([&](const std::shared_ptr<const btf::Types>& types) {
-      const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
-      return list({facts.memory(), *symbols, *types, facts.kernel().info});
-    });
-  });
+  return facts.list(list);
 }
 
 Result<std::string> banner(KernelFacts& facts) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "linux/mounts/mount_walk.h"
 
+#include "linux/structures/list_walk.h"
 #include "util/work_limit.h"
 
 #include <vector>
@@ -8,8 +9,7 @@
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kListPrevious = 8; ///< list_head.prev
-constexpr std::uint64_t kColor = 3;        ///< bits of rb_node.__rb_parent_color that are not the address
+constexpr std::uint64_t kColor = 3; ///< bits of rb_node.__rb_parent_color that are not the address
 
 /// One that somebody who reads /proc/PID/mountinfo keeps in the list (MNT_CURSOR).
 constexpr std::uint32_t kCursor = 0x1000'0000;
@@ -28,23 +28,12 @@ bool MountWalk::visit(std::uint64_t address, const StructureCopy& mount) {
 }
 
 bool MountWalk::run_list(const MountLayout::List& list) {
-  const std::uint64_t head = namespace_ + list.head;
-  std::uint64_t before = head;
-  auto next = memory_.value<std::uint64_t>(head);
-  while (next && *next != head) {
-    const std::uint64_t address = *next - list.next;
-    const auto mount = mount_at(address);
-    if (!mount || mount->pointer(list.prev) != before || memory_.value<std::uint64_t>(before) != next) {
-      return false;
-    }
-    const bool is_cursor = (mount->number<std::uint32_t>(layout_.flags) & kCursor) != 0;
-    if (!is_cursor && !visit(address, *mount)) {
-      return false;
-    }
-    before = *next;
-    next = mount->pointer(list.next);
-  }
-  return next == head && memory_.value<std::uint64_t>(head + kListPrevious) == before;
+  const ListElement element{.size = layout_.size, .next = list.next, .prev = list.prev};
+  return walk_list(memory_, element, namespace_ + list.head, kMaxMounts,
+                   [this](std::uint64_t address, const StructureCopy& mount) {
+                     const bool is_cursor = (mount.number<std::uint32_t>(layout_.flags) & kCursor) != 0;
+                     return is_cursor || visit(address, mount);
+                   });
 }
 
 bool MountWalk::run_tree(const MountLayout::Tree& tree) {

@@ -36,7 +36,7 @@ public:
   [[nodiscard]] bool run();
 
 private:
-  /// The mount with this list element or tree node; nullopt: it is not one, or was there before.
+  /// nullopt: it cannot be read, or was there before.
   [[nodiscard]] std::optional<StructureCopy> mount_at(std::uint64_t address);
   [[nodiscard]] bool visit(std::uint64_t address, const StructureCopy& mount);
   [[nodiscard]] bool run_list(const MountLayout::List& list);
@@ -46,7 +46,7 @@ private:
   const MountLayout& layout_;
   const std::uint64_t namespace_;
   const Visit& visit_;
-  std::unordered_set<std::uint64_t> seen_; ///< addresses of mounts
+  std::unordered_set<std::uint64_t> seen_; ///< addresses of mounts in a tree
 };
 
 } // namespace vmemfs

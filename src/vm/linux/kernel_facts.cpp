@@ -3,7 +3,6 @@
 
 #include "linux/isf/isf.h"
 #include "linux/modules/module_symbols.h"
-#include "linux/running_kernel.h"
 #include "linux/symbols/kallsyms.h"
 #include "linux/symbols/symbol_map.h"
 #include "linux/vmlinux/vmlinux.h"
@@ -158,12 +157,16 @@ template <typename Read> auto KernelFacts::with_types(Read&& read) {
   return read(RunningKernel{memory_, **found, **found_types, kernel_.info});
 }
 
+Result<std::string> KernelFacts::list(Result<std::string> (*make)(const RunningKernel&)) {
+  return with_types(make);
+}
+
 Result<std::string> KernelFacts::module_symbols() {
   const auto found = symbols();
   if (!found) {
     return failed(found);
   }
-  auto text = with_types([](const RunningKernel& kernel) { return vmemfs::module_symbols(kernel); });
+  auto text = list(vmemfs::module_symbols);
   if (!text && text.error().kind != ErrorKind::timed_out) {
     // The kernel's own are worth having, so what is missing is said in the text.
     text = (*found)->find("modules") ? no_module_symbols(text.error()) : std::string{};

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "linux/btf/types.h"
 #include "linux/modules/module_types.h"
+#include "linux/running_kernel.h"
 #include "linux/symbols/kernel_symbols.h"
 #include "linux/vmlinux/elf_writer.h"
 #include "util/mutex.h"
@@ -52,7 +53,10 @@ public:
   /// Types and symbols as Volatility 3 reads them.
   [[nodiscard]] Lazy<std::string>::Value isf();
 
-  // What follows is read of the guest at each call, because modules come and go.
+  // What follows is read of the guest at each call, because it changes.
+
+  /// A list that is made of the running kernel, such as its processes. timed_out: it took too long.
+  [[nodiscard]] Result<std::string> list(Result<std::string> (*make)(const RunningKernel&));
 
   /// The symbols of its modules, as /proc/kallsyms has them; see module_symbols.h.
   [[nodiscard]] Result<std::string> module_symbols();

@@ -23,6 +23,7 @@ namespace vmemfs {
 
 /// Texts that are made of a kernel, for their sizes.
 enum class KernelText : unsigned char { banner, vmcoreinfo, dmesg, ps, modules, mounts, sockets };
+inline constexpr std::size_t kKernelTexts = static_cast<std::size_t>(KernelText::sockets) + 1;
 
 /// One per guest, which owns it. Thread-safe. Nothing is searched before somebody asks.
 class LinuxGuest final : public KernelBudget::User {
@@ -75,7 +76,7 @@ private:
   const std::shared_ptr<KernelBudget> budget_;
   LinuxKernelFinder finder_;
   SavedKernelFinder saved_finder_; ///< of a guest that has memory only
-  std::array<std::atomic<std::size_t>, 7> text_bytes_{};
+  std::array<std::atomic<std::size_t>, kKernelTexts> text_bytes_{};
   mutable Mutex mutex_; ///< leaf
   std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);
   std::set<std::string> shown_names_ GUARDED_BY(mutex_);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Memory and registers of a real guest in VMware's files, which the test writes as VMware would, against what
 // the guest's QEMU says of them.
-#include "arch/x86_64/paging.h"
 #include "arch/x86_64/registers.h"
 #include "drivers/dump/dump_driver.h"
 #include "drivers/qemu_protocol/hmp_registers.h"
 #include "guests/tiny/layout.h"
 #include "image/vmware_state.h"
+#include "page_tables.h"
 #include "support/qemu_guest.h"
 
 #include <gmock/gmock.h>
@@ -109,18 +109,7 @@ TEST_F(VmwareDump, EitherFile_HasMemoryAndRegistersOfAllVcpus) {
 TEST_F(VmwareDump, PageTables_AreWalked) {
   const auto driver = DumpDriver::open(dir_ / "web.vmss");
   ASSERT_TRUE(driver) << driver.error().message();
-  const auto registers = (*driver)->register_reader()->read_vcpu(VcpuId{0});
-  ASSERT_TRUE(registers);
-  const auto paging = x86_64::paging_of(*registers);
-  ASSERT_TRUE(paging);
-  const auto mapped = x86_64::translate(*paging, TG_INFO_GPA + 0x123, [&](Gpa gpa) {
-    std::uint64_t entry = 0;
-    ReadPiece piece{gpa, std::as_writable_bytes(std::span{&entry, 1}), 0, {}};
-    (*driver)->read({&piece, 1});
-    return piece.failure ? std::nullopt : std::optional{entry};
-  });
-  ASSERT_TRUE(mapped);
-  EXPECT_EQ(mapped->gpa, Gpa{TG_INFO_GPA + 0x123}) << "the guest maps memory one to one";
+  expect_page_tables(**driver);
 }
 
 } // namespace

@@ -4,12 +4,12 @@
 //
 // QEMU asks the guest for the dump's header. The guest is not Windows: the test does in its place what the
 // driver of Windows does, by the device fw_cfg (QEMU's docs/specs/fw_cfg.txt and vmcoreinfo.rst).
-#include "arch/x86_64/paging.h"
 #include "arch/x86_64/registers.h"
 #include "drivers/dump/dump_driver.h"
 #include "drivers/qemu/flat_view/qtest_client.h"
 #include "guests/tiny/layout.h"
 #include "image/windows_dump.h"
+#include "page_tables.h"
 #include "support/qemu_guest.h"
 
 #include <cstring>
@@ -152,18 +152,7 @@ TEST(WindowsDump, PageTables_AreWalkedFromItsRoot) {
   WindowsGuest windows;
   const auto driver = DumpDriver::open(windows.dump());
   ASSERT_TRUE(driver) << driver.error().message();
-  const auto registers = (*driver)->register_reader()->read_vcpu(VcpuId{0});
-  ASSERT_TRUE(registers);
-  const auto paging = x86_64::paging_of(*registers);
-  ASSERT_TRUE(paging);
-  const auto mapped = x86_64::translate(*paging, TG_INFO_GPA + 0x123, [&](Gpa gpa) {
-    std::uint64_t entry = 0;
-    ReadPiece piece{gpa, std::as_writable_bytes(std::span{&entry, 1}), 0, {}};
-    (*driver)->read({&piece, 1});
-    return piece.failure ? std::nullopt : std::optional{entry};
-  });
-  ASSERT_TRUE(mapped);
-  EXPECT_EQ(mapped->gpa, Gpa{TG_INFO_GPA + 0x123}) << "the guest maps memory one to one";
+  expect_page_tables(**driver);
 }
 
 } // namespace

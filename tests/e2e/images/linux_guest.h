@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,20 @@ inline GuestOptions linux_guest(std::vector<std::string> extra, const std::strin
     options.extra.push_back(option);
   }
   return options;
+}
+
+/// What the guest says of itself on its serial port after `vmemfs-linux OF: `, a line each.
+inline std::vector<std::string> linux_truths(const std::string& serial, const std::string& of) {
+  const std::string words = "vmemfs-linux " + of + ": ";
+  std::vector<std::string> found;
+  std::istringstream lines{serial};
+  for (std::string line; std::getline(lines, line);) {
+    if (const std::size_t begin = line.find(words); begin != std::string::npos) {
+      const std::size_t text = begin + words.size();
+      found.push_back(line.substr(text, line.find_last_not_of('\r') + 1 - text));
+    }
+  }
+  return found;
 }
 
 /// One with two vCPUs that has booted, attached as `vm`.

@@ -72,24 +72,13 @@ protected:
     ASSERT_TRUE(eventually([&] { return said().find(kLinuxIsUp) != std::string::npos; }, kLinuxBoot))
         << said();
   }
-  /// What the guest says of itself, behind the words.
-  [[nodiscard]] std::string truth(const std::string& of) const {
-    const std::string words = "vmemfs-linux " + of + ": ";
-    const std::string line = line_with(said(), words);
-    const std::size_t begin = line.find(words) + words.size();
-    return line.substr(begin, line.find_first_of("\r\n", begin) - begin);
-  }
-  /// All such lines.
+  /// What the guest says of itself.
   [[nodiscard]] std::vector<std::string> truths(const std::string& of) const {
-    const std::string words = "vmemfs-linux " + of + ": ";
-    std::vector<std::string> found;
-    std::istringstream lines{said()};
-    for (std::string line; std::getline(lines, line);) {
-      if (const std::size_t begin = line.find(words); begin != std::string::npos) {
-        found.push_back(line.substr(begin + words.size()));
-      }
-    }
-    return found;
+    return linux_truths(said(), of);
+  }
+  [[nodiscard]] std::string truth(const std::string& of) const {
+    const auto all = truths(of);
+    return all.empty() ? "the guest does not say: " + of : all.front();
   }
   [[nodiscard]] static std::string hash_of(const std::string& file) {
     return run({"/bin/sh", "-c", "sha256sum <'" + file + "'"}).text;

@@ -84,15 +84,7 @@ protected:
 
   /// The lines of the guest that begin with these words, without them.
   [[nodiscard]] std::vector<std::string> truth(const std::string& of) const {
-    const std::string begin = "vmemfs-linux " + of + ": ";
-    std::vector<std::string> found;
-    std::istringstream lines{guest_->serial()};
-    for (std::string line; std::getline(lines, line);) {
-      if (const auto at = line.find(begin); at != std::string::npos) {
-        found.push_back(line.substr(at + begin.size(), line.find('\r', at) - at - begin.size()));
-      }
-    }
-    return found;
+    return linux_truths(guest_->serial(), of);
   }
 
   /// The rows of a complete list, without the header and the last line.

@@ -48,15 +48,9 @@ std::vector<Layout> layouts() {
 
 /// Processes that live as long as the guest, "PID NAME" as it printed them.
 std::set<std::string> printed_tasks(const std::string& serial) {
-  const std::string words = "vmemfs-linux ps: ";
   std::set<std::string> tasks;
-  std::istringstream lines{serial};
-  for (std::string line; std::getline(lines, line);) {
-    const std::size_t begin = line.find(words);
-    if (begin == std::string::npos) {
-      continue;
-    }
-    std::istringstream fields{line.substr(begin + words.size())};
+  for (const std::string& line : linux_truths(serial, "ps")) {
+    std::istringstream fields{line};
     std::string pid;
     std::string parent;
     std::string state;

@@ -5,6 +5,7 @@
 #include "image/saved/saved_formats.h"
 #include "support/files.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <elf.h>
@@ -14,9 +15,10 @@
 
 namespace vmemfs::test {
 
+/// Little-endian, with zeros behind if there is space for more than its 8 bytes.
 inline std::string number(std::uint64_t value, std::size_t size) {
   std::string bytes(size, '\0');
-  std::memcpy(bytes.data(), &value, size);
+  std::memcpy(bytes.data(), &value, std::min(size, sizeof value));
   return bytes;
 }
 

@@ -124,7 +124,7 @@ TEST(ProcessStorm, ManyReads_NoWrongRow) {
     }
   }
   EXPECT_GT(lasting.size(), 10U);
-  EXPECT_GT(pids.size(), 200U) << "the guest forks all the time";
+  EXPECT_GT(pids.size(), lasting.size() + 50) << "the guest forks all the time";
   EXPECT_LT(incomplete, reads / 10);
   std::printf("%u of %u lists incomplete, %zu processes seen\n", incomplete, reads, pids.size());
 }

@@ -87,15 +87,38 @@ int refuse_the_network(scmp_filter_ctx filter) {
   return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &other_family);
 }
 
+/// Refuses a call with another first argument than `commands`, which are sorted. A rule has one comparison of
+/// an argument, so that there is one for each value between two commands: they must be close to each other.
+int refuse_other_commands(scmp_filter_ctx filter, int call, const std::vector<std::uint32_t>& commands) {
+  std::vector<scmp_arg_cmp> others{{0, SCMP_CMP_LT, commands.front(), 0},
+                                   {0, SCMP_CMP_GT, commands.back(), 0}};
+  for (std::uint32_t value = commands.front(); value < commands.back(); ++value) {
+    if (!std::ranges::binary_search(commands, value)) {
+      others.push_back({0, SCMP_CMP_EQ, value, 0});
+    }
+  }
+  for (const scmp_arg_cmp& other : others) {
+    if (const int result = seccomp_rule_add_array(filter, kAction, call, 1, &other); result != 0) {
+      return result;
+    }
+  }
+  return 0;
+}
+
 /// Number of refused calls, or a negative errno.
 int refuse_by_name(scmp_filter_ctx filter, const Needs& needs) {
   int count = 0;
   for (const char* const name : kRefused) {
-    if (std::ranges::find(needs.system_calls, name, &Needs::SystemCall::name) != needs.system_calls.end()) {
+    const auto needed = std::ranges::find(needs.system_calls, name, &Needs::SystemCall::name);
+    const bool is_needed = needed != needs.system_calls.end();
+    const int call = seccomp_syscall_resolve_name(name);
+    if (call < 0 || (is_needed && needed->commands.empty())) { // unknown, or not on this architecture
       continue;
     }
-    const int call = seccomp_syscall_resolve_name(name);
-    if (call < 0) { // unknown, or not on this architecture
+    if (is_needed) {
+      if (const int result = refuse_other_commands(filter, call, needed->commands); result != 0) {
+        return result;
+      }
       continue;
     }
     if (const int result = seccomp_rule_add_array(filter, kAction, call, 0, nullptr); result != 0) {

@@ -2,6 +2,7 @@
 #include "driver/needs.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
 
 namespace vmemfs {
@@ -16,6 +17,16 @@ void add_missing(std::vector<T>& all, const std::vector<T>& more, Key key) {
   }
 }
 
+/// The union of two lists of commands, of which an empty one means all.
+std::vector<std::uint32_t> both(const std::vector<std::uint32_t>& one,
+                                const std::vector<std::uint32_t>& other) {
+  std::vector<std::uint32_t> all;
+  if (!one.empty() && !other.empty()) {
+    std::ranges::set_union(one, other, std::back_inserter(all));
+  }
+  return all;
+}
+
 } // namespace
 
 void Needs::add(const Needs& other) {
@@ -28,7 +39,14 @@ void Needs::add(const Needs& other) {
       known->for_network = known->for_network && capability.for_network;
     }
   }
-  add_missing(system_calls, other.system_calls, &SystemCall::name);
+  for (const SystemCall& call : other.system_calls) {
+    const auto known = std::ranges::find(system_calls, call.name, &SystemCall::name);
+    if (known == system_calls.end()) {
+      system_calls.push_back(call);
+    } else {
+      known->commands = both(known->commands, call.commands);
+    }
+  }
   add_missing(devices, other.devices, &DeviceNode::path);
 }
 

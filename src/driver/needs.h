@@ -5,6 +5,7 @@
 // systemd unit follow from them.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct Needs {
   struct SystemCall {
     std::string_view name;
     std::string_view why;
+    /// The values of its first argument that are needed, sorted: for a call that does many things, such as
+    /// bpf(2). Empty: all.
+    std::vector<std::uint32_t> commands{};
   };
   /// Opened for reading and writing.
   struct DeviceNode {

@@ -32,6 +32,16 @@ TEST(Needs, Add_UnitesWithoutDuplicates) {
   EXPECT_EQ(all.devices.back().path, "/dev/b");
 }
 
+TEST(Needs, CommandsOfACall_AreThoseOfBothOrAll) {
+  Needs needs{.system_calls = {{"bpf", "one", {3, 28}}}};
+  needs.add({.system_calls = {{"bpf", "other", {28, 33}}}});
+  EXPECT_THAT(needs.system_calls.front().commands, testing::ElementsAre(3, 28, 33));
+  needs.add({.system_calls = {{"bpf", "all"}}});
+  EXPECT_THAT(needs.system_calls.front().commands, testing::IsEmpty());
+  needs.add({.system_calls = {{"bpf", "one again", {3}}}});
+  EXPECT_THAT(needs.system_calls.front().commands, testing::IsEmpty());
+}
+
 TEST(Needs, CapabilityForTheNetwork_IsOfUseOnlyWithIt) {
   Needs needs{.capabilities = {{CAP_SETPCAP, "ssh", true}, {CAP_SYS_PTRACE, "memory"}}};
   EXPECT_THAT(numbers_of(needs.useful_capabilities()), testing::ElementsAre(CAP_SYS_PTRACE));

@@ -72,6 +72,16 @@ TEST(Privileges, DeclaredNeeds_Work) {
   const auto compare = [] { return ::syscall(SYS_kcmp, ::getpid(), ::getpid(), 0, 0, 0); };
   EXPECT_EQ(refusal(compare), EPERM);
   EXPECT_EQ(refusal(compare, {.system_calls = {{"kcmp", "test"}}}), 0);
+  const auto bpf_command = [](long command) {
+    return [command] { return ::syscall(SYS_bpf, command, nullptr, 0); };
+  };
+  const Needs some_of_bpf{.system_calls = {{"bpf", "test", {28, 33}}}};
+  for (const long command : {28, 33}) {
+    EXPECT_NE(refusal(bpf_command(command)), refusal(bpf_command(command), some_of_bpf)) << command;
+  }
+  for (const long command : {0, 5, 27, 29, 32, 34, 1000}) {
+    EXPECT_EQ(refusal(bpf_command(command), some_of_bpf), EPERM) << command;
+  }
   const auto connect = [] { return ::socket(AF_INET, SOCK_DGRAM, 0); };
   EXPECT_EQ(refusal(connect, {.network = true}), 0);
 }

@@ -2,19 +2,21 @@
 set(VMEMFS_EXTRA_DRIVERS "" CACHE STRING
   "Folders of drivers outside of this tree, each called ANYWHERE/drivers/NAME; see docs/writing-a-driver.md")
 
-# vmemfs_driver(NAME SUMMARY TEXT [PACKAGES MODULE...] [DEBIAN PACKAGE...] [NO_PRECOMPILE] [LINK TARGET...])
+# vmemfs_driver(NAME SUMMARY TEXT [PACKAGES MODULE...] [PROGRAMS PROGRAM...] [DEBIAN PACKAGE...] [NO_PRECOMPILE]
+#   [LINK TARGET...])
 #
 # Called by the driver's own CMakeLists.txt: makes the library vmemfs_driver_NAME from the sources of the folder and of its
 # subfolders. NAME_type.h has to declare `const DriverType& NAME_driver_type()`.
 #
 #   SUMMARY    what it reaches, for `vmemfs check` if it was not compiled in
 #   PACKAGES   pkg-config modules. A driver that has some is optional: VMEMFS_NAME is AUTO (if they are there), ON or OFF.
+#   PROGRAMS   what building it runs, besides the PACKAGES; PROGRAM is found as VMEMFS_NAME_PROGRAM
 #   DEBIAN     the Debian packages that they come with
 #   LINK       libraries besides vmemfs_driver and the PACKAGES
 #
 # Sets VMEMFS_WITH_NAME for all folders that come later, and as a definition for the contract suite.
 function(vmemfs_driver name)
-  cmake_parse_arguments(ARG "NO_PRECOMPILE" "SUMMARY" "PACKAGES;DEBIAN;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "NO_PRECOMPILE" "SUMMARY" "PACKAGES;PROGRAMS;DEBIAN;LINK" ${ARGN})
   if(NOT ARG_SUMMARY OR (ARG_PACKAGES AND NOT ARG_DEBIAN))
     message(FATAL_ERROR "drivers/${name}: vmemfs_driver() needs SUMMARY, and DEBIAN if it has PACKAGES")
   endif()
@@ -27,6 +29,14 @@ function(vmemfs_driver name)
     if(NOT VMEMFS_${upper} STREQUAL "OFF")
       pkg_check_modules(${upper} IMPORTED_TARGET GLOBAL ${ARG_PACKAGES})
       set(found ${${upper}_FOUND})
+      foreach(program IN LISTS ARG_PROGRAMS)
+        string(TOUPPER "VMEMFS_${upper}_${program}" variable)
+        string(MAKE_C_IDENTIFIER ${variable} variable)
+        find_program(${variable} ${program} PATHS /usr/sbin)
+        if(NOT ${variable})
+          set(found OFF)
+        endif()
+      endforeach()
       if(VMEMFS_${upper} STREQUAL "ON")
         vmemfs_require(found "${debian}")
       endif()

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#include "support/kvm/kvm_vmm.h"
+
+#include "util/unique_fd.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <stdexcept>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <thread>
+#include <unistd.h>
+
+namespace vmemfs::test {
+namespace {
+
+constexpr std::chrono::seconds kPatience{60};
+
+std::vector<std::string> arguments_of(const KvmVmmOptions& options, const std::string& fifo) {
+  std::vector<std::string> arguments{VMEMFS_KVM_VMM, "memory=" + options.memory, "commands=" + fifo,
+                                     fmt::format("slots={}", options.more_slots)};
+  if (!options.name.empty()) {
+    arguments.insert(arguments.end(), {"--id", options.name});
+  }
+  return arguments;
+}
+
+std::string make_fifo(const std::string& path) {
+  if (::mkfifo(path.c_str(), 0600) != 0) {
+    throw std::runtime_error{"cannot make " + path};
+  }
+  return path;
+}
+
+/// Waits until `text` has a line more than it had.
+template <typename Text> void wait_for_lines(std::size_t count, const Text& text) {
+  const auto lines = [](const std::string& all) { return std::ranges::count(all, '\n'); };
+  const auto limit = std::chrono::steady_clock::now() + kPatience;
+  while (static_cast<std::size_t>(lines(text())) < count) {
+    if (std::chrono::steady_clock::now() > limit || text().find("error:") != std::string::npos) {
+      throw std::runtime_error{"kvm_vmm says: " + text()};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+}
+
+} // namespace
+
+std::optional<std::string> why_no_kvm() {
+  if (!UniqueFd{::open("/dev/kvm", O_RDWR | O_CLOEXEC)}) {
+    return "no usable /dev/kvm on this machine";
+  }
+  if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+    return "this kernel has no BTF";
+  }
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  const bool may = ::syscall(SYS_capget, &header, &sets) == 0 &&
+                   (sets[0].effective >> static_cast<unsigned>(CAP_SYS_ADMIN) & 1U) != 0;
+  return may ? std::nullopt : std::optional<std::string>{"BPF takes CAP_SYS_ADMIN"};
+}
+
+KvmVmm::KvmVmm(const KvmVmmOptions& options)
+    : process_{arguments_of(options, make_fifo(dir_ / "commands")), dir_ / "output"} {
+  wait_for_lines(1, [this] { return output(); });
+}
+
+void KvmVmm::command(const std::string& text) {
+  const auto before = static_cast<std::size_t>(std::ranges::count(output(), '\n'));
+  const std::string line = text + "\n";
+  const UniqueFd fifo{::open((dir_ / "commands").c_str(), O_WRONLY | O_CLOEXEC)};
+  if (::write(fifo.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    throw std::runtime_error{"cannot write to kvm_vmm"};
+  }
+  wait_for_lines(before + 1, [this] { return output(); });
+}
+
+std::vector<std::byte> KvmVmm::truth(std::uint64_t gpa, std::size_t size) {
+  command("dump " + (dir_ / "dump"));
+  const UniqueFd file{::open((dir_ / "dump").c_str(), O_RDONLY | O_CLOEXEC)};
+  std::vector<std::byte> bytes(size);
+  if (::pread(file.get(), bytes.data(), size, static_cast<off_t>(gpa)) < 0) {
+    throw std::runtime_error{"cannot read the dump of kvm_vmm"};
+  }
+  return bytes;
+}
+
+} // namespace vmemfs::test

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// The VMM of guests/kvm_vmm, with a running guest.
+#pragma once
+
+#include "guests/kvm_vmm/layout.h"
+#include "support/child_process.h"
+#include "support/files.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmemfs::test {
+
+struct KvmVmmOptions {
+  std::string memory = "private"; ///< private, memfd, snapshot
+  std::string name{};
+  unsigned more_slots = 0;
+};
+
+/// Why no VM can be run here, or the driver `kvm` cannot read one; nothing if both work.
+[[nodiscard]] std::optional<std::string> why_no_kvm();
+
+/// Throws if the VM does not come up.
+class KvmVmm {
+public:
+  explicit KvmVmm(const KvmVmmOptions& options = {});
+
+  [[nodiscard]] pid_t pid() const { return process_.pid(); }
+  [[nodiscard]] ChildProcess& process() { return process_; }
+
+  /// Returns when the VMM has done it; see guests/kvm_vmm.
+  void command(const std::string& text);
+
+  /// Guest physical memory as the VMM itself has it; zeros where it has none.
+  [[nodiscard]] std::vector<std::byte> truth(std::uint64_t gpa, std::size_t size);
+
+private:
+  /// Empty before the program has begun.
+  [[nodiscard]] std::string output() const {
+    const std::string path = dir_ / "output";
+    return exists(path) ? read_file(path) : "";
+  }
+
+  TempDir dir_;
+  ChildProcess process_;
+};
+
+} // namespace vmemfs::test

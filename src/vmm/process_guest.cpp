@@ -27,7 +27,7 @@ Result<void> ProcessGuest::watch_end(FdWatcher& watcher, std::function<void()> e
 void ProcessGuest::end() {
   if (const auto ended = std::exchange(ended_, nullptr)) {
     memory_.store(nullptr); // a mapping would keep the dead guest's memory in use
-    if (space_->process().alive()) {
+    if (space_->process().alive() && !space_->running()) {
       log::info("{}", space_->gone().value().message());
     }
     ended();

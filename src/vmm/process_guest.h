@@ -49,6 +49,10 @@ public:
   /// The memory as last published; null before publish() and after the end.
   [[nodiscard]] std::shared_ptr<const GuestMemory> memory() const { return memory_.load(); }
 
+  /// For a VM that ended although its process lives: does what the end of the process does. On the watcher's
+  /// thread alone.
+  void end();
+
   /// See Driver::memory_map(). Empty if there is no memory.
   [[nodiscard]] std::shared_ptr<const MemoryMap> memory_map() const;
   /// See Driver::read().
@@ -66,8 +70,6 @@ public:
   [[nodiscard]] std::vector<ProbeResult> probe() const;
 
 private:
-  void end();
-
   const std::shared_ptr<const ProcessSpace> space_;
   Published<GuestMemory> memory_;
   std::function<void()> ended_; ///< of the watcher's thread, once it watches; empty: was called

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/kvm/identity/vm_process.h"
+
+#include "drivers/kvm/identity/vm_name.h"
+
+#include <fmt/format.h>
+#include <vector>
+
+namespace vmemfs::kvm {
+
+std::string key_of_vm(const Process& process, std::uint64_t index) {
+  const std::string key = process_key(process);
+  return index == 0 ? key : fmt::format("{}.{}", key, index);
+}
+
+std::string name_of_process(const Process& process, std::uint64_t index) {
+  const std::string executable = exe_path(process.pid()).value_or("");
+  const std::string short_name = comm(process.pid()).value_or("vm");
+  const auto arguments = command_line(process.pid()).value_or(std::vector<std::string>{});
+  std::string name = name_from_command_line({executable, short_name}, arguments);
+  if (name.empty()) {
+    name = fmt::format("{}-{}", short_name, process.pid());
+  }
+  return index == 0 ? name : fmt::format("{}.{}", name, index);
+}
+
+bool is_sandbox(const Process& process) {
+  const auto arguments = command_line(process.pid());
+  return arguments && !arguments->empty() && arguments->front().starts_with("runsc");
+}
+
+} // namespace vmemfs::kvm

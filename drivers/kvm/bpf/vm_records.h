@@ -10,6 +10,8 @@
 #include <linux/types.h>
 #endif
 
+/* NOLINTBEGIN(readability-identifier-naming): names of C */
+
 enum {
   VM_RECORD_VM = 1,   /* a VM that the process owns */
   VM_RECORD_SLOT = 2, /* a memory slot of the VM before; sorted by address */
@@ -66,5 +68,7 @@ struct vm_walk_request {
   __u32 last_process;
   __u32 slots_done;
 };
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif

@@ -87,22 +87,35 @@ int refuse_the_network(scmp_filter_ctx filter) {
   return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, &other_family);
 }
 
-/// Refuses a call with another first argument than `commands`, which are sorted. A rule has one comparison of
-/// an argument, so that there is one for each value between two commands: they must be close to each other.
-int refuse_other_commands(scmp_filter_ctx filter, int call, const std::vector<std::uint32_t>& commands) {
-  std::vector<scmp_arg_cmp> others{{0, SCMP_CMP_LT, commands.front(), 0},
-                                   {0, SCMP_CMP_GT, commands.back(), 0}};
-  for (std::uint32_t value = commands.front(); value < commands.back(); ++value) {
-    if (!std::ranges::binary_search(commands, value)) {
-      others.push_back({0, SCMP_CMP_EQ, value, 0});
+/// Refuses a call with a first argument in [first, last]. A rule has one comparison of an argument: so one
+/// for each aligned block of a power of two in between.
+int refuse_range(scmp_filter_ctx filter, int call, std::uint32_t first, std::uint32_t last) {
+  for (std::uint64_t at = first; at <= last;) {
+    std::uint64_t size = at == 0 ? std::uint64_t{1} << 32U : at & (~at + 1);
+    while (at + size - 1 > last) {
+      size /= 2;
     }
-  }
-  for (const scmp_arg_cmp& other : others) {
-    if (const int result = seccomp_rule_add_array(filter, kAction, call, 1, &other); result != 0) {
+    const scmp_arg_cmp in_block{0, SCMP_CMP_MASKED_EQ, 0xffffffffU & ~(size - 1), at};
+    if (const int result = seccomp_rule_add_array(filter, kAction, call, 1, &in_block); result != 0) {
       return result;
     }
+    at += size;
   }
   return 0;
+}
+
+/// Refuses a call with another first argument than `commands`, which are sorted.
+int refuse_other_commands(scmp_filter_ctx filter, int call, const std::vector<std::uint32_t>& commands) {
+  std::uint64_t from = 0;
+  for (const std::uint32_t command : commands) {
+    if (const int result =
+            command == from ? 0 : refuse_range(filter, call, static_cast<std::uint32_t>(from), command - 1);
+        result != 0) {
+      return result;
+    }
+    from = std::uint64_t{command} + 1;
+  }
+  return refuse_range(filter, call, static_cast<std::uint32_t>(from), 0xffffffffU);
 }
 
 /// Number of refused calls, or a negative errno.

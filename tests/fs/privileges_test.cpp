@@ -82,6 +82,14 @@ TEST(Privileges, DeclaredNeeds_Work) {
   for (const long command : {0, 5, 27, 29, 32, 34, 1000}) {
     EXPECT_EQ(refusal(bpf_command(command), some_of_bpf), EPERM) << command;
   }
+  const Needs all_of_bpf{.system_calls = {{"bpf", "test"}}};
+  const Needs far_apart{.system_calls = {{"bpf", "test", {7, 17, 0x4206}}}};
+  for (const long command : {0, 6, 8, 16, 18, 0x1000, 0x4205, 0x4207, 0x8000, 0x7fffffff, -1}) {
+    EXPECT_EQ(refusal(bpf_command(command), far_apart), EPERM) << command;
+  }
+  for (const long command : {7, 17, 0x4206}) {
+    EXPECT_EQ(refusal(bpf_command(command), far_apart), refusal(bpf_command(command), all_of_bpf)) << command;
+  }
   const auto connect = [] { return ::socket(AF_INET, SOCK_DGRAM, 0); };
   EXPECT_EQ(refusal(connect, {.network = true}), 0);
 }

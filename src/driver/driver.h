@@ -154,6 +154,9 @@ public:
   [[nodiscard]] virtual Result<RunStatus> pause() = 0;
   [[nodiscard]] virtual Result<RunStatus> resume() = 0;
 
+  /// Whether a pause can outlast this process. If not, the VM runs again when this process ends in any way.
+  [[nodiscard]] virtual bool can_keep() const { return true; }
+
   /// The ticket with which another process can resume this VM if this one dies: for
   /// DriverType::resume_orphan() only. Empty: not possible.
   [[nodiscard]] virtual std::string resume_ticket() const { return {}; }

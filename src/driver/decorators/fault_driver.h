@@ -45,6 +45,7 @@ private:
   Result<RunStatus> run_status() override;
   Result<RunStatus> pause() override;
   Result<RunStatus> resume() override;
+  bool can_keep() const override { return inner().run_control()->can_keep(); }
   std::string resume_ticket() const override { return inner().run_control()->resume_ticket(); }
 
   struct Fault {

@@ -187,6 +187,11 @@ template <typename T> Result<T> RunStateTracker::unless_detached(Result<T> pause
   return context_.events.noted(std::move(paused));
 }
 
+Result<Paused> RunStateTracker::cannot_keep() const {
+  return fail(ErrorKind::unsupported, context_.driver.identity().driver,
+              "a pause of this VM ends with vmemfs, so it cannot be kept; use pause");
+}
+
 Result<Paused> RunStateTracker::pause(PauseKind kind, std::chrono::milliseconds for_how_long) {
   if (context_.attachment.gone()) {
     return gone_error();
@@ -202,6 +207,9 @@ Result<Paused> RunStateTracker::try_pause(PauseKind kind, std::chrono::milliseco
   operation_mutex_.assert_held(); // by `lock`
   const auto until = Clock::now() + for_how_long;
   auto paused = require_run_control().and_then([&](RunControl* control) REQUIRES(operation_mutex_) {
+    if (kind == PauseKind::keep && !control->can_keep()) {
+      return cannot_keep();
+    }
     return stop(*control, [&](PauseLedger& ledger) {
       if (ledger.by_us()) { // a command ends no pause by others, so it is not entered as one
         ledger.add(kind, until);

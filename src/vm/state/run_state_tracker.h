@@ -120,6 +120,7 @@ private:
   void lock_and_settle() EXCLUDES(operation_mutex_);
   void settle_after(Clock::duration delay);
   template <typename T> Result<T> unless_detached(Result<T> paused) EXCLUDES(operation_mutex_);
+  [[nodiscard]] Result<Paused> cannot_keep() const;
   Result<Paused> try_pause(PauseKind kind, std::chrono::milliseconds for_how_long) EXCLUDES(operation_mutex_);
   Result<HoldId> try_hold() EXCLUDES(operation_mutex_);
   Result<void> try_resume(std::optional<HoldId> own_hold) EXCLUDES(operation_mutex_);

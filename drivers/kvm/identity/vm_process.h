@@ -13,10 +13,14 @@ namespace vmemfs::kvm {
 /// with more functions.
 [[nodiscard]] std::string key_of_vm(const Process& process, std::uint64_t index);
 
-/// The name on the command line, else the process's short name and its number. Not trusted.
+/// The name on the command line, else that of its jail, container or unit, else the process's short name and
+/// its number. Not trusted.
 [[nodiscard]] std::string name_of_process(const Process& process, std::uint64_t index);
 
 /// The process is no machine although it uses KVM: gVisor's, whose slots mirror its own address space.
 [[nodiscard]] bool is_sandbox(const Process& process);
+
+/// The executable is called as QEMU's are.
+[[nodiscard]] bool is_qemu(const Process& process);
 
 } // namespace vmemfs::kvm

@@ -2,6 +2,7 @@
 #include "drivers/kvm/kvm_driver.h"
 
 #include "drivers/kvm/identity/vm_process.h"
+#include "drivers/kvm/vcpus/run_page.h"
 #include "util/log.h"
 
 #include <algorithm>
@@ -34,52 +35,71 @@ Result<ListedVm> vm_of(const VmWalk& walk, pid_t pid, std::uint64_t index) {
   return (*vms)[index];
 }
 
+Result<std::shared_ptr<const ProcessSpace>> space_of(pid_t pid, bool for_others) {
+  return Process::open(pid).and_then([&](Process&& process) {
+    return ProcessSpace::open(std::make_shared<const Process>(std::move(process)),
+                              for_others ? ProcessReaders::others : ProcessReaders::mounter);
+  });
+}
+
+Result<std::optional<VmmApi>> api_of(const KvmVm& vm) {
+  if (vm.api.empty()) {
+    return std::nullopt;
+  }
+  return VmmApi::open(vm.api, vm.pid).map([](VmmApi&& api) { return std::optional{std::move(api)}; });
+}
+
 } // namespace
 
 KvmDriver::KvmDriver(std::shared_ptr<const KvmRuntime> runtime, const VmWalk& walk,
-                     std::shared_ptr<const ProcessSpace> space, VmKey vm, VmIdentity identity, Worker& worker)
+                     std::shared_ptr<const ProcessSpace> space, VmKey vm, VmIdentity identity,
+                     std::optional<VmmApi> api, Worker& worker)
     : runtime_{std::move(runtime)}, walk_{walk}, space_{std::move(space)}, vm_{vm},
-      identity_{std::move(identity)}, worker_{worker}, threads_{space_->pid()}, guest_{space_} {
+      identity_{std::move(identity)}, worker_{worker}, keeps_registers_{is_qemu(space_->process())},
+      api_{api ? fmt::format("{} on {}", api->program(), api->socket()) : ""}, threads_{space_->pid()},
+      control_{space_, std::move(api), [this] { find_vcpus(); }}, guest_{space_} {
   vcpus_.store(std::make_shared<const VcpuSet>());
 }
 
-Result<std::unique_ptr<KvmDriver>> KvmDriver::attach(pid_t pid, std::uint64_t index,
-                                                     const DriverContext& context) {
+Result<std::unique_ptr<KvmDriver>> KvmDriver::attach(const KvmVm& wanted, const DriverContext& context) {
   auto runtime = kvm_runtime(context.runtime);
   const auto walk = runtime->walk();
   if (!walk) {
     return tl::unexpected{walk.error()};
   }
-  auto process = Process::open(pid);
-  if (!process) {
-    return tl::unexpected{std::move(process.error())};
-  }
-  auto space = ProcessSpace::open(std::make_shared<const Process>(std::move(*process)),
-                                  context.for_others ? ProcessReaders::others : ProcessReaders::mounter);
+  auto space = space_of(wanted.pid, context.for_others);
   if (!space) {
     return tl::unexpected{std::move(space.error())};
   }
-  const auto vm = vm_of(**walk, pid, index);
+  const auto vm = vm_of(**walk, wanted.pid, wanted.index);
   if (!vm) {
     return tl::unexpected{vm.error()};
   }
-  VmIdentity identity{name_of_process((*space)->process(), index), "", "kvm",
-                      key_of_vm((*space)->process(), index)};
+  auto api = api_of(wanted);
+  if (!api) {
+    return tl::unexpected{std::move(api.error())};
+  }
+  const Process& process = (*space)->process();
+  VmIdentity identity{name_of_process(process, wanted.index), "", "kvm", key_of_vm(process, wanted.index)};
   std::unique_ptr<KvmDriver> driver{new KvmDriver{std::move(runtime), **walk, std::move(*space), vm->key,
-                                                  std::move(identity), context.worker}};
-  if (auto taken = driver->refresh(ProcessGuest::Mappings::renew); !taken) {
-    return tl::unexpected{std::move(taken.error())};
-  }
-  if (driver->memory_map()->regions().empty()) {
-    return fail(ErrorKind::busy, "kvm",
-                fmt::format("the VM of process {} has no memory that can be read; if it is starting up, try "
-                            "again in a moment",
-                            pid));
-  }
-  if (auto watched = driver->watch(context); !watched) {
-    return tl::unexpected{std::move(watched.error())};
+                                                  std::move(identity), std::move(*api), context.worker}};
+  auto ready = driver->refresh(ProcessGuest::Mappings::renew)
+                   .and_then([&] { return driver->check_memory(); })
+                   .and_then([&] { return driver->watch(context); });
+  if (!ready) {
+    return tl::unexpected{std::move(ready.error())};
   }
   return driver;
+}
+
+Result<void> KvmDriver::check_memory() const {
+  if (!memory_map()->regions().empty()) {
+    return {};
+  }
+  return fail(ErrorKind::busy, "kvm",
+              fmt::format("the VM of process {} has no memory that can be read; if it is starting up, try "
+                          "again in a moment",
+                          space_->pid()));
 }
 
 Result<void> KvmDriver::watch(const DriverContext& context) {
@@ -161,7 +181,7 @@ Result<void> KvmDriver::take_layout(ProcessGuest::Mappings mappings) {
   if (!made) {
     return tl::unexpected{std::move(made.error())};
   }
-  take_vcpus(slots->vcpus);
+  take_vcpus(slots->vcpus, *maps);
   const auto memory = guest_.memory();
   const bool same = memory != nullptr && memory->layout().ranges == made->layout.ranges;
   {
@@ -177,14 +197,25 @@ Result<void> KvmDriver::take_layout(ProcessGuest::Mappings mappings) {
   });
 }
 
-void KvmDriver::take_vcpus(const std::vector<ListedVcpu>& listed) {
+void KvmDriver::take_vcpus(const std::vector<ListedVcpu>& listed, const std::vector<Vma>& maps) {
   std::vector<VcpuId> ids;
-  std::ranges::transform(listed, std::back_inserter(ids),
-                         [](const ListedVcpu& vcpu) { return VcpuId{vcpu.id}; });
+  std::vector<VcpuThread> threads;
+  for (const ListedVcpu& vcpu : listed) {
+    ids.emplace_back(vcpu.id);
+    threads.push_back({VcpuId{vcpu.id}, vcpu.thread, run_page_of(vcpu.id, maps)});
+  }
+  control_.set_vcpus(std::move(threads));
   auto vcpus = VcpuSet::of(std::move(ids), "kvm");
   if (vcpus && *vcpus != *vcpus_.load()) {
     vcpus_.store(std::make_shared<const VcpuSet>(std::move(*vcpus)));
     listener_.emit(VmEvent::vcpus_changed);
+  }
+}
+
+/// A vCPU has begun to run, or another thread runs it now.
+void KvmDriver::find_vcpus() {
+  if (const auto found = refresh(ProcessGuest::Mappings::keep); !found && !gone()) {
+    log::debug("kvm {}: finding the vCPUs' threads: {}", space_->pid(), found.error().message());
   }
 }
 
@@ -227,8 +258,14 @@ AccessReport KvmDriver::access() const {
     }
   }
   report.ram = guest_.describe();
-  report.registers = "none: this driver reads no registers yet";
-  report.run_control = "none: this driver cannot pause yet";
+  report.registers =
+      "KVM's registers of a vCPU whose thread is stopped for some 20 us (ptrace); without MSRs but "
+      "EFER and without debug registers";
+  report.run_control =
+      !api_.empty()
+          ? "by the API of " + api_
+          : "the threads of the vCPUs are held (ptrace), and run again when vmemfs ends; devices and "
+            "the guest's clock go on";
   report.writes = fmt::format("from outside, through /proc/PID/mem of process {}", space_->pid());
   return report;
 }

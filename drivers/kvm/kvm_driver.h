@@ -3,7 +3,7 @@
 //
 // Map: KVM's own memory slots, read by a BPF iterator, checked against the mappings of the process, and read
 // again while the VM is read. Bytes: the backing file or process_vm_readv (see host/host_memory.h). Writes:
-// into the process's memory from outside. Registers and run control are not there yet.
+// into the process's memory from outside. Registers and run control: see vcpus/vcpu_control.h.
 #pragma once
 
 #include "driver/driver.h"
@@ -12,6 +12,7 @@
 #include "driver/kit/owner_lease.h"
 #include "drivers/kvm/kvm_runtime.h"
 #include "drivers/kvm/layout/slot_layout.h"
+#include "drivers/kvm/vcpus/vcpu_control.h"
 #include "host/process_space.h"
 #include "util/fd_watcher.h"
 #include "util/mutex.h"
@@ -31,12 +32,18 @@
 
 namespace vmemfs::kvm {
 
+/// Which VM.
+struct KvmVm {
+  pid_t pid = 0;
+  std::uint64_t index = 0; ///< among those of the process, in the order of their file descriptors
+  std::string api{};       ///< socket of its program's API; empty: not used
+};
+
 class KvmDriver final : public Driver, DirectMemory, MemoryWriter {
 public:
-  /// The VM with this index among those of the process, in the order of their file descriptors. not_found:
-  /// there is none. busy: it has no memory yet. permission, unsupported: the text names the remedy.
-  static Result<std::unique_ptr<KvmDriver>> attach(pid_t pid, std::uint64_t index,
-                                                   const DriverContext& context);
+  /// not_found: there is no such VM. busy: it has no memory yet. permission, unsupported: the text names the
+  /// remedy.
+  static Result<std::unique_ptr<KvmDriver>> attach(const KvmVm& vm, const DriverContext& context);
   KvmDriver(const KvmDriver&) = delete;
   KvmDriver& operator=(const KvmDriver&) = delete;
   ~KvmDriver() override { lease_.end(); }
@@ -58,23 +65,29 @@ public:
   void set_listener(VmListener* listener) override { listener_.set(listener); }
   DirectMemory* direct_memory() override { return this; }
   MemoryWriter* memory_writer() override { return this; }
+  RegisterReader* register_reader() override { return &control_; }
+  RegisterWriter* register_writer() override { return keeps_registers_ ? nullptr : &control_; }
+  RunControl* run_control() override { return &control_; }
 
 private:
   KvmDriver(std::shared_ptr<const KvmRuntime> runtime, const VmWalk& walk,
-            std::shared_ptr<const ProcessSpace> space, VmKey vm, VmIdentity identity, Worker& worker);
+            std::shared_ptr<const ProcessSpace> space, VmKey vm, VmIdentity identity,
+            std::optional<VmmApi> api, Worker& worker);
 
   std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) override {
     return guest_.borrow(gpa, size, pin);
   }
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
 
+  [[nodiscard]] Result<void> check_memory() const;
   Result<void> watch(const DriverContext& context);
   void poll();
   void refresh_later();
   Result<void> refresh_if_changed() EXCLUDES(layout_mutex_);
   Result<void> refresh(ProcessGuest::Mappings mappings) EXCLUDES(layout_mutex_);
   Result<void> take_layout(ProcessGuest::Mappings mappings) REQUIRES(layout_mutex_);
-  void take_vcpus(const std::vector<ListedVcpu>& listed);
+  void take_vcpus(const std::vector<ListedVcpu>& listed, const std::vector<Vma>& maps);
+  void find_vcpus();
   void note_missing(const Error& error);
   [[nodiscard]] tl::unexpected<Error> gone_error() const;
 
@@ -84,6 +97,9 @@ private:
   const VmKey vm_;
   const VmIdentity identity_;
   Worker& worker_;
+  /// QEMU may overwrite registers that were set from outside with a copy of its own.
+  const bool keeps_registers_;
+  const std::string api_; ///< for the user; empty: none
 
   Published<VcpuSet> vcpus_;           ///< never null
   ThreadWatch threads_;                ///< of the watcher's thread
@@ -99,6 +115,7 @@ private:
   mutable Mutex report_mutex_;
   std::vector<LeftOut> left_out_ GUARDED_BY(report_mutex_);
 
+  VcpuControl control_;
   ListenerSlot listener_;
   OwnerLease<KvmDriver> lease_{*this};
   ProcessGuest guest_;               ///< near the end: its callback uses the others

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/kvm/kvm_type.h"
 
+#include "drivers/kvm/api/resume_ticket.h"
 #include "drivers/kvm/discovery/kvm_discovery.h"
 #include "drivers/kvm/kvm_driver.h"
 #include "drivers/kvm/kvm_runtime.h"
@@ -9,6 +10,7 @@
 #include <limits>
 #include <linux/bpf.h>
 #include <linux/capability.h>
+#include <sys/ptrace.h>
 #include <sys/types.h>
 #include <unistd.h>
 #include <utility>
@@ -30,6 +32,10 @@ const std::vector<ParamSpec>& specs() {
        .help = "which VM of the process, if it has several: 0 is the one with the lowest file descriptor",
        .example = "1",
        .range = {0, 1023}},
+      {.name = "api",
+       .type = ParamType::path,
+       .help = "API socket of Firecracker or cloud-hypervisor, to pause and resume the VM by it",
+       .example = "/run/firecracker.socket"},
   };
   return kSpecs;
 }
@@ -58,10 +64,13 @@ public:
   }
 
   Needs needs(const Params& /*params*/) const override {
-    return {.capabilities = {{CAP_SYS_PTRACE, "memory of other users' VMs"},
+    return {.capabilities = {{CAP_SYS_PTRACE, "memory and registers of other users' VMs"},
                              {CAP_DAC_OVERRIDE, "their memory files"},
                              {CAP_CHECKPOINT_RESTORE, "memory files that a VMM has closed"}},
             .system_calls = {{"process_vm_readv", "memory of a VMM"},
+                             {"ptrace",
+                              "registers and pause",
+                              {PTRACE_CONT, PTRACE_GETREGS, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT}},
                              {"pidfd_getfd", "memory files of a VMM that have no path"},
                              {"mincore", "which pages of a memory file exist"},
                              {"bpf", "KVM's memory slots", {BPF_LINK_CREATE, BPF_ITER_CREATE}}}};
@@ -75,12 +84,17 @@ public:
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
-    auto driver =
-        kvm::KvmDriver::attach(static_cast<pid_t>(params.number("pid")), params.number("vm"), context);
+    auto driver = kvm::KvmDriver::attach(
+        {static_cast<pid_t>(params.number("pid")), params.number("vm"), params.text("api")}, context);
     if (!driver) {
       return tl::unexpected{std::move(driver.error())};
     }
     return std::unique_ptr<Driver>{std::move(*driver)};
+  }
+
+  Result<void> resume_orphan(std::string_view ticket,
+                             const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
+    return kvm::parse_resume_ticket(ticket).and_then(kvm::resume_orphan);
   }
 };
 

@@ -15,13 +15,19 @@ namespace {
 
 class KvmSubject : public Subject {
 public:
-  explicit KvmSubject(const std::string& memory) : vmm_{{.memory = memory}} {
-    vmm_.command("stop");
+  explicit KvmSubject(const std::string& memory) : vmm_{{.memory = memory, .vcpus = 2}} {
     auto driver = open_driver({"", "kvm", fmt::format("pid={}", vmm_.pid())}, {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};
     }
     driver_ = std::move(*driver);
+    for (unsigned vcpu = 0; vcpu < 2; ++vcpu) {
+      const auto before = vmm_.truth(kvm_vmm::counter_of(vcpu), 4);
+      EXPECT_TRUE(eventually([&] { return vmm_.truth(kvm_vmm::counter_of(vcpu), 4) != before; }));
+    }
+    if (const auto paused = driver_->run_control()->pause(); !paused) {
+      throw std::runtime_error{paused.error().message()};
+    }
   }
   Driver& driver() override { return *driver_; }
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override { return vmm_.truth(gpa.value(), size); }

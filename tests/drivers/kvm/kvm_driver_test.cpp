@@ -42,7 +42,7 @@ protected:
   }
 
   Result<std::unique_ptr<KvmDriver>> attach(pid_t pid, std::uint64_t index = 0) {
-    return KvmDriver::attach(pid, index, {.watcher = watcher_, .worker = worker_, .runtime = runtime_});
+    return KvmDriver::attach({pid, index}, {.watcher = watcher_, .worker = worker_, .runtime = runtime_});
   }
 
   FdWatcher watcher_;
@@ -86,7 +86,7 @@ TEST_F(KvmDriverTest, Vm_HasItsMapItsVcpusAndItsName) {
   EXPECT_EQ((*driver)->identity().name, "web01");
   EXPECT_EQ((*driver)->identity().key, process_key(Process::open(vmm.pid()).value()));
   EXPECT_EQ((*driver)->vcpus(), VcpuSet::first(1));
-  EXPECT_THAT((*driver)->access().registers, HasSubstr("none"));
+  EXPECT_THAT((*driver)->access().registers, HasSubstr("ptrace"));
 }
 
 TEST_F(KvmDriverTest, RunningGuest_IsReadAndWritten) {

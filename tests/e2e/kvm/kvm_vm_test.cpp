@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -82,6 +84,52 @@ TEST_F(KvmVm, WhatIsWritten_TheGuestRuns) {
     return bytes.size() == 4 && bytes[3] == std::byte{0x12} && bytes[0] != std::byte{0x78};
   }));
   EXPECT_LT(::pwrite(mem.get(), count.data(), count.size(), static_cast<off_t>(kRom.gpa)), 0);
+}
+
+std::uint32_t counter(KvmVmm& vmm) {
+  std::uint32_t value = 0;
+  const auto bytes = vmm.truth(kCounter, sizeof(value));
+  std::memcpy(&value, bytes.data(), sizeof(value));
+  return value;
+}
+
+bool guest_runs(KvmVmm& vmm) {
+  const std::uint32_t before = counter(vmm);
+  return eventually([&] { return counter(vmm) != before; });
+}
+
+TEST_F(KvmVm, RegistersAndPause_NeedNothingOfTheProgram) {
+  KvmVmm vmm{{.vcpus = 2}};
+  Mount mount{{"--writable", "--vm", fmt::format("vm=kvm:pid={}", vmm.pid())}};
+  EXPECT_THAT(read_file(mount / "vm/vcpus/1/regs"), HasSubstr("rbx 0x0000000000001001")) << mount.log();
+  EXPECT_TRUE(guest_runs(vmm));
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  const std::uint32_t before = counter(vmm);
+  EXPECT_EQ(counter(vmm), before);
+  EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by vmemfs"));
+  EXPECT_EQ(try_write(mount / "vm/control", "pause keep\n"), EOPNOTSUPP);
+  EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 0x77\n"), 0) << mount.log();
+  ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
+  EXPECT_TRUE(eventually([&] { return vmm.truth(kCounter + 8, 1).front() == std::byte{0x77}; }));
+}
+
+TEST_F(KvmVm, DaemonKilledDuringAPause_TheGuestRuns) {
+  KvmVmm vmm;
+  Mount mount{{"--vm", fmt::format("vm=kvm:pid={}", vmm.pid())}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  EXPECT_EQ(counter(vmm), counter(vmm));
+  mount.kill_daemon();
+  EXPECT_TRUE(guest_runs(vmm));
+}
+
+TEST_F(KvmVm, DaemonKilledDuringAPauseByTheApi_TheGuestRuns) {
+  KvmVmm vmm{{.api = "firecracker"}};
+  Mount mount{{"--vm", fmt::format("vm=kvm:pid={},api={}", vmm.pid(), vmm.api_socket())}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  EXPECT_THAT(read_file(mount / "vm/vcpus/0/regs"), HasSubstr("rbx 0x0000000000001000"));
+  EXPECT_EQ(counter(vmm), counter(vmm));
+  mount.kill_daemon();
+  EXPECT_TRUE(guest_runs(vmm));
 }
 
 TEST_F(KvmVm, SlotThatIsPlugged_IsSeen) {

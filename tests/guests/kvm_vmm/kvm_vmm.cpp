@@ -1,56 +1,46 @@
 // SPDX-License-Identifier: MIT
-// kvm_vmm memory=private|memfd|snapshot commands=FIFO [--id NAME] [slots=N]: a small VMM, for tests of the
+// kvm_vmm memory=private|memfd|snapshot commands=FIFO [--id NAME] [slots=N] [vcpus=N] [ports]
+// [firecracker=SOCKET|cloud-hypervisor=SOCKET]: a small VMM in the shape of Firecracker's, for tests of the
 // driver `kvm`.
 //
-// One vCPU, which counts a word of its RAM; memory as layout.h has it, and N more slots of a page. It takes
-// commands from the FIFO, a line each, and answers each with a line on its output, "ready" first:
+// vCPUs that each count a word of RAM, and write rbx behind it; memory as layout.h has it, and N more slots
+// of a page. The threads of the vCPUs are killed, with all of it, if they call more of the kernel than they
+// need. It takes commands from the FIFO, a line each, and answers each with a line on its output, "ready"
+// first:
 //
-//   stop, go      pauses and resumes the vCPU
-//   plug, unplug  adds and removes a slot
-//   dump FILE     writes all its memory to FILE, at its guest physical addresses
-//   quit          ends
+//   stop, go        pauses and resumes the vCPUs
+//   plug, unplug    adds and removes a slot
+//   dump FILE       writes all its memory to FILE, at its guest physical addresses
+//   registers FILE  writes struct kvm_regs and struct kvm_sregs of each vCPU to FILE, by KVM_GET_REGS
+//   quit            ends
 //
-// With memory=snapshot its RAM is a private mapping of a file, as that of a restored VM.
+// With memory=snapshot its RAM is a private mapping of a file, as that of a restored VM. With `ports` the
+// guests write to an I/O port in each round, so that they leave KVM_RUN all the time. The last parameter is
+// the socket of a simulated API, see api_simulator.h.
+#include "guests/kvm_vmm/api_simulator.h"
 #include "guests/kvm_vmm/layout.h"
+#include "guests/kvm_vmm/vcpu.h"
 
-#include <array>
-#include <cerrno>
-#include <condition_variable>
+#include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <fcntl.h>
 #include <fstream>
 #include <iostream>
 #include <linux/kvm.h>
-#include <mutex>
-#include <pthread.h>
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <system_error>
-#include <thread>
 #include <unistd.h>
 #include <vector>
 
 namespace {
 
 using namespace vmemfs::test::kvm_vmm;
-
-[[noreturn]] void give_up(const char* what) {
-  std::cout << "error: " << what << ": " << std::generic_category().message(errno) << std::endl;
-  std::_Exit(1);
-}
-
-int checked(int result, const char* what) {
-  if (result < 0) {
-    give_up(what);
-  }
-  return result;
-}
 
 std::byte* map(std::size_t size, int flags, int fd) {
   void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -79,7 +69,7 @@ std::byte* make_ram(std::string_view kind) {
 
 class Vmm {
 public:
-  Vmm(std::string_view memory, unsigned more_slots) : ram_{make_ram(memory)} {
+  Vmm(std::string_view memory, unsigned more_slots, unsigned vcpus, bool ports) : ram_{make_ram(memory)} {
     const int kvm = checked(::open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
     vm_ = checked(::ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
     static_cast<void>(::ioctl(vm_, KVM_SET_TSS_ADDR, 0xfeffd000)); // where the CPU wants it
@@ -94,24 +84,21 @@ public:
     for (unsigned i = 0; i < more_slots; ++i) { // every other page, so that none is joined with the next
       add({2 * kHigh + i * 8192UL, 4096}, more_ + i * 4096UL, 0);
     }
-    make_vcpu(kvm);
+    for (unsigned id = 0; id < vcpus; ++id) {
+      vcpus_.emplace_back(kvm, vm_, id, ports, ram_);
+    }
     ::close(kvm);
   }
 
-  void start() {
-    std::thread thread{[this] { run(); }};
-    vcpu_thread_ = thread.native_handle();
-    thread.detach();
-  }
+  void start() { std::ranges::for_each(vcpus_, &Vcpu::start); }
 
   void stop(bool stopped) {
-    std::unique_lock lock{mutex_};
-    stop_ = stopped;
-    changed_.notify_all();
-    while (stopped && !is_stopped_) {
-      ::pthread_kill(vcpu_thread_, SIGUSR1);
-      changed_.wait_for(lock, std::chrono::milliseconds{10});
-    }
+    std::ranges::for_each(vcpus_, [&](Vcpu& vcpu) { vcpu.stop(stopped); });
+  }
+
+  void write_registers(const std::string& path) const {
+    std::ofstream file{path, std::ios::binary | std::ios::trunc};
+    std::ranges::for_each(vcpus_, [&](const Vcpu& vcpu) { vcpu.write_registers(file); });
   }
 
   void plug(bool plugged) {
@@ -160,41 +147,6 @@ private:
     checked(::ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
   }
 
-  /// Real mode: inc dword [kCounter], and again.
-  void make_vcpu(int kvm) {
-    constexpr std::array<unsigned char, 7> kProgram{0x66,           0xff, 0x06, kCounter & 0xff,
-                                                    kCounter >> 8U, 0xeb, 0xf9};
-    std::memcpy(ram_ + kCode, kProgram.data(), kProgram.size());
-    std::memset(ram_ + kCounter, 0, 8);
-    vcpu_ = checked(::ioctl(vm_, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-    const int size = checked(::ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
-    map(static_cast<std::size_t>(size), MAP_SHARED, vcpu_);
-    kvm_sregs segments{};
-    checked(::ioctl(vcpu_, KVM_GET_SREGS, &segments), "KVM_GET_SREGS");
-    segments.cs.base = 0;
-    segments.cs.selector = 0;
-    checked(::ioctl(vcpu_, KVM_SET_SREGS, &segments), "KVM_SET_SREGS");
-    kvm_regs registers{};
-    registers.rip = kCode;
-    registers.rflags = 2;
-    checked(::ioctl(vcpu_, KVM_SET_REGS, &registers), "KVM_SET_REGS");
-  }
-
-  [[noreturn]] void run() {
-    for (;;) {
-      {
-        std::unique_lock lock{mutex_};
-        is_stopped_ = stop_;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return !stop_; });
-        is_stopped_ = false;
-      }
-      if (::ioctl(vcpu_, KVM_RUN, 0) < 0 && errno != EINTR) {
-        give_up("KVM_RUN");
-      }
-    }
-  }
-
   std::byte* const ram_;
   std::byte* const rom_ = map(kRom.size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   std::byte* const plugged_ = map(kPlugged.size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -202,12 +154,7 @@ private:
   std::vector<Slot> slots_;
   std::size_t plugged_slot_ = 0;
   int vm_ = -1;
-  int vcpu_ = -1;
-  pthread_t vcpu_thread_{};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stop_ = false;
-  bool is_stopped_ = false;
+  std::deque<Vcpu> vcpus_;
 };
 
 void answer(Vmm& vmm, const std::string& command) {
@@ -217,6 +164,8 @@ void answer(Vmm& vmm, const std::string& command) {
     vmm.plug(command == "plug");
   } else if (command.starts_with("dump ")) {
     vmm.dump(command.substr(5));
+  } else if (command.starts_with("registers ")) {
+    vmm.write_registers(command.substr(10));
   } else if (command == "quit") {
     std::_Exit(0);
   } else {
@@ -232,6 +181,10 @@ int main(int argc, char** argv) {
   std::string memory = "private";
   std::string commands;
   unsigned more_slots = 0;
+  unsigned vcpus = 1;
+  bool ports = false;
+  std::string api;
+  bool is_firecracker = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const auto value = [&] { return argument.substr(argument.find('=') + 1); };
@@ -241,13 +194,23 @@ int main(int argc, char** argv) {
       commands = value();
     } else if (argument.starts_with("slots=")) {
       more_slots = static_cast<unsigned>(std::stoul(value()));
+    } else if (argument.starts_with("vcpus=")) {
+      vcpus = static_cast<unsigned>(std::stoul(value()));
+    } else if (argument.starts_with("firecracker=") || argument.starts_with("cloud-hypervisor=")) {
+      api = value();
+      is_firecracker = argument.starts_with("firecracker=");
+    } else if (argument == "ports") {
+      ports = true;
     }
   }
   struct sigaction ignore {};
   ignore.sa_handler = [](int) {};
   ::sigaction(SIGUSR1, &ignore, nullptr);
-  Vmm vmm{memory, more_slots};
+  Vmm vmm{memory, more_slots, vcpus, ports};
   vmm.start();
+  if (!api.empty()) {
+    start_api(api, is_firecracker, [&](bool stopped) { vmm.stop(stopped); });
+  }
   std::cout << "ready" << std::endl;
   for (;;) { // a FIFO ends when its writer closes it
     std::ifstream lines{commands};

@@ -25,6 +25,9 @@ inline constexpr Piece kPlugged{kHigh + (64 << 20), 2 << 20};
 
 inline constexpr std::uint64_t kCode = 0x1000;
 inline constexpr std::uint64_t kCounter = 0x2000; ///< 32 bits, which the guest counts up
+/// Of each vCPU. Behind the counter, at +8, the lower half of its rbx, written in each round.
+inline constexpr std::uint64_t code_of(unsigned vcpu) { return kCode + 0x40 * std::uint64_t{vcpu}; }
+inline constexpr std::uint64_t counter_of(unsigned vcpu) { return kCounter + 0x10 * std::uint64_t{vcpu}; }
 /// From here on, RAM above 4 GiB was never touched.
 inline constexpr std::uint64_t kUntouched = kHigh + (1 << 20);
 

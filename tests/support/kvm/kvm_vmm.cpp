@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
@@ -19,9 +20,17 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{60};
 
-std::vector<std::string> arguments_of(const KvmVmmOptions& options, const std::string& fifo) {
+std::vector<std::string> arguments_of(const KvmVmmOptions& options, const std::string& fifo,
+                                      const std::string& api) {
   std::vector<std::string> arguments{VMEMFS_KVM_VMM, "memory=" + options.memory, "commands=" + fifo,
-                                     fmt::format("slots={}", options.more_slots)};
+                                     fmt::format("slots={}", options.more_slots),
+                                     fmt::format("vcpus={}", options.vcpus)};
+  if (!options.api.empty()) {
+    arguments.push_back(options.api + "=" + api);
+  }
+  if (options.ports) {
+    arguments.emplace_back("ports");
+  }
   if (!options.name.empty()) {
     arguments.insert(arguments.end(), {"--id", options.name});
   }
@@ -64,7 +73,7 @@ std::optional<std::string> why_no_kvm() {
 }
 
 KvmVmm::KvmVmm(const KvmVmmOptions& options)
-    : process_{arguments_of(options, make_fifo(dir_ / "commands")), dir_ / "output"} {
+    : process_{arguments_of(options, make_fifo(dir_ / "commands"), api_socket()), dir_ / "output"} {
   wait_for_lines(1, [this] { return output(); });
 }
 
@@ -86,6 +95,14 @@ std::vector<std::byte> KvmVmm::truth(std::uint64_t gpa, std::size_t size) {
     throw std::runtime_error{"cannot read the dump of kvm_vmm"};
   }
   return bytes;
+}
+
+std::vector<KvmVmm::Registers> KvmVmm::registers() {
+  command("registers " + (dir_ / "registers"));
+  const std::string bytes = read_file(dir_ / "registers");
+  std::vector<Registers> all(bytes.size() / sizeof(Registers));
+  std::memcpy(all.data(), bytes.data(), all.size() * sizeof(Registers));
+  return all;
 }
 
 } // namespace vmemfs::test

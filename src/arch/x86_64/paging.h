@@ -2,18 +2,17 @@
 // Paging of an x86 vCPU in all its modes: virtual to physical addresses, by its control registers.
 #pragma once
 
+#include "arch/read_entry.h"
 #include "arch/x86_64/paging_mode.h"
 #include "core/gpa.h"
 #include "core/register_set.h"
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 
 namespace vmemfs::x86_64 {
 
-/// Reads the 8 bytes at an address that is a multiple of 8; nullopt if they cannot be read.
-using ReadEntry = std::function<std::optional<std::uint64_t>(Gpa)>;
+using vmemfs::ReadEntry;
 
 /// nullopt: the set does not say, or is of another architecture. If EFER is absent, as in some dumps, it is
 /// long mode if anything shows it: 64-bit code in CS, PCIDs, or an address above 4 GiB in RIP, RSP, R8 to R15

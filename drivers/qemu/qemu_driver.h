@@ -173,7 +173,6 @@ private:
   std::string map_source_;                       ///< as text; set while attaching only
 
   bool kvm_ = false;           ///< set while attaching only
-  std::string architecture_;   ///< of the guest, as in query-target; empty: unknown; set while attaching only
   std::string why_no_monitor_; ///< all monitors that were tried without success; set while attaching only
 
   /// Serialises changes of the guest's layout. Taken before the monitor's session lock, except in a write

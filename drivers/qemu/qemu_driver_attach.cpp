@@ -138,7 +138,7 @@ void QemuDriver::probe_monitors() {
 
 /// What the command line has not said. A VM without a name is called by its uuid or pid.
 void QemuDriver::read_identity(MonitorSession& session) {
-  architecture_ = session.architecture().value_or("");
+  identity_.architecture = session.architecture().value_or("");
   if (identity_.name.empty()) {
     identity_.name = session.name().value_or("");
   }

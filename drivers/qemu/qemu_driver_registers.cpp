@@ -14,21 +14,21 @@ namespace vmemfs::qemu {
 
 /// If the architecture is unknown, the text decides.
 bool QemuDriver::reads_registers() const {
-  return monitor_ != nullptr &&
-         (architecture_.empty() || architecture_ == "x86_64" || architecture_ == "i386");
+  return monitor_ != nullptr && (identity_.architecture.empty() || identity_.architecture == "x86_64" ||
+                                 identity_.architecture == "i386");
 }
 
 /// The stub of qemu-system-i386 numbers its registers differently.
-bool QemuDriver::sets_registers() const { return reads_registers() && architecture_ != "i386"; }
+bool QemuDriver::sets_registers() const { return reads_registers() && identity_.architecture != "i386"; }
 
 std::string QemuDriver::describe_registers() const {
   if (monitor_ == nullptr) {
     return "none: " + why_no_monitor_;
   }
   if (!reads_registers()) {
-    return fmt::format("none: not supported for {}, only for x86", printable(architecture_, 20));
+    return fmt::format("none: not supported for {}, only for x86", printable(identity_.architecture, 20));
   }
-  const std::string_view condition = architecture_.empty() ? ", if the guest is x86" : "";
+  const std::string_view condition = identity_.architecture.empty() ? ", if the guest is x86" : "";
   if (!sets_registers()) {
     return fmt::format("read: HMP info registers{}; set: not supported for i386", condition);
   }

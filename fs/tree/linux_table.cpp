@@ -247,6 +247,17 @@ bool has_kallsyms(Vm& vm) {
   return facts != nullptr && (facts->kallsyms_bytes() > 0 || facts->module_symbols().has_value());
 }
 
+/// The kernel's file is of no use without symbols of data, as those of Volatility.
+bool has_data_symbols(Vm& vm) {
+  const auto facts = vm.guest().linux_guest()->known();
+  return facts != nullptr && facts->has_data_symbols().has_value();
+}
+
+bool has_types_and_data(Vm& vm) {
+  const auto facts = vm.guest().linux_guest()->known();
+  return facts != nullptr && facts->types().has_value() && facts->has_data_symbols().has_value();
+}
+
 bool has_types(Vm& vm) {
   const auto facts = vm.guest().linux_guest()->known();
   return facts != nullptr && facts->types().has_value();
@@ -272,8 +283,8 @@ VmTable linux_table() {
        nullptr, has_types},
       // Volatility goes by the banner within, not by the name, and wants the directory `linux`.
       {"symbols", vm_directory({{"linux", vm_directory({{"kernel.json", linux_bytes({isf, isf_bytes})}})}}),
-       nullptr, has_types},
-      {"vmlinux", vmlinux_file(), nullptr, has_symbols},
+       nullptr, has_types_and_data},
+      {"vmlinux", vmlinux_file(), nullptr, has_data_symbols},
   };
 }
 

@@ -51,10 +51,11 @@ struct WriteOutcome {
 
 /// Identity of a VM as shown to the user; constant for the life of the driver instance.
 struct VmIdentity {
-  std::string name;   ///< as the hypervisor reports it, not trusted, may be empty
-  std::string uuid;   ///< may be empty
-  std::string driver; ///< name of the driver
-  std::string key{};  ///< identifies this VM among all, as FoundVm::key; empty: unknown
+  std::string name;           ///< as the hypervisor reports it, not trusted, may be empty
+  std::string uuid;           ///< may be empty
+  std::string driver;         ///< name of the driver
+  std::string key{};          ///< identifies this VM among all, as FoundVm::key; empty: unknown
+  std::string architecture{}; ///< of the guest, as in uname -m, not trusted; empty: unknown
 };
 
 /// Access methods and their reasons, as text for `info`.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fmt/format.h>
 
 namespace vmemfs {
 namespace {
@@ -20,15 +21,16 @@ std::optional<std::string_view> value_of(std::string_view text, std::string_view
   return std::nullopt;
 }
 
+template <typename T> std::optional<T> parse_number(std::string_view digits, int base) {
+  T number{};
+  const char* const end = digits.data() + digits.size();
+  const auto parsed = std::from_chars(digits.data(), end, number, base);
+  return parsed.ec == std::errc{} && parsed.ptr == end ? std::optional{number} : std::nullopt;
+}
+
 template <typename T> std::optional<T> number_of(std::string_view text, std::string_view key, int base) {
   const auto value = value_of(text, key);
-  T number{};
-  if (!value) {
-    return std::nullopt;
-  }
-  const char* const end = value->data() + value->size();
-  const auto parsed = std::from_chars(value->data(), end, number, base);
-  return parsed.ec == std::errc{} && parsed.ptr == end ? std::optional{number} : std::nullopt;
+  return value ? parse_number<T>(*value, base) : std::nullopt;
 }
 
 constexpr int kHex = 16;
@@ -42,6 +44,17 @@ std::optional<std::uint64_t> value_in(std::string_view text, std::string_view ki
   key += name;
   key += ')';
   return number_of<std::uint64_t>(text, key, base);
+}
+
+/// With 0x before hexadecimal digits.
+std::optional<std::uint64_t> number_in(std::string_view text, std::string_view name) {
+  constexpr std::string_view kPrefix = "0x";
+  const auto value = value_of(text, fmt::format("NUMBER({})", name));
+  if (!value) {
+    return std::nullopt;
+  }
+  return value->starts_with(kPrefix) ? parse_number<std::uint64_t>(value->substr(kPrefix.size()), kHex)
+                                     : parse_number<std::uint64_t>(*value, kDecimal);
 }
 
 bool is_text(char c) { return c == '\n' || (c >= ' ' && c <= '~'); }
@@ -60,6 +73,8 @@ std::optional<std::uint64_t> Vmcoreinfo::offset(std::string_view member) const {
   return value_in(text, "OFFSET", member, kDecimal);
 }
 
+std::optional<std::uint64_t> Vmcoreinfo::number(std::string_view name) const { return number_in(text, name); }
+
 std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page) {
   std::string_view text = page.substr(0, kMaxVmcoreinfo);
   text = text.substr(0, text.find('\0'));
@@ -77,7 +92,9 @@ std::optional<Vmcoreinfo> parse_vmcoreinfo(std::string_view page) {
                     .build_id = std::string{value_of(text, "BUILD-ID").value_or("")},
                     .kaslr_offset = number_of<std::uint64_t>(text, "KERNELOFFSET", kHex),
                     .phys_base = number_of<std::int64_t>(text, "NUMBER(phys_base)", kDecimal),
-                    .five_levels = value_in(text, "NUMBER", "pgtable_l5_enabled", kDecimal) == 1};
+                    .five_levels = value_in(text, "NUMBER", "pgtable_l5_enabled", kDecimal) == 1,
+                    .kimage_voffset = number_in(text, "kimage_voffset"),
+                    .page_bytes = number_of<std::uint64_t>(text, "PAGESIZE", kDecimal)};
 }
 
 } // namespace vmemfs

@@ -33,12 +33,18 @@ struct Vmcoreinfo {
   std::optional<std::int64_t> phys_base{};
   /// x86-64: its page tables have five levels.
   bool five_levels = false;
+  /// aarch64: virtual less physical addresses of the kernel's image.
+  std::optional<std::uint64_t> kimage_voffset{};
+  /// Of a page, in bytes.
+  std::optional<std::uint64_t> page_bytes{};
 
   /// The values of lines such as `SYMBOL(prb)=ffffffff9265b2d0`, `SIZE(printk_info)=88` and
   /// `OFFSET(printk_info.seq)=0`. nullopt: there is no such line.
   [[nodiscard]] std::optional<std::uint64_t> symbol(std::string_view name) const;
   [[nodiscard]] std::optional<std::uint64_t> size(std::string_view type) const;
   [[nodiscard]] std::optional<std::uint64_t> offset(std::string_view member) const;
+  /// Of a line such as `NUMBER(VA_BITS)=48` or `NUMBER(TCR_EL1_T1SZ)=0x10`.
+  [[nodiscard]] std::optional<std::uint64_t> number(std::string_view name) const;
 };
 
 /// `page`: memory from the begin of a page, at most kMaxVmcoreinfo bytes of which are read. nullopt: there is

@@ -68,6 +68,21 @@ TEST(Vmcoreinfo, KeysWithNames_AreFound) {
   EXPECT_FALSE(info->offset("printk_info"));
 }
 
+TEST(Vmcoreinfo, TextOfAnAarch64Kernel_IsRead) {
+  const auto info = parse_vmcoreinfo("OSRELEASE=6.1.0-56-cloud-arm64\nPAGESIZE=4096\n"
+                                     "SYMBOL(swapper_pg_dir)=ffffa0b1c2d3e000\nNUMBER(VA_BITS)=48\n"
+                                     "NUMBER(kimage_voffset)=0xffffa0b180000000\n"
+                                     "NUMBER(TCR_EL1_T1SZ)=0x10\nKERNELOFFSET=20b1ba000000\n");
+  ASSERT_TRUE(info);
+  EXPECT_EQ(info->page_bytes, 4096U);
+  EXPECT_EQ(info->kimage_voffset, 0xffffa0b180000000U);
+  EXPECT_EQ(info->kaslr_offset, 0x20b1ba000000U);
+  EXPECT_EQ(info->number("VA_BITS"), 48U);
+  EXPECT_EQ(info->number("TCR_EL1_T1SZ"), 16U);
+  EXPECT_FALSE(info->number("PHYS_OFFSET"));
+  EXPECT_FALSE(info->phys_base);
+}
+
 TEST(Vmcoreinfo, NumbersThatAreNone_Absent) {
   const auto info = parse_vmcoreinfo("OSRELEASE=1\nSYMBOL(swapper_pg_dir)=ff\nNUMBER(phys_base)=--1\n"
                                      "SYMBOL(_stext)=12 \n");

@@ -16,11 +16,8 @@ Json hex_or_null(const std::optional<std::uint64_t>& value) {
   return value ? Json(hex(*value)) : Json(nullptr);
 }
 
-Json page_tables_json(const x86_64::Paging& paging) {
-  constexpr int kFourLevels = 4;
-  constexpr int kFiveLevels = 5;
-  return {{"root", hex(paging.root.value())},
-          {"levels", paging.mode == x86_64::PagingMode::level5 ? kFiveLevels : kFourLevels}};
+Json page_tables_json(const KernelPaging& paging) {
+  return {{"root", hex(root_of(paging).value())}, {"levels", levels_of(paging)}};
 }
 
 Json image_json(const LinuxKernel& kernel) {
@@ -42,6 +39,9 @@ Json missing_json(KernelFacts& facts) {
   if (symbols) { // without, the others are missing for the same reason
     add_missing(missing, "banner", facts.banner());
     add_missing(missing, "types", facts.types());
+    add_missing(missing, "processes and mounts", facts.idle_task());
+    add_missing(missing, "symbols of data; so no modules, sockets, vmlinux and kernel.json",
+                facts.has_data_symbols());
   }
   return missing;
 }
@@ -49,13 +49,13 @@ Json missing_json(KernelFacts& facts) {
 std::string_view to_text(KernelProof proof) {
   switch (proof) {
   case KernelProof::structures:
-    return "by the kernel's own structures, as there are no registers: its vmcoreinfo_data points to "
-           "VMCOREINFO, its "
-           "page tables map its image where VMCOREINFO says that it is, and its list of processes closes";
+    return "by the kernel's own structures, as no registers show its page tables: its vmcoreinfo_data points "
+           "to VMCOREINFO, its page tables map its image where VMCOREINFO says that it is, and its list of "
+           "processes closes";
   case KernelProof::vmcoreinfo:
-    return "by VMCOREINFO alone, as there are no registers: the kernel's vmcoreinfo_data points to it, and "
-           "its page "
-           "tables map its image where it says; its list of processes cannot be checked without types";
+    return "by VMCOREINFO alone, as no registers show its page tables: the kernel's vmcoreinfo_data points "
+           "to it, and its page tables map its image where it says; its list of processes cannot be checked "
+           "without types";
   case KernelProof::vcpu: break;
   }
   return "the page tables of a vCPU map the kernel's image where VMCOREINFO says that it is";
@@ -68,7 +68,7 @@ Json json_of(KernelFacts& facts) {
   return {{"found", true},
           {"release", kernel.info.release},
           {"build_id", kernel.info.build_id},
-          {"architecture", "x86_64"},
+          {"architecture", kernel.architecture->name()},
           {"text", hex_or_null(kernel.info.stext)},
           {"kaslr_offset", hex_or_null(kernel.info.kaslr_offset)},
           {"page_tables", page_tables_json(kernel.paging)},

@@ -45,15 +45,18 @@ std::string whole_text(const TaskList::Rows& found) {
 Result<std::string> socket_list(const RunningKernel& kernel) {
   const auto tasks = task_layout(kernel.types);
   const auto layout = socket_layout(kernel.types);
-  const auto init_task = kernel.symbols.find("init_task");
+  const auto init_task = kernel.idle_task();
   const auto operations = kernel.symbols.find("socket_file_ops");
   if (!tasks || !layout) {
     return tl::unexpected{tasks ? layout.error() : tasks.error()};
   }
-  if (!init_task || !operations) {
-    return fail(ErrorKind::no_data, "linux",
-                fmt::format("the kernel's symbols do not have {}; was it built without CONFIG_KALLSYMS_ALL?",
-                            init_task ? "socket_file_ops" : "init_task"));
+  if (!init_task) {
+    return tl::unexpected{init_task.error()};
+  }
+  if (!operations) {
+    return fail(
+        ErrorKind::no_data, "linux",
+        "the kernel's symbols do not have socket_file_ops; was it built without CONFIG_KALLSYMS_ALL?");
   }
   const SocketReader sockets{kernel.memory, *layout, *operations};
   ProcessSockets processes{kernel.memory, *layout, sockets};

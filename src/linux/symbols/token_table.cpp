@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "linux/symbols/token_table.h"
 
-#include "util/work_limit.h"
+#include "linux/landmarks/image_search.h"
 
 #include <algorithm>
 #include <functional>
-#include <vector>
 
 namespace vmemfs::kallsyms {
 namespace {
@@ -13,7 +12,6 @@ namespace {
 /// Tokens are single characters unless they stand for more, and digits always stand for themselves.
 constexpr std::string_view kDigits{"0\0001\0002\0003\0004\0005\0006\0007\0008\0009\0", 20};
 constexpr std::size_t kFirstDigit = '0';
-constexpr unsigned kMaxPlaces = 4096;
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -52,25 +50,7 @@ bool is_index(const Window& window, std::uint64_t address,
 
 void for_each_digits(KernelMemory& memory, KernelImageRange image,
                      const std::function<bool(std::uint64_t)>& found) {
-  constexpr std::size_t kChunk = std::size_t{1} << 20U;
-  constexpr std::uint64_t kPage = 4096;
-  const std::boyer_moore_horspool_searcher searcher{kDigits.begin(), kDigits.end()};
-  std::vector<std::byte> buffer(kChunk + kDigits.size() - 1);
-  unsigned places = 0;
-  std::uint64_t begin = image.begin;
-  while (begin < image.end && !WorkLimit::over()) {
-    const std::size_t size = std::min<std::uint64_t>(buffer.size(), image.end - begin);
-    const std::size_t done = memory.read(begin, std::span{buffer}.first(size));
-    const std::string_view text = text_of(std::span{buffer}.first(done));
-    for (auto place = std::search(text.begin(), text.end(), searcher); place != text.end();
-         place = std::search(place + 1, text.end(), searcher)) {
-      if (++places > kMaxPlaces || found(begin + static_cast<std::uint64_t>(place - text.begin()))) {
-        return;
-      }
-    }
-    // Behind a page that cannot be read, or so that a place across the border is found.
-    begin = done < size ? ((begin + done) | (kPage - 1)) + 1 : begin + kChunk;
-  }
+  for_each_place(memory, image, kDigits, found);
 }
 
 std::optional<TokenTable> token_table_at(const Window& window, std::uint64_t digits) {

@@ -102,13 +102,12 @@ private:
 Result<std::string> process_list(const RunningKernel& kernel) {
   const auto layout = task_layout(kernel.types);
   const auto paths = PathReader::create(kernel.memory, kernel.types);
-  const auto init_task = kernel.symbols.find("init_task");
+  const auto init_task = kernel.idle_task();
   if (!layout || !paths) {
     return tl::unexpected{layout ? paths.error() : layout.error()};
   }
   if (!init_task) {
-    return fail(ErrorKind::no_data, "linux",
-                "the kernel's symbols do not have init_task; was it built without CONFIG_KALLSYMS_ALL?");
+    return tl::unexpected{init_task.error()};
   }
   const RowMaker maker{kernel.memory, *layout, *paths};
   const auto found = TaskList{kernel.memory, *layout, *init_task}.read(

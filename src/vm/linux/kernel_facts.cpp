@@ -2,9 +2,12 @@
 #include "vm/linux/kernel_facts.h"
 
 #include "linux/isf/isf.h"
+#include "linux/landmarks/landmarks.h"
+#include "linux/landmarks/system_names.h"
 #include "linux/modules/module_symbols.h"
 #include "linux/symbols/kallsyms.h"
 #include "linux/symbols/symbol_map.h"
+#include "linux/tasks/task_layout.h"
 #include "linux/vmlinux/vmlinux.h"
 #include "util/work_limit.h"
 
@@ -29,13 +32,12 @@ template <typename T> tl::unexpected<Error> failed(const Result<T>& result) {
 }
 
 /// The kernel's version text, which its variable linux_banner has.
-Result<std::string> read_banner(KernelMemory& memory, const KernelSymbols& symbols) {
+Result<std::string> read_banner(KernelMemory& memory, std::optional<std::uint64_t> address) {
   constexpr std::size_t kMaxBanner = 1024;
   constexpr std::string_view kBegin = "Linux version ";
-  const auto address = symbols.find("linux_banner");
   if (!address) {
     return fail(ErrorKind::no_data, "linux",
-                "the kernel has no symbol linux_banner; was it built without CONFIG_KALLSYMS_ALL?");
+                "the kernel has no symbol linux_banner, and its image no version text of its release");
   }
   std::array<char, kMaxBanner> bytes{};
   const std::size_t size = memory.read(*address, std::as_writable_bytes(std::span{bytes}));
@@ -64,13 +66,16 @@ Result<std::vector<std::byte>> read_btf(KernelMemory& memory, const KernelSymbol
 
 } // namespace
 
+KernelImageRange KernelFacts::image() const {
+  return {kernel_.image_address, kernel_.image_address + kernel_.image.size()};
+}
+
 std::uint64_t KernelFacts::kaslr_offset() const { return kernel_.info.kaslr_offset.value_or(0); }
 
 Lazy<KernelSymbols>::Value KernelFacts::symbols() {
   return symbols_.get([this]() -> Lazy<KernelSymbols>::Value {
     const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
-    const std::uint64_t begin = kernel_.image_address;
-    auto found = read_kallsyms(memory_, {begin, begin + kernel_.image.size()});
+    auto found = read_kallsyms(memory_, image());
     const auto& stext = kernel_.info.stext;
     if (found && stext && (*found)->find("_stext") != stext) {
       return fail(ErrorKind::no_data, "linux", "the kernel's symbols and its VMCOREINFO do not agree");
@@ -79,16 +84,38 @@ Lazy<KernelSymbols>::Value KernelFacts::symbols() {
   });
 }
 
+Result<void> KernelFacts::has_data_symbols() {
+  const auto found = symbols();
+  if (!found) {
+    return failed(found);
+  }
+  if (!names_data(**found)) {
+    return fail(ErrorKind::no_data, "linux",
+                "the kernel was built without CONFIG_KALLSYMS_ALL, so its symbols are those of code alone");
+  }
+  return {};
+}
+
 Lazy<std::string>::Value KernelFacts::banner() {
   return banner_.get([this]() -> Lazy<std::string>::Value {
     const auto found = symbols();
     if (!found) {
       return failed(found);
     }
-    return read_banner(memory_, **found).map([](std::string&& text) {
+    const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
+    return read_banner(memory_, banner_address()).map([](std::string&& text) {
       return std::make_shared<const std::string>(std::move(text));
     });
   });
+}
+
+std::optional<std::uint64_t> KernelFacts::banner_address() {
+  const auto found = symbols();
+  if (found && names_data(**found)) {
+    return (*found)->find("linux_banner");
+  }
+  const auto names = found ? system_names(memory_, kernel_.info) : std::nullopt;
+  return names ? find_banner(memory_, image(), *names) : std::nullopt;
 }
 
 Lazy<btf::Types>::Value KernelFacts::types() {
@@ -98,10 +125,50 @@ Lazy<btf::Types>::Value KernelFacts::types() {
       return failed(found);
     }
     const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
+    if (!names_data(**found)) {
+      return find_types(memory_, image());
+    }
     return read_btf(memory_, **found).and_then([](std::vector<std::byte>&& bytes) {
       return btf::Types::parse(std::move(bytes));
     });
   });
+}
+
+Lazy<std::uint64_t>::Value KernelFacts::idle_task() {
+  return idle_task_.get([this]() -> Lazy<std::uint64_t>::Value {
+    const auto found = symbols();
+    if (!found) {
+      return failed(found);
+    }
+    if (const auto named = (*found)->find("init_task")) {
+      return std::make_shared<const std::uint64_t>(*named);
+    }
+    const auto layout =
+        types().and_then([](const std::shared_ptr<const btf::Types>& known) { return task_layout(*known); });
+    if (!layout) {
+      return failed(layout);
+    }
+    const WorkLimit limit{WorkLimit::Clock::now() + kMaxReadTime};
+    const auto address = find_idle_task(memory_, image(), *layout);
+    if (!address && WorkLimit::over()) {
+      return WorkLimit::exceeded("linux");
+    }
+    if (!address) {
+      return fail(ErrorKind::no_data, "linux",
+                  "the kernel has no symbol init_task, and its image no idle task");
+    }
+    return std::make_shared<const std::uint64_t>(*address);
+  });
+}
+
+std::optional<std::uint64_t> KernelFacts::vmcoreinfo_variable() {
+  const auto found = symbols();
+  if (found && names_data(**found)) {
+    return (*found)->find("vmcoreinfo_data");
+  }
+  return found && kernel_.direct_map
+             ? find_pointer(memory_, image(), *kernel_.direct_map + kernel_.page.value())
+             : std::nullopt;
 }
 
 Lazy<std::string>::Value KernelFacts::system_map() {
@@ -115,12 +182,13 @@ Lazy<std::string>::Value KernelFacts::system_map() {
 Lazy<ElfFile>::Value KernelFacts::vmlinux() {
   return vmlinux_.get([this]() -> Lazy<ElfFile>::Value {
     const auto found = symbols();
-    if (!found) {
-      return failed(found);
+    if (const auto has_data = has_data_symbols(); !has_data) {
+      return failed(has_data);
     }
     const auto found_types = types();
     return std::make_shared<const ElfFile>(make_vmlinux({.symbols = **found,
                                                          .types = found_types ? found_types->get() : nullptr,
+                                                         .machine = kernel_.architecture->machine(),
                                                          .image = kernel_.image,
                                                          .image_address = kernel_.image_address,
                                                          .kaslr_offset = kaslr_offset(),
@@ -133,6 +201,9 @@ Lazy<std::string>::Value KernelFacts::isf() {
     const auto found = symbols();
     const auto found_types = types();
     const auto text = banner();
+    if (const auto has_data = has_data_symbols(); !has_data) {
+      return failed(has_data);
+    }
     if (!found || !found_types || !text) {
       return !found ? failed(found) : !found_types ? failed(found_types) : failed(text);
     }
@@ -153,8 +224,13 @@ template <typename Read> auto KernelFacts::with_types(Read&& read) {
   if (!found || !found_types) {
     return Returned{!found ? failed(found) : failed(found_types)};
   }
+  const auto first = idle_task(); // some lists need none
   const WorkLimit limit{WorkLimit::Clock::now() + kMaxListTime};
-  return read(RunningKernel{memory_, **found, **found_types, kernel_.info});
+  return read(RunningKernel{.memory = memory_,
+                            .symbols = **found,
+                            .types = **found_types,
+                            .vmcoreinfo = kernel_.info,
+                            .found_idle_task = first ? std::optional{**first} : std::nullopt});
 }
 
 Result<std::string> KernelFacts::list(Result<std::string> (*make)(const RunningKernel&)) {
@@ -166,10 +242,11 @@ Result<std::string> KernelFacts::module_symbols() {
   if (!found) {
     return failed(found);
   }
-  auto text = list(vmemfs::module_symbols);
+  // The kernel's own are worth having, so what is missing is said in the text.
+  const auto has_data = has_data_symbols();
+  auto text = has_data ? list(vmemfs::module_symbols) : Result<std::string>{failed(has_data)};
   if (!text && text.error().kind != ErrorKind::timed_out) {
-    // The kernel's own are worth having, so what is missing is said in the text.
-    text = (*found)->find("modules") ? no_module_symbols(text.error()) : std::string{};
+    text = !has_data || (*found)->find("modules") ? no_module_symbols(text.error()) : std::string{};
   }
   if (text) {
     kallsyms_bytes_ = vmemfs::symbol_map_bytes(**found) + text->size();

@@ -6,6 +6,7 @@
 #include "linux/btf/types.h"
 #include "linux/modules/module_types.h"
 #include "linux/running_kernel.h"
+#include "linux/symbols/image_range.h"
 #include "linux/symbols/kernel_symbols.h"
 #include "linux/vmlinux/elf_writer.h"
 #include "util/mutex.h"
@@ -19,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +43,8 @@ public:
   [[nodiscard]] std::uint64_t kaslr_offset() const;
 
   [[nodiscard]] Lazy<KernelSymbols>::Value symbols();
+  /// Whether it has symbols of data too; no_data: why not.
+  [[nodiscard]] Result<void> has_data_symbols();
   /// With its newline, as /proc/version.
   [[nodiscard]] Lazy<std::string>::Value banner();
   [[nodiscard]] Lazy<btf::Types>::Value types();
@@ -52,6 +56,12 @@ public:
 
   /// Types and symbols as Volatility 3 reads them.
   [[nodiscard]] Lazy<std::string>::Value isf();
+
+  [[nodiscard]] std::optional<std::uint64_t> banner_address();
+  /// Of init_task, by the symbols or else by what it has.
+  [[nodiscard]] Lazy<std::uint64_t>::Value idle_task();
+  /// Its variable vmcoreinfo_data, by the symbols or else by what it points to: this VMCOREINFO.
+  [[nodiscard]] std::optional<std::uint64_t> vmcoreinfo_variable();
 
   // What follows is read of the guest at each call, because it changes.
 
@@ -86,11 +96,14 @@ private:
   /// read(RunningKernel), with a time limit. no_data: its symbols or types are not known.
   template <typename Read> [[nodiscard]] auto with_types(Read&& read);
 
+  [[nodiscard]] KernelImageRange image() const;
+
   const LinuxKernel kernel_;
   PagedMemory memory_;
   Lazy<KernelSymbols> symbols_;
   Lazy<std::string> banner_;
   Lazy<btf::Types> types_;
+  Lazy<std::uint64_t> idle_task_;
   Lazy<std::string> system_map_;
   Lazy<ElfFile> vmlinux_;
   Lazy<std::string> isf_;

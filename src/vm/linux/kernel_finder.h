@@ -19,8 +19,8 @@
 
 namespace vmemfs {
 
-/// One per guest. Thread-safe. Of x86-64 guests only. What a guest has in its memory is not trusted: all work
-/// is bounded.
+/// One per guest. Thread-safe. Of x86-64 guests, whose registers show page tables. What a guest has in its
+/// memory is not trusted: all work is bounded.
 class LinuxKernelFinder {
 public:
   using Clock = std::chrono::steady_clock;

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "vm/linux/linux_guest.h"
 
+#include "arch/aarch64/registers.h"
+#include "vm/linux/architecture/kernel_architecture.h"
+
 #include <utility>
 #include <vector>
 
 namespace vmemfs {
 
 LinuxGuest::LinuxGuest(Guest& guest, std::shared_ptr<KernelBudget> budget)
-    : guest_{guest}, budget_{std::move(budget)}, finder_{guest.memory()}, saved_finder_{guest.memory()} {
+    : guest_{guest}, budget_{std::move(budget)}, finder_{guest.memory()}, saved_finder_{guest.memory()},
+      live_finder_{guest.memory()} {
   if (budget_ != nullptr) {
     budget_->add(*this);
   }
@@ -42,10 +46,27 @@ Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
   return facts_;
 }
 
-bool LinuxGuest::has_memory_only() const { return guest_.frozen() && guest_.register_layout() == nullptr; }
+LinuxGuest::Source LinuxGuest::source() const {
+  const RegisterLayout* const layout = guest_.register_layout();
+  // Those of aarch64 are without TTBR1_EL1.
+  const bool shows_page_tables = layout != nullptr && layout != &aarch64::register_layout();
+  if (shows_page_tables) {
+    return Source::registers;
+  }
+  if (guest_.frozen()) {
+    return Source::saved_memory;
+  }
+  // Of other guests registers are missing for a reason that may go away, and then tell more.
+  return guest_.identity().architecture == aarch64_kernels().name() ? Source::live_memory : Source::registers;
+}
 
 Result<LinuxKernel> LinuxGuest::find(std::span<const RegisterSet> registers) {
-  return has_memory_only() ? saved_finder_.find() : finder_.find(registers);
+  switch (source()) {
+  case Source::saved_memory: return saved_finder_.find();
+  case Source::live_memory: return live_finder_.find();
+  case Source::registers: break;
+  }
+  return finder_.find(registers);
 }
 
 Result<std::vector<RegisterSet>> LinuxGuest::read_registers() {

@@ -8,6 +8,7 @@
 #include "vm/linux/kernel_budget.h"
 #include "vm/linux/kernel_facts.h"
 #include "vm/linux/kernel_finder.h"
+#include "vm/linux/live_kernel_finder.h"
 #include "vm/linux/saved_kernel_finder.h"
 
 #include <array>
@@ -58,9 +59,15 @@ public:
   /// What is kept may have grown.
   void note_use();
 
-  /// It is saved memory without registers, so that a kernel is proven by its own structures. Waits for
-  /// nobody.
-  [[nodiscard]] bool has_memory_only() const;
+  /// Where the proof comes from that a kernel in memory is the one that runs.
+  enum class Source : unsigned char {
+    registers,    ///< of the vCPUs
+    saved_memory, ///< without registers that show page tables: the kernel's own structures
+    live_memory,  ///< the same of a guest that may run
+  };
+  /// Waits for nobody.
+  [[nodiscard]] Source source() const;
+  [[nodiscard]] bool has_memory_only() const { return source() != Source::registers; }
 
   /// The kernel that the guest runs now. `registers`: of all its vCPUs; not used if it has memory only. Keeps
   /// and drops nothing. Waits for the guest's memory. no_data: it runs none that is known.
@@ -75,7 +82,8 @@ private:
   Guest& guest_;
   const std::shared_ptr<KernelBudget> budget_;
   LinuxKernelFinder finder_;
-  SavedKernelFinder saved_finder_; ///< of a guest that has memory only
+  SavedKernelFinder saved_finder_; ///< of a guest that has memory only, as the next
+  LiveKernelFinder live_finder_;
   std::array<std::atomic<std::size_t>, kKernelTexts> text_bytes_{};
   mutable Mutex mutex_; ///< leaf
   std::shared_ptr<KernelFacts> facts_ GUARDED_BY(mutex_);

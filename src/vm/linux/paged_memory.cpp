@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "vm/linux/paged_memory.h"
 
-#include "arch/x86_64/paging.h"
+#include "arch/read_entry.h"
 #include "util/work_limit.h"
 
 #include <algorithm>
 
 namespace vmemfs {
 
-std::optional<PagedMemory::Place> PagedMemory::walk(const x86_64::Paging& paging, std::uint64_t address) {
-  const x86_64::ReadEntry read = [this](Gpa gpa) -> std::optional<std::uint64_t> {
+std::optional<KernelPlace> PagedMemory::walk(const KernelPaging& paging, std::uint64_t address) {
+  const ReadEntry read = [this](Gpa gpa) -> std::optional<std::uint64_t> {
     std::uint64_t entry = 0;
     ReadPiece piece{gpa, std::as_writable_bytes(std::span{&entry, 1}), 0, std::nullopt};
     memory_.copy({&piece, 1});
     return piece.done == sizeof entry ? std::optional{entry} : std::nullopt;
   };
-  const auto found = x86_64::translate(paging, address, read);
-  return found ? std::optional{Place{found->gpa, found->left}} : std::nullopt;
+  return vmemfs::walk(paging, address, read);
 }
 
 std::optional<Gpa> PagedMemory::translate(std::uint64_t address) {
@@ -24,15 +23,17 @@ std::optional<Gpa> PagedMemory::translate(std::uint64_t address) {
   return place ? std::optional{place->gpa} : std::nullopt;
 }
 
-std::optional<PagedMemory::Place> PagedMemory::place_of(std::uint64_t address) {
+std::optional<KernelPlace> PagedMemory::place_of(std::uint64_t address) {
   const std::uint64_t in_image = address - kernel_.image_address;
   if (address >= kernel_.image_address && in_image < kernel_.image.size()) {
-    return Place{kernel_.image.begin + in_image, kernel_.image.size() - in_image};
+    return KernelPlace{kernel_.image.begin + in_image, kernel_.image.size() - in_image};
   }
-  const std::uint64_t size = memory_.size();
-  if (kernel_.direct_map && address >= *kernel_.direct_map && address - *kernel_.direct_map < size) {
+  if (kernel_.direct_map) {
     const std::uint64_t in_map = address - *kernel_.direct_map;
-    return Place{Gpa{in_map}, size - in_map};
+    const std::uint64_t size = memory_.size();
+    if (in_map >= kernel_.direct_map_begin.value() && in_map < size) {
+      return KernelPlace{Gpa{in_map}, size - in_map};
+    }
   }
   return walk(kernel_.paging, address);
 }
@@ -41,7 +42,7 @@ template <typename PlaceAt>
 std::size_t PagedMemory::read_places(std::uint64_t address, std::span<std::byte> buffer, PlaceAt&& place_at) {
   std::size_t done = 0;
   while (done < buffer.size() && !WorkLimit::over()) {
-    const std::optional<Place> place = place_at(address + done);
+    const std::optional<KernelPlace> place = place_at(address + done);
     if (!place) {
       break;
     }
@@ -67,8 +68,7 @@ std::size_t PagedMemory::read_user(std::uint64_t top_table, std::uint64_t addres
   if (!root) {
     return 0;
   }
-  x86_64::Paging paging = kernel_.paging;
-  paging.root = root->gpa.page_start();
+  const KernelPaging paging = paging_of_process(kernel_.paging, root->gpa);
   return read_places(address, buffer, [&](std::uint64_t at) { return walk(paging, at); });
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/gpa.h"
 #include "linux/kernel_memory.h"
+#include "vm/linux/architecture/kernel_paging.h"
 #include "vm/linux/linux_kernel.h"
 #include "vm/memory/address_space.h"
 
@@ -29,12 +30,8 @@ public:
   [[nodiscard]] std::optional<Gpa> translate(std::uint64_t address);
 
 private:
-  struct Place {
-    Gpa gpa;
-    std::uint64_t left; ///< bytes that follow in physical memory too
-  };
-  [[nodiscard]] std::optional<Place> place_of(std::uint64_t address);
-  [[nodiscard]] std::optional<Place> walk(const x86_64::Paging& paging, std::uint64_t address);
+  [[nodiscard]] std::optional<KernelPlace> place_of(std::uint64_t address);
+  [[nodiscard]] std::optional<KernelPlace> walk(const KernelPaging& paging, std::uint64_t address);
   /// Reads as far as `place_at(address)` says where memory is.
   template <typename PlaceAt> [[nodiscard]] std::size_t
   read_places(std::uint64_t address, std::span<std::byte> buffer, PlaceAt&& place_at);

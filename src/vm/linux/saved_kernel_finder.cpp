@@ -82,9 +82,10 @@ bool SavedKernelFinder::prove() {
       return false;
     }
     LinuxKernel& kernel = found_.back();
-    const auto proof = prove_kernel(memory_, kernel, limits_.proof);
+    const auto proof = prove_kernel(memory_, kernel, limits_.proof, limits_.ring_walks);
     if (proof) {
-      kernel.proof = *proof;
+      kernel.proof = proof->proof;
+      kernel.proven_by = *proof;
       proven_.push_back(std::move(kernel));
     } else if (proof.error().kind == ErrorKind::timed_out) {
       reason_ = proof.error().text;
@@ -114,8 +115,8 @@ void SavedKernelFinder::decide() {
     }
   } else if (refusals_.empty()) {
     reason_ = fmt::format(
-        "{} VMCOREINFO of a Linux kernel in memory, but none has page tables that map the image of an "
-        "x86-64 kernel where it says",
+        "{} VMCOREINFO of a Linux kernel in memory, but none has page tables that map the kernel's image "
+        "where it says",
         texts_);
   } else {
     reason_ = "without vCPU registers no Linux kernel in memory is proven to be the one that ran" + refusals_;

@@ -19,8 +19,7 @@
 
 namespace vmemfs {
 
-/// One per guest. Thread-safe. Of x86-64 guests only. What a guest has in its memory is not trusted: all work
-/// is bounded.
+/// One per guest. Thread-safe. What a guest has in its memory is not trusted: all work is bounded.
 class SavedKernelFinder {
 public:
   using Clock = std::chrono::steady_clock;
@@ -38,6 +37,12 @@ public:
   /// the guest's memory, and for other calls. Work that reaches a limit is continued by the next call that
   /// begins after it.
   [[nodiscard]] Result<LinuxKernel> find() EXCLUDES(mutex_);
+
+  /// Whether all work is done, so that find() will say the same for ever.
+  [[nodiscard]] bool decided() EXCLUDES(mutex_) {
+    const MutexLock lock{mutex_};
+    return decided_;
+  }
 
 private:
   void work() REQUIRES(mutex_);

@@ -26,7 +26,9 @@ ElfMachine machine_of(const Guest& guest) {
   if (is_x86_64(guest)) {
     return ElfMachine::x86_64;
   }
-  return guest.register_layout() == &aarch64::register_layout() ? ElfMachine::aarch64 : ElfMachine::none;
+  const bool is_aarch64 = guest.register_layout() == &aarch64::register_layout() ||
+                          guest.identity().architecture == aarch64::register_layout().architecture;
+  return is_aarch64 ? ElfMachine::aarch64 : ElfMachine::none;
 }
 
 /// The vCPUs that get notes.
@@ -38,7 +40,7 @@ std::vector<VcpuId> vcpus_of(const Guest& guest) {
   return {vcpus.begin(), vcpus.end()};
 }
 
-/// Without registers it is unknown what it is until a kernel is found.
+/// Of memory alone it is unknown what it is until a kernel is found.
 bool may_run_linux(Guest& guest) {
   LinuxGuest* const linux_guest = guest.linux_guest();
   return is_x86_64(guest) || (linux_guest != nullptr && linux_guest->has_memory_only());
@@ -73,8 +75,9 @@ std::vector<std::byte> register_notes(std::span<const VcpuId> vcpus, std::span<c
 std::vector<ElfVirtualRange> virtual_ranges(const LinuxKernel& kernel, std::span<const GpaRange> ranges) {
   std::vector<ElfVirtualRange> found;
   for (const GpaRange& range : ranges) {
-    if (kernel.direct_map) {
-      found.push_back({range, *kernel.direct_map + range.begin.value()});
+    const GpaRange direct{std::max(range.begin, kernel.direct_map_begin), range.end};
+    if (kernel.direct_map && direct.begin < direct.end) {
+      found.push_back({direct, *kernel.direct_map + direct.begin.value()});
     }
     const GpaRange image{kernel.image.begin, std::min(kernel.image.end, range.end)};
     if (range.contains(image.begin) && !image.empty()) {
@@ -90,7 +93,7 @@ void add_kernel(ElfCore& core, Guest& guest, std::span<const RegisterSet> regist
     return;
   }
   if (const auto kernel = linux_guest->find(registers)) {
-    core.machine = ElfMachine::x86_64; // nothing else says so of memory alone
+    core.machine = kernel->architecture->machine(); // nothing else says so of memory alone
     add_elf_note(core.notes, kVmcoreinfo, kElfUntyped, std::as_bytes(std::span{kernel->info.text}));
     core.virtual_ranges = virtual_ranges(*kernel, core.ranges);
   }
@@ -105,7 +108,7 @@ std::vector<std::byte> make(Guest& guest, const ElfCoreShape& shape, std::span<c
       core.notes = register_notes(vcpus, *registers);
       add_kernel(core, guest, *registers);
     }
-  } else if (guest.register_layout() == nullptr && may_run_linux(guest)) {
+  } else if (!is_x86_64(guest) && may_run_linux(guest)) {
     add_kernel(core, guest, {});
   }
   return elf_core_header(shape, core);

@@ -47,6 +47,29 @@ inline GuestOptions linux_guest(std::vector<std::string> extra, const std::strin
   return options;
 }
 
+/// The same of Debian's kernel for arm64, which has no symbols of data (CONFIG_KALLSYMS_ALL).
+inline std::string aarch64_guest_files() {
+  return std::string{VMEMFS_SOURCE_DIR} + "/build/guests/linux-arm64";
+}
+inline RunResult build_aarch64_guest() {
+  return run({std::string{VMEMFS_SOURCE_DIR} + "/tests/guests/linux/build", aarch64_guest_files(), "arm64"});
+}
+inline GuestOptions aarch64_guest(const std::string& words) {
+  const std::string files = aarch64_guest_files();
+  GuestOptions options;
+  options.program = "qemu-system-aarch64";
+  options.machine = "virt";
+  options.memory = "512M";
+  options.kernel = false;
+  // Less to emulate than with the CPU that has everything.
+  options.extra = {"-cpu",    "cortex-a57",
+                   "-smp",    "2",
+                   "-kernel", files + "/vmlinuz",
+                   "-initrd", files + "/initrd.gz",
+                   "-append", "console=ttyAMA0 quiet " + words};
+  return options;
+}
+
 /// What the guest says of itself on its serial port after `vmemfs-linux OF: `, a line each.
 inline std::vector<std::string> linux_truths(const std::string& serial, const std::string& of) {
   const std::string words = "vmemfs-linux " + of + ": ";

@@ -3,8 +3,8 @@
 // process 1, the tables of sockets, and which process has which socket open.
 #include "core/text.h"
 #include "e2e/images/linux_guest.h"
+#include "mount_rows.h"
 
-#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <cstdint>
@@ -25,31 +25,6 @@ using testing::Contains;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
 using testing::UnorderedElementsAreArray;
-
-std::vector<std::string> words(const std::string& line) {
-  std::istringstream text{line};
-  std::vector<std::string> found;
-  for (std::string word; text >> word;) {
-    found.push_back(word);
-  }
-  return found;
-}
-
-/// A row of the list of a line of mountinfo, without the options that only the filesystem knows.
-std::string mount_row(const std::string& line) {
-  const auto fields = words(line);
-  const auto dash = std::ranges::find(fields, "-");
-  if (fields.size() < 10 || fields.end() - dash < 4) {
-    return line;
-  }
-  std::string point = fields[4];
-  if (const auto space = point.find("\\040"); space != std::string::npos) {
-    point.replace(space, 4, " ");
-  }
-  const bool read_only = fields[5].starts_with("ro") || dash[3].starts_with("ro");
-  return fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}{}", fields[0], fields[1], fields[2], fields[3], point,
-                     dash[1], dash[2], read_only ? "ro" : "rw", fields[5].substr(2));
-}
 
 std::uint32_t hex(std::string_view text) { return static_cast<std::uint32_t>(parse_hex(text).value_or(0)); }
 

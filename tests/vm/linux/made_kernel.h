@@ -21,6 +21,7 @@ struct MadeKernelOptions {
   bool all_symbols = true; ///< CONFIG_KALLSYMS_ALL
   bool types = true;       ///< CONFIG_DEBUG_INFO_BTF
   bool five_levels = false;
+  bool aarch64 = false; ///< with 4 KiB pages and 48 bits
   unsigned tasks = 16;
 };
 
@@ -46,6 +47,7 @@ public:
   /// Guest physical addresses.
   [[nodiscard]] std::uint64_t task(unsigned index) const { return base_ + 9 * kMiB + index * kPageSize; }
   [[nodiscard]] std::uint64_t vmcoreinfo_data() const { return in_memory(kVmcoreinfoData); }
+  [[nodiscard]] std::uint64_t idle_task() const { return in_memory(kInitTask); }
   [[nodiscard]] std::uint64_t types() const { return in_memory(kTypes); }
   [[nodiscard]] std::uint64_t banner() const { return in_memory(kBanner); }
   [[nodiscard]] std::uint64_t release() const { return in_memory(kNames) + 4 + 130; }
@@ -53,11 +55,16 @@ public:
 
   void write(std::uint64_t gpa, std::uint64_t value) { put(gpa, std::as_bytes(std::span{&value, 1})); }
   void write_vmcoreinfo(std::uint64_t gpa) {
+    const std::string place =
+        options_.aarch64 ? fmt::format("PAGESIZE=4096\nNUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x10\n"
+                                       "NUMBER(kimage_voffset)={:#x}\n",
+                                       kAddress - base_)
+                         : fmt::format("NUMBER(phys_base)={}\nNUMBER(pgtable_l5_enabled)={}\n",
+                                       static_cast<std::int64_t>(base_ - (kAddress - 0xffffffff80000000)),
+                                       options_.five_levels ? 1 : 0);
     put(gpa, fmt::format("OSRELEASE=6.1.0\nSYMBOL(init_uts_ns)={:x}\nSYMBOL(swapper_pg_dir)={:x}\n"
-                         "SYMBOL(_stext)={:x}\nNUMBER(phys_base)={}\nNUMBER(pgtable_l5_enabled)={}\n",
-                         kNames, kSwapper, kAddress,
-                         static_cast<std::int64_t>(base_ - (kAddress - 0xffffffff80000000)),
-                         options_.five_levels ? 1 : 0) +
+                         "SYMBOL(_stext)={:x}\n{}",
+                         kNames, kSwapper, kAddress, place) +
                  '\0');
   }
 
@@ -80,8 +87,9 @@ private:
   void put(std::uint64_t gpa, std::string_view text) { put(gpa, std::as_bytes(std::span{text})); }
 
   void write_page_tables() {
-    constexpr std::uint64_t kPresent = 1;
-    constexpr std::uint64_t kLarge = 0x80;
+    // Both architectures have tables of the same form, with other bits in their entries.
+    const std::uint64_t table_bits = options_.aarch64 ? 3 : 1;
+    const std::uint64_t large_bits = options_.aarch64 ? 1 : 0x81;
     const std::uint64_t image_tables = base_ + 8 * kMiB;
     const std::uint64_t direct_tables = image_tables + kPageSize;
     const std::uint64_t level4 = image_tables + 3 * kPageSize;
@@ -91,15 +99,15 @@ private:
     }
     const std::uint64_t top = options_.five_levels ? level4 : root;
     if (options_.five_levels) {
-      write(root + 511 * 8, level4 | kPresent);
+      write(root + 511 * 8, level4 | table_bits);
     }
-    write(top + 280 * 8, direct_tables | kPresent);
-    write(top + 511 * 8, image_tables | kPresent);
-    write(image_tables + 510 * 8, image_entries() | kPresent);
+    write(top + 280 * 8, direct_tables | table_bits);
+    write(top + 511 * 8, image_tables | table_bits);
+    write(image_tables + 510 * 8, image_entries() | table_bits);
     constexpr std::uint64_t kFirst = (kAddress >> 21U) & 511U;
-    write(image_entries() + kFirst * 8, base_ | kLarge | kPresent);
-    write(image_entries() + (kFirst + 1) * 8, (base_ + 2 * kMiB) | kLarge | kPresent);
-    write(direct_tables, 0 | kLarge | kPresent);
+    write(image_entries() + kFirst * 8, base_ | large_bits);
+    write(image_entries() + (kFirst + 1) * 8, (base_ + 2 * kMiB) | large_bits);
+    write(direct_tables, 0 | large_bits);
   }
 
   void write_symbols() {
@@ -114,17 +122,20 @@ private:
     if (options_.all_symbols && options_.types) {
       symbols.push_back({kTypes, 'D', "__start_BTF"});
       symbols.push_back({kTypes + types.size(), 'D', "__stop_BTF"});
+    }
+    if (options_.types) {
       put(in_memory(kTypes), types);
     }
     put(base_, KallsymsBuilder{KallsymsLayout::v6_18, std::move(symbols)}.bytes());
   }
 
   void write_names() {
-    put(in_memory(kBanner), std::string{"Linux version 6.1.0 (made)\n"} + '\0');
+    put(in_memory(kBanner), std::string{"Linux version 6.1.0 (who@where) #1 (made)\n"} + '\0');
     put(in_memory(kNames), std::string(512, '\0'));
     put(in_memory(kNames) + 4, "Linux");
     put(in_memory(kNames) + 4 + 65, "host");
     put(release(), "6.1.0");
+    put(release() + 65, "#1 (made)");
   }
 
   /// Members as Made has them.

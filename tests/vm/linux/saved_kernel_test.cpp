@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernels in memory without registers, over memory that is written here.
 #include "made_kernel.h"
+#include "vm/linux/kernel_facts.h"
 #include "vm/linux/saved_kernel_finder.h"
 #include "vm/linux/vmcoreinfo_search.h"
 #include "vm/vm_fixture.h"
@@ -56,7 +57,7 @@ TEST_F(SavedKernelTest, FiveLevelsByVmcoreinfo_IsFound) {
   const auto found = find();
   ASSERT_TRUE(found) << refusal();
   EXPECT_EQ(found->proof, KernelProof::structures);
-  EXPECT_EQ(found->paging.mode, x86_64::PagingMode::level5);
+  EXPECT_EQ(levels_of(found->paging), 5U);
 }
 
 TEST_F(SavedKernelTest, FormerKernelWithABrokenRing_IsRefused) {
@@ -153,11 +154,63 @@ TEST_F(SavedKernelTest, TypesAreDamaged_IsRefused) {
   EXPECT_NE(refusal(), "found");
 }
 
-TEST_F(SavedKernelTest, NoDataSymbols_IsRefused) {
+TEST_F(SavedKernelTest, NoDataSymbols_IsProvenByWhatTheImageHas) {
   MadeKernelOptions options;
   options.all_symbols = false;
+  const MadeKernel made = kernel(kLater, options);
+  const auto found = find();
+  ASSERT_TRUE(found) << refusal();
+  EXPECT_EQ(found->proof, KernelProof::structures);
+  KernelFacts facts{fixture.vm->guest().memory(), *found};
+  EXPECT_EQ(**facts.banner(), "Linux version 6.1.0 (who@where) #1 (made)\n");
+  EXPECT_EQ(facts.memory().translate(**facts.idle_task()), Gpa{made.idle_task()});
+  EXPECT_FALSE(facts.has_data_symbols());
+  EXPECT_FALSE(facts.vmlinux());
+  EXPECT_THAT(facts.module_symbols().value_or(""), HasSubstr("# incomplete: without the symbols of modules"));
+}
+
+TEST_F(SavedKernelTest, NoDataSymbolsAndNoTypes_IsRefused) {
+  MadeKernelOptions options;
+  options.all_symbols = false;
+  options.types = false;
   kernel(kLater, options);
-  EXPECT_THAT(refusal(), HasSubstr("CONFIG_KALLSYMS_ALL"));
+  EXPECT_THAT(refusal(), HasSubstr("the kernel's image has no types"));
+}
+
+TEST_F(SavedKernelTest, NoDataSymbolsAndNoPointerToVmcoreinfo_IsRefused) {
+  MadeKernelOptions options;
+  options.all_symbols = false;
+  MadeKernel made = kernel(kLater, options);
+  made.write(made.vmcoreinfo_data(), 0);
+  EXPECT_THAT(refusal(), HasSubstr("no variable of the kernel points to it"));
+}
+
+TEST_F(SavedKernelTest, NoDataSymbolsAndABrokenRing_IsRefused) {
+  MadeKernelOptions options;
+  options.all_symbols = false;
+  MadeKernel made = kernel(kLater, options);
+  made.write(made.task(2), 0x1234);
+  made.write(made.task(5) + 8, 0x1234);
+  EXPECT_THAT(refusal(), HasSubstr("the kernel's list of processes is broken"));
+}
+
+TEST_F(SavedKernelTest, Aarch64_IsProvenByItsStructures) {
+  for (const bool all_symbols : {true, false}) {
+    SCOPED_TRACE(all_symbols);
+    MadeKernelOptions options;
+    options.aarch64 = true;
+    options.all_symbols = all_symbols;
+    const MadeKernel made = kernel(kLater, options);
+    SavedKernelFinder fresh{fixture.vm->guest().memory(), kNoLimits};
+    const auto found = fresh.find();
+    ASSERT_TRUE(found) << found.error().text;
+    EXPECT_EQ(found->architecture->name(), "aarch64");
+    EXPECT_EQ(found->proof, KernelProof::structures);
+    EXPECT_EQ(levels_of(found->paging), 4U);
+    EXPECT_EQ(found->direct_map, MadeKernel::kDirectMap);
+    constexpr std::uint64_t kHeader = 65536;
+    EXPECT_EQ(found->image, (GpaRange{Gpa{made.image() - kHeader}, Gpa{made.image() + 4 * kMiB}}));
+  }
 }
 
 TEST_F(SavedKernelTest, BannerOfAnotherRelease_IsRefused) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vm/linux/kernel_finder.h"
 
+#include "vm/linux/kernel_end.h"
 #include "vm/linux/kernel_examination.h"
 #include "vm/linux/vmcoreinfo_search.h"
 
@@ -13,7 +14,7 @@ Result<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) 
   const Clock::time_point asked = Clock::now();
   const MutexLock lock{mutex_};
   if (page_) {
-    if (auto kernel = examine_kernel(memory_, *page_, vcpus, limits_.examination)) {
+    if (auto kernel = examine(*page_, vcpus)) {
       return std::move(*kernel);
     }
     page_.reset();
@@ -29,12 +30,20 @@ Result<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) 
   return fail(ErrorKind::no_data, "linux", reason_);
 }
 
+std::optional<LinuxKernel> LinuxKernelFinder::examine(Gpa page, std::span<const RegisterSet> vcpus) {
+  auto kernel = examine_kernel(memory_, page, vcpus, limits_.examination);
+  if (kernel && has_ended(memory_, *kernel, vcpus, limits_.examination)) {
+    kernel.reset();
+  }
+  return kernel;
+}
+
 std::optional<LinuxKernel> LinuxKernelFinder::search(std::span<const RegisterSet> vcpus) {
   using End = VmcoreinfoSearch::End;
   std::optional<LinuxKernel> found;
   VmcoreinfoSearch search{memory_, search_from_, limits_.search};
   const End end = search.run([&](Gpa page) {
-    found = examine_kernel(memory_, page, vcpus, limits_.examination);
+    found = examine(page, vcpus);
     return found.has_value();
   });
   search_from_ = end == End::limit ? search.position() : Gpa{0};

@@ -2,7 +2,8 @@
 // The Linux kernel that runs in a guest, found in its memory without anything from the guest's disk.
 //
 // The kernel's VMCOREINFO is searched for in main memory. One of a former boot may still be there, so it
-// counts only if the page tables of a vCPU are those of the kernel that it describes.
+// counts only if the page tables of a vCPU are those of the kernel that it describes, and that kernel has
+// not left the machine to another one.
 #pragma once
 
 #include "core/error.h"
@@ -39,6 +40,8 @@ public:
   static constexpr std::chrono::seconds kSearchInterval{5};
 
 private:
+  /// nullopt: the kernel of this VMCOREINFO does not run.
+  [[nodiscard]] std::optional<LinuxKernel> examine(Gpa page, std::span<const RegisterSet> vcpus);
   /// nullopt: reason_ says why.
   [[nodiscard]] std::optional<LinuxKernel> search(std::span<const RegisterSet> vcpus) REQUIRES(mutex_);
 

@@ -31,6 +31,9 @@ class MadeKernel {
 public:
   static constexpr std::uint64_t kAddress = KallsymsBuilder::kImage;
   static constexpr std::uint64_t kDirectMap = 0xffff8c0000000000;
+  /// Its function stop_this_cpu(), and how long that is.
+  static constexpr std::uint64_t kStopFunction = kAddress + 0x1'0100;
+  static constexpr std::uint64_t kStopBytes = 0x40;
 
   MadeKernel(FakeDriver& fake, std::uint64_t base, const MadeKernelOptions& options = {})
       : fake_{fake}, base_{base}, options_{options} {
@@ -51,6 +54,7 @@ public:
   [[nodiscard]] std::uint64_t types() const { return in_memory(kTypes); }
   [[nodiscard]] std::uint64_t banner() const { return in_memory(kBanner); }
   [[nodiscard]] std::uint64_t release() const { return in_memory(kNames) + 4 + 130; }
+  [[nodiscard]] std::uint64_t root() const { return in_memory(kSwapper); } ///< of its page tables
   [[nodiscard]] std::uint64_t image_entries() const { return base_ + 8 * kMiB + 2 * kPageSize; }
 
   void write(std::uint64_t gpa, std::uint64_t value) { put(gpa, std::as_bytes(std::span{&value, 1})); }
@@ -93,13 +97,12 @@ private:
     const std::uint64_t image_tables = base_ + 8 * kMiB;
     const std::uint64_t direct_tables = image_tables + kPageSize;
     const std::uint64_t level4 = image_tables + 3 * kPageSize;
-    const std::uint64_t root = in_memory(kSwapper);
-    for (const std::uint64_t table : {root, image_tables, direct_tables, image_entries(), level4}) {
+    for (const std::uint64_t table : {root(), image_tables, direct_tables, image_entries(), level4}) {
       put(table, std::string(kPageSize, '\0'));
     }
-    const std::uint64_t top = options_.five_levels ? level4 : root;
+    const std::uint64_t top = options_.five_levels ? level4 : root();
     if (options_.five_levels) {
-      write(root + 511 * 8, level4 | table_bits);
+      write(root() + 511 * 8, level4 | table_bits);
     }
     write(top + 280 * 8, direct_tables | table_bits);
     write(top + 511 * 8, image_tables | table_bits);
@@ -112,6 +115,8 @@ private:
 
   void write_symbols() {
     auto symbols = many_symbols(false);
+    symbols.push_back({kStopFunction, 'T', "stop_this_cpu"});
+    symbols.push_back({kStopFunction + kStopBytes, 'T', "behind_it"});
     const auto parsed = Made::types();
     const auto types = parsed->bytes();
     if (options_.all_symbols) {

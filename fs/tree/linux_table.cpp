@@ -76,8 +76,12 @@ public:
     const auto facts = guest.known();
     return facts != nullptr && text(guest, *facts).has_value();
   }
-  /// The same, but searches.
-  [[nodiscard]] static bool is_found(Vm& vm) { return read(vm).has_value(); }
+  /// The same, but searches, and waits for the VM's registers for a moment.
+  [[nodiscard]] static bool is_found(Vm& vm) {
+    LinuxGuest& guest = *vm.guest().linux_guest();
+    const auto facts = guest.kernel_to_list();
+    return facts && text(guest, **facts).has_value();
+  }
 
 private:
   static Result<std::string> text(LinuxGuest& guest, KernelFacts& facts) {
@@ -209,10 +213,14 @@ std::size_t kallsyms_bytes(const KernelFacts& facts) { return facts.kallsyms_byt
 
 // The modules that have types, each a file.
 
-/// The list of a moment ago needs no proof that the kernel still runs: that comes when a file is opened.
+/// The list of a moment ago needs no proof that the kernel still runs: that comes when a file is opened. As
+/// long as no kernel was found there is no list, so a name is waited for.
 Result<std::shared_ptr<KernelFacts>> facts_with_modules(LinuxGuest& guest) {
   auto known = guest.known();
-  return known != nullptr && known->knows_modules() ? known : guest.kernel();
+  if (known == nullptr) {
+    return guest.kernel();
+  }
+  return known->knows_modules() ? known : guest.kernel_to_list();
 }
 
 std::vector<std::string> module_names(Vm& vm) {

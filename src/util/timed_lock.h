@@ -6,6 +6,7 @@
 // MutexLock, and for TimedLock::Owner.
 #pragma once
 
+#include "util/limited_wait.h"
 #include "util/mutex.h"
 
 #include <chrono>
@@ -25,9 +26,10 @@ public:
     taken_ = true;
   }
 
+  /// The WorkLimit of the thread ends the wait too.
   bool try_lock_until(std::chrono::steady_clock::time_point deadline) TRY_ACQUIRE(true) {
     const MutexLock guard{mutex_};
-    if (!released_.wait_until(mutex_, deadline, [this]() REQUIRES(mutex_) { return !taken_; })) {
+    if (!wait_within_limit(released_, mutex_, deadline, [this]() REQUIRES(mutex_) { return !taken_; })) {
       return false;
     }
     taken_ = true;

@@ -263,6 +263,9 @@ Monitor::~Monitor() {
 Result<MonitorSession> Monitor::session(const MonitorTime& time) {
   const auto limit = time.exchange_end();
   TimedLock::Owner lock{session_lock_, limit};
+  if (!lock.owns_lock() && WorkLimit::over()) {
+    return WorkLimit::exceeded(kOrigin);
+  }
   if (!lock.owns_lock()) {
     return fail(ErrorKind::busy, kOrigin,
                 fmt::format("the monitor {} was in use by other sessions for the whole time limit of {} ms",

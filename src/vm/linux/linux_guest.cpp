@@ -3,6 +3,7 @@
 
 #include "arch/aarch64/registers.h"
 #include "vm/linux/architecture/kernel_architecture.h"
+#include "util/work_limit.h"
 
 #include <utility>
 #include <vector>
@@ -27,11 +28,29 @@ Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel() {
   if (auto kept = known(); kept != nullptr && guest_.frozen()) {
     return kept;
   }
-  const auto registers = read_registers();
-  if (!registers) {
-    return tl::unexpected{registers.error()};
+  return read_registers().and_then([this](const auto& registers) { return facts_of(registers); });
+}
+
+Result<std::shared_ptr<KernelFacts>> LinuxGuest::kernel_to_list() {
+  auto kept = known();
+  if (kept != nullptr && guest_.frozen()) {
+    return kept;
   }
-  auto kernel = find(*registers);
+  bool late = false;
+  const auto registers = [&] {
+    const WorkLimit limit{WorkLimit::Clock::now() + (kept != nullptr ? kListingWait : kFirstListingWait)};
+    auto read = read_registers();
+    late = !read && WorkLimit::over();
+    return read;
+  }();
+  if (late && kept != nullptr) {
+    return kept;
+  }
+  return registers.and_then([this](const auto& of_vcpus) { return facts_of(of_vcpus); });
+}
+
+Result<std::shared_ptr<KernelFacts>> LinuxGuest::facts_of(std::span<const RegisterSet> registers) {
+  auto kernel = find(registers);
   std::shared_ptr<KernelFacts> former; // its end is not waited for under the lock
   const MutexLock lock{mutex_};
   if (!kernel) {

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <set>
@@ -39,6 +40,13 @@ public:
   /// guest's registers and memory. no_data: it runs none that is known; other failures are those of reading
   /// registers. What was read of another kernel is dropped.
   [[nodiscard]] Result<std::shared_ptr<KernelFacts>> kernel() EXCLUDES(mutex_);
+
+  /// The same for the names in a directory, which have to come soon: a VM whose registers do not come within
+  /// a moment has the kernel that was found last.
+  [[nodiscard]] Result<std::shared_ptr<KernelFacts>> kernel_to_list() EXCLUDES(mutex_);
+  /// How long registers are waited for then, if a kernel was found before and if none was.
+  static constexpr std::chrono::milliseconds kListingWait{200};
+  static constexpr std::chrono::milliseconds kFirstListingWait{1000};
 
   /// The kernel that was found last; it may not run any more. nullptr: none was. Waits for nobody.
   [[nodiscard]] std::shared_ptr<KernelFacts> known() const EXCLUDES(mutex_);
@@ -76,6 +84,9 @@ public:
 private:
   /// Of all vCPUs; none if it has memory only.
   [[nodiscard]] Result<std::vector<RegisterSet>> read_registers();
+  /// What is known of the kernel that these vCPUs run now.
+  [[nodiscard]] Result<std::shared_ptr<KernelFacts>> facts_of(std::span<const RegisterSet> registers)
+      EXCLUDES(mutex_);
   [[nodiscard]] std::size_t kept_bytes() const override;
   void drop_kept() override;
 

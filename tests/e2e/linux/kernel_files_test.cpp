@@ -4,6 +4,7 @@
 #include "util/unique_fd.h"
 
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
@@ -45,6 +46,22 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
   EXPECT_THAT(line_with(read_file(path("System.map")), " T _text"), StartsWith("ffffffff81000000 "));
   EXPECT_THAT(line_with(read_file(path("kallsyms")), " T _text"),
               StartsWith(fmt::format("{:016x} ", 0xffffffff81000000 + offset)));
+}
+
+TEST_F(KernelFiles, VmHangs_ListingHasTheFilesOfTheKernelFoundLast) {
+  boot({});
+  if (IsSkipped()) {
+    return;
+  }
+  ASSERT_EQ(info()["found"], true);
+  const auto listed = names(path(""));
+  EXPECT_THAT(listed, testing::Contains("ps"));
+  guest_->process().signal(SIGSTOP); // the monitor does not answer any more
+  EXPECT_EQ(names(path("")), listed);
+  EXPECT_GT(std::filesystem::file_size(path("ps")), 0U);
+  EXPECT_NE(open_error(path("ps")), 0) << "the kernel cannot be proven";
+  guest_->process().signal(SIGCONT);
+  EXPECT_EQ(open_error(path("ps")), 0);
 }
 
 TEST_F(KernelFiles, Q35WithFiveLevels_FilesAreWhatTheGuestSays) {

@@ -2,6 +2,7 @@
 #include "fs/tree/vm_table.h"
 
 #include "arch/x86_64/paging.h"
+#include "arch/x86_64/registers.h"
 #include "core/register_set.h"
 #include "fs/files/control_file.h"
 #include "fs/files/image_file.h"
@@ -116,8 +117,13 @@ bool has_virtual_memory(Vm& vm) {
   return usual && x86_64::can_have_paging(*usual);
 }
 
-/// Memory that was saved without registers has what it needs too.
-bool may_run_linux(Vm& vm) { return has_virtual_memory(vm) || vm.guest().linux_guest()->has_memory_only(); }
+/// Memory that was saved without registers has what it needs too. Of a Xen PV domain, which has CR3 but no
+/// virtual memory, `info` says why there is nothing else.
+bool may_run_linux(Vm& vm) {
+  const auto usual = vm.guest().usual_registers();
+  return vm.guest().linux_guest()->has_memory_only() ||
+         (VirtualView::check(vm.guest()) && usual && usual->get(x86_64::Register::cr3));
+}
 
 /// Not of the kind `guest_memory`: a read may wait for registers, and the kernel keeps no page of a file of
 /// size 0.

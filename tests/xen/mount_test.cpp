@@ -182,6 +182,8 @@ TEST_P(XenMount, RegistersAreWhatTheGuestSet) {
   if (GetParam() == GuestKind::pv) {
     EXPECT_TRUE(says("info", "PV, 64-bit")) << read_file(dir() + "/info");
     EXPECT_EQ(values.count("efer"), 0U); // Xen tells of no MSRs of such a vCPU
+    EXPECT_TRUE(says("linux/info", "of a Xen PV domain")) << read_file(dir() + "/linux/info");
+    EXPECT_FALSE(exists(dir() + "/vcpus/0/virt"));
     return;
   }
   EXPECT_EQ(values.at("cs.selector"), 8U);

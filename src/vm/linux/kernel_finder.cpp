@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include "vm/linux/kernel_finder.h"
 
+#include "arch/x86_64/paging.h"
 #include "vm/linux/kernel_end.h"
 #include "vm/linux/kernel_examination.h"
 #include "vm/linux/vmcoreinfo_search.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <utility>
 
 namespace vmemfs {
 
 Result<LinuxKernel> LinuxKernelFinder::find(std::span<const RegisterSet> vcpus) {
+  if (!vcpus.empty() && std::ranges::none_of(vcpus, x86_64::can_have_paging)) {
+    return fail(
+        ErrorKind::no_data, "linux",
+        "no kernel can be proven, because the registers do not say what the page tables are: those of "
+        "a Xen PV domain have addresses of the host, and its kernel is not supported; PVH and HVM "
+        "domains are");
+  }
   const Clock::time_point asked = Clock::now();
   const MutexLock lock{mutex_};
   if (page_) {

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <span>
 #include <string>
@@ -59,6 +60,7 @@ protected:
     vcpu.set(Register::cr0, 0x80050033);
     vcpu.set(Register::cr3, kProcessRoot | 0x123);
     vcpu.set(Register::cr4, 0x3506f0);
+    vcpu.set(Register::efer, 0xd01);
   }
 
   static FakeOptions options() {
@@ -119,6 +121,18 @@ TEST_F(LinuxKernelTest, NoPagingOrNoVcpus_None) {
   vcpu.set(Register::cr0, 0x60000010);
   EXPECT_FALSE(find());
   EXPECT_FALSE(find_anew({}));
+}
+
+TEST_F(LinuxKernelTest, RegistersOfAXenPvDomain_TheReasonSaysSo) {
+  put(kPage, text());
+  RegisterSet paravirtual{x86_64::register_layout()};
+  for (const Register reg : {Register::cr0, Register::cr3, Register::cr4, Register::ldt_base}) {
+    paravirtual.set(reg, vcpu.get(reg).value_or(0));
+  }
+  const auto found = find_anew({&paravirtual, 1});
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().kind, ErrorKind::no_data);
+  EXPECT_THAT(found.error().text, testing::HasSubstr("Xen PV"));
 }
 
 TEST_F(LinuxKernelTest, GuestIsReset_IsForgotten) {

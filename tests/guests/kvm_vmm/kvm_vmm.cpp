@@ -8,11 +8,11 @@
 // need. It takes commands from the FIFO, a line each, and answers each with a line on its output, "ready"
 // first:
 //
-//   stop, go        pauses and resumes the vCPUs
-//   plug, unplug    adds and removes a slot
-//   dump FILE       writes all its memory to FILE, at its guest physical addresses
-//   registers FILE  writes struct kvm_regs and struct kvm_sregs of each vCPU to FILE, by KVM_GET_REGS
-//   quit            ends
+//   stop, go            pauses and resumes the vCPUs
+//   plug, unplug        adds and removes a slot
+//   dump GPA SIZE FILE  writes this memory to FILE, at its guest physical addresses; leaves out what is not
+//   there registers FILE      writes struct kvm_regs and struct kvm_sregs of each vCPU to FILE, by
+//   KVM_GET_REGS quit                ends
 //
 // With memory=snapshot its RAM is a private mapping of a file, as that of a restored VM. With `ports` the
 // guests write to an I/O port in each round, so that they leave KVM_RUN all the time. The last parameter is
@@ -30,6 +30,7 @@
 #include <fstream>
 #include <iostream>
 #include <linux/kvm.h>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <sys/ioctl.h>
@@ -111,16 +112,16 @@ public:
     }
   }
 
-  void dump(const std::string& path) const {
+  void dump(const Piece& wanted, const std::string& path) const {
     const int file = checked(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "dump");
     for (const auto& [piece, memory] : slots_) {
-      for (std::size_t done = 0; done < piece.size;) {
-        const ssize_t count =
-            ::pwrite(file, memory + done, piece.size - done, static_cast<off_t>(piece.gpa + done));
+      const std::uint64_t end = std::min(piece.gpa + piece.size, wanted.gpa + wanted.size);
+      for (std::uint64_t gpa = std::max(piece.gpa, wanted.gpa); gpa < end;) {
+        const ssize_t count = ::pwrite(file, memory + (gpa - piece.gpa), end - gpa, static_cast<off_t>(gpa));
         if (count <= 0) {
           give_up("pwrite");
         }
-        done += static_cast<std::size_t>(count);
+        gpa += static_cast<std::uint64_t>(count);
       }
     }
     ::close(file);
@@ -163,7 +164,11 @@ void answer(Vmm& vmm, const std::string& command) {
   } else if (command == "plug" || command == "unplug") {
     vmm.plug(command == "plug");
   } else if (command.starts_with("dump ")) {
-    vmm.dump(command.substr(5));
+    std::istringstream words{command.substr(5)};
+    Piece wanted{};
+    std::string path;
+    words >> wanted.gpa >> wanted.size >> path;
+    vmm.dump(wanted, path);
   } else if (command.starts_with("registers ")) {
     vmm.write_registers(command.substr(10));
   } else if (command == "quit") {
@@ -212,13 +217,11 @@ int main(int argc, char** argv) {
     start_api(api, is_firecracker, [&](bool stopped) { vmm.stop(stopped); });
   }
   std::cout << "ready" << std::endl;
-  for (;;) { // a FIFO ends when its writer closes it
-    std::ifstream lines{commands};
-    if (!lines) {
-      give_up("the FIFO of commands");
-    }
-    for (std::string line; std::getline(lines, line);) {
-      answer(vmm, line);
-    }
+  // Kept open: a FIFO ends when its last writer closes it, and what the next one writes then may be lost.
+  checked(::open(commands.c_str(), O_RDWR | O_CLOEXEC), "the FIFO of commands");
+  std::ifstream lines{commands};
+  for (std::string line; std::getline(lines, line);) {
+    answer(vmm, line);
   }
+  give_up("the FIFO of commands");
 }

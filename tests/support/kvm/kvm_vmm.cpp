@@ -88,7 +88,7 @@ void KvmVmm::command(const std::string& text) {
 }
 
 std::vector<std::byte> KvmVmm::truth(std::uint64_t gpa, std::size_t size) {
-  command("dump " + (dir_ / "dump"));
+  command(fmt::format("dump {} {} {}", gpa, size, dir_ / "dump"));
   const UniqueFd file{::open((dir_ / "dump").c_str(), O_RDONLY | O_CLOEXEC)};
   std::vector<std::byte> bytes(size);
   if (::pread(file.get(), bytes.data(), size, static_cast<off_t>(gpa)) < 0) {

@@ -2,6 +2,8 @@
 // The driver `kvm` with VMs of a VMM that knows nothing of it.
 #include "contract/driver_contract.h"
 #ifdef VMEMFS_WITH_KVM
+#include "driver/driver_list.h"
+#include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
 #include "support/kvm/kvm_vmm.h"
 
@@ -13,10 +15,18 @@
 namespace vmemfs::test {
 namespace {
 
+/// Loads the BPF program once, not for each test: that takes a second on an emulated host.
+const DriverRuntimes& runtimes() {
+  static const DriverType* const type = find_driver(all_drivers(), "kvm");
+  static const DriverRuntimes of_kvm{{&type, 1}};
+  return of_kvm;
+}
+
 class KvmSubject : public Subject {
 public:
   explicit KvmSubject(const std::string& memory) : vmm_{{.memory = memory, .vcpus = 2}} {
-    auto driver = open_driver({"", "kvm", fmt::format("pid={}", vmm_.pid())}, {watcher_, worker_});
+    auto driver =
+        open_driver({"", "kvm", fmt::format("pid={}", vmm_.pid())}, {watcher_, worker_, &runtimes()});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};
     }

@@ -197,7 +197,7 @@ Result<std::vector<RegisterSet>> VcpuControl::read_registers(std::span<const Vcp
   }
   operations_.assert_held(); // by `lock`
   auto stopped = stopped_vcpus(wanted);
-  if (!stopped && stopped.error().kind == ErrorKind::busy) { // its thread may have ended, and another run it
+  if (!stopped && stopped.error().kind == ErrorKind::busy) { // it begins to run, or another thread runs it
     find_again_();
     stopped = stopped_vcpus(wanted);
   }
@@ -210,8 +210,15 @@ Result<void> VcpuControl::write_registers(VcpuId vcpu, std::span<const RegisterV
     return tl::unexpected{lock.error()};
   }
   operations_.assert_held(); // by `lock`
-  Hold* const hold = current_hold();
-  return hold != nullptr ? write_held(*hold, vcpu, values) : write_running(vcpu, values);
+  if (Hold* const hold = current_hold(); hold != nullptr) {
+    return write_held(*hold, vcpu, values);
+  }
+  auto written = write_running(vcpu, values);
+  if (!written && written.error().kind == ErrorKind::busy) { // as for a read
+    find_again_();
+    written = write_running(vcpu, values);
+  }
+  return written;
 }
 
 /// They are taken in when the VM is resumed.

@@ -202,6 +202,7 @@ TEST_F(VcpuControlTest, VmPausedByItsProgram_SaysSoAndIsNotResumed) {
 TEST_F(VcpuControlTest, RegistersThatAreSet_AreTheGuests) {
   KvmVmm vmm;
   const auto driver = attach(vmm.pid());
+  EXPECT_TRUE(guest_runs(*driver));
   const auto set = [&](Register reg, std::uint64_t value) {
     const RegisterValue one{reg, value};
     return patiently([&] { return driver->register_writer()->write_registers(VcpuId{0}, {&one, 1}); });
@@ -221,6 +222,25 @@ TEST_F(VcpuControlTest, RegistersThatAreSet_AreTheGuests) {
   EXPECT_EQ(system.error().kind, ErrorKind::unsupported);
   EXPECT_THAT(system.error().text, HasSubstr("cr3"));
   EXPECT_TRUE(guest_runs(*driver));
+}
+
+TEST_F(VcpuControlTest, VcpuThatRunsForTheFirstTime_AfterTheAttach_IsFound) {
+  for (const bool is_write : {false, true}) {
+    KvmVmm vmm{{.stopped = true}};
+    const auto driver = attach(vmm.pid());
+    const RegisterValue value{Register::rbx, 0x11223344};
+    const auto use = [&]() -> Result<void> {
+      return is_write ? driver->register_writer()->write_registers(VcpuId{0}, {&value, 1})
+                      : driver->register_reader()->read_vcpu(VcpuId{0}).map([](const auto&) {});
+    };
+    const auto before = use();
+    ASSERT_FALSE(before.has_value());
+    EXPECT_EQ(before.error().kind, ErrorKind::busy);
+    vmm.command("go");
+    EXPECT_TRUE(guest_runs(*driver));
+    const auto after = patiently(use);
+    EXPECT_TRUE(after.has_value()) << is_write << ": " << after.error().message();
+  }
 }
 
 TEST_F(VcpuControlTest, VmWithADebugger_IsRefusedWithItsNumber) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// kvm_vmm memory=private|memfd|snapshot commands=FIFO [--id NAME] [slots=N] [vcpus=N] [ports]
+// kvm_vmm memory=private|memfd|snapshot commands=FIFO [--id NAME] [slots=N] [vcpus=N] [ports] [stopped]
 // [firecracker=SOCKET|cloud-hypervisor=SOCKET]: a small VMM in the shape of Firecracker's, for tests of the
 // driver `kvm`.
 //
@@ -15,8 +15,8 @@
 //   KVM_GET_REGS quit                ends
 //
 // With memory=snapshot its RAM is a private mapping of a file, as that of a restored VM. With `ports` the
-// guests write to an I/O port in each round, so that they leave KVM_RUN all the time. The last parameter is
-// the socket of a simulated API, see api_simulator.h.
+// guests write to an I/O port in each round, so that they leave KVM_RUN all the time; with `stopped` they run
+// after the command "go". The last parameter is the socket of a simulated API, see api_simulator.h.
 #include "guests/kvm_vmm/api_simulator.h"
 #include "guests/kvm_vmm/layout.h"
 #include "guests/kvm_vmm/vcpu.h"
@@ -91,7 +91,9 @@ public:
     ::close(kvm);
   }
 
-  void start() { std::ranges::for_each(vcpus_, &Vcpu::start); }
+  void start(bool stopped) {
+    std::ranges::for_each(vcpus_, [&](Vcpu& vcpu) { vcpu.start(stopped); });
+  }
 
   void stop(bool stopped) {
     std::ranges::for_each(vcpus_, [&](Vcpu& vcpu) { vcpu.stop(stopped); });
@@ -188,6 +190,7 @@ int main(int argc, char** argv) {
   unsigned more_slots = 0;
   unsigned vcpus = 1;
   bool ports = false;
+  bool start_stopped = false;
   std::string api;
   bool is_firecracker = false;
   for (int i = 1; i < argc; ++i) {
@@ -206,13 +209,15 @@ int main(int argc, char** argv) {
       is_firecracker = argument.starts_with("firecracker=");
     } else if (argument == "ports") {
       ports = true;
+    } else if (argument == "stopped") {
+      start_stopped = true;
     }
   }
   struct sigaction ignore {};
   ignore.sa_handler = [](int) {};
   ::sigaction(SIGUSR1, &ignore, nullptr);
   Vmm vmm{memory, more_slots, vcpus, ports};
-  vmm.start();
+  vmm.start(start_stopped);
   if (!api.empty()) {
     start_api(api, is_firecracker, [&](bool stopped) { vmm.stop(stopped); });
   }

@@ -96,7 +96,8 @@ void Vcpu::set_registers() const {
   checked(::ioctl(vcpu_, KVM_SET_REGS, &registers), "KVM_SET_REGS");
 }
 
-void Vcpu::start() {
+void Vcpu::start(bool stopped) {
+  stop_ = stopped;
   std::thread thread{[this] { run(); }};
   thread_ = thread.native_handle();
   thread.detach();

@@ -22,7 +22,8 @@ public:
   /// With the guest's program in `ram`. It does not run yet.
   Vcpu(int kvm, int vm, unsigned id, bool ports, std::byte* ram);
 
-  void start();
+  /// `stopped`: it runs for the first time after stop(false).
+  void start(bool stopped);
   /// Returns once its thread is outside of KVM_RUN, or may enter it again.
   void stop(bool stopped);
   void write_registers(std::ofstream& file) const;

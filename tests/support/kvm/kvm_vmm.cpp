@@ -31,6 +31,9 @@ std::vector<std::string> arguments_of(const KvmVmmOptions& options, const std::s
   if (options.ports) {
     arguments.emplace_back("ports");
   }
+  if (options.stopped) {
+    arguments.emplace_back("stopped");
+  }
   if (!options.name.empty()) {
     arguments.insert(arguments.end(), {"--id", options.name});
   }

@@ -20,8 +20,9 @@ struct KvmVmmOptions {
   std::string name{};
   unsigned more_slots = 0;
   unsigned vcpus = 1;
-  bool ports = false; ///< the guests leave KVM_RUN all the time
-  std::string api{};  ///< firecracker, cloud-hypervisor: it has the API of that
+  bool ports = false;   ///< the guests leave KVM_RUN all the time
+  bool stopped = false; ///< the vCPUs run after the command "go"
+  std::string api{};    ///< firecracker, cloud-hypervisor: it has the API of that
 };
 
 /// Why no VM can be run here, or the driver `kvm` cannot read one; nothing if both work.

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -107,6 +108,12 @@ template <typename Operation> auto patiently(Operation operation) {
   return done;
 }
 
+/// How often a vCPU is stopped by a test. VMEMFS_KVM_STOPS in the environment overrides it, for a slow host.
+unsigned stops(unsigned usual) {
+  const char* const wanted = std::getenv("VMEMFS_KVM_STOPS");
+  return wanted != nullptr ? static_cast<unsigned>(std::stoul(wanted)) : usual;
+}
+
 std::vector<VcpuId> first_vcpus(unsigned count) {
   const VcpuSet set = VcpuSet::first(count);
   return {set.begin(), set.end()};
@@ -140,8 +147,7 @@ TEST_F(VcpuControlTest, ManyStops_LoseNoneAndTheGuestGoesOn) {
     KvmVmm vmm{{.vcpus = 2, .ports = ports}};
     const auto driver = attach(vmm.pid());
     EXPECT_TRUE(guest_runs(*driver, 0) && guest_runs(*driver, 1));
-    constexpr int kStops = 1500;
-    for (int i = 0; i < kStops; ++i) {
+    for (unsigned i = 0; i < stops(1500); ++i) {
       const auto sets = patiently([&] { return driver->register_reader()->read_registers(first_vcpus(2)); });
       ASSERT_TRUE(sets.has_value()) << "stop " << i << ": " << sets.error().message();
       for (unsigned vcpu = 0; vcpu < 2; ++vcpu) {
@@ -296,7 +302,7 @@ TEST_F(VcpuControlTest, WhoStopsIsKilled_TheGuestRunsEachTime) {
   KvmVmm vmm{{.vcpus = 2}};
   const auto watching = attach(vmm.pid());
   EXPECT_TRUE(guest_runs(*watching, 0) && guest_runs(*watching, 1));
-  for (unsigned i = 0; i < 200; ++i) {
+  for (unsigned i = 0; i < stops(200); ++i) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {

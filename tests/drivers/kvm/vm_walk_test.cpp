@@ -30,9 +30,11 @@ protected:
     if (const auto why = test::why_no_kvm()) {
       GTEST_SKIP() << *why;
     }
-    auto loaded = VmWalk::load();
-    ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
-    walk_ = std::move(*loaded);
+    if (walk_ == nullptr) {
+      auto loaded = VmWalk::load();
+      ASSERT_TRUE(loaded.has_value()) << loaded.error().message();
+      walk_ = std::move(*loaded);
+    }
   }
 
   VmKey only_vm_of(pid_t pid) {
@@ -47,7 +49,7 @@ protected:
     return slots ? std::move(*slots) : VmSlots{};
   }
 
-  std::unique_ptr<VmWalk> walk_;
+  inline static std::unique_ptr<VmWalk> walk_; ///< of all tests, as loading takes a while
 };
 
 bool is(const Slot& slot, const Piece& piece) {

@@ -43,12 +43,15 @@ public:
                                  Made::MountsAre mounts = Made::MountsAre::tree) {
     const auto types = Made::types(mounts);
     const KernelSymbols symbols{{{kInit, 9, 'D'}, {kSocketOperations, 24, 'd'}}, "init_tasksocket_file_ops"};
+    const KernelSymbols code{{{kInit, 6, 'T'}}, "_stext"};
     const Vmcoreinfo info{.text = {}, .swapper_pg_dir = 0};
-    const auto made = make({memory, symbols, *types, info});
+    const auto made =
+        has_data_symbols ? make({memory, symbols, *types, info}) : make({memory, code, *types, info, kInit});
     return made ? *made : "error: " + made.error().text;
   }
 
   MadeMemory memory;
+  bool has_data_symbols = true; ///< CONFIG_KALLSYMS_ALL
 
 private:
   using Task = Made::Task;

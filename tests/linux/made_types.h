@@ -130,7 +130,7 @@ private:
     const auto [u8, u16, u32, u64, pointer, list, path] = basic;
     btf.structure("files_struct", 8, {{"fdt", pointer, 0}});
     btf.structure("fdtable", 16, {{"max_fds", u32, 0}, {"fd", pointer, 64}});
-    btf.structure("inode", 8, {{"i_ino", u64, 0}});
+    btf.structure("inode", 16, {{"i_ino", u64, 0}, {"i_sb", pointer, 64}});
     btf.structure("socket", 24,
                   {{"state", u32, 0}, {"type", u16, 32}, {"file", pointer, 64}, {"sk", pointer, 128}});
     const auto address6 = btf.structure("in6_addr", 16, {{"bytes", btf.array(u8, 16, u32), 0}});

@@ -84,8 +84,26 @@ public:
     memory.write(address + 4, static_cast<std::uint32_t>(name.size() + 2));
     memory.write_text(address + 10, name);
   }
+  /// The file's inode is in a filesystem of this kind, which is written at `superblock`.
+  void put_into(unsigned fd, std::uint64_t superblock, std::string_view kind) {
+    memory.write(file(fd) + 0x88, superblock);
+    memory.write(superblock + Made::Filesystem::kType, superblock + 0x40);
+    memory.write(superblock + 0x40, superblock + 0x80);
+    memory.write_text(superblock + 0x80, kind);
+  }
   [[nodiscard]] std::string list() { return text(socket_list); }
 };
+
+TEST(SocketList, NoDataSymbols_SocketsAreThoseOfTheirFilesystem) {
+  SocketKernel kernel;
+  kernel.has_data_symbols = false;
+  kernel.open_tcp(3, 10);
+  kernel.open_tcp(4, 10);
+  kernel.put_into(3, SocketKernel::kSockets + 0xe000, "sockfs");
+  kernel.put_into(4, SocketKernel::kSockets + 0xf000, "sockfs2");
+  EXPECT_EQ(kernel.list(), std::string{kHeader} + "tcp\tLISTEN\t0.0.0.0:*\t0.0.0.0:*\t1003\t7\t3\tserver\n"
+                                                  "# complete: 1 descriptors of sockets\n");
+}
 
 TEST(SocketList, Protocols_InTheWordsOfSs) {
   SocketKernel kernel;

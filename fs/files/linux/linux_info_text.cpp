@@ -40,8 +40,7 @@ Json missing_json(KernelFacts& facts) {
     add_missing(missing, "banner", facts.banner());
     add_missing(missing, "types", facts.types());
     add_missing(missing, "processes and mounts", facts.idle_task());
-    add_missing(missing, "symbols of data; so no modules, sockets, vmlinux and kernel.json",
-                facts.has_data_symbols());
+    add_missing(missing, "symbols of data; so no modules, vmlinux and kernel.json", facts.has_data_symbols());
   }
   return missing;
 }

@@ -18,6 +18,16 @@ std::optional<SocketLayout::Addresses6> addresses6(const MemberOffsets& offsets)
                        : std::nullopt;
 }
 
+std::optional<SocketLayout::Filesystem> filesystem(const MemberOffsets& offsets) {
+  const auto of_inode = offsets.find("inode", "i_sb");
+  const auto type = offsets.find("super_block", "s_type");
+  const auto name = offsets.find("file_system_type", "name");
+  if (!of_inode || !type || !name) {
+    return std::nullopt;
+  }
+  return SocketLayout::Filesystem{.of_inode = *of_inode, .type = *type, .name = *name};
+}
+
 /// Of kernels with them as a module, its types are not those of the kernel.
 std::optional<SocketLayout::Unix> unix_socket(const MemberOffsets& offsets) {
   constexpr std::uint64_t kNoBytes = 0; // an array without a count
@@ -43,6 +53,7 @@ Result<SocketLayout> socket_layout(const btf::Types& types) {
                       .file_private = offsets.offset("file", "private_data"),
                       .file_inode = offsets.offset("file", "f_inode"),
                       .inode_number = offsets.offset("inode", "i_ino"),
+                      .filesystem = filesystem(offsets),
                       .socket_file = offsets.offset("socket", "file"),
                       .socket_sock = offsets.offset("socket", "sk"),
                       .size = offsets.size("sock"),

@@ -17,6 +17,12 @@ struct SocketLayout {
     std::uint64_t local;
     std::uint64_t peer;
   };
+  /// The way from an inode to the name of its kind of filesystem.
+  struct Filesystem {
+    std::uint64_t of_inode;
+    std::uint64_t type; ///< of super_block
+    std::uint64_t name; ///< of file_system_type
+  };
   struct Unix {
     std::uint64_t address; ///< of unix_sock
     std::uint64_t peer;
@@ -33,6 +39,7 @@ struct SocketLayout {
   std::uint64_t file_private; ///< of a socket's file: the struct socket
   std::uint64_t file_inode;
   std::uint64_t inode_number;
+  std::optional<Filesystem> filesystem;
 
   std::uint64_t socket_file; ///< back to the file
   std::uint64_t socket_sock;

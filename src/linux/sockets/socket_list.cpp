@@ -53,12 +53,11 @@ Result<std::string> socket_list(const RunningKernel& kernel) {
   if (!init_task) {
     return tl::unexpected{init_task.error()};
   }
-  if (!operations) {
-    return fail(
-        ErrorKind::no_data, "linux",
-        "the kernel's symbols do not have socket_file_ops; was it built without CONFIG_KALLSYMS_ALL?");
+  if (!operations && !layout->filesystem) {
+    return fail(ErrorKind::no_data, "linux",
+                "the kernel's symbols do not have socket_file_ops, nor its types that of filesystems");
   }
-  const SocketReader sockets{kernel.memory, *layout, *operations};
+  const SocketReader sockets{kernel.memory, *layout, operations};
   ProcessSockets processes{kernel.memory, *layout, sockets};
   return TaskList{kernel.memory, *tasks, *init_task}
       .read([&](const Task& task) { return marked(processes.rows(task)); })

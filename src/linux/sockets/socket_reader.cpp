@@ -4,8 +4,10 @@
 #include "linux/structures/structure_copy.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
+#include <string_view>
 
 namespace vmemfs {
 namespace {
@@ -42,7 +44,24 @@ void set_ends(OpenSocket& found, const StructureCopy& sock, const SocketLayout& 
 
 } // namespace
 
+std::optional<bool> SocketReader::is_in_sockfs(std::uint64_t file) const {
+  constexpr std::string_view kSockfs = "sockfs";
+  std::optional<std::uint64_t> address = file;
+  for (const std::uint64_t offset : {layout_.file_inode, layout_.filesystem->of_inode,
+                                     layout_.filesystem->type, layout_.filesystem->name}) {
+    address = address ? memory_.value<std::uint64_t>(*address + offset) : std::nullopt;
+  }
+  std::array<char, kSockfs.size() + 1> name{};
+  if (!address || memory_.read(*address, std::as_writable_bytes(std::span{name})) != name.size()) {
+    return std::nullopt;
+  }
+  return name.back() == '\0' && std::string_view{name.data()} == kSockfs;
+}
+
 std::optional<bool> SocketReader::is_socket(std::uint64_t file) const {
+  if (!operations_) {
+    return is_in_sockfs(file);
+  }
   const auto operations = memory_.value<std::uint64_t>(file + layout_.file_operations);
   return operations ? std::optional{*operations == operations_} : std::nullopt;
 }

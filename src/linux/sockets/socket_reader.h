@@ -50,9 +50,9 @@ public:
   /// Max bytes of the name of a UNIX socket.
   static constexpr std::size_t kMaxName = 109;
 
-  /// `operations`: address of socket_file_ops, which only files of sockets have. `layout` outlives this
-  /// object.
-  SocketReader(KernelMemory& memory, const SocketLayout& layout, std::uint64_t operations)
+  /// `operations`: address of socket_file_ops, which only files of sockets have; nullopt: unknown, and files
+  /// of sockets are known by their filesystem, which the layout has. `layout` outlives this object.
+  SocketReader(KernelMemory& memory, const SocketLayout& layout, std::optional<std::uint64_t> operations)
       : memory_{memory}, layout_{layout}, operations_{operations} {}
 
   /// `file`: a struct file. nullopt: it cannot be read.
@@ -62,13 +62,14 @@ public:
   [[nodiscard]] std::optional<OpenSocket> read(std::uint64_t file) const;
 
 private:
+  [[nodiscard]] std::optional<bool> is_in_sockfs(std::uint64_t file) const;
   [[nodiscard]] std::optional<std::uint64_t> inode_of(std::uint64_t file) const;
   [[nodiscard]] std::optional<std::string> unix_name(std::uint64_t sock) const;
   [[nodiscard]] std::optional<std::uint64_t> unix_peer(std::uint64_t sock) const;
 
   KernelMemory& memory_;
   const SocketLayout& layout_;
-  const std::uint64_t operations_;
+  const std::optional<std::uint64_t> operations_;
 };
 
 } // namespace vmemfs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `linux/` of an aarch64 guest of QEMU, whose kernel has symbols of code alone and whose registers are not
 // known. The truth is what the guest prints of itself.
+#include "core/text.h"
 #include "e2e/images/elf_file.h"
 #include "kernel_files.h"
 #include "mount_rows.h"
@@ -15,6 +16,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vmemfs::test {
@@ -47,7 +49,7 @@ protected:
     ASSERT_EQ(kernel["missing"].size(), 1U) << kernel;
     EXPECT_THAT(kernel["missing"][0]["why"].get<std::string>(), HasSubstr("without CONFIG_KALLSYMS_ALL"));
     EXPECT_EQ(names(path("")), (std::set<std::string>{"info", "banner", "vmcoreinfo", "dmesg", "ps", "mounts",
-                                                      "System.map", "kallsyms", "btf"}));
+                                                      "sockets", "System.map", "kallsyms", "btf"}));
   }
 
   void expect_symbols_and_types_of_the_guest() {
@@ -74,7 +76,22 @@ protected:
     }
     EXPECT_THAT(read_file(path("mounts")), StartsWith(mounts + "# complete: "));
     EXPECT_EQ(open_error(path("modules")), ENODATA);
-    EXPECT_EQ(open_error(path("sockets")), ENODATA);
+    std::set<std::string> sockets;                     // inode, process and descriptor
+    for (const std::string& line : truths("socket")) { // /proc/PID/fd/FD socket:[INODE]
+      const auto parts = split(line, '/');
+      const std::size_t begin = line.find('[') + 1;
+      sockets.insert(fmt::format("{} {} {}", line.substr(begin, line.find(']') - begin), parts.at(2),
+                                 parts.at(4).substr(0, parts.at(4).find(' '))));
+    }
+    EXPECT_GT(sockets.size(), 5U);
+    std::set<std::string> listed;
+    const std::string text = read_file(path("sockets"));
+    for (const std::string_view line : split(text, '\n')) {
+      if (const auto fields = split(line, '\t'); fields.size() == 8 && fields[0] != "PROTOCOL") {
+        listed.insert(fmt::format("{} {} {}", fields[4], fields[5], fields[6]));
+      }
+    }
+    EXPECT_EQ(listed, sockets);
     EXPECT_EQ(open_error(path("vmlinux")), ENODATA);
   }
 

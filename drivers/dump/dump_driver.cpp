@@ -89,9 +89,8 @@ Result<std::unique_ptr<DumpDriver>> DumpDriver::try_open(const std::string& path
   if (!map) {
     return tl::unexpected{map.error()};
   }
-  return std::unique_ptr<DumpDriver>{new DumpDriver{std::move(*file),
-                                                    std::move(*image),
-                                                    {name, "", "dump", watched ? watched->key() : ""},
+  VmIdentity identity{name, "", "dump", watched ? watched->key() : "", "", image->release};
+  return std::unique_ptr<DumpDriver>{new DumpDriver{std::move(*file), std::move(*image), std::move(identity),
                                                     std::make_shared<const MemoryMap>(std::move(*map)),
                                                     std::move(watched)}};
 }

@@ -56,6 +56,8 @@ struct VmIdentity {
   std::string driver;         ///< name of the driver
   std::string key{};          ///< identifies this VM among all, as FoundVm::key; empty: unknown
   std::string architecture{}; ///< of the guest, as in uname -m, not trusted; empty: unknown
+  /// Of its Linux kernel, if the source knows it without a search; not trusted, may be empty.
+  std::string release{};
 };
 
 /// Access methods and their reasons, as text for `info`.

@@ -5,6 +5,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace vmemfs::test {
 namespace {
@@ -102,10 +105,30 @@ TEST(ElfImage, PrstatusNotes_GiveGeneralRegistersOfEachVcpu) {
   const auto image = open_bytes(elf64_core(parts));
   ASSERT_TRUE(image);
   EXPECT_EQ(image->description, "ELF core of Linux");
+  EXPECT_EQ(image->release, "6.1");
   ASSERT_EQ(image->registers.size(), 2U);
   EXPECT_EQ(image->registers[0].get(Register::rip), 0xffffffff81000000);
   EXPECT_EQ(image->registers[1].get(Register::rax), 0x1234U);
   EXPECT_EQ(image->registers[1].get(Register::cr3), std::nullopt);
+}
+
+TEST(ElfImage, Vmcoreinfo_SaysTheReleaseIfThatIsOne) {
+  const std::string longest(64, 'x');
+  const std::vector<std::pair<std::string, std::string>> texts{
+      {"OSRELEASE=6.1.0-1-amd64\nBUILD-ID=12\n", "6.1.0-1-amd64"},
+      {std::string{"OSRELEASE=6\0x", 13}, "6"},
+      {"OSRELEASE=" + longest + '\n', longest},
+      {"OSRELEASE=" + longest + "x\n", ""},
+      {"OSRELEASE=", ""},
+      {"BUILD-ID=12\nOSRELEASE=6.1\n", ""},
+      {"", ""}};
+  for (const auto& [text, release] : texts) {
+    ElfParts parts = two_ranges();
+    parts.notes = note("VMCOREINFO", 0, text);
+    const auto image = open_bytes(elf64_core(parts));
+    ASSERT_TRUE(image);
+    EXPECT_EQ(image->release, release) << text;
+  }
 }
 
 TEST(ElfImage, PrstatusOfAarch64_GivesItsRegisters) {

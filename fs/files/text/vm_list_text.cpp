@@ -15,6 +15,7 @@ namespace {
 std::string or_dash(std::string_view text) { return text.empty() ? "-" : printable(text); }
 
 constexpr std::size_t kMaxReason = 2000;
+constexpr std::string_view kAttachable = "ATTACHABLE"; ///< heading of that column
 
 } // namespace
 
@@ -32,12 +33,14 @@ std::vector<ListedVm> listed_vms(const std::vector<DiscoveredVm>& discovered_vms
                 .driver = discovered.driver,
                 .number = discovered.vm.number,
                 .params = discovered.vm.params,
+                .release = {},
                 .reason = discovered.reason};
     if (here != nullptr) {
       vm.driver = here->guest().identity().driver;
       vm.directory = here->name();
       vm.name = here->guest().identity().name;
       vm.uuid = here->guest().identity().uuid;
+      vm.release = here->guest().identity().release;
       vm.reason.clear();
     } else if (vm.reason.empty()) {
       vm.reason = "it does not answer, or has just ended; try again";
@@ -55,12 +58,13 @@ std::string vm_list_text(const std::vector<ListedVm>& vms) {
   for (const ListedVm& vm : vms) {
     width = std::max(width, or_dash(vm.directory.empty() ? vm.name : vm.directory).size());
   }
-  std::string text = fmt::format("{:<{}}  {:<8}  {:<8}  {:<36}  {}\n", "NAME", width, "DRIVER", "NUMBER",
-                                 "UUID", "ATTACHABLE");
+  std::string text = fmt::format("{:<{}}  {:<8}  {:<8}  {:<36}  {}  {}\n", "NAME", width, "DRIVER", "NUMBER",
+                                 "UUID", kAttachable, "RELEASE");
   for (const ListedVm& vm : vms) {
-    text += fmt::format("{:<{}}  {:<8}  {:<8}  {:<36}  {}\n",
+    text += fmt::format("{:<{}}  {:<8}  {:<8}  {:<36}  {:<{}}  {}\n",
                         or_dash(vm.directory.empty() ? vm.name : vm.directory), width, vm.driver,
-                        or_dash(vm.number), or_dash(vm.uuid), vm.reason.empty() ? "yes" : "no");
+                        or_dash(vm.number), or_dash(vm.uuid), vm.reason.empty() ? "yes" : "no",
+                        kAttachable.size(), or_dash(vm.release));
     if (!vm.reason.empty()) {
       text += fmt::format("    {}\n", printable(vm.reason, kMaxReason));
     }
@@ -80,6 +84,7 @@ std::string vm_list_json(const std::vector<ListedVm>& vms) {
                     {"driver", vm.driver},
                     {"number", vm.number},
                     {"params", vm.params},
+                    {"release", or_null(vm.release)},
                     {"attachable", vm.reason.empty()},
                     {"reason", or_null(vm.reason)}});
   }

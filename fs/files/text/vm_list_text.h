@@ -17,6 +17,8 @@ struct ListedVm {
   std::string driver;
   std::string number; ///< pid, domain id
   std::string params; ///< as after `DRIVER:`; those it was found with
+  /// Of its Linux kernel, not trusted; empty: nothing says it without a search.
+  std::string release{};
   std::string reason; ///< why it cannot be attached, with the remedy; empty: it can
 };
 

@@ -150,6 +150,7 @@ template <typename Elf> Result<SavedImage> open_core(const SavedFile& file) {
   }
   image.registers = notes.registers();
   image.registers_from = notes.registers_from();
+  image.release = notes.release();
   return finish_image(std::move(image), std::move(extents));
 }
 

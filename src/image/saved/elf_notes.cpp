@@ -191,6 +191,19 @@ struct NoteHeader {
 
 constexpr std::uint64_t padded(std::uint32_t size) { return (std::uint64_t{size} + 3U) & ~std::uint64_t{3}; }
 
+/// VMCOREINFO has lines KEY=VALUE, and this one first.
+std::string release_of(std::span<const std::byte> vmcoreinfo) {
+  constexpr std::string_view kKey = "OSRELEASE=";
+  constexpr std::size_t kMaxRelease = 64; // as of uname(2)
+  const std::string_view text{reinterpret_cast<const char*>(vmcoreinfo.data()), vmcoreinfo.size()};
+  if (!text.starts_with(kKey)) {
+    return {};
+  }
+  const std::string_view rest = text.substr(kKey.size());
+  const std::string_view value = rest.substr(0, rest.find_first_of(std::string_view{"\n\0", 2}));
+  return value.size() <= kMaxRelease ? std::string{value} : std::string{};
+}
+
 } // namespace
 
 void ElfNotes::read(std::span<const std::byte> bytes) {
@@ -219,6 +232,7 @@ void ElfNotes::read_note(std::string_view name, std::uint32_t type, std::span<co
     keep(virtualbox_, read_virtualbox(content));
   } else if (name == "VMCOREINFO" && type == 0) {
     of_linux_ = true;
+    release_ = release_of(content);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vmemfs {
@@ -32,6 +33,8 @@ public:
   /// One set for each vCPU, in their order: of the note that knows most.
   [[nodiscard]] const std::vector<RegisterSet>& registers() const;
   [[nodiscard]] std::string_view registers_from() const; ///< empty: there are none
+  /// Of the Linux kernel, as its VMCOREINFO says; not trusted. Empty: there is none.
+  [[nodiscard]] const std::string& release() const { return release_; }
 
 private:
   void read_note(std::string_view name, std::uint32_t type, std::span<const std::byte> content);
@@ -41,6 +44,7 @@ private:
   std::vector<RegisterSet> qemu_;
   std::vector<RegisterSet> virtualbox_;
   bool of_linux_ = false;
+  std::string release_;
 };
 
 } // namespace vmemfs

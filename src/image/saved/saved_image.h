@@ -51,6 +51,7 @@ struct SavedImage {
   std::vector<Extent> extents;             ///< sorted, not empty, without overlaps
   std::vector<RegisterSet> registers{};    ///< one for each vCPU, all of one layout; empty: none in the file
   std::string registers_from{};            ///< such as "notes of QEMU"
+  std::string release{};                   ///< of its Linux kernel, if notes say so; not trusted
   std::optional<Gpa> first_missing{};      ///< the file was cut: lowest address that it should have had
   std::string problem{};                   ///< other damage, as a sentence; empty: none
   std::unique_ptr<ImageDecoder> decoder{}; ///< set if an extent is packed

@@ -13,7 +13,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace vmemfs::test {
 namespace {
@@ -76,12 +78,29 @@ TEST_F(SaveOfLinux, Kdump_IsReadByMakedumpfileCrashAndDrgn) {
   expect_memory(first);
   expect_memory(second);
 
+  // Each says which kernel it is; the record of the first one is no dump.
+  const std::string banner = line_with(guest_->serial(), "banner: Linux version ");
+  const auto releases = [&] {
+    std::vector<std::string> found;
+    const auto listed = run({VMEMFS_PROGRAM, "list", "--json", "--discover", "dump:dir=" + dir_.path()});
+    for (const auto& entry : nlohmann::json::parse(listed.text)) {
+      if (entry["attachable"] == true) {
+        found.push_back(entry["release"].is_string() ? entry["release"].get<std::string>() : "none");
+      }
+    }
+    return found;
+  };
+  EXPECT_TRUE(eventually([&] { return releases().size() == 3; }))
+      << "files that are new appear after a while";
+  for (const std::string& release : releases()) {
+    EXPECT_THAT(banner, HasSubstr("Linux version " + release + " "));
+  }
+
   // Only what the kernel uses: makedumpfile has found its page structures.
   ASSERT_NO_FATAL_FAILURE(expect_success(fmt::format("makedumpfile -l -d 31 {} {}", file, again)));
   EXPECT_LT(std::filesystem::file_size(again), 100 * kMiB);
 
   // Those that need no debug symbols for it, where they are installed.
-  const std::string banner = line_with(guest_->serial(), "banner: Linux version ");
   if (run({"sh", "-c", "command -v crash"}).code == 0) {
     const auto crash = run({"crash", "--osrelease", file});
     EXPECT_EQ(crash.code, 0) << crash.text;

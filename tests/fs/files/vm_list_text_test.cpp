@@ -23,6 +23,7 @@ const ListedVm kAttached{.directory = "web01",
                          .driver = "qemu",
                          .number = "4711",
                          .params = "pid=4711",
+                         .release = "6.1.0-\n",
                          .reason = ""};
 const ListedVm kRefused{.directory = "",
                         .name = kHostileName,
@@ -30,6 +31,7 @@ const ListedVm kRefused{.directory = "",
                         .driver = "xen",
                         .number = "",
                         .params = "",
+                        .release = "",
                         .reason = "no rights\nrun as root"};
 
 TEST(VmListText, NoVm_SaysWhatToDo) {
@@ -41,9 +43,10 @@ TEST(VmListText, Table_HasARowPerVmAndAReasonBelow) {
   const std::string name = "web\\x0a\\x1b[2J\"01\"\\x5c\\x09\\xff\\xc3(";
   const std::string blanks(name.size() - 5, ' ');
   EXPECT_EQ(vm_list_text({kAttached, kRefused}),
-            "NAME " + blanks + "  DRIVER    NUMBER    UUID                                  ATTACHABLE\n" +
-                "web01" + blanks + "  qemu      4711      " + kUuid + "  yes\n" + //
-                name + "  xen       -         -                                     no\n" +
+            "NAME " + blanks +
+                "  DRIVER    NUMBER    UUID                                  ATTACHABLE  RELEASE\n" +
+                "web01" + blanks + "  qemu      4711      " + kUuid + "  yes         6.1.0-\\x0a\n" + //
+                name + "  xen       -         -                                     no          -\n" +
                 "    no rights\\x0arun as root\n");
 }
 
@@ -63,6 +66,7 @@ TEST(VmListText, Json_HasEveryField) {
                          {"driver", "qemu"},
                          {"number", "4711"},
                          {"params", "pid=4711"},
+                         {"release", "6.1.0-\n"},
                          {"attachable", true},
                          {"reason", nullptr}},
                         {{"name", "web\n\x1b[2J\"01\"\\\t\xef\xbf\xbd\xef\xbf\xbd("},
@@ -71,6 +75,7 @@ TEST(VmListText, Json_HasEveryField) {
                          {"driver", "xen"},
                          {"number", ""},
                          {"params", ""},
+                         {"release", nullptr},
                          {"attachable", false},
                          {"reason", "no rights\nrun as root"}}}));
 }

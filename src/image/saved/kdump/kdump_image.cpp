@@ -90,7 +90,7 @@ private:
       return tl::unexpected{std::move(added.error())};
     }
     SavedImage image{.description = facts.is_part ? "split kdump file" : "kdump file", .extents = {}};
-    add_registers(file, bytes, facts, image);
+    add_notes(file, bytes, facts, image);
     KdumpParts parts;
     if (facts.is_part) {
       parts = find_kdump_parts(file, facts);
@@ -119,8 +119,8 @@ private:
     return {};
   }
 
-  static void add_registers(const SavedFile& file, const KdumpFile& bytes, const KdumpFacts& facts,
-                            SavedImage& image) {
+  static void add_notes(const SavedFile& file, const KdumpFile& bytes, const KdumpFacts& facts,
+                        SavedImage& image) {
     ElfNotes notes{elf_machine(facts)};
     read_notes(file, bytes, facts, notes);
     if (!notes.writer().empty()) {
@@ -128,6 +128,7 @@ private:
     }
     image.registers = notes.registers();
     image.registers_from = notes.registers_from();
+    image.release = notes.release();
   }
 };
 

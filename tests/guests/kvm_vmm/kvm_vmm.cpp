@@ -6,7 +6,7 @@
 // vCPUs that each count a word of RAM, and write rbx behind it; memory as layout.h has it, and N more slots
 // of a page. The threads of the vCPUs are killed, with all of it, if they call more of the kernel than they
 // need. It takes commands from the FIFO, a line each, and answers each with a line on its output, "ready"
-// first:
+// first, when all guests run:
 //
 //   stop, go            pauses and resumes the vCPUs
 //   plug, unplug        adds and removes a slot
@@ -93,6 +93,15 @@ public:
 
   void start(bool stopped) {
     std::ranges::for_each(vcpus_, [&](Vcpu& vcpu) { vcpu.start(stopped); });
+  }
+
+  /// Until each guest has counted.
+  void wait_until_all_run() const {
+    for (unsigned id = 0; id < vcpus_.size(); ++id) {
+      while (*reinterpret_cast<const volatile std::uint32_t*>(ram_ + counter_of(id)) == 0) {
+        ::usleep(1000);
+      }
+    }
   }
 
   void stop(bool stopped) {
@@ -218,6 +227,9 @@ int main(int argc, char** argv) {
   ::sigaction(SIGUSR1, &ignore, nullptr);
   Vmm vmm{memory, more_slots, vcpus, ports};
   vmm.start(start_stopped);
+  if (!start_stopped) {
+    vmm.wait_until_all_run();
+  }
   if (!api.empty()) {
     start_api(api, is_firecracker, [&](bool stopped) { vmm.stop(stopped); });
   }

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <system_error>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace vmemfs::test::kvm_vmm {
@@ -123,6 +124,7 @@ void Vcpu::write_registers(std::ofstream& file) const {
 }
 
 void Vcpu::run() {
+  static_cast<void>(::nice(19)); // a guest never waits; a test would, on a host with one CPU
   kill_on_other_calls();
   for (;;) {
     {

@@ -204,8 +204,10 @@ TEST(Discovery, VmOfAnyProgram_ComesAndGoes_AndQemusAreQemus) {
   options.fill = "none";
   options.name = "a-qemu";
   QemuGuest guest{options};
-  EXPECT_TRUE(eventually([&] { return exists(mount / "a-qemu/info"); })) << mount.log();
-  EXPECT_THAT(read_file(mount / "a-qemu/info"), HasSubstr("QMP"));
+  // Its memory slots may be found before its monitor; then it moves to the driver that knows more.
+  EXPECT_TRUE(eventually([&] {
+    return exists(mount / "a-qemu/info") && read_file(mount / "a-qemu/info").find("QMP") != std::string::npos;
+  })) << mount.log();
 }
 
 } // namespace

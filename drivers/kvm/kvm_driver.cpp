@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/kvm/kvm_driver.h"
 
-#include "drivers/kvm/identity/vm_process.h"
 #include "drivers/kvm/vcpus/run_page.h"
 #include "util/log.h"
 
@@ -266,6 +265,12 @@ AccessReport KvmDriver::access() const {
           ? "by the API of " + api_
           : "the threads of the vCPUs are held (ptrace), and run again when vmemfs ends; devices and "
             "the guest's clock go on";
+  if (!finds_threads_) {
+    constexpr std::string_view kWhy =
+        "none: the threads of the vCPUs cannot be found from within a pid namespace (a container)";
+    report.registers = kWhy;
+    report.run_control = kWhy;
+  }
   report.writes = fmt::format("from outside, through /proc/PID/mem of process {}", space_->pid());
   return report;
 }

@@ -10,6 +10,7 @@
 #include "driver/driver_type.h"
 #include "driver/kit/listener_slot.h"
 #include "driver/kit/owner_lease.h"
+#include "drivers/kvm/identity/vm_process.h"
 #include "drivers/kvm/kvm_runtime.h"
 #include "drivers/kvm/layout/slot_layout.h"
 #include "drivers/kvm/vcpus/vcpu_control.h"
@@ -65,9 +66,11 @@ public:
   void set_listener(VmListener* listener) override { listener_.set(listener); }
   DirectMemory* direct_memory() override { return this; }
   MemoryWriter* memory_writer() override { return this; }
-  RegisterReader* register_reader() override { return &control_; }
-  RegisterWriter* register_writer() override { return keeps_registers_ ? nullptr : &control_; }
-  RunControl* run_control() override { return &control_; }
+  RegisterReader* register_reader() override { return finds_threads_ ? &control_ : nullptr; }
+  RegisterWriter* register_writer() override {
+    return finds_threads_ && !keeps_registers_ ? &control_ : nullptr;
+  }
+  RunControl* run_control() override { return finds_threads_ ? &control_ : nullptr; }
 
 private:
   KvmDriver(std::shared_ptr<const KvmRuntime> runtime, const VmWalk& walk,
@@ -97,6 +100,7 @@ private:
   const VmKey vm_;
   const VmIdentity identity_;
   Worker& worker_;
+  const bool finds_threads_ = in_first_pid_namespace();
   /// QEMU may overwrite registers that were set from outside with a copy of its own.
   const bool keeps_registers_;
   const std::string api_; ///< for the user; empty: none

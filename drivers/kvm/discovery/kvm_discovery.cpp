@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <iterator>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 namespace vmemfs::kvm {
 namespace {
@@ -25,13 +24,6 @@ OwnerShares::Limits limits() {
   ::getrlimit(RLIMIT_NOFILE, &limit);
   const std::size_t of_user = std::clamp<rlim_t>(limit.rlim_cur / 64, 16, 1024);
   return {of_user, 4 * of_user, ~std::size_t{0}};
-}
-
-/// The kernel lists processes by their numbers in the first pid namespace.
-bool in_first_pid_namespace() {
-  constexpr ino_t kFirst = 0xefff'fffc; // PROC_PID_INIT_INO
-  struct stat own {};
-  return ::stat("/proc/self/ns/pid", &own) == 0 && own.st_ino == kFirst;
 }
 
 } // namespace

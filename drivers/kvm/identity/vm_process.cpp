@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <string>
+#include <sys/stat.h>
 #include <system_error>
 #include <vector>
 
@@ -51,6 +52,12 @@ bool is_sandbox(const Process& process) {
 bool is_qemu(const Process& process) {
   const std::string executable = exe_path(process.pid()).value_or("");
   return executable.substr(executable.rfind('/') + 1).starts_with("qemu");
+}
+
+bool in_first_pid_namespace() {
+  constexpr ino_t kFirst = 0xefff'fffc; // PROC_PID_INIT_INO
+  struct stat own {};
+  return ::stat("/proc/self/ns/pid", &own) == 0 && own.st_ino == kFirst;
 }
 
 } // namespace vmemfs::kvm

@@ -23,4 +23,8 @@ namespace vmemfs::kvm {
 /// The executable is called as QEMU's are.
 [[nodiscard]] bool is_qemu(const Process& process);
 
+/// This process is in no container's pid namespace. The kernel lists processes and threads by their numbers
+/// in the first one.
+[[nodiscard]] bool in_first_pid_namespace();
+
 } // namespace vmemfs::kvm

@@ -68,6 +68,11 @@ std::optional<std::string> why_no_kvm() {
   if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
     return "this kernel has no BTF";
   }
+  struct stat own {};
+  constexpr ino_t kFirst = 0xefff'fffc; // PROC_PID_INIT_INO
+  if (::stat("/proc/self/ns/pid", &own) != 0 || own.st_ino != kFirst) {
+    return "the kernel lists VMs for the first pid namespace alone";
+  }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct sets[2]{};
   const bool may = ::syscall(SYS_capget, &header, &sets) == 0 &&

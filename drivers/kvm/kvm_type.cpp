@@ -3,6 +3,7 @@
 
 #include "drivers/kvm/api/resume_ticket.h"
 #include "drivers/kvm/discovery/kvm_discovery.h"
+#include "drivers/kvm/identity/vm_process.h"
 #include "drivers/kvm/kvm_driver.h"
 #include "drivers/kvm/kvm_runtime.h"
 #include "drivers/kvm/walk/load_error.h"
@@ -80,7 +81,8 @@ public:
 
   std::unique_ptr<Discovery> discovery(const Params& /*params*/,
                                        const std::shared_ptr<DriverRuntime>& runtime) const override {
-    return std::make_unique<kvm::KvmDiscovery>(runtime);
+    // In a container VMs have to be named: the kernel lists them by numbers that mean nothing there.
+    return kvm::in_first_pid_namespace() ? std::make_unique<kvm::KvmDiscovery>(runtime) : nullptr;
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {

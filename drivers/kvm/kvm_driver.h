@@ -44,7 +44,7 @@ class KvmDriver final : public Driver, DirectMemory, MemoryWriter {
 public:
   /// not_found: there is no such VM. busy: it has no memory yet. permission, unsupported: the text names the
   /// remedy.
-  static Result<std::unique_ptr<KvmDriver>> attach(const KvmVm& vm, const DriverContext& context);
+  static Result<std::unique_ptr<KvmDriver>> attach(const KvmVm& wanted, const DriverContext& context);
   KvmDriver(const KvmDriver&) = delete;
   KvmDriver& operator=(const KvmDriver&) = delete;
   ~KvmDriver() override { lease_.end(); }

@@ -92,15 +92,16 @@ std::string instance(std::string_view name) {
 }
 
 std::string from_cgroup(std::string_view path, std::string_view executable) {
-  const std::vector<std::string_view> names = split(path, '/');
-  for (auto name = names.rbegin(); name != names.rend(); ++name) { // the closest one
-    if (const std::string_view id = container(*name); !id.empty()) {
+  std::vector<std::string_view> names = split(path, '/');
+  std::ranges::reverse(names); // the closest one first
+  for (const std::string_view name : names) {
+    if (const std::string_view id = container(name); !id.empty()) {
       return std::string{id};
     }
-    if (name->starts_with("kata_")) {
-      return std::string{name->substr(5, 12)};
+    if (name.starts_with("kata_")) {
+      return std::string{name.substr(5, 12)};
     }
-    for (std::string found : {libvirt_domain(*name), instance(*name)}) {
+    for (std::string found : {libvirt_domain(name), instance(name)}) {
       if (!found.empty()) {
         return found;
       }

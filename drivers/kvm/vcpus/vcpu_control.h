@@ -36,7 +36,7 @@ public:
   void set_vcpus(std::vector<VcpuThread> vcpus) EXCLUDES(vcpus_mutex_);
 
   const RegisterLayout& register_layout() const override;
-  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
+  Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> wanted) override;
   bool usually_has(RegisterIndex reg) const override;
   Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
 
@@ -58,7 +58,7 @@ private:
 
   [[nodiscard]] Vcpus vcpus() const EXCLUDES(vcpus_mutex_);
   [[nodiscard]] Vcpus started_vcpus() const;
-  [[nodiscard]] Result<Vcpus> threads_of(std::span<const VcpuId> vcpus) const;
+  [[nodiscard]] Result<Vcpus> threads_of(std::span<const VcpuId> wanted) const;
   Result<TimedLock::Owner> lock_operations();
   Hold* current_hold() REQUIRES(operations_);
   [[nodiscard]] StopThread::Request request(Vcpus vcpus) const;
@@ -70,7 +70,7 @@ private:
   Result<void> write_running(VcpuId vcpu, std::span<const RegisterValue> values) REQUIRES(operations_);
   Result<RunStatus> status() REQUIRES(operations_);
   Result<RunStatus> pause_by_threads() REQUIRES(operations_);
-  Result<RunStatus> pause_by_api(Vcpus vcpus) REQUIRES(operations_);
+  Result<RunStatus> pause_by_api(Vcpus started) REQUIRES(operations_);
 
   const std::shared_ptr<const ProcessSpace> space_;
   const std::optional<VmmApi> api_;

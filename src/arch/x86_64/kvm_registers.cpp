@@ -3,7 +3,9 @@
 
 #include "arch/x86_64/registers.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 
 namespace vmemfs::x86_64 {
 namespace {
@@ -81,13 +83,13 @@ bool is_of_kvm(RegisterIndex reg) {
 }
 
 bool set_general(kvm_regs& general, RegisterIndex reg, std::uint64_t value) {
-  for (const GeneralField& field : kGeneral) {
-    if (RegisterIndex{field.reg} == reg) {
-      general.*field.value = value;
-      return true;
-    }
+  const auto* const field =
+      std::ranges::find(kGeneral, reg, [](const GeneralField& one) { return RegisterIndex{one.reg}; });
+  if (field == std::end(kGeneral)) {
+    return false;
   }
-  return false;
+  general.*field->value = value;
+  return true;
 }
 
 } // namespace vmemfs::x86_64

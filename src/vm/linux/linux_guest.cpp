@@ -2,8 +2,8 @@
 #include "vm/linux/linux_guest.h"
 
 #include "arch/aarch64/registers.h"
-#include "vm/linux/architecture/kernel_architecture.h"
 #include "util/work_limit.h"
+#include "vm/linux/architecture/kernel_architecture.h"
 
 #include <utility>
 #include <vector>

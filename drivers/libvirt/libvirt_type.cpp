@@ -89,8 +89,22 @@ Result<VmSpec> process_driver(const ConnectionUri& uri, const Domain& domain) {
   });
 }
 
-/// The driver of the domain's process. Error: why it cannot be reached.
-Result<std::unique_ptr<Driver>> open_process(const Params& params, const Domain& domain,
+/// Registers by KVM, where neither QEMU's monitor is free nor libvirt may be asked for it.
+void add_kvm(libvirt::ProcessDrivers& drivers, const VmSpec& process, const DriverContext& context) {
+  auto kvm = context.open_other({{}, "kvm", process.params});
+  if (!kvm) {
+    // An emulated domain has no VM of KVM, and a build may be without that driver.
+    const ErrorKind kind = kvm.error().kind;
+    const bool may_help = kind != ErrorKind::not_found && kind != ErrorKind::invalid;
+    drivers.no_kvm = may_help ? std::move(kvm.error().text) : std::string{};
+  } else if ((*kvm)->identity().key == drivers.memory->identity().key &&
+             (*kvm)->register_reader() != nullptr) {
+    drivers.kvm = std::move(*kvm);
+  }
+}
+
+/// The drivers of the domain's process. Error: why it cannot be reached.
+Result<libvirt::ProcessDrivers> open_process(const Params& params, const Domain& domain,
                                              const DriverContext& context) {
   const auto uri = domain.connection().place();
   if (params.text("memory") == "peek") {
@@ -99,7 +113,20 @@ Result<std::unique_ptr<Driver>> open_process(const Params& params, const Domain&
   if (!uri || !uri->local()) {
     return fail(ErrorKind::unsupported, "libvirt", "the domain is another host's");
   }
-  return process_driver(*uri, domain).and_then(context.open_other);
+  const auto process = process_driver(*uri, domain);
+  if (!process) {
+    return tl::unexpected{process.error()};
+  }
+  auto memory = context.open_other(*process);
+  if (!memory) {
+    return tl::unexpected{std::move(memory.error())};
+  }
+  libvirt::ProcessDrivers drivers{std::move(*memory), nullptr};
+  if (process->driver == "qemu" && !params.flag("passthrough") &&
+      drivers.memory->register_reader() == nullptr) {
+    add_kvm(drivers, *process, context);
+  }
+  return drivers;
 }
 
 /// The VM is just starting or ending: no reason to read it the slow way for its whole life.
@@ -124,26 +151,27 @@ public:
       return tl::unexpected{std::move(domain.error())};
     }
     const WorkLimit limit{WorkLimit::Clock::now() + kAttachTime};
-    auto memory = open_process(params, **domain, context);
-    if (memory) {
-      return std::make_unique<libvirt::LocalDomain>(std::move(*domain), std::move(*memory),
+    auto process = open_process(params, **domain, context);
+    if (process) {
+      return std::make_unique<libvirt::LocalDomain>(std::move(*domain), std::move(*process),
                                                     params.flag("passthrough"), context);
     }
-    if (params.text("memory") == "process" || is_transient(memory.error().kind)) {
-      return tl::unexpected{std::move(memory.error())};
+    const Error& why = process.error();
+    if (params.text("memory") == "process" || is_transient(why.kind)) {
+      return tl::unexpected{why};
     }
     if (const auto place = (*domain)->connection().place(); place && place->driver != "qemu") {
       return fail(ErrorKind::unsupported, "libvirt",
                   fmt::format("libvirt can read memory only of QEMU domains, not of a '{}' connection; {}",
-                              printable(place->driver), memory.error().text));
+                              printable(place->driver), why.text));
     }
     auto remote = libvirt::RemoteDomain::attach(std::move(*domain),
                                                 {.passthrough = params.flag("passthrough"),
                                                  .may_allocate = params.text("memory") == "peek",
-                                                 .why_remote = memory.error().text},
+                                                 .why_remote = why.text},
                                                 context);
     if (!remote) {
-      remote.error().text += fmt::format("; {}", memory.error().text);
+      remote.error().text += fmt::format("; {}", why.text);
       return tl::unexpected{std::move(remote.error())};
     }
     return std::unique_ptr<Driver>{std::move(*remote)};

@@ -9,10 +9,11 @@
 
 namespace vmemfs::libvirt {
 
-LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver> memory, bool passthrough,
+LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, ProcessDrivers drivers, bool passthrough,
                          const DriverContext& context)
-    : ForwardingDriver{std::move(memory)}, domain_{std::move(domain)},
-      identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough} {
+    : ForwardingDriver{std::move(drivers.memory)}, domain_{std::move(domain)},
+      identity_{domain_->identity(inner().identity().key)}, passthrough_{passthrough},
+      no_kvm_{std::move(drivers.no_kvm)} {
   RunControl* const truth = ForwardingDriver::run_control();
   if (passthrough_ && ForwardingDriver::register_reader() == nullptr) {
     registers_.find_architecture();
@@ -23,6 +24,9 @@ LocalDomain::LocalDomain(std::shared_ptr<Domain> domain, std::unique_ptr<Driver>
   if (truth == nullptr) {
     vcpus_.emplace(domain_, context.worker, [this] { listener_.emit(VmEvent::vcpus_changed); });
     refresh_vcpus();
+  }
+  if (drivers.kvm != nullptr) {
+    kvm_.emplace(std::move(drivers.kvm), [this] { return vcpus(); });
   }
 }
 
@@ -58,18 +62,34 @@ RunControl* LocalDomain::run_control() {
 }
 
 RegisterReader* LocalDomain::register_reader() {
-  RegisterReader* const inner_reader = ForwardingDriver::register_reader();
-  return inner_reader != nullptr || !passthrough_ || !registers_.supported() ? inner_reader : &registers_;
+  if (RegisterReader* const by_memory = ForwardingDriver::register_reader()) {
+    return by_memory;
+  }
+  if (passthrough_) {
+    return registers_.supported() ? &registers_ : nullptr;
+  }
+  return kvm_ ? &*kvm_ : nullptr;
+}
+
+std::string LocalDomain::describe_registers(const std::string& by_memory) const {
+  if (inner().register_reader() != nullptr) {
+    return by_memory;
+  }
+  if (passthrough_) {
+    return registers_.describe();
+  }
+  if (kvm_) {
+    return kvm_->describe();
+  }
+  const std::string none = fmt::format("{}; {}", by_memory, kHowToConsent);
+  return no_kvm_.empty() ? none : fmt::format("{}; or by KVM: {}", none, no_kvm_);
 }
 
 AccessReport LocalDomain::access() const {
   AccessReport report = ForwardingDriver::access();
   report.run_control =
       fmt::format("libvirt: suspend and resume at {}", name_of_uri(domain_->connection().uri()));
-  if (inner().register_reader() == nullptr) {
-    report.registers =
-        passthrough_ ? registers_.describe() : fmt::format("{}; {}", report.registers, kHowToConsent);
-  }
+  report.registers = describe_registers(report.registers);
   return report;
 }
 

@@ -174,14 +174,19 @@ std::string LibvirtHost::xml(const DomainOptions& options, std::string files) co
                                                 "value='unix:{},server=on,wait=off'/></qemu:commandline>",
                                                 dir_ / (files + ".qmp"))
                                   : "";
-  return fmt::format(R"(<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  // The largest one may have what an emulated KVM refuses to set.
+  const char* const cpu = options.type == "kvm"
+                              ? "<cpu mode='custom' check='none'><model>qemu64</model></cpu>"
+                              : "<cpu mode='maximum'/>";
+  return fmt::format(R"(<domain type='{}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
 <name>{}</name>{}<memory unit='MiB'>{}</memory>{}
-<os><type arch='x86_64' machine='{}'>hvm</type>{}{}</os>{}<features><acpi/></features><cpu mode='maximum'/>
+<os><type arch='x86_64' machine='{}'>hvm</type>{}{}</os>{}<features><acpi/></features>{}
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator><controller type='usb' model='none'/>
 <memballoon model='none'/><serial type='file'><source path='{}'/></serial>{}</devices>{}</domain>)",
-                     options.name, options.uuid.empty() ? "" : fmt::format("<uuid>{}</uuid>", options.uuid),
+                     options.type, options.name,
+                     options.uuid.empty() ? "" : fmt::format("<uuid>{}</uuid>", options.uuid),
                      options.memory_mib, options.vcpus, options.machine, kernel, options.more_os,
-                     options.more, dir_ / (files + ".serial"), options.more_devices, monitor);
+                     options.more, cpu, dir_ / (files + ".serial"), options.more_devices, monitor);
 }
 
 void LibvirtHost::create(const DomainOptions& options) {

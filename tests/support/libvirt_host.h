@@ -29,6 +29,7 @@ struct DomainOptions {
   std::string more_os = {};             ///< XML in <os>
   std::string more_devices = {};        ///< XML
   std::string more = {};                ///< XML beside those
+  std::string type = "qemu";            ///< kvm: not emulated
 };
 
 /// Whether a libvirt daemon can be started here: root, and the packages. Else why not.

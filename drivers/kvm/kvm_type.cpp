@@ -4,6 +4,7 @@
 #include "drivers/kvm/api/resume_ticket.h"
 #include "drivers/kvm/discovery/kvm_discovery.h"
 #include "drivers/kvm/identity/vm_process.h"
+#include "drivers/kvm/kvm_checks.h"
 #include "drivers/kvm/kvm_driver.h"
 #include "drivers/kvm/kvm_runtime.h"
 #include "drivers/kvm/walk/load_error.h"
@@ -75,6 +76,10 @@ public:
                              {"pidfd_getfd", "memory files of a VMM that have no path"},
                              {"mincore", "which pages of a memory file exist"},
                              {"bpf", "KVM's memory slots", {BPF_LINK_CREATE, BPF_ITER_CREATE}}}};
+  }
+
+  std::vector<HostCheck> checks(const std::shared_ptr<DriverRuntime>& runtime) const override {
+    return kvm::check_vms(runtime);
   }
 
   std::shared_ptr<DriverRuntime> make_runtime() const override { return std::make_shared<kvm::KvmRuntime>(); }

@@ -177,7 +177,9 @@ public:
     return std::unique_ptr<Driver>{std::move(*remote)};
   }
 
-  std::vector<HostCheck> checks() const override { return libvirt::check_default_connection(); }
+  std::vector<HostCheck> checks(const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
+    return libvirt::check_default_connection();
+  }
   std::unique_ptr<Discovery> discovery(const Params& params,
                                        const std::shared_ptr<DriverRuntime>& runtime) const override {
     return std::make_unique<libvirt::LibvirtDiscovery>(params, connections_of(runtime));

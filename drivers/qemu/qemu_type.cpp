@@ -93,7 +93,9 @@ public:
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "qemu:qmp=/run/web01.qmp"; }
 
-  std::vector<HostCheck> checks() const override { return qemu::check_qemus(specs()); }
+  std::vector<HostCheck> checks(const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {
+    return qemu::check_qemus(specs());
+  }
 
   Needs needs(const Params& params) const override {
     return {.network = params.has("tcp") && params.flag("tcp"),

@@ -2,6 +2,7 @@
 #include "fs/cli/check_host.h"
 
 #include "core/text.h"
+#include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
 #include "fs/cli/host_checks.h"
 #include "fs/privileges/privileges.h"
@@ -67,6 +68,7 @@ std::vector<std::vector<HostCheck>> checks_of_drivers() {
 std::vector<HostCheck> all_checks() {
   std::vector<HostCheck> checks = checks_of_rights();
   std::vector<std::vector<HostCheck>> by_driver = checks_of_drivers();
+  const DriverRuntimes runtimes{all_drivers()};
   for (const std::string& problem : give_up_privileges(needs_of_drivers(true)).problems) {
     checks.push_back({"giving up privileges", false, Weight::helpful, problem});
   }
@@ -74,7 +76,7 @@ std::vector<HostCheck> all_checks() {
     const bool works = by_driver[i].front().good;
     std::ranges::move(by_driver[i], std::back_inserter(checks));
     if (works) {
-      std::ranges::move(all_drivers()[i]->checks(), std::back_inserter(checks));
+      std::ranges::move(all_drivers()[i]->checks(runtimes.of(*all_drivers()[i])), std::back_inserter(checks));
     }
   }
   std::ranges::transform(absent_drivers(), std::back_inserter(checks),

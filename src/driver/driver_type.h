@@ -54,8 +54,11 @@ public:
   [[nodiscard]] virtual Result<void> available() const { return {}; }
 
   /// Further checks of this host, and of each discovered VM. Called only if it is available. May discover
-  /// VMs, but opens none and connects to no monitor.
-  [[nodiscard]] virtual std::vector<HostCheck> checks() const { return {}; }
+  /// VMs, but opens none and connects to no monitor. `runtime`: see make_runtime().
+  [[nodiscard]] virtual std::vector<HostCheck>
+  checks(const std::shared_ptr<DriverRuntime>& /*runtime*/) const {
+    return {};
+  }
 
   /// Discovery of VMs; null if the user must name them. With discovery_params(): without any, all VMs of this
   /// host, or null if one of them is required. `runtime`: see make_runtime().

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The driver `kvm` in a mount: VMs of a VMM that knows nothing of vmemfs, and of QEMU as such a one.
 #include "guests/tiny/layout.h"
+#include "support/child_process.h"
 #include "support/kvm/kvm_vmm.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -18,6 +19,8 @@
 #include <gtest/gtest.h>
 #include <sstream>
 #include <string>
+#include <sys/ptrace.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -163,6 +166,19 @@ TEST_F(KvmVm, ProcessWithoutVm_IsNotFound) {
   Mount mount{{"--vm", fmt::format("vm=kvm:pid={}", vmm.pid())}};
   EXPECT_EQ(try_write(mount / ".vmemfs/control", fmt::format("attach other=kvm:pid={}\n", ::getpid())),
             ENOENT);
+}
+
+TEST_F(KvmVm, Check_TellsWhetherItCanBeReadAndStopped) {
+  KvmVmm vmm{{.name = "any-vmm"}};
+  const auto line = [&](const char* what) {
+    return line_with(run({VMEMFS_PROGRAM, "check"}).text,
+                     fmt::format("kvm {} (any-vmm) {}", vmm.pid(), what));
+  };
+  EXPECT_THAT(line("memory"), testing::StartsWith("yes"));
+  EXPECT_THAT(line("registers"), testing::StartsWith("yes"));
+  ASSERT_EQ(::ptrace(PTRACE_SEIZE, vmm.pid(), nullptr, nullptr), 0);
+  EXPECT_THAT(line("registers"), testing::AllOf(testing::StartsWith("no "),
+                                                HasSubstr(fmt::format("process {} traces it", ::getpid()))));
 }
 
 /// Except that QEMU's own map calls some of it ROM which KVM lets the guest write.

@@ -2,19 +2,25 @@
 #include "image/saved/page_codec.h"
 
 #include <algorithm>
+#include <libdeflate.h>
 #include <lzo/lzo1x.h>
+#include <memory>
 #include <snappy-c.h>
-#include <zlib.h>
 #include <zstd.h>
 
 namespace vmemfs {
 namespace {
 
+using Decompressor = std::unique_ptr<libdeflate_decompressor, decltype(&::libdeflate_free_decompressor)>;
+
 bool unpack_zlib(std::span<const std::byte> packed, std::span<std::byte> page) {
-  uLongf size = page.size();
-  return ::uncompress(reinterpret_cast<Bytef*>(page.data()), &size,
-                      reinterpret_cast<const Bytef*>(packed.data()), packed.size()) == Z_OK &&
-         size == page.size();
+  // Some 10 KiB, which a page should not allocate; used by one call at a time.
+  thread_local const Decompressor kDecompressor{::libdeflate_alloc_decompressor(),
+                                                &::libdeflate_free_decompressor};
+  // Without a place for the size, a page of another one is refused.
+  return kDecompressor != nullptr &&
+         ::libdeflate_zlib_decompress(kDecompressor.get(), packed.data(), packed.size(), page.data(),
+                                      page.size(), nullptr) == LIBDEFLATE_SUCCESS;
 }
 
 bool unpack_lzo(std::span<const std::byte> packed, std::span<std::byte> page) {

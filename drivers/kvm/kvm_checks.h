@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What `vmemfs check` tells of the VMs of KVM on this host.
+// Checks of the VMs of KVM on this host, for `vmemfs check`.
 #pragma once
 
 #include "driver/driver_runtime.h"

@@ -22,7 +22,7 @@ std::string refusal_line(const Refusal& refusal) {
 
 } // namespace
 
-std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder) {
+std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder, const LastFailure& failure) {
   std::string text;
   for (const auto& vm : vms.all()) {
     text += fmt::format("vm {} {}\n", vm->guest().identity().driver, printable(vm->name()));
@@ -33,7 +33,17 @@ std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder) {
   for (const DiscoveryError& error : finder.discovery_errors()) {
     text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
   }
+  const std::string last_error = failure.text();
+  text += fmt::format("last_error {}\n", last_error.empty() ? "none" : printable(last_error, kMaxReason));
   return text + mount_command_lines();
+}
+
+Result<std::size_t> MountControlFile::write(std::string_view bytes, std::uint64_t offset) {
+  auto taken = CommandFile::write(bytes, offset);
+  if (!taken) {
+    failure_->set(taken.error().message());
+  }
+  return taken;
 }
 
 Result<MountControlFile::Action> MountControlFile::prepare(std::string_view command) {

@@ -54,12 +54,13 @@ NodePtr drivers_directory(std::span<const DriverType* const> drivers, const Node
 NodePtr mount_directory(const MountServices& services, const MountOwner& mount) {
   const Nodes nodes{mount};
   const auto control_size = std::make_shared<TextSize>(TextSize::Varies::always);
+  const auto failure = std::make_shared<LastFailure>();
   const auto control = [&vms = services.vms, &attacher = services.attacher, &finder = services.finder,
-                        control_size] {
-    return std::make_unique<MountControlFile>(vms, attacher, finder, control_size);
+                        failure, control_size] {
+    return std::make_unique<MountControlFile>(vms, attacher, finder, failure, control_size);
   };
-  const auto control_bytes = [&vms = services.vms, &finder = services.finder, control_size] {
-    return control_size->promise(mount_status_text(vms, finder).size());
+  const auto control_bytes = [&vms = services.vms, &finder = services.finder, failure, control_size] {
+    return control_size->promise(mount_status_text(vms, finder, *failure).size());
   };
   EventFeed& feed = services.events;
   const auto stats_size = std::make_shared<TextSize>(TextSize::Varies::always, TextSize::Padding::comment);

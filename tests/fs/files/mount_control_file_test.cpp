@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 
 namespace vmemfs::test {
 namespace {
@@ -21,7 +22,8 @@ protected:
   Attacher attacher_{[](const VmSpec&) -> Result<std::unique_ptr<Driver>> { return FakeDriver::create({}); },
                      vms_, options_};
   VmFinder finder_{{}, {}, attacher_, {}, {}};
-  MountControlFile file_{vms_, attacher_, finder_};
+  const std::shared_ptr<LastFailure> failure_ = std::make_shared<LastFailure>();
+  MountControlFile file_{vms_, attacher_, finder_, failure_};
 };
 
 TEST_F(MountControlFileTest, AttachAndDetach_StatusFollows) {
@@ -29,7 +31,7 @@ TEST_F(MountControlFileTest, AttachAndDetach_StatusFollows) {
   constexpr std::string_view kAttach = "attach one=fake\n";
   ASSERT_EQ(file_.write(kAttach, 0), kAttach.size());
   EXPECT_EQ(read_file(file_, kAttach.size())->bytes(), "ok, as one\n");
-  MountControlFile other{vms_, attacher_, finder_};
+  MountControlFile other{vms_, attacher_, finder_, failure_};
   EXPECT_THAT(read_file(other)->bytes(), HasSubstr("vm fake one\n"));
   ASSERT_TRUE(file_.write("detach one\n", 0));
   EXPECT_THAT(file_.write("detach two\n", 0).error().kind, ErrorKind::not_found);
@@ -38,6 +40,16 @@ TEST_F(MountControlFileTest, AttachAndDetach_StatusFollows) {
 TEST_F(MountControlFileTest, Write_UnknownCommand_InvalidAndNamesTheCommands) {
   EXPECT_EQ(file_.write("pause\n", 0).error().kind, ErrorKind::invalid);
   EXPECT_THAT(read_file(file_)->bytes(), HasSubstr("there are: attach detach status"));
+}
+
+// A shell reports an errno, and closes the file.
+TEST_F(MountControlFileTest, ReasonOfAFailure_IsThereForOtherHandles) {
+  MountControlFile before{vms_, attacher_, finder_, failure_};
+  EXPECT_THAT(read_file(before)->bytes(), HasSubstr("last_error none\n"));
+  ASSERT_FALSE(file_.write("detach two\n", 0));
+  ASSERT_TRUE(file_.write("attach one=fake\n", 0));
+  MountControlFile after{vms_, attacher_, finder_, failure_};
+  EXPECT_THAT(read_file(after)->bytes(), HasSubstr("last_error vm: there is no VM 'two'"));
 }
 
 } // namespace

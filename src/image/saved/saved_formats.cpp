@@ -3,6 +3,7 @@
 
 #include "image/saved/avml/avml_image.h"
 #include "image/saved/elf_image.h"
+#include "image/saved/foreign_contents.h"
 #include "image/saved/kdump/kdump_image.h"
 #include "image/saved/lime_image.h"
 #include "image/saved/raw_image.h"
@@ -31,6 +32,13 @@ Result<SavedImage> open_image(const SavedFile& file, std::string_view format) {
         candidate->matches(std::span{head}.first(size)) || candidate->takes_name(file.path());
     if (by_content ? !matches : candidate->name() != format) {
       continue;
+    }
+    if (const auto what = foreign_content(std::span{head}.first(size));
+        by_content && candidate == &raw_image_format() && !what.empty()) {
+      return fail(ErrorKind::invalid, "dump",
+                  fmt::format("it is {}; if its offsets are guest physical addresses nevertheless, give "
+                              "format=raw",
+                              what));
     }
     if (format == kKnownFormat && candidate == &raw_image_format()) {
       return fail(ErrorKind::invalid, "dump",

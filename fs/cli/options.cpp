@@ -4,7 +4,7 @@
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
-#include "fs/files/control_command.h"
+#include "fs/files/control/control_command.h"
 #include "fs/guardian/guardian.h"
 #include "fs/save/save_format.h"
 #include "fs/vm_line.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/tree/mount_directory.h"
 
+#include "fs/files/control/mount_control_file.h"
 #include "fs/files/events_file.h"
-#include "fs/files/mount_control_file.h"
 #include "fs/files/text/driver_text.h"
 #include "fs/files/text_file.h"
 #include "fs/files/text_size.h"

@@ -4,7 +4,7 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/registers.h"
 #include "core/register_set.h"
-#include "fs/files/control_file.h"
+#include "fs/files/control/control_file.h"
 #include "fs/files/image_file.h"
 #include "fs/files/memory_file.h"
 #include "fs/files/registers_file.h"

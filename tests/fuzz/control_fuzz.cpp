@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What users write to `control` of a VM and to `.vmemfs/control`.
-#include "fs/files/command_file.h"
-#include "fs/files/control_command.h"
+#include "fs/files/control/command_file.h"
+#include "fs/files/control/control_command.h"
 #include "fuzz/fuzz_target.h"
 
 FUZZ_TARGET(text) {

@@ -2,7 +2,7 @@
 #include "fs/files/text/status_text.h"
 
 #include "core/text.h"
-#include "fs/files/control_command.h"
+#include "fs/files/control/control_command.h"
 
 #include <fmt/format.h>
 

@@ -17,8 +17,8 @@ public:
   PagePacker(const PagePacker&) = delete;
   PagePacker& operator=(const PagePacker&) = delete;
 
-  /// Packs a page, quick rather than small, into at most the room of `packed`; returns the number of bytes. 0: it does
-  /// not fit.
+  /// Packs a page, quick rather than small, into at most the room of `packed`; returns the number of bytes.
+  /// 0: it does not fit.
   [[nodiscard]] std::size_t pack(std::span<const std::byte> page, std::span<std::byte> packed);
 
 private:

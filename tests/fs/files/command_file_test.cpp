@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/command_file.h"
+#include "fs/files/control/command_file.h"
 #include "support/recording_reply.h"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/command_file.h"
-#include "fs/files/control_command.h"
+#include "fs/files/control/command_file.h"
+#include "fs/files/control/control_command.h"
 
 #include <algorithm>
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/control_file.h"
+#include "fs/files/control/control_file.h"
 #include "support/recording_reply.h"
 #include "vm_fixture.h"
 

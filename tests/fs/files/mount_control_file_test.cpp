@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/fake/fake_driver.h"
-#include "fs/files/mount_control_file.h"
+#include "fs/files/control/mount_control_file.h"
 #include "support/recording_reply.h"
 #include "tests/vm/registry_fixture.h"
 

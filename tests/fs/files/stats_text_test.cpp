@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "changed_driver.h"
 #include "drivers/fake/fake_driver.h"
-#include "fs/files/control_file.h"
+#include "fs/files/control/control_file.h"
 #include "fs/files/memory_file.h"
 #include "fs/files/text/stats_text.h"
 #include "prometheus_samples.h"

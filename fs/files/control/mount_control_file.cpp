@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/mount_control_file.h"
+#include "fs/files/control/mount_control_file.h"
 
 #include "core/text.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/control_file.h"
+#include "fs/files/control/control_file.h"
 
 #include "fs/files/text/status_text.h"
 

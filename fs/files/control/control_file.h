@@ -2,8 +2,8 @@
 // `control`: commands in, status out.
 #pragma once
 
-#include "fs/files/command_file.h"
-#include "fs/files/control_command.h"
+#include "fs/files/control/command_file.h"
+#include "fs/files/control/control_command.h"
 #include "vm/vm.h"
 
 #include <memory>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/files/control_command.h"
+#include "fs/files/control/control_command.h"
 
 #include "core/text.h"
 #include "fs/vm_line.h"

@@ -2,9 +2,9 @@
 // `.vmemfs/control`: attaches and detaches VMs by hand.
 #pragma once
 
-#include "fs/files/command_file.h"
-#include "fs/files/control_command.h"
-#include "fs/files/last_failure.h"
+#include "fs/files/control/command_file.h"
+#include "fs/files/control/control_command.h"
+#include "fs/files/control/last_failure.h"
 #include "vm/discovery/attacher.h"
 #include "vm/discovery/vm_finder.h"
 

@@ -9,32 +9,43 @@ void reply_with_part(Reply& reply, std::string_view text, std::size_t size, std:
   reply.text(offset < text.size() ? text.substr(static_cast<std::size_t>(offset), size) : std::string_view{});
 }
 
-void TextFile::begin_with(std::string text) {
+Result<void> TextFile::keep(std::string text) {
+  auto kept = std::make_shared<std::string>(std::move(text));
+  auto allowed = limit_ ? limit_(kept, kept->size()) : Result<void>{};
+  if (allowed) {
+    text_ = std::move(kept);
+    made_ = true;
+  }
+  return allowed;
+}
+
+Result<void> TextFile::begin_with(std::string text) {
   const MutexLock lock{mutex_};
   static_cast<void>(size_->fits(text)); // notes its size for stat(2)
-  text_ = std::move(text);
-  made_ = true;
-  unread_ = true;
+  auto kept = keep(std::move(text));
+  unread_ = kept.has_value();
+  return kept;
 }
 
 void TextFile::read(Reply& reply, const ReadRequest& request) {
   const MutexLock lock{mutex_};
   if (std::exchange(unread_, false)) {
-    size_->fit(text_);
+    size_->fit(*text_);
   } else if (request.offset == 0 || !made_) {
     auto text = source_();
     if (text && !size_->fits(*text) && shorter_) {
       text = shorter_();
     }
-    if (!text) {
-      reply.error(text.error().kind);
+    const auto kept = std::move(text).and_then([this](std::string&& made) REQUIRES(mutex_) {
+      size_->fit(made);
+      return keep(std::move(made));
+    });
+    if (!kept) {
+      reply.error(kept.error().kind);
       return;
     }
-    text_ = std::move(*text);
-    size_->fit(text_);
-    made_ = true;
   }
-  reply_with_part(reply, text_, request.size, request.offset);
+  reply_with_part(reply, *text_, request.size, request.offset);
 }
 
 } // namespace vmemfs

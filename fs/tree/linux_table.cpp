@@ -5,6 +5,7 @@
 #include "fs/files/linux/kernel_elf_file.h"
 #include "fs/files/linux/linux_info_text.h"
 #include "fs/files/text_file.h"
+#include "fs/tree/text_limit.h"
 #include "linux/modules/module_list.h"
 #include "linux/mounts/mount_list.h"
 #include "linux/printk/kernel_log.h"
@@ -47,7 +48,7 @@ VmNode info_file() {
                  [vm] {
                    return linux_of(*vm).map([](LinuxGuest* guest) { return linux_info_text(*guest); });
                  },
-                 size);
+                 size, nullptr, limit_of(vm));
            },
        .text_bytes =
            [](Vm& /*vm*/, const TextSize& size) {
@@ -100,10 +101,11 @@ private:
   }
   static Result<std::unique_ptr<OpenFile>> open(const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
                                                 const std::shared_ptr<TextSize>& size) {
-    return read(*vm).map([&](std::string&& first) -> std::unique_ptr<OpenFile> {
-      auto file = std::make_unique<TextFile>([vm] { return read(*vm); }, size);
-      file->begin_with(std::move(first));
-      return file;
+    return read(*vm).and_then([&](std::string&& first) -> Result<std::unique_ptr<OpenFile>> {
+      auto file = std::make_unique<TextFile>([vm] { return read(*vm); }, size, nullptr, limit_of(vm));
+      return file->begin_with(std::move(first)).map([&]() -> std::unique_ptr<OpenFile> {
+        return std::move(file);
+      });
     });
   }
 };
@@ -118,9 +120,11 @@ Result<std::unique_ptr<OpenFile>> open_bytes(const std::shared_ptr<Vm>& vm, cons
   return linux_of(*vm).and_then([&](LinuxGuest* guest) {
     return guest->kernel()
         .and_then([&](const std::shared_ptr<KernelFacts>& facts) { return bytes.make(*facts); })
-        .map([&](KeptBytes&& kept) -> std::unique_ptr<OpenFile> {
+        .and_then([&](KeptBytes&& kept) -> Result<std::unique_ptr<OpenFile>> {
           guest->note_use();
-          return std::make_unique<KeptFile>(guest_of(vm), std::move(kept));
+          return vm->guest().shown_texts().add(kept.owner, kept.bytes.size()).map([&] {
+            return std::unique_ptr<OpenFile>{std::make_unique<KeptFile>(guest_of(vm), std::move(kept))};
+          });
         });
   });
 }
@@ -142,23 +146,26 @@ KeptBytes kept(std::shared_ptr<const std::string> text) {
 }
 
 VmNode vmlinux_file() {
-  return vm_file({.traits = {.guest_memory = true, .waits_to_open = true},
-                  .open = [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
-                             const std::shared_ptr<TextSize>& /*size*/) -> Result<std::unique_ptr<OpenFile>> {
-                    return linux_of(*vm).and_then([&](LinuxGuest* guest) {
-                      return guest->kernel()
-                          .and_then(
-                              [](const std::shared_ptr<KernelFacts>& facts) { return facts->vmlinux(); })
-                          .map([&](std::shared_ptr<const ElfFile>&& elf) -> std::unique_ptr<OpenFile> {
-                            guest->note_use();
-                            return std::make_unique<KernelElfFile>(guest_of(vm), std::move(elf));
-                          });
-                    });
-                  },
-                  .image_bytes = [](Guest& guest) -> std::uint64_t {
-                    const auto facts = guest.linux_guest()->known();
-                    return facts != nullptr ? facts->vmlinux_bytes() : 0;
-                  }});
+  return vm_file(
+      {.traits = {.guest_memory = true, .waits_to_open = true},
+       .open = [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/,
+                  const std::shared_ptr<TextSize>& /*size*/) -> Result<std::unique_ptr<OpenFile>> {
+         return linux_of(*vm).and_then([&](LinuxGuest* guest) {
+           return guest->kernel()
+               .and_then([](const std::shared_ptr<KernelFacts>& facts) { return facts->vmlinux(); })
+               .and_then([&](std::shared_ptr<const ElfFile>&& elf) -> Result<std::unique_ptr<OpenFile>> {
+                 guest->note_use();
+                 return vm->guest().shown_texts().add(elf, elf->made.size()).map([&] {
+                   return std::unique_ptr<OpenFile>{
+                       std::make_unique<KernelElfFile>(guest_of(vm), std::move(elf))};
+                 });
+               });
+         });
+       },
+       .image_bytes = [](Guest& guest) -> std::uint64_t {
+         const auto facts = guest.linux_guest()->known();
+         return facts != nullptr ? facts->vmlinux_bytes() : 0;
+       }});
 }
 
 Result<std::string> dmesg(KernelFacts& facts) {

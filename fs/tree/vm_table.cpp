@@ -15,6 +15,7 @@
 #include "fs/files/text_file.h"
 #include "fs/files/virt/virtual_file.h"
 #include "fs/tree/linux_table.h"
+#include "fs/tree/text_limit.h"
 #include "vm/linux/linux_guest.h"
 
 #include <memory>
@@ -66,7 +67,8 @@ VmNode text_file(Text text) {
   return vm_file(
       {.open =
            [text](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& size) {
-             return std::make_unique<TextFile>(source_of(vm, text.make), size, source_of(vm, text.shorter));
+             return std::make_unique<TextFile>(source_of(vm, text.make), size, source_of(vm, text.shorter),
+                                               limit_of(vm));
            },
        .text_bytes = [about = text.without_asking](Vm& vm,
                                                    const TextSize& /*size*/) { return about(vm).size(); },
@@ -152,7 +154,7 @@ VmNode virtual_maps_file() {
                        .and_then([&] { return view->mapped_ranges(); })
                        .map([](const auto& ranges) { return virtual_maps_text(ranges); });
                  },
-                 size);
+                 size, nullptr, limit_of(vm));
            },
        .text_bytes = virtual_maps_bytes,
        .varies = TextSize::Varies::always});

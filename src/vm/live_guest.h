@@ -5,6 +5,7 @@
 #include "vm/guest.h"
 #include "vm/linux/linux_guest.h"
 #include "vm/memory/live_memory.h"
+#include "vm/views/shown_texts.h"
 
 #include <atomic>
 #include <chrono>
@@ -45,6 +46,7 @@ public:
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   [[nodiscard]] LinuxGuest* linux_guest() override { return &linux_guest_; }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
+  [[nodiscard]] ShownTexts& shown_texts() { return shown_texts_; }
 
 private:
   using Clock = std::chrono::steady_clock;
@@ -56,6 +58,7 @@ private:
 
   const LiveMemory::Context context_;
   VmCounters counters_;
+  ShownTexts shown_texts_;
   LiveMemory memory_;
   std::atomic<bool> vcpu_report_pending_{false};
   VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time

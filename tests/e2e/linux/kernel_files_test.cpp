@@ -48,6 +48,27 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
               StartsWith(fmt::format("{:016x} ", 0xffffffff81000000 + offset)));
 }
 
+// How long they are is the guest's word, and each handle keeps its own: many of them took all memory.
+TEST_F(KernelFiles, HandlesOfLongTexts_AreBounded) {
+  boot({});
+  if (IsSkipped()) {
+    return;
+  }
+  const std::size_t bytes = read_file(path("kallsyms")).size();
+  ASSERT_GT(bytes, std::size_t{1} << 20U);
+  const std::size_t most = (std::size_t{256} << 20U) / bytes;
+  std::vector<UniqueFd> handles;
+  int error = 0;
+  while (error == 0 && handles.size() <= most) {
+    handles.emplace_back(::open(path("kallsyms").c_str(), O_RDONLY | O_CLOEXEC));
+    error = handles.back() ? 0 : errno;
+  }
+  EXPECT_EQ(error, ENOMEM);
+  EXPECT_GT(handles.size(), 4U);
+  handles.clear();
+  EXPECT_TRUE(eventually([&] { return open_error(path("kallsyms")) == 0; })); // closing is not waited for
+}
+
 TEST_F(KernelFiles, VmHangs_ListingHasTheFilesOfTheKernelFoundLast) {
   boot({});
   if (IsSkipped()) {

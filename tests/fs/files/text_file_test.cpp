@@ -2,7 +2,10 @@
 #include "fs/files/text_file.h"
 #include "support/recording_reply.h"
 
+#include <cstddef>
 #include <gtest/gtest.h>
+#include <memory>
+#include <string>
 
 namespace vmemfs::test {
 namespace {
@@ -28,7 +31,7 @@ TEST(TextFile, MadeWhenOpened_IsTheFirstReadAndItsSizeIsKnown) {
   int made = 1;
   const auto size = std::make_shared<TextSize>();
   TextFile file{[&]() -> Result<std::string> { return "text " + std::to_string(++made); }, size};
-  file.begin_with("text 1");
+  ASSERT_TRUE(file.begin_with("text 1"));
   EXPECT_EQ(size->last_read(), 6U);
   EXPECT_EQ(size->promise(size->last_read()), 6U);
   EXPECT_EQ(read_file(file, 3, 10)->bytes(), "t 1");
@@ -41,6 +44,19 @@ TEST(TextFile, SourceFails_ErrorIsTheReply) {
   const auto answer = read_file(file);
   EXPECT_EQ(answer->error(), ErrorKind::timed_out);
   EXPECT_EQ(answer->count(), 1);
+}
+
+TEST(TextFile, BeyondTheLimit_IsAnErrorAndTheTextBeforeStays) {
+  std::string made = "short";
+  TextFile file{[&]() -> Result<std::string> { return made; }, std::make_shared<TextSize>(), nullptr,
+                [](const std::shared_ptr<const void>& /*text*/, std::size_t bytes) {
+                  return bytes <= 5 ? Result<void>{} : fail(ErrorKind::no_memory, "test", "too long");
+                }};
+  EXPECT_FALSE(file.begin_with("longer"));
+  EXPECT_EQ(read_file(file)->bytes(), "short");
+  made = "longer";
+  EXPECT_EQ(read_file(file)->error(), ErrorKind::no_memory);
+  EXPECT_EQ(read_file(file, 1, 10)->bytes(), "hort");
 }
 
 TEST(TextFile, WriteAndSeek_Refused) {

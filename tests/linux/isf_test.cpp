@@ -264,7 +264,7 @@ TEST(Isf, TextBeyondTheLimit_Refused) {
   ASSERT_TRUE(types);
   const auto text = isf_text(*symbols_of({}), **types, {.banner = kBanner});
   ASSERT_FALSE(text);
-  EXPECT_EQ(text.error().kind, ErrorKind::invalid);
+  EXPECT_EQ(text.error().kind, ErrorKind::no_data);
 }
 
 TEST(Isf, PointersWithoutEnd_End) {

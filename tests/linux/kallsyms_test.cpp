@@ -78,7 +78,7 @@ TEST_P(Kallsyms, MarkerThatDoesNotFit_IsNotFound) {
   builder.bytes()[builder.markers() + 4] ^= std::byte{1};
   const auto symbols = read_image(std::move(builder));
   ASSERT_FALSE(symbols);
-  EXPECT_EQ(symbols.error().kind, ErrorKind::not_found);
+  EXPECT_EQ(symbols.error().kind, ErrorKind::no_data);
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Kallsyms,

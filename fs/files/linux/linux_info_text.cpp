@@ -41,6 +41,9 @@ Json missing_json(KernelFacts& facts) {
     add_missing(missing, "types", facts.types());
     add_missing(missing, "processes and mounts", facts.idle_task());
     add_missing(missing, "symbols of data; so no modules, vmlinux and kernel.json", facts.has_data_symbols());
+    if (const auto failure = facts.isf_failure()) { // it is made only when it is opened
+      missing.push_back({{"what", "kernel.json"}, {"why", failure->text}});
+    }
   }
   return missing;
 }

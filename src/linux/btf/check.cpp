@@ -14,7 +14,7 @@ namespace vmemfs::btf {
 namespace {
 
 tl::unexpected<Error> invalid(std::string text) {
-  return fail(ErrorKind::invalid, "btf", "cannot read a BTF: " + std::move(text));
+  return fail(ErrorKind::no_data, "btf", "cannot read a BTF: " + std::move(text));
 }
 
 struct Header {

@@ -31,7 +31,7 @@ std::uint64_t prefix_of(Kind kind, std::string_view name) {
 Result<std::shared_ptr<const Types>> Types::parse(std::vector<std::byte> bytes,
                                                   std::shared_ptr<const Types> base) {
   if (base && base->base_) {
-    return fail(ErrorKind::invalid, "btf", "cannot read a BTF: its base is one of a module");
+    return fail(ErrorKind::no_data, "btf", "cannot read a BTF: its base is one of a module");
   }
   const TypeId first = base ? base->end() : 1;
   const std::uint32_t base_names_bytes = base ? base->names_bytes_ : 0;

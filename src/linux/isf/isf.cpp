@@ -44,7 +44,7 @@ Result<std::string> isf_text(const KernelSymbols& symbols, const btf::Types& typ
   symbol_text.write();
   text.raw("}}\n");
   if (text.full()) {
-    return fail(ErrorKind::invalid, "isf",
+    return fail(ErrorKind::no_data, "isf",
                 "cannot make an ISF: the kernel's types and symbols are too large");
   }
   return std::move(text).take();

@@ -72,7 +72,7 @@ Result<std::shared_ptr<const KernelSymbols>> read_kallsyms(KernelMemory& memory,
     return WorkLimit::exceeded("linux");
   }
   if (symbols == nullptr) {
-    return fail(ErrorKind::not_found, "linux",
+    return fail(ErrorKind::no_data, "linux",
                 "the kernel's image has no kallsyms tables that fit together; was it built without "
                 "CONFIG_KALLSYMS?");
   }

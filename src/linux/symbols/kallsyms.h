@@ -25,7 +25,7 @@
 namespace vmemfs {
 
 /// Searches the image for tables that fit together, and decodes them. The memory is the guest's, so it can
-/// say anything: time and memory are bounded (some 30 MiB). not_found: there are no such tables.
+/// say anything: time and memory are bounded (some 30 MiB). no_data: there are no such tables.
 /// timed_out: the limit of the calling thread's work is reached.
 [[nodiscard]] Result<std::shared_ptr<const KernelSymbols>> read_kallsyms(KernelMemory& memory,
                                                                          KernelImageRange image);

@@ -82,6 +82,8 @@ public:
   [[nodiscard]] std::size_t symbol_map_bytes() const; ///< of a text with all symbols
   [[nodiscard]] std::uint64_t vmlinux_bytes() const;
   [[nodiscard]] std::size_t isf_bytes() const;
+  /// Why the ISF could not be made when somebody last asked for it.
+  [[nodiscard]] std::optional<Error> isf_failure() const { return isf_.failure(); }
   [[nodiscard]] std::size_t kallsyms_bytes() const { return kallsyms_bytes_; } ///< with those of modules
   [[nodiscard]] std::size_t module_types_bytes(std::string_view name) const EXCLUDES(mutex_);
   /// modules_with_types() waits for nobody now.

@@ -27,12 +27,19 @@ public:
       value_ = make();
       failure_ends_ = Clock::now() + kFailureValid;
       known_.store(value_->value_or(nullptr).get());
+      const MutexLock failure_lock{failure_mutex_};
+      failure_ = *value_ ? std::optional<Error>{} : value_->error();
     }
     return *value_;
   }
 
   /// nullptr: it was not made, or that failed. Waits for nobody.
   [[nodiscard]] const T* known() const { return known_.load(); }
+  /// Of the last try; nullopt: there was none, or it did not fail. Waits for nobody.
+  [[nodiscard]] std::optional<Error> failure() const EXCLUDES(failure_mutex_) {
+    const MutexLock lock{failure_mutex_};
+    return failure_;
+  }
 
 private:
   using Clock = std::chrono::steady_clock;
@@ -41,6 +48,8 @@ private:
   std::optional<Value> value_ GUARDED_BY(mutex_);
   Clock::time_point failure_ends_ GUARDED_BY(mutex_){};
   std::atomic<const T*> known_{nullptr};
+  mutable Mutex failure_mutex_; ///< leaf
+  std::optional<Error> failure_ GUARDED_BY(failure_mutex_);
 };
 
 } // namespace vmemfs

@@ -17,6 +17,7 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <thread>
 #include <tuple>
 #include <unistd.h>
 #include <utility>
@@ -26,6 +27,7 @@ namespace {
 
 /// A file that nobody has reported as closed counts as whole when it has not changed for so long.
 constexpr std::chrono::seconds kSettled{2};
+constexpr std::chrono::milliseconds kBetweenLooks{100};
 /// Of events that are taken at a scan; those after them wait for the next one.
 constexpr std::size_t kMaxReads = 64;
 
@@ -55,7 +57,20 @@ DumpDirectory::DumpDirectory(const std::string& path, std::string format, std::s
     : path_{std::filesystem::absolute(path).lexically_normal()}, format_{std::move(format)},
       files_{std::move(files)} {}
 
+/// Somebody who lists a directory once would not see what was written just before. A mount, which has less
+/// patience, looks again anyway.
 Result<std::vector<FoundVm>> DumpDirectory::scan() {
+  auto found = look();
+  const bool looks_once = std::exchange(patience_, {}) - Clock::now() > 3 * kSettled;
+  const auto until = Clock::now() + kSettled + kBetweenLooks;
+  while (found && unsettled_ && looks_once && Clock::now() < until) {
+    std::this_thread::sleep_for(kBetweenLooks);
+    found = look();
+  }
+  return found;
+}
+
+Result<std::vector<FoundVm>> DumpDirectory::look() {
   struct stat status {};
   if (::stat(path_.c_str(), &status) != 0) {
     return fail_errno(errno, "dump", fmt::format("cannot find the directory '{}'", printable(path_)));

@@ -33,6 +33,7 @@ public:
   /// `format`: as of DumpDriver::open(), for all files.
   DumpDirectory(const std::string& path, std::string format, std::shared_ptr<WatchedFiles> files);
 
+  void begin(std::chrono::steady_clock::time_point patience) override { patience_ = patience; }
   Result<std::vector<FoundVm>> scan() override;
 
 private:
@@ -46,6 +47,7 @@ private:
   };
   using Entries = std::map<std::string, Entry>; ///< by their name
 
+  [[nodiscard]] Result<std::vector<FoundVm>> look();
   Result<void> open_again();
   [[nodiscard]] bool take_events();
   [[nodiscard]] Result<Entries> list();
@@ -62,6 +64,7 @@ private:
   SavedFile::Version version_;  ///< of the directory, when it was listed
   std::set<std::string> whole_; ///< names whose file was closed or moved here since it was listed
   bool unsettled_ = true;
+  Clock::time_point patience_{}; ///< how long the first scan may wait for files to be complete
   bool reported_full_ = false;
   Entries entries_;
 };

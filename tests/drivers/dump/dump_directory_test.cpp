@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
@@ -167,6 +168,19 @@ TEST_F(DumpDirectoryTest, FileReplacedBySymlink_IsNotOpened) {
   ASSERT_FALSE(driver);
   EXPECT_THAT(driver.error().text, HasSubstr("was changed since it was found"));
   EXPECT_THAT(names(), IsEmpty());
+}
+
+// `vmemfs list` said that there is nothing, right after an image was saved.
+TEST_F(DumpDirectoryTest, FileOfAMomentAgo_IsWaitedForByWhoLooksOnce) {
+  write_file(dir_ / "a", lime('a'));
+  // However long this test takes until the directory is looked at.
+  fs::last_write_time(dir_ / "a", fs::file_time_type::clock::now() + std::chrono::hours{1});
+  DumpDirectory of_a_mount{dir_.path(), "known", files_};
+  of_a_mount.begin(std::chrono::steady_clock::now() + std::chrono::seconds{2});
+  EXPECT_THAT(*of_a_mount.scan(), IsEmpty());
+  DumpDirectory of_a_list{dir_.path(), "known", files_};
+  of_a_list.begin(std::chrono::steady_clock::now() + std::chrono::seconds{10});
+  EXPECT_EQ(of_a_list.scan()->size(), 1U);
 }
 
 TEST_F(DumpDirectoryTest, FileThatIsNoDump_IsRefusedWithTheReason) {

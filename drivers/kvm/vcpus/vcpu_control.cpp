@@ -278,7 +278,7 @@ Result<void> VcpuControl::write_running(VcpuId vcpu, std::span<const RegisterVal
 
 Result<RunStatus> VcpuControl::status() {
   if (const Hold* const hold = current_hold(); hold != nullptr && hold->thread != nullptr) {
-    return paused("its vCPUs are held", false);
+    return paused("paused", false);
   }
   if (!space_->alive()) {
     return space_->gone();

@@ -109,6 +109,7 @@ TEST_F(KvmVm, RegistersAndPause_NeedNothingOfTheProgram) {
   ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
   const std::uint32_t before = counter(vmm);
   EXPECT_EQ(counter(vmm), before);
+  EXPECT_THAT(read_file(mount / "vm/control"), testing::StartsWith("state paused\n"));
   EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by vmemfs"));
   EXPECT_EQ(try_write(mount / "vm/control", "pause keep\n"), EOPNOTSUPP);
   EXPECT_EQ(try_write(mount / "vm/vcpus/0/regs", "rbx 0x77\n"), 0) << mount.log();

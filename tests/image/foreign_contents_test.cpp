@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "image/image_bytes.h"
 #include "image/saved/foreign_contents.h"
+#include "util/unique_fd.h"
 
+#include <cstdint>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace vmemfs::test {
 namespace {
@@ -32,6 +37,17 @@ TEST(ForeignContents, OpenedByContent_AreRefusedWithWhatHelps) {
     EXPECT_EQ(image.error().kind, ErrorKind::invalid);
     EXPECT_THAT(image.error().text, AllOf(HasSubstr("virsh restore --paused"), HasSubstr("format=raw")));
   }
+}
+
+// `core` of it had a size that is negative, and with that errors in each listing.
+TEST(RawImage, LargerThanAnyMachine_IsRefused) {
+  const TempDir dir;
+  write_file(dir / "image", "x");
+  UniqueFd fd{::open((dir / "image").c_str(), O_RDONLY | O_CLOEXEC)};
+  const auto image =
+      open_image(SavedFile::adopt(std::move(fd), (std::uint64_t{1} << 63U) - 1), std::string_view{"raw"});
+  ASSERT_FALSE(image);
+  EXPECT_THAT(image.error().text, HasSubstr("52 bits"));
 }
 
 TEST(ForeignContents, NamedAsRaw_AreShown) {

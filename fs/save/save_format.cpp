@@ -15,8 +15,8 @@ constexpr std::array kFormats{
     SaveFormatInfo{SaveFormat::raw, "raw", "mem_padded", false, false},
     SaveFormatInfo{SaveFormat::lime, "lime", "mem.lime", true, false},
     SaveFormatInfo{SaveFormat::elf, "elf", "core", true, false},
-    SaveFormatInfo{SaveFormat::avml, "avml", "mem.lime", true, true},
-    SaveFormatInfo{SaveFormat::kdump, "kdump", "core", true, true},
+    SaveFormatInfo{SaveFormat::avml, "avml", "mem.lime", true, true, 16},
+    SaveFormatInfo{SaveFormat::kdump, "kdump", "core", true, true, 128},
 };
 
 std::string format_names() {

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "fs/save/save_options.h"
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -16,6 +17,9 @@ struct SaveFormatInfo {
   std::string_view file; ///< of the VM's directory
   bool has_headers;      ///< begins with bytes without which the rest is of no use
   bool packed;           ///< is made of the memory in that file, which is packed
+  /// The Nth part of all memory is what it takes at most beside data that does not pack: for descriptions of
+  /// pages, and for zeros. 0: nothing.
+  std::uint64_t extra_part = 0;
 };
 
 [[nodiscard]] std::span<const SaveFormatInfo> save_formats();

@@ -134,11 +134,11 @@ Result<SaveJob::Files> SaveJob::create_files(const VmDirectory& vm) {
       return tl::unexpected{std::move(image.error())};
     }
     files.image.emplace(std::move(*image));
-    const auto held = held_bytes(vm, info_of(options_.format));
-    if (!held) {
-      return tl::unexpected{held.error()};
+    const auto bytes = image_bytes(vm, info_of(options_.format));
+    if (!bytes) {
+      return tl::unexpected{bytes.error()};
     }
-    if (auto enough = check_free_space(*files.image, *held); !enough) {
+    if (auto enough = check_free_space(*files.image, *bytes); !enough) {
       return tl::unexpected{std::move(enough.error())};
     }
   }

@@ -118,7 +118,7 @@ Result<void> MemorySource::read(std::uint64_t offset, std::span<std::byte> targe
   return {};
 }
 
-Result<std::uint64_t> held_bytes(const VmDirectory& vm, const SaveFormatInfo& format) {
+Result<std::uint64_t> image_bytes(const VmDirectory& vm, const SaveFormatInfo& format) {
   const auto fd = vm.open(std::string{format.file}, O_RDONLY);
   if (!fd) {
     return tl::unexpected{fd.error()};
@@ -127,8 +127,9 @@ Result<std::uint64_t> held_bytes(const VmDirectory& vm, const SaveFormatInfo& fo
   if (::fstat(fd->get(), &status) != 0) {
     return vm_failure(errno, fmt::format("cannot ask for the size of '{}'", format.file));
   }
-  return std::min(static_cast<std::uint64_t>(status.st_size),
-                  static_cast<std::uint64_t>(status.st_blocks) * kBlock);
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const std::uint64_t held = std::min(size, static_cast<std::uint64_t>(status.st_blocks) * kBlock);
+  return held + (format.extra_part > 0 ? size / format.extra_part : 0);
 }
 
 } // namespace vmemfs

@@ -52,7 +52,7 @@ private:
   bool sparse_ = true; ///< whether the file reports holes
 };
 
-/// Bytes of memory that the host has of the file, an estimate; at most the file's size.
-[[nodiscard]] Result<std::uint64_t> held_bytes(const VmDirectory& vm, const SaveFormatInfo& format);
+/// Bytes that an image takes on a disk if nothing of it packs, an estimate: of the memory that the host has.
+[[nodiscard]] Result<std::uint64_t> image_bytes(const VmDirectory& vm, const SaveFormatInfo& format);
 
 } // namespace vmemfs

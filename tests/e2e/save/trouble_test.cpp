@@ -232,7 +232,7 @@ TEST_F(SaveOnSmallDisk, TooLittleSpace_IsRefusedWithTheNumbers) {
 TEST_F(SaveOnSmallDisk, FullInTheMiddle_LeavesNothingAndResumesTheGuest) {
   for (const std::string format : {"raw", "avml", "kdump"}) {
     const auto result = in_tmpfs(
-        "201M",
+        "220M",
         fmt::format(
             "{} save --pause --threads 2 --format {} {} image & "
             "until [ \"$(stat -c %b image.partial 2>/dev/null || echo 0)\" -gt 0 ] || ! kill -0 $!; do "

@@ -9,7 +9,8 @@
 
 namespace vmemfs {
 
-/// Thread-safe. Outlives its users. What open files show stays until they are closed, beside the limit: see ShownTexts.
+/// Thread-safe. Outlives its users. What open files show stays until they are closed, beside the limit: see
+/// ShownTexts.
 class KernelBudget {
 public:
   /// Enough for the symbols, types and images of about four kernels.

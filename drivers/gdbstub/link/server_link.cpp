@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <utility>
@@ -44,22 +46,22 @@ bool is_error_reply(std::string_view packet) {
          (packet.size() == 3 && packet.front() == 'E' && is_hex(packet.substr(1)));
 }
 
-tl::unexpected<Error> ServerLink::break_off(std::string why) {
-  broken_ = true;
+tl::unexpected<Error> ServerLink::break_off(std::string_view why) {
+  if (why_broken_.empty()) {
+    why_broken_ = why;
+  }
   return fail(ErrorKind::source_failed, kOrigin,
-              fmt::format("the connection to the server has ended: {}; attach the VM again", why));
+              fmt::format("the connection to the server has ended: {}; attach the VM again", why_broken_));
 }
 
 tl::unexpected<Error> ServerLink::late() {
   out_of_step_ = true;
-  if (!manners_.has_marker) {
-    return break_off("a reply did not come in time, and the server does not answer qC, so that a later reply "
-                     "could be taken for another one");
+  std::string text = fmt::format("the server did not answer within {} ms", timeout_.count());
+  if (!manners_.has_marker) { // a later reply could be taken for another one
+    why_broken_ = text;
   }
-  return fail(ErrorKind::timed_out, kOrigin,
-              fmt::format("the server did not answer within {} ms; check that it is not used by another "
-                          "debugger, or give a larger timeout=",
-                          timeout_.count()));
+  text += "; check that no other debugger uses it, or give a larger timeout=";
+  return fail(ErrorKind::timed_out, kOrigin, std::move(text));
 }
 
 Result<void> ServerLink::send(std::string_view bytes) {
@@ -106,6 +108,10 @@ Result<bool> ServerLink::fill() {
   const ssize_t got = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
   if (got > 0) {
     reader_.feed({bytes.data(), static_cast<std::size_t>(got)});
+    // Servers that send "+" and the packet apart would wait 40 ms for the kernel's acknowledgement of "+". It
+    // has to be asked for each time, and fails for a UNIX socket.
+    const int on = 1;
+    static_cast<void>(::setsockopt(socket_.get(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)));
     return true;
   }
   if (got == 0) {
@@ -173,8 +179,8 @@ Result<std::optional<std::string_view>> ServerLink::receive(Clock::time_point de
 }
 
 Result<void> ServerLink::get_in_step() {
-  if (broken_) {
-    return break_off("it was given up before");
+  if (broken()) {
+    return break_off(why_broken_);
   }
   if (!out_of_step_) {
     return {};
@@ -298,8 +304,8 @@ void ServerLink::take_unasked(std::string_view packet) {
 }
 
 Result<std::optional<std::string>> ServerLink::poll_stop() {
-  if (broken_) {
-    return break_off("it was given up before");
+  if (broken()) {
+    return break_off(why_broken_);
   }
   for (;;) {
     const auto packet = take_packet();

@@ -67,9 +67,8 @@ public:
   [[nodiscard]] Result<std::optional<std::string>> poll_stop();
 
   /// It cannot be used any more: closed, reset, or out of the protocol.
-  [[nodiscard]] bool broken() const { return broken_; }
-  /// A reply is outstanding, or may be.
-  [[nodiscard]] bool out_of_step() const { return out_of_step_; }
+  [[nodiscard]] bool broken() const { return !why_broken_.empty(); }
+  [[nodiscard]] const std::string& why_broken() const { return why_broken_; }
 
 private:
   enum class Round : unsigned char { done, again };
@@ -85,7 +84,7 @@ private:
   [[nodiscard]] Result<void> send(std::string_view bytes);
   [[nodiscard]] Result<void> send_packets(std::span<const std::string> requests);
   [[nodiscard]] Result<void> resend_last();
-  [[nodiscard]] tl::unexpected<Error> break_off(std::string why);
+  [[nodiscard]] tl::unexpected<Error> break_off(std::string_view why);
   [[nodiscard]] tl::unexpected<Error> late();
 
   UniqueFd socket_;
@@ -98,7 +97,7 @@ private:
   unsigned resends_ = 0;            ///< since the last valid packet
   unsigned markers_ = 0;            ///< replies to qC that are outstanding
   bool out_of_step_ = false;
-  bool broken_ = false;
+  std::string why_broken_; ///< empty: it is not
 };
 
 /// T, S: the target stopped; W, X: it ended.

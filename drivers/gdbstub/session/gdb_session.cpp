@@ -94,7 +94,7 @@ void GdbSession::end(const std::string& why) {
 
 void GdbSession::check_link() {
   if (link_.broken()) {
-    end("the connection has ended");
+    end(fmt::format("the connection has ended: {}", link_.why_broken()));
   }
 }
 
@@ -123,9 +123,8 @@ void GdbSession::poll() {
     return; // who has it takes the reports, too
   }
   lock_.assert_held();
-  if (const auto taken = take_reports(); !taken) {
-    end(taken.error().text);
-  }
+  static_cast<void>(take_reports()); // an error breaks the link
+  check_link();
 }
 
 Result<void> GdbSession::require_stopped() {

@@ -22,6 +22,7 @@ constexpr std::string_view kMarker = "qC";
 constexpr std::string_view kMarkerReply = "QC";
 constexpr unsigned kMaxResends = 3;
 constexpr unsigned kMaxRounds = 3;
+constexpr unsigned kMaxFills = 8;
 constexpr std::size_t kReceiveBytes = std::size_t{64} << 10;
 
 bool is_hex(std::string_view text) {
@@ -65,17 +66,12 @@ tl::unexpected<Error> ServerLink::late() {
 }
 
 Result<void> ServerLink::send(std::string_view bytes) {
-  const auto deadline = Clock::now() + timeout_;
-  while (!bytes.empty()) {
-    const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(sent));
-      continue;
+  for (const auto deadline = Clock::now() + timeout_;;) {
+    const auto left = send_now(bytes);
+    if (!left || left->empty()) {
+      return left.map([](std::string_view) {});
     }
-    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-      const int os_errno = errno;
-      return break_off(fail_errno(os_errno, kOrigin, "cannot send").value().text);
-    }
+    bytes = *left;
     // The server may wait until somebody takes its replies.
     if (auto filled = fill(); !filled) {
       return tl::unexpected{std::move(filled.error())};
@@ -85,7 +81,31 @@ Result<void> ServerLink::send(std::string_view bytes) {
       return break_off("it takes no requests"); // a part of one may have been sent
     }
   }
-  return {};
+}
+
+/// What of `bytes` does not fit in the socket's buffer.
+Result<std::string_view> ServerLink::send_now(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN) {
+      break;
+    } else if (errno != EINTR) {
+      const int os_errno = errno;
+      return break_off(fail_errno(os_errno, kOrigin, "cannot send").value().text);
+    }
+  }
+  return bytes;
+}
+
+/// Never waits, as it is not only called by who waits for a reply anyway.
+Result<void> ServerLink::answer(std::string_view bytes) {
+  const auto left = send_now(bytes);
+  if (left && !left->empty()) {
+    return break_off("it sends, but takes nothing");
+  }
+  return left.map([](std::string_view) {});
 }
 
 Result<void> ServerLink::send_packets(std::span<const std::string> requests) {
@@ -100,7 +120,7 @@ Result<void> ServerLink::resend_last() {
   if (!manners_.acknowledges || ++resends_ > kMaxResends) {
     return break_off("it rejects what is sent to it");
   }
-  return send(last_sent_);
+  return answer(last_sent_);
 }
 
 Result<bool> ServerLink::fill() {
@@ -125,9 +145,6 @@ Result<bool> ServerLink::fill() {
 }
 
 Result<std::optional<std::string_view>> ServerLink::take_packet() {
-  const auto answer = [&](std::string_view byte) {
-    return manners_.acknowledges ? send(byte) : Result<void>{};
-  };
   for (;;) {
     const GdbInput input = reader_.take();
     Result<void> done;
@@ -148,7 +165,7 @@ Result<std::optional<std::string_view>> ServerLink::take_packet() {
       resends_ = 0;
       // Sending may add to the reader, whose text is valid no longer then.
       packet_.assign(input.text);
-      done = answer("+");
+      done = manners_.acknowledges ? answer("+") : Result<void>{};
       if (done && !is_output(packet_)) {
         return std::optional<std::string_view>{packet_};
       }
@@ -294,8 +311,8 @@ Result<void> ServerLink::command(std::string_view request) {
 
 /// A packet that came when no reply was expected.
 void ServerLink::take_unasked(std::string_view packet) {
-  if (is_stop_report(packet)) {
-    stop_ = packet;
+  if (is_stop_report(packet) || (is_error_reply(packet) && !out_of_step_)) {
+    stop_ = packet; // an error: the server refused to resume its target
   } else if (packet.starts_with(kMarkerReply) && markers_ > 0) {
     --markers_;
   } else {
@@ -307,7 +324,7 @@ Result<std::optional<std::string>> ServerLink::poll_stop() {
   if (broken()) {
     return break_off(why_broken_);
   }
-  for (;;) {
+  for (unsigned fills = 0;;) {
     const auto packet = take_packet();
     if (!packet) {
       return tl::unexpected{packet.error()};
@@ -320,7 +337,10 @@ Result<std::optional<std::string>> ServerLink::poll_stop() {
     if (!filled) {
       return tl::unexpected{filled.error()};
     }
-    if (!*filled) {
+    if (*filled && ++fills == kMaxFills) { // it may send forever
+      out_of_step_ = true;
+    }
+    if (!*filled || fills == kMaxFills) {
       return std::exchange(stop_, std::nullopt);
     }
   }

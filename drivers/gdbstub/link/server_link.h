@@ -63,7 +63,8 @@ public:
   [[nodiscard]] Result<void> interrupt() { return send("\x03"); }
   /// The next stop report; nullopt: none within the timeout.
   [[nodiscard]] Result<std::optional<std::string>> wait_for_stop();
-  /// The last stop report that has come since the last call, without waiting; nullopt: none.
+  /// The last stop report that has come since the last call, without waiting; nullopt: none. An error is one
+  /// too, if nothing was asked: the server refused to resume its target.
   [[nodiscard]] Result<std::optional<std::string>> poll_stop();
 
   /// It cannot be used any more: closed, reset, or out of the protocol.
@@ -82,6 +83,8 @@ private:
   /// Adds what has arrived to the reader; false: nothing has.
   [[nodiscard]] Result<bool> fill();
   [[nodiscard]] Result<void> send(std::string_view bytes);
+  [[nodiscard]] Result<std::string_view> send_now(std::string_view bytes);
+  [[nodiscard]] Result<void> answer(std::string_view bytes);
   [[nodiscard]] Result<void> send_packets(std::span<const std::string> requests);
   [[nodiscard]] Result<void> resend_last();
   [[nodiscard]] tl::unexpected<Error> break_off(std::string_view why);

@@ -92,7 +92,9 @@ void GdbSession::end(const std::string& why) {
   }
 }
 
+/// After each use: what came with the replies, and whether more can be asked.
 void GdbSession::check_link() {
+  static_cast<void>(take_reports()); // an error breaks the link
   if (link_.broken()) {
     end(fmt::format("the connection has ended: {}", link_.why_broken()));
   }
@@ -105,8 +107,11 @@ void GdbSession::stopped(const std::string& report, bool by_command) {
     return;
   }
   stopped_by_command_ = by_command;
-  // A stop of a target that was not running means that somebody else had resumed it.
-  listener_.emit(std::exchange(running_, false) ? VmEvent::paused : VmEvent::state_unclear);
+  const bool ran = std::exchange(running_, false);
+  if (!ran) { // somebody else had resumed it, and wants it to run
+    leaves_running_ = true;
+  }
+  listener_.emit(ran ? VmEvent::paused : VmEvent::state_unclear);
 }
 
 Result<void> GdbSession::take_reports() {
@@ -123,7 +128,6 @@ void GdbSession::poll() {
     return; // who has it takes the reports, too
   }
   lock_.assert_held();
-  static_cast<void>(take_reports()); // an error breaks the link
   check_link();
 }
 
@@ -286,7 +290,7 @@ void GdbSession::leave() {
   if (!take_reports() || gone_ || running_) {
     return;
   }
-  auto left = set_physical(false);
+  auto left = set_physical(false).and_then([&]() REQUIRES(lock_) { return take_reports(); });
   if (left && leaves_running_) {
     left = link_.ask("D").and_then([](const std::string& reply) {
       return reply == "OK" ? Result<void>{}

@@ -15,6 +15,8 @@ namespace {
 constexpr std::string_view kOrigin = "gdbstub";
 constexpr std::size_t kDefaultPacket = 400; ///< GDB's, for servers that do not say what they can take
 constexpr std::size_t kMinPacket = 64;
+constexpr std::size_t kReadUnit = 32;
+static_assert(kMinPacket / 2 >= kReadUnit);
 constexpr std::size_t kMaxPacket = std::size_t{128} << 10;
 constexpr std::size_t kMaxThreads = VcpuSet::kMaxVcpus;
 constexpr unsigned kMaxListPackets = 1024;
@@ -198,8 +200,8 @@ Result<ServerFacts> greet(ServerLink& link) {
     return tl::unexpected{supported.error()};
   }
   const std::size_t packet_bytes = packet_size(*supported);
-  // Two digits a byte, and for x at most two bytes for each.
-  facts.read_bytes = packet_bytes / 2;
+  // Two digits a byte, and for x at most two bytes for each. Boards read whole words faster than odd bytes.
+  facts.read_bytes = packet_bytes / 2 / kReadUnit * kReadUnit;
   facts.binary_reads = feature(*supported, "binary-upload") == "+";
   bool ran = false;
   auto learned = feature(*supported, "QStartNoAckMode") == "+" ? end_acknowledgements(link) : Result<void>{};

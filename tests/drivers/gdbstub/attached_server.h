@@ -63,6 +63,7 @@ public:
   [[nodiscard]] ScriptedServer& server() { return server_; }
   [[nodiscard]] Driver& driver() { return *driver_; }
   [[nodiscard]] RunControl& control() { return *driver_->run_control(); }
+  [[nodiscard]] FdWatcher& watcher() { return watcher_; }
   [[nodiscard]] EventCounter& events() { return events_; }
   void detach() {
     driver_->set_listener(nullptr);

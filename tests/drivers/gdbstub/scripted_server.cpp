@@ -80,6 +80,7 @@ std::vector<std::string> ScriptedServer::requests() const {
 }
 
 void ScriptedServer::send(std::string_view bytes) {
+  const std::lock_guard lock{client_mutex_}; // the socket stays open meanwhile
   const int client = client_;
   while (client >= 0 && !bytes.empty()) {
     const ssize_t sent = ::send(client, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -117,9 +118,12 @@ void ScriptedServer::serve(const std::stop_token& stop) {
       take({bytes.data(), static_cast<std::size_t>(got)});
     }
     if (got <= 0 || client_ < 0) {
+      const std::lock_guard lock{client_mutex_};
+      client_ = -1;
       client.reset();
     }
   }
+  const std::lock_guard lock{client_mutex_};
   client_ = -1;
 }
 

@@ -89,6 +89,7 @@ private:
   unsigned port_ = 0;
   std::atomic<bool> running_{false};
   std::atomic<unsigned> rejected_{0};
+  std::mutex client_mutex_; ///< held while something is sent
   std::atomic<int> client_{-1};
   mutable std::mutex mutex_;
   std::vector<std::string> requests_;

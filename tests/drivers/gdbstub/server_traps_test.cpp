@@ -5,10 +5,15 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace vmemfs::gdbstub {
@@ -246,6 +251,45 @@ TEST(ServerTrap, PausedTooLate_IsTimedOutAndThenPaused) {
     return status && !status->running;
   }));
   EXPECT_TRUE(attached.reads_right(0x10000, 64));
+}
+
+TEST(ServerTrap, RefusesToResume_IsNotCalledRunning) {
+  Script script;
+  script.answer = [](const std::string& request, unsigned) {
+    return request == "vCont;c" ? std::optional{Answer{Kind::payload, "E01"}} : std::nullopt;
+  };
+  AttachedServer attached{std::move(script)};
+  ASSERT_TRUE(attached.control().resume());
+  EXPECT_TRUE(test::eventually([&] {
+    const auto status = attached.control().run_status();
+    return status && !status->running && !status->by_command && status->detail == "stopped (E01)";
+  }));
+  EXPECT_TRUE(attached.reads_right(0x10000, 64));
+}
+
+/// The thread that takes reports is that of all VMs.
+TEST(ServerTrap, SendsForever_KeepsNoThread) {
+  Trap trap;
+  AttachedServer attached{trap.script({Kind::nothing}), kLonger};
+  ASSERT_TRUE(attached.control().resume());
+  ASSERT_TRUE(test::eventually([&] { return attached.server().running(); }));
+  std::string flood;
+  while (flood.size() < (1 << 20)) {
+    flood += "$#00";
+  }
+  std::jthread sender{[&](const std::stop_token& stop) {
+    while (!stop.stop_requested() && !attached.events().gone) {
+      attached.server().send(flood);
+    }
+  }};
+  std::atomic<int> ticks{0};
+  const auto watch = attached.watcher().watch_every_second([&] { ++ticks; });
+  EXPECT_TRUE(test::eventually([&] { return ticks >= 3; }));
+  const auto begin = Clock::now();
+  static_cast<void>(attached.control().pause());
+  EXPECT_LT(Clock::now() - begin, 60s);
+  sender.request_stop();
+  attached.detach();
 }
 
 TEST(ServerTrap, TargetEnds_EndsTheVm) {

@@ -127,7 +127,7 @@ TEST(Gdbstub, ResumeAndPause_CounterGoesOnAndStops) {
   const UniqueFd mem = open_memory(mount);
   EXPECT_EQ(pread_at(mem.get(), 1 << 20, 4096).error, EIO) << "a running target is not asked";
   EXPECT_TRUE(served.guest().running());
-  EXPECT_EQ(exists(mount / "vm/vcpus/0/regs"), true);
+  EXPECT_TRUE(exists(mount / "vm/vcpus/0/regs"));
 
   ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
   EXPECT_FALSE(served.guest().running());
@@ -159,6 +159,17 @@ TEST(Gdbstub, ResumedByTheMonitor_NextReadStopsIt_AndHasTheRightBytes) {
     EXPECT_FALSE(served.guest().running());
     EXPECT_EQ(read.bytes, served.guest().pmemsave(1 << 20, 256 << 10)) << mount.log();
   }
+}
+
+/// The one that resumed it wants it to run, though it was found paused.
+TEST(Gdbstub, FoundPausedAndResumedByTheMonitor_IsLeftRunning) {
+  ServedGuest served;
+  served.guest().pause();
+  Mount mount{{"--vm", served.vm()}};
+  served.guest().resume();
+  expect_memory(mount, served.guest(), 1 << 20, 4096);
+  EXPECT_EQ(mount.unmount(), 0);
+  EXPECT_TRUE(served.guest().running());
 }
 
 TEST(Gdbstub, Unmount_LeavesTheGuestAsItWasFound) {

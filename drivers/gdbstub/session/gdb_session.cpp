@@ -80,7 +80,7 @@ template <typename Use> auto GdbSession::with_link(Use&& use) -> decltype(use())
   if (gone_) {
     return gone_error();
   }
-  auto result = take_reports().and_then([&] { return use(); });
+  auto result = take_reports().and_then([&]() REQUIRES(lock_) { return use(); });
   check_link();
   return result;
 }
@@ -131,7 +131,7 @@ void GdbSession::poll() {
   check_link();
 }
 
-Result<void> GdbSession::require_stopped() {
+Result<void> GdbSession::require_stopped() const {
   if (!running_) {
     return {};
   }

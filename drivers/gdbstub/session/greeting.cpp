@@ -187,6 +187,7 @@ Result<std::vector<ServerThread>> list_threads(ServerLink& link, bool by_id) {
 
 Result<VcpuSet> vcpus_of(const std::vector<ServerThread>& threads) {
   std::vector<VcpuId> vcpus;
+  vcpus.reserve(threads.size());
   for (const ServerThread& thread : threads) {
     vcpus.push_back(thread.vcpu);
   }

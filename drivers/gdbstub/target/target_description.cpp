@@ -17,7 +17,7 @@ constexpr std::string_view kOrigin = "gdbstub";
 constexpr unsigned kMaxIncludes = 64;
 constexpr unsigned kMaxDepth = 8;
 constexpr std::size_t kMaxTargetRegisters = 8192;
-constexpr std::uint64_t kMaxRegisterBits = 4096 * 8; ///< those of SVE and SME are large
+constexpr std::uint64_t kMaxRegisterBits = std::uint64_t{4096} * 8; ///< those of SVE and SME are large
 constexpr std::size_t kMaxName = 128;
 
 tl::unexpected<Error> no_description(std::string_view why) {

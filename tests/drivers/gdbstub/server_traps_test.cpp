@@ -41,7 +41,7 @@ Script with(std::function<std::optional<Answer>(const std::string&, unsigned)> a
   return script;
 }
 
-/// Misbehaves once told to, so that attaching works.
+/// Misbehaves once it is armed, so that attaching works.
 class Trap {
 public:
   void arm(int times = 1 << 20) { *left_ = times; }

@@ -198,6 +198,20 @@ TEST(Gdbstub, Unmount_LeavesTheGuestAsItWasFound) {
   EXPECT_FALSE(served.guest().running());
 }
 
+TEST(Gdbstub, GuestIsReset_ReadsAndPausesGoOn) {
+  ServedGuest served;
+  Mount mount{{"--vm", served.vm()}};
+  served.guest().monitor().execute("system_reset");
+  expect_memory(mount, served.guest(), TG_INFO_GPA, 4096);
+  ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
+  served.guest().monitor().execute("system_reset");
+  EXPECT_TRUE(served.guest().running());
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  EXPECT_FALSE(served.guest().running());
+  expect_memory(mount, served.guest(), 0, 640 << 10);
+  EXPECT_THAT(read_file(mount / "vm/vcpus/0/regs"), HasSubstr("rip 0x"));
+}
+
 TEST(Gdbstub, AfterwardsTheStubHasVirtualAddressesAgain) {
   ServedGuest served;
   {

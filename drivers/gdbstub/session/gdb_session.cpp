@@ -167,6 +167,10 @@ void GdbSession::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
   });
   if (!done) {
     fail_pieces(pieces, done.error().kind);
+    // A reader only gets an errno.
+    if (!gone_ && refused_reads_.allows()) {
+      log::warning("gdbstub: {}: cannot read memory: {}", to_string(options_.address), done.error().text);
+    }
   }
   if (gone_) { // some may be of what was there before
     fail_pieces(pieces, ErrorKind::vm_gone);

@@ -13,6 +13,7 @@
 #include "drivers/gdbstub/link/server_link.h"
 #include "drivers/gdbstub/session/greeting.h"
 #include "drivers/gdbstub/target/register_plan.h"
+#include "util/rate_limit.h"
 #include "util/timed_lock.h"
 
 #include <atomic>
@@ -95,6 +96,7 @@ private:
   bool physical_on_ GUARDED_BY(lock_) = false; ///< a setting of the server that outlives the connection
   std::string stop_report_ GUARDED_BY(lock_);
   std::atomic<bool> leaves_running_;
+  RateLimit refused_reads_{std::chrono::seconds{10}}; ///< of reports of reads while the target runs
   std::atomic<bool> gone_{false};
   ListenerSlot listener_;
 };

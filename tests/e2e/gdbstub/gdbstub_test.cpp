@@ -126,6 +126,7 @@ TEST(Gdbstub, ResumeAndPause_CounterGoesOnAndStops) {
 
   const UniqueFd mem = open_memory(mount);
   EXPECT_EQ(pread_at(mem.get(), 1 << 20, 4096).error, EIO) << "a running target is not asked";
+  EXPECT_THAT(mount.log(), HasSubstr("cannot read memory: the target runs"));
   EXPECT_TRUE(served.guest().running());
   EXPECT_TRUE(exists(mount / "vm/vcpus/0/regs"));
 

@@ -252,8 +252,24 @@ TEST(Gdbstub, OverTcp_TheSame) {
   QemuGuest guest{options};
   Mount mount{{"--vm", fmt::format("vm=gdbstub:address=127.0.0.1:{},timeout=60s,maps={}", port, kMaps)}};
   expect_memory(mount, guest, 1 << 20, 1 << 20);
-  EXPECT_EQ(mount.unmount(), 0);
+  ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
   EXPECT_TRUE(guest.running());
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  EXPECT_FALSE(guest.running());
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return guest.running(); })) << "the guardian has the network, too";
+}
+
+TEST(Gdbstub, PluggedVcpu_IsThereAfterRefresh_ByItsIndex) {
+  GuestOptions options;
+  options.extra = {"-smp", "2,maxcpus=4"};
+  ServedGuest served{options};
+  Mount mount{{"--vm", served.vm()}};
+  served.guest().plug_vcpu(3);
+  ASSERT_EQ(try_write(mount / "vm/control", "refresh\n"), 0) << mount.log();
+  EXPECT_TRUE(eventually([&] { return exists(mount / "vm/vcpus/3"); }));
+  EXPECT_FALSE(exists(mount / "vm/vcpus/2"));
+  EXPECT_THAT(read_file(mount / "vm/vcpus/3/regs"), HasSubstr("rip 0x"));
 }
 
 TEST(Gdbstub, GuestEnds_DirectoryGoes) {

@@ -3,14 +3,15 @@
 
 #include "core/text.h"
 
+#include <algorithm>
 #include <fmt/format.h>
-#include <utility>
 
 namespace vmemfs {
 namespace {
 
 constexpr std::string_view kOrigin = "gdbstub";
-constexpr std::size_t kMaxPacket = std::size_t{64} << 10;
+constexpr char kEscape = '}';
+constexpr char kRun = '*';
 
 std::uint8_t checksum(std::string_view payload) {
   unsigned sum = 0;
@@ -18,6 +19,19 @@ std::uint8_t checksum(std::string_view payload) {
     sum += static_cast<unsigned char>(c);
   }
   return static_cast<std::uint8_t>(sum);
+}
+
+std::optional<std::uint8_t> hex_digit(char c) {
+  if (c >= '0' && c <= '9') {
+    return static_cast<std::uint8_t>(c - '0');
+  }
+  if (c >= 'a' && c <= 'f') {
+    return static_cast<std::uint8_t>(c - 'a' + 10);
+  }
+  if (c >= 'A' && c <= 'F') {
+    return static_cast<std::uint8_t>(c - 'A' + 10);
+  }
+  return std::nullopt;
 }
 
 } // namespace
@@ -60,28 +74,103 @@ std::optional<std::uint64_t> parse_gdb_number(std::string_view text) {
   return value;
 }
 
-Result<std::optional<std::string>> GdbPacketReader::next() {
-  buffer_.erase(0, buffer_.find_first_not_of('+'));
-  if (buffer_.empty()) {
-    return std::optional<std::string>{};
+std::optional<std::size_t> parse_gdb_bytes(std::string_view text, std::span<std::byte> bytes) {
+  if (text.size() % 2 != 0 || text.size() / 2 > bytes.size()) {
+    return std::nullopt;
   }
-  if (buffer_.front() != '$') {
-    return fail(ErrorKind::source_failed, kOrigin,
-                fmt::format("QEMU's gdbstub sent data that is not a packet: '{}'", printable(buffer_)));
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const auto high = hex_digit(text[i]);
+    const auto low = hex_digit(text[i + 1]);
+    if (!high || !low) {
+      return std::nullopt;
+    }
+    bytes[i / 2] = static_cast<std::byte>(*high << 4 | *low);
   }
-  const std::size_t hash = buffer_.find('#');
-  if (buffer_.size() > kMaxPacket) {
-    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub sent a packet that is too large");
+  return text.size() / 2;
+}
+
+std::optional<std::string> expand_gdb_payload(std::string_view payload, std::size_t max_size) {
+  constexpr int kNoRepeats = 29;
+  constexpr char kEscapedBy = 0x20;
+  std::string expanded;
+  expanded.reserve(std::min(payload.size(), max_size));
+  for (std::size_t i = 0; i < payload.size(); ++i) {
+    const char c = payload[i];
+    const bool coded = c == kEscape || c == kRun;
+    if (coded && (i + 1 == payload.size() || (c == kRun && expanded.empty()))) {
+      return std::nullopt;
+    }
+    if (c == kRun) {
+      const int repeats = static_cast<unsigned char>(payload[++i]) - kNoRepeats;
+      if (repeats < 0) {
+        return std::nullopt;
+      }
+      expanded.append(static_cast<std::size_t>(repeats), expanded.back());
+    } else {
+      expanded += c == kEscape ? static_cast<char>(payload[++i] ^ kEscapedBy) : c;
+    }
+    if (expanded.size() > max_size) {
+      return std::nullopt;
+    }
+  }
+  return expanded;
+}
+
+void GdbPacketReader::feed(std::string_view bytes) {
+  buffer_.erase(0, consumed_);
+  scanned_ -= std::min(scanned_, consumed_);
+  consumed_ = 0;
+  buffer_ += bytes;
+}
+
+GdbInput GdbPacketReader::take() {
+  consumed_ = std::min(buffer_.find_first_not_of('+', consumed_), buffer_.size());
+  const std::string_view rest = std::string_view{buffer_}.substr(consumed_);
+  if (rest.empty()) {
+    return {GdbInput::Kind::incomplete};
+  }
+  if (rest.front() == '-') {
+    ++consumed_;
+    return {GdbInput::Kind::resend};
+  }
+  if (rest.front() != '$' && rest.front() != '%') {
+    return {GdbInput::Kind::malformed, rest};
+  }
+  const std::size_t hash = buffer_.find('#', std::max(scanned_, consumed_));
+  scanned_ = std::min(hash, buffer_.size());
+  if (scanned_ - consumed_ > max_packet_) {
+    return {GdbInput::Kind::too_large};
   }
   if (hash == std::string::npos || buffer_.size() < hash + 3) {
-    return std::optional<std::string>{};
+    return {GdbInput::Kind::incomplete};
   }
-  std::string payload = buffer_.substr(1, hash - 1);
-  if (parse_hex(buffer_.substr(hash + 1, 2)) != checksum(payload)) {
-    return fail(ErrorKind::source_failed, kOrigin, "QEMU's gdbstub sent a packet with a wrong checksum");
+  const std::string_view payload = rest.substr(1, hash - consumed_ - 1);
+  const auto sum = parse_hex(std::string_view{buffer_}.substr(hash + 1, 2));
+  consumed_ = hash + 3;
+  scanned_ = consumed_;
+  if (sum != checksum(payload)) {
+    return {GdbInput::Kind::damaged};
   }
-  buffer_.erase(0, hash + 3);
-  return std::optional{std::move(payload)};
+  return {rest.front() == '$' ? GdbInput::Kind::packet : GdbInput::Kind::notification, payload};
+}
+
+Result<std::optional<std::string>> GdbPacketReader::next() {
+  const auto broken = [](std::string text) {
+    return fail(ErrorKind::source_failed, kOrigin, fmt::format("the gdbstub {}", text));
+  };
+  for (;;) {
+    const GdbInput input = take();
+    switch (input.kind) {
+    case GdbInput::Kind::notification: break;
+    case GdbInput::Kind::incomplete: return std::optional<std::string>{};
+    case GdbInput::Kind::packet: return std::optional{std::string{input.text}};
+    case GdbInput::Kind::resend: return broken("rejected a packet");
+    case GdbInput::Kind::damaged: return broken("sent a packet with a wrong checksum");
+    case GdbInput::Kind::too_large: return broken("sent a packet that is too large");
+    case GdbInput::Kind::malformed:
+      return broken(fmt::format("sent data that is not a packet: '{}'", printable(input.text)));
+    }
+  }
 }
 
 } // namespace vmemfs

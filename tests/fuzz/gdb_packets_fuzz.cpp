@@ -21,6 +21,8 @@ FUZZ_TARGET(text) {
         return;
       }
       static_cast<void>(vmemfs::parse_gdb_number(**packet));
+      const auto expanded = vmemfs::expand_gdb_payload(**packet, 1000);
+      vmemfs::fuzz::expect(!expanded || expanded->size() <= 1000, "an expanded payload is limited");
     }
   }
 }

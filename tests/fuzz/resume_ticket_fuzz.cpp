@@ -2,6 +2,9 @@
 // Resume tickets of the drivers that have them.
 #include "drivers/qemu/monitor/resume_ticket.h"
 #include "fuzz/fuzz_target.h"
+#ifdef VMEMFS_WITH_GDBSTUB
+#include "drivers/gdbstub/session/resume_ticket.h"
+#endif
 #ifdef VMEMFS_WITH_KVM
 #include "drivers/kvm/api/resume_ticket.h"
 #endif
@@ -21,6 +24,9 @@ template <typename Parse> static void check(Parse parse, std::string_view text) 
 
 FUZZ_TARGET(text) {
   check(vmemfs::qemu::parse_resume_ticket, text);
+#ifdef VMEMFS_WITH_GDBSTUB
+  check(vmemfs::gdbstub::parse_resume_ticket, text);
+#endif
 #ifdef VMEMFS_WITH_KVM
   check(vmemfs::kvm::parse_resume_ticket, text);
 #endif

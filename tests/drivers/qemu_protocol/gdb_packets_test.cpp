@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/qemu_protocol/gdb_packets.h"
 
+#include <array>
+#include <cstddef>
 #include <gtest/gtest.h>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 namespace vmemfs {
 namespace {
@@ -21,6 +26,60 @@ TEST(GdbPackets, NumbersAreLittleEndian) {
   for (const char* text : {"", "1", "xxxxxxxx", "887766554433221100", "E14"}) {
     EXPECT_FALSE(parse_gdb_number(text)) << text;
   }
+}
+
+TEST(GdbPackets, BytesAreHexInTheirOrder) {
+  std::array<std::byte, 4> bytes{};
+  EXPECT_EQ(parse_gdb_bytes("00fFa1", bytes), 3U);
+  EXPECT_EQ(gdb_bytes(std::span{bytes}.first(3)), "00ffa1");
+  EXPECT_EQ(parse_gdb_bytes("", bytes), 0U);
+  for (const char* text : {"0", "0g", "xx", "0011223344", " 0"}) {
+    EXPECT_FALSE(parse_gdb_bytes(text, bytes)) << text;
+  }
+}
+
+TEST(GdbPackets, EscapesAndRunLengthsAreExpanded) {
+  EXPECT_EQ(expand_gdb_payload("plain", 5), "plain");
+  EXPECT_EQ(expand_gdb_payload("0* ", 4), "0000"); // ' ' is 32: three more
+  EXPECT_EQ(expand_gdb_payload("a}\x03}\x04}]}\x0a", 9), "a#$}*");
+  EXPECT_EQ(expand_gdb_payload("}\x03* ", 4), "####");
+  EXPECT_EQ(expand_gdb_payload("plain", 4), std::nullopt) << "larger than allowed";
+  EXPECT_EQ(expand_gdb_payload("0*~", 97), std::nullopt);
+  EXPECT_EQ(expand_gdb_payload("0*~", 98)->size(), 98U);
+  for (const char* text : {"}", "a}", "*!", "a*", "a*\x10"}) {
+    EXPECT_EQ(expand_gdb_payload(text, 100), std::nullopt) << text;
+  }
+}
+
+TEST(GdbPacketReader, KindsOfInput) {
+  GdbPacketReader reader;
+  reader.feed("+-%Stop:T05#99$OK#9b$OK#9a");
+  const auto expect_next = [&](GdbInput::Kind kind, std::string_view text) {
+    const GdbInput input = reader.take();
+    EXPECT_EQ(input.kind, kind);
+    EXPECT_EQ(input.text, text);
+  };
+  expect_next(GdbInput::Kind::resend, "");
+  expect_next(GdbInput::Kind::notification, "Stop:T05");
+  expect_next(GdbInput::Kind::damaged, "");
+  expect_next(GdbInput::Kind::packet, "OK");
+  expect_next(GdbInput::Kind::incomplete, "");
+  reader.feed("hello");
+  expect_next(GdbInput::Kind::malformed, "hello");
+}
+
+/// Many packets may have come with one read: only a single one is limited.
+TEST(GdbPacketReader, LimitIsThatOfOnePacket) {
+  GdbPacketReader reader{100};
+  const std::string packet = gdb_packet(std::string(90, 'x'));
+  for (int i = 0; i < 50; ++i) {
+    reader.feed(packet);
+  }
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(reader.take().kind, GdbInput::Kind::packet);
+  }
+  reader.feed(gdb_packet(std::string(101, 'x')));
+  EXPECT_EQ(reader.take().kind, GdbInput::Kind::too_large);
 }
 
 TEST(GdbPacketReader, PacketsInPieces) {

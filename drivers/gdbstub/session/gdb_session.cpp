@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/gdbstub/session/gdb_session.h"
+
+#include "core/text.h"
+#include "driver/kit/read_pieces.h"
+#include "drivers/gdbstub/session/memory_reader.h"
+#include "drivers/gdbstub/session/resume_ticket.h"
+#include "util/log.h"
+#include "util/mutex.h"
+#include "util/work_limit.h"
+
+#include <fmt/format.h>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace vmemfs::gdbstub {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kOrigin = "gdbstub";
+/// Of one batch of pieces, however slow the server is.
+constexpr std::chrono::seconds kMaxRead{20};
+/// Requests of other threads may take that long.
+constexpr std::chrono::seconds kMaxWait{30};
+
+tl::unexpected<Error> gone_error() {
+  return fail(ErrorKind::vm_gone, kOrigin, "the connection to the server has ended");
+}
+
+/// Whether a stop is one that somebody asked for: SIGINT, or none. Else it is a breakpoint or a fault.
+bool is_by_command(std::string_view report) {
+  const auto signal = parse_hex(report.substr(1, 2));
+  return signal == 0U || signal == 2U;
+}
+
+bool has_ended(std::string_view report) { return report.starts_with('W') || report.starts_with('X'); }
+
+bool leaves_it_running(Leave leave, const ServerFacts& facts) {
+  return leave == Leave::running || (leave == Leave::as_found && facts.found_running.value_or(true));
+}
+
+} // namespace
+
+GdbSession::GdbSession(const SessionOptions& options, ServerLink link, ServerFacts facts)
+    : options_{options}, facts_{std::move(facts)}, link_{std::move(link)}, stop_report_{facts_.stop_report},
+      leaves_running_{leaves_it_running(options.leave, facts_)} {}
+
+Result<std::unique_ptr<GdbSession>> GdbSession::open(const SessionOptions& options) {
+  auto socket = connect_to(options.address, Clock::now() + options.timeout);
+  if (!socket) {
+    return tl::unexpected{std::move(socket.error())};
+  }
+  ServerLink link{std::move(*socket), options.timeout};
+  auto facts = greet(link);
+  if (!facts) {
+    return tl::unexpected{std::move(facts.error())};
+  }
+  return std::unique_ptr<GdbSession>{new GdbSession{options, std::move(link), std::move(*facts)}};
+}
+
+GdbSession::~GdbSession() {
+  listener_.set(nullptr);
+  const MutexLock lock{lock_};
+  if (!gone_) {
+    leave();
+  }
+}
+
+template <typename Use> auto GdbSession::with_link(Use&& use) -> decltype(use()) {
+  const TimedLock::Owner lock{lock_, Clock::now() + kMaxWait};
+  if (!lock.owns_lock()) {
+    return fail(ErrorKind::busy, kOrigin,
+                fmt::format("other requests have used the server's connection for {} s; try again",
+                            kMaxWait.count()));
+  }
+  lock_.assert_held();
+  if (gone_) {
+    return gone_error();
+  }
+  auto result = take_reports().and_then([&]() REQUIRES(lock_) { return use(); });
+  check_link();
+  return result;
+}
+
+void GdbSession::end(const std::string& why) {
+  if (!gone_.exchange(true)) {
+    log::warning("gdbstub: {}: {}", to_string(options_.address), why);
+    listener_.emit(VmEvent::gone);
+  }
+}
+
+/// After each use: what came with the replies, and whether more can be asked.
+void GdbSession::check_link() {
+  static_cast<void>(take_reports()); // an error breaks the link
+  if (link_.broken()) {
+    end(fmt::format("the connection has ended: {}", link_.why_broken()));
+  }
+}
+
+void GdbSession::stopped(const std::string& report, bool by_command) {
+  stop_report_ = report;
+  if (has_ended(report)) {
+    end("the target has ended");
+    return;
+  }
+  stopped_by_command_ = by_command;
+  const bool ran = std::exchange(running_, false);
+  if (!ran) { // somebody else had resumed it, and wants it to run
+    leaves_running_ = true;
+  }
+  listener_.emit(ran ? VmEvent::paused : VmEvent::state_unclear);
+}
+
+Result<void> GdbSession::take_reports() {
+  return link_.poll_stop().map([this](const std::optional<std::string>& report) REQUIRES(lock_) {
+    if (report) {
+      stopped(*report, is_by_command(*report));
+    }
+  });
+}
+
+void GdbSession::poll() {
+  const TimedLock::Owner lock{lock_, Clock::time_point::min()};
+  if (!lock.owns_lock() || gone_) {
+    return; // who has it takes the reports, too
+  }
+  lock_.assert_held();
+  check_link();
+}
+
+Result<void> GdbSession::require_stopped() const {
+  if (!running_) {
+    return {};
+  }
+  return fail(ErrorKind::busy, kOrigin,
+              "the target runs, and a server answers only while it is stopped; write pause to control first");
+}
+
+/// QEMU's switch between virtual and guest physical addresses.
+Result<void> GdbSession::set_physical(bool on) {
+  if (!facts_.physical || physical_on_ == on) {
+    return {};
+  }
+  const auto reply = link_.ask(on ? "Qqemu.PhyMemMode:1" : "Qqemu.PhyMemMode:0");
+  if (!reply) {
+    return tl::unexpected{reply.error()};
+  }
+  if (*reply != "OK") {
+    return fail(ErrorKind::source_failed, kOrigin,
+                fmt::format("QEMU did not switch its addresses: '{}'", printable(*reply)));
+  }
+  physical_on_ = on;
+  return {};
+}
+
+void GdbSession::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
+  const WorkLimit limit{Clock::now() + kMaxRead};
+  const Result<void> done = with_link([&]() REQUIRES(lock_) {
+    return require_stopped()
+        .and_then([&]() REQUIRES(lock_) { return set_physical(true); })
+        .map([&]() REQUIRES(lock_) {
+          read_memory(link_, {facts_.read_bytes, facts_.binary_reads}, map, pieces);
+        });
+  });
+  if (!done) {
+    fail_pieces(pieces, done.error().kind);
+    // A reader only gets an errno.
+    if (!gone_ && refused_reads_.allows()) {
+      log::warning("gdbstub: {}: cannot read memory: {}", to_string(options_.address), done.error().text);
+    }
+  }
+  if (gone_) { // some may be of what was there before
+    fail_pieces(pieces, ErrorKind::vm_gone);
+  }
+}
+
+Result<RegisterSet> GdbSession::registers_of(const std::string& thread, const RegisterPlan& plan) {
+  const auto chosen = link_.ask("Hg" + thread);
+  if (!chosen) {
+    return tl::unexpected{chosen.error()};
+  }
+  if (*chosen != "OK") {
+    return fail(ErrorKind::not_found, kOrigin, fmt::format("the server has no thread {}", printable(thread)));
+  }
+  const auto all = link_.ask("g"); // asked in any case: makes QEMU fetch them from KVM
+  if (!all) {
+    return tl::unexpected{all.error()};
+  }
+  const std::string_view text = is_error_reply(*all) ? std::string_view{} : std::string_view{*all};
+  RegisterSet registers{*plan.layout};
+  std::vector<std::string> requests;
+  std::vector<const PlannedRegister*> single;
+  for (const PlannedRegister& planned : plan.registers) {
+    if (planned.offset + planned.digits <= text.size()) {
+      take_register(registers, planned, text.substr(planned.offset, planned.digits));
+    } else {
+      requests.push_back(fmt::format("p{:x}", planned.number));
+      single.push_back(&planned);
+    }
+  }
+  return link_
+      .ask_all(requests,
+               [&](std::size_t index, std::string_view reply) {
+                 const auto digits = expand_gdb_payload(reply, ServerLink::kMaxPacket);
+                 take_register(registers, *single[index], digits.value_or(""));
+               })
+      .map([&] { return registers; });
+}
+
+Result<std::vector<RegisterSet>> GdbSession::read_registers(std::span<const std::string> threads,
+                                                            const RegisterPlan& plan) {
+  return with_link([&]() REQUIRES(lock_) -> Result<std::vector<RegisterSet>> {
+    if (auto stopped = require_stopped(); !stopped) {
+      return tl::unexpected{std::move(stopped.error())};
+    }
+    std::vector<RegisterSet> sets;
+    for (const std::string& thread : threads) {
+      auto set = registers_of(thread, plan);
+      if (!set) {
+        return tl::unexpected{std::move(set.error())};
+      }
+      if (set->empty()) {
+        return fail(ErrorKind::source_failed, kOrigin, "the server gave no registers of this vCPU");
+      }
+      sets.push_back(*set);
+    }
+    return sets;
+  });
+}
+
+Result<std::vector<ServerThread>> GdbSession::threads() {
+  return with_link([&]() REQUIRES(lock_) {
+    return require_stopped().and_then([&]() REQUIRES(lock_) { return list_threads(link_, facts_.physical); });
+  });
+}
+
+RunStatus GdbSession::status() const {
+  if (running_) {
+    return {true, "running"};
+  }
+  return {false, fmt::format("stopped ({})", printable(stop_report_.substr(0, 3))), stopped_by_command_};
+}
+
+Result<RunStatus> GdbSession::run_status() {
+  return with_link([&]() REQUIRES(lock_) { return Result<RunStatus>{status()}; });
+}
+
+Result<RunStatus> GdbSession::pause() {
+  return with_link([&]() REQUIRES(lock_) -> Result<RunStatus> {
+    if (!running_) {
+      return status();
+    }
+    const auto report = link_.interrupt().and_then([&]() REQUIRES(lock_) { return link_.wait_for_stop(); });
+    if (!report) {
+      return tl::unexpected{report.error()};
+    }
+    if (!*report) {
+      return fail(ErrorKind::timed_out, kOrigin,
+                  fmt::format("the server did not stop its target within {} ms; it may still do so",
+                              options_.timeout.count()));
+    }
+    leaves_running_ = false;
+    stopped(**report, true);
+    return gone_ ? Result<RunStatus>{gone_error()} : Result<RunStatus>{status()};
+  });
+}
+
+Result<RunStatus> GdbSession::resume() {
+  return with_link([&]() REQUIRES(lock_) -> Result<RunStatus> {
+    if (running_) {
+      return status();
+    }
+    const auto sent = set_physical(false).and_then(
+        [&]() REQUIRES(lock_) { return link_.command(facts_.steps_threads ? "vCont;c" : "c"); });
+    if (!sent) {
+      return tl::unexpected{sent.error()};
+    }
+    running_ = true;
+    leaves_running_ = true;
+    listener_.emit(VmEvent::resumed);
+    return status();
+  });
+}
+
+std::string GdbSession::resume_ticket() const {
+  return to_text({.address = to_string(options_.address), .timeout = options_.timeout});
+}
+
+/// A target that runs goes on when the connection ends, without D.
+void GdbSession::leave() {
+  if (!take_reports() || gone_ || running_) {
+    return;
+  }
+  auto left = set_physical(false).and_then([&]() REQUIRES(lock_) { return take_reports(); });
+  if (left && leaves_running_) {
+    left = link_.ask("D").and_then([](const std::string& reply) {
+      return reply == "OK" ? Result<void>{}
+                           : fail(ErrorKind::source_failed, kOrigin,
+                                  fmt::format("the server answered '{}'", printable(reply)));
+    });
+  }
+  if (!left) {
+    log::warning("gdbstub: {}: cannot detach, and the target may stay stopped: {}",
+                 to_string(options_.address), left.error().message());
+  }
+}
+
+} // namespace vmemfs::gdbstub

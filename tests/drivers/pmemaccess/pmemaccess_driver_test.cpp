@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "tests/drivers/pmemaccess/attached_vm.h"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -55,7 +57,7 @@ TEST(PmemaccessDriver, UnpatchedQemu_IsNamed) {
 
 TEST(PmemaccessDriver, SocketThatDoesNotAppear_IsNoEndOfTheVm) {
   try {
-    const AttachedVm vm{{.refuses_files = true}, ",timeout=2500ms"};
+    const AttachedVm vm{{.refuses_files = true}, ",timeout=10s"};
     FAIL() << "attached";
   } catch (const std::runtime_error& error) {
     EXPECT_THAT(error.what(), HasSubstr("dir="));
@@ -167,6 +169,38 @@ TEST(PmemaccessDriver, SocketAlone_HasMemoryAndNothingElse) {
   EXPECT_TRUE(test::eventually([&] { return vm.read(kRam, 16).failure == ErrorKind::vm_gone; }))
       << "nobody can make another session";
   EXPECT_TRUE(vm.driver->gone());
+}
+
+struct StateListener : VmListener {
+  void on_vm_event(VmEvent event) override {
+    paused = paused || event == VmEvent::paused;
+    resumed = resumed || event == VmEvent::resumed;
+  }
+  std::atomic<bool> paused{false};
+  std::atomic<bool> resumed{false};
+};
+
+TEST(PmemaccessDriver, KeptMonitor_ReportsWhatOthersDo) {
+  AttachedVm vm{{}, ",keep=on,timeout=20s"};
+  StateListener listener;
+  vm.driver->set_listener(&listener);
+  vm.qemu.set_running(false);
+  EXPECT_TRUE(test::eventually([&] { return listener.paused.load(); }));
+  EXPECT_FALSE(vm.driver->run_control()->run_status()->running);
+  vm.qemu.set_running(true);
+  EXPECT_TRUE(test::eventually([&] { return listener.resumed.load(); }));
+  EXPECT_EQ(std::ranges::count(vm.qemu.seen().commands, "qmp_capabilities"), 1) << "one connection for all";
+  EXPECT_TRUE(vm.reads_well(kRam, 4096));
+  vm.driver->set_listener(nullptr);
+}
+
+TEST(PmemaccessDriver, MapThatChanges_IsReadAgainAfterAReadOfAHole) {
+  AttachedVm vm{{.vcpus = 1}};
+  const auto asked = [&] { return std::ranges::count(vm.qemu.seen().commands, "human-monitor-command"); };
+  const auto before = asked();
+  EXPECT_EQ(vm.read(0xa0000, 16).failure, ErrorKind::hole);
+  vm.driver->poll_layout(true);
+  EXPECT_TRUE(test::eventually([&] { return asked() > before; }));
 }
 
 TEST(PmemaccessDriver, ResumeTicket_ResumesAVmThatIsPaused) {

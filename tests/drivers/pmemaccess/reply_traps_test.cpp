@@ -107,7 +107,7 @@ TEST(ReplyTraps, ReplyInPieces_IsCollected) {
 /// The verdict of a failure was wrong, and the bytes that come then are not taken for another reply.
 TEST(ReplyTraps, RestOfAReplyAfterTheGrace_IsNeverTakenForTheNextReply) {
   AttachedVm vm;
-  vm.qemu.add_fault({.kind = FaultKind::late_rest, .delay = MemorySession::kGrace * 3});
+  vm.qemu.add_fault({.kind = FaultKind::late_rest, .delay = MemorySession::kGrace * 8});
   EXPECT_TRUE(vm.reads_well(kRam, 4096)) << "read again in a new session";
   EXPECT_TRUE(vm.reads_well(kRam + 4096, 4096));
   EXPECT_EQ(vm.qemu.seen().sessions, 2U);
@@ -123,8 +123,8 @@ TEST(ReplyTraps, ByteThatNobodyAskedFor_EndsTheSession) {
 }
 
 TEST(ReplyTraps, ReplyAfterTheDeadline_IsATimeout_AndNeverTheNextReply) {
-  AttachedVm vm{{}, ",timeout=700ms"};
-  vm.qemu.add_fault({.kind = FaultKind::late, .delay = milliseconds{1500}});
+  AttachedVm vm{{}, ",timeout=2s"};
+  vm.qemu.add_fault({.kind = FaultKind::late, .delay = milliseconds{3500}});
   const ReadPiece piece = vm.read(kRam, 4096);
   EXPECT_EQ(piece.failure, ErrorKind::timed_out);
   EXPECT_EQ(piece.done, 0U);
@@ -134,7 +134,7 @@ TEST(ReplyTraps, ReplyAfterTheDeadline_IsATimeout_AndNeverTheNextReply) {
 }
 
 TEST(ReplyTraps, Silence_IsATimeout) {
-  AttachedVm vm{{}, ",timeout=700ms"};
+  AttachedVm vm{{}, ",timeout=2s"};
   vm.qemu.add_fault({.kind = FaultKind::late, .delay = std::chrono::hours{1}});
   EXPECT_EQ(vm.read(kRam, 4096).failure, ErrorKind::timed_out);
 }

@@ -3,6 +3,7 @@
 #include "simulators/pmemaccess/simulator.h"
 #include "support/files.h"
 #include "support/mount.h"
+#include "support/qemu_guest.h"
 #include "util/unique_fd.h"
 
 #include <cerrno>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sstream>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -97,6 +99,40 @@ TEST(Pmemaccess, UnpatchedQemu_IsRefused) {
   Mount mount{{"--vm", "other=fake:size=16M"}};
   EXPECT_EQ(try_write(mount / ".vmemfs/control", "attach " + vm_at("qmp=" + dir / "qmp") + "\n"), EOPNOTSUPP);
   EXPECT_FALSE(exists(mount / "vm"));
+}
+
+/// Without the ranges of devices.
+std::string memory_of(const std::string& maps) {
+  std::istringstream lines{maps};
+  std::string memory;
+  for (std::string line; std::getline(lines, line);) {
+    memory += line.find(" device ") == std::string::npos ? line + "\n" : "";
+  }
+  return memory;
+}
+
+/// Of Debian's QEMU, which has no patch.
+TEST(Pmemaccess, RealMonitor_RefusesTheCommand_AndHasMapRegistersAndPause) {
+  GuestOptions options;
+  options.extra = {"-smp", "2"};
+  QemuGuest guest{options};
+  TempDir dir;
+  Simulator memory{dir / "qmp"};
+  memory.open_memory(dir / "memory");
+  Mount mount{{"--vm", fmt::format("qemu=qemu:pid={}", guest.pid())}};
+  const std::string control = mount / ".vmemfs/control";
+  const std::string by_monitor = vm_at("qmp=" + guest.driver_socket());
+  EXPECT_EQ(try_write(control, "attach " + by_monitor + "\n"), EOPNOTSUPP);
+  EXPECT_FALSE(exists(mount / "vm"));
+  ASSERT_EQ(try_write(control, "attach " + by_monitor + ",socket=" + dir / "memory" + "\n"), 0)
+      << mount.log();
+  EXPECT_EQ(memory_of(read_file(mount / "vm/maps")), memory_of(read_file(mount / "qemu/maps")));
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  EXPECT_FALSE(guest.running());
+  EXPECT_THAT(read_file(mount / "vm/vcpus/0/regs"), HasSubstr("rip 0x"));
+  EXPECT_EQ(read_file(mount / "vm/vcpus/1/regs"), read_file(mount / "qemu/vcpus/1/regs"));
+  ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
+  EXPECT_TRUE(guest.running());
 }
 
 } // namespace

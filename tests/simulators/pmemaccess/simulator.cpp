@@ -91,9 +91,17 @@ void Simulator::serve(int client) {
     return;
   }
   std::string received;
+  bool reported = running_; // to this client
   while (!stop_) {
     pollfd entry{client, POLLIN, 0};
-    if (::poll(&entry, 1, kTickMs) <= 0) {
+    const bool readable = ::poll(&entry, 1, kTickMs) > 0;
+    if (const bool now = running_; now != reported) {
+      reported = now;
+      if (!send_all(client, json{{"event", now ? "RESUME" : "STOP"}}.dump())) {
+        return;
+      }
+    }
+    if (!readable) {
       continue;
     }
     std::array<char, 4096> bytes{};

@@ -58,9 +58,8 @@ class PmemaccessType : public DriverType {
 public:
   std::string_view name() const override { return "pmemaccess"; }
   std::string_view summary() const override {
-    return "a QEMU with LibVMI's pmemaccess patch; a QEMU of this host is read faster by the driver qemu, "
-           "which "
-           "needs no patch";
+    return "a QEMU with LibVMI's pmemaccess patch; for one of this host the driver qemu is better, without a "
+           "patch";
   }
   std::span<const ParamSpec> params() const override { return specs(); }
   std::string_view example() const override { return "pmemaccess:qmp=/run/web01.qmp"; }

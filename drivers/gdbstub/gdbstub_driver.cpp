@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
+#include "driver/kit/user_map.h"
 #include "drivers/gdbstub/target/server_map.h"
 
 #include <algorithm>
@@ -45,7 +46,7 @@ GdbstubDriver::GdbstubDriver(const SessionOptions& options, std::unique_ptr<GdbS
 Result<std::unique_ptr<GdbstubDriver>>
 GdbstubDriver::attach(const SessionOptions& options, const std::string& maps, const DriverContext& context) {
   // Checked first, as connecting stops the target.
-  auto map = maps.empty() ? Result<MemoryMap>{} : parse_maps(maps);
+  auto map = maps.empty() ? Result<MemoryMap>{} : parse_user_map(maps, "gdbstub");
   if (!map) {
     return tl::unexpected{std::move(map.error())};
   }

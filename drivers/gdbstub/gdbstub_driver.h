@@ -18,7 +18,7 @@ namespace vmemfs::gdbstub {
 
 class GdbstubDriver final : public Driver, RegisterReader {
 public:
-  /// `maps`: the memory map by the user, see parse_maps(); empty: the server's.
+  /// `maps`: the memory map by the user, see driver/kit/user_map.h; empty: the server's.
   static Result<std::unique_ptr<GdbstubDriver>> attach(const SessionOptions& options, const std::string& maps,
                                                        const DriverContext& context);
 

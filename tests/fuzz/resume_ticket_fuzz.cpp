@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Resume tickets of the drivers that have them.
+#include "drivers/pmemaccess/monitor/resume_ticket.h"
 #include "drivers/qemu/monitor/resume_ticket.h"
 #include "fuzz/fuzz_target.h"
 #ifdef VMEMFS_WITH_GDBSTUB
@@ -23,6 +24,7 @@ template <typename Parse> static void check(Parse parse, std::string_view text) 
 }
 
 FUZZ_TARGET(text) {
+  check(vmemfs::pmemaccess::parse_resume_ticket, text);
   check(vmemfs::qemu::parse_resume_ticket, text);
 #ifdef VMEMFS_WITH_GDBSTUB
   check(vmemfs::gdbstub::parse_resume_ticket, text);

@@ -113,33 +113,6 @@ TEST(RegisterPlan, OtherArchitectures_AreUnsupportedWithTheReason) {
   EXPECT_THAT(none.error().text, HasSubstr("does not name"));
 }
 
-TEST(Maps, RangesWithKindsAndUnits) {
-  const auto map = parse_maps("0-640K+1M-128M+0xfffc0000-4G:rom+0xfd000000-0xfe000000:device");
-  ASSERT_TRUE(map) << map.error().message();
-  ASSERT_EQ(map->regions().size(), 4U);
-  EXPECT_EQ(map->regions()[0].range, (GpaRange{Gpa{0}, Gpa{0xa0000}}));
-  EXPECT_TRUE(map->regions()[0].writable);
-  EXPECT_EQ(map->regions()[2].kind, RegionKind::device);
-  EXPECT_EQ(map->regions()[3].kind, RegionKind::rom);
-  EXPECT_FALSE(map->regions()[3].writable);
-  EXPECT_EQ(map->ram_end(), Gpa{128 << 20});
-}
-
-TEST(Maps, OtherTexts_AreRefusedWithAnExample) {
-  for (const char* const text :
-       {"", "+", "0", "0-", "-1M", "1M-1M", "2M-1M", "0-1M:flash", "0-1M+", "0-1M+512K-2M", "0-1M:rom",
-        "0-1Q", "0-0x8000000000000000", "0xffffffffffffffff-0x1", "0-1M,2M-3M"}) {
-    const auto map = parse_maps(text);
-    if (std::string{text} == "0-1M+") { // a final separator adds nothing
-      EXPECT_TRUE(map);
-      continue;
-    }
-    ASSERT_FALSE(map) << text;
-    EXPECT_EQ(map.error().kind, ErrorKind::invalid);
-    EXPECT_THAT(map.error().text, HasSubstr("0-640K+1M-128M"));
-  }
-}
-
 TEST(ServerMap, RangesOfTheXml) {
   const auto map = parse_memory_map_xml(R"(<?xml version="1.0"?>
     <!DOCTYPE memory-map PUBLIC "+//IDN gnu.org//DTD GDB Memory Map V1.0//EN" "http://sourceware.org/x.dtd">

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Texts about a target: its description, its memory map, maps= and address= of the user.
 #include "core/error.h"
+#include "driver/kit/user_map.h"
 #include "drivers/gdbstub/link/server_address.h"
 #include "drivers/gdbstub/target/register_plan.h"
 #include "drivers/gdbstub/target/server_map.h"
@@ -37,7 +38,7 @@ FUZZ_TARGET(text) {
     }
   }
   check_map(parse_memory_map_xml(text));
-  check_map(parse_maps(text));
+  check_map(parse_user_map(text, "fuzz"));
   if (const auto address = parse_address(text)) {
     fuzz::expect(parse_address(to_string(*address)) == *address, "an address reads back unchanged");
   }

@@ -73,9 +73,7 @@ Result<std::unique_ptr<KvmiDriver>> KvmiDriver::attach(std::string_view domain, 
     return tl::unexpected{std::move(followed.error())};
   }
   if (driver->attached() == nullptr || driver->gone()) {
-    return fail(ErrorKind::source_failed, kOrigin,
-                fmt::format("the VM '{}' closed its connection at once; compare key= with QEMU's",
-                            printable(domain)));
+    return driver->closed_at_once();
   }
   // Hot-plugged vCPUs and memory; and a connection that could not be used at first.
   driver->poll_ = context.watcher.watch_every_second([raw = driver.get()] { raw->follow_later(); });
@@ -89,6 +87,13 @@ std::shared_ptr<KvmiDriver::Attached> KvmiDriver::attached() const {
 
 tl::unexpected<Error> KvmiDriver::gone_error() const {
   return fail(ErrorKind::vm_gone, kOrigin, fmt::format("the VM '{}' has ended", printable(identity_.name)));
+}
+
+tl::unexpected<Error> KvmiDriver::closed_at_once() const {
+  return fail(ErrorKind::source_failed, kOrigin,
+              fmt::format("the VM '{}' closed its connection at once; compare key= with the secret of QEMU's "
+                          "-object introspection",
+                          printable(identity_.name)));
 }
 
 Result<std::shared_ptr<KvmiDriver::Attached>> KvmiDriver::usable() const {
@@ -148,6 +153,9 @@ Result<void> KvmiDriver::follow() {
 
 Result<void> KvmiDriver::adopt(const std::shared_ptr<Session>& session) {
   if (auto prepared = session->prepare(); !prepared) {
+    if (prepared.error().kind == ErrorKind::source_failed && !session->connection().answered()) {
+      return closed_at_once();
+    }
     return tl::unexpected{std::move(prepared.error())};
   }
   const auto begin = Clock::now();

@@ -81,6 +81,7 @@ private:
   [[nodiscard]] Result<void> update(Session& session, const Facts& facts, bool probe_again)
       REQUIRES(follow_mutex_);
   [[nodiscard]] tl::unexpected<Error> gone_error() const;
+  [[nodiscard]] tl::unexpected<Error> closed_at_once() const;
 
   const std::shared_ptr<Hub> hub_;
   const std::shared_ptr<GuestLink> link_;

@@ -29,6 +29,9 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 /// While a VM is lost, the end of its process is looked for this often: it ends a moment after its sockets.
 constexpr std::chrono::milliseconds kProcessPoll{50};
 
+/// After a connection that could not be accepted and still waits.
+constexpr std::chrono::milliseconds kAcceptPause{200};
+
 } // namespace
 
 Result<std::shared_ptr<Hub>> Hub::open(HubSettings settings) {
@@ -108,7 +111,7 @@ void Hub::run(const std::stop_token& stop) {
 }
 
 Hub::Clock::time_point Hub::next_deadline() const {
-  auto next = Clock::time_point::max();
+  auto next = Clock::now() < accept_again_ ? accept_again_ : Clock::time_point::max();
   for (const Handshake& handshake : handshakes_) {
     next = std::min(next, handshake.deadline());
   }
@@ -122,7 +125,8 @@ Hub::Clock::time_point Hub::next_deadline() const {
 }
 
 void Hub::wait_for_events() {
-  std::vector<pollfd> entries{{socket_.fd(), POLLIN, 0}, {wake_->get(), POLLIN, 0}};
+  const bool accepting = Clock::now() >= accept_again_;
+  std::vector<pollfd> entries{{accepting ? socket_.fd() : -1, POLLIN, 0}, {wake_->get(), POLLIN, 0}};
   for (const Handshake& handshake : handshakes_) {
     entries.push_back({handshake.fd(), POLLIN, 0});
   }
@@ -138,10 +142,17 @@ void Hub::wait_for_events() {
 }
 
 void Hub::accept_all() {
+  if (Clock::now() < accept_again_) {
+    return;
+  }
   for (std::size_t i = 0; i < kMaxHandshakes; ++i) {
     auto accepted = socket_.accept();
     if (!accepted) {
       refuse(accepted.error().text);
+      if (accepted.error().kind != ErrorKind::permission) { // no descriptors are left, perhaps
+        accept_again_ = Clock::now() + kAcceptPause;
+        return;
+      }
       continue;
     }
     if (!*accepted) {

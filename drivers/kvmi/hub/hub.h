@@ -96,6 +96,7 @@ private:
   // Of the hub's thread alone.
   std::list<Handshake> handshakes_;
   std::list<Guest> guests_;
+  Clock::time_point accept_again_{}; ///< no connection is accepted before
   RateLimit refusals_{std::chrono::seconds{10}};
 
   mutable Mutex mutex_; ///< leaf

@@ -63,7 +63,8 @@ private:
     if (request.complete && request.status == 0 && request.size >= request.into.size()) {
       piece.done += request.into.size();
     } else {
-      piece.failure = request.complete && request.status == -ENOENT ? ErrorKind::bad_page : failure;
+      const bool no_page = request.status == -ENOENT || request.status == -EFAULT;
+      piece.failure = request.complete && no_page ? ErrorKind::bad_page : failure;
     }
   }
 

@@ -172,7 +172,10 @@ void Simulator::run() {
     if (!options_.reconnects && socket >= 0) {
       return;
     }
-    std::this_thread::sleep_for(options_.reconnect);
+    const auto again = std::chrono::steady_clock::now() + options_.reconnect;
+    while (!ended_ && std::chrono::steady_clock::now() < again) {
+      std::this_thread::sleep_for(std::min(options_.reconnect, std::chrono::milliseconds{10}));
+    }
   }
 }
 

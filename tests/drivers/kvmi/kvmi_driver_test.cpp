@@ -55,7 +55,6 @@ TEST_P(KvmiDriverTest, SequentialMebibyte_With1msOfLatency_TakesTwoRoundTripsAtM
     for (unsigned i = 0; i < kMebibytes; ++i) {
       ASSERT_TRUE(vm.reads(offset + (std::uint64_t{i} << 20U), 1 << 20));
     }
-    // One look at the sizes of the VM a second comes between.
     EXPECT_LE(vm.simulator().seen().flights, 2 * kMebibytes) << offset;
     EXPECT_GE(vm.simulator().seen().reads, kMebibytes * 256);
   }

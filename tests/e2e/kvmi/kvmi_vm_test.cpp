@@ -58,6 +58,39 @@ TEST(KvmiVm, MemoryRegistersAndPause_OfBothDialects) {
   }
 }
 
+TEST(KvmiVm, SequentialRead_With1msOfLatency_TakesTwoRoundTripsAMebibyteAtMost) {
+  TempDir dir;
+  Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{.ram = {{0, 16 << 20}}}),
+                      {.socket = dir / "kvmi.sock", .latency = std::chrono::milliseconds{1}}};
+  Mount mount{
+      {"--vm", fmt::format("vm=kvmi:socket={},domain=simulated,timeout=60s,wait=60s", dir / "kvmi.sock")}};
+  const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_TRUE(mem) << mount.log();
+  simulator.reset_counts();
+  constexpr std::size_t kMebibyte = 1 << 20;
+  for (std::size_t at = 0; at < 16 * kMebibyte; at += kMebibyte) {
+    ASSERT_EQ(pread_at(mem.get(), at, kMebibyte).bytes, expected(at, kMebibyte));
+  }
+  EXPECT_LE(simulator.seen().flights, 2U * 16);
+}
+
+TEST(KvmiVm, Reset_IsSurvivedByOpenFiles) {
+  TempDir dir;
+  Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{}), {.socket = dir / "kvmi.sock"}};
+  Mount mount{{"--vm", fmt::format("vm=kvmi:socket={},domain=simulated,timeout=60s,wait=60s,reconnect=60s",
+                                   dir / "kvmi.sock")}};
+  const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  simulator.disconnect();
+  EXPECT_TRUE(
+      eventually([&] { return pread_at(mem.get(), 0x100000, 4096).bytes == expected(0x100000, 4096); }));
+  EXPECT_TRUE(eventually([&] {
+    return line_with(read_file(mount / "vm/control"), "state") == "state running";
+  })) << read_file(mount / "vm/control");
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  EXPECT_EQ(simulator.waiting_vcpus(), 2U);
+}
+
 TEST(KvmiVm, SocketIsTheUsersAlone_AndGoesWithTheMount) {
   TempDir dir;
   Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{}), {.socket = dir / "kvmi.sock"}};

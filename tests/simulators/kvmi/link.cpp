@@ -112,10 +112,11 @@ void Simulator::Link::serve() {
     bytes.insert(bytes.end(), chunk.begin(), chunk.begin() + received);
     std::size_t used = 0;
     unsigned commands = 0;
+    reads_ = false;
     while (!broken_ && take(bytes, used)) {
       ++commands;
     }
-    hooks_.received(is_new, commands);
+    hooks_.received(is_new && reads_, commands);
     bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(used));
     if (broken_) {
       shut();
@@ -267,6 +268,7 @@ void Simulator::Link::handle_read(const Command& command) {
     return;
   }
   hooks_.read();
+  reads_ = true;
   Bytes data(size);
   const bool present = guest_.read(gpa, size, data.data());
   reply(command, present ? 0 : -kNoEntry, present ? data : Bytes{});

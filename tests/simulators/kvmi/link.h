@@ -76,6 +76,7 @@ private:
   Guest& guest_;
   const Options& options_;
   const LinkHooks hooks_;
+  bool reads_ = false;  ///< of the serving thread: there was a read in what was received last
   bool broken_ = false; ///< of the serving thread: close after this command
 
   mutable std::mutex mutex_;

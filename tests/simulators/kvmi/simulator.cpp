@@ -48,14 +48,26 @@ unsigned Simulator::waiting_vcpus() const {
   return link_ == nullptr ? 0 : link_->waiting_vcpus();
 }
 
-void Simulator::disconnect() {
+void Simulator::shut() {
   const std::lock_guard lock{mutex_};
   if (link_ != nullptr) {
     link_->shut();
   }
 }
 
+void Simulator::wait_for_link() const {
+  while (!connected_ && !ended_) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  }
+}
+
+void Simulator::disconnect() {
+  wait_for_link();
+  shut();
+}
+
 void Simulator::unhook() {
+  wait_for_link();
   const std::lock_guard lock{mutex_};
   if (link_ != nullptr) {
     link_->send_unhook();
@@ -64,7 +76,7 @@ void Simulator::unhook() {
 
 void Simulator::end() {
   ended_ = true;
-  disconnect();
+  shut();
 }
 
 int Simulator::connect_once() const {

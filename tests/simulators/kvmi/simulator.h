@@ -73,7 +73,7 @@ struct Seen {
   unsigned refused_hashes = 0;
   unsigned commands = 0;
   unsigned reads = 0;
-  unsigned flights = 0;                  ///< commands that came while no reply was on its way: round trips
+  unsigned flights = 0;                  ///< reads that came while no reply was on its way: round trips
   unsigned unexpected_replies = 0;       ///< to events that are none of ours
   std::vector<std::string> violations{}; ///< of the protocol; each also closes the connection
 };
@@ -96,7 +96,7 @@ public:
   /// Number of vCPUs that wait for the reply to an event.
   [[nodiscard]] unsigned waiting_vcpus() const;
 
-  /// Closes the connection, as a reset does; it comes again unless reconnects is false.
+  /// Closes the connection, which it waits for, as a reset does; it comes again unless reconnects is false.
   void disconnect();
   /// Sends an UNHOOK event.
   void unhook();
@@ -106,6 +106,8 @@ public:
 private:
   class Link;
   void run();
+  void shut();
+  void wait_for_link() const;
   [[nodiscard]] int connect_once() const;
   [[nodiscard]] bool shake_hands(int socket);
 

@@ -13,16 +13,19 @@
 
 namespace vmemfs::kvmi {
 
-/// Thread-safe. A hub exists as long as a VM or a discovery uses it.
+/// Thread-safe. Hubs exist until the mount ends, as VMs connect only now and then: one that nobody uses at
+/// the moment still takes connections for the next attempt to attach.
 class KvmiRuntime final : public DriverRuntime {
 public:
-  /// The hub of this endpoint, opened on first use; it keeps the settings of the first one.
-  /// invalid: it has another key.
+  static constexpr std::size_t kMaxHubs = 16;
+
+  /// The hub of this endpoint, opened on first use. One that nobody uses gets the new settings; one that is
+  /// in use keeps its own. invalid: that has another key. busy: there are too many.
   [[nodiscard]] Result<std::shared_ptr<Hub>> hub(const HubSettings& settings) EXCLUDES(mutex_);
 
 private:
-  Mutex mutex_;                                                       ///< held while a socket is bound
-  std::map<std::string, std::weak_ptr<Hub>> hubs_ GUARDED_BY(mutex_); ///< by the text of their endpoint
+  Mutex mutex_;                                                         ///< held while a socket is bound
+  std::map<std::string, std::shared_ptr<Hub>> hubs_ GUARDED_BY(mutex_); ///< by the text of their endpoint
 };
 
 /// The mount's; a new one outside of a mount.

@@ -12,6 +12,8 @@ struct Endpoint {
   std::string path; ///< empty: vsock
   std::uint32_t vsock_port = 0;
 
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+
   [[nodiscard]] bool is_vsock() const { return path.empty(); }
   /// For messages, and to compare two of them.
   [[nodiscard]] std::string text() const {

@@ -37,6 +37,8 @@ struct HubSettings {
   std::chrono::milliseconds handshake{};
   std::chrono::milliseconds timeout{};   ///< of a reply
   std::chrono::milliseconds reconnect{}; ///< how long a VM may be without a connection
+
+  friend bool operator==(const HubSettings&, const HubSettings&) = default;
 };
 
 /// Thread-safe.

@@ -93,8 +93,7 @@ std::size_t mapped_size(const MemoryMap& map, const ReadPiece& piece) {
 
 void read_pieces(Session& session, const MemoryMap& map, std::span<ReadPiece> pieces) {
   ReadBatch batch{session, pieces};
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    ReadPiece& piece = pieces[i];
+  for (ReadPiece& piece : pieces) {
     piece.done = 0;
     piece.failure.reset();
   }

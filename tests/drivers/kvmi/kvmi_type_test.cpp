@@ -56,9 +56,22 @@ TEST(KvmiRuntimeTest, OneHubForEachEndpoint_AndOneKey) {
   const auto other = runtime.hub(settings(",key=" + (dir / "key")));
   ASSERT_FALSE(other);
   EXPECT_THAT(other.error().text, HasSubstr("another key="));
-  first->reset();
-  EXPECT_FALSE(test::exists(dir / "s"));
-  EXPECT_TRUE(runtime.hub(settings(",key=" + (dir / "key"))));
+  first->reset(); // nobody uses it any more: it still listens, and takes other settings
+  EXPECT_TRUE(test::exists(dir / "s"));
+  const auto keyed = runtime.hub(settings(",key=" + (dir / "key")));
+  ASSERT_TRUE(keyed) << keyed.error().message();
+  EXPECT_EQ((*keyed)->settings().secret, "secret");
+  EXPECT_TRUE(test::exists(dir / "s"));
+}
+
+TEST(KvmiRuntimeTest, Hubs_AreBounded) {
+  const test::TempDir dir;
+  KvmiRuntime runtime;
+  for (std::size_t i = 0; i <= KvmiRuntime::kMaxHubs; ++i) {
+    const auto hub =
+        runtime.hub(hub_settings(params_of_text(fmt::format("domain=a,socket={}{}", dir / "s", i))).value());
+    EXPECT_EQ(hub.has_value(), i < KvmiRuntime::kMaxHubs) << i;
+  }
 }
 
 /// No VM can connect here: that takes a host with vsock's loopback, or a VM.

@@ -103,6 +103,24 @@ TEST(KvmiVm, SocketIsTheUsersAlone_AndGoesWithTheMount) {
   EXPECT_FALSE(exists(dir / "kvmi.sock"));
 }
 
+TEST(KvmiVm, AttachedAndDetachedByHand_WhileTheMountListens) {
+  TempDir dir;
+  Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{}), {.socket = dir / "kvmi.sock"}};
+  Mount mount{{"--vm", "other=fake:size=1M"}};
+  const std::string attach =
+      fmt::format("attach vm=kvmi:socket={},domain=simulated,timeout=60s,wait=60s\n", dir / "kvmi.sock");
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(try_write(mount / ".vmemfs/control", attach), 0) << mount.log();
+    const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+    EXPECT_EQ(pread_at(mem.get(), 0x100000, 4096).bytes, expected(0x100000, 4096));
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+    ASSERT_EQ(try_write(mount / ".vmemfs/control", "detach vm\n"), 0) << mount.log();
+    EXPECT_TRUE(eventually([&] { return simulator.waiting_vcpus() == 0; }));
+  }
+  EXPECT_EQ(simulator.seen().connections, 1U);
+  EXPECT_NE(try_write(mount / ".vmemfs/control", "attach none=kvmi:socket=/proc/kvmi.sock,domain=a\n"), 0);
+}
+
 TEST(KvmiVm, DaemonKilledDuringAPause_TheVmRuns) {
   TempDir dir;
   Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{}), {.socket = dir / "kvmi.sock"}};

@@ -67,7 +67,7 @@ const std::uint8_t* Guest::find(std::uint64_t gpa, std::size_t size) const {
 bool Guest::read(std::uint64_t gpa, std::size_t size, std::uint8_t* to) const {
   const std::lock_guard lock{mutex_};
   const std::uint8_t* const from = find(gpa, size);
-  if (from != nullptr) {
+  if (from != nullptr && size > 0) {
     std::memcpy(to, from, size);
   }
   return from != nullptr;

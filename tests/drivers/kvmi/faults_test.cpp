@@ -19,6 +19,7 @@ constexpr std::uint16_t kTreeRead = 17;
 constexpr std::uint16_t kTreeGetRegisters = 13;
 constexpr std::uint16_t kTreePause = 7;
 constexpr std::uint16_t kTreeInfo = 5;
+constexpr std::uint16_t kTreeMaxGfn = 29;
 constexpr std::uint16_t kGetVersionId = 2;
 
 /// A fault of the 100th page of a read.
@@ -146,6 +147,32 @@ TEST(KvmiFaults, VmThatAnswersNothing_IsNotAttached_InTime) {
   const auto attached = vm.attach("domain=simulated,timeout=500ms,wait=60s");
   ASSERT_FALSE(attached);
   EXPECT_EQ(attached.error().kind, ErrorKind::timed_out) << attached.error().message();
+}
+
+/// Numbers that no VM has: without memory, without vCPUs, with billions of either.
+TEST(KvmiFaults, ImpossibleNumbers_AreRefused) {
+  for (const FaultKind kind : {FaultKind::zeros, FaultKind::ones, FaultKind::short_reply}) {
+    for (const std::uint16_t id : {kGetVersionId, kTreeInfo, kTreeMaxGfn}) {
+      AttachedVm vm{{.faults = {{.kind = kind, .id = id, .times = 1000}}}};
+      const auto attached = vm.attach();
+      ASSERT_FALSE(attached) << id;
+      EXPECT_TRUE(attached.error().kind == ErrorKind::source_failed ||
+                  attached.error().kind == ErrorKind::unsupported)
+          << attached.error().message();
+    }
+    AttachedVm vm;
+    ASSERT_TRUE(vm.attach());
+    for (const std::uint16_t id : {kTreeInfo, kTreeMaxGfn}) {
+      vm.simulator().add_fault({.kind = kind, .id = id, .times = 1000});
+    }
+    EXPECT_FALSE(vm.driver().refresh());
+    EXPECT_EQ(vm.driver().vcpus().size(), 2U);
+    EXPECT_TRUE(vm.reads());
+  }
+  AttachedVm vm;
+  ASSERT_TRUE(vm.attach());
+  vm.simulator().add_fault({.kind = FaultKind::ones, .id = kTreeGetRegisters});
+  EXPECT_FALSE(vm.driver().register_reader()->read_vcpu(VcpuId{0}));
 }
 
 TEST(KvmiFaults, HungVm_IsNoticedByItself) {

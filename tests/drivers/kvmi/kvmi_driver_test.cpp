@@ -158,6 +158,18 @@ TEST_P(KvmiDriverTest, VcpuThatIsPlugged_IsNoticed_AndPausedToo) {
   EXPECT_TRUE(test::eventually([&] { return vm.simulator().waiting_vcpus() == 0; }));
 }
 
+TEST_P(KvmiDriverTest, MemoryThatIsPlugged_IsSeen) {
+  AttachedVm vm{options()};
+  ASSERT_TRUE(vm.attach());
+  EXPECT_EQ(vm.read(0x1000000, 16).failure, ErrorKind::hole);
+  vm.guest().plug_ram({0x1000000, 0x100000});
+  if (GetParam() == Dialect::v12) { // only a greeting says where memory ends
+    vm.simulator().disconnect();
+  }
+  EXPECT_TRUE(test::eventually([&] { return vm.reads(0x1000000, 0x100000); }));
+  EXPECT_EQ(vm.reports().layouts, 1);
+}
+
 TEST_P(KvmiDriverTest, Detached_ResumesTheVm_AndRemovesTheSocket) {
   AttachedVm vm{options()};
   ASSERT_TRUE(vm.attach());

@@ -24,18 +24,26 @@ std::string GuestOptions::uuid() const {
 
 Guest::Guest(GuestOptions options) : options_{std::move(options)} {
   for (const Ram& range : options_.ram) {
-    auto& bytes = ram_[range.gpa];
-    bytes.resize(range.size);
-    for (std::uint64_t i = 0; i < range.size; ++i) {
-      bytes[i] = pattern(range.gpa + i);
-    }
+    plug_ram(range);
   }
   for (std::uint32_t i = 0; i < options_.vcpus; ++i) {
     plug_vcpu();
   }
 }
 
-std::uint64_t Guest::end() const { return options_.ram.back().gpa + options_.ram.back().size; }
+void Guest::plug_ram(const Ram& range) {
+  std::vector<std::uint8_t> bytes(range.size);
+  for (std::uint64_t i = 0; i < range.size; ++i) {
+    bytes[i] = pattern(range.gpa + i);
+  }
+  const std::lock_guard lock{mutex_};
+  ram_[range.gpa] = std::move(bytes);
+}
+
+std::uint64_t Guest::end() const {
+  const std::lock_guard lock{mutex_};
+  return ram_.rbegin()->first + ram_.rbegin()->second.size();
+}
 
 std::uint32_t Guest::vcpus() const {
   const std::lock_guard lock{mutex_};

@@ -56,6 +56,8 @@ public:
 
   [[nodiscard]] std::uint32_t vcpus() const;
   void plug_vcpu();
+  /// Apart from what it has.
+  void plug_ram(const Ram& range);
 
 private:
   [[nodiscard]] const std::uint8_t* find(std::uint64_t gpa, std::size_t size) const;

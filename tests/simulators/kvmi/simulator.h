@@ -28,6 +28,8 @@ enum class FaultKind {
   wrong_id,
   short_reply,     ///< no data
   long_reply,      ///< 64 bytes more
+  zeros,           ///< instead of the data
+  ones,            ///< instead of the data, all bits
   oversized,       ///< a header with more than the max size
   close,           ///< instead of a reply
   close_amid,      ///< after half of the reply

@@ -247,9 +247,36 @@ TEST(KvmiHub, SecondConnectionOfAVm_WaitsForTheEndOfTheFirst) {
   EXPECT_TRUE(test::eventually([&] { return second.seen().connections == 1; }));
   EXPECT_EQ(link->session(), session);
   EXPECT_EQ((*hub)->guests().size(), 1U);
+  {
+    Simulator brief{guest("vm"), {.socket = dir / "kvmi.sock"}};
+    EXPECT_TRUE(test::eventually([&] { return brief.seen().connections >= 1; }));
+  }
+  EXPECT_EQ(link->session(), session);
+  EXPECT_FALSE(session->ended());
+  EXPECT_TRUE(
+      test::eventually([&] { return second.connected(); })); // the brief one took its place for a moment
   first.end();
   EXPECT_TRUE(test::eventually([&] { return link->session() != nullptr && link->session() != session; }));
-  EXPECT_TRUE(second.connected());
+  EXPECT_EQ(link->state(), GuestLink::State::connected);
+}
+
+TEST(KvmiHub, MoreVmsThanTheLimit_AreClosed_AndTheRestWorks) {
+  const test::TempDir dir;
+  const auto hub = Hub::open(settings_at(dir / "kvmi.sock"));
+  ASSERT_TRUE(hub);
+  std::vector<std::unique_ptr<Simulator>> simulators;
+  for (std::size_t i = 0; i < Hub::kMaxVms; ++i) {
+    simulators.push_back(
+        std::make_unique<Simulator>(guest(fmt::format("vm{}", i), static_cast<std::uint8_t>(i)),
+                                    kvmi_simulator::Options{.socket = dir / "kvmi.sock"}));
+  }
+  EXPECT_TRUE(test::eventually([&] { return (*hub)->guests().size() == Hub::kMaxVms; }));
+  Simulator extra{guest("extra", 200), {.socket = dir / "kvmi.sock"}};
+  EXPECT_TRUE(test::eventually([&] { return extra.seen().connections >= 2; })); // it tries again and again
+  EXPECT_EQ((*hub)->guests().size(), Hub::kMaxVms);
+  for (const auto& simulator : simulators) {
+    EXPECT_EQ(simulator->seen().connections, 1U);
+  }
 }
 
 /// The same path, but another machine: what was attached is gone, and nothing of the other is shown as it.

@@ -179,6 +179,19 @@ TEST_P(KvmiDriverTest, Detached_ResumesTheVm_AndRemovesTheSocket) {
   EXPECT_FALSE(test::exists(vm.socket()));
 }
 
+TEST_P(KvmiDriverTest, Unhook_ResumesTheVm_WhichMayComeBack) {
+  AttachedVm vm{options()};
+  ASSERT_TRUE(vm.attach("domain=simulated,timeout=60s,wait=60s,reconnect=60s"));
+  ASSERT_TRUE(vm.control().pause());
+  vm.simulator().unhook();
+  EXPECT_TRUE(test::eventually([&] { return vm.reports().unclear >= 1; }));
+  EXPECT_TRUE(test::eventually([&] { return vm.reads(); }));
+  EXPECT_TRUE(vm.control().run_status()->running);
+  EXPECT_EQ(vm.simulator().waiting_vcpus(), 0U);
+  EXPECT_EQ(vm.simulator().seen().connections, 2U);
+  EXPECT_EQ(vm.simulator().seen().unexpected_replies, 0U);
+}
+
 TEST_P(KvmiDriverTest, Access_NamesTheDialect) {
   AttachedVm vm{options()};
   ASSERT_TRUE(vm.attach());

@@ -4,6 +4,7 @@
 #include "drivers/kvmi/kvmi_params.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace vmemfs::kvmi {
 
@@ -18,7 +19,8 @@ Result<void> KvmiDiscovery::listen() {
   return runtime_->hub(*settings).map([this](auto hub) { hub_ = std::move(hub); });
 }
 
-void KvmiDiscovery::begin(std::chrono::steady_clock::time_point /*patience*/) {
+void KvmiDiscovery::begin(std::chrono::steady_clock::time_point patience) {
+  patience_ = patience;
   static_cast<void>(listen()); // scan() tries again
 }
 
@@ -26,6 +28,7 @@ Result<std::vector<FoundVm>> KvmiDiscovery::scan() {
   if (auto listening = listen(); !listening) {
     return tl::unexpected{std::move(listening.error())};
   }
+  hub_->wait_for_any(std::exchange(patience_, {}));
   std::vector<FoundVm> found;
   const auto guests = hub_->guests();
   for (const auto& link : guests) {

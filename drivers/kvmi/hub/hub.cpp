@@ -101,6 +101,11 @@ Result<std::shared_ptr<GuestLink>> Hub::wait_for(std::string_view domain, Clock:
   return found;
 }
 
+void Hub::wait_for_any(Clock::time_point deadline) const {
+  const MutexLock lock{mutex_};
+  wait_within_limit(changed_, mutex_, deadline, [&]() REQUIRES(mutex_) { return !connected_.empty(); });
+}
+
 void Hub::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     wait_for_events();

@@ -66,6 +66,9 @@ public:
                                                             Clock::time_point deadline) const
       EXCLUDES(mutex_);
 
+  /// Waits until any VM is connected.
+  void wait_for_any(Clock::time_point deadline) const EXCLUDES(mutex_);
+
 private:
   struct Guest {
     std::shared_ptr<GuestLink> link;

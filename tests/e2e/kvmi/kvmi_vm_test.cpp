@@ -132,6 +132,18 @@ TEST(KvmiVm, DaemonKilledDuringAPause_TheVmRuns) {
   EXPECT_TRUE(eventually([&] { return !simulator.connected(); })); // which is how the kernel learns of it
 }
 
+TEST(KvmiVm, List_WaitsForAVmToConnect) {
+  TempDir dir;
+  Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{.name = "web01"}),
+                      {.socket = dir / "kvmi.sock"}};
+  const auto listed =
+      run({VMEMFS_PROGRAM, "list", "--discover", fmt::format("kvmi:socket={}", dir / "kvmi.sock")});
+  EXPECT_EQ(listed.code, 0) << listed.text;
+  EXPECT_THAT(line_with(listed.text, "web01"), HasSubstr("11111111-2222-3333-4444-555555555501"))
+      << listed.text;
+  EXPECT_FALSE(exists(dir / "kvmi.sock"));
+}
+
 TEST(KvmiVm, ManyVmsOfOneSocket_AreDiscovered_AndOneThatEndsLeaves) {
   TempDir dir;
   const std::string socket = dir / "kvmi.sock";

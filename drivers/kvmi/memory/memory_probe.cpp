@@ -123,10 +123,17 @@ Result<std::vector<GpaRange>> find_memory(std::uint64_t end, const TryPages& try
 
 Result<MemoryMap> map_of(std::span<const GpaRange> ranges) {
   std::vector<Region> regions;
+  const auto add = [&](GpaRange range, RegionKind kind) {
+    if (!range.empty()) {
+      regions.push_back({range, kind, kind == RegionKind::ram, 0, range.begin.value()});
+    }
+  };
   for (const GpaRange& range : ranges) {
-    const bool is_firmware = range.end == Gpa{k4GiB} && range.size() <= kMaxFirmware;
-    regions.push_back(
-        {range, is_firmware ? RegionKind::rom : RegionKind::ram, !is_firmware, 0, range.begin.value()});
+    const bool has_firmware =
+        range.begin >= Gpa{k4GiB - kMaxFirmware} && range.begin < Gpa{k4GiB} && range.end >= Gpa{k4GiB};
+    const Gpa firmware_end = has_firmware ? Gpa{k4GiB} : range.begin;
+    add({range.begin, firmware_end}, RegionKind::rom);
+    add({firmware_end, range.end}, RegionKind::ram); // which may follow at once
   }
   return MemoryMap::build(std::move(regions), {"guest"});
 }

@@ -26,7 +26,8 @@ using TryPages = std::function<Result<void>(std::span<const Gpa> pages, std::spa
 
 inline constexpr std::size_t kMaxRanges = 1024;
 
-/// All of it is main memory, except for the firmware of a PC: at most 16 MiB that end at 4 GiB.
+/// All of it is main memory, except for the firmware of a PC: what ends at 4 GiB and begins at most 16 MiB
+/// below.
 [[nodiscard]] Result<MemoryMap> map_of(std::span<const GpaRange> ranges);
 
 } // namespace vmemfs::kvmi

@@ -81,5 +81,19 @@ TEST(MemoryProbe, Firmware_IsNoMainMemory) {
   EXPECT_FALSE(map->regions()[1].writable);
 }
 
+TEST(MemoryProbe, FirmwareBelowMainMemory_IsARegionOfItsOwn) {
+  const std::vector<GpaRange> ranges{range(0, 3 * kGiB), range(4 * kGiB - 2 * kMiB, 9 * kGiB)};
+  const auto map = map_of(ranges);
+  ASSERT_TRUE(map);
+  ASSERT_EQ(map->regions().size(), 3U);
+  EXPECT_EQ(map->regions()[1].kind, RegionKind::rom);
+  EXPECT_EQ(map->regions()[1].range, range(4 * kGiB - 2 * kMiB, 4 * kGiB));
+  EXPECT_EQ(map->regions()[2].kind, RegionKind::ram);
+  EXPECT_EQ(map->regions()[2].range, range(4 * kGiB, 9 * kGiB));
+  EXPECT_EQ(map->ram_bytes(), 8 * kGiB);
+  // Memory that goes on through 4 GiB is no firmware.
+  EXPECT_EQ(map_of(std::vector<GpaRange>{range(0, 9 * kGiB)})->ram_bytes(), 9 * kGiB);
+}
+
 } // namespace
 } // namespace vmemfs::kvmi

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <fmt/format.h>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,13 @@ public:
 
   Needs needs(const Params& params) const override {
     return {.network = params.has("remote") || (params.has("device") && !is_file(params.text("device")))};
+  }
+
+  std::vector<HostCheck> checks(const std::shared_ptr<DriverRuntime>& runtime) const override {
+    const Result<std::string> program = leechcore::leechcore_runtime(runtime)->program();
+    return {{"worker program of leechcore", program.has_value(), Weight::helpful,
+             program ? fmt::format("{}; whether LeechCore is there shows when a VM is attached", *program)
+                     : program.error().text}};
   }
 
   std::shared_ptr<DriverRuntime> make_runtime() const override {

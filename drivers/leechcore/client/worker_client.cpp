@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::string_view kOrigin = "leechcore";
 constexpr std::size_t kMaxReason = 2000;
+constexpr std::chrono::seconds kEnding{2};
 
 } // namespace
 
@@ -149,8 +150,8 @@ Result<Reply> WorkerClient::exchange(const Request& request) {
   std::array<std::byte, kMessageSize + 1> packet;
   const ssize_t size = ::recv(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT);
   if (size <= 0) {
-    // Its socket is closed before it can be waited for.
-    static_cast<void>(wait_for_fd(process_->pidfd(), POLLIN, deadline()));
+    // The socket of a process that ends is closed before it can be waited for.
+    static_cast<void>(wait_for_fd(process_->pidfd(), POLLIN, std::chrono::steady_clock::now() + kEnding));
     return fail(ErrorKind::source_failed, kOrigin, process_->how_it_ended());
   }
   return parse_reply({packet.data(), static_cast<std::size_t>(size)}, request.sequence);

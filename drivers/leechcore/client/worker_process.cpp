@@ -85,13 +85,14 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(const std::string& p
   if (!pid) {
     return tl::unexpected{pid.error()};
   }
-  auto process = Process::open(*pid);
-  if (!process) {
+  UniqueFd pidfd{static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0U))};
+  if (!pidfd) {
+    const int error = errno;
     ::kill(*pid, SIGKILL); // not reaped yet, so the number is its own
     ::waitpid(*pid, nullptr, 0);
-    return tl::unexpected{process.error()};
+    return fail_errno(error, kOrigin, "cannot watch the worker process");
   }
-  return std::make_unique<WorkerProcess>(std::move(*process));
+  return std::make_unique<WorkerProcess>(*pid, std::move(pidfd));
 }
 
 WorkerProcess::~WorkerProcess() {
@@ -115,7 +116,7 @@ std::string WorkerProcess::how_it_ended() const {
   siginfo_t info{};
   if (::waitid(P_PIDFD, static_cast<id_t>(pidfd()), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
       info.si_pid == 0) {
-    return "it did not end";
+    return "it closed its socket";
   }
   return info.si_code == CLD_EXITED ? fmt::format("it ended with exit code {}", info.si_status)
                                     : fmt::format("it was killed by signal {}", info.si_status);

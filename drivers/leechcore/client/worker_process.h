@@ -3,11 +3,12 @@
 #pragma once
 
 #include "core/error.h"
-#include "host/process.h"
 #include "util/unique_fd.h"
 
 #include <memory>
 #include <string>
+#include <sys/types.h>
+#include <utility>
 
 namespace vmemfs::leechcore {
 
@@ -28,16 +29,17 @@ public:
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
   /// Used by start().
-  explicit WorkerProcess(Process process) : process_{std::move(process)} {}
+  WorkerProcess(pid_t pid, UniqueFd pidfd) : pid_{pid}, pidfd_{std::move(pidfd)} {}
 
-  [[nodiscard]] pid_t pid() const { return process_.pid(); }
-  [[nodiscard]] int pidfd() const { return process_.pidfd(); } ///< readable once it has ended
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] int pidfd() const { return pidfd_.get(); } ///< readable once it has ended
   void kill() const;
-  /// Such as "it was killed by signal 11", or "it did not end" if it has not.
+  /// Such as "it was killed by signal 11", or "it closed its socket" if it has not ended.
   [[nodiscard]] std::string how_it_ended() const;
 
 private:
-  const Process process_;
+  const pid_t pid_; ///< a zombie at least, until it is waited for at the end
+  const UniqueFd pidfd_;
 };
 
 } // namespace vmemfs::leechcore

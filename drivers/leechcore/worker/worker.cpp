@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <linux/capability.h>
 #include <memory>
 #include <poll.h>
 #include <string>
@@ -20,27 +21,50 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VMEMFS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define VMEMFS_SANITIZED 1
+#endif
+#endif
 
 namespace vmemfs::leechcore {
 namespace {
 
 constexpr std::chrono::seconds kClosing{2};
 constexpr rlim_t kMaxFiles = 1024;
+#ifndef VMEMFS_SANITIZED                       // their own memory counts
+constexpr rlim_t kMaxMemory = rlim_t{1} << 30; ///< a scatter call's pages, which are shared, do not count
+#endif
 
-/// What the daemon has given up already is given up here too; the rest is for this process.
-void limit_this_process() {
-  const rlimit no_core{0, 0};
-  static_cast<void>(::setrlimit(RLIMIT_CORE, &no_core));
-  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)); // guest memory lies in its buffers
-  static_cast<void>(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = std::min(files.rlim_max, kMaxFiles);
-    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &files));
+void set_limit(__rlimit_resource resource, rlim_t max) {
+  rlimit limit{};
+  if (::getrlimit(resource, &limit) == 0) {
+    limit.rlim_max = std::min(limit.rlim_max, max);
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(::setrlimit(resource, &limit));
   }
+}
+
+/// The daemon's rights are those of all drivers; LeechCore needs no capability, and guest memory in its
+/// buffers belongs to nobody else.
+void limit_this_process() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  static_cast<void>(::syscall(SYS_capset, &header, none.data()));
+  static_cast<void>(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+  static_cast<void>(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  set_limit(RLIMIT_CORE, 0);
+  set_limit(RLIMIT_NOFILE, kMaxFiles);
+#ifndef VMEMFS_SANITIZED
+  set_limit(RLIMIT_DATA, kMaxMemory);
+#endif
 }
 
 /// Ends this process when the daemon has closed the socket or has ended, even if the library hangs.

@@ -4,10 +4,12 @@
 #include "drivers/leechcore/stand_in.h"
 #include "support/child_process.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace vmemfs::test {
@@ -123,6 +125,31 @@ TEST_F(LeechcoreWorker, ProgramThatIsMissing_IsNamed) {
   const auto driver = leechcore_driver_type().open(*params, context);
   ASSERT_FALSE(driver.has_value());
   EXPECT_THAT(driver.error().text, HasSubstr("/nowhere/vmemfs-leechcore"));
+}
+
+/// Programs that are no workers, in place of one that has gone wrong.
+TEST_F(LeechcoreWorker, AnswersThatMakeNoSense_AreNotBelieved) {
+  const TempDir dir;
+  const auto refusal = [&](const std::string& answer) {
+    write_file(dir / "worker", "#!/bin/sh\n" + answer);
+    EXPECT_EQ(::chmod((dir / "worker").c_str(), 0700), 0);
+    DriverContext context{watcher_, worker_};
+    context.runtime = std::make_shared<leechcore::LeechcoreRuntime>(dir / "worker");
+    const auto params = Params::parse(leechcore_params(image_.device("fpga"), "timeout=10s"),
+                                      leechcore_driver_type().params());
+    const auto driver = leechcore_driver_type().open(*params, context);
+    return driver ? std::string{} : driver.error().text;
+  };
+  const std::string take = "head -c 1 <&3 >/dev/null\n";
+  EXPECT_THAT(refusal("exit 5\n"), HasSubstr("exit code 5"));
+  EXPECT_THAT(refusal(take + "printf garbage >&3\nexec sleep 60\n"), HasSubstr("not of this version"));
+  EXPECT_THAT(refusal(take + "exec 3>&-\nexec sleep 60\n"), HasSubstr("it closed its socket"));
+  // Magic number, flags, a sequence number that nobody asked for, and zeros.
+  EXPECT_THAT(refusal(take + "{ printf 'vLR1\\1\\0\\0\\0\\7'; head -c 39 /dev/zero; } | dd bs=48 "
+                             "iflag=fullblock status=none >&3\n"
+                             "exec sleep 60\n"),
+              HasSubstr("wrong sequence number"));
+  EXPECT_THAT(workers(), IsEmpty());
 }
 
 /// Far more than the pipe takes: nobody waits for it, and this process's own output gets none of it.

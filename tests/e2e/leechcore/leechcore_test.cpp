@@ -60,6 +60,16 @@ TEST_F(LeechcoreMount, DaemonIsKilled_ItsWorkersEndToo) {
   EXPECT_TRUE(eventually([&] { return has_ended(workers.front()); }));
 }
 
+TEST_F(LeechcoreMount, Worker_HasNoRightsOfItsOwn) {
+  Mount mount{{"--vm", vm("live", "fpga")}};
+  const auto workers = children_of(mount.daemon().pid(), std::string{kLeechcoreComm});
+  ASSERT_EQ(workers.size(), 1U) << mount.log();
+  const std::string status = read_file(fmt::format("/proc/{}/status", workers.front()));
+  EXPECT_THAT(status, HasSubstr("CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"));
+  EXPECT_THAT(status, HasSubstr("NoNewPrivs:\t1\n"));
+  EXPECT_THAT(status, HasSubstr("Seccomp:\t2\n"));
+}
+
 TEST_F(LeechcoreMount, SequentialRead_TakesCallsOfManyPages) {
   const TempDir dir;
   const std::string log = dir / "calls";

@@ -79,8 +79,9 @@ bool WorkerOutput::read_some() {
     if (size <= 0) {
       return size < 0 && (errno == EAGAIN || errno == EINTR);
     }
-    cutter_.feed({buffer.data(), static_cast<std::size_t>(size)},
-                 [this](const std::string& line) REQUIRES(mutex_) { log_line(line); });
+    for (const std::string& line : cutter_.feed({buffer.data(), static_cast<std::size_t>(size)})) {
+      log_line(line);
+    }
   }
   return true;
 }

@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace vmemfs::leechcore {
 
@@ -20,17 +22,18 @@ class LineCutter {
 public:
   static constexpr std::size_t kMaxLine = 400;
 
-  /// Calls take(line) for each line that is complete or too long; empty ones are left out.
-  template <typename Take> void feed(std::string_view bytes, Take&& take) {
+  /// The lines that are complete now or have become too long, without empty ones.
+  [[nodiscard]] std::vector<std::string> feed(std::string_view bytes) {
+    std::vector<std::string> lines;
     for (const char byte : bytes) {
       if (byte != '\n') {
         line_ += byte;
       }
       if (!line_.empty() && (byte == '\n' || line_.size() == kMaxLine)) {
-        take(line_);
-        line_.clear();
+        lines.push_back(std::exchange(line_, {}));
       }
     }
+    return lines;
   }
 
 private:

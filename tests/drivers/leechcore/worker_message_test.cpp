@@ -100,16 +100,12 @@ TEST(SharedMapping, OtherSize_IsInvalid) {
 
 TEST(LineCutter, CompleteLines_AndPartsOfTooLongOnes) {
   LineCutter cutter;
-  std::vector<std::string> lines;
-  const auto take = [&](const std::string& line) { lines.push_back(line); };
-  cutter.feed("one\n\ntw", take);
-  cutter.feed("o\nthree", take);
-  EXPECT_THAT(lines, ElementsAre("one", "two"));
-  lines.clear();
-  cutter.feed(std::string(10 * LineCutter::kMaxLine, 'x'), take);
+  EXPECT_THAT(cutter.feed("one\n\ntw"), ElementsAre("one"));
+  EXPECT_THAT(cutter.feed("o\nthree"), ElementsAre("two"));
+  const auto lines = cutter.feed(std::string(10 * LineCutter::kMaxLine, 'x'));
+  EXPECT_EQ(lines.size(), 10U);
   EXPECT_TRUE(
       std::ranges::all_of(lines, [](const auto& line) { return line.size() == LineCutter::kMaxLine; }));
-  EXPECT_EQ(lines.size(), 10U);
 }
 
 } // namespace

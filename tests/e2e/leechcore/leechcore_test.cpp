@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,6 +51,24 @@ TEST_F(LeechcoreMount, LibraryCrashes_TheVmLeavesAndTheMountStays) {
   EXPECT_THAT(mount.log(), HasSubstr("killed by signal 6"));
   const UniqueFd good{::open((mount / "good/mem").c_str(), O_RDONLY | O_CLOEXEC)};
   EXPECT_EQ(pread_at(good.get(), 0x200000, 4096).bytes, image_.truth(0x200000, 4096));
+}
+
+TEST_F(LeechcoreMount, WorkerIsKilled_VmOfTheConfigurationIsAttachedAgain) {
+  const TempDir dir;
+  write_file(dir / "config.toml",
+             fmt::format("[vm.live]\ndriver = \"leechcore\"\nlibrary = \"{}\"\ndevice = \"{}\"\n",
+                         VMEMFS_LEECHCORE_STAND_IN, image_.device("fpga")));
+  Mount mount{{"--config", dir / "config.toml"}};
+  ASSERT_TRUE(eventually([&] { return exists(mount / "live/mem"); })) << mount.log();
+  const auto workers = [&] { return children_of(mount.daemon().pid(), std::string{kLeechcoreComm}); };
+  const auto before = workers();
+  ASSERT_EQ(before.size(), 1U) << mount.log();
+  ASSERT_EQ(::kill(before.front(), SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] {
+    const UniqueFd mem{::open((mount / "live/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+    return workers() != before && mem &&
+           pread_at(mem.get(), 0x200000, 4096).bytes == image_.truth(0x200000, 4096);
+  })) << mount.log();
 }
 
 TEST_F(LeechcoreMount, DaemonIsKilled_ItsWorkersEndToo) {

@@ -41,9 +41,9 @@ FUZZ_TARGET(text) {
   }
   LineCutter cutter;
   std::size_t total = 0;
-  cutter.feed(text, [&](const std::string& line) {
+  for (const std::string& line : cutter.feed(text)) {
     expect(!line.empty() && line.size() <= LineCutter::kMaxLine, "a line is within its limits");
     total += line.size();
-  });
+  }
   expect(total <= text.size(), "lines have nothing that was not printed");
 }

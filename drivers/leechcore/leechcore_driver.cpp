@@ -57,7 +57,7 @@ Result<std::vector<DeviceRange>> users_ranges(const std::string& path) {
 
 /// LeechCore leaves out lines of a map that it does not like, without an error.
 Result<std::vector<DeviceRange>> device_ranges(const WorkerClient::Opened& opened,
-                                               std::vector<DeviceRange> wanted) {
+                                               const std::vector<DeviceRange>& wanted) {
   auto ranges = parse_device_map(opened.map);
   if (!ranges) {
     ranges.error().text =
@@ -118,7 +118,7 @@ Result<std::unique_ptr<Driver>> LeechcoreDriver::attach(const LeechcoreOptions& 
     return tl::unexpected{std::move(opened.error())};
   }
   const bool users_map = !wanted->empty();
-  auto map = device_ranges(*opened, std::move(*wanted)).and_then([&](const std::vector<DeviceRange>& ranges) {
+  auto map = device_ranges(*opened, *wanted).and_then([&](const std::vector<DeviceRange>& ranges) {
     return to_memory_map(ranges, opened->device.is_writable, printable(identity.name));
   });
   if (!map) {

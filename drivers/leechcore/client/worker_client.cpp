@@ -56,9 +56,9 @@ Result<std::unique_ptr<WorkerClient>> WorkerClient::start(const WorkerSettings& 
   return client;
 }
 
-WorkerClient::WorkerClient(const WorkerSettings& settings, SharedMapping shared, UniqueFd socket,
+WorkerClient::WorkerClient(WorkerSettings settings, SharedMapping shared, UniqueFd socket,
                            std::unique_ptr<WorkerProcess> process, std::function<void()> on_lost)
-    : settings_{settings}, shared_{std::move(shared)}, socket_{std::move(socket)},
+    : settings_{std::move(settings)}, shared_{std::move(shared)}, socket_{std::move(socket)},
       process_{std::move(process)}, on_lost_{std::move(on_lost)} {}
 
 WorkerClient::~WorkerClient() {

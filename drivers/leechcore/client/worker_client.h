@@ -64,7 +64,7 @@ public:
   tl::expected<void, ErrorKind> scatter(Operation operation, std::size_t count, Results& results);
 
 private:
-  WorkerClient(const WorkerSettings& settings, SharedMapping shared, UniqueFd socket,
+  WorkerClient(WorkerSettings settings, SharedMapping shared, UniqueFd socket,
                std::unique_ptr<WorkerProcess> process, std::function<void()> on_lost);
 
   Result<void> watch(UniqueFd output, FdWatcher& watcher);

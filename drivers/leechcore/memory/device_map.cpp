@@ -173,8 +173,7 @@ Result<std::vector<DeviceRange>> parse_device_map(std::string_view text) {
 }
 
 Result<std::vector<DeviceRange>> parse_map_file(std::string_view text) {
-  const auto ranges =
-      text.find("[[") == std::string_view::npos ? parse_device_map(text) : parse_toml_map(text);
+  auto ranges = text.find("[[") == std::string_view::npos ? parse_device_map(text) : parse_toml_map(text);
   if (ranges && ranges->empty()) {
     return fail(ErrorKind::invalid, kOrigin,
                 "the memory map has no range; a line is 'BASE - TOP' with hexadecimal numbers");

@@ -120,10 +120,11 @@ void ScatterMemory::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
     if (slots == 0) {
       break;
     }
-    if (const auto read = client_->scatter(Operation::read, slots, results_);
-        !read && read.error() != ErrorKind::source_failed) {
+    const auto read = client_->scatter(Operation::read, slots, results_);
+    if (!read && read.error() != ErrorKind::source_failed) {
       break;
-    } else if (!read) {
+    }
+    if (!read) {
       results_.fill(0);
     }
     take_parts();

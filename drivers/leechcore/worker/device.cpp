@@ -76,7 +76,7 @@ Result<std::unique_ptr<Device>> Device::open(const OpenRequest& request) {
     return tl::unexpected{library.error()};
   }
   abi::ErrorInfo* info = nullptr;
-  const abi::Handle handle = library->create(&config, &info);
+  abi::Handle handle = library->create(&config, &info);
   const std::string reason = reason_of(*library, info);
   if (handle == nullptr) {
     return refused(request, reason);

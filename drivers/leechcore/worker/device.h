@@ -39,7 +39,7 @@ private:
 
   const Library library_;
   const abi::Config config_; ///< as the library filled it in
-  const abi::Handle handle_;
+  abi::Handle handle_;
   abi::Scatter** const elements_; ///< kMaxPages of them
 };
 

@@ -41,7 +41,7 @@ private:
 };
 
 std::string last_error() {
-  const char* const text = ::dlerror();
+  const char* const text = ::dlerror(); // NOLINT(concurrency-mt-unsafe): of one thread
   return text == nullptr ? "unknown error" : text;
 }
 

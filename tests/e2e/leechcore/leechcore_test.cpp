@@ -89,6 +89,23 @@ TEST_F(LeechcoreMount, Worker_HasNoRightsOfItsOwn) {
   EXPECT_THAT(status, HasSubstr("Seccomp:\t2\n"));
 }
 
+TEST_F(LeechcoreMount, SecondRead_CostsCallsOnlyIfTheMemoryMayChange) {
+  const TempDir dir;
+  const auto calls = [&](const std::string& name) {
+    const std::string lines = read_file(dir / name);
+    return std::ranges::count(lines, '\n');
+  };
+  Mount mount{{"--vm", vm("live", "file", "volatile=1,latency=1000,log=" + (dir / "live")), "--vm",
+               vm("saved", "file", "latency=1000,log=" + (dir / "saved"))}};
+  for (const std::string name : {"live", "saved"}) {
+    const UniqueFd mem{::open((mount / (name + "/mem")).c_str(), O_RDONLY | O_CLOEXEC)};
+    ASSERT_EQ(pread_at(mem.get(), kMiB, 65536).bytes, image_.truth(kMiB, 65536)) << mount.log();
+    const auto before = calls(name);
+    ASSERT_EQ(pread_at(mem.get(), kMiB, 65536).bytes, image_.truth(kMiB, 65536));
+    EXPECT_EQ(calls(name) - before, name == "live" ? 1 : 0) << name;
+  }
+}
+
 TEST_F(LeechcoreMount, SequentialRead_TakesCallsOfManyPages) {
   const TempDir dir;
   const std::string log = dir / "calls";

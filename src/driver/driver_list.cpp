@@ -40,12 +40,16 @@ bool selects_vm(const DriverType& type, std::span<const KeyValue> params) {
 std::optional<std::vector<KeyValue>> params_by_name(const DriverType& type, std::string_view vm,
                                                     std::span<const KeyValue> pairs) {
   auto params = params_for(type, pairs);
-  if (selects_vm(type, params)) {
+  const auto by_name = std::ranges::find_if(type.params(), &ParamSpec::names_vm);
+  const bool finds_by_name = by_name != type.params().end();
+  // One of many at a socket has to be named nevertheless.
+  const bool takes_name = finds_by_name && by_name->required &&
+                          std::ranges::find(params, by_name->name, &KeyValue::key) == params.end();
+  if (takes_name || (finds_by_name && !selects_vm(type, params))) {
+    params.push_back({std::string{by_name->name}, std::string{vm}});
     return params;
   }
-  const auto by_name = std::ranges::find_if(type.params(), &ParamSpec::names_vm);
-  if (by_name != type.params().end()) {
-    params.push_back({std::string{by_name->name}, std::string{vm}});
+  if (selects_vm(type, params)) {
     return params;
   }
   return params.empty() ? std::nullopt : std::optional{std::move(params)};

@@ -76,6 +76,21 @@ TEST_F(DriverListTest, SpecWithoutDriver_EachDriverGetsItsParameters) {
       "asked for path=/x");
 }
 
+// Many VMs may be at one socket, so that the socket alone says nothing.
+TEST_F(DriverListTest, SpecWithoutDriver_RequiredNameIsThatOfTheVm) {
+  const TestType socket{
+      "many",
+      {{.name = "domain", .required = true, .names_vm = true}, {.name = "socket", .alternative = true}}};
+  const std::vector<const DriverType*> drivers{&socket};
+  const auto asked = [&](std::string params) {
+    return open_driver(drivers, {.name = "web", .params = std::move(params)}, {watcher_, worker_})
+        .error()
+        .message();
+  };
+  EXPECT_THAT(asked("socket=/s"), HasSubstr("many: asked for domain=web socket=/s"));
+  EXPECT_THAT(asked("socket=/s,domain=other"), HasSubstr("many: asked for domain=other socket=/s"));
+}
+
 TEST_F(DriverListTest, UnavailableDriver_ErrorHasTheReason) {
   by_name_.missing_ = "no hypervisor here; install it";
   EXPECT_THAT(open({.name = "web"}), HasSubstr("hyper: no hypervisor here; install it; visor: asked"));

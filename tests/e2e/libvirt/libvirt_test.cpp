@@ -228,7 +228,7 @@ TEST_F(Discovery, ADomainWhoseDaemonComesLateIsHandedOver) {
   const std::vector<std::string> where{"--discover", "libvirt:uri=" + host.uri(), "--discover", "qemu"};
   const RunResult listed = run(joined({VMEMFS_PROGRAM, "list"}, where));
   EXPECT_EQ(listed.code, 1);
-  EXPECT_THAT(listed.text, ContainsRegex("late +qemu .* yes\n"));
+  EXPECT_THAT(listed.text, ContainsRegex("late +qemu .* yes +-\n"));
 
   const Mount mount{where, Discover::on};
   ASSERT_TRUE(eventually([&] { return exists(mount / "late/mem"); }, 10s)) << mount.log();

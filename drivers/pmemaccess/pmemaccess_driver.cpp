@@ -4,7 +4,7 @@
 #include "arch/x86_64/registers.h"
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
-#include "drivers/pmemaccess/monitor/mtree_map.h"
+#include "drivers/qemu_protocol/main_memory.h"
 #include "drivers/qemu_protocol/mtree.h"
 #include "util/log.h"
 #include "util/worker.h"
@@ -12,11 +12,22 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <utility>
+#include <vector>
 
 namespace vmemfs::pmemaccess {
 namespace {
 
 constexpr std::string_view kOrigin = "pmemaccess";
+
+Result<MemoryMap> with_main_memory(const std::vector<MtreeRange>& ranges) {
+  auto map = main_memory_of(ranges);
+  if (map && std::ranges::none_of(map->regions(),
+                                  [](const Region& region) { return region.kind == RegionKind::ram; })) {
+    return fail(ErrorKind::source_failed, kOrigin,
+                "QEMU's 'info mtree -f' has no main memory; give the ranges by maps=");
+  }
+  return map;
+}
 
 } // namespace
 
@@ -47,8 +58,9 @@ Result<void> PmemaccessDriver::refresh() {
 
 /// Called with the monitor's session open, so one after the other.
 Result<void> PmemaccessDriver::take_map(MonitorSession& session) {
-  auto map =
-      session.mtree().and_then([](const std::string& text) { return parse_mtree(text); }).and_then(map_of);
+  auto map = session.mtree()
+                 .and_then([](const std::string& text) { return parse_mtree(text); })
+                 .and_then(with_main_memory);
   if (!map) {
     map.error().text += "; QEMU before 2.9 has no 'info mtree -f': give the ranges by maps=";
     return tl::unexpected{std::move(map.error())};

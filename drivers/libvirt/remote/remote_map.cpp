@@ -3,51 +3,15 @@
 
 #include "drivers/libvirt/domain/domain_xml.h"
 #include "drivers/libvirt/domain/monitor_registers.h"
+#include "drivers/qemu_protocol/main_memory.h"
 #include "drivers/qemu_protocol/mtree.h"
 #include "util/work_limit.h"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <map>
-#include <string_view>
+#include <string>
 #include <utility>
-#include <vector>
 
 namespace vmemfs::libvirt {
-namespace {
-
-/// Main memory by the names that libvirt gives it. Memory behind PCI BARs is left out: the guest can move it
-/// without any event, and a device's registers, which must not be read, may then take its old place.
-bool is_main(const MtreeRange& range, std::string_view name_at_zero) {
-  return range.type == MtreeType::nv_ram || range.name == name_at_zero || range.name == "pc.ram" ||
-         range.name.starts_with("ram-node") || range.name.starts_with("memdimm");
-}
-
-bool is_rom(const MtreeRange& range) { return range.type == MtreeType::rom || range.type == MtreeType::romd; }
-
-Result<MemoryMap> map_of(const std::vector<MtreeRange>& ranges) {
-  const auto at_zero =
-      std::ranges::find(ranges, Gpa{0}, [](const MtreeRange& range) { return range.range.begin; });
-  const std::string_view name_at_zero = at_zero != ranges.end() ? std::string_view{at_zero->name} : "";
-  std::vector<Region> regions;
-  std::vector<std::string> blocks;
-  std::map<std::string_view, std::uint32_t> indices;
-  for (const MtreeRange& range : ranges) {
-    const bool memory = range.type == MtreeType::ram || range.type == MtreeType::nv_ram;
-    if (!is_rom(range) && !(memory && is_main(range, name_at_zero))) {
-      continue;
-    }
-    const auto [entry, added] = indices.emplace(range.name, static_cast<std::uint32_t>(blocks.size()));
-    if (added) {
-      blocks.push_back(range.name);
-    }
-    regions.push_back({range.range, is_rom(range) ? RegionKind::rom : RegionKind::ram, !is_rom(range),
-                       entry->second, range.offset});
-  }
-  return MemoryMap::build(std::move(regions), std::move(blocks));
-}
-
-} // namespace
 
 Result<bool> RemoteMap::refresh() {
   const WorkLimit limit{WorkLimit::Clock::now() + LimitedCalls::kOperation};
@@ -84,7 +48,7 @@ Result<MemoryMap> RemoteMap::read() {
   if (passthrough_) {
     return domain_->human_monitor("info mtree -f")
         .and_then([](const std::string& text) { return parse_mtree(text); })
-        .and_then(map_of);
+        .and_then(main_memory_of);
   }
   auto map = map_by_description(*description);
   if (!map) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/pmemaccess/monitor/mtree_map.h"
+#include "drivers/qemu_protocol/main_memory.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace vmemfs::pmemaccess {
+namespace vmemfs {
 namespace {
 
 /// A machine whose memory has another name has it at address 0.
@@ -24,7 +24,7 @@ bool is_rom(const MtreeRange& range) { return range.type == MtreeType::rom || ra
 
 } // namespace
 
-Result<MemoryMap> map_of(std::span<const MtreeRange> ranges) {
+Result<MemoryMap> main_memory_of(std::span<const MtreeRange> ranges) {
   const auto at_zero =
       std::ranges::find(ranges, Gpa{0}, [](const MtreeRange& range) { return range.range.begin; });
   const std::string_view name_at_zero = at_zero != ranges.end() ? std::string_view{at_zero->name} : "";
@@ -43,11 +43,7 @@ Result<MemoryMap> map_of(std::span<const MtreeRange> ranges) {
     regions.push_back({range.range, is_rom(range) ? RegionKind::rom : RegionKind::ram, !is_rom(range),
                        entry->second, range.offset});
   }
-  if (std::ranges::none_of(regions, [](const Region& region) { return region.kind == RegionKind::ram; })) {
-    return fail(ErrorKind::source_failed, "pmemaccess",
-                "QEMU's 'info mtree -f' has no main memory; give the ranges by maps=");
-  }
   return MemoryMap::build(std::move(regions), std::move(blocks));
 }
 
-} // namespace vmemfs::pmemaccess
+} // namespace vmemfs

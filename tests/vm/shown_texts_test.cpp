@@ -44,6 +44,16 @@ TEST(ShownTexts, LongerThanTheLimit_IsRefused) {
   EXPECT_EQ(texts.bytes(), 0U);
 }
 
+// `info` of a VM that a monitoring system reads each second.
+TEST(ShownTexts, ClosedOnes_AreForgotten) {
+  ShownTexts texts;
+  for (int i = 0; i < 10'000; ++i) {
+    ASSERT_TRUE(texts.add(std::make_shared<int>(), 1));
+  }
+  EXPECT_EQ(texts.bytes(), 0U);
+  EXPECT_LE(texts.remembered(), 64U);
+}
+
 TEST(ShownTexts, ShortOnes_AddUp) {
   ShownTexts texts{10 * kPage};
   std::vector<Owner> open;

@@ -12,9 +12,10 @@ Result<void> ShownTexts::add(const std::shared_ptr<const void>& owner, std::size
   if (shown_.contains(owner)) {
     return {};
   }
-  // Only then, as it goes through all of them.
-  if (counted > max_bytes_ - std::min(bytes_, max_bytes_)) {
+  // Only then, as it goes through all of them: a text that is read again and again is a new one each time.
+  if (shown_.size() >= next_purge_ || counted > max_bytes_ - std::min(bytes_, max_bytes_)) {
     forget_closed();
+    next_purge_ = std::max(kFirstPurge, 2 * shown_.size());
   }
   if (counted > max_bytes_ - std::min(bytes_, max_bytes_)) {
     return fail(
@@ -35,6 +36,11 @@ std::size_t ShownTexts::bytes() const {
     sum += owner.expired() ? 0 : bytes;
   }
   return sum;
+}
+
+std::size_t ShownTexts::remembered() const {
+  const MutexLock lock{mutex_};
+  return shown_.size();
 }
 
 void ShownTexts::forget_closed() {

@@ -28,14 +28,20 @@ public:
       EXCLUDES(mutex_);
 
   [[nodiscard]] std::size_t bytes() const EXCLUDES(mutex_); ///< that are shown now
+  /// Texts that are remembered, some of which are closed: at most twice as many as were shown at once, and
+  /// some.
+  [[nodiscard]] std::size_t remembered() const EXCLUDES(mutex_);
 
 private:
+  static constexpr std::size_t kFirstPurge = 64;
+
   void forget_closed() REQUIRES(mutex_);
 
   const std::size_t max_bytes_;
   mutable Mutex mutex_; ///< leaf
   std::map<std::weak_ptr<const void>, std::size_t, std::owner_less<>> shown_ GUARDED_BY(mutex_);
-  std::size_t bytes_ GUARDED_BY(mutex_) = 0; ///< of all in shown_, closed ones included
+  std::size_t bytes_ GUARDED_BY(mutex_) = 0;                ///< of all in shown_, closed ones included
+  std::size_t next_purge_ GUARDED_BY(mutex_) = kFirstPurge; ///< number at which closed ones are forgotten
 };
 
 } // namespace vmemfs

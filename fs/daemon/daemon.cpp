@@ -87,13 +87,26 @@ VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) 
       session.forget_pages(ino);
     }
   };
-  return {.changed = [&files, forget_pages](
-                         const Vm& vm) { return files.drop_pages(vm.id(), [&] { forget_pages(vm); }); },
+  // First, as it waits for nothing: from then on the kernel asks before it reads what it has.
+  const auto forget_attributes = [&session, &files](const Vm& vm) {
+    for (const Ino ino : files.tree().guest_memory(vm.id())) {
+      if (files.kernel_pages().has_readers(ino)) {
+        session.forget_attributes(ino);
+      }
+    }
+  };
+  const auto drop_pages = [&files, forget_pages, forget_attributes](const Vm& vm) {
+    forget_attributes(vm);
+    return files.drop_pages(vm.id(), [&] { forget_pages(vm); });
+  };
+  return {.changed = drop_pages,
           .kept = [&files, forget_pages](
                       const Vm& vm) { return files.drop_kept_pages(vm.id(), [&] { forget_pages(vm); }); },
           .removed =
-              [&session, &files, &tree](const Vm& vm) {
+              [&session, &files, &tree, drop_pages](const Vm& vm) {
                 files.end_requests(vm.id());
+                static_cast<void>(
+                    drop_pages(vm)); // of those that are to come, the kernel asks for attributes
                 tree.remove_vm(vm.id());
                 session.forget_name(vm.name());
               }};

@@ -46,6 +46,10 @@ void GuestMemoryFile::answer(Reply& reply, const ReadRequest& request) {
   }
 }
 
+bool GuestMemoryFile::wants_page_cache() {
+  return page_cache_epoch() && is_whole_pages() && guest_->may_fill_page_cache();
+}
+
 void GuestMemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {
   memory().poll_layout();
   const auto found = find(offset, whence == SEEK_DATA ? MemoryUse::held : MemoryUse::sparse);

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 namespace vmemfs {
 
@@ -21,11 +22,18 @@ public:
   GuestMemoryFile& operator=(const GuestMemoryFile&) = delete;
 
   void read(Reply& reply, const ReadRequest& request) final;
+  [[nodiscard]] bool answers_quickly() const final { return guest_->reads_quickly(); }
   void seek(Reply& reply, std::uint64_t offset, int whence) final;
+  [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override {
+    return guest_->page_cache_epoch();
+  }
+  [[nodiscard]] bool wants_page_cache() final;
 
 protected:
   [[nodiscard]] Guest& guest() { return *guest_; }
   [[nodiscard]] AddressSpace& memory() { return guest_->memory(); }
+  /// Whether what can be read begins and ends at pages: of others, the kernel's page cache shows nothing.
+  [[nodiscard]] virtual bool is_whole_pages() { return true; }
 
   /// Reads [offset, offset + size) into the scratch; fewer bytes if the file ends or a failure comes before.
   [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> fetch(std::uint64_t offset, std::size_t size,

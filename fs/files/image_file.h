@@ -6,12 +6,13 @@
 #include "util/mutex.h"
 #include "vm/views/image.h"
 #include "vm/views/image_view.h"
+#include "vm/views/made_images.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
-#include <vector>
 
 namespace vmemfs {
 
@@ -21,6 +22,11 @@ class ImageFile final : public GuestMemoryFile {
 public:
   ImageFile(std::shared_ptr<Guest> guest, const ImageFormat& format);
 
+  /// Of the epoch in which the file was opened, and of no other one. None for a file whose bytes may differ
+  /// from those of another one that is opened in the same epoch.
+  [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override;
+  [[nodiscard]] std::uint64_t page_layout() const override { return opened_in_.value_or(0); }
+
 private:
   tl::expected<std::size_t, ErrorKind> fetch(std::uint64_t offset, std::size_t size,
                                              ReadScratch& scratch) override;
@@ -29,13 +35,17 @@ private:
   }
   std::uint64_t size() override { return view_.layout().size(); }
 
+  [[nodiscard]] MadeImages::Bytes made_before();
   [[nodiscard]] std::span<const std::byte> made() EXCLUDES(mutex_);
 
+  const ImageFormat& format_;
+  const std::optional<std::uint64_t> opened_in_; ///< before the layout was made
   const Image image_;
   const ImageView view_;
   ReadAhead read_ahead_;
-  Mutex mutex_;                                    ///< held while the bytes are made
-  std::vector<std::byte> made_ GUARDED_BY(mutex_); ///< once there are some, they do not change any more
+  Mutex mutex_;                               ///< held while the bytes are made
+  MadeImages::Bytes made_ GUARDED_BY(mutex_); ///< null: not yet; then they do not change any more
+  const bool settled_;                        ///< as of ImageBytes, when the file was opened
 };
 
 } // namespace vmemfs

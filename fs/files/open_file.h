@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <poll.h>
 #include <string_view>
 
@@ -16,7 +17,7 @@ namespace vmemfs {
 struct ReadRequest {
   std::size_t size;
   std::uint64_t offset;
-  /// The kernel fills pages of a private mapping: after a short answer it would fill up with zeros.
+  /// The kernel fills pages of its cache: after a short answer it would fill up with zeros.
   bool for_mapping;
 };
 
@@ -33,6 +34,9 @@ public:
   /// what may never come: programs that copy a tree would hang.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
+  /// Whether read() takes no longer than answering the reader, as a rule. Does not change.
+  [[nodiscard]] virtual bool answers_quickly() const { return false; }
+
   /// Returns how many of `bytes` were taken, from the start: at least one, unless there were none.
   virtual Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) {
     static_cast<void>(bytes);
@@ -46,6 +50,14 @@ public:
     static_cast<void>(handle);
     reply.poll(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
   }
+
+  /// A number that stays the same for as long as the kernel may keep what it reads of this file from now on,
+  /// in its page cache; nullopt: it may keep nothing.
+  [[nodiscard]] virtual std::optional<std::uint64_t> page_cache_epoch() { return std::nullopt; }
+  /// Whether to read this file through the kernel's page cache if it is opened now.
+  [[nodiscard]] virtual bool wants_page_cache() { return false; }
+  /// Open files of one inode with different numbers do not have the same bytes at the same offsets.
+  [[nodiscard]] virtual std::uint64_t page_layout() const { return 0; }
 
   /// Answers lseek's SEEK_DATA and SEEK_HOLE.
   virtual void seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -48,9 +48,12 @@ template <typename Now, typename Later> void carry_out(const OpenHandle& handle,
 void read_from(FileSystem& files, OpenHandle& handle, FuseReply& reply, const ReadRequest& wanted) {
   if (wanted.for_mapping && !files.may_map(handle)) {
     reply.error(ErrorKind::source_failed);
-  } else {
-    handle.file->read(reply, wanted);
+    return;
   }
+  if (wanted.for_mapping && handle.memory) {
+    files.note_fill(handle);
+  }
+  handle.file->read(reply, wanted);
 }
 
 void write_to(OpenFile& file, FuseReply& reply, std::string_view bytes, std::uint64_t offset) {
@@ -71,15 +74,29 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   // Truncation comes with open, which distinguishes it from truncate(2).
   connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
-  // Else each stat(2) of guest memory, whose times change, would drop the pages of its mappings, and so wait
-  // for a page that a VM does not give.
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
+  // The kernel asks for attributes before it reads through its cache: see KernelPages.
+  connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
   // Pages of mappings are requested in the background: those that hang for one VM must not use up the
   // kernel's default of 12 for all.
   connection->max_background = RequestThreads::kMax;
 }
 
-void look_up(Tree& tree, FuseReply& reply, fuse_ino_t parent, std::string_view name) {
+/// Of guest memory, with the time of modification that may be reported.
+struct stat reported(FileSystem& files, Ino ino, struct stat attributes) {
+  if (files.tree().traits(ino).value_or(FileTraits{}).guest_memory) {
+    attributes.st_mtim = files.kernel_pages().report_mtime(ino, attributes.st_mtim);
+  }
+  return attributes;
+}
+
+void forget(FileSystem& files, Ino ino, std::uint64_t lookups) {
+  if (files.tree().forget(ino, lookups)) {
+    files.kernel_pages().forget(ino);
+  }
+}
+
+void look_up(FileSystem& files, FuseReply& reply, fuse_ino_t parent, std::string_view name) {
+  Tree& tree = files.tree();
   const auto found = tree.look_up(parent, name);
   if (!found) {
     reply.error(found.error().kind);
@@ -87,11 +104,11 @@ void look_up(Tree& tree, FuseReply& reply, fuse_ino_t parent, std::string_view n
   }
   fuse_entry_param entry{};
   entry.ino = found->ino;
-  entry.attr = found->attributes;
+  entry.attr = reported(files, found->ino, found->attributes);
   entry.attr_timeout = kAttributesValidSeconds;
   entry.entry_timeout = kNamesValidSeconds;
   if (!reply.entry(entry)) {
-    tree.forget(found->ino, 1);
+    forget(files, found->ino, 1);
   }
 }
 
@@ -101,13 +118,11 @@ void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     return;
   }
   FileSystem& files = file_system(request);
-  const auto now = [&tree = files.tree(), parent, name](FuseReply& reply) {
-    look_up(tree, reply, parent, name);
-  };
+  const auto now = [&files, parent, name](FuseReply& reply) { look_up(files, reply, parent, name); };
   if (files.tree().waits_to_look_up(parent, name)) {
     files.requests({files.tree().vm(parent), false})->carry_out(request, {"lookup"}, now, [&] {
-      return [&tree = files.tree(), parent, kept = std::string{name}](FuseReply& reply) {
-        look_up(tree, reply, parent, kept);
+      return [&files, parent, kept = std::string{name}](FuseReply& reply) {
+        look_up(files, reply, parent, kept);
       };
     });
   } else {
@@ -117,13 +132,13 @@ void op_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
 
 // Requests of this kind get no answer.
 void op_forget(fuse_req_t request, fuse_ino_t ino, std::uint64_t lookups) {
-  file_system(request).tree().forget(ino, lookups);
+  forget(file_system(request), ino, lookups);
   fuse_reply_none(request);
 }
 
 void op_forget_multi(fuse_req_t request, std::size_t count, fuse_forget_data* forgets) {
   for (const fuse_forget_data& one : std::span{forgets, count}) {
-    file_system(request).tree().forget(one.ino, one.nlookup);
+    forget(file_system(request), one.ino, one.nlookup);
   }
   fuse_reply_none(request);
 }
@@ -161,15 +176,35 @@ void op_create(fuse_req_t request, fuse_ino_t /*parent*/, const char* /*name*/, 
   fuse_reply_err(request, EPERM);
 }
 
-void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* /*info*/) {
-  answer({request}, "getattr", [&](FuseReply& reply) {
-    const auto attributes = file_system(request).tree().attributes(ino);
-    if (attributes) {
-      reply.attributes(*attributes, kAttributesValidSeconds);
-    } else {
-      reply.error(attributes.error().kind);
-    }
-  });
+void get_attributes(FileSystem& files, FuseReply& reply, fuse_ino_t ino, double valid_seconds) {
+  const auto attributes = files.tree().attributes(ino);
+  if (attributes) {
+    reply.attributes(reported(files, ino, *attributes), valid_seconds);
+  } else {
+    reply.error(attributes.error().kind);
+  }
+}
+
+/// The kernel is about to read the file through its page cache.
+void get_attributes_to_read(FileSystem& files, FuseReply& reply, OpenHandle& handle) {
+  if (const auto valid_seconds = files.check_pages(handle)) {
+    get_attributes(files, reply, handle.ino, *valid_seconds);
+  } else {
+    reply.error(ErrorKind::source_failed);
+  }
+}
+
+void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  FileSystem& files = file_system(request);
+  const auto handle = info != nullptr ? open_handle(info) : nullptr;
+  if (handle == nullptr || !handle->cached) {
+    answer({request}, "getattr",
+           [&](FuseReply& reply) { get_attributes(files, reply, ino, kAttributesValidSeconds); });
+    return;
+  }
+  // Not by the threads for memory: it may wait for reads that these have to answer.
+  auto get = [&files, handle](FuseReply& reply) { get_attributes_to_read(files, reply, *handle); };
+  files.requests({files.tree().vm(ino), false})->carry_out(request, {"getattr"}, get, [&] { return get; });
 }
 
 void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int what,
@@ -267,17 +302,20 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
     reply.error(file.error().kind);
     return;
   }
-  // The kernel must not cache: guest memory changes, and without direct_io it would fill up a short read with
-  // zeros.
-  info.direct_io = 1;
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
-  const auto handle =
-      files.keep({files.tree().vm(ino), traits.guest_memory}, {ino, info.flags}, std::move(*file));
+  FileSystem::Opened opened{ino, info.flags};
+  opened.cached = traits.guest_memory && files.can_cache(opened, **file);
+  const auto handle = files.keep({files.tree().vm(ino), traits.guest_memory}, opened, std::move(*file));
   if (!handle) {
     reply.error(handle.error().kind);
     return;
   }
-  info.fh = *handle;
+  // Else the kernel must not cache: guest memory changes, and without direct_io it would fill up a short read
+  // with zeros.
+  const bool cached = handle->cached;
+  info.direct_io = cached ? 0 : 1;
+  info.keep_cache = cached ? 1 : 0;
+  info.fh = handle->number;
   if (!reply.opened(info)) {
     files.close(info.fh);
   }
@@ -287,10 +325,8 @@ void op_open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& files = file_system(request);
   auto open = [&files, ino, wanted = *info](FuseReply& reply) { open_file(files, reply, ino, wanted); };
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
-  if (traits.waits_to_open) {
-    files.requests({files.tree().vm(ino), traits.guest_memory})->carry_out(request, {"open"}, open, [&] {
-      return open;
-    });
+  if (traits.waits_to_open || traits.guest_memory) {
+    files.requests({files.tree().vm(ino), false})->carry_out(request, {"open"}, open, [&] { return open; });
   } else {
     answer({request}, "open", open);
   }
@@ -358,23 +394,60 @@ void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_
 
 } // namespace
 
-Result<std::uint64_t> FileSystem::keep(Share share, Opened opened, std::shared_ptr<OpenFile> file) {
+Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::shared_ptr<OpenFile> file) {
   auto kept = std::make_shared<OpenHandle>();
   kept->file = std::move(file);
   kept->memory = share.memory;
+  kept->quick = kept->file->answers_quickly();
   kept->ino = opened.ino;
   kept->reads_and_writes = (opened.flags & O_ACCMODE) == O_RDWR;
   const auto handle = reinterpret_cast<std::uint64_t>(kept.get());
   const MutexLock lock{mutex_};
-  if (init_extension_.shared_mappings() && kept->memory && kept->reads_and_writes &&
-      any_open(opened.ino, [](const OpenHandle& other) { return other.mapped.load(); })) {
-    return fail(ErrorKind::busy, "fs", "the file is mapped; open it for writing only");
+  if (init_extension_.shared_mappings() && kept->memory) {
+    if (kept->reads_and_writes &&
+        any_open(opened.ino, [](const OpenHandle& other) { return other.mapped.load(); })) {
+      return fail(ErrorKind::busy, "fs", "the file is mapped; open it for writing only");
+    }
+    opened.cached &= !any_open(opened.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
+    kept->mapped = opened.cached;
+  }
+  if (opened.cached) {
+    kept->cached = true;
+    kernel_pages_.add_reader(opened.ino, kept->file->page_layout());
   }
   if (share.vm != Node::kMountNode) {
     kept->requests = requests_of(share);
   }
   open_files_.emplace(handle, std::move(kept));
-  return handle;
+  return Kept{handle, opened.cached};
+}
+
+bool FileSystem::can_cache(const Opened& opened, OpenFile& file) {
+  return (opened.flags & O_ACCMODE) == O_RDONLY && file.wants_page_cache() &&
+         drop_stale_pages(opened.ino, file.page_cache_epoch());
+}
+
+bool FileSystem::drop_stale_pages(Ino ino, KernelPages::Epoch epoch) {
+  return kernel_pages_.drop_stale(
+      ino, epoch, [this, ino] { return drop_pages(tree_.vm(ino), [this, ino] { drop_pages_of_(ino); }); });
+}
+
+/// If the epoch ends meanwhile, the attributes are invalidated, and the kernel ignores this answer: it is of
+/// a request from before.
+std::optional<double> FileSystem::check_pages(OpenHandle& handle) {
+  constexpr double kStableValidSeconds = 1.0;
+  const auto epoch = handle.file->page_cache_epoch();
+  if (!drop_stale_pages(handle.ino, epoch)) {
+    return std::nullopt;
+  }
+  return epoch && kernel_pages_.have_one_layout(handle.ino) ? kStableValidSeconds : kAttributesValidSeconds;
+}
+
+void FileSystem::note_fill(OpenHandle& handle) {
+  if (!handle.holds_pages.exchange(true)) {
+    kernel_pages_.add_holder(handle.ino);
+  }
+  kernel_pages_.note_fill(handle.ino, handle.file->page_cache_epoch());
 }
 
 // Pages that the kernel has from before are no danger: it drops them when it maps a file. It reports the end
@@ -435,6 +508,12 @@ void FileSystem::close(std::uint64_t handle) {
     if (is_unused()) {
       unused = std::exchange(unused_, nullptr);
     }
+  }
+  if (opened != nullptr && opened->cached) {
+    kernel_pages_.remove_reader(opened->ino, opened->file->page_layout());
+  }
+  if (opened != nullptr && opened->holds_pages) {
+    kernel_pages_.remove_holder(opened->ino);
   }
   if (const auto requests = opened != nullptr ? opened->requests : nullptr) {
     try {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fs/fuse/init_extension.h"
+#include "fs/fuse/kernel_pages.h"
 #include "fs/fuse/request_table.h"
 #include "fs/fuse/vm_requests.h"
 #include "fs/tree/tree.h"
@@ -14,6 +15,7 @@
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace vmemfs {
 
@@ -24,8 +26,11 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   std::shared_ptr<VmRequests> requests; ///< null: not of a VM, so no request waits
   bool memory = false;                  ///< of a VM
   Ino ino = 0;
-  bool reads_and_writes = false;   ///< so that it could be mapped to write
-  std::atomic<bool> mapped{false}; ///< the kernel has requested pages through it; stays true
+  bool reads_and_writes = false;        ///< so that it could be mapped to write
+  bool quick = false;                   ///< read() takes microseconds, as a rule
+  bool cached = false;                  ///< read through the kernel's page cache
+  std::atomic<bool> holds_pages{false}; ///< the kernel has requested some for its cache; stays true
+  std::atomic<bool> mapped{false};      ///< the kernel has requested pages through it; stays true
 };
 
 /// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
@@ -47,15 +52,20 @@ public:
   };
   struct Opened {
     Ino ino;
-    int flags; ///< of open(2)
+    int flags;           ///< of open(2)
+    bool cached = false; ///< to be read through the kernel's page cache
   };
-  /// The handle under which the kernel knows the file; valid until close().
+  struct Kept {
+    std::uint64_t number; ///< under which the kernel knows the file; valid until close()
+    bool cached;          ///< as `opened` says, unless the file is open for reading and writing
+  };
+  /// Keeps a file that was opened.
   ///
   /// If the kernel can map files shared, it lets a file of memory that is open for reading and writing be
   /// mapped to write: it would show what is written there to all who map the file, and write whole pages
   /// back, which are stale. A mapping cannot be refused, but its pages can. So at any time a file is either
   /// mapped or open for reading and writing; the later of both is refused, here as `busy`.
-  [[nodiscard]] Result<std::uint64_t> keep(Share share, Opened opened, std::shared_ptr<OpenFile> file)
+  [[nodiscard]] Result<Kept> keep(Share share, Opened opened, std::shared_ptr<OpenFile> file)
       EXCLUDES(mutex_);
   void close(std::uint64_t handle) EXCLUDES(mutex_);
 
@@ -65,6 +75,18 @@ public:
   /// Whether the kernel may get pages of the file for its cache, by that rule. Waits up to 0.1 s for files
   /// that were just closed.
   [[nodiscard]] bool may_map(OpenHandle& handle) EXCLUDES(mutex_);
+
+  /// Whether a file that is being opened can be read through the kernel's page cache: it wants to be, nobody
+  /// can write there, and the kernel has no stale page of it. May wait for pages that are to come.
+  [[nodiscard]] bool can_cache(const Opened& opened, OpenFile& file) EXCLUDES(mutex_);
+  /// To be called when the kernel asks for the attributes of a file that is read through its page cache, as
+  /// it does before a read: how long it may go without asking. nullopt: stale pages cannot be dropped now.
+  [[nodiscard]] std::optional<double> check_pages(OpenHandle& handle) EXCLUDES(mutex_);
+  /// A page of an open file is about to be read for the kernel's cache.
+  void note_fill(OpenHandle& handle);
+  [[nodiscard]] KernelPages& kernel_pages() { return kernel_pages_; }
+  /// Set once, before the first request: has the kernel drop its pages of a file, as Session::forget_pages().
+  void set_page_dropper(std::function<void(Ino)> drop) { drop_pages_of_ = std::move(drop); }
 
   /// The VM is gone: requests that wait for it are answered.
   void end_requests(VmId vm) EXCLUDES(mutex_);
@@ -88,10 +110,13 @@ private:
   [[nodiscard]] bool is_unused() const REQUIRES(mutex_);
   [[nodiscard]] bool any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const
       REQUIRES(mutex_);
+  [[nodiscard]] bool drop_stale_pages(Ino ino, KernelPages::Epoch epoch) EXCLUDES(mutex_);
   [[nodiscard]] std::shared_ptr<const VmRequests> memory_requests(VmId vm) const EXCLUDES(mutex_);
 
   Tree& tree_;
   InitExtension init_extension_;
+  KernelPages kernel_pages_;
+  std::function<void(Ino)> drop_pages_of_;
   RequestTable table_;
   RequestThreads threads_;
   mutable Mutex mutex_;

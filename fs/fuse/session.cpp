@@ -79,6 +79,7 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
   if (!created->loop_ended_ || !created->mount_gone_) {
     return fail_errno(errno, "mount", "cannot create an eventfd");
   }
+  file_system.set_page_dropper([served = created.get()](Ino ino) { served->forget_pages(ino); });
   if (fuse_set_signal_handlers(session) != 0) {
     return fail(ErrorKind::source_failed, "mount", "cannot set signal handlers");
   }
@@ -179,6 +180,13 @@ void Session::forget_pages(Ino ino) {
   }
   // A negative length means "to the end". ENOENT: the kernel does not know the file.
   static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), ino, 0, -1));
+}
+
+/// A negative offset means "no pages".
+void Session::forget_attributes(Ino ino) {
+  if (!ending_) {
+    static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), ino, -1, 0));
+  }
 }
 
 void Session::forget_name(const std::string& name_in_root) {

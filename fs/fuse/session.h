@@ -44,7 +44,8 @@ public:
 
   // Invalidate what the kernel remembers. Never called on a thread that answers requests, as they may wait
   // for reads in flight.
-  void forget_pages(Ino ino);
+  void forget_pages(Ino ino);      ///< and attributes
+  void forget_attributes(Ino ino); ///< waits for nothing
   void forget_name(const std::string& name_in_root);
 
 private:

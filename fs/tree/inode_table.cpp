@@ -69,14 +69,16 @@ void InodeTable::drop_if_unused(Entries::iterator entry) {
   }
 }
 
-void InodeTable::forget(Ino ino, std::uint64_t lookups) {
+bool InodeTable::forget(Ino ino, std::uint64_t lookups) {
   const MutexLock lock{mutex_};
   const auto found = entries_.find(ino);
   if (ino == kRootIno || found == entries_.end()) {
-    return;
+    return false;
   }
   found->second.lookups -= std::min(lookups, found->second.lookups);
+  const bool unknown = found->second.lookups == 0;
   drop_if_unused(found);
+  return unknown;
 }
 
 void InodeTable::remove_vm(VmId vm) {

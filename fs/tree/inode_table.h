@@ -35,8 +35,8 @@ public:
   [[nodiscard]] Ino look_up(Ino parent, std::string_view name, const NodePtr& node);
   /// The same for a listing: no lookup is counted.
   [[nodiscard]] Ino number(Ino parent, std::string_view name, const NodePtr& node);
-  /// The kernel forgets this many of its lookups.
-  void forget(Ino ino, std::uint64_t lookups);
+  /// The kernel forgets this many of its lookups. True: it does not know the number any more.
+  bool forget(Ino ino, std::uint64_t lookups);
 
   /// The VM has left: its names mean other nodes from now on. Its nodes must be gone() before.
   void remove_vm(VmId vm) EXCLUDES(mutex_);

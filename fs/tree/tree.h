@@ -40,7 +40,8 @@ public:
   };
   /// Counts as one lookup of the kernel, until forget().
   [[nodiscard]] Result<Found> look_up(Ino parent, std::string_view name);
-  void forget(Ino ino, std::uint64_t lookups) { inodes_.forget(ino, lookups); }
+  /// True: the kernel does not know it any more.
+  bool forget(Ino ino, std::uint64_t lookups) { return inodes_.forget(ino, lookups); }
 
   [[nodiscard]] Result<struct stat> attributes(Ino ino) const;
 

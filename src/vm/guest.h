@@ -20,6 +20,7 @@
 namespace vmemfs {
 
 class LinuxGuest;
+class MadeImages;
 
 /// Thread-safe. A file that needs only memory or registers takes a Guest, not a Vm, so that it can show other
 /// guests too.
@@ -46,6 +47,13 @@ public:
   /// long as the number is the same. nullopt: both may change at any time. Polls the run state if that is
   /// cheap.
   [[nodiscard]] virtual std::optional<std::uint64_t> stable_epoch() { return std::nullopt; }
+  /// The same for pages of its memory that the kernel is given to keep, which are dropped when the number
+  /// changes; nullopt: it is given none, by the settings or because the memory may change.
+  [[nodiscard]] virtual std::optional<std::uint64_t> page_cache_epoch() { return std::nullopt; }
+  /// Whether the kernel's pages of its memory may take as much of the host's memory as it has.
+  [[nodiscard]] virtual bool may_fill_page_cache() const { return false; }
+  /// Whether a page of its memory costs no more than answering a reader. Does not change.
+  [[nodiscard]] virtual bool reads_quickly() const { return false; }
   /// Time of the last possible change of its memory.
   [[nodiscard]] virtual std::chrono::system_clock::time_point last_change() const = 0;
 
@@ -60,6 +68,9 @@ public:
 
   /// The guest as one that may run Linux; null: it cannot be searched.
   [[nodiscard]] virtual LinuxGuest* linux_guest() { return nullptr; }
+
+  /// What images of it have beside its memory; null: nothing is kept.
+  [[nodiscard]] virtual MadeImages* made_images() { return nullptr; }
 
   /// Whoever reads its memory, or has it carry out a control command, counts that; the rest is counted here.
   [[nodiscard]] virtual VmCounters& counters() = 0;

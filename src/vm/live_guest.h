@@ -5,6 +5,7 @@
 #include "vm/guest.h"
 #include "vm/linux/linux_guest.h"
 #include "vm/memory/live_memory.h"
+#include "vm/views/made_images.h"
 #include "vm/views/shown_texts.h"
 
 #include <atomic>
@@ -35,6 +36,9 @@ public:
     const Epoch::Value epoch = context_.cache.poll_epoch();
     return epoch.stable ? std::optional{epoch.number} : std::nullopt;
   }
+  [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override;
+  [[nodiscard]] bool may_fill_page_cache() const override;
+  [[nodiscard]] bool reads_quickly() const override { return !is_worth_caching(context_.driver.read_cost()); }
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const override {
     return context_.run_state.last_change();
   }
@@ -45,6 +49,7 @@ public:
   [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   [[nodiscard]] LinuxGuest* linux_guest() override { return &linux_guest_; }
+  [[nodiscard]] MadeImages* made_images() override { return &made_images_; }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
   [[nodiscard]] ShownTexts& shown_texts() { return shown_texts_; }
 
@@ -59,6 +64,7 @@ private:
   const LiveMemory::Context context_;
   VmCounters counters_;
   ShownTexts shown_texts_;
+  MadeImages made_images_;
   LiveMemory memory_;
   std::atomic<bool> vcpu_report_pending_{false};
   VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time

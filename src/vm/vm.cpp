@@ -17,7 +17,11 @@ Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, const VmServic
                  [id, drop = services.drop_outer_caches] { drop(id); },
                  services.drop_kept_pages ? [id, drop = services.drop_kept_pages] { drop(id); }
                                           : std::function<void()>{}},
-      cache_{*driver_, coherence_, events_, services.cache_budget, options.cache_ttl},
+      cache_{*driver_,
+             coherence_,
+             events_,
+             services.cache_budget,
+             {.kernel = options.cache_kernel, .ttl = options.cache_ttl}},
       run_state_{{.driver = *driver_,
                   .attachment = attachment_,
                   .coherence = coherence_,

@@ -14,6 +14,11 @@ std::span<const ParamSpec> vm_option_specs() {
        .type = ParamType::flag,
        .help = "allows writes to guest memory and registers; default off",
        .example = "on"},
+      {.name = "cache_kernel",
+       .type = ParamType::choice,
+       .help = "whether the kernel may keep memory of the VM while it is paused; default auto",
+       .example = "off",
+       .choices = {"auto", "on", "off"}},
       {.name = "cache_ttl",
        .type = ParamType::duration,
        .help = "max age of cached pages of a running VM; default 0ms, which reads live",
@@ -40,6 +45,9 @@ std::span<const ParamSpec> vm_option_specs() {
 void set_options(const Params& said, VmOptions& options) {
   if (said.has("writable")) {
     options.writable = said.flag("writable");
+  }
+  if (said.has("cache_kernel")) {
+    options.cache_kernel = cache_mode(said.text("cache_kernel")).value_or(CacheMode::automatic);
   }
   if (said.has("cache_ttl")) {
     options.cache_ttl = said.duration("cache_ttl");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "driver/params.h"
+#include "vm/cache/cache_settings.h"
 
 #include <chrono>
 #include <map>
@@ -25,6 +26,7 @@ struct FileRights {
 
 struct VmOptions {
   bool writable = false;
+  CacheMode cache_kernel = CacheMode::automatic;
   std::chrono::milliseconds cache_ttl{0};
   FileRights rights{};
 };

@@ -30,6 +30,7 @@ Result<void> WriteGate::set_writable(bool on) {
                                             "this driver can write neither memory nor registers"));
   }
   if (writable_.exchange(on) != on) {
+    context_.coherence.flush(); // the kernel keeps nothing of memory that may be written
     log::info("{}: writes are {}", context_.events.vm(), on ? "on" : "off");
   }
   return {};

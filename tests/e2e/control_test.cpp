@@ -110,9 +110,9 @@ TEST_F(ControlOfFake, UnusualWrites_AreRefusedWithAMessage) {
 
 TEST_F(ControlOfFake, CacheSettings) {
   const std::string control = mount_.path() + "/vm/control";
-  EXPECT_THAT(status(), HasSubstr("cache auto in_use=no used=0 limit=0 ttl=0ms\n"));
-  ASSERT_EQ(try_write(control, "cache on size=1M ttl=250ms\n"), 0);
-  EXPECT_THAT(status(), HasSubstr("cache on in_use=yes used=0 limit=1048576 ttl=250ms\n"));
+  EXPECT_THAT(status(), HasSubstr("cache auto in_use=no used=0 limit=0 ttl=0ms kernel=auto\n"));
+  ASSERT_EQ(try_write(control, "cache on size=1M ttl=250ms kernel=off\n"), 0);
+  EXPECT_THAT(status(), HasSubstr("cache on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off\n"));
   EXPECT_EQ(try_write(control, "cache size=1T\n"), EINVAL);
   EXPECT_THAT(status(), HasSubstr("--cache-size"));
   ASSERT_EQ(try_write(control, "cache size=share ttl=0 off\n"), 0);
@@ -121,7 +121,7 @@ TEST_F(ControlOfFake, CacheSettings) {
 
 TEST(CacheOfASlowDriver, Auto_PausedVm_IsUsed) {
   constexpr std::uint64_t kPages = (std::uint64_t{16} << 20U) / 4096;
-  Mount mount{{"--vm", "vm=fake:size=16M,delay=1ms"}};
+  Mount mount{{"--vm", "vm=fake:size=16M,delay=1ms,cache_kernel=off"}}; // not that of the kernel
   const auto cache = [&] { return nlohmann::json::parse(read_file(mount / "vm/info"))["cache"]; };
   const auto read_all = [&] {
     const auto done = run({"sh", "-c", fmt::format("cat {} | sha256sum", mount / "vm/mem")});

@@ -37,10 +37,10 @@ TEST(Complete, DriversAndTheirParametersAsDeclared) {
   EXPECT_THAT(offered({"drivers", ""}), testing::IsSupersetOf({"qemu", "dump", "fake"}));
   EXPECT_THAT(offered({"--vm", ""}), testing::IsSupersetOf({"qemu:", "dump:", "fake:"}));
   EXPECT_THAT(offered({"--vm", "web01=f"}), ElementsAre("web01=fake:"));
-  EXPECT_THAT(
-      offered({"--vm", "web01=dump:"}),
-      ElementsAre("web01=dump:path=", "web01=dump:format=", "web01=dump:writable=", "web01=dump:cache_ttl=",
-                  "web01=dump:owner=", "web01=dump:group=", "web01=dump:mode="));
+  EXPECT_THAT(offered({"--vm", "web01=dump:"}),
+              ElementsAre("web01=dump:path=", "web01=dump:format=", "web01=dump:writable=",
+                          "web01=dump:cache_kernel=", "web01=dump:cache_ttl=", "web01=dump:owner=",
+                          "web01=dump:group=", "web01=dump:mode="));
   EXPECT_THAT(offered({"-f", "--vm", "qemu:pid=1,n"}), ElementsAre("qemu:pid=1,name="));
   EXPECT_THAT(offered({"--vm", "qemu:pid=1,"}), Not(Contains("qemu:pid=1,pid="))) << "it is given";
   EXPECT_THAT(offered({"--vm", R"(a=dump:path="/x,y=z",fo)"}),

@@ -114,8 +114,9 @@ discover = "maybe"
   EXPECT_THAT(
       config.problems,
       ElementsAre(path() + ":1: qemu: one of qmp, pid, name is needed; for example qmp=/run/web01.qmp",
-                  AllOf(HasSubstr(path() + ":3: there is no parameter 'tmeout' (known: qmp, pid, name, map, "
-                                           "keep, timeout, tcp, writable, cache_ttl, owner, group, mode)")),
+                  AllOf(HasSubstr(
+                      path() + ":3: there is no parameter 'tmeout' (known: qmp, pid, name, map, "
+                               "keep, timeout, tcp, writable, cache_kernel, cache_ttl, owner, group, mode)")),
                   HasSubstr(path() + ":6: size: '0' is not allowed; it takes a size"),
                   path() + ":8: discover: 'maybe' is not allowed; it takes on or off"));
 }

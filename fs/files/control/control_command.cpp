@@ -82,18 +82,31 @@ Result<VmCommand> parse_write(const CommandSyntax& syntax, std::string_view line
   return wrong(syntax, arguments.empty() ? "on or off is missing" : "on or off, nothing else");
 }
 
+Result<void> set_kernel_mode(const CommandSyntax& syntax, std::string_view mode, CacheCommand& command) {
+  if (command.kernel) {
+    return wrong(syntax, "kernel is given twice");
+  }
+  command.kernel = cache_mode(mode);
+  if (!command.kernel) {
+    return wrong(syntax, fmt::format("'{}' is not auto, on or off", printable(mode)));
+  }
+  return {};
+}
+
 Result<void> add_cache_argument(const CommandSyntax& syntax, std::string_view argument,
                                 CacheCommand& command) {
   constexpr std::string_view kSize = "size=";
   constexpr std::string_view kTtl = "ttl=";
-  for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
-    if (argument == to_string(mode)) {
-      if (command.mode) {
-        return wrong(syntax, "the mode is given twice");
-      }
-      command.mode = mode;
-      return {};
+  constexpr std::string_view kKernel = "kernel=";
+  if (const auto mode = cache_mode(argument)) {
+    if (command.mode) {
+      return wrong(syntax, "the mode is given twice");
     }
+    command.mode = mode;
+    return {};
+  }
+  if (argument.starts_with(kKernel)) {
+    return set_kernel_mode(syntax, argument.substr(kKernel.size()), command);
   }
   if (argument.starts_with(kSize) && (command.size || command.fair_share)) {
     return wrong(syntax, "size is given twice");
@@ -164,7 +177,7 @@ constexpr std::array kVmRows{
     Row<VmCommand>{{"write", "on|off", "allow or forbid writes to guest memory and registers",
                     &ControlAbilities::writes},
                    parse_write},
-    Row<VmCommand>{{"cache", "[auto|on|off] [size=BYTES|size=share] [ttl=DURATION]",
+    Row<VmCommand>{{"cache", "[auto|on|off] [size=BYTES|size=share] [ttl=DURATION] [kernel=auto|on|off]",
                     "set how pages are cached while the guest is paused"},
                    parse_cache},
     Row<VmCommand>{{"refresh", "", "read the memory map again"}, plain<RefreshCommand>},

@@ -38,6 +38,7 @@ struct WriteCommand {
 /// Settings that are not named do not change.
 struct CacheCommand {
   std::optional<CacheMode> mode;
+  std::optional<CacheMode> kernel;
   std::optional<std::chrono::milliseconds> ttl;
   std::optional<std::uint64_t> size;
   bool fair_share = false; ///< size=share: the VM gets its share of the mount's cache

@@ -19,6 +19,7 @@ std::string say(Paused paused) {
 
 void apply(const CacheCommand& command, CacheSettings& settings) {
   settings.mode = command.mode.value_or(settings.mode);
+  settings.kernel = command.kernel.value_or(settings.kernel);
   settings.ttl = command.ttl.value_or(settings.ttl);
   if (command.size) {
     settings.size = command.size;

@@ -30,6 +30,7 @@ Json cache_json(Vm& vm) {
   const auto delay = vm.run_state().state_delay();
   return {{"policy", to_string(settings.mode)},
           {"in_use", vm.cache().in_use()},
+          {"kernel", to_string(settings.kernel)},
           {"ttl_ms", settings.ttl.count()},
           {"used", stats.used_bytes},
           {"limit", stats.limit_bytes},

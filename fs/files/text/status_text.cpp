@@ -35,9 +35,9 @@ std::string status_text(Vm& vm, std::string_view state) {
   add("epoch", vm.cache().epoch());
   const CacheSettings cache = vm.cache().settings();
   const PageCacheStats stats = vm.cache().stats();
-  add("cache", fmt::format("{} in_use={} used={} limit={} ttl={}ms", to_string(cache.mode),
+  add("cache", fmt::format("{} in_use={} used={} limit={} ttl={}ms kernel={}", to_string(cache.mode),
                            vm.cache().in_use() ? "yes" : "no", stats.used_bytes, stats.limit_bytes,
-                           cache.ttl.count()));
+                           cache.ttl.count(), to_string(cache.kernel)));
   add("write", vm.write_gate().writable() ? "on" : "off");
   add("holds", pause.holds);
   add("keep", pause.keep ? "yes" : "no");

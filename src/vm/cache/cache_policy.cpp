@@ -4,22 +4,21 @@
 #include <utility>
 
 namespace vmemfs {
-namespace {
 
-/// Approximate cost of a FUSE reply: a page that costs less is not worth caching.
-constexpr std::chrono::microseconds kWorthCaching{20};
-
-} // namespace
+bool is_worth_caching(const ReadCost& cost) {
+  constexpr std::chrono::microseconds kFuseReply{20};
+  return cost.call + cost.page >= kFuseReply;
+}
 
 CachePolicy::CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
-                         std::chrono::milliseconds ttl)
-    : driver_{driver}, coherence_{coherence}, events_{events}, share_{budget, pages_} {
-  settings_.ttl = ttl;
+                         const CacheSettings& settings)
+    : driver_{driver}, coherence_{coherence}, events_{events}, share_{budget, pages_}, settings_{settings} {
   apply();
 }
 
 Result<void> CachePolicy::change(const std::function<void(CacheSettings&)>& change) {
   const MutexLock one{change_mutex_};
+  const CacheMode kernel = kernel_mode();
   CacheSettings changed = settings();
   change(changed);
   if (auto sized = share_.set_fixed_size(changed.size); !sized) {
@@ -30,6 +29,9 @@ Result<void> CachePolicy::change(const std::function<void(CacheSettings&)>& chan
     settings_ = changed;
   }
   apply();
+  if (kernel_mode() != kernel) {
+    coherence_.flush(); // what the kernel has was kept by another rule
+  }
   return {};
 }
 
@@ -41,10 +43,11 @@ CacheSettings CachePolicy::settings() const {
 void CachePolicy::apply() {
   const CacheSettings now = settings();
   const ReadCost cost = driver_.read_cost();
-  const bool worth_it = now.mode == CacheMode::on ||
-                        (now.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
+  const bool worth_it =
+      now.mode == CacheMode::on || (now.mode == CacheMode::automatic && is_worth_caching(cost));
   share_.set_active(worth_it);
   prefetch_limits_.update(now, cost, share_.limit());
+  kernel_ = now.kernel;
   ttl_ns_ = now.ttl / std::chrono::nanoseconds{1};
   in_use_ = worth_it;
 }

@@ -22,22 +22,27 @@
 
 namespace vmemfs {
 
+/// Whether a page costs about as much as a FUSE reply, or more.
+[[nodiscard]] bool is_worth_caching(const ReadCost& cost);
+
 /// Thread-safe. If the cache is not in use, every read goes to the driver.
 class CachePolicy {
 public:
-  /// All arguments outlive this object. `ttl`: see CacheSettings.
+  /// References outlive this object. `settings` has no size.
   CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
-              std::chrono::milliseconds ttl);
+              const CacheSettings& settings);
 
   [[nodiscard]] CacheSettings settings() const EXCLUDES(settings_mutex_);
   /// invalid: the size does not fit; nothing changes then. Failures are reported.
   [[nodiscard]] Result<void> change(const std::function<void(CacheSettings&)>& change);
   [[nodiscard]] bool in_use() const { return in_use_.load(std::memory_order_relaxed); }
+  [[nodiscard]] CacheMode kernel_mode() const { return kernel_.load(std::memory_order_relaxed); }
   [[nodiscard]] PageCacheStats stats() const { return pages_.stats(); }
   [[nodiscard]] CacheCounts counts() const { return counters_.load(); }
   /// Number of the epoch, in which pages are valid.
   [[nodiscard]] std::uint64_t epoch() const { return coherence_.epoch().load().number; }
-  /// Declares all cached pages stale and drops them, also those that were prefetched.
+  /// Declares all cached pages stale and drops them, also those that were prefetched and the kernel's. May
+  /// block, as Coherence::flush().
   void flush() { coherence_.flush(); }
 
   // For reads.
@@ -80,6 +85,7 @@ private:
   CacheCounters counters_;
   PrefetchLimits prefetch_limits_;
   std::atomic<bool> in_use_{false};
+  std::atomic<CacheMode> kernel_{CacheMode::automatic};
   std::atomic<std::int64_t> ttl_ns_{0};
   Mutex change_mutex_ ACQUIRED_BEFORE(settings_mutex_); ///< one change of the settings at a time
   mutable Mutex settings_mutex_;                        ///< leaf

@@ -17,6 +17,9 @@ enum class CacheMode : unsigned char {
 
 struct CacheSettings {
   CacheMode mode = CacheMode::automatic;
+  /// Whether files that are opened while the guest is paused are read through the kernel's page cache.
+  /// `automatic`: if nobody but vmemfs is expected to resume it, and the host has room for it.
+  CacheMode kernel = CacheMode::automatic;
   std::chrono::milliseconds ttl{0};       ///< max age of pages of a running VM
   std::optional<std::uint64_t> size = {}; ///< fixed size in bytes; else a fair share
 };
@@ -29,6 +32,16 @@ struct CacheSettings {
   case CacheMode::off: return "off";
   }
   return "unknown";
+}
+
+/// The mode of that name.
+[[nodiscard]] constexpr std::optional<CacheMode> cache_mode(std::string_view name) {
+  for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
+    if (name == to_string(mode)) {
+      return mode;
+    }
+  }
+  return std::nullopt;
 }
 
 } // namespace vmemfs

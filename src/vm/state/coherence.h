@@ -59,10 +59,11 @@ public:
     drop_outer_();
   }
 
-  /// All cached data is stale, by request, and this process releases its memory.
+  /// All cached data is stale, by request, and its memory is released. May block.
   void flush() {
     changed();
     drop_own_();
+    drop_outer_();
   }
 
 private:

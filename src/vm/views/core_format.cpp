@@ -87,31 +87,38 @@ std::vector<ElfVirtualRange> virtual_ranges(const LinuxKernel& kernel, std::span
   return found;
 }
 
-void add_kernel(ElfCore& core, Guest& guest, std::span<const RegisterSet> registers) {
+/// False: a kernel may be found later.
+bool add_kernel(ElfCore& core, Guest& guest, std::span<const RegisterSet> registers) {
   LinuxGuest* const linux_guest = guest.linux_guest();
   if (linux_guest == nullptr) {
-    return;
+    return true;
   }
-  if (const auto kernel = linux_guest->find(registers)) {
-    core.machine = kernel->architecture->machine(); // nothing else says so of memory alone
-    add_elf_note(core.notes, kVmcoreinfo, kElfUntyped, std::as_bytes(std::span{kernel->info.text}));
-    core.virtual_ranges = virtual_ranges(*kernel, core.ranges);
+  const auto kernel = linux_guest->find(registers);
+  if (!kernel) {
+    return false;
   }
+  core.machine = kernel->architecture->machine(); // nothing else says so of memory alone
+  add_elf_note(core.notes, kVmcoreinfo, kElfUntyped, std::as_bytes(std::span{kernel->info.text}));
+  core.virtual_ranges = virtual_ranges(*kernel, core.ranges);
+  return true;
 }
 
 /// The bytes before the memory.
-std::vector<std::byte> make(Guest& guest, const ElfCoreShape& shape, std::span<const GpaRange> ranges,
-                            std::span<const VcpuId> vcpus) {
+ImageBytes make(Guest& guest, const ElfCoreShape& shape, std::span<const GpaRange> ranges,
+                std::span<const VcpuId> vcpus) {
   ElfCore core{.machine = machine_of(guest), .ranges = ranges};
+  bool settled = true;
   if (!vcpus.empty()) {
-    if (const auto registers = guest.read_registers(vcpus)) {
+    const auto registers = guest.read_registers(vcpus);
+    settled = registers.has_value();
+    if (registers) {
       core.notes = register_notes(vcpus, *registers);
-      add_kernel(core, guest, *registers);
+      settled = add_kernel(core, guest, *registers);
     }
   } else if (!is_x86_64(guest) && may_run_linux(guest)) {
-    add_kernel(core, guest, {});
+    settled = add_kernel(core, guest, {});
   }
-  return elf_core_header(shape, core);
+  return {elf_core_header(shape, core), settled};
 }
 
 Image lay_out(Guest& guest) {

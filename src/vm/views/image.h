@@ -12,10 +12,18 @@
 
 namespace vmemfs {
 
+/// The bytes of an image that are not the guest's.
+struct ImageBytes {
+  std::vector<std::byte> bytes; ///< as many as the layout has
+  /// As long as the guest does not change they would be the same, made again: nothing failed, and nothing was
+  /// searched for that may be found later.
+  bool settled;
+};
+
 struct Image {
   ImageLayout layout;
-  /// Makes the bytes that are not the guest's, as many as the layout has. May wait for the VM.
-  std::function<std::vector<std::byte>(Guest&)> make;
+  /// May wait for the VM.
+  std::function<ImageBytes(Guest&)> make;
 };
 
 /// A format of images. Literals.
@@ -24,6 +32,8 @@ struct ImageFormat {
   Image (*lay_out)(Guest& guest);
   /// The size that lay_out() would give.
   std::uint64_t (*bytes)(Guest& guest);
+  /// The bytes that are not the guest's follow from the layout alone.
+  bool always_settled = false;
 };
 
 /// LiME, version 1, with all memory below the end of main memory.

@@ -8,7 +8,9 @@ namespace {
 Image lay_out(Guest& guest) {
   auto ranges = image_ranges(*guest.memory().map());
   ImageLayout layout = lime_layout(ranges);
-  return {std::move(layout), [ranges = std::move(ranges)](Guest& /*guest*/) { return lime_headers(ranges); }};
+  return {std::move(layout), [ranges = std::move(ranges)](Guest& /*guest*/) {
+            return ImageBytes{lime_headers(ranges), true};
+          }};
 }
 
 std::uint64_t bytes(Guest& guest) { return lime_bytes(image_ranges(*guest.memory().map())); }
@@ -16,7 +18,7 @@ std::uint64_t bytes(Guest& guest) { return lime_bytes(image_ranges(*guest.memory
 } // namespace
 
 const ImageFormat& lime_format() {
-  static constexpr ImageFormat kFormat{&lay_out, &bytes};
+  static constexpr ImageFormat kFormat{&lay_out, &bytes, true};
   return kFormat;
 }
 

@@ -39,6 +39,8 @@ TEST(ControlCommand, Settings) {
   EXPECT_FALSE(parsed<CacheCommand>("cache ttl=0").mode.has_value());
   EXPECT_TRUE(parsed<CacheCommand>("cache size=share").fair_share);
   EXPECT_EQ(parsed<CacheCommand>("cache auto").mode, CacheMode::automatic);
+  EXPECT_EQ(parsed<CacheCommand>("cache kernel=on").kernel, CacheMode::on);
+  EXPECT_FALSE(parsed<CacheCommand>("cache kernel=on").mode.has_value());
 }
 
 TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
@@ -65,6 +67,9 @@ TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
       {"cache size=1M size=share", "size is given twice"},
       {"cache size=share on size=1M", "size is given twice"},
       {"cache ttl=1s ttl=2s", "ttl is given twice"},
+      {"cache kernel=on kernel=on", "kernel is given twice"},
+      {"cache kernel=", "'' is not auto, on or off"},
+      {"cache kernel=yes", "'yes' is not auto, on or off"},
       {"cache size=", "'' is not a size such as 64M"},
       {"cache size=-1", "'-1' is not a size such as 64M"},
       {"cache size=16777216T", "'16777216T' is not a size such as 64M"},
@@ -125,7 +130,7 @@ TEST(ControlCommand, InvalidMountCommand_IsNamedWithTheValidOnes) {
 
 TEST(ControlCommand, VmWithoutAbilities_HasOnlyTheCommandsThatNeedNone) {
   EXPECT_EQ(vm_command_lines({.run_control = false, .writes = false}),
-            "command cache [auto|on|off] [size=BYTES|size=share] [ttl=DURATION]\n"
+            "command cache [auto|on|off] [size=BYTES|size=share] [ttl=DURATION] [kernel=auto|on|off]\n"
             "command refresh\ncommand flush\ncommand status\ncommand detach\n");
   EXPECT_THAT(vm_command_lines({.run_control = true, .writes = true}),
               StartsWith("command pause [hold|ttl=DURATION|keep]\ncommand resume\ncommand write on|off\n"));

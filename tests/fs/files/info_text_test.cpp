@@ -70,6 +70,7 @@ TEST(InfoText, Cache_ShowsSettingsAndCounts) {
   const Json cache = info_of(*fixture.vm)["cache"];
   EXPECT_EQ(cache, (Json{{"policy", "on"},
                          {"in_use", true},
+                         {"kernel", "auto"},
                          {"ttl_ms", 250},
                          {"used", 2 * kPageSize},
                          {"limit", kMiB},

@@ -60,7 +60,7 @@ const std::vector<std::string> kAllCommands{
     "pause [hold|ttl=DURATION|keep]",
     "resume",
     "write on|off",
-    "cache [auto|on|off] [size=BYTES|size=share] [ttl=DURATION]",
+    "cache [auto|on|off] [size=BYTES|size=share] [ttl=DURATION] [kernel=auto|on|off]",
     "refresh",
     "flush",
     "status",
@@ -71,11 +71,11 @@ TEST(StatusText, RunningVm_HasEveryLine) {
   VmFixture fixture;
   const Status status = status_of(*fixture.vm);
   const std::string epoch = std::to_string(fixture.vm->cache().epoch());
-  EXPECT_THAT(status.lines,
-              ElementsAre(Line{"state", "running"}, Line{"paused_by", "nobody"}, Line{"driver", "fake"},
-                          Line{"epoch", epoch}, Line{"cache", "auto in_use=no used=0 limit=0 ttl=0ms"},
-                          Line{"write", "off"}, Line{"holds", "0"}, Line{"keep", "no"},
-                          Line{"last_error", "none"}));
+  EXPECT_THAT(status.lines, ElementsAre(Line{"state", "running"}, Line{"paused_by", "nobody"},
+                                        Line{"driver", "fake"}, Line{"epoch", epoch},
+                                        Line{"cache", "auto in_use=no used=0 limit=0 ttl=0ms kernel=auto"},
+                                        Line{"write", "off"}, Line{"holds", "0"}, Line{"keep", "no"},
+                                        Line{"last_error", "none"}));
   EXPECT_EQ(status.commands, kAllCommands);
 }
 
@@ -105,11 +105,14 @@ TEST(StatusText, PausedVm_SaysByWhomAndUntilWhen) {
 TEST(StatusText, Settings_AreShown) {
   VmFixture fixture;
   ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) {
-    settings = {.mode = CacheMode::on, .ttl = std::chrono::milliseconds{250}, .size = 1U << 20U};
+    settings = {.mode = CacheMode::on,
+                .kernel = CacheMode::off,
+                .ttl = std::chrono::milliseconds{250},
+                .size = 1U << 20U};
   }));
   ASSERT_TRUE(fixture.vm->write_gate().set_writable(true));
   const Status status = status_of(*fixture.vm);
-  EXPECT_EQ(status["cache"], "on in_use=yes used=0 limit=1048576 ttl=250ms");
+  EXPECT_EQ(status["cache"], "on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off");
   EXPECT_EQ(status["write"], "on");
 }
 

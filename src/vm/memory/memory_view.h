@@ -40,6 +40,10 @@ public:
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy policy,
                                                           ReadScratch& scratch, const CacheUse& use = {});
 
+  /// Reads scattered pieces with one call of the driver, each with its own result; see
+  /// AddressSpace::read_each().
+  [[nodiscard]] tl::expected<void, ErrorKind> read_each(std::span<ReadPiece> pieces, const CacheUse& use);
+
   /// [offset, offset + size), for read().
   [[nodiscard]] static GpaRange range_of(std::uint64_t offset, std::size_t size) {
     const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - offset;

@@ -271,8 +271,8 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
   // zeros.
   info.direct_io = 1;
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
-  const auto handle =
-      files.keep({files.tree().vm(ino), traits.guest_memory}, {ino, info.flags}, std::move(*file));
+  const auto handle = files.keep({files.tree().vm(ino), traits.guest_memory || traits.reads_memory},
+                                 {ino, info.flags, traits.guest_memory}, std::move(*file));
   if (!handle) {
     reply.error(handle.error().kind);
     return;
@@ -361,7 +361,7 @@ void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_
 Result<std::uint64_t> FileSystem::keep(Share share, Opened opened, std::shared_ptr<OpenFile> file) {
   auto kept = std::make_shared<OpenHandle>();
   kept->file = std::move(file);
-  kept->memory = share.memory;
+  kept->memory = opened.guest_memory;
   kept->ino = opened.ino;
   kept->reads_and_writes = (opened.flags & O_ACCMODE) == O_RDWR;
   const auto handle = reinterpret_cast<std::uint64_t>(kept.get());

@@ -48,6 +48,7 @@ public:
   struct Opened {
     Ino ino;
     int flags; ///< of open(2)
+    bool guest_memory;
   };
   /// The handle under which the kernel knows the file; valid until close().
   ///

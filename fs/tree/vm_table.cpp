@@ -47,7 +47,7 @@ VmNode image_file(const ImageFormat& format) {
 /// Whoever may read memory may say which.
 VmNode batch_file() {
   return vm_file(
-      {.traits = {.takes_commands = true},
+      {.traits = {.takes_commands = true, .reads_memory = true},
        .writes = FileWrites::by_readers,
        .open =
            [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& /*size*/) {

@@ -70,7 +70,8 @@ tl::expected<void, ErrorKind> LiveMemory::read_each(std::span<ReadPiece> pieces)
   if (now >= next_layout_poll_ns_.load(std::memory_order_relaxed)) {
     poll_layout();
   }
-  return view_.read_each(pieces, context_.cache.in_use() ? context_.cache.use(now) : CacheUse{});
+  return view_.read_each(pieces, context_.cache.in_use() ? context_.cache.use(now) : CacheUse{},
+                         context_.jobs);
 }
 
 Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vm/memory/memory_view.h"
 
+#include "vm/memory/divided_read.h"
 #include "vm/memory/read_plan.h"
 #include "vm/memory/scattered_read.h"
 
@@ -44,12 +45,13 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::span<const GpaRange> 
   }
 }
 
-tl::expected<void, ErrorKind> MemoryView::read_each(std::span<ReadPiece> pieces, const CacheUse& use) {
+tl::expected<void, ErrorKind> MemoryView::read_each(std::span<ReadPiece> pieces, const CacheUse& use,
+                                                    const VmJobs& jobs) {
   auto map = driver_.memory_map();
   for (bool retried = false;; retried = true) {
     ScatteredRead read{*map, pieces, use};
     if (!read.parts().empty()) {
-      driver_.read(read.parts());
+      DividedRead::read(driver_, jobs, read.parts());
     }
     read.finish();
     if (use.cache != nullptr) {

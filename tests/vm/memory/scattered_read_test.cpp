@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Scattered reads of an attached VM: results of each piece, the page cache, a map that changes meanwhile.
 #include "driver/decorators/forwarding_driver.h"
-#include "vm_fixture.h"
+#include "vm/vm_fixture.h"
 
 #include <gtest/gtest.h>
 #include <vector>

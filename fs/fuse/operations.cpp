@@ -303,9 +303,10 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
     return;
   }
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
-  FileSystem::Opened opened{ino, info.flags};
+  FileSystem::Opened opened{ino, info.flags, traits.guest_memory};
   opened.cached = traits.guest_memory && files.can_cache(opened, **file);
-  const auto handle = files.keep({files.tree().vm(ino), traits.guest_memory}, opened, std::move(*file));
+  const auto handle = files.keep({files.tree().vm(ino), traits.guest_memory || traits.reads_memory}, opened,
+                                 std::move(*file));
   if (!handle) {
     reply.error(handle.error().kind);
     return;
@@ -397,7 +398,7 @@ void op_poll(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info, fuse_
 Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::shared_ptr<OpenFile> file) {
   auto kept = std::make_shared<OpenHandle>();
   kept->file = std::move(file);
-  kept->memory = share.memory;
+  kept->memory = opened.guest_memory;
   kept->quick = kept->file->answers_quickly();
   kept->ino = opened.ino;
   kept->reads_and_writes = (opened.flags & O_ACCMODE) == O_RDWR;

@@ -53,6 +53,7 @@ public:
   struct Opened {
     Ino ino;
     int flags;           ///< of open(2)
+    bool guest_memory;   ///< as of FileTraits
     bool cached = false; ///< to be read through the kernel's page cache
   };
   struct Kept {

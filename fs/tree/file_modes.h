@@ -20,6 +20,12 @@ inline constexpr mode_t kWriteBits = 0222;
   return rights.mode & kReadBits;
 }
 
+/// Users who may read it may write requests to it.
+[[nodiscard]] constexpr mode_t read_and_request_mode(const FileRights& rights) {
+  const mode_t readers = rights.mode & kReadBits;
+  return readers | (readers >> 1U);
+}
+
 /// Users who may read the files may list and enter their directory.
 [[nodiscard]] constexpr mode_t directory_mode(const FileRights& rights) {
   const mode_t readers = rights.mode & kReadBits;

@@ -101,8 +101,20 @@ public:
 
 private:
   [[nodiscard]] bool takes_writes(Vm& vm) const {
-    return type_->writes == FileWrites::always ||
-           (type_->writes == FileWrites::if_vm_writable && vm.write_gate().writable());
+    switch (type_->writes) {
+    case FileWrites::never: return false;
+    case FileWrites::if_vm_writable: return vm.write_gate().writable();
+    case FileWrites::always:
+    case FileWrites::by_readers: return true;
+    }
+    return false;
+  }
+  [[nodiscard]] mode_t mode(Vm& vm) const {
+    const FileRights& rights = vm.rights();
+    if (type_->writes == FileWrites::by_readers) {
+      return read_and_request_mode(rights);
+    }
+    return takes_writes(vm) ? writable_file_mode(rights) : read_only_file_mode(rights);
   }
 
   const VmScope scope_;
@@ -112,10 +124,7 @@ private:
 
 Result<struct stat> VmFile::attributes() const {
   return scope_.present().map([this](const std::shared_ptr<Vm>& vm) {
-    const FileRights& rights = vm->rights();
-    struct stat attributes =
-        vm_attributes(scope_.mount, *vm, S_IFREG,
-                      takes_writes(*vm) ? writable_file_mode(rights) : read_only_file_mode(rights));
+    struct stat attributes = vm_attributes(scope_.mount, *vm, S_IFREG, mode(*vm));
     if (type_->traits.guest_memory) {
       constexpr std::uint64_t kBlock = 512; // the unit of st_blocks
       vm->guest().memory().poll_layout();
@@ -129,6 +138,9 @@ Result<struct stat> VmFile::attributes() const {
     }
     if (size_ != nullptr) {
       set_size(attributes, size_->promise(type_->text_bytes(*vm, *size_)));
+    }
+    if (type_->preferred_bytes != 0) {
+      attributes.st_blksize = static_cast<blksize_t>(type_->preferred_bytes);
     }
     // Not the time of a status change too: tar takes that for a file that changed while it was read.
     attributes.st_mtim = to_timespec(vm->guest().last_change());

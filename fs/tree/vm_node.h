@@ -83,7 +83,12 @@ private:
 [[nodiscard]] VmNode vcpu_directories(VmTable table);
 
 /// When a file takes writes.
-enum class FileWrites : unsigned char { never, if_vm_writable, always };
+enum class FileWrites : unsigned char {
+  never,
+  if_vm_writable,
+  always,
+  by_readers, ///< always, and by all who may read it: a write changes nothing but what they read
+};
 
 /// A kind of file of a VM.
 struct VmFileType {
@@ -100,6 +105,7 @@ struct VmFileType {
   /// Of what is made when it is opened: how many bytes that was; 0: it was not. Waits for nobody.
   std::function<std::size_t(Vm&)> made_bytes{};
   TextSize::Varies varies = TextSize::Varies::seldom;
+  std::size_t preferred_bytes = 0; ///< of a read or write, st_blksize; 0: any
 };
 
 /// A file of that kind, for a table.

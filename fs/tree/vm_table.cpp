@@ -4,6 +4,7 @@
 #include "arch/x86_64/paging.h"
 #include "arch/x86_64/registers.h"
 #include "core/register_set.h"
+#include "fs/files/batch/batch_file.h"
 #include "fs/files/control/control_file.h"
 #include "fs/files/image_file.h"
 #include "fs/files/memory_file.h"
@@ -41,6 +42,19 @@ VmNode image_file(const ImageFormat& format) {
                         return std::make_unique<ImageFile>(guest_of(vm), format);
                       },
                   .image_bytes = format.bytes});
+}
+
+/// Whoever may read memory may say which.
+VmNode batch_file() {
+  return vm_file(
+      {.traits = {.takes_commands = true, .reads_memory = true},
+       .writes = FileWrites::by_readers,
+       .open =
+           [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& /*size*/) {
+             return std::make_unique<BatchFile>(guest_of(vm), limit_of(vm));
+           },
+       .text_bytes = [](Vm& /*vm*/, const TextSize& /*size*/) { return BatchFile::kUsage.size(); },
+       .preferred_bytes = kPreferredBatchWrite});
 }
 
 /// A read-only text, made at each read from the start, unless the VM has ended.
@@ -182,6 +196,7 @@ std::shared_ptr<const VmTable> vm_table() {
       {"maps", text_file({maps, maps, nullptr, TextSize::Varies::seldom})},
       {"info", text_file({info, info_without_asking, info_without_state, TextSize::Varies::always})},
       {"control", control_file()},
+      {"batch", batch_file()},
       {"vcpus", vcpu_directories({
                     {"regs", registers_file()},
                     {"virt", virtual_file(), has_virtual_memory},

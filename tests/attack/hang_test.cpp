@@ -74,6 +74,25 @@ TEST_F(HangAttack, ReadsOfSilentVm_OthersAnswer) {
   EXPECT_EQ(soon({"cat", mount / "silent/control", mount / "silent/maps"}), 0);
 }
 
+TEST_F(HangAttack, BatchesOfSilentVm_ItsCommandsAndOthersAnswer) {
+  const Mount mount{kSilentAndHealthy};
+  constexpr int kBatches = 60; // more than a VM's share of the threads
+  std::vector<ChildProcess*> batches;
+  for (int i = 0; i < kBatches; ++i) {
+    batches.push_back(
+        &start({"sh", "-c", fmt::format("exec 3<>{}; echo 0 8 >&3; exec cat <&3", mount / "silent/batch")}));
+  }
+  let_requests_hang();
+  expect_others_unaffected(mount);
+  EXPECT_EQ(soon({"cat", mount / "silent/control", mount / "silent/maps"}), 0);
+  batches.front()->signal(SIGKILL);
+  EXPECT_TRUE(batches.front()->wait(seconds{20}));
+  EXPECT_EQ(soon({"sh", "-c", fmt::format("echo detach > {}", mount / "silent/control")}), 0);
+  for (ChildProcess* const batch : batches) {
+    EXPECT_TRUE(batch->wait(seconds{20}));
+  }
+}
+
 TEST_F(HangAttack, ReadersOfSilentVm_CanBeKilled) {
   const Mount mount{kSilentAndHealthy};
   ChildProcess& one = start({"head", "-c", "4096", mount / "silent/mem"});

@@ -125,8 +125,9 @@ INSTANTIATE_TEST_SUITE_P(Everyday, Tools, testing::ValuesIn(kTools),
 TEST(TextSizes, AreWhatIsRead) {
   QemuGuest guest{{}};
   const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
-  for (const char* const name : {"vm/info", "vm/maps", "vm/control", "vm/vcpus/0/regs", ".vmemfs/stats",
-                                 ".vmemfs/control", ".vmemfs/events", ".vmemfs/drivers/qemu"}) {
+  for (const char* const name :
+       {"vm/info", "vm/maps", "vm/control", "vm/batch", "vm/vcpus/0/regs", ".vmemfs/stats", ".vmemfs/control",
+        ".vmemfs/events", ".vmemfs/drivers/qemu"}) {
     for (int i = 0; i < 3; ++i) {
       const auto size = std::filesystem::file_size(mount / name);
       EXPECT_GT(size, 0U) << name;

@@ -2,6 +2,7 @@
 #include "vm/memory/address_space.h"
 
 #include "vm/memory/memory_view.h"
+#include "vm/memory/scattered_read.h"
 
 #include <algorithm>
 
@@ -17,6 +18,15 @@ void AddressSpace::copy(std::span<ReadPiece> pieces) {
   for (ReadPiece& piece : pieces) {
     piece.failure = ErrorKind::unsupported;
   }
+}
+
+tl::expected<void, ErrorKind> AddressSpace::read_each(std::span<ReadPiece> pieces) {
+  const auto now = map();
+  ScatteredRead read{*now, pieces};
+  copy(read.parts());
+  read.finish();
+  return read.vm_gone() ? tl::expected<void, ErrorKind>{tl::unexpect, ErrorKind::vm_gone}
+                        : tl::expected<void, ErrorKind>{};
 }
 
 UseSearch MemorySearch::find(const MemoryMap::Stretch& stretch, MemoryUse wanted) {

@@ -42,6 +42,10 @@ public:
   /// Copies memory into buffers of the caller, as it is now: each piece with its own result, see
   /// Driver::read(). For what is examined here, as the bytes of read() may only be passed on.
   virtual void copy(std::span<ReadPiece> pieces);
+  /// Reads scattered pieces in one exchange with the source, each with its own result: that of an honest
+  /// read() of the piece alone, past_end if the space ends before the piece does. Bytes of a buffer beyond
+  /// `done` are undefined. Fails as a whole only if the guest does not exist any more.
+  [[nodiscard]] virtual tl::expected<void, ErrorKind> read_each(std::span<ReadPiece> pieces);
 
   /// Writes memory, if that is allowed and the whole range is writable; else nothing is written. Returns the
   /// number of bytes written, from the start: fewer than all if the source failed midway.

@@ -62,6 +62,18 @@ void LiveMemory::copy(std::span<ReadPiece> pieces) {
   }
 }
 
+tl::expected<void, ErrorKind> LiveMemory::read_each(std::span<ReadPiece> pieces) {
+  if (context_.attachment.detached()) {
+    return tl::unexpected{ErrorKind::vm_gone};
+  }
+  const std::int64_t now = monotonic_ns();
+  if (now >= next_layout_poll_ns_.load(std::memory_order_relaxed)) {
+    poll_layout();
+  }
+  return view_.read_each(pieces, context_.cache.in_use() ? context_.cache.use(now) : CacheUse{},
+                         context_.jobs);
+}
+
 Result<std::size_t> LiveMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
   auto written = counters_.writes.counted(context_.writes.write(offset, bytes));
   counters_.written_bytes.add(written.value_or(0));

@@ -43,6 +43,7 @@ public:
                                                           ReadScratch& scratch,
                                                           ReadAhead* read_ahead) override;
   void copy(std::span<ReadPiece> pieces) override;
+  [[nodiscard]] tl::expected<void, ErrorKind> read_each(std::span<ReadPiece> pieces) override;
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return context_.driver.memory_map(); }
   [[nodiscard]] UseSearch find(const GpaRange& range, MemoryUse wanted) override;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "vm/memory/memory_view.h"
 
+#include "vm/memory/divided_read.h"
 #include "vm/memory/read_plan.h"
+#include "vm/memory/scattered_read.h"
 
 #include <utility>
 
@@ -40,6 +42,32 @@ tl::expected<std::size_t, ErrorKind> MemoryView::read(std::span<const GpaRange> 
       return tl::unexpected{*result.failure};
     }
     return result.bytes;
+  }
+}
+
+tl::expected<void, ErrorKind> MemoryView::read_each(std::span<ReadPiece> pieces, const CacheUse& use,
+                                                    const VmJobs& jobs) {
+  auto map = driver_.memory_map();
+  for (bool retried = false;; retried = true) {
+    ScatteredRead read{*map, pieces, use};
+    if (!read.parts().empty()) {
+      DividedRead::read(driver_, jobs, read.parts());
+    }
+    read.finish();
+    if (use.cache != nullptr) {
+      use.counters->add(read.counts());
+    }
+    if (read.missed() && !retried) {
+      driver_.poll_layout(true);
+      if (auto now = driver_.memory_map(); now != map) {
+        map = std::move(now);
+        continue;
+      }
+    }
+    if (read.vm_gone() || (read.parts().empty() && driver_.gone())) {
+      return tl::unexpected{ErrorKind::vm_gone};
+    }
+    return {};
   }
 }
 

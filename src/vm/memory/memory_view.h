@@ -11,6 +11,7 @@
 #include "vm/memory/cache_use.h"
 #include "vm/memory/hole_policy.h"
 #include "vm/memory/read_scratch.h"
+#include "vm/vm_jobs.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -39,6 +40,12 @@ public:
   /// them is, and ends there.
   [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange> ranges, HolePolicy policy,
                                                           ReadScratch& scratch, const CacheUse& use = {});
+
+  /// Reads scattered pieces with one call of the driver, each with its own result; see
+  /// AddressSpace::read_each().
+  /// `jobs`: of the VM, for a thread that helps.
+  [[nodiscard]] tl::expected<void, ErrorKind> read_each(std::span<ReadPiece> pieces, const CacheUse& use,
+                                                        const VmJobs& jobs);
 
   /// [offset, offset + size), for read().
   [[nodiscard]] static GpaRange range_of(std::uint64_t offset, std::size_t size) {

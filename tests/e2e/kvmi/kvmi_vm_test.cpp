@@ -6,6 +6,7 @@
 #include "support/mount.h"
 #include "util/unique_fd.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
@@ -72,6 +73,33 @@ TEST(KvmiVm, SequentialRead_With1msOfLatency_TakesTwoRoundTripsAMebibyteAtMost) 
     ASSERT_EQ(pread_at(mem.get(), at, kMebibyte).bytes, expected(at, kMebibyte));
   }
   EXPECT_LE(simulator.seen().flights, 2U * 16);
+}
+
+TEST(KvmiVm, BatchOf1000RandomPages_With1msOfLatency_TakesTwoRoundTrips) {
+  TempDir dir;
+  Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{.ram = {{0, 16 << 20}}}),
+                      {.socket = dir / "kvmi.sock", .latency = std::chrono::milliseconds{1}}};
+  Mount mount{
+      {"--vm", fmt::format("vm=kvmi:socket={},domain=simulated,timeout=60s,wait=60s", dir / "kvmi.sock")}};
+  const UniqueFd batch{::open((mount / "vm/batch").c_str(), O_RDWR | O_CLOEXEC)};
+  ASSERT_TRUE(batch) << mount.log();
+  constexpr std::uint64_t kPages = 1000;
+  constexpr std::size_t kPage = 4096;
+  std::string request = "VMBATCH1";
+  const auto page = [](std::uint64_t i) { return i * 7919 % 4096 * kPage; };
+  for (std::uint64_t i = 0; i < kPages; ++i) {
+    const std::uint64_t range[2] = {page(i), kPage};
+    request.append(reinterpret_cast<const char*>(range), sizeof range);
+  }
+  ASSERT_EQ(::pwrite(batch.get(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  simulator.reset_counts();
+  const auto answer = pread_at(batch.get(), 0, kPages * (kPage + 16)).bytes;
+  EXPECT_LE(simulator.seen().flights, 2U);
+  ASSERT_EQ(answer.size(), kPages * (kPage + 16));
+  for (std::uint64_t i = 0; i < kPages; ++i) {
+    const auto begin = answer.begin() + static_cast<std::ptrdiff_t>(i * kPage);
+    ASSERT_TRUE(std::equal(begin, begin + kPage, expected(page(i), kPage).begin())) << i;
+  }
 }
 
 TEST(KvmiVm, Reset_IsSurvivedByOpenFiles) {

@@ -103,18 +103,20 @@ protected:
 };
 
 constexpr const char* kVmFiles[] = {
-    "vm/mem",     "vm/mem_padded",   "vm/core",         "vm/mem.lime",          "vm/maps",      "vm/info",
-    "vm/control", "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps", "vm/linux/info"};
+    "vm/mem",     "vm/mem_padded",   "vm/core",         "vm/mem.lime",          "vm/maps",       "vm/info",
+    "vm/control", "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps", "vm/linux/info", "vm/batch"};
 constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0", "vm/linux"};
 
 bool is_control(std::string_view path) { return path.ends_with("control"); }
+/// Takes requests of all who may read it.
+bool is_batch(std::string_view path) { return path.ends_with("batch"); }
 
 // ---- owner and mode
 
 TEST_F(TreeTest, VmFiles_WithoutRights_BelongToTheMounterAlone) {
   add({});
   for (const char* const path : kVmFiles) {
-    EXPECT_EQ(mode_of(path), S_IFREG | (is_control(path) ? 0600U : 0400U)) << path;
+    EXPECT_EQ(mode_of(path), S_IFREG | (is_control(path) || is_batch(path) ? 0600U : 0400U)) << path;
     EXPECT_EQ(stat_of(path).st_uid, kMounter);
     EXPECT_EQ(stat_of(path).st_gid, kMountersGroup);
     EXPECT_EQ(stat_of(path).st_nlink, 1U);
@@ -129,7 +131,7 @@ TEST_F(TreeTest, VmFiles_WithoutRights_BelongToTheMounterAlone) {
 TEST_F(TreeTest, VmNodes_OwnerSet_BelongToIt) {
   add({.rights = {.owner = 7, .group = 8, .mode = 0640}});
   for (const char* const path : kVmFiles) {
-    EXPECT_EQ(mode_of(path), S_IFREG | (is_control(path) ? 0640U : 0440U)) << path;
+    EXPECT_EQ(mode_of(path), S_IFREG | (is_batch(path) ? 0660U : is_control(path) ? 0640U : 0440U)) << path;
     EXPECT_EQ(stat_of(path).st_uid, 7U);
     EXPECT_EQ(stat_of(path).st_gid, 8U);
   }
@@ -191,7 +193,7 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   EXPECT_THAT(names(""), ElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(".vmemfs"), ElementsAre("control", "drivers", "events", "stats"));
   EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control",
-                                       "vcpus", "linux"));
+                                       "batch", "vcpus", "linux"));
   EXPECT_THAT(names("vm/linux"), ElementsAre("info")) << "the others are those of a Linux guest";
   EXPECT_THAT(names("vm/linux/btf"), ElementsAre("vmlinux")) << "and the modules";
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));
@@ -378,7 +380,7 @@ TEST_F(TreeTest, GuestMemory_ListsTheFilesThatTheKernelKnows) {
 
 TEST_F(TreeTest, Traits_OfEveryFile) {
   add({});
-  for (const char* const path : {"vm/control", "vm/vcpus/0/regs", ".vmemfs/control"}) {
+  for (const char* const path : {"vm/control", "vm/batch", "vm/vcpus/0/regs", ".vmemfs/control"}) {
     EXPECT_TRUE(tree_.traits(ino_of(path))->takes_commands) << path;
   }
   for (const char* const path : {"vm/mem", "vm/maps", "vm/info", ".vmemfs/stats", ".vmemfs/events", "vm"}) {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include "fs/files/batch/batch_file.h"
+
+#include <chrono>
+#include <new>
+#include <sys/mman.h>
+
+namespace vmemfs {
+
+BatchFile::Memory::~Memory() {
+  if (!bytes_.empty()) {
+    ::munmap(bytes_.data(), bytes_.size());
+  }
+}
+
+/// A mapping of its own begins on a page: the kernel copies by pages, and to a reader whose buffer begins on
+/// one too a page is then copied at once. The heap would keep blocks of this size.
+void BatchFile::Memory::allocate(std::size_t size) {
+  void* const mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) {
+    throw std::bad_alloc{};
+  }
+  bytes_ = {static_cast<std::byte*>(mapped), size};
+}
+
+BatchFile::BatchFile(std::shared_ptr<Guest> guest, TextFile::Limit limit)
+    : guest_{std::move(guest)}, limit_{std::move(limit)} {
+  guest_->memory().begin_view();
+}
+
+BatchFile::~BatchFile() { guest_->memory().end_view(); }
+
+void BatchFile::read(Reply& reply, const ReadRequest& request) {
+  const MutexLock lock{mutex_};
+  if (request.offset < begin_) { // the reader went back to the start of the file
+    begin_ = 0;
+  }
+  const std::uint64_t offset = request.offset - begin_;
+  if (request_) {
+    answer_.emplace(*std::exchange(request_, std::nullopt), memory_->bytes());
+    made_ = false;
+  }
+  tl::expected<void, ErrorKind> current{};
+  if (answer_ && (offset == 0 || !made_)) {
+    current = make_answer();
+  } else if (guest_->gone()) {
+    current = tl::unexpected{ErrorKind::vm_gone};
+  }
+  if (current) {
+    reply_with_part(reply, answer_ ? answer_->bytes() : words_, request.size, offset);
+  } else {
+    reply.error(current.error());
+  }
+}
+
+tl::expected<void, ErrorKind> BatchFile::make_answer() {
+  VmCounters& counters = guest_->counters();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto bytes = counters.reads.counted(answer_->make(guest_->memory()));
+  counters.read_duration.note(std::chrono::steady_clock::now() - begin);
+  made_ = bytes.has_value();
+  if (!bytes) {
+    return tl::unexpected{bytes.error()};
+  }
+  counters.read_bytes.add(*bytes);
+  return {};
+}
+
+Result<std::size_t> BatchFile::write(std::string_view bytes, std::uint64_t offset) {
+  const MutexLock lock{mutex_};
+  auto before = std::exchange(request_, std::nullopt);
+  answer_.reset();
+  auto taken = take(bytes, before && offset == begin_ ? std::move(*before) : BatchRequest{});
+  if (!taken) {
+    words_ = taken.error().message() + '\n';
+  }
+  // If nothing was taken, the file offset of the writer does not change.
+  begin_ = offset + taken.value_or(0);
+  return taken;
+}
+
+Result<std::size_t> BatchFile::take(std::string_view bytes, BatchRequest before) {
+  if (guest_->gone()) {
+    return fail(ErrorKind::vm_gone, "batch", "the VM has ended");
+  }
+  auto request = parse_batch(bytes, std::move(before));
+  if (!request) {
+    return tl::unexpected{std::move(request.error())};
+  }
+  if (auto reserved = reserve(BatchAnswer::memory_for(*request)); !reserved) {
+    return tl::unexpected{std::move(reserved.error())};
+  }
+  request_ = std::move(*request);
+  return bytes.size();
+}
+
+Result<void> BatchFile::reserve(std::size_t bytes) {
+  if (memory_ != nullptr && memory_->bytes().size() >= bytes) {
+    return {};
+  }
+  constexpr std::size_t kStep = std::size_t{64} << 10U; // for requests that get a little larger each time
+  const std::size_t size = (bytes + kStep - 1) / kStep * kStep;
+  memory_ = std::make_shared<Memory>();
+  if (auto allowed = limit_ ? limit_(memory_, size) : Result<void>{}; !allowed) {
+    memory_.reset();
+    return allowed;
+  }
+  memory_->allocate(size);
+  return {};
+}
+
+} // namespace vmemfs

@@ -134,13 +134,17 @@ bool FdpLink::recover(Clock::time_point deadline) {
   return recovered;
 }
 
-/// The first request. The note of a vmemfs that was killed counts once all its threads have ended, which may
-/// be later than who waits for its end notices that.
+/// The first request. A lock that stays taken may be that of a vmemfs which was killed: its note counts once
+/// all its threads have ended, which may be later than who waits for its end notices that. A note of a lock
+/// that is free again is out of date, and must not be taken for one of a lock that somebody has later.
 Result<std::uint64_t> FdpLink::ask_vcpus(Clock::time_point deadline) {
   for (;;) {
-    static_cast<void>(recover(deadline));
     auto vcpus = number(simple_request(Opcode::cpu_count, 4), std::min(deadline, Clock::now() + kLockTry));
-    if (vcpus || vcpus.error().kind != ErrorKind::busy || Clock::now() >= deadline) {
+    if (vcpus) {
+      static_cast<void>(LockJournal::claim(object_.id()));
+      return vcpus;
+    }
+    if (vcpus.error().kind != ErrorKind::busy || (!recover(deadline) && Clock::now() >= deadline)) {
       return vcpus;
     }
   }

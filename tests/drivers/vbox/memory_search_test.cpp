@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/vbox/guest/memory_search.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <string>

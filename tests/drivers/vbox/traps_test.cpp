@@ -8,11 +8,14 @@
 #include "support/files.h"
 #include "support/forked_child.h"
 
-#include <fcntl.h>
+#include <chrono>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <string>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <thread>
+#include <utility>
+#include <vector>
 
 namespace vmemfs::vbox {
 namespace {
@@ -179,6 +182,18 @@ TEST(VboxTraps, GeneralLockOfAKilledVmemfs_IsReleasedByTheNext) {
     ASSERT_TRUE(next.has_value()) << next.error().message();
     EXPECT_TRUE(vm.reads_well(2 * kMiB, 4096));
   }
+}
+
+/// Somebody cleared the lock by hand, and another client has it now.
+TEST(VboxTraps, NoteOfALockThatWasFreeSince_DoesNotCount) {
+  AttachedVm vm{{}, kShort};
+  KilledClient client{vm.vm.name(), LockJournal::Phase::asked};
+  client.kill();
+  vm.vm.hold_general_lock(false);
+  EXPECT_TRUE(vm.open().has_value());
+  vm.vm.hold_general_lock(true);
+  EXPECT_EQ(refusal(vm).kind, ErrorKind::busy);
+  EXPECT_TRUE(vm.vm.general_lock_held());
 }
 
 TEST(VboxTraps, GeneralLockOfAnother_IsNotReleased_ThoughAKilledVmemfsWasIdle) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -121,6 +122,25 @@ TEST(Vbox, VirtualBoxThatHung_CanBeAttachedAgain) {
   EXPECT_TRUE(eventually([&] { return !exists(mount / "vm"); })) << mount.log();
   EXPECT_EQ(try_write(mount / ".vmemfs/control", "attach " + vm_at(vm) + "\n"), 0) << mount.log();
   EXPECT_TRUE(exists(mount / "vm/mem"));
+}
+
+TEST(Vbox, VmOfTheConfiguration_IsAttachedWheneverItRuns) {
+  const std::string name = Simulator::unique_name();
+  const TempDir dir;
+  write_file(dir / "c.toml", fmt::format("[vm.win]\ndriver = \"vbox\"\nname = \"{}\"\n", name));
+  auto vm = std::make_unique<Simulator>(name);
+  Mount mount{{"--no-discover", "--config", dir / "c.toml"}};
+  EXPECT_TRUE(eventually([&] { return exists(mount / "win/mem"); })) << mount.log();
+  vm->end();
+  EXPECT_TRUE(eventually([&] { return !exists(mount / "win"); })) << mount.log();
+  vm = std::make_unique<Simulator>(name);
+  EXPECT_TRUE(eventually([&] { return exists(mount / "win/mem"); })) << mount.log();
+}
+
+TEST(Vbox, NameWithoutADriver_IsEnough) {
+  Simulator vm{Simulator::unique_name()};
+  Mount mount{{"--no-discover", "--vm", vm.name()}};
+  EXPECT_TRUE(exists(mount / (vm.name() + "/mem"))) << mount.log();
 }
 
 TEST(Vbox, NoSuchVm_IsRefused) {

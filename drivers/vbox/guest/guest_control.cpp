@@ -33,7 +33,7 @@ RunStatus GuestControl::status_of(const GuestState& state) const {
 
 /// Events come before anybody can see the new state.
 Result<GuestState> GuestControl::state(Clock::time_point deadline) {
-  const auto now = link_.state(deadline);
+  auto now = link_.state(deadline);
   if (now && paused_.exchange(now->paused) != now->paused) {
     listener_.emit(now->paused ? VmEvent::paused : VmEvent::resumed);
   }
@@ -46,7 +46,7 @@ Result<GuestState> GuestControl::state(Clock::time_point deadline) {
 Result<GuestState> GuestControl::wait_for(bool paused) {
   const auto end = deadline();
   for (auto sleep = kFirstSleep;;) {
-    const auto now = state(deadline());
+    auto now = state(deadline());
     if (!now || now->paused == paused) {
       return now;
     }

@@ -24,16 +24,19 @@ constexpr const char* kDirectory = "/dev/shm";
 /// Of the directory, which all users can fill.
 constexpr int kMaxEntries = 100'000;
 
+constexpr std::string_view kPrefix = "vmemfs-fdp-";
+
 std::string prefix_of(const SharedObject::Id& object) {
-  return fmt::format("vmemfs-fdp-{:x}-{:x}-", object.device, object.inode);
+  return fmt::format("{}{:x}-{:x}-", kPrefix, object.device, object.inode);
 }
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-/// The phase that the file of a dead process has; removes that file.
-std::optional<LockJournal::Phase> take_over(int directory, const char* name) {
+/// The phase that the file of a dead process has; removes that file. Of another object, only one that nobody
+/// needs.
+std::optional<LockJournal::Phase> take_over(int directory, const char* name, bool of_other_object) {
   const UniqueFd file{::openat(directory, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)};
   struct stat status {};
   if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
@@ -43,7 +46,8 @@ std::optional<LockJournal::Phase> take_over(int directory, const char* name) {
   }
   std::array<std::uint8_t, 1> phase{};
   // Who had the file lock before may have removed it.
-  if (::pread(file.get(), phase.data(), 1, 0) != 1 || ::unlinkat(directory, name, 0) != 0 ||
+  if (::pread(file.get(), phase.data(), 1, 0) != 1 || (of_other_object && phase[0] != 0) ||
+      ::unlinkat(directory, name, 0) != 0 ||
       phase[0] > static_cast<std::uint8_t>(LockJournal::Phase::asked)) {
     return std::nullopt;
   }
@@ -91,11 +95,12 @@ std::optional<LockJournal::Phase> LockJournal::claim(const SharedObject::Id& obj
     if (entry == nullptr) {
       break;
     }
-    if (!std::string_view{entry->d_name}.starts_with(prefix)) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with(kPrefix)) {
       continue;
     }
-    const auto phase = take_over(::dirfd(directory.get()), entry->d_name);
-    if (phase && *phase != Phase::idle) {
+    const auto phase = take_over(::dirfd(directory.get()), entry->d_name, !name.starts_with(prefix));
+    if (phase && *phase != Phase::idle) { // that of another object is always idle
       found = phase;
     }
   }

@@ -8,7 +8,9 @@
 #include "support/files.h"
 #include "support/forked_child.h"
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <string>
@@ -194,6 +196,27 @@ TEST(VboxTraps, NoteOfALockThatWasFreeSince_DoesNotCount) {
   vm.vm.hold_general_lock(true);
   EXPECT_EQ(refusal(vm).kind, ErrorKind::busy);
   EXPECT_TRUE(vm.vm.general_lock_held());
+}
+
+TEST(VboxTraps, NoteOfAKilledVmemfs_IsRemovedWithTheNextVm_UnlessItIsNeeded) {
+  AttachedVm vm{{}, kShort};
+  AttachedVm other{{}, kShort};
+  const auto id = SharedObject::open(vm.vm.name(), Channel::kObjectBytes)->id();
+  const auto notes = [prefix = fmt::format("vmemfs-fdp-{:x}-{:x}-", id.device, id.inode)] {
+    return std::ranges::count_if(std::filesystem::directory_iterator{"/dev/shm"}, [&](const auto& entry) {
+      return entry.path().filename().string().starts_with(prefix);
+    });
+  };
+  const auto before = notes();
+  KilledClient idle{vm.vm.name(), LockJournal::Phase::idle};
+  vm.vm.hold_general_lock(false);
+  KilledClient holder{vm.vm.name(), LockJournal::Phase::held};
+  idle.kill();
+  holder.kill();
+  EXPECT_TRUE(other.open().has_value());
+  EXPECT_EQ(notes(), before + 1);
+  EXPECT_TRUE(vm.open().has_value());
+  EXPECT_EQ(notes(), before);
 }
 
 TEST(VboxTraps, GeneralLockOfAnother_IsNotReleased_ThoughAKilledVmemfsWasIdle) {

@@ -71,7 +71,7 @@ Result<void> PmemaccessDriver::start() {
     return tl::unexpected{peer.error()};
   }
   identity_.key = key_of(peer->pid);
-  auto cost = reader_.measure(*memory_map());
+  auto cost = reads_until(MemoryLink::Clock::now() + 2 * options_.timeout).measure(*memory_map());
   if (!cost) {
     cost.error().text += "; check that the ranges of the map are memory";
     return tl::unexpected{std::move(cost.error())};

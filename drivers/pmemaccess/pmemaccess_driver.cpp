@@ -36,7 +36,16 @@ void PmemaccessDriver::read(std::span<ReadPiece> pieces) {
     fail_pieces(pieces, ErrorKind::vm_gone);
     return;
   }
-  reader_.read(pieces, *memory_map());
+  reads_until(MemoryLink::Clock::now() + 2 * options_.timeout).read(pieces, *memory_map());
+  if (gone()) {
+    fail_pieces(pieces, ErrorKind::vm_gone);
+  }
+}
+
+BatchedReads PmemaccessDriver::reads_until(MemoryLink::Clock::time_point deadline) {
+  return {kMaxRead, [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) {
+            return link_.read(gpa, size, deadline, take);
+          }};
 }
 
 Result<void> PmemaccessDriver::refresh() {

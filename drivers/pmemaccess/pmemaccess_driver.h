@@ -8,10 +8,10 @@
 
 #include "driver/driver.h"
 #include "driver/driver_type.h"
+#include "driver/kit/batched_reads.h"
 #include "driver/kit/listener_slot.h"
 #include "driver/kit/owner_lease.h"
 #include "drivers/pmemaccess/monitor/qemu_monitor.h"
-#include "drivers/pmemaccess/reads/batch_reader.h"
 #include "drivers/pmemaccess/session/memory_link.h"
 #include "drivers/qemu_protocol/hmp_registers.h"
 #include "util/fd_watcher.h"
@@ -84,6 +84,7 @@ private:
   void take_vcpus(VcpuSet vcpus);
   void on_monitor_event(const QmpEvent& event);
 
+  [[nodiscard]] BatchedReads reads_until(MemoryLink::Clock::time_point deadline);
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   [[nodiscard]] Result<void> check_write(Gpa gpa, std::size_t size);
 
@@ -109,7 +110,6 @@ private:
   ListenerSlot listener_;
   std::unique_ptr<QemuMonitor> monitor_; ///< null: none
   MemoryLink link_;
-  BatchReader reader_{link_};
   OwnerLease<PmemaccessDriver> lease_{*this};
   FdWatcher::Watch watch_; ///< last: its callback uses the others
 };

@@ -2,6 +2,7 @@
 // Resume tickets of the drivers that have them.
 #include "drivers/pmemaccess/monitor/resume_ticket.h"
 #include "drivers/qemu/monitor/resume_ticket.h"
+#include "drivers/vbox/guest/resume_ticket.h"
 #include "fuzz/fuzz_target.h"
 #ifdef VMEMFS_WITH_GDBSTUB
 #include "drivers/gdbstub/session/resume_ticket.h"
@@ -26,6 +27,7 @@ template <typename Parse> static void check(Parse parse, std::string_view text) 
 FUZZ_TARGET(text) {
   check(vmemfs::pmemaccess::parse_resume_ticket, text);
   check(vmemfs::qemu::parse_resume_ticket, text);
+  check(vmemfs::vbox::parse_resume_ticket, text);
 #ifdef VMEMFS_WITH_GDBSTUB
   check(vmemfs::gdbstub::parse_resume_ticket, text);
 #endif

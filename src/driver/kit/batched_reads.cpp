@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/pmemaccess/reads/batch_reader.h"
-
-#include "driver/kit/read_pieces.h"
+#include "driver/kit/batched_reads.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <vector>
 
-namespace vmemfs::pmemaccess {
+namespace vmemfs {
 namespace {
 
-using Clock = MemoryLink::Clock;
+using Clock = std::chrono::steady_clock;
 
 /// The part of a piece that one request fetches.
 struct Part {
@@ -20,7 +18,7 @@ struct Part {
   GpaRange range;
 };
 
-struct Fetch {
+struct Request {
   GpaRange range;
   std::vector<Part> parts{}; ///< in the order of the pieces
 };
@@ -28,14 +26,15 @@ struct Fetch {
 /// Cuts a batch into requests.
 class Plan {
 public:
-  Plan(std::span<ReadPiece> pieces, const MemoryMap& map) : map_{map} {
+  Plan(std::span<ReadPiece> pieces, const MemoryMap& map, std::size_t max_request)
+      : map_{map}, max_request_{max_request} {
     for (ReadPiece& piece : pieces) {
       add(piece);
     }
   }
-  [[nodiscard]] const std::vector<Fetch>& fetches() const { return fetches_; }
+  [[nodiscard]] const std::vector<Request>& requests() const { return requests_; }
 
-  /// Pieces that end at a hole, if they get that far. Called after the fetches.
+  /// Pieces that end at a hole, if they get that far. Called after the requests.
   void end_at_holes() const {
     for (ReadPiece* const piece : into_holes_) {
       piece->failure = piece->failure.value_or(ErrorKind::hole);
@@ -54,41 +53,41 @@ private:
         return;
       }
       const std::size_t size =
-          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, kMaxRead});
+          std::min<std::uint64_t>({stretch.range.end - gpa, piece.buffer.size() - at, max_request_});
       const Part part{&piece, at, {gpa, gpa + size}};
-      if (!fetches_.empty() && continues(fetches_.back().range, part.range, *stretch.region)) {
-        fetches_.back().range.end = std::max(fetches_.back().range.end, part.range.end);
-        fetches_.back().parts.push_back(part);
+      if (!requests_.empty() && continues(requests_.back().range, part.range, *stretch.region)) {
+        requests_.back().range.end = std::max(requests_.back().range.end, part.range.end);
+        requests_.back().parts.push_back(part);
       } else {
-        fetches_.push_back({part.range, {part}});
+        requests_.push_back({part.range, {part}});
       }
       at += size;
     }
   }
 
-  [[nodiscard]] static bool continues(const GpaRange& fetch, const GpaRange& next, const Region& region) {
+  [[nodiscard]] bool continues(const GpaRange& fetch, const GpaRange& next, const Region& region) const {
     return region.range.begin <= fetch.begin && fetch.begin <= next.begin &&
-           next.begin.value() <= fetch.end.value() + BatchReader::kBridged &&
-           std::max(fetch.end, next.end) - fetch.begin <= kMaxRead;
+           next.begin.value() <= fetch.end.value() + BatchedReads::kBridged &&
+           std::max(fetch.end, next.end) - fetch.begin <= max_request_;
   }
 
   const MemoryMap& map_;
-  std::vector<Fetch> fetches_;
+  const std::size_t max_request_;
+  std::vector<Request> requests_;
   std::vector<ReadPiece*> into_holes_;
 };
 
-/// Carries out one fetch.
+/// Carries out one request, or the parts of it.
 class Fetching {
 public:
-  Fetching(MemoryLink& link, const Fetch& fetch, Clock::time_point deadline)
-      : link_{link}, fetch_{fetch}, deadline_{deadline} {}
+  Fetching(const BatchedReads::Fetch& fetch, const Request& request) : fetch_{fetch}, request_{request} {}
 
   void run(GpaRange range) {
     if (!is_wanted(range)) {
       return;
     }
-    const auto done = link_.read(range.begin, range.size(), deadline_,
-                                 [&](std::span<const std::byte> bytes) { hand_out(range.begin, bytes); });
+    const auto done = fetch_(range.begin, range.size(),
+                             [&](std::span<const std::byte> bytes) { hand_out(range.begin, bytes); });
     if (done) {
       return;
     }
@@ -117,13 +116,14 @@ private:
 
   /// A piece ends at its first failure.
   [[nodiscard]] bool is_wanted(const GpaRange& range) const {
-    return std::ranges::any_of(
-        fetch_.parts, [&](const Part& part) { return !part.piece->failure && !common(part, range).empty(); });
+    return std::ranges::any_of(request_.parts, [&](const Part& part) {
+      return !part.piece->failure && !common(part, range).empty();
+    });
   }
 
   void hand_out(Gpa begin, std::span<const std::byte> bytes) const {
     const GpaRange range{begin, begin + bytes.size()};
-    for (const Part& part : fetch_.parts) {
+    for (const Part& part : request_.parts) {
       const GpaRange both = common(part, range);
       if (both.empty() || part.piece->failure) {
         continue;
@@ -135,33 +135,28 @@ private:
   }
 
   void fail_parts(const GpaRange& range, ErrorKind why) const {
-    for (const Part& part : fetch_.parts) {
+    for (const Part& part : request_.parts) {
       if (!common(part, range).empty()) {
         part.piece->failure = part.piece->failure.value_or(why);
       }
     }
   }
 
-  MemoryLink& link_;
-  const Fetch& fetch_;
-  const Clock::time_point deadline_;
+  const BatchedReads::Fetch& fetch_;
+  const Request& request_;
 };
 
 } // namespace
 
-void BatchReader::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
-  const auto deadline = Clock::now() + 2 * link_.timeout();
-  const Plan plan{pieces, map};
-  for (const Fetch& fetch : plan.fetches()) {
-    Fetching{link_, fetch, deadline}.run(fetch.range);
+void BatchedReads::read(std::span<ReadPiece> pieces, const MemoryMap& map) const {
+  const Plan plan{pieces, map, max_request_};
+  for (const Request& request : plan.requests()) {
+    Fetching{fetch_, request}.run(request.range);
   }
   plan.end_at_holes();
-  if (link_.ended()) {
-    fail_pieces(pieces, ErrorKind::vm_gone);
-  }
 }
 
-Result<ReadCost> BatchReader::measure(const MemoryMap& map) {
+Result<ReadCost> BatchedReads::measure(const MemoryMap& map) const {
   const auto largest =
       std::ranges::max_element(map.regions(), {}, [](const Region& region) { return region.range.size(); });
   if (largest == map.regions().end()) {
@@ -173,7 +168,7 @@ Result<ReadCost> BatchReader::measure(const MemoryMap& map) {
     std::chrono::nanoseconds best = std::chrono::hours{1};
     for (int i = 0; i < kTries; ++i) {
       const auto begin = Clock::now();
-      const auto done = link_.read(largest->range.begin, size, begin + link_.timeout(), [](auto) {});
+      const auto done = fetch_(largest->range.begin, size, [](auto) {});
       if (!done) {
         return tl::unexpected{done.error()};
       }
@@ -182,7 +177,7 @@ Result<ReadCost> BatchReader::measure(const MemoryMap& map) {
     return best;
   };
   const auto pages =
-      static_cast<std::int64_t>(std::min<std::uint64_t>(kMaxRead, largest->range.size()) / kPageSize);
+      static_cast<std::int64_t>(std::min<std::uint64_t>(max_request_, largest->range.size()) / kPageSize);
   const Time call = fastest(std::min<std::uint64_t>(kPageSize, largest->range.size()));
   const Time all = call && pages > 1 ? fastest(static_cast<std::uint64_t>(pages) * kPageSize) : call;
   if (!all) {
@@ -192,4 +187,4 @@ Result<ReadCost> BatchReader::measure(const MemoryMap& map) {
                                                             std::chrono::nanoseconds{0})};
 }
 
-} // namespace vmemfs::pmemaccess
+} // namespace vmemfs

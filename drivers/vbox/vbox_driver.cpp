@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "drivers/vbox/vbox_driver.h"
+
+#include "arch/x86_64/registers.h"
+#include "core/text.h"
+#include "driver/kit/read_pieces.h"
+#include "drivers/vbox/guest/register_ids.h"
+#include "drivers/vbox/guest/registers.h"
+#include "util/log.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <fmt/format.h>
+#include <utility>
+
+namespace vmemfs::vbox {
+namespace {
+
+constexpr std::string_view kOrigin = "vbox";
+/// The state is asked for that often if VirtualBox does not mark a change, which also shows that it answers.
+constexpr unsigned kQuietSeconds = 5;
+
+} // namespace
+
+/// A reader only gets an errno, so the remedy goes to the log.
+BatchedReads VboxDriver::reads_until(Clock::time_point deadline) {
+  return {kMaxRead, [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) {
+            auto done = link_->read(gpa, size, deadline, take);
+            if (!done && done.error().kind == ErrorKind::busy && refused_reads_.allows()) {
+              log::warning("vbox: {}: cannot read memory: {}", printable(options_.name), done.error().text);
+            }
+            return done;
+          }};
+}
+
+void VboxDriver::read(std::span<ReadPiece> pieces) {
+  if (!gone()) {
+    reads_until(Clock::now() + 2 * options_.timeout).read(pieces, *memory_map());
+  }
+  if (gone()) {
+    fail_pieces(pieces, ErrorKind::vm_gone);
+  }
+}
+
+Result<void> VboxDriver::refresh() {
+  const auto vcpus = link_->number(simple_request(Opcode::cpu_count, 4), Clock::now() + options_.timeout);
+  if (!vcpus) {
+    return tl::unexpected{vcpus.error()};
+  }
+  take_vcpus(static_cast<std::uint32_t>(std::min<std::uint64_t>(*vcpus, FdpLink::kMaxVcpus)));
+  auto map = make_map();
+  if (!map) {
+    return tl::unexpected{std::move(map.error())};
+  }
+  if (*map != *map_.load()) {
+    map_.store(std::make_shared<const MemoryMap>(std::move(*map)));
+    listener_.emit(VmEvent::layout_changed);
+  }
+  return {};
+}
+
+void VboxDriver::take_vcpus(std::uint32_t count) {
+  auto vcpus = std::make_shared<const VcpuSet>(VcpuSet::first(count));
+  if (*vcpus != *vcpus_.load()) {
+    vcpus_.store(std::move(vcpus));
+    listener_.emit(VmEvent::vcpus_changed);
+  }
+}
+
+/// On the watcher's thread, which must not wait for VirtualBox.
+void VboxDriver::poll_every_second() {
+  if (gone()) {
+    return;
+  }
+  link_->check();
+  const bool is_due = ++seconds_ % kQuietSeconds == 0 || link_->state_changed();
+  if (!is_due || gone() || poll_pending_.exchange(true)) {
+    return;
+  }
+  worker_.post([lease = lease_.share()] {
+    lease.with([](VboxDriver& driver) {
+      driver.control_.poll();
+      driver.poll_pending_ = false;
+    });
+  });
+}
+
+Result<void> VboxDriver::check_write(Gpa gpa, std::size_t size) const {
+  if (gone()) {
+    return fail(ErrorKind::vm_gone, kOrigin, "the VM has ended");
+  }
+  const auto map = memory_map();
+  for (std::size_t at = 0; at < size;) {
+    const auto stretch = map->at(gpa + at);
+    if (stretch.region == nullptr || !stretch.region->writable) {
+      return fail(stretch.region == nullptr ? ErrorKind::hole : ErrorKind::read_only, kOrigin,
+                  fmt::format("there is no memory that can be written at {:#x}", (gpa + at).value()));
+    }
+    at += stretch.range.end - (gpa + at);
+  }
+  return {};
+}
+
+WriteOutcome VboxDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
+  if (auto allowed = check_write(gpa, bytes.size()); !allowed) {
+    return {0, std::move(allowed.error())};
+  }
+  const auto deadline = Clock::now() + 2 * options_.timeout;
+  const auto map = memory_map();
+  for (std::size_t done = 0; done < bytes.size();) {
+    const Gpa at = gpa + done;
+    const std::size_t size =
+        std::min<std::uint64_t>({map->at(at).range.end - at, bytes.size() - done, kMaxWrite});
+    const auto request = write_request(at, bytes.subspan(done, size));
+    const auto what =
+        fmt::format("write {} bytes at {:#x}; some of them may have been written", size, at.value());
+    if (auto written = link_->command(request, what, deadline); !written) {
+      return {done, std::move(written.error())};
+    }
+    done += size;
+  }
+  return {bytes.size(), std::nullopt};
+}
+
+const RegisterLayout& VboxDriver::register_layout() const { return x86_64::register_layout(); }
+
+bool VboxDriver::usually_has(RegisterIndex reg) const { return find_register(reg) != nullptr; }
+
+Result<void> VboxDriver::check_vcpu(VcpuId vcpu) const {
+  return vcpus().contains(vcpu)
+             ? Result<void>{}
+             : fail(ErrorKind::not_found, kOrigin, fmt::format("the VM has no vCPU {}", vcpu.value()));
+}
+
+/// The second look at the state shows that the guest did not begin to run meanwhile.
+Result<std::vector<RegisterSet>> VboxDriver::read_registers(std::span<const VcpuId> vcpus) {
+  std::vector<RegisterSet> sets;
+  const auto deadline = Clock::now() + 2 * options_.timeout;
+  if (!vcpus.empty()) {
+    if (auto paused = control_.require_paused(deadline); !paused) {
+      return tl::unexpected{std::move(paused.error())};
+    }
+  }
+  for (const VcpuId vcpu : vcpus) {
+    auto set = check_vcpu(vcpu).and_then([&] { return read_vcpu_registers(*link_, vcpu, deadline); });
+    if (!set) {
+      return tl::unexpected{std::move(set.error())};
+    }
+    sets.push_back(*set);
+  }
+  if (!vcpus.empty()) {
+    if (auto paused = control_.require_paused(deadline); !paused) {
+      return tl::unexpected{std::move(paused.error())};
+    }
+  }
+  return sets;
+}
+
+Result<void> VboxDriver::write_registers(VcpuId vcpu, std::span<const RegisterValue> values) {
+  const auto before = check_vcpu(vcpu).and_then([&] { return control_.run_status(); });
+  if (!before) {
+    return tl::unexpected{before.error()};
+  }
+  if (before->running) {
+    if (const auto paused = control_.pause(); !paused) {
+      return tl::unexpected{paused.error()};
+    }
+  }
+  auto written = write_vcpu_registers(*link_, vcpu, values, Clock::now() + 2 * options_.timeout);
+  if (before->running) {
+    if (const auto resumed = control_.resume(); !resumed && written) {
+      return tl::unexpected{resumed.error()};
+    }
+  }
+  return written;
+}
+
+AccessReport VboxDriver::access() const {
+  return {
+      .map = options_.maps.empty() ? "found by reading pages: FDP tells only how much memory there is"
+                                   : "the user's, by maps=",
+      .ram = fmt::format(
+          "FDP in the shared memory '{}', one request at a time: {} us a request and {} ns each "
+          "4 KiB, measured while attaching; up to {} KiB a request",
+          printable(options_.name), std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count(),
+          cost_.page.count(), kMaxRead >> 10U),
+      .registers = "FDP, while the guest is paused; of segments the selectors, and the bases of fs and gs",
+      .run_control = "FDP; other clients can pause and resume, too, which is noticed within some seconds",
+      .writes =
+          fmt::format("FDP, up to {} KiB a request; general, control and debug registers, the bases of fs "
+                      "and gs, and efer can be set",
+                      kMaxWrite >> 10U)};
+}
+
+} // namespace vmemfs::vbox

@@ -5,6 +5,7 @@
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
 #include "drivers/kvmi/memory/memory_probe.h"
+#include "drivers/kvmi/memory/memory_search.h"
 #include "drivers/kvmi/memory/page_requests.h"
 #include "util/log.h"
 
@@ -44,6 +45,7 @@ KvmiDriver::KvmiDriver(std::shared_ptr<Hub> hub, std::shared_ptr<GuestLink> link
       worker_{context.worker} {
   vcpus_.store(std::make_shared<const VcpuSet>());
   map_.store(std::make_shared<const MemoryMap>());
+  map_source_.store(std::make_shared<const std::string>());
 }
 
 KvmiDriver::~KvmiDriver() {
@@ -182,17 +184,15 @@ Result<void> KvmiDriver::adopt(const std::shared_ptr<Session>& session) {
 
 Result<void> KvmiDriver::update(Session& session, const Facts& facts, bool probe_again) {
   if (probe_again || facts.memory_end != facts_.memory_end) {
-    const auto ranges =
-        find_memory(facts.memory_end, [&](std::span<const Gpa> pages, std::span<std::uint8_t> present) {
-          return try_pages(session, pages, present);
-        });
-    if (!ranges) {
-      return tl::unexpected{ranges.error()};
+    const auto found = search_memory(session, facts.memory_end);
+    if (!found) {
+      return tl::unexpected{found.error()};
     }
-    auto map = map_of(*ranges);
+    auto map = map_of(found->ranges);
     if (!map) {
       return tl::unexpected{std::move(map.error())};
     }
+    map_source_.store(std::make_shared<const std::string>(found->how));
     if (*map != *map_.load()) {
       map_.store(std::make_shared<const MemoryMap>(std::move(*map)));
       listener_.emit(VmEvent::layout_changed);
@@ -306,7 +306,7 @@ AccessReport KvmiDriver::access() const {
   const auto now = attached();
   const std::string_view dialect = to_string(now->session->dialect());
   AccessReport report;
-  report.map = fmt::format("found by trying pages: KVMI ({}) has only the end of memory", dialect);
+  report.map = fmt::format("KVMI ({}): {}", dialect, *map_source_.load());
   report.ram = fmt::format("KVMI ({}) at {}, up to {} pages in one round trip", dialect,
                            printable(hub_->settings().endpoint.text()), Connection::kMaxInFlight);
   report.registers = "KVMI; without debug registers. Of a running VM they are not of one instant";

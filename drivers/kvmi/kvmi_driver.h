@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // One VM that has connected to a hub.
 //
-// Map: by trying pages, when a connection begins and when the size of the memory changes. Bytes and
-// registers: by requests that are on their way together. Pause: a PAUSE event of each vCPU that is kept until
-// the resume; it ends with the connection. A VM that has lost its connection and comes back is the same one.
+// Map: by memory slots or by trying pages, when a connection begins and when the size of the memory changes.
+// Bytes and registers: by requests that are on their way together. Pause: a PAUSE event of each vCPU that is
+// kept until the resume; it ends with the connection. A VM that has lost its connection and comes back is the
+// same one.
 #pragma once
 
 #include "driver/driver.h"
@@ -91,9 +92,10 @@ private:
   std::atomic<std::chrono::nanoseconds> round_trip_{std::chrono::nanoseconds{0}};
 
   ListenerSlot listener_;
-  Published<MemoryMap> map_;     ///< never null once attached
-  Published<VcpuSet> vcpus_;     ///< never null
-  mutable Mutex attached_mutex_; ///< leaf
+  Published<MemoryMap> map_;          ///< never null once attached
+  Published<std::string> map_source_; ///< how it was found; never null
+  Published<VcpuSet> vcpus_;          ///< never null
+  mutable Mutex attached_mutex_;      ///< leaf
   std::shared_ptr<Attached> attached_ GUARDED_BY(attached_mutex_);
   Mutex follow_mutex_; ///< one look at the VM's sizes at a time; held while it is asked
   Facts facts_ GUARDED_BY(follow_mutex_);

@@ -46,6 +46,12 @@ Result<Facts> Session::prepare() {
     }
     dialect_ = *dialect;
     known_ = true;
+    const auto commands = ask_optional_commands(connection_, *dialect);
+    if (!commands) {
+      return tl::unexpected{commands.error()};
+    }
+    has_query_ = commands->query_physical;
+    has_map_token_ = commands->map_token;
     if (const auto enabled = enable_unhook_event(connection_, *dialect); !enabled) {
       return tl::unexpected{enabled.error()};
     }

@@ -43,6 +43,9 @@ public:
   [[nodiscard]] Result<Facts> prepare() EXCLUDES(prepare_lock_);
   [[nodiscard]] Dialect dialect() const { return dialect_; }
   [[nodiscard]] const Numbers& numbers() const { return numbers_of(dialect_); }
+  /// What this peer has beyond the rest of its dialect.
+  [[nodiscard]] bool has_query() const { return has_query_; }
+  [[nodiscard]] bool has_map_token() const { return has_map_token_; }
   /// The number of vCPUs as prepare() last found it.
   [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
 
@@ -71,6 +74,8 @@ private:
 
   std::atomic<bool> known_{false}; ///< the dialect is
   std::atomic<Dialect> dialect_{Dialect::tree};
+  std::atomic<bool> has_query_{false};
+  std::atomic<bool> has_map_token_{false};
   std::atomic<std::uint32_t> vcpus_{0};
   std::atomic<bool> paused_{false};
 

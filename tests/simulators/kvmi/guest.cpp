@@ -90,6 +90,16 @@ bool Guest::write(std::uint64_t gpa, std::size_t size, const std::uint8_t* from)
   return to != nullptr;
 }
 
+std::optional<Ram> Guest::slot(std::uint64_t gpa) const {
+  const std::lock_guard lock{mutex_};
+  for (const auto& [begin, bytes] : ram_) {
+    if (gpa >= begin && gpa - begin < bytes.size()) {
+      return Ram{begin, bytes.size()};
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<std::byte> Guest::bytes(std::uint64_t gpa, std::size_t size) const {
   std::vector<std::byte> result(size);
   read(gpa, size, reinterpret_cast<std::uint8_t*>(result.data()));

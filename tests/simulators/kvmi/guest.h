@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ public:
   /// Within one range of RAM; false if it is not.
   bool read(std::uint64_t gpa, std::size_t size, std::uint8_t* to) const;
   bool write(std::uint64_t gpa, std::size_t size, const std::uint8_t* from);
+  /// The range of RAM that has an address.
+  [[nodiscard]] std::optional<Ram> slot(std::uint64_t gpa) const;
   [[nodiscard]] std::vector<std::byte> bytes(std::uint64_t gpa, std::size_t size) const;
 
   using Registers = std::array<std::uint64_t, kRegisters>;

@@ -224,6 +224,12 @@ void Simulator::Link::reply(const Command& command, int error, const Bytes& data
   case FaultKind::long_reply: rest.insert(rest.end(), 64, 0xee); break;
   case FaultKind::zeros: std::ranges::fill(rest, std::uint8_t{0}); break;
   case FaultKind::ones: std::ranges::fill(rest, std::uint8_t{0xff}); break;
+  case FaultKind::replaced:
+    rest.clear();
+    for (const std::uint64_t value : command.fault->data) {
+      append(rest, value);
+    }
+    break;
   case FaultKind::silence: return;
   case FaultKind::late: delay += std::chrono::milliseconds{command.fault->value}; break;
   default: break;

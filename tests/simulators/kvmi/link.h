@@ -17,6 +17,7 @@ struct LinkHooks {
   std::function<std::optional<Fault>(std::uint16_t id)> fault; ///< of the next command of this id
   std::function<void(bool new_flight, unsigned commands)> received;
   std::function<void()> read;
+  std::function<void()> query;
   std::function<void(std::string)> violation;
   std::function<void()> unexpected_reply;
 };
@@ -56,6 +57,7 @@ private:
   void handle_check(const Command& command);
   void handle_control(const Command& command);
   void handle_read(const Command& command);
+  void handle_query(const Command& command);
   void handle_write(const Command& command);
   void handle_pause(const Command& command);
   void handle_get_registers(const Command& command);

@@ -2,9 +2,9 @@
 // One VM that has connected to a hub.
 //
 // Map: by memory slots or by trying pages, when a connection begins and when the size of the memory changes.
-// Bytes and registers: by requests that are on their way together. Pause: a PAUSE event of each vCPU that is
-// kept until the resume; it ends with the connection. A VM that has lost its connection and comes back is the
-// same one.
+// Bytes and registers: by requests that are on their way together; pages that are read often are mapped, if
+// there is a device for it. Pause: a PAUSE event of each vCPU that is kept until the resume; it ends with the
+// connection. A VM that has lost its connection and comes back is the same one.
 #pragma once
 
 #include "driver/driver.h"
@@ -14,6 +14,7 @@
 #include "drivers/kvmi/hub/guest_link.h"
 #include "drivers/kvmi/hub/hub.h"
 #include "drivers/kvmi/link/session.h"
+#include "drivers/kvmi/mapping/open_mapping.h"
 #include "drivers/kvmi/vcpus/registers.h"
 #include "util/fd_watcher.h"
 #include "util/lane.h"
@@ -22,9 +23,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vmemfs::kvmi {
 
@@ -33,7 +36,7 @@ public:
   /// `domain`: name or uuid; waits for it until `deadline`.
   static Result<std::unique_ptr<KvmiDriver>> attach(std::string_view domain, std::shared_ptr<Hub> hub,
                                                     std::chrono::steady_clock::time_point deadline,
-                                                    const DriverContext& context);
+                                                    MappingSettings mapping, const DriverContext& context);
   KvmiDriver(const KvmiDriver&) = delete;
   KvmiDriver& operator=(const KvmiDriver&) = delete;
   ~KvmiDriver() override; ///< resumes the VM
@@ -46,6 +49,7 @@ public:
   ReadCost read_cost() const override;
   VcpuSet vcpus() const override { return *vcpus_.load(); }
   AccessReport access() const override;
+  std::vector<ProbeResult> probe() const override;
   void set_listener(VmListener* listener) override { listener_.set(listener); }
   MemoryWriter* memory_writer() override { return this; }
   RegisterReader* register_reader() override { return this; }
@@ -53,14 +57,18 @@ public:
   RunControl* run_control() override { return this; }
 
 private:
-  /// A session that has been prepared, and the registers that were set by it.
+  /// A session that has been prepared, the registers that were set by it, and the pages that it has mapped.
   struct Attached {
-    explicit Attached(std::shared_ptr<Session> of) : session{std::move(of)}, registers{*session} {}
+    Attached(std::shared_ptr<Session> of, const MappingSettings& settings, std::function<void()> wanted)
+        : session{std::move(of)}, registers{*session},
+          mapping{open_mapping(settings, *session, std::move(wanted))} {}
     const std::shared_ptr<Session> session;
     Registers registers;
+    const OpenedMapping mapping;
   };
 
-  KvmiDriver(std::shared_ptr<Hub> hub, std::shared_ptr<GuestLink> link, const DriverContext& context);
+  KvmiDriver(std::shared_ptr<Hub> hub, std::shared_ptr<GuestLink> link, MappingSettings mapping,
+             const DriverContext& context);
 
   WriteOutcome write(Gpa gpa, std::span<const std::byte> bytes) override;
   const RegisterLayout& register_layout() const override;
@@ -77,6 +85,8 @@ private:
   [[nodiscard]] Result<std::shared_ptr<Attached>> usable() const;
   void on_link(GuestLink::State state);
   void follow_later();
+  void map_later();
+  void unmap_later();
   [[nodiscard]] Result<void> follow() EXCLUDES(follow_mutex_);
   [[nodiscard]] Result<void> adopt(const std::shared_ptr<Session>& session) REQUIRES(follow_mutex_);
   [[nodiscard]] Result<void> update(Session& session, const Facts& facts, bool probe_again)
@@ -86,6 +96,7 @@ private:
 
   const std::shared_ptr<Hub> hub_;
   const std::shared_ptr<GuestLink> link_;
+  const MappingSettings mapping_;
   const VmIdentity identity_;
   std::atomic<bool> gone_{false};
   std::atomic<bool> follow_pending_{false};

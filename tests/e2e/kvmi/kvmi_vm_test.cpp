@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 namespace vmemfs::test {
@@ -130,6 +131,45 @@ TEST(KvmiVm, DaemonKilledDuringAPause_TheVmRuns) {
   EXPECT_EQ(simulator.waiting_vcpus(), 2U);
   mount.kill_daemon();
   EXPECT_TRUE(eventually([&] { return !simulator.connected(); })); // which is how the kernel learns of it
+}
+
+/// By the real daemon, with its privileges and its filter of system calls; the stand-in of the device is
+/// preloaded (see tests/simulators/kvmi/memory_device.h).
+TEST(KvmiVm, MappedPages_AreTheGuests_AndVanishedOnesDoNotEndTheDaemon) {
+  for (const unsigned is_second : {0U, 1U}) {
+    TempDir dir;
+    const auto device = std::make_shared<kvmi_simulator::MemoryDevice>(dir.path());
+    device->ledger().is_second_abi = is_second;
+    const auto guest = std::make_shared<Guest>(kvmi_simulator::GuestOptions{});
+    guest->show_in(device);
+    Simulator simulator{guest, {.socket = dir / "kvmi.sock", .device = device}};
+    Mount mount{
+        {"--vm", fmt::format("vm=kvmi:socket={},domain=simulated,timeout=60s,wait=60s,memory_device={}",
+                             dir / "kvmi.sock", device->path())},
+        Discover::off,
+        RunAs{{"env", "LD_PRELOAD=" VMEMFS_KVMMEM_STAND_IN}, ::geteuid()}};
+    UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+    const auto reads = [&] { return pread_at(mem.get(), 0x200000, 4096).bytes == expected(0x200000, 4096); };
+    ASSERT_TRUE(eventually([&] {
+      const unsigned before = simulator.seen().reads;
+      return reads() && simulator.seen().reads == before;
+    })) << mount.log();
+    EXPECT_GE(device->mapped_pages_of(mount.daemon().pid()), 1U);
+    EXPECT_THAT(read_file(mount / "vm/info"), HasSubstr("pages are mapped"));
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+    EXPECT_EQ(device->mapped_pages_of(mount.daemon().pid()), 0U);
+    ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
+    EXPECT_TRUE(eventually([&] { return reads() && device->ledger().pages > 0; }));
+    device->cut(0x200000);
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(reads()) << mount.log();
+    }
+    EXPECT_FALSE(mount.daemon().wait({}));
+    EXPECT_EQ(device->ledger().violations, 0U);
+    mem = UniqueFd{};
+    EXPECT_EQ(mount.unmount(), 0);
+    EXPECT_EQ(device->ledger().pages, 0U);
+  }
 }
 
 TEST(KvmiVm, List_WaitsForAVmToConnect) {

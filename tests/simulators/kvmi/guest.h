@@ -3,12 +3,14 @@
 // connections.
 #pragma once
 
+#include "simulators/kvmi/memory_device.h"
 #include "simulators/kvmi/messages.h"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -40,6 +42,9 @@ class Guest {
 public:
   explicit Guest(GuestOptions options);
 
+  /// From now on its memory is that of the device too.
+  void show_in(std::shared_ptr<MemoryDevice> device);
+
   [[nodiscard]] const GuestOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t end() const; ///< of its highest RAM
 
@@ -69,6 +74,7 @@ private:
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::vector<std::uint8_t>> ram_; ///< by its first address
   std::vector<Registers> registers_;
+  std::shared_ptr<MemoryDevice> device_; ///< may be null
 };
 
 } // namespace kvmi_simulator

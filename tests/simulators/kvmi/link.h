@@ -58,6 +58,7 @@ private:
   void handle_control(const Command& command);
   void handle_read(const Command& command);
   void handle_query(const Command& command);
+  void handle_map_token(const Command& command);
   void handle_write(const Command& command);
   void handle_pause(const Command& command);
   void handle_get_registers(const Command& command);

@@ -46,6 +46,9 @@ void Simulator::Link::handle_known(const Command& command) {
   if (id == ids().query_physical && options_.has_query) {
     return handle_query(command);
   }
+  if (id == ids().get_map_token) {
+    return handle_map_token(command);
+  }
   if (id == ids().write) {
     return handle_write(command);
   }
@@ -143,6 +146,12 @@ void Simulator::Link::handle_query(const Command& command) {
     append(data, slot->size / 4096);
   }
   reply(command, slot ? 0 : -options_.hole_error, data);
+}
+
+void Simulator::Link::handle_map_token(const Command& command) {
+  Bytes data;
+  append(data, options_.device != nullptr ? options_.device->new_token() : Token{});
+  reply(command, 0, data);
 }
 
 void Simulator::Link::handle_write(const Command& command) {

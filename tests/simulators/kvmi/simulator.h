@@ -4,6 +4,7 @@
 #pragma once
 
 #include "simulators/kvmi/guest.h"
+#include "simulators/kvmi/memory_device.h"
 
 #include <array>
 #include <atomic>
@@ -71,6 +72,7 @@ struct Options {
   bool has_query = true;                    ///< QUERY_PHYSICAL, if the dialect is the tree
   int hole_error = 2;                       ///< of QUERY_PHYSICAL where there is no memory
   std::vector<std::uint16_t> denied{};      ///< commands that QEMU does not allow
+  std::shared_ptr<MemoryDevice> device{};   ///< which its tokens are for
   std::vector<Fault> faults{};
 };
 

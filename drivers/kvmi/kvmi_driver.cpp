@@ -8,6 +8,7 @@
 #include "drivers/kvmi/memory/memory_search.h"
 #include "drivers/kvmi/memory/page_requests.h"
 #include "util/log.h"
+#include "util/work_limit.h"
 
 #include <fmt/format.h>
 #include <utility>
@@ -18,6 +19,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kOrigin = "kvmi";
+
+/// A job that asks the VM takes no longer, however slowly it answers.
+constexpr std::chrono::minutes kMaxJobTime{2};
 
 /// About what a kernel and we need for one page, beside the round trip.
 constexpr std::chrono::microseconds kPageCost{5};
@@ -52,6 +56,7 @@ KvmiDriver::KvmiDriver(std::shared_ptr<Hub> hub, std::shared_ptr<GuestLink> link
 KvmiDriver::~KvmiDriver() {
   poll_.end();
   link_->unsubscribe();
+  leaving_.request_stop();
   lease_.end();
   const auto now = attached();
   if (now == nullptr) {
@@ -140,35 +145,36 @@ void KvmiDriver::follow_later() {
   if (gone() || follow_pending_.exchange(true)) {
     return;
   }
-  worker_.post([lease = lease_.share()] {
-    lease.with([](KvmiDriver& driver) {
-      driver.follow_pending_ = false;
-      if (const auto followed = driver.follow(); !followed && !driver.gone()) {
-        log::debug("kvmi {}: {}", printable(driver.identity_.name), followed.error().message());
-      }
-    });
+  post([](KvmiDriver& driver) {
+    driver.follow_pending_ = false;
+    if (const auto followed = driver.follow(); !followed && !driver.gone()) {
+      log::debug("kvmi {}: {}", printable(driver.identity_.name), followed.error().message());
+    }
+  });
+}
+
+void KvmiDriver::post(std::function<void(KvmiDriver&)> job) {
+  worker_.post([lease = lease_.share(), stop = leaving_.get_token(), job = std::move(job)] {
+    const WorkLimit limit{Clock::now() + kMaxJobTime, stop};
+    lease.with(job);
   });
 }
 
 void KvmiDriver::map_later() {
-  worker_.post([lease = lease_.share()] {
-    lease.with([](KvmiDriver& driver) {
-      if (const auto now = driver.attached(); now != nullptr && now->mapping.memory != nullptr) {
-        now->mapping.memory->map_wanted();
-      }
-    });
+  post([](KvmiDriver& driver) {
+    if (const auto now = driver.attached(); now != nullptr && now->mapping.memory != nullptr) {
+      now->mapping.memory->map_wanted();
+    }
   });
 }
 
 /// The connection has ended. Not at once, as unmapping asks the kernel page by page.
 void KvmiDriver::unmap_later() {
-  worker_.post([lease = lease_.share()] {
-    lease.with([](KvmiDriver& driver) {
-      const auto now = driver.attached();
-      if (now != nullptr && now->mapping.memory != nullptr && (driver.gone() || now->session->ended())) {
-        now->mapping.memory->end();
-      }
-    });
+  post([](KvmiDriver& driver) {
+    const auto now = driver.attached();
+    if (now != nullptr && now->mapping.memory != nullptr && (driver.gone() || now->session->ended())) {
+      now->mapping.memory->end();
+    }
   });
 }
 

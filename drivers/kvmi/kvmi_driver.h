@@ -25,6 +25,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,6 +86,8 @@ private:
   [[nodiscard]] Result<std::shared_ptr<Attached>> usable() const;
   void on_link(GuestLink::State state);
   void follow_later();
+  /// Runs `job` on the worker, for a limited time and not beyond the end of the driver.
+  void post(std::function<void(KvmiDriver&)> job);
   void map_later();
   void unmap_later();
   [[nodiscard]] Result<void> follow() EXCLUDES(follow_mutex_);
@@ -111,6 +114,7 @@ private:
   Mutex follow_mutex_; ///< one look at the VM's sizes at a time; held while it is asked
   Facts facts_ GUARDED_BY(follow_mutex_);
 
+  std::stop_source leaving_; ///< ends a job that asks a slow VM
   Lane worker_;
   OwnerLease<KvmiDriver> lease_{*this};
   FdWatcher::Watch poll_; ///< last: its callback uses the rest

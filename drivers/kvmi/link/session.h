@@ -30,6 +30,9 @@ namespace vmemfs::kvmi {
 /// Thread-safe.
 class Session {
 public:
+  /// Events in a second that we did not ask for. More than these would be a way to keep us busy.
+  static constexpr unsigned kMaxUnasked = 1024;
+
   /// `changed` is called on the receiving thread when the session has ended. It must not wait and must not
   /// destroy the session.
   Session(UniqueFd socket, Greeting greeting, std::chrono::milliseconds timeout,
@@ -78,6 +81,10 @@ private:
   std::atomic<bool> has_map_token_{false};
   std::atomic<std::uint32_t> vcpus_{0};
   std::atomic<bool> paused_{false};
+
+  // Of the receiving thread alone: events that we did not ask for.
+  Connection::Clock::time_point unasked_since_{};
+  unsigned unasked_ = 0;
 
   Mutex prepare_lock_;   ///< held while the VM is asked
   TimedLock operations_; ///< one pause or resume at a time

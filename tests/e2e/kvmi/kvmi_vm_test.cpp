@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -207,6 +208,38 @@ TEST(KvmiVm, ManyVmsOfOneSocket_AreDiscovered_AndOneThatEndsLeaves) {
   static_cast<void>(process.wait(std::chrono::seconds{30}));
   EXPECT_TRUE(eventually([&] { return !exists(mount / "process"); }));
   EXPECT_TRUE(exists(mount / "web01/mem"));
+}
+
+/// Names come from outside: each is one file name, and tells no lies in the log.
+TEST(KvmiVm, HostileNames_AreOneNameEach_AndOthersAreServed) {
+  TempDir dir;
+  const std::string socket = dir / "kvmi.sock";
+  std::vector<std::unique_ptr<Simulator>> simulators;
+  const std::vector<std::string> names{"../../etc", "a/b",  "two\nlines", "\x1b[2J", ".",
+                                       "..",        "same", "same",       ".vmemfs"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    simulators.push_back(
+        std::make_unique<Simulator>(std::make_shared<Guest>(kvmi_simulator::GuestOptions{
+                                        .name = names[i], .number = static_cast<std::uint8_t>(i + 1)}),
+                                    kvmi_simulator::Options{.socket = socket}));
+  }
+  Mount mount{{"--discover", fmt::format("kvmi:socket={},timeout=60s,reconnect=60m", socket)}, Discover::on};
+  const auto vms = [&] {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator{mount.path()}) {
+      if (exists(entry.path().string() + "/mem")) {
+        found.push_back(entry.path().filename());
+      }
+    }
+    return found;
+  };
+  EXPECT_TRUE(eventually([&] { return vms().size() == names.size(); })) << vms().size() << mount.log();
+  for (const std::string& name : vms()) {
+    EXPECT_EQ(name.find_first_of("\n\x1b"), std::string::npos) << name;
+    const UniqueFd mem{::open((mount / (name + "/mem")).c_str(), O_RDONLY | O_CLOEXEC)};
+    EXPECT_EQ(pread_at(mem.get(), 0x100000, 4096).bytes, expected(0x100000, 4096)) << name;
+  }
+  EXPECT_EQ(mount.log().find('\x1b'), std::string::npos);
 }
 
 } // namespace

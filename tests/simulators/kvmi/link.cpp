@@ -198,6 +198,11 @@ void Simulator::Link::event_fault(const Fault& fault) {
   case FaultKind::hypercall_event: return send_event(ids().hypercall, 0, waits(0), {});
   case FaultKind::short_event: return send_event(ids().pause_event, 0, 1, {}, 4);
   case FaultKind::unhook_event: return send_unhook();
+  case FaultKind::event_flood:
+    for (int i = 0; i < fault.value; ++i) {
+      send_event(ids().hypercall, 0, kFloodBegin + static_cast<std::uint32_t>(i), {});
+    }
+    return;
   default: return;
   }
 }

@@ -49,6 +49,9 @@ private:
     std::optional<Guest::Registers> delayed{};
   };
 
+  /// Numbers of the events of a flood, whose replies are not counted.
+  static constexpr std::uint32_t kFloodBegin = 0x80000000;
+
   [[nodiscard]] const Ids& ids() const { return options_.dialect == Dialect::v12 ? kV12 : kTree; }
   [[nodiscard]] bool take(const Bytes& bytes, std::size_t& used);
   void handle(Command& command);

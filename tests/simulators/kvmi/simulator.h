@@ -41,6 +41,7 @@ enum class FaultKind {
   hypercall_event, ///< before the reply: a known one that nobody has enabled
   short_event,     ///< before the reply
   unhook_event,    ///< before the reply
+  event_flood,     ///< before the reply: `value` events that nobody has enabled
   no_event,        ///< the command is accepted, but its PAUSE event does not come
 };
 

@@ -5,8 +5,10 @@
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
 #include "drivers/kvmi/memory/memory_probe.h"
+#include "drivers/kvmi/memory/memory_search.h"
 #include "drivers/kvmi/memory/page_requests.h"
 #include "util/log.h"
+#include "util/work_limit.h"
 
 #include <fmt/format.h>
 #include <utility>
@@ -17,6 +19,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kOrigin = "kvmi";
+
+/// A job that asks the VM takes no longer, however slowly it answers.
+constexpr std::chrono::minutes kMaxJobTime{2};
 
 /// About what a kernel and we need for one page, beside the round trip.
 constexpr std::chrono::microseconds kPageCost{5};
@@ -34,23 +39,33 @@ RunStatus status_of(bool paused) {
 
 } // namespace
 
-KvmiDriver::KvmiDriver(std::shared_ptr<Hub> hub, std::shared_ptr<GuestLink> link,
+KvmiDriver::KvmiDriver(std::shared_ptr<Hub> hub, std::shared_ptr<GuestLink> link, MappingSettings mapping,
                        const DriverContext& context)
-    : hub_{std::move(hub)}, link_{std::move(link)}, identity_{.name = link_->greeting().name,
-                                                              .uuid = link_->greeting().uuid,
-                                                              .driver = "kvmi",
-                                                              .key = GuestLink::key_of(link_->greeting()),
-                                                              .architecture = "x86_64"},
+    : hub_{std::move(hub)}, link_{std::move(link)}, mapping_{std::move(mapping)},
+      identity_{.name = link_->greeting().name,
+                .uuid = link_->greeting().uuid,
+                .driver = "kvmi",
+                .key = GuestLink::key_of(link_->greeting()),
+                .architecture = "x86_64"},
       worker_{context.worker} {
   vcpus_.store(std::make_shared<const VcpuSet>());
   map_.store(std::make_shared<const MemoryMap>());
+  map_source_.store(std::make_shared<const std::string>());
 }
 
 KvmiDriver::~KvmiDriver() {
   poll_.end();
   link_->unsubscribe();
+  leaving_.request_stop();
   lease_.end();
-  if (const auto now = attached(); now != nullptr && now->session->paused()) {
+  const auto now = attached();
+  if (now == nullptr) {
+    return;
+  }
+  if (now->mapping.memory != nullptr) {
+    now->mapping.memory->end();
+  }
+  if (now->session->paused()) {
     if (const auto resumed = now->session->resume(); !resumed) {
       now->session->connection().close("vmemfs leaves the VM"); // which resumes it
     }
@@ -58,13 +73,14 @@ KvmiDriver::~KvmiDriver() {
 }
 
 Result<std::unique_ptr<KvmiDriver>> KvmiDriver::attach(std::string_view domain, std::shared_ptr<Hub> hub,
-                                                       Clock::time_point deadline,
+                                                       Clock::time_point deadline, MappingSettings mapping,
                                                        const DriverContext& context) {
   auto link = hub->wait_for(domain, deadline);
   if (!link) {
     return tl::unexpected{std::move(link.error())};
   }
-  std::unique_ptr<KvmiDriver> driver{new KvmiDriver{std::move(hub), std::move(*link), context}};
+  std::unique_ptr<KvmiDriver> driver{
+      new KvmiDriver{std::move(hub), std::move(*link), std::move(mapping), context}};
   if (!driver->link_->subscribe([raw = driver.get()](GuestLink::State state) { raw->on_link(state); })) {
     return fail(ErrorKind::busy, kOrigin,
                 fmt::format("the VM '{}' is attached already; detach it first", printable(domain)));
@@ -114,10 +130,12 @@ void KvmiDriver::on_link(GuestLink::State state) {
   switch (state) {
   case GuestLink::State::connected: follow_later(); break;
   case GuestLink::State::lost:
+    unmap_later();
     listener_.emit(VmEvent::state_unclear);
     break; // the kernel has resumed the vCPUs
   case GuestLink::State::gone:
     gone_ = true;
+    unmap_later();
     listener_.emit(VmEvent::gone);
     break;
   }
@@ -127,13 +145,36 @@ void KvmiDriver::follow_later() {
   if (gone() || follow_pending_.exchange(true)) {
     return;
   }
-  worker_.post([lease = lease_.share()] {
-    lease.with([](KvmiDriver& driver) {
-      driver.follow_pending_ = false;
-      if (const auto followed = driver.follow(); !followed && !driver.gone()) {
-        log::debug("kvmi {}: {}", printable(driver.identity_.name), followed.error().message());
-      }
-    });
+  post([](KvmiDriver& driver) {
+    driver.follow_pending_ = false;
+    if (const auto followed = driver.follow(); !followed && !driver.gone()) {
+      log::debug("kvmi {}: {}", printable(driver.identity_.name), followed.error().message());
+    }
+  });
+}
+
+void KvmiDriver::post(std::function<void(KvmiDriver&)> job) {
+  worker_.post([lease = lease_.share(), stop = leaving_.get_token(), job = std::move(job)] {
+    const WorkLimit limit{Clock::now() + kMaxJobTime, stop};
+    lease.with(job);
+  });
+}
+
+void KvmiDriver::map_later() {
+  post([](KvmiDriver& driver) {
+    if (const auto now = driver.attached(); now != nullptr && now->mapping.memory != nullptr) {
+      now->mapping.memory->map_wanted();
+    }
+  });
+}
+
+/// The connection has ended. Not at once, as unmapping asks the kernel page by page.
+void KvmiDriver::unmap_later() {
+  post([](KvmiDriver& driver) {
+    const auto now = driver.attached();
+    if (now != nullptr && now->mapping.memory != nullptr && (driver.gone() || now->session->ended())) {
+      now->mapping.memory->end();
+    }
   });
 }
 
@@ -146,6 +187,9 @@ Result<void> KvmiDriver::follow() {
   const auto now = attached();
   if (now == nullptr || now->session != session) {
     return adopt(session);
+  }
+  if (now->mapping.memory != nullptr) {
+    now->mapping.memory->unmap_unused();
   }
   const auto facts = session->prepare();
   return facts ? update(*session, *facts, false) : tl::unexpected{facts.error()};
@@ -167,9 +211,13 @@ Result<void> KvmiDriver::adopt(const std::shared_ptr<Session>& session) {
   if (auto updated = update(*session, *facts, true); !updated) {
     return updated;
   }
-  const bool again = attached() != nullptr;
+  const auto former = attached();
+  const bool again = former != nullptr;
+  if (again && former->mapping.memory != nullptr) {
+    former->mapping.memory->end();
+  }
   {
-    auto fresh = std::make_shared<Attached>(session);
+    auto fresh = std::make_shared<Attached>(session, mapping_, [this] { map_later(); });
     const MutexLock lock{attached_mutex_};
     attached_.swap(fresh);
   }
@@ -182,18 +230,18 @@ Result<void> KvmiDriver::adopt(const std::shared_ptr<Session>& session) {
 
 Result<void> KvmiDriver::update(Session& session, const Facts& facts, bool probe_again) {
   if (probe_again || facts.memory_end != facts_.memory_end) {
-    const auto ranges =
-        find_memory(facts.memory_end, [&](std::span<const Gpa> pages, std::span<std::uint8_t> present) {
-          return try_pages(session, pages, present);
-        });
-    if (!ranges) {
-      return tl::unexpected{ranges.error()};
+    const auto found = search_memory(session, facts.memory_end);
+    if (!found) {
+      return tl::unexpected{found.error()};
     }
-    auto map = map_of(*ranges);
+    auto map = map_of(found->ranges);
     if (!map) {
       return tl::unexpected{std::move(map.error())};
     }
+    map_source_.store(std::make_shared<const std::string>(found->how));
     if (*map != *map_.load()) {
+      const auto now = attached();
+      const MappedMemory::Suspension unmapped{now != nullptr ? now->mapping.memory.get() : nullptr};
       map_.store(std::make_shared<const MemoryMap>(std::move(*map)));
       listener_.emit(VmEvent::layout_changed);
     }
@@ -220,7 +268,8 @@ Result<void> KvmiDriver::refresh() {
 
 void KvmiDriver::read(std::span<ReadPiece> pieces) {
   if (!gone()) {
-    read_pieces(*attached()->session, *map_.load(), pieces);
+    const auto now = attached();
+    read_pieces(*now->session, *map_.load(), now->mapping.memory.get(), pieces);
   }
   if (gone()) {
     fail_pieces(pieces, ErrorKind::vm_gone);
@@ -262,6 +311,7 @@ Result<void> KvmiDriver::write_registers(VcpuId vcpu, std::span<const RegisterVa
     return tl::unexpected{now.error()};
   }
   const bool was_paused = (*now)->session->paused();
+  const MappedMemory::Suspension unmapped{was_paused ? nullptr : (*now)->mapping.memory.get()};
   if (!was_paused) {
     if (auto paused = (*now)->session->pause(); !paused) {
       return paused;
@@ -282,6 +332,7 @@ Result<RunStatus> KvmiDriver::run_status() {
 
 Result<RunStatus> KvmiDriver::pause() {
   return usable().and_then([](const auto& now) {
+    const MappedMemory::Suspension unmapped{now->mapping.memory.get()};
     return now->session->pause().map([&] { return status_of(now->session->paused()); });
   });
 }
@@ -294,6 +345,7 @@ Result<RunStatus> KvmiDriver::resume() {
   if (now->session->ended()) {
     return status_of(false); // the kernel has resumed it
   }
+  const MappedMemory::Suspension unmapped{now->mapping.memory.get()};
   auto resumed = now->session->resume();
   now->registers.resumed();
   if (!resumed && !now->session->ended()) {
@@ -302,13 +354,23 @@ Result<RunStatus> KvmiDriver::resume() {
   return status_of(false);
 }
 
+std::vector<ProbeResult> KvmiDriver::probe() const {
+  const auto now = attached();
+  const bool has_query = now->session->has_query();
+  return {{"QUERY_PHYSICAL", has_query, has_query ? "the VM has it" : "the VM does not have or not allow it"},
+          now->mapping.attempt};
+}
+
 AccessReport KvmiDriver::access() const {
   const auto now = attached();
   const std::string_view dialect = to_string(now->session->dialect());
   AccessReport report;
-  report.map = fmt::format("found by trying pages: KVMI ({}) has only the end of memory", dialect);
+  report.map = fmt::format("KVMI ({}): {}", dialect, *map_source_.load());
   report.ram = fmt::format("KVMI ({}) at {}, up to {} pages in one round trip", dialect,
                            printable(hub_->settings().endpoint.text()), Connection::kMaxInFlight);
+  if (now->mapping.memory != nullptr) {
+    report.ram += fmt::format("; {}", now->mapping.memory->describe());
+  }
   report.registers = "KVMI; without debug registers. Of a running VM they are not of one instant";
   report.run_control = "each vCPU waits in a KVMI event; it runs again when vmemfs ends. Devices go on";
   report.writes = "KVMI, page by page; general registers, rip and rflags can be set";

@@ -53,6 +53,17 @@ const std::vector<ParamSpec>& endpoint_params() {
                "reconnect=",
        .example = "30s",
        .range = {0, 3'600'000}},
+      {.name = "memory_device",
+       .type = ParamType::path,
+       .help = "device with which a vmemfs within a VM of the same host maps pages, if it is there; "
+               "/dev/kvmmem unless given",
+       .example = "/dev/kvmmem"},
+      {.name = "mapped_pages",
+       .type = ParamType::number,
+       .fallback = "1024",
+       .help = "max number of pages that are mapped at the same time; 0: none",
+       .example = "256",
+       .range = {0, MappedMemory::kMaxPages}},
   };
   return kSpecs;
 }
@@ -121,6 +132,11 @@ Result<HubSettings> hub_settings(const Params& params) {
     settings.secret = std::move(*secret);
   }
   return settings;
+}
+
+MappingSettings mapping_settings(const Params& params) {
+  return {params.has("memory_device") ? params.text("memory_device") : std::string{kMemoryDevice},
+          static_cast<std::size_t>(params.number("mapped_pages"))};
 }
 
 std::string params_of(const Params& params, const std::string& domain) {

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "driver/params.h"
 #include "drivers/kvmi/hub/hub.h"
+#include "drivers/kvmi/mapping/open_mapping.h"
 
 #include <span>
 #include <string>
@@ -17,6 +18,9 @@ namespace vmemfs::kvmi {
 
 /// Reads the file of `key`. invalid: both a socket and a port are given, or the key cannot be used.
 [[nodiscard]] Result<HubSettings> hub_settings(const Params& params);
+
+/// How pages are mapped.
+[[nodiscard]] MappingSettings mapping_settings(const Params& params);
 
 /// The parameters that open a VM which a discovery with `params` has found.
 [[nodiscard]] std::string params_of(const Params& params, const std::string& domain);

@@ -22,7 +22,11 @@ public:
   std::string_view example() const override { return "kvmi:socket=/run/vmemfs-kvmi.sock,domain=web01"; }
   std::span<const ParamSpec> discovery_params() const override { return kvmi::discovery_params(); }
 
-  Needs needs(const Params& params) const override { return {.network = params.has("vsock")}; }
+  Needs needs(const Params& params) const override {
+    return {.network = params.has("vsock"),
+            .system_calls = {{"process_vm_readv", "copies of pages that are mapped"}},
+            .devices = {{kvmi::kMemoryDevice, "pages of a VM of the same host", true}}};
+  }
 
   std::shared_ptr<DriverRuntime> make_runtime() const override {
     return std::make_shared<kvmi::KvmiRuntime>();
@@ -46,7 +50,8 @@ public:
       return tl::unexpected{std::move(hub.error())};
     }
     const auto deadline = std::chrono::steady_clock::now() + params.duration("wait");
-    auto driver = kvmi::KvmiDriver::attach(params.text("domain"), std::move(*hub), deadline, context);
+    auto driver = kvmi::KvmiDriver::attach(params.text("domain"), std::move(*hub), deadline,
+                                           kvmi::mapping_settings(params), context);
     if (!driver) {
       return tl::unexpected{std::move(driver.error())};
     }

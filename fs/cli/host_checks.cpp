@@ -152,7 +152,11 @@ std::vector<HostCheck> needs_checks(std::string_view driver, const Needs& needs)
     items.push_back(item(capability_name(needed.number), needed.why, missing));
   }
   for (const auto& needed : needs.devices) {
-    const bool missing = ::access(std::string{needed.path}.c_str(), R_OK | W_OK) != 0;
+    const std::string path{needed.path};
+    if (needed.optional && ::access(path.c_str(), F_OK) != 0) {
+      continue;
+    }
+    const bool missing = ::access(path.c_str(), R_OK | W_OK) != 0;
     good = good && !missing;
     items.push_back(item(needed.path, needed.why, missing));
   }

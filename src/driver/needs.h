@@ -32,6 +32,7 @@ struct Needs {
   struct DeviceNode {
     std::string_view path;
     std::string_view why;
+    bool optional = false; ///< used where it exists, and not missed elsewhere
   };
 
   bool network = false; ///< sockets other than UNIX sockets

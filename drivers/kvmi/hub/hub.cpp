@@ -10,14 +10,28 @@
 #include <cctype>
 #include <cerrno>
 #include <fmt/format.h>
+#include <iterator>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <system_error>
 #include <utility>
 
 namespace vmemfs::kvmi {
 namespace {
 
 constexpr std::string_view kOrigin = "kvmi";
+
+tl::unexpected<Error> no_thread(const std::system_error& error) {
+  return fail(ErrorKind::busy, kOrigin,
+              fmt::format("cannot create a thread: {}; raise the limit (ulimit -u)", error.code().message()));
+}
+
+/// Zeros, as in the greeting of a QEMU that was started without one.
+bool has_uuid(const Greeting& greeting) { return greeting.uuid.find_first_not_of("0-") != std::string::npos; }
+
+bool same_process(const std::optional<Process>& a, const std::optional<Process>& b) {
+  return a && b && a->pid() == b->pid() && a->start_time() == b->start_time();
+}
 
 void wake(int fd) { static_cast<void>(::eventfd_write(fd, 1)); }
 
@@ -43,7 +57,11 @@ Result<std::shared_ptr<Hub>> Hub::open(HubSettings settings) {
   if (!socket) {
     return tl::unexpected{std::move(socket.error())};
   }
-  return std::shared_ptr<Hub>{new Hub{std::move(settings), std::move(*socket), std::move(wake_fd)}};
+  try {
+    return std::shared_ptr<Hub>{new Hub{std::move(settings), std::move(*socket), std::move(wake_fd)}};
+  } catch (const std::system_error& error) {
+    return no_thread(error);
+  }
 }
 
 Hub::Hub(HubSettings settings, ListenSocket socket, UniqueFd wake_fd)
@@ -68,20 +86,22 @@ std::vector<std::shared_ptr<GuestLink>> Hub::guests() const {
 }
 
 Result<std::shared_ptr<GuestLink>> Hub::find(std::string_view domain) const {
-  std::shared_ptr<GuestLink> found;
-  for (const auto& link : connected_) {
-    if (!equal_ignoring_case(link->greeting().uuid, domain) && link->greeting().name != domain) {
-      continue;
-    }
-    if (found != nullptr) {
-      return fail(
-          ErrorKind::invalid, kOrigin,
-          fmt::format("several VMs at {} have the name or uuid '{}'; give domain= the other of the two",
-                      printable(settings_.endpoint.text()), printable(domain)));
-    }
-    found = link;
+  // Names are chosen more freely than uuids: one that is another VM's uuid must not hide that VM.
+  std::vector<std::shared_ptr<GuestLink>> found;
+  const auto take_all = [&](const auto& matches) {
+    std::ranges::copy_if(connected_, std::back_inserter(found),
+                         [&](const auto& link) { return matches(link->greeting()); });
+  };
+  take_all([&](const Greeting& greeting) { return equal_ignoring_case(greeting.uuid, domain); });
+  if (found.empty()) {
+    take_all([&](const Greeting& greeting) { return greeting.name == domain; });
   }
-  return found;
+  if (found.size() > 1) {
+    return fail(ErrorKind::invalid, kOrigin,
+                fmt::format("several VMs at {} have the name or uuid '{}'; give domain= the other of the two",
+                            printable(settings_.endpoint.text()), printable(domain)));
+  }
+  return found.empty() ? nullptr : found.front();
 }
 
 Result<std::shared_ptr<GuestLink>> Hub::wait_for(std::string_view domain, Clock::time_point deadline) const {
@@ -164,8 +184,10 @@ void Hub::accept_all() {
       return;
     }
     if (handshakes_.size() >= kMaxHandshakes) {
+      // A VM sends its greeting at once, so the oldest is the last that will. Those of this round stay until
+      // they were looked at.
       refuse("too many connections have not sent their greeting");
-      continue; // closes it
+      handshakes_.pop_front();
     }
     handshakes_.emplace_back(std::move((*accepted)->socket), (*accepted)->process,
                              Clock::now() + settings_.handshake);
@@ -189,22 +211,57 @@ void Hub::advance_handshakes() {
   }
 }
 
-void Hub::greeted(Handshake& handshake, const Greeting& greeting) {
-  const std::string key = GuestLink::key_of(greeting);
-  auto guest = std::ranges::find(guests_, key,
-                                 [](const Guest& one) { return GuestLink::key_of(one.link->greeting()); });
-  if (guest == guests_.end() && guests_.size() >= kMaxVms) {
-    refuse(fmt::format("there are {} VMs already", guests_.size()));
-    return;
+bool Hub::Guest::may_connect() {
+  constexpr std::chrono::minutes kCounted{1};
+  if (const auto now = Clock::now(); now - counted_since >= kCounted) {
+    counted_since = now;
+    connects = 0;
   }
+  return ++connects <= kMaxConnects;
+}
+
+Hub::Guest* Hub::guest_of(const Greeting& greeting, const std::optional<Process>& process) {
+  const auto key_of = [](const Guest& one) { return GuestLink::key_of(one.link->greeting()); };
+  auto guest = std::ranges::find(guests_, GuestLink::key_of(greeting), key_of);
+  if (guest != guests_.end() && !has_uuid(greeting) && !same_process(guest->process, process)) {
+    if (guest->session != nullptr && !guest->session->ended()) {
+      refuse("another VM without a uuid has the same name and start time; start it with -uuid");
+      return nullptr;
+    }
+    guest->link->gone(); // what comes now is another VM
+    guests_.erase(guest);
+    guest = guests_.end();
+  }
+  if (guest == guests_.end()) {
+    if (guests_.size() >= kMaxVms) {
+      refuse(fmt::format("there are {} VMs already", guests_.size()));
+      return nullptr;
+    }
+    guest = guests_.insert(guests_.end(), Guest{.link = std::make_shared<GuestLink>(greeting)});
+  }
+  if (!guest->may_connect()) {
+    refuse(fmt::format("the VM '{}' connects too often", printable(greeting.name)));
+    return nullptr;
+  }
+  return &*guest;
+}
+
+void Hub::greeted(Handshake& handshake, const Greeting& greeting) {
   std::optional<Process> process;
   if (auto opened = Process::open(handshake.process())) {
     process.emplace(std::move(*opened));
   }
-  auto session = std::make_shared<Session>(handshake.take_socket(), greeting, settings_.timeout,
-                                           [fd = wake_] { wake(fd->get()); });
-  if (guest == guests_.end()) {
-    guest = guests_.insert(guests_.end(), Guest{.link = std::make_shared<GuestLink>(greeting)});
+  Guest* const guest = guest_of(greeting, process);
+  if (guest == nullptr) {
+    return;
+  }
+  std::shared_ptr<Session> session;
+  try {
+    session = std::make_shared<Session>(handshake.take_socket(), greeting, settings_.timeout,
+                                        [fd = wake_] { wake(fd->get()); });
+  } catch (const std::system_error& error) {
+    refuse(no_thread(error).value().text);
+    return; // a VM that is new goes with the next review
   }
   if (guest->session != nullptr) {
     guest->next = std::move(session); // one at most: a former one is closed

@@ -6,6 +6,8 @@
 // start time; it is gone at once if its process has ended. A second connection of a VM, such as that of a
 // migration's target, waits until the first one ends. Everything is bounded: connections, handshakes, and the
 // time of each.
+//
+// VMs without a uuid look alike, so only the same process counts as the same VM again.
 #pragma once
 
 #include "core/error.h"
@@ -48,8 +50,10 @@ public:
 
   static constexpr std::size_t kMaxVms = 64;
   static constexpr std::size_t kMaxHandshakes = 16;
+  /// Connections of one VM within a minute; QEMU tries again once a second at most.
+  static constexpr unsigned kMaxConnects = 128;
 
-  /// Begins to listen, and starts a thread.
+  /// Begins to listen, and starts a thread. busy: there is none.
   static Result<std::shared_ptr<Hub>> open(HubSettings settings);
   ~Hub();
   Hub(const Hub&) = delete;
@@ -60,8 +64,8 @@ public:
   /// The VMs that are connected, in the order in which they came.
   [[nodiscard]] std::vector<std::shared_ptr<GuestLink>> guests() const EXCLUDES(mutex_);
 
-  /// The VM of this name or uuid, waited for until it connects. not_found: it did not. invalid: several have
-  /// the name.
+  /// The VM of this uuid, or else of this name, waited for until it connects. not_found: it did not. invalid:
+  /// several have it.
   [[nodiscard]] Result<std::shared_ptr<GuestLink>> wait_for(std::string_view domain,
                                                             Clock::time_point deadline) const
       EXCLUDES(mutex_);
@@ -77,6 +81,10 @@ private:
     std::optional<Process> process{};   ///< of `session`, if it is one of this host
     std::optional<Process> next_process{};
     Clock::time_point lost_at{};
+    Clock::time_point counted_since{};
+    unsigned connects = 0; ///< in the minute since then
+
+    [[nodiscard]] bool may_connect();
   };
 
   Hub(HubSettings settings, ListenSocket socket, UniqueFd wake);
@@ -86,6 +94,8 @@ private:
   void accept_all();
   void advance_handshakes();
   void greeted(Handshake& handshake, const Greeting& greeting);
+  /// The VM of a greeting, new or known; null, with a reason in the log: the connection is refused.
+  [[nodiscard]] Guest* guest_of(const Greeting& greeting, const std::optional<Process>& process);
   void review_guests();
   /// True if the VM is gone.
   [[nodiscard]] bool review(Guest& guest);

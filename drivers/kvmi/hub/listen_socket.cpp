@@ -2,6 +2,7 @@
 #include "drivers/kvmi/hub/listen_socket.h"
 
 #include "core/text.h"
+#include "drivers/kvmi/hub/socket_folder.h"
 
 #include <cerrno>
 #include <cstring>
@@ -63,14 +64,13 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
 } // namespace
 
 ListenSocket::ListenSocket(ListenSocket&& other) noexcept
-    : endpoint_{std::move(other.endpoint_)}, socket_{std::move(other.socket_)}, device_{other.device_},
-      inode_{std::exchange(other.inode_, 0)} {}
+    : endpoint_{std::move(other.endpoint_)}, socket_{std::move(other.socket_)}, file_{std::move(other.file_)},
+      device_{other.device_}, inode_{std::exchange(other.inode_, 0)} {}
 
 ListenSocket::~ListenSocket() {
   struct stat file {};
-  if (inode_ != 0 && ::lstat(endpoint_.path.c_str(), &file) == 0 && file.st_dev == device_ &&
-      file.st_ino == inode_) {
-    ::unlink(endpoint_.path.c_str());
+  if (inode_ != 0 && ::lstat(file_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_) {
+    ::unlink(file_.c_str());
   }
 }
 
@@ -90,13 +90,18 @@ Result<ListenSocket> ListenSocket::open(const Endpoint& endpoint) {
 }
 
 Result<void> ListenSocket::bind_unix() {
-  const auto address = unix_address(endpoint_.path);
+  auto path = safe_socket_path(endpoint_.path);
+  if (!path) {
+    return tl::unexpected{std::move(path.error())};
+  }
+  file_ = std::move(*path);
+  const auto address = unix_address(file_);
   if (!address) {
     return fail(ErrorKind::invalid, kOrigin,
                 fmt::format("cannot listen at '{}': a socket's path has {} bytes at most; take a shorter one",
                             printable(endpoint_.path), sizeof(sockaddr_un{}.sun_path) - 1));
   }
-  if (auto removed = remove_stale(endpoint_.path, *address); !removed) {
+  if (auto removed = remove_stale(file_, *address); !removed) {
     return removed;
   }
   // The file takes its mode from the socket: there is no moment at which others may connect.
@@ -105,7 +110,7 @@ Result<void> ListenSocket::bind_unix() {
     return fail_errno(errno, kOrigin, fmt::format("cannot listen at '{}'", printable(endpoint_.path)));
   }
   struct stat file {};
-  if (::lstat(endpoint_.path.c_str(), &file) != 0) {
+  if (::lstat(file_.c_str(), &file) != 0) {
     return fail_errno(errno, kOrigin, fmt::format("cannot listen at '{}'", printable(endpoint_.path)));
   }
   device_ = file.st_dev;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The listening socket: of root and the mount's user alone.
 //
-// A UNIX socket has mode 0600 from the start, and each connection is checked for its user. On vsock, which
-// knows no users, only this host's own end (the host that runs our VM, or the loopback) may connect.
+// A UNIX socket is in a folder that nobody else can change, has mode 0600 from the start, and each connection
+// is checked for its user. On vsock, which knows no users, only this host's own end (the host that runs our
+// VM, or the loopback) may connect.
 #pragma once
 
 #include "core/error.h"
@@ -10,6 +11,7 @@
 #include "util/unique_fd.h"
 
 #include <optional>
+#include <string>
 #include <sys/types.h>
 
 namespace vmemfs::kvmi {
@@ -44,6 +46,7 @@ private:
 
   Endpoint endpoint_;
   UniqueFd socket_;
+  std::string file_; ///< the endpoint's path without links
   dev_t device_ = 0; ///< of the file that was made
   ino_t inode_ = 0;  ///< 0: none was
 };

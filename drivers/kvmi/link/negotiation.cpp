@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <fmt/format.h>
+#include <utility>
 
 namespace vmemfs::kvmi {
 namespace {
@@ -44,15 +45,21 @@ tl::unexpected<Error> not_spoken(std::string_view what) {
                           what));
 }
 
+/// The status of CHECK_COMMAND.
+Result<std::int32_t> check_command(Connection& connection, Dialect dialect, std::uint16_t id) {
+  std::array<std::byte, 8> head{};
+  store_le<std::uint16_t>(head, 0, id);
+  SmallExchange check{numbers_of(dialect).check_command, head};
+  return check.run(connection).map([&] { return check.request.status; });
+}
+
 /// GET_MAX_GFN of the tree is beyond the commands of the RFCs v7 and v8, which otherwise begin like the tree.
 Result<void> check_tree(Connection& connection) {
-  std::array<std::byte, 8> head{};
-  store_le<std::uint16_t>(head, 0, kTreeNumbers.max_gfn);
-  SmallExchange check{kTreeNumbers.check_command, head};
-  if (auto done = check.run(connection); !done) {
-    return done;
+  const auto status = check_command(connection, Dialect::tree, kTreeNumbers.max_gfn);
+  if (!status) {
+    return tl::unexpected{status.error()};
   }
-  if (check.request.status != 0 && check.request.status != -EPERM) {
+  if (*status != 0 && *status != -EPERM) {
     return not_spoken("KVMI as posted in RFC v7 or v8");
   }
   return {};
@@ -151,6 +158,23 @@ Result<Facts> ask_facts(Connection& connection, Dialect dialect, const Greeting&
                 fmt::format("the VM gave {} as the number of its vCPUs", facts.vcpus));
   }
   return facts;
+}
+
+Result<OptionalCommands> ask_optional_commands(Connection& connection, Dialect dialect) {
+  const Numbers& numbers = numbers_of(dialect);
+  OptionalCommands commands;
+  for (const auto& [id, allowed] : {std::pair{numbers.query_physical, &commands.query_physical},
+                                    std::pair{numbers.map_token, &commands.map_token}}) {
+    if (id == 0) {
+      continue;
+    }
+    const auto status = check_command(connection, dialect, id);
+    if (!status) {
+      return tl::unexpected{status.error()};
+    }
+    *allowed = *status == 0; // EPERM: not allowed, or v6, which has it for commands that it does not know
+  }
+  return commands;
 }
 
 Result<bool> enable_unhook_event(Connection& connection, Dialect dialect) {

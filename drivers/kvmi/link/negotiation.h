@@ -26,6 +26,13 @@ struct Facts {
 /// Asks again each time. source_failed: an answer that no VM can give.
 [[nodiscard]] Result<Facts> ask_facts(Connection& connection, Dialect dialect, const Greeting& greeting);
 
+/// Commands that only some peers have, or allow.
+struct OptionalCommands {
+  bool query_physical = false;
+  bool map_token = false;
+};
+[[nodiscard]] Result<OptionalCommands> ask_optional_commands(Connection& connection, Dialect dialect);
+
 /// Asks to be notified when QEMU wants us to leave. Not a fault if QEMU does not allow that.
 [[nodiscard]] Result<bool> enable_unhook_event(Connection& connection, Dialect dialect);
 

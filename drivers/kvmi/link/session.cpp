@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/kvmi/link/session.h"
 
+#include "core/text.h"
 #include "drivers/kvmi/wire/bytes.h"
 #include "util/log.h"
 #include "util/work_limit.h"
@@ -46,6 +47,12 @@ Result<Facts> Session::prepare() {
     }
     dialect_ = *dialect;
     known_ = true;
+    const auto commands = ask_optional_commands(connection_, *dialect);
+    if (!commands) {
+      return tl::unexpected{commands.error()};
+    }
+    has_query_ = commands->query_physical;
+    has_map_token_ = commands->map_token;
     if (const auto enabled = enable_unhook_event(connection_, *dialect); !enabled) {
       return tl::unexpected{enabled.error()};
     }
@@ -69,8 +76,22 @@ Result<void> Session::take_event(const Message& message) {
     // The guest is as before when the connection ends: nothing else is changed by it.
     return fail(ErrorKind::source_failed, kOrigin, "QEMU asked vmemfs to leave the VM");
   }
-  const bool kept = event->kind == EventKind::pause && pauses_.take(*event);
-  return kept || !event->has_reply ? Result<void>{} : answer(*event);
+  const auto taken = event->kind == EventKind::pause ? pauses_.take(*event) : Pauses::Taken::not_ours;
+  if (taken == Pauses::Taken::kept) {
+    return {};
+  }
+  if (taken == Pauses::Taken::not_ours) {
+    if (const auto now = Connection::Clock::now(); now - unasked_since_ >= std::chrono::seconds{1}) {
+      unasked_since_ = now;
+      unasked_ = 0;
+    }
+    if (++unasked_ > kMaxUnasked) {
+      return fail(ErrorKind::source_failed, kOrigin,
+                  fmt::format("the VM sent more than {} events in a second that vmemfs did not ask for",
+                              kMaxUnasked));
+    }
+  }
+  return event->has_reply ? answer(*event) : Result<void>{};
 }
 
 Result<void> Session::answer(const Event& event) {
@@ -96,7 +117,7 @@ Result<void> Session::pause() {
   auto done = pause_all();
   if (!done) {
     if (const auto released = release(); !released) {
-      log::debug("kvmi {}: resuming after a pause that failed: {}", greeting_.name,
+      log::debug("kvmi {}: resuming after a pause that failed: {}", printable(greeting_.name),
                  released.error().message());
     }
     return done;

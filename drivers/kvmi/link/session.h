@@ -30,6 +30,9 @@ namespace vmemfs::kvmi {
 /// Thread-safe.
 class Session {
 public:
+  /// Events in a second that we did not ask for. More than these would be a way to keep us busy.
+  static constexpr unsigned kMaxUnasked = 1024;
+
   /// `changed` is called on the receiving thread when the session has ended. It must not wait and must not
   /// destroy the session.
   Session(UniqueFd socket, Greeting greeting, std::chrono::milliseconds timeout,
@@ -43,6 +46,9 @@ public:
   [[nodiscard]] Result<Facts> prepare() EXCLUDES(prepare_lock_);
   [[nodiscard]] Dialect dialect() const { return dialect_; }
   [[nodiscard]] const Numbers& numbers() const { return numbers_of(dialect_); }
+  /// What this peer has beyond the rest of its dialect.
+  [[nodiscard]] bool has_query() const { return has_query_; }
+  [[nodiscard]] bool has_map_token() const { return has_map_token_; }
   /// The number of vCPUs as prepare() last found it.
   [[nodiscard]] std::uint32_t vcpus() const { return vcpus_; }
 
@@ -71,8 +77,14 @@ private:
 
   std::atomic<bool> known_{false}; ///< the dialect is
   std::atomic<Dialect> dialect_{Dialect::tree};
+  std::atomic<bool> has_query_{false};
+  std::atomic<bool> has_map_token_{false};
   std::atomic<std::uint32_t> vcpus_{0};
   std::atomic<bool> paused_{false};
+
+  // Of the receiving thread alone: events that we did not ask for.
+  Connection::Clock::time_point unasked_since_{};
+  unsigned unasked_ = 0;
 
   Mutex prepare_lock_;   ///< held while the VM is asked
   TimedLock operations_; ///< one pause or resume at a time

@@ -36,22 +36,6 @@ Result<void> try_all(std::vector<Page>& pages, const TryPages& try_pages) {
   return {};
 }
 
-std::vector<Page> first_pages(std::uint64_t end) {
-  std::vector<Page> pages;
-  for (std::uint64_t at = 0; at < std::min(end, kFirst); at += kPageSize) {
-    pages.push_back({Gpa{at}});
-  }
-  const std::uint64_t step = std::max(kMinStep, std::bit_ceil(end / kMaxSteps));
-  for (std::uint64_t at = kFirst; at < end; at = (at / step + 1) * step) {
-    pages.push_back({Gpa{at}});
-    const std::uint64_t last = std::min((at / step + 1) * step, end) - kPageSize;
-    if (last > at) {
-      pages.push_back({Gpa{last}});
-    }
-  }
-  return pages;
-}
-
 /// Two pages between which memory begins or ends.
 struct Border {
   Page low;
@@ -87,8 +71,27 @@ Result<void> narrow(std::vector<Border>& borders, const TryPages& try_pages) {
 
 } // namespace
 
+std::vector<Gpa> first_tried(std::uint64_t end) {
+  std::vector<Gpa> pages;
+  for (std::uint64_t at = 0; at < std::min(end, kFirst); at += kPageSize) {
+    pages.emplace_back(at);
+  }
+  const std::uint64_t step = std::max(kMinStep, std::bit_ceil(end / kMaxSteps));
+  for (std::uint64_t at = kFirst; at < end; at = (at / step + 1) * step) {
+    pages.emplace_back(at);
+    const std::uint64_t last = std::min((at / step + 1) * step, end) - kPageSize;
+    if (last > at) {
+      pages.emplace_back(last);
+    }
+  }
+  return pages;
+}
+
 Result<std::vector<GpaRange>> find_memory(std::uint64_t end, const TryPages& try_pages) {
-  std::vector<Page> pages = first_pages(end);
+  std::vector<Page> pages;
+  for (const Gpa gpa : first_tried(end)) {
+    pages.push_back({gpa});
+  }
   if (auto tried = try_all(pages, try_pages); !tried) {
     return tl::unexpected{std::move(tried.error())};
   }

@@ -30,50 +30,68 @@ Head memory_head(Gpa gpa, std::size_t size) {
 
 std::size_t left_in_page(Gpa gpa) { return static_cast<std::size_t>(kPageSize - gpa.page_offset()); }
 
-/// Requests that are sent together, on the stack of the reader.
+/// Parts of pieces that are read together, on the stack of the reader: by requests, or copied at once.
 class ReadBatch {
 public:
-  ReadBatch(Session& session, std::span<ReadPiece> pieces) : session_{session}, pieces_{pieces} {}
+  ReadBatch(Session& session, MappedMemory* mapped, std::span<ReadPiece> pieces)
+      : session_{session}, mapped_{mapped}, pieces_{pieces} {}
 
-  [[nodiscard]] bool full() const { return count_ == requests_.size(); }
+  [[nodiscard]] bool full() const { return count_ == parts_.size(); }
 
   void add(std::size_t piece, Gpa gpa, std::span<std::byte> into) {
-    heads_.at(count_) = memory_head(gpa, into.size());
-    requests_.at(count_) = {.id = session_.numbers().read, .head = heads_.at(count_), .into = into};
-    piece_of_.at(count_) = static_cast<std::uint32_t>(piece);
-    ++count_;
+    Part& part = parts_.at(count_++);
+    part = {static_cast<std::uint32_t>(piece), into.size(), nullptr};
+    if (mapped_ == nullptr || !mapped_->copy(gpa, into)) {
+      heads_.at(asked_) = memory_head(gpa, into.size());
+      requests_.at(asked_) = {.id = session_.numbers().read, .head = heads_.at(asked_), .into = into};
+      part.request = &requests_.at(asked_++);
+    }
   }
 
   /// False if the session failed: the pieces have what was read by then.
   bool run() {
-    const auto requests = std::span{requests_}.first(count_);
-    const auto done = session_.connection().exchange(requests);
-    for (std::size_t i = 0; i < count_; ++i) {
-      take(requests[i], pieces_[piece_of_.at(i)], done ? ErrorKind::source_failed : done.error().kind);
+    const auto done = session_.connection().exchange(std::span{requests_}.first(asked_));
+    for (const Part& part : std::span{parts_}.first(count_)) {
+      take(part, pieces_[part.piece], done ? ErrorKind::source_failed : done.error().kind);
     }
     count_ = 0;
+    asked_ = 0;
     return done.has_value();
   }
 
 private:
-  static void take(const Request& request, ReadPiece& piece, ErrorKind failure) {
+  struct Part {
+    std::uint32_t piece;
+    std::size_t size;
+    const Request* request; ///< null: it is copied
+  };
+
+  void take(const Part& part, ReadPiece& piece, ErrorKind failure) {
     if (piece.failure) {
       return; // something before it was not read
     }
-    if (request.complete && request.status == 0 && request.size >= request.into.size()) {
-      piece.done += request.into.size();
+    const Request* const request = part.request;
+    if (request == nullptr) {
+      piece.done += part.size;
+    } else if (request->complete && request->status == 0 && request->size >= part.size) {
+      if (mapped_ != nullptr) {
+        mapped_->was_read(piece.gpa + piece.done);
+      }
+      piece.done += part.size;
     } else {
-      const bool no_page = request.status == -ENOENT || request.status == -EFAULT;
-      piece.failure = request.complete && no_page ? ErrorKind::bad_page : failure;
+      const bool no_page = request->status == -ENOENT || request->status == -EFAULT;
+      piece.failure = request->complete && no_page ? ErrorKind::bad_page : failure;
     }
   }
 
   Session& session_;
+  MappedMemory* const mapped_;
   const std::span<ReadPiece> pieces_;
   std::size_t count_ = 0;
+  std::size_t asked_ = 0;
+  std::array<Part, Connection::kMaxInFlight> parts_; // NOLINT(*-member-init)
   std::array<Request, Connection::kMaxInFlight> requests_{};
-  std::array<Head, Connection::kMaxInFlight> heads_;             // NOLINT(*-member-init)
-  std::array<std::uint32_t, Connection::kMaxInFlight> piece_of_; // NOLINT(*-member-init)
+  std::array<Head, Connection::kMaxInFlight> heads_; // NOLINT(*-member-init)
 };
 
 /// Bytes of the piece from its begin on that the map has.
@@ -91,8 +109,8 @@ std::size_t mapped_size(const MemoryMap& map, const ReadPiece& piece) {
 
 } // namespace
 
-void read_pieces(Session& session, const MemoryMap& map, std::span<ReadPiece> pieces) {
-  ReadBatch batch{session, pieces};
+void read_pieces(Session& session, const MemoryMap& map, MappedMemory* mapped, std::span<ReadPiece> pieces) {
+  ReadBatch batch{session, mapped, pieces};
   for (ReadPiece& piece : pieces) {
     piece.done = 0;
     piece.failure.reset();

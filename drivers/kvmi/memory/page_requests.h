@@ -5,6 +5,7 @@
 #include "core/memory_map.h"
 #include "driver/driver.h"
 #include "drivers/kvmi/link/session.h"
+#include "drivers/kvmi/mapping/mapped_memory.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -12,8 +13,9 @@
 
 namespace vmemfs::kvmi {
 
-/// Driver::read() of a VM with this map. A page that the map has and the VM has not is a bad page.
-void read_pieces(Session& session, const MemoryMap& map, std::span<ReadPiece> pieces);
+/// Driver::read() of a VM with this map. A page that the map has and the VM has not is a bad page. `mapped`:
+/// pages that need no request; null: there are none.
+void read_pieces(Session& session, const MemoryMap& map, MappedMemory* mapped, std::span<ReadPiece> pieces);
 
 /// Writes all of `bytes`, or as much from the start as the VM takes.
 [[nodiscard]] WriteOutcome write_pages(Session& session, Gpa gpa, std::span<const std::byte> bytes);

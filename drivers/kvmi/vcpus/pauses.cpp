@@ -62,11 +62,11 @@ bool Pauses::waits(std::uint16_t vcpu) const {
   return found != vcpus_.end() && found->second.event.has_value();
 }
 
-bool Pauses::take(const Event& event) {
+Pauses::Taken Pauses::take(const Event& event) {
   const MutexLock lock{mutex_};
   const auto found = vcpus_.find(event.vcpu);
   if (found == vcpus_.end() || found->second.expected == 0) {
-    return false; // of no command of ours
+    return Taken::not_ours;
   }
   --found->second.expected;
   const bool kept = wanted_ && !found->second.event;
@@ -74,7 +74,7 @@ bool Pauses::take(const Event& event) {
     found->second.event = event;
   }
   changed_.notify_all();
-  return kept;
+  return kept ? Taken::kept : Taken::too_late;
 }
 
 std::vector<Event> Pauses::release() {

@@ -36,8 +36,13 @@ public:
   [[nodiscard]] std::optional<std::uint16_t> running(std::uint32_t vcpus) const EXCLUDES(mutex_);
   [[nodiscard]] bool waits(std::uint16_t vcpu) const EXCLUDES(mutex_);
 
-  /// A PAUSE event; true if it is kept, false if it is to be answered now.
-  [[nodiscard]] bool take(const Event& event) EXCLUDES(mutex_);
+  enum class Taken : std::uint8_t {
+    kept,
+    too_late, ///< to be answered now, as nobody wants the pause any more
+    not_ours, ///< of no command of ours; to be answered now
+  };
+  /// A PAUSE event.
+  [[nodiscard]] Taken take(const Event& event) EXCLUDES(mutex_);
 
   /// From now on PAUSE events are not kept. The events that are to be answered.
   [[nodiscard]] std::vector<Event> release() EXCLUDES(mutex_);

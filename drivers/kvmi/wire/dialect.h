@@ -33,7 +33,9 @@ struct Numbers {
   std::uint16_t pause;
   std::uint16_t get_registers;
   std::uint16_t set_registers;
-  std::uint16_t max_gfn; ///< 0: there is none
+  std::uint16_t max_gfn;        ///< 0: there is none
+  std::uint16_t map_token;      ///< 0: there is none
+  std::uint16_t query_physical; ///< 0: there is none
 
   std::uint8_t unhook_event;
   std::uint8_t pause_event;
@@ -52,6 +54,8 @@ inline constexpr Numbers kTreeNumbers{.event_reply = 0,
                                       .get_registers = 13,
                                       .set_registers = 14,
                                       .max_gfn = 29,
+                                      .map_token = 22,
+                                      .query_physical = 39,
                                       .unhook_event = 0,
                                       .pause_event = 10,
                                       .cr_event = 1,
@@ -68,6 +72,8 @@ inline constexpr Numbers kV12Numbers{.event_reply = 1,
                                      .get_registers = 7,
                                      .set_registers = 9,
                                      .max_gfn = 0,
+                                     .map_token = 0,
+                                     .query_physical = 0,
                                      .unhook_event = 0,
                                      .pause_event = 1,
                                      .cr_event = 7,

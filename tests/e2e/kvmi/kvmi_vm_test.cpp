@@ -10,12 +10,14 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 namespace vmemfs::test {
@@ -160,6 +162,45 @@ TEST(KvmiVm, DaemonKilledDuringAPause_TheVmRuns) {
   EXPECT_TRUE(eventually([&] { return !simulator.connected(); })); // which is how the kernel learns of it
 }
 
+/// By the real daemon, with its privileges and its filter of system calls; the stand-in of the device is
+/// preloaded (see tests/simulators/kvmi/memory_device.h).
+TEST(KvmiVm, MappedPages_AreTheGuests_AndVanishedOnesDoNotEndTheDaemon) {
+  for (const unsigned is_second : {0U, 1U}) {
+    TempDir dir;
+    const auto device = std::make_shared<kvmi_simulator::MemoryDevice>(dir.path());
+    device->ledger().is_second_abi = is_second;
+    const auto guest = std::make_shared<Guest>(kvmi_simulator::GuestOptions{});
+    guest->show_in(device);
+    Simulator simulator{guest, {.socket = dir / "kvmi.sock", .device = device}};
+    Mount mount{
+        {"--vm", fmt::format("vm=kvmi:socket={},domain=simulated,timeout=60s,wait=60s,memory_device={}",
+                             dir / "kvmi.sock", device->path())},
+        Discover::off,
+        RunAs{{"env", "LD_PRELOAD=" VMEMFS_KVMMEM_STAND_IN}, ::geteuid()}};
+    UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+    const auto reads = [&] { return pread_at(mem.get(), 0x200000, 4096).bytes == expected(0x200000, 4096); };
+    ASSERT_TRUE(eventually([&] {
+      const unsigned before = simulator.seen().reads;
+      return reads() && simulator.seen().reads == before;
+    })) << mount.log();
+    EXPECT_GE(device->mapped_pages_of(mount.daemon().pid()), 1U);
+    EXPECT_THAT(read_file(mount / "vm/info"), HasSubstr("pages are mapped"));
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+    EXPECT_EQ(device->mapped_pages_of(mount.daemon().pid()), 0U);
+    ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
+    EXPECT_TRUE(eventually([&] { return reads() && device->ledger().pages > 0; }));
+    device->cut(0x200000);
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_TRUE(reads()) << mount.log();
+    }
+    EXPECT_FALSE(mount.daemon().wait({}));
+    EXPECT_EQ(device->ledger().violations, 0U);
+    mem = UniqueFd{};
+    EXPECT_EQ(mount.unmount(), 0);
+    EXPECT_EQ(device->ledger().pages, 0U);
+  }
+}
+
 TEST(KvmiVm, List_WaitsForAVmToConnect) {
   TempDir dir;
   Simulator simulator{std::make_shared<Guest>(kvmi_simulator::GuestOptions{.name = "web01"}),
@@ -195,6 +236,38 @@ TEST(KvmiVm, ManyVmsOfOneSocket_AreDiscovered_AndOneThatEndsLeaves) {
   static_cast<void>(process.wait(std::chrono::seconds{30}));
   EXPECT_TRUE(eventually([&] { return !exists(mount / "process"); }));
   EXPECT_TRUE(exists(mount / "web01/mem"));
+}
+
+/// Names come from outside: each is one file name, and tells no lies in the log.
+TEST(KvmiVm, HostileNames_AreOneNameEach_AndOthersAreServed) {
+  TempDir dir;
+  const std::string socket = dir / "kvmi.sock";
+  std::vector<std::unique_ptr<Simulator>> simulators;
+  const std::vector<std::string> names{"../../etc", "a/b",  "two\nlines", "\x1b[2J", ".",
+                                       "..",        "same", "same",       ".vmemfs"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    simulators.push_back(
+        std::make_unique<Simulator>(std::make_shared<Guest>(kvmi_simulator::GuestOptions{
+                                        .name = names[i], .number = static_cast<std::uint8_t>(i + 1)}),
+                                    kvmi_simulator::Options{.socket = socket}));
+  }
+  Mount mount{{"--discover", fmt::format("kvmi:socket={},timeout=60s,reconnect=60m", socket)}, Discover::on};
+  const auto vms = [&] {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator{mount.path()}) {
+      if (exists(entry.path().string() + "/mem")) {
+        found.push_back(entry.path().filename());
+      }
+    }
+    return found;
+  };
+  EXPECT_TRUE(eventually([&] { return vms().size() == names.size(); })) << vms().size() << mount.log();
+  for (const std::string& name : vms()) {
+    EXPECT_EQ(name.find_first_of("\n\x1b"), std::string::npos) << name;
+    const UniqueFd mem{::open((mount / (name + "/mem")).c_str(), O_RDONLY | O_CLOEXEC)};
+    EXPECT_EQ(pread_at(mem.get(), 0x100000, 4096).bytes, expected(0x100000, 4096)) << name;
+  }
+  EXPECT_EQ(mount.log().find('\x1b'), std::string::npos);
 }
 
 } // namespace

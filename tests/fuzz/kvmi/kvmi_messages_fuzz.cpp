@@ -5,6 +5,7 @@
 #include "drivers/kvmi/wire/event.h"
 #include "drivers/kvmi/wire/greeting.h"
 #include "drivers/kvmi/wire/message.h"
+#include "drivers/kvmi/wire/slot.h"
 #include "fuzz/fuzz_target.h"
 
 #include <algorithm>
@@ -46,6 +47,9 @@ void check_message(Dialect dialect, const Message& message) {
   }
   fuzz::expect(reply->status <= 0, "a status is an errno");
   fuzz::expect(reply->status == 0 || reply->data.empty(), "a failure has no data");
+  if (const auto slot = parse_slot_reply(reply->data)) {
+    fuzz::expect(!slot->empty() && slot->end <= Gpa{kGpaLimit}, "a memory slot is within the addresses");
+  }
   if (const auto state = parse_registers_reply(reply->data, 9)) {
     fuzz::expect(state->msrs.size() <= 9, "there are no more MSRs than were asked for");
   }

@@ -31,12 +31,23 @@ Guest::Guest(GuestOptions options) : options_{std::move(options)} {
   }
 }
 
+void Guest::show_in(std::shared_ptr<MemoryDevice> device) {
+  const std::lock_guard lock{mutex_};
+  device_ = std::move(device);
+  for (const auto& [gpa, bytes] : ram_) {
+    device_->store(gpa, bytes.data(), bytes.size());
+  }
+}
+
 void Guest::plug_ram(const Ram& range) {
   std::vector<std::uint8_t> bytes(range.size);
   for (std::uint64_t i = 0; i < range.size; ++i) {
     bytes[i] = pattern(range.gpa + i);
   }
   const std::lock_guard lock{mutex_};
+  if (device_ != nullptr) {
+    device_->store(range.gpa, bytes.data(), bytes.size());
+  }
   ram_[range.gpa] = std::move(bytes);
 }
 
@@ -86,8 +97,21 @@ bool Guest::write(std::uint64_t gpa, std::size_t size, const std::uint8_t* from)
   const std::uint8_t* const to = find(gpa, size);
   if (to != nullptr) {
     std::memcpy(const_cast<std::uint8_t*>(to), from, size);
+    if (device_ != nullptr) {
+      device_->store(gpa, from, size);
+    }
   }
   return to != nullptr;
+}
+
+std::optional<Ram> Guest::slot(std::uint64_t gpa) const {
+  const std::lock_guard lock{mutex_};
+  for (const auto& [begin, bytes] : ram_) {
+    if (gpa >= begin && gpa - begin < bytes.size()) {
+      return Ram{begin, bytes.size()};
+    }
+  }
+  return std::nullopt;
 }
 
 std::vector<std::byte> Guest::bytes(std::uint64_t gpa, std::size_t size) const {

@@ -3,13 +3,16 @@
 // connections.
 #pragma once
 
+#include "simulators/kvmi/memory_device.h"
 #include "simulators/kvmi/messages.h"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,12 +42,17 @@ class Guest {
 public:
   explicit Guest(GuestOptions options);
 
+  /// From now on its memory is that of the device too.
+  void show_in(std::shared_ptr<MemoryDevice> device);
+
   [[nodiscard]] const GuestOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t end() const; ///< of its highest RAM
 
   /// Within one range of RAM; false if it is not.
   bool read(std::uint64_t gpa, std::size_t size, std::uint8_t* to) const;
   bool write(std::uint64_t gpa, std::size_t size, const std::uint8_t* from);
+  /// The range of RAM that has an address.
+  [[nodiscard]] std::optional<Ram> slot(std::uint64_t gpa) const;
   [[nodiscard]] std::vector<std::byte> bytes(std::uint64_t gpa, std::size_t size) const;
 
   using Registers = std::array<std::uint64_t, kRegisters>;
@@ -66,6 +74,7 @@ private:
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::vector<std::uint8_t>> ram_; ///< by its first address
   std::vector<Registers> registers_;
+  std::shared_ptr<MemoryDevice> device_; ///< may be null
 };
 
 } // namespace kvmi_simulator

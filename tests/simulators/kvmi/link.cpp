@@ -198,6 +198,11 @@ void Simulator::Link::event_fault(const Fault& fault) {
   case FaultKind::hypercall_event: return send_event(ids().hypercall, 0, waits(0), {});
   case FaultKind::short_event: return send_event(ids().pause_event, 0, 1, {}, 4);
   case FaultKind::unhook_event: return send_unhook();
+  case FaultKind::event_flood:
+    for (int i = 0; i < fault.value; ++i) {
+      send_event(ids().hypercall, 0, kFloodBegin + static_cast<std::uint32_t>(i), {});
+    }
+    return;
   default: return;
   }
 }
@@ -224,6 +229,12 @@ void Simulator::Link::reply(const Command& command, int error, const Bytes& data
   case FaultKind::long_reply: rest.insert(rest.end(), 64, 0xee); break;
   case FaultKind::zeros: std::ranges::fill(rest, std::uint8_t{0}); break;
   case FaultKind::ones: std::ranges::fill(rest, std::uint8_t{0xff}); break;
+  case FaultKind::replaced:
+    rest.clear();
+    for (const std::uint64_t value : command.fault->data) {
+      append(rest, value);
+    }
+    break;
   case FaultKind::silence: return;
   case FaultKind::late: delay += std::chrono::milliseconds{command.fault->value}; break;
   default: break;

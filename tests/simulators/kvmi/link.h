@@ -17,6 +17,7 @@ struct LinkHooks {
   std::function<std::optional<Fault>(std::uint16_t id)> fault; ///< of the next command of this id
   std::function<void(bool new_flight, unsigned commands)> received;
   std::function<void()> read;
+  std::function<void()> query;
   std::function<void(std::string)> violation;
   std::function<void()> unexpected_reply;
 };
@@ -48,6 +49,9 @@ private:
     std::optional<Guest::Registers> delayed{};
   };
 
+  /// Numbers of the events of a flood, whose replies are not counted.
+  static constexpr std::uint32_t kFloodBegin = 0x80000000;
+
   [[nodiscard]] const Ids& ids() const { return options_.dialect == Dialect::v12 ? kV12 : kTree; }
   [[nodiscard]] bool take(const Bytes& bytes, std::size_t& used);
   void handle(Command& command);
@@ -56,6 +60,8 @@ private:
   void handle_check(const Command& command);
   void handle_control(const Command& command);
   void handle_read(const Command& command);
+  void handle_query(const Command& command);
+  void handle_map_token(const Command& command);
   void handle_write(const Command& command);
   void handle_pause(const Command& command);
   void handle_get_registers(const Command& command);

@@ -3,6 +3,8 @@
 #include "simulators/kvmi/bytes.h"
 #include "simulators/kvmi/link.h"
 
+#include <algorithm>
+
 namespace kvmi_simulator {
 namespace {
 
@@ -14,6 +16,9 @@ void Simulator::Link::handle_known(const Command& command) {
   const std::uint16_t id = command.header.id;
   if (options_.dialect == Dialect::rfc9 && id == 2) { // CHECK_COMMAND there, of no known command
     return reply(command, -kNoEntry);
+  }
+  if (std::ranges::find(options_.denied, id) != options_.denied.end()) {
+    return reply(command, -kPerm);
   }
   if (id == ids().get_version) {
     return handle_version(command);
@@ -37,6 +42,12 @@ void Simulator::Link::handle_known(const Command& command) {
   }
   if (id == ids().read) {
     return handle_read(command);
+  }
+  if (id == ids().query_physical && options_.has_query) {
+    return handle_query(command);
+  }
+  if (id == ids().get_map_token) {
+    return handle_map_token(command);
   }
   if (id == ids().write) {
     return handle_write(command);
@@ -70,9 +81,13 @@ void Simulator::Link::handle_check(const Command& command) {
   if (at<std::uint16_t>(command.payload, 2) != 0 || at<std::uint32_t>(command.payload, 4) != 0) {
     return reply(command, -kInvalid);
   }
+  if (std::ranges::find(options_.denied, id) != options_.denied.end()) {
+    return reply(command, -kPerm);
+  }
   switch (options_.dialect) {
   case Dialect::rfc8: return reply(command, id <= 17 ? 0 : -kNoEntry);
-  case Dialect::tree: return reply(command, id <= 39 ? 0 : -kInvalid);
+  case Dialect::tree:
+    return reply(command, id <= 39 && (id != ids().query_physical || options_.has_query) ? 0 : -kInvalid);
   default: return reply(command, id <= 21 ? 0 : -kNoEntry);
   }
 }
@@ -116,6 +131,27 @@ void Simulator::Link::handle_read(const Command& command) {
   Bytes data(size);
   const bool present = guest_.read(gpa, size, data.data());
   reply(command, present ? 0 : -kNoEntry, present ? data : Bytes{});
+}
+
+/// The memory slot of a frame: its first frame and its size in pages.
+void Simulator::Link::handle_query(const Command& command) {
+  if (command.payload.size() < 8) {
+    return violate("QUERY_PHYSICAL without a frame");
+  }
+  hooks_.query();
+  const auto slot = guest_.slot(at<std::uint64_t>(command.payload, 0) * 4096);
+  Bytes data;
+  if (slot) {
+    append(data, slot->gpa / 4096);
+    append(data, slot->size / 4096);
+  }
+  reply(command, slot ? 0 : -options_.hole_error, data);
+}
+
+void Simulator::Link::handle_map_token(const Command& command) {
+  Bytes data;
+  append(data, options_.device != nullptr ? options_.device->new_token() : Token{});
+  reply(command, 0, data);
 }
 
 void Simulator::Link::handle_write(const Command& command) {
@@ -222,6 +258,9 @@ void Simulator::Link::handle_event_reply(const Command& command) {
   }
   if (answer.action == 2) {
     return violate("a reply that crashes the guest");
+  }
+  if (command.header.seq >= kFloodBegin) {
+    return;
   }
   bool expected = false;
   bool again = false;

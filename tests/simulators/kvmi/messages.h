@@ -64,12 +64,12 @@ inline constexpr std::uint32_t kSregsSize = 312;
 struct Ids {
   std::uint16_t event_reply, event, vm_event;
   std::uint16_t get_version, check_command, guest_info, control_vm_events, read, write, pause, get_registers,
-      set_registers, get_max_gfn, query_physical;
+      set_registers, get_max_gfn, query_physical, get_map_token;
   std::uint8_t unhook, pause_event, hypercall;
 };
-inline constexpr Ids kTree{0, 1, 1, 2, 3, 5, 8, 17, 18, 7, 13, 14, 29, 39, 0, 10, 5};
+inline constexpr Ids kTree{0, 1, 1, 2, 3, 5, 8, 17, 18, 7, 13, 14, 29, 39, 22, 0, 10, 5};
 /// 0xffff: there is none.
-inline constexpr Ids kV12{1, 1, 0, 2, 4, 8, 10, 12, 14, 16, 7, 9, 0xffff, 0xffff, 0, 1, 3};
+inline constexpr Ids kV12{1, 1, 0, 2, 4, 8, 10, 12, 14, 16, 7, 9, 0xffff, 0xffff, 0xffff, 0, 1, 3};
 
 // Errors of replies, negative.
 inline constexpr int kPerm = 1;

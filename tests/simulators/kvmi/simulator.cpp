@@ -157,6 +157,10 @@ void Simulator::run() {
         const std::lock_guard lock{mutex_};
         ++seen_.reads;
       };
+      hooks.query = [this] {
+        const std::lock_guard lock{mutex_};
+        ++seen_.queries;
+      };
       hooks.violation = [this](std::string what) {
         const std::lock_guard lock{mutex_};
         seen_.violations.push_back(std::move(what));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "simulators/kvmi/guest.h"
+#include "simulators/kvmi/memory_device.h"
 
 #include <array>
 #include <atomic>
@@ -30,6 +31,7 @@ enum class FaultKind {
   long_reply,      ///< 64 bytes more
   zeros,           ///< instead of the data
   ones,            ///< instead of the data, all bits
+  replaced,        ///< instead of the data, those of the fault
   oversized,       ///< a header with more than the max size
   close,           ///< instead of a reply
   close_amid,      ///< after half of the reply
@@ -39,6 +41,7 @@ enum class FaultKind {
   hypercall_event, ///< before the reply: a known one that nobody has enabled
   short_event,     ///< before the reply
   unhook_event,    ///< before the reply
+  event_flood,     ///< before the reply: `value` events that nobody has enabled
   no_event,        ///< the command is accepted, but its PAUSE event does not come
 };
 
@@ -49,6 +52,7 @@ struct Fault {
   unsigned skip = 0;    ///< so many of these commands are answered before
   int value = 0;
   unsigned times = 1;
+  std::vector<std::uint64_t> data{}; ///< of `replaced`
 };
 
 struct Options {
@@ -66,6 +70,10 @@ struct Options {
   std::chrono::milliseconds event_delay{0}; ///< PAUSE events come so much later
   bool reverse_vcpu_replies = false;        ///< replies to vCPU commands come in reverse order
   bool refuse_unhook = false;               ///< EPERM for the UNHOOK event
+  bool has_query = true;                    ///< QUERY_PHYSICAL, if the dialect is the tree
+  int hole_error = 2;                       ///< of QUERY_PHYSICAL where there is no memory
+  std::vector<std::uint16_t> denied{};      ///< commands that QEMU does not allow
+  std::shared_ptr<MemoryDevice> device{};   ///< which its tokens are for
   std::vector<Fault> faults{};
 };
 
@@ -75,6 +83,7 @@ struct Seen {
   unsigned refused_hashes = 0;
   unsigned commands = 0;
   unsigned reads = 0;
+  unsigned queries = 0;                  ///< QUERY_PHYSICAL
   unsigned flights = 0;                  ///< reads that came while no reply was on its way: round trips
   unsigned unexpected_replies = 0;       ///< to events that are none of ours
   std::vector<std::string> violations{}; ///< of the protocol; each also closes the connection

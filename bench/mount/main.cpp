@@ -2,6 +2,7 @@
 // Compares reading guest memory through the mount with what a user would do instead, in one run:
 // the targets take turns within each round, figures are medians over the rounds, and a ratio is the
 // median of the ratios within the rounds. Start it with bench/mount/run.
+#include "batch.h"
 #include "measure.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -26,6 +27,7 @@ struct Settings {
   int rounds = 7;
   std::chrono::milliseconds sample{350};
   bool sizes = true;
+  bool only_batch = false;
   std::string json;
 };
 
@@ -237,6 +239,27 @@ std::vector<Ratio> ratios(const Samples& samples) {
   };
 }
 
+/// Scattered reads by `batch` and by preads.
+nlohmann::ordered_json compare_batches(const test::Mount& mount, const Area& area, int rounds) {
+  fmt::print("\n| {} random ranges | preads in turn | batch | batch, same ranges again | preads / batch |\n"
+             "|---|---|---|---|---|\n",
+             kBatchRanges);
+  nlohmann::ordered_json json;
+  for (const std::size_t length : {4096U, 8U}) {
+    for (const auto& [vm, name] : {std::pair{"shared", kShared}, std::pair{"small", kPrivate},
+                                   std::pair{"huge", kPrivateHuge}, std::pair{"null", kNull}}) {
+      const BatchFigures figures = compare_batch(mount / vm, area, length, rounds);
+      fmt::print("| {} bytes: {} | {:.2f} ms | {:.2f} ms | {:.2f} ms | {:.1f} |\n", length, name,
+                 figures.preads_us / 1e3, figures.batch_us / 1e3, figures.poll_us / 1e3, figures.ratio);
+      json[fmt::format("{} bytes", length)][name] = {{"preads_us", figures.preads_us},
+                                                     {"batch_us", figures.batch_us},
+                                                     {"poll_us", figures.poll_us},
+                                                     {"ratio", figures.ratio}};
+    }
+  }
+  return json;
+}
+
 /// The comparison of all ways, on guests of 2 GiB.
 nlohmann::ordered_json compare_ways(const Settings& settings) {
   constexpr std::uint64_t kMegabytes = 2048;
@@ -269,6 +292,9 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
       {kPmemsave, [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },
        area_of(kMegabytes, {small->pid()})},
   };
+  if (settings.only_batch) {
+    return {{"batch", compare_batches(mount, area_of(kMegabytes, {daemon}), settings.rounds)}};
+  }
   std::vector<Pattern> wanted = patterns();
   const Samples samples = run_rounds(targets, wanted, settings);
 
@@ -280,6 +306,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
     fmt::print("| {} | {:.2f} | {} |\n", ratio.what, ratio.value, ratio.goal);
     json["ratios"][ratio.what] = ratio.value;
   }
+  json["batch"] = compare_batches(mount, area_of(kMegabytes, {daemon}), settings.rounds);
   return json;
 }
 
@@ -333,10 +360,13 @@ Settings parse(int argc, char** argv) {
       settings.sample = std::chrono::milliseconds{150};
     } else if (arg == "--no-sizes") {
       settings.sizes = false;
+    } else if (arg == "--only-batch") {
+      settings.only_batch = true;
+      settings.sizes = false;
     } else if (arg == "--json" && i + 1 < argc) {
       settings.json = argv[++i];
     } else {
-      throw std::runtime_error{"usage: mount_bench [--quick] [--no-sizes] [--json FILE]"};
+      throw std::runtime_error{"usage: mount_bench [--quick] [--no-sizes] [--only-batch] [--json FILE]"};
     }
   }
   return settings;

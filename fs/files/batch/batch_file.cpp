@@ -37,8 +37,11 @@ void BatchFile::read(Reply& reply, const ReadRequest& request) {
   }
   const std::uint64_t offset = request.offset - begin_;
   if (request_) {
-    answer_.emplace(*std::exchange(request_, std::nullopt), memory_->bytes());
-    made_ = false;
+    if (const auto begun = begin_answer(); !begun) {
+      words_ = begun.error().message() + '\n';
+      reply.error(begun.error().kind);
+      return;
+    }
   }
   tl::expected<void, ErrorKind> current{};
   if (answer_ && (offset == 0 || !made_)) {
@@ -51,6 +54,16 @@ void BatchFile::read(Reply& reply, const ReadRequest& request) {
   } else {
     reply.error(current.error());
   }
+}
+
+Result<void> BatchFile::begin_answer() {
+  return complete_batch(*std::exchange(request_, std::nullopt))
+      .and_then([this](const BatchRequest& request) REQUIRES(mutex_) {
+        return reserve(BatchAnswer::memory_for(request)).map([&]() REQUIRES(mutex_) {
+          answer_.emplace(request, memory_->bytes());
+          made_ = false;
+        });
+      });
 }
 
 tl::expected<void, ErrorKind> BatchFile::make_answer() {
@@ -99,7 +112,7 @@ Result<void> BatchFile::reserve(std::size_t bytes) {
     return {};
   }
   constexpr std::size_t kStep = std::size_t{64} << 10U; // for requests that get a little larger each time
-  const std::size_t size = (bytes + kStep - 1) / kStep * kStep;
+  const std::size_t size = (bytes / kStep + 1) * kStep;
   memory_ = std::make_shared<Memory>();
   if (auto allowed = limit_ ? limit_(memory_, size) : Result<void>{}; !allowed) {
     memory_.reset();

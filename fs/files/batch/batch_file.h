@@ -56,13 +56,14 @@ private:
 
   Result<std::size_t> take(std::string_view bytes, BatchRequest before) REQUIRES(mutex_);
   Result<void> reserve(std::size_t bytes) REQUIRES(mutex_);
+  Result<void> begin_answer() REQUIRES(mutex_);
   [[nodiscard]] tl::expected<void, ErrorKind> make_answer() REQUIRES(mutex_);
 
   const std::shared_ptr<Guest> guest_;
   const TextFile::Limit limit_;
   Mutex mutex_; ///< held while memory is read, and while the answer is given
   std::shared_ptr<Memory> memory_ GUARDED_BY(mutex_);
-  std::optional<BatchRequest> request_ GUARDED_BY(mutex_); ///< until it is read; its answer fits into memory_
+  std::optional<BatchRequest> request_ GUARDED_BY(mutex_); ///< until it is read
   std::optional<BatchAnswer> answer_ GUARDED_BY(mutex_);   ///< in memory_; neither: words_ are read
   bool made_ GUARDED_BY(mutex_) = false;                   ///< the answer has been
   std::string words_ GUARDED_BY(mutex_){kUsage};

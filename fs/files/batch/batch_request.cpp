@@ -70,13 +70,14 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> parse_line(std::string_vi
 }
 
 Result<BatchRequest> parse_text(std::string_view text, BatchRequest request) {
-  // A program that writes from a buffer of its own may cut a long text anywhere.
-  if (!text.ends_with('\n')) {
-    return refuse("the last line has no end; write whole lines");
+  constexpr std::size_t kMaxLine = 128;
+  std::string joined;
+  if (!request.rest.empty()) {
+    joined = std::exchange(request.rest, {}).append(text);
+    text = joined;
   }
   std::size_t number = 0;
-  while (!text.empty()) {
-    const std::size_t end = text.find('\n');
+  for (std::size_t end = 0; (end = text.find('\n')) != std::string_view::npos;) {
     const std::string_view line = trim(text.substr(0, end));
     text.remove_prefix(end + 1);
     ++number;
@@ -92,7 +93,11 @@ Result<BatchRequest> parse_text(std::string_view text, BatchRequest request) {
       return tl::unexpected{std::move(added.error())};
     }
   }
-  if (request.ranges.empty()) {
+  if (text.size() > kMaxLine) {
+    return refuse(fmt::format("line {}: a line has at most {} bytes", number + 1, kMaxLine));
+  }
+  request.rest = text;
+  if (request.ranges.empty() && trim(text).empty()) {
     return refuse("there is no range; write an address and a length such as '0x1000 16'");
   }
   return request;
@@ -110,6 +115,11 @@ Result<BatchRequest> parse_batch(std::string_view written, BatchRequest before) 
   }
   return parse_text(written, before.form == BatchForm::text ? std::move(before)
                                                             : BatchRequest{.form = BatchForm::text});
+}
+
+Result<BatchRequest> complete_batch(BatchRequest request) {
+  return request.rest.empty() ? Result<BatchRequest>{std::move(request)}
+                              : parse_text("\n", std::move(request));
 }
 
 } // namespace vmemfs

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -37,12 +38,17 @@ struct BatchRange {
 
 struct BatchRequest {
   BatchForm form = BatchForm::binary;
-  std::vector<BatchRange> ranges{}; ///< at least one
+  std::vector<BatchRange> ranges{}; ///< at least one, unless there is a rest
   std::size_t bytes = 0;            ///< of all ranges
+  std::string rest{};               ///< of text: a last line of which the end was not written yet
 };
 
-/// Parses what was written at once: a binary request, or lines of text. Lines are added to those of `before`,
-/// if that is text too, because shells write each line by itself. invalid: the text says what is wrong.
+/// Parses what was written at once: a binary request, or lines of text. Text is added to that of `before`, as
+/// shells write each line by itself, and programs cut a long text anywhere. invalid: the text says what is
+/// wrong.
 [[nodiscard]] Result<BatchRequest> parse_batch(std::string_view written, BatchRequest before = {});
+
+/// The request as it is to be read: the last line needs no end.
+[[nodiscard]] Result<BatchRequest> complete_batch(BatchRequest request);
 
 } // namespace vmemfs

@@ -171,6 +171,16 @@ TEST(BatchFile, RefusedRequest_ReasonIsRead) {
   EXPECT_THAT(read_all(file, 8), HasSubstr("ok 31"));
 }
 
+TEST(BatchFile, LastLineWithoutEnd_IsCheckedByTheRead) {
+  const VmFixture fixture{guest()};
+  BatchFile file{guest_of(fixture.vm)};
+  ASSERT_TRUE(file.write("0 1", 0));
+  EXPECT_THAT(read_all(file, 3), HasSubstr("1 ok 31\n"));
+  ASSERT_TRUE(file.write("0 1\n2", 0));
+  EXPECT_EQ(read_file(file, 5)->error(), ErrorKind::invalid);
+  EXPECT_THAT(read_all(file, 5), HasSubstr("'2' is not an address"));
+}
+
 TEST(BatchFile, SourceFails_StatusOfThatRangeAndZeros) {
   const VmFixture fixture{guest()};
   BatchFile file{guest_of(fixture.vm)};

@@ -62,13 +62,31 @@ TEST(BatchRequest, Text_ContinuesTextButNotBinary) {
   EXPECT_EQ(parse_batch(binary({{2, 20}}), *parse_batch("1 10\n"))->bytes, 20U);
 }
 
+TEST(BatchRequest, TextCutAnywhere_IsTheSame) {
+  const std::string text = "0x1000 16\n4096 1\n 7 8 \n0x20 0x30";
+  for (std::size_t size = 1; size < text.size(); ++size) {
+    BatchRequest request;
+    for (std::size_t at = 0; at < text.size(); at += size) {
+      auto more = parse_batch(text.substr(at, size), std::move(request));
+      ASSERT_TRUE(more) << more.error().text;
+      request = std::move(*more);
+    }
+    const auto whole = complete_batch(std::move(request));
+    ASSERT_TRUE(whole);
+    ASSERT_EQ(whole->ranges.size(), 4U) << size;
+    EXPECT_EQ(whole->ranges[3].gpa, Gpa{0x20});
+    EXPECT_EQ(whole->bytes, 16U + 1 + 8 + 0x30);
+  }
+  EXPECT_THAT(complete_batch(*parse_batch("1 1\n2")).error().text, HasSubstr("'2' is not"));
+}
+
 TEST(BatchRequest, Malformed_SaysWhatAndWhere) {
   EXPECT_THAT(reason("VMBATCH1"), HasSubstr("0 bytes after 'VMBATCH1'"));
   EXPECT_THAT(reason(binary({{1, 2}}) + "x"), HasSubstr("17 bytes after"));
   EXPECT_THAT(reason("VMBATCH2\n"), HasSubstr("line 1: 'VMBATCH2'"));
-  EXPECT_THAT(reason(""), HasSubstr("no end"));
+  EXPECT_THAT(reason(""), HasSubstr("there is no range"));
   EXPECT_THAT(reason("\n \n"), HasSubstr("there is no range"));
-  EXPECT_THAT(reason("0x1000 16"), HasSubstr("no end"));
+  EXPECT_THAT(reason(std::string(129, '1')), HasSubstr("line 1: a line has at most 128 bytes"));
   EXPECT_THAT(reason("1 1\n0x1000-0x2000\n"), HasSubstr("line 2: '0x1000-0x2000'"));
   for (const char* const line : {"1", "1 ", "x 1", "1 x", "1 1 1", "-1 1", "1 -1", "+1 1", "0x 1", "1,1",
                                  "18446744073709551616 1", "0x10000000000000000 1", "\x01\xff 1"}) {

@@ -232,7 +232,8 @@ Result<void> ServerLink::get_in_step() {
 }
 
 Result<ServerLink::Round> ServerLink::try_all(std::span<const std::string> requests, const TakeReply& take) {
-  const std::size_t window = manners_.acknowledges ? 1 : kMaxUnderWay;
+  const bool is_far = round_trip_ >= kFar && round_trip_ != Clock::duration::max();
+  const std::size_t window = manners_.acknowledges ? 1 : is_far ? kMaxUnderWayFar : kMaxUnderWay;
   std::size_t sent = 0;
   for (std::size_t done = 0; done < requests.size();) {
     if (sent < requests.size() && sent - done <= window / 2) {
@@ -294,9 +295,11 @@ Result<void> ServerLink::ask_all(std::span<const std::string> requests, const Ta
 Result<std::string> ServerLink::ask(std::string_view request) {
   const std::string text{request};
   std::string reply;
+  const auto begin = Clock::now();
   if (auto asked = ask_all({&text, 1}, [&](std::size_t, std::string_view raw) { reply = raw; }); !asked) {
     return tl::unexpected{std::move(asked.error())};
   }
+  round_trip_ = std::min(round_trip_, Clock::now() - begin);
   auto expanded = expand_gdb_payload(reply, kMaxPacket);
   if (!expanded) {
     return break_off(fmt::format("the reply to '{}' is malformed", printable(request)));

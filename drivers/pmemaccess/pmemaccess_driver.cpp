@@ -113,9 +113,7 @@ void PmemaccessDriver::poll_every_second() {
   if (gone()) {
     return;
   }
-  if (options_.keep && monitor_ != nullptr) {
-    monitor_->take_events();
-  }
+  poll_run_state();
   if (link_.lost() && revive_limit_.allows()) {
     post(&PmemaccessDriver::revive);
   }

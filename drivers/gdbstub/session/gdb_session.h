@@ -37,6 +37,7 @@ struct SessionOptions {
   ServerAddress address;
   std::chrono::milliseconds timeout; ///< for each reply
   Leave leave = Leave::as_found;
+  bool alone = false; ///< by the user's word, nobody else resumes the target
 };
 
 /// Thread-safe.

@@ -87,6 +87,11 @@ public:
     if (!is_wanted(range)) {
       return;
     }
+    // After its time not even a session that has ended is opened again.
+    if (Clock::now() >= deadline_) {
+      fail_parts(range, ErrorKind::timed_out);
+      return;
+    }
     const auto done = link_.read(range.begin, range.size(), deadline_,
                                  [&](std::span<const std::byte> bytes) { hand_out(range.begin, bytes); });
     if (done) {

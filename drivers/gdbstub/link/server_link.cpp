@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "util/fd_wait.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <array>
@@ -188,8 +189,8 @@ Result<std::optional<std::string_view>> ServerLink::receive(Clock::time_point de
       return tl::unexpected{filled.error()};
     }
     const auto ready = *filled ? Result<bool>{true} : wait_for_fd(socket_.get(), POLLIN, deadline);
-    // Checked even if there is always something to read, but never a whole packet.
-    if (!ready || !*ready || Clock::now() >= deadline) {
+    // Checked even if there is always something to read, but never a reply.
+    if (!ready || !*ready || Clock::now() >= deadline || WorkLimit::over()) {
       return std::optional<std::string_view>{};
     }
   }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -53,6 +54,33 @@ private:
   std::deque<unsigned> steps_; ///< of the requests without a reply
   unsigned answered_ = 0;      ///< step of the last reply
   unsigned last_ = 0;          ///< step of the last request
+};
+
+/// Bytes under way in one direction. Thread-safe.
+class DelayedBytes {
+public:
+  using Clock = std::chrono::steady_clock;
+
+  void put(std::string bytes, Clock::time_point arrives) {
+    const std::scoped_lock lock{mutex_};
+    chunks_.emplace_back(arrives, std::move(bytes));
+    changed_.notify_all();
+  }
+  /// The next ones, when they arrive; empty: the end.
+  [[nodiscard]] std::string take() {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [this] { return !chunks_.empty(); });
+    auto [arrives, bytes] = std::move(chunks_.front());
+    chunks_.pop_front();
+    lock.unlock();
+    std::this_thread::sleep_until(arrives);
+    return bytes;
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::pair<Clock::time_point, std::string>> chunks_;
 };
 
 /// For one client. Throws std::runtime_error.
@@ -107,21 +135,36 @@ private:
   using Note = std::function<void(std::string_view)>;
   void pass_on(const std::stop_token& stop, const UniqueFd& from, const UniqueFd& to, const Note& arrived,
                const Note& leaves) const {
+    DelayedBytes under_way;
+    const std::jthread sender{[&] {
+      for (std::string bytes = under_way.take(); !bytes.empty(); bytes = under_way.take()) {
+        leaves(bytes);
+        if (!send_all(to, bytes)) {
+          return;
+        }
+      }
+      ::shutdown(to.get(), SHUT_RDWR);
+    }};
     std::array<char, 65536> bytes{};
-    while (!stop.stop_requested()) {
-      if (!readable(from)) {
-        continue;
+    for (ssize_t got = 1; got > 0;) {
+      while (!readable(from) && !stop.stop_requested()) {
       }
-      const ssize_t got = ::recv(from.get(), bytes.data(), bytes.size(), 0);
-      const std::string_view passed{bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
-      arrived(passed);
-      std::this_thread::sleep_for(delay_);
-      leaves(passed);
-      if (got <= 0 || ::send(to.get(), bytes.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) != got) {
-        ::shutdown(to.get(), SHUT_RDWR);
-        return;
-      }
+      got = stop.stop_requested() ? 0 : ::recv(from.get(), bytes.data(), bytes.size(), 0);
+      const std::string_view chunk{bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0))};
+      arrived(chunk);
+      under_way.put(std::string{chunk}, DelayedBytes::Clock::now() + delay_);
     }
+  }
+
+  static bool send_all(const UniqueFd& to, std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = ::send(to.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) {
+        return false;
+      }
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return true;
   }
 
   TempDir dir_;

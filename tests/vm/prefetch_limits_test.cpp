@@ -39,6 +39,34 @@ TEST(PrefetchLimits, CostOfCalls_DecidesTheWay) {
   }
 }
 
+TEST(PrefetchLimits, BlockAroundAnIsolatedRead_OnlyWithLongCallsAndCheapPages) {
+  const struct {
+    ReadCost cost;
+    std::uint64_t cache;
+    std::size_t block;
+  } cases[] = {
+      {{microseconds{500}, microseconds{0}}, kCache, 0},       // no long calls
+      {{milliseconds{1}, microseconds{1}}, kCache, 64 << 10},  // 16 pages cost a 62nd
+      {{milliseconds{1}, microseconds{15}}, kCache, 64 << 10}, // just a quarter
+      {{milliseconds{1}, microseconds{16}}, kCache, 0},        // more
+      {{milliseconds{20}, microseconds{1}}, 128 << 10, 0},     // more than a quarter of the cache
+  };
+  for (const auto& [cost, cache, block] : cases) {
+    PrefetchLimits limits;
+    limits.update({.mode = CacheMode::on}, cost, cache);
+    EXPECT_EQ(limits.block(), block) << cost.call.count() << " " << cost.page.count() << " " << cache;
+  }
+}
+
+TEST(PrefetchWindow, BlockAround_IsAligned_AndOnlyOfSmallReads) {
+  ReadAhead reads;
+  const PrefetchWindow window{&reads, 0, 64 << 10};
+  EXPECT_EQ(window.block_around({Gpa{0x12345}, Gpa{0x12400}}), (GpaRange{Gpa{0x10000}, Gpa{0x20000}}));
+  EXPECT_TRUE(window.block_around({Gpa{0x10000}, Gpa{0x20000}}).empty());
+  EXPECT_TRUE((PrefetchWindow{nullptr, 0, 64 << 10}.block_around({Gpa{0}, Gpa{8}}).empty()));
+  EXPECT_TRUE((PrefetchWindow{&reads, 0, 0}.block_around({Gpa{0}, Gpa{8}}).empty()));
+}
+
 TEST(PrefetchLimits, WithoutCache_OnlyIfTheCacheIsAutomatic) {
   PrefetchLimits limits;
   for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {

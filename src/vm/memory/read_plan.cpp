@@ -24,7 +24,7 @@ const ReadPlan::Outcome& ReadPlan::read(const MemoryMap& map, std::span<const Gp
   asked_ = pending_.size();
   outcome_.asked = asked_ != 0 || scratch_.has_borrowed();
   if (asked_ != 0) {
-    plan_prefetch(map, ranges.back().end);
+    plan_prefetch(map, ranges.back());
     fetch();
   }
   if (!pending_.awaited().empty()) {
@@ -131,10 +131,17 @@ void ReadPlan::plan_page(Gfn gfn, GpaRange part) {
   }
 }
 
-/// Adds pages that follow to a batch of a sequential reader, because the call is made anyway.
-void ReadPlan::plan_prefetch(const MemoryMap& map, Gpa from) {
+/// Adds pages that follow to a batch of a sequential reader, or those around an isolated read, because the
+/// call is made anyway.
+void ReadPlan::plan_prefetch(const MemoryMap& map, const GpaRange& last) {
   if (const std::size_t bytes = use_.window.take(); bytes != 0) {
-    claim_unrequested(map, {from, from + bytes});
+    claim_unrequested(map, {last.end, last.end + bytes});
+    return;
+  }
+  const GpaRange block = use_.window.block_around(last);
+  const Region* const region = map.at(last.begin).region;
+  if (!block.empty() && region != nullptr) {
+    claim_unrequested(map, {std::max(block.begin, region->range.begin), block.end});
   }
 }
 

@@ -39,7 +39,7 @@ TEST(PrefetchLimits, CostOfCalls_DecidesTheWay) {
   }
 }
 
-TEST(PrefetchLimits, BlockAroundAnIsolatedRead_OnlyWithLongCallsAndCheapPages) {
+TEST(PrefetchLimits, BlockOfAnIsolatedRead_OnlyWithLongCallsAndCheapPages) {
   const struct {
     ReadCost cost;
     std::uint64_t cache;
@@ -58,13 +58,14 @@ TEST(PrefetchLimits, BlockAroundAnIsolatedRead_OnlyWithLongCallsAndCheapPages) {
   }
 }
 
-TEST(PrefetchWindow, BlockAround_IsAligned_AndOnlyOfSmallReads) {
+TEST(PrefetchWindow, IsolatedRead_GetsTheRestOfABlock) {
   ReadAhead reads;
   const PrefetchWindow window{&reads, 0, 64 << 10};
-  EXPECT_EQ(window.block_around({Gpa{0x12345}, Gpa{0x12400}}), (GpaRange{Gpa{0x10000}, Gpa{0x20000}}));
-  EXPECT_TRUE(window.block_around({Gpa{0x10000}, Gpa{0x20000}}).empty());
-  EXPECT_TRUE((PrefetchWindow{nullptr, 0, 64 << 10}.block_around({Gpa{0}, Gpa{8}}).empty()));
-  EXPECT_TRUE((PrefetchWindow{&reads, 0, 0}.block_around({Gpa{0}, Gpa{8}}).empty()));
+  EXPECT_EQ(window.take(4096), 60U << 10U);
+  EXPECT_EQ(window.take(64 << 10), 0U);
+  EXPECT_EQ(window.take(1 << 20), 0U);
+  EXPECT_EQ((PrefetchWindow{nullptr, 0, 64 << 10}.take(8)), 0U);
+  EXPECT_EQ((PrefetchWindow{&reads, 0, 0}.take(8)), 0U);
 }
 
 TEST(PrefetchLimits, WithoutCache_OnlyIfTheCacheIsAutomatic) {
@@ -79,14 +80,14 @@ TEST(PrefetchWindow, SequentialReads_GrowToTheMax) {
   ReadAhead reads;
   const PrefetchWindow window{&reads, 3 * ReadAhead::kMinWindow};
   reads.note(0, 4096);
-  EXPECT_EQ(window.take(), 0U);
+  EXPECT_EQ(window.take(4096), 0U);
   reads.note(4096, 4096);
-  EXPECT_EQ(window.take(), ReadAhead::kMinWindow);
-  EXPECT_EQ(window.take(), 2 * ReadAhead::kMinWindow);
-  EXPECT_EQ(window.take(), 3 * ReadAhead::kMinWindow);
+  EXPECT_EQ(window.take(4096), ReadAhead::kMinWindow);
+  EXPECT_EQ(window.take(4096), 2 * ReadAhead::kMinWindow);
+  EXPECT_EQ(window.take(4096), 3 * ReadAhead::kMinWindow);
   reads.note(0, 4096);
-  EXPECT_EQ(window.take(), 0U);
-  EXPECT_EQ((PrefetchWindow{}.take()), 0U);
+  EXPECT_EQ(window.take(4096), 0U);
+  EXPECT_EQ((PrefetchWindow{}.take(4096)), 0U);
 }
 
 } // namespace

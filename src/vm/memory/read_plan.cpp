@@ -131,17 +131,10 @@ void ReadPlan::plan_page(Gfn gfn, GpaRange part) {
   }
 }
 
-/// Adds pages that follow to a batch of a sequential reader, or those around an isolated read, because the
-/// call is made anyway.
+/// Adds pages that follow, because the call is made anyway.
 void ReadPlan::plan_prefetch(const MemoryMap& map, const GpaRange& last) {
-  if (const std::size_t bytes = use_.window.take(); bytes != 0) {
+  if (const std::size_t bytes = use_.window.take(last.size()); bytes != 0) {
     claim_unrequested(map, {last.end, last.end + bytes});
-    return;
-  }
-  const GpaRange block = use_.window.block_around(last);
-  const Region* const region = map.at(last.begin).region;
-  if (!block.empty() && region != nullptr) {
-    claim_unrequested(map, {std::max(block.begin, region->range.begin), block.end});
   }
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::chrono::milliseconds kLongCall{1};
 /// A batch is cheap if this many pages cost as much as the call.
 constexpr int kCheapBatch = 16;
-/// Block around an isolated read of a long call, if its pages cost at most this part of the call.
+/// What an isolated read fetches by a long call, if its pages cost at most this part of the call.
 constexpr std::size_t kBlock = std::size_t{64} << 10U;
 constexpr int kBlockShare = 4;
 /// Part of the cache that prefetching may fill, so that it never evicts pages in use.

@@ -19,7 +19,7 @@ public:
 
   /// Max bytes to fetch together with a read; 0: none.
   [[nodiscard]] std::size_t with_read() const { return with_read_.load(std::memory_order_relaxed); }
-  /// Size of the aligned block to fetch around an isolated read; 0: none.
+  /// Bytes to fetch with an isolated read, that included; 0: only what was requested.
   [[nodiscard]] std::size_t block() const { return block_.load(std::memory_order_relaxed); }
   /// Max bytes to fetch by separate calls; 0: none.
   [[nodiscard]] std::size_t in_background() const { return in_background_.load(std::memory_order_relaxed); }

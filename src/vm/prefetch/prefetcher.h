@@ -7,7 +7,7 @@
 // | cost more than the pages  | in use         | PrefetchWindow: a call fetches more pages into the cache   |
 // | cost as much as the reply | not in use     | SequentialPrefetch: the next read on another thread        |
 //
-// With long calls, an isolated read also fetches the block around it, by the same call (PrefetchWindow).
+// With long calls, an isolated read also fetches what follows it, by the same call (PrefetchWindow).
 // PrefetchLimits decides between the first two. Each open file has a ReadAhead, which finds out whether it is
 // read sequentially.
 #pragma once

@@ -39,7 +39,7 @@ GdbstubDriver::GdbstubDriver(const SessionOptions& options, std::unique_ptr<GdbS
     : session_{std::move(session)}, identity_{fmt::format("gdb-{}", to_string(options.address)), "",
                                               "gdbstub", "", machine_name(session_->facts())},
       map_{std::make_shared<const MemoryMap>(std::move(map))}, map_by_user_{map_by_user},
-      plan_{session_->facts().description.and_then(&plan_registers)} {
+      alone_{options.alone}, plan_{session_->facts().description.and_then(&plan_registers)} {
   threads_.store(std::make_shared<const Threads>(session_->facts().threads));
 }
 

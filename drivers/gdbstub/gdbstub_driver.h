@@ -10,7 +10,9 @@
 #include "util/fd_watcher.h"
 #include "util/published.h"
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,10 @@ public:
   bool gone() const override { return session_->gone(); }
   Result<void> refresh() override;
   ReadCost read_cost() const override { return cost_; }
+  /// A server does not report that somebody else has resumed its target. A stop is noticed within a second.
+  std::optional<std::chrono::milliseconds> state_delay() const override {
+    return alone_ ? std::optional{std::chrono::milliseconds{1000}} : std::nullopt;
+  }
   VcpuSet vcpus() const override;
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
@@ -50,6 +56,7 @@ private:
   const VmIdentity identity_;
   const std::shared_ptr<const MemoryMap> map_;
   const bool map_by_user_;
+  const bool alone_; ///< SessionOptions
   const Result<RegisterPlan> plan_;
   ReadCost cost_;              ///< set only while attaching
   Published<Threads> threads_; ///< never null

@@ -35,6 +35,12 @@ const std::vector<ParamSpec>& specs() {
            "that before connecting, or running if the server does not say that",
        .example = "stopped",
        .choices = {"as_found", "running", "stopped"}},
+      {.name = "alone",
+       .type = ParamType::flag,
+       .fallback = "off",
+       .help = "nobody but vmemfs resumes the target or changes its memory, so pages are cached while it is "
+               "stopped; a server does not report it",
+       .example = "on"},
       {.name = "timeout",
        .type = ParamType::duration,
        .fallback = "5s",
@@ -73,9 +79,9 @@ public:
     if (!address) {
       return tl::unexpected{std::move(address.error())};
     }
-    auto driver = gdbstub::GdbstubDriver::attach(
-        {std::move(*address), params.duration("timeout"), leave_of(params.text("leave"))},
-        params.text("maps"), context);
+    auto driver = gdbstub::GdbstubDriver::attach({std::move(*address), params.duration("timeout"),
+                                                  leave_of(params.text("leave")), params.flag("alone")},
+                                                 params.text("maps"), context);
     if (!driver) {
       return tl::unexpected{std::move(driver.error())};
     }

@@ -43,7 +43,11 @@ void PmemaccessDriver::read(std::span<ReadPiece> pieces) {
 }
 
 BatchedReads PmemaccessDriver::reads_until(MemoryLink::Clock::time_point deadline) {
-  return {kMaxRead, [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) {
+  return {kMaxRead, [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) -> Result<void> {
+            // After its time not even a session that has ended is opened again.
+            if (MemoryLink::Clock::now() >= deadline) {
+              return fail(ErrorKind::timed_out, kOrigin, "the time for this read is over");
+            }
             return link_.read(gpa, size, deadline, take);
           }};
 }
@@ -122,9 +126,7 @@ void PmemaccessDriver::poll_every_second() {
   if (gone()) {
     return;
   }
-  if (options_.keep && monitor_ != nullptr) {
-    monitor_->take_events();
-  }
+  poll_run_state();
   if (link_.lost() && revive_limit_.allows()) {
     post(&PmemaccessDriver::revive);
   }

@@ -51,6 +51,15 @@ public:
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
   void poll_layout(bool missed) override;
+  /// Events that a kept monitor has sent. QEMU sends that of a resume before a vCPU runs.
+  void poll_run_state() override {
+    if (hears_events()) {
+      monitor_->take_events();
+    }
+  }
+  std::optional<std::chrono::milliseconds> state_delay() const override {
+    return hears_events() ? std::optional{kStateDelay} : std::nullopt;
+  }
   ReadCost read_cost() const override { return cost_; }
   bool gone() const override { return link_.ended(); }
   AccessReport access() const override;
@@ -72,6 +81,9 @@ private:
   void note(std::string what, bool ok, std::string detail);
 
   // The monitor's.
+  /// Limit for an event that is on its way, or that another thread which uses the monitor takes.
+  static constexpr std::chrono::milliseconds kStateDelay{100};
+  [[nodiscard]] bool hears_events() const { return options_.keep && monitor_ != nullptr; }
   Result<std::vector<RegisterSet>> read_registers(std::span<const VcpuId> vcpus) override;
   const RegisterLayout& register_layout() const override;
   [[nodiscard]] bool usually_has(RegisterIndex reg) const override { return has_register(reg); }

@@ -7,6 +7,7 @@
 #include "util/fd_watcher.h"
 #include "util/worker.h"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,6 +28,12 @@ public:
   /// Plugs in one more vCPU, with a gap before it, and gives its index; nullopt if this VM cannot, or its
   /// driver cannot see it.
   virtual std::optional<VcpuId> plug_vcpu() { return std::nullopt; }
+
+  /// Round trips to the source since it was attached, counted on its side; nullopt: it is near, or nobody
+  /// counts.
+  [[nodiscard]] virtual std::optional<std::uint64_t> round_trips() { return std::nullopt; }
+  /// Limit of them for a read of 1 MiB. One of 4 KiB takes one.
+  [[nodiscard]] virtual unsigned max_trips_per_mebibyte() const { return 1; }
 
   /// Ends the VM; false where it is of a kind that cannot end.
   virtual bool end_vm() = 0;

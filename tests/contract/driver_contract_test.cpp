@@ -116,6 +116,30 @@ TEST_P(DriverContract, APieceThatRunsIntoAHoleEndsThere) {
   }
 }
 
+/// Counted and not timed, so that a busy host changes nothing.
+TEST_P(DriverContract, SequentialReads_TakeAsFewRoundTripsAsTheSubjectSays) {
+  if (!subject_->round_trips()) {
+    return;
+  }
+  constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
+  const auto map = driver().memory_map();
+  const auto ram = std::ranges::max_element(map->regions(), {}, [](const Region& region) {
+    return region.kind == RegionKind::ram ? region.range.size() : 0;
+  });
+  constexpr unsigned kReads = 4;
+  ASSERT_GE(ram->range.size(), kReads * kMebibyte);
+  const auto trips = [&](std::size_t size) {
+    std::vector<std::byte> buffer(size);
+    const auto before = *subject_->round_trips();
+    for (unsigned i = 0; i < kReads; ++i) {
+      EXPECT_EQ(read(ram->range.begin + i * size, buffer).done, size);
+    }
+    return *subject_->round_trips() - before;
+  };
+  EXPECT_LE(trips(kMebibyte), kReads * subject_->max_trips_per_mebibyte());
+  EXPECT_LE(trips(kPageSize), kReads);
+}
+
 TEST_P(DriverContract, SparseMemoryIsZeros) {
   const Region& ram = first_ram();
   GpaRange rest{ram.range.begin, std::min(ram.range.end, ram.range.begin + (std::uint64_t{32} << 20U))};

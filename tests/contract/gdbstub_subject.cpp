@@ -8,8 +8,10 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <fmt/format.h>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -37,6 +39,11 @@ public:
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
     return guest_.pmemsave(gpa.value(), size);
   }
+  std::optional<std::uint64_t> round_trips() override {
+    return link_ != nullptr ? std::optional<std::uint64_t>{link_->round_trips().count()} : std::nullopt;
+  }
+  /// 512 packets of QEMU's 2 KiB, of which 64 to 128 are under way.
+  unsigned max_trips_per_mebibyte() const override { return 8; }
   bool end_vm() override {
     guest_.process().signal(SIGKILL);
     return true;

@@ -6,7 +6,9 @@
 #include "support/files.h"
 
 #include <chrono>
+#include <cstdint>
 #include <fmt/format.h>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -36,6 +38,8 @@ public:
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
     return simulator_.guest().bytes(gpa.value(), size);
   }
+  std::optional<std::uint64_t> round_trips() override { return simulator_.seen().flights; }
+  unsigned max_trips_per_mebibyte() const override { return 2; }
   bool end_vm() override {
     simulator_.end();
     return true;

@@ -5,7 +5,9 @@
 #include "drivers/leechcore/stand_in.h"
 #include "support/child_process.h"
 
+#include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <stdexcept>
@@ -16,9 +18,11 @@ namespace {
 
 class LeechcoreSubject : public Subject {
 public:
-  LeechcoreSubject(const std::string& library, const std::string& type, const std::string& script) {
+  LeechcoreSubject(const std::string& library, const std::string& type, const std::string& script)
+      : counts_{library == VMEMFS_LEECHCORE_STAND_IN} {
+    const std::string logged = counts_ ? fmt::format("{}log={}", script.empty() ? "" : ",", log_) : "";
     auto driver = open_leechcore(
-        fmt::format("library={},device=\"{}\",timeout=60s", library, image_.device(type, script)),
+        fmt::format("library={},device=\"{}\",timeout=60s", library, image_.device(type, script + logged)),
         {watcher_, worker_});
     if (!driver) {
       throw std::runtime_error{driver.error().message()};
@@ -27,6 +31,14 @@ public:
   }
   Driver& driver() override { return *driver_; }
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override { return image_.truth(gpa.value(), size); }
+  /// Calls of the library.
+  std::optional<std::uint64_t> round_trips() override {
+    if (!counts_) {
+      return std::nullopt;
+    }
+    const std::string calls = read_file(log_);
+    return static_cast<std::uint64_t>(std::ranges::count(calls, '\n'));
+  }
   bool end_vm() override {
     for (const pid_t worker : children_of(::getpid(), std::string{kLeechcoreComm})) {
       ::kill(worker, SIGKILL);
@@ -36,6 +48,8 @@ public:
 
 private:
   LeechcoreImage image_;
+  const std::string log_ = image_.dir() / "calls";
+  const bool counts_; ///< the stand-in does
   std::unique_ptr<Driver> driver_;
 };
 

@@ -6,8 +6,10 @@
 #include "support/files.h"
 
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <fmt/format.h>
+#include <optional>
 #include <stdexcept>
 
 namespace vmemfs::test {
@@ -34,6 +36,9 @@ public:
     std::memcpy(copy.data(), bytes.data(), size);
     return copy;
   }
+  std::optional<std::uint64_t> round_trips() override { return qemu_.seen().reads; }
+  /// QEMU answers one request after the other, of up to 64 KiB.
+  unsigned max_trips_per_mebibyte() const override { return 16; }
   bool end_vm() override {
     qemu_.end();
     return true;

@@ -39,6 +39,35 @@ TEST(PrefetchLimits, CostOfCalls_DecidesTheWay) {
   }
 }
 
+TEST(PrefetchLimits, BlockOfAnIsolatedRead_OnlyWithLongCallsAndCheapPages) {
+  const struct {
+    ReadCost cost;
+    std::uint64_t cache;
+    std::size_t block;
+  } cases[] = {
+      {{microseconds{500}, microseconds{0}}, kCache, 0},       // no long calls
+      {{milliseconds{1}, microseconds{1}}, kCache, 64 << 10},  // 16 pages cost a 62nd
+      {{milliseconds{1}, microseconds{15}}, kCache, 64 << 10}, // just a quarter
+      {{milliseconds{1}, microseconds{16}}, kCache, 0},        // more
+      {{milliseconds{20}, microseconds{1}}, 128 << 10, 0},     // more than a quarter of the cache
+  };
+  for (const auto& [cost, cache, block] : cases) {
+    PrefetchLimits limits;
+    limits.update({.mode = CacheMode::on}, cost, cache);
+    EXPECT_EQ(limits.block(), block) << cost.call.count() << " " << cost.page.count() << " " << cache;
+  }
+}
+
+TEST(PrefetchWindow, IsolatedRead_GetsTheRestOfABlock) {
+  ReadAhead reads;
+  const PrefetchWindow window{&reads, 0, 64 << 10};
+  EXPECT_EQ(window.take(4096), 60U << 10U);
+  EXPECT_EQ(window.take(64 << 10), 0U);
+  EXPECT_EQ(window.take(1 << 20), 0U);
+  EXPECT_EQ((PrefetchWindow{nullptr, 0, 64 << 10}.take(8)), 0U);
+  EXPECT_EQ((PrefetchWindow{&reads, 0, 0}.take(8)), 0U);
+}
+
 TEST(PrefetchLimits, WithoutCache_OnlyIfTheCacheIsAutomatic) {
   PrefetchLimits limits;
   for (const CacheMode mode : {CacheMode::automatic, CacheMode::on, CacheMode::off}) {
@@ -51,14 +80,14 @@ TEST(PrefetchWindow, SequentialReads_GrowToTheMax) {
   ReadAhead reads;
   const PrefetchWindow window{&reads, 3 * ReadAhead::kMinWindow};
   reads.note(0, 4096);
-  EXPECT_EQ(window.take(), 0U);
+  EXPECT_EQ(window.take(4096), 0U);
   reads.note(4096, 4096);
-  EXPECT_EQ(window.take(), ReadAhead::kMinWindow);
-  EXPECT_EQ(window.take(), 2 * ReadAhead::kMinWindow);
-  EXPECT_EQ(window.take(), 3 * ReadAhead::kMinWindow);
+  EXPECT_EQ(window.take(4096), ReadAhead::kMinWindow);
+  EXPECT_EQ(window.take(4096), 2 * ReadAhead::kMinWindow);
+  EXPECT_EQ(window.take(4096), 3 * ReadAhead::kMinWindow);
   reads.note(0, 4096);
-  EXPECT_EQ(window.take(), 0U);
-  EXPECT_EQ((PrefetchWindow{}.take()), 0U);
+  EXPECT_EQ(window.take(4096), 0U);
+  EXPECT_EQ((PrefetchWindow{}.take(4096)), 0U);
 }
 
 } // namespace

@@ -56,6 +56,24 @@ TEST(VmCache, SlowDriver_ReadOncePerMebibyte_ThenCached) {
   }
 }
 
+/// As of a program that goes from structure to structure.
+TEST(VmCache, LongCalls_IsolatedReadsInABlock_AreOneCall) {
+  VmFixture far{of_size(16 * kMiB), {}, kVerySlow};
+  ASSERT_TRUE(far.vm->run_state().pause().has_value());
+  const auto calls = [&](std::initializer_list<std::uint64_t> places) {
+    const auto before = far.metrics->metrics().reads;
+    for (const std::uint64_t at : places) {
+      EXPECT_TRUE(is_pattern(far.read(at, 64), at)) << at;
+    }
+    return far.metrics->metrics().reads - before;
+  };
+  EXPECT_EQ(calls({0x208000, 0x20ffc0, 0x20c000, 0x217000}), 1U);
+  EXPECT_EQ(calls({0x219000, 0x207000}), 2U) << "behind and before it";
+  EXPECT_EQ(calls({0xfff000}), 1U) << "the last page";
+  far.vm->cache().flush();
+  EXPECT_EQ(calls({0x208000}), 1U);
+}
+
 /// Counts concurrent reads.
 class Overlap : public ForwardingDriver {
 public:

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "util/fd_wait.h"
+#include "util/work_limit.h"
 
 #include <algorithm>
 #include <array>
@@ -188,8 +189,8 @@ Result<std::optional<std::string_view>> ServerLink::receive(Clock::time_point de
       return tl::unexpected{filled.error()};
     }
     const auto ready = *filled ? Result<bool>{true} : wait_for_fd(socket_.get(), POLLIN, deadline);
-    // Checked even if there is always something to read, but never a whole packet.
-    if (!ready || !*ready || Clock::now() >= deadline) {
+    // Checked even if there is always something to read, but never a reply.
+    if (!ready || !*ready || Clock::now() >= deadline || WorkLimit::over()) {
       return std::optional<std::string_view>{};
     }
   }
@@ -232,7 +233,8 @@ Result<void> ServerLink::get_in_step() {
 }
 
 Result<ServerLink::Round> ServerLink::try_all(std::span<const std::string> requests, const TakeReply& take) {
-  const std::size_t window = manners_.acknowledges ? 1 : kMaxUnderWay;
+  const bool is_far = round_trip_ >= kFar && round_trip_ != Clock::duration::max();
+  const std::size_t window = manners_.acknowledges ? 1 : is_far ? kMaxUnderWayFar : kMaxUnderWay;
   std::size_t sent = 0;
   for (std::size_t done = 0; done < requests.size();) {
     if (sent < requests.size() && sent - done <= window / 2) {
@@ -294,9 +296,11 @@ Result<void> ServerLink::ask_all(std::span<const std::string> requests, const Ta
 Result<std::string> ServerLink::ask(std::string_view request) {
   const std::string text{request};
   std::string reply;
+  const auto begin = Clock::now();
   if (auto asked = ask_all({&text, 1}, [&](std::size_t, std::string_view raw) { reply = raw; }); !asked) {
     return tl::unexpected{std::move(asked.error())};
   }
+  round_trip_ = std::min(round_trip_, Clock::now() - begin);
   auto expanded = expand_gdb_payload(reply, kMaxPacket);
   if (!expanded) {
     return break_off(fmt::format("the reply to '{}' is malformed", printable(request)));

@@ -39,8 +39,12 @@ public:
   using Clock = std::chrono::steady_clock;
   /// Of any packet of the server.
   static constexpr std::size_t kMaxPacket = std::size_t{256} << 10;
-  /// Requests under way, if the server does not wait for acknowledgements.
+  /// Requests under way, if the server does not wait for acknowledgements: their replies fit in the buffers
+  /// of a socket, so that a server never waits for a client that is stopped. One that is as far away as kFar
+  /// has larger buffers, and would wait for requests.
   static constexpr std::size_t kMaxUnderWay = 32;
+  static constexpr std::size_t kMaxUnderWayFar = 128;
+  static constexpr std::chrono::microseconds kFar{400};
 
   ServerLink(UniqueFd socket, std::chrono::milliseconds timeout)
       : socket_{std::move(socket)}, timeout_{timeout} {}
@@ -56,6 +60,9 @@ public:
   /// the requests had to be sent again.
   using TakeReply = std::function<void(std::size_t, std::string_view)>;
   [[nodiscard]] Result<void> ask_all(std::span<const std::string> requests, const TakeReply& take);
+
+  /// The shortest time that a reply of ask() has taken.
+  [[nodiscard]] Clock::duration round_trip() const { return round_trip_; }
 
   /// A request without a reply, such as c.
   [[nodiscard]] Result<void> command(std::string_view request);
@@ -100,6 +107,7 @@ private:
   unsigned resends_ = 0;            ///< since the last valid packet
   unsigned markers_ = 0;            ///< replies to qC that are outstanding
   bool out_of_step_ = false;
+  Clock::duration round_trip_ = Clock::duration::max();
   std::string why_broken_; ///< empty: it is not
 };
 

@@ -23,6 +23,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::string_view kOrigin = "gdbstub";
 /// Of one batch of pieces, however slow the server is.
 constexpr std::chrono::seconds kMaxRead{20};
+/// Of one list of registers or threads, in replies that take as long as one may.
+constexpr int kMaxLateReplies = 4;
 /// Requests of other threads may take that long.
 constexpr std::chrono::seconds kMaxWait{30};
 
@@ -131,6 +133,9 @@ void GdbSession::poll() {
   check_link();
 }
 
+/// Of many requests together: others wait for the link meanwhile.
+std::chrono::milliseconds GdbSession::max_time() const { return kMaxLateReplies * options_.timeout; }
+
 Result<void> GdbSession::require_stopped() const {
   if (!running_) {
     return {};
@@ -212,6 +217,7 @@ Result<RegisterSet> GdbSession::registers_of(const std::string& thread, const Re
 
 Result<std::vector<RegisterSet>> GdbSession::read_registers(std::span<const std::string> threads,
                                                             const RegisterPlan& plan) {
+  const WorkLimit limit{Clock::now() + max_time()};
   return with_link([&]() REQUIRES(lock_) -> Result<std::vector<RegisterSet>> {
     if (auto stopped = require_stopped(); !stopped) {
       return tl::unexpected{std::move(stopped.error())};
@@ -232,6 +238,7 @@ Result<std::vector<RegisterSet>> GdbSession::read_registers(std::span<const std:
 }
 
 Result<std::vector<ServerThread>> GdbSession::threads() {
+  const WorkLimit limit{Clock::now() + max_time()};
   return with_link([&]() REQUIRES(lock_) {
     return require_stopped().and_then([&]() REQUIRES(lock_) { return list_threads(link_, facts_.physical); });
   });

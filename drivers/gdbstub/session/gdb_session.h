@@ -37,6 +37,7 @@ struct SessionOptions {
   ServerAddress address;
   std::chrono::milliseconds timeout; ///< for each reply
   Leave leave = Leave::as_found;
+  bool alone = false; ///< by the user's word, nobody else resumes the target
 };
 
 /// Thread-safe.
@@ -77,6 +78,7 @@ private:
   /// Calls `use` with the lock held, and looks at the link afterwards.
   template <typename Use> auto with_link(Use&& use) -> decltype(use());
   [[nodiscard]] Result<void> take_reports() REQUIRES(lock_);
+  [[nodiscard]] std::chrono::milliseconds max_time() const;
   [[nodiscard]] Result<void> require_stopped() const REQUIRES(lock_);
   [[nodiscard]] Result<void> set_physical(bool on) REQUIRES(lock_);
   [[nodiscard]] Result<RegisterSet> registers_of(const std::string& thread, const RegisterPlan& plan)

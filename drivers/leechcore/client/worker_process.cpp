@@ -100,8 +100,9 @@ WorkerProcess::~WorkerProcess() {
     const auto ended = wait_for_fd(pidfd(), POLLIN, std::chrono::steady_clock::now() + kClosing);
     return ended && *ended;
   };
-  if (!wait()) {
-    kill();
+  const bool ended = wait();
+  kill();
+  if (!ended) {
     static_cast<void>(wait());
   }
   // One that cannot be killed, as it waits in a driver of the kernel, is left to init.
@@ -110,6 +111,8 @@ WorkerProcess::~WorkerProcess() {
 
 void WorkerProcess::kill() const {
   static_cast<void>(::syscall(SYS_pidfd_send_signal, pidfd(), SIGKILL, nullptr, 0U));
+  // Its group has its number, which is nobody else's until it is waited for.
+  static_cast<void>(::kill(-pid(), SIGKILL));
 }
 
 std::string WorkerProcess::how_it_ended() const {

@@ -24,7 +24,8 @@ public:
 
   /// source_failed or another kind of a failed system call: it could not be started, with the remedy.
   static Result<std::unique_ptr<WorkerProcess>> start(const std::string& program, const Ends& ends);
-  /// Waits up to a second for the process, which ends when its socket is closed; then kills it.
+  /// Waits up to a second for the process, which ends when its socket is closed; then kills it, and what it
+  /// has left.
   ~WorkerProcess();
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
@@ -33,7 +34,7 @@ public:
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int pidfd() const { return pidfd_.get(); } ///< readable once it has ended
-  void kill() const;
+  void kill() const; ///< with all processes that the library has started, unless they left the session
   /// Such as "it was killed by signal 11", or "it closed its socket" if it has not ended.
   [[nodiscard]] std::string how_it_ended() const;
 

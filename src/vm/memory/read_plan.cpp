@@ -24,7 +24,7 @@ const ReadPlan::Outcome& ReadPlan::read(const MemoryMap& map, std::span<const Gp
   asked_ = pending_.size();
   outcome_.asked = asked_ != 0 || scratch_.has_borrowed();
   if (asked_ != 0) {
-    plan_prefetch(map, ranges.back().end);
+    plan_prefetch(map, ranges.back());
     fetch();
   }
   if (!pending_.awaited().empty()) {
@@ -131,10 +131,10 @@ void ReadPlan::plan_page(Gfn gfn, GpaRange part) {
   }
 }
 
-/// Adds pages that follow to a batch of a sequential reader, because the call is made anyway.
-void ReadPlan::plan_prefetch(const MemoryMap& map, Gpa from) {
-  if (const std::size_t bytes = use_.window.take(); bytes != 0) {
-    claim_unrequested(map, {from, from + bytes});
+/// Adds pages that follow, because the call is made anyway.
+void ReadPlan::plan_prefetch(const MemoryMap& map, const GpaRange& last) {
+  if (const std::size_t bytes = use_.window.take(last.size()); bytes != 0) {
+    claim_unrequested(map, {last.end, last.end + bytes});
   }
 }
 

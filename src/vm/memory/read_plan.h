@@ -59,7 +59,7 @@ private:
   [[nodiscard]] inline bool plan_range(const MemoryMap& map, GpaRange range);
   inline void plan_stretch(const Region& region, GpaRange range);
   void plan_page(Gfn gfn, GpaRange part);
-  inline void plan_prefetch(const MemoryMap& map, Gpa from);
+  inline void plan_prefetch(const MemoryMap& map, const GpaRange& last);
   void pad(std::size_t size);
   [[nodiscard]] inline bool borrow(GpaRange range);
   void hit(PageCache::Frame* page, GpaRange part);

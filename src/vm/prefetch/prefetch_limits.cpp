@@ -15,6 +15,9 @@ namespace {
 constexpr std::chrono::milliseconds kLongCall{1};
 /// A batch is cheap if this many pages cost as much as the call.
 constexpr int kCheapBatch = 16;
+/// What an isolated read fetches by a long call, if its pages cost at most this part of the call.
+constexpr std::size_t kBlock = std::size_t{64} << 10U;
+constexpr int kBlockShare = 4;
 /// Part of the cache that prefetching may fill, so that it never evicts pages in use.
 constexpr std::size_t kCacheShare = 4;
 
@@ -34,6 +37,8 @@ void PrefetchLimits::update(const CacheSettings& settings, const ReadCost& cost,
   const std::size_t batch = cheap_batch(cost);
   const bool is_long = cost.call >= kLongCall;
   with_read_ = is_long ? 0 : std::min(batch, share);
+  const bool cheap_block = cost.page * static_cast<int>(kBlock / kPageSize) * kBlockShare <= cost.call;
+  block_ = is_long && cheap_block && share >= kBlock ? kBlock : 0;
   in_background_ = is_long && batch != 0 ? std::min(ReadAhead::kMaxBackgroundWindow, share) : 0;
   without_cache_ = settings.mode == CacheMode::automatic;
 }

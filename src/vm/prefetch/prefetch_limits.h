@@ -11,7 +11,7 @@
 
 namespace vmemfs {
 
-/// Thread-safe. At most one way of prefetching into the cache is in use.
+/// Thread-safe. At most one way of prefetching for sequential readers into the cache is in use.
 class PrefetchLimits {
 public:
   /// `cache_limit`: size of the VM's page cache in bytes.
@@ -19,6 +19,8 @@ public:
 
   /// Max bytes to fetch together with a read; 0: none.
   [[nodiscard]] std::size_t with_read() const { return with_read_.load(std::memory_order_relaxed); }
+  /// Bytes to fetch with an isolated read, that included; 0: only what was requested.
+  [[nodiscard]] std::size_t block() const { return block_.load(std::memory_order_relaxed); }
   /// Max bytes to fetch by separate calls; 0: none.
   [[nodiscard]] std::size_t in_background() const { return in_background_.load(std::memory_order_relaxed); }
   /// Whether the next read may be fetched without the cache.
@@ -26,6 +28,7 @@ public:
 
 private:
   std::atomic<std::size_t> with_read_{0};
+  std::atomic<std::size_t> block_{0};
   std::atomic<std::size_t> in_background_{0};
   std::atomic<bool> without_cache_{false};
 };

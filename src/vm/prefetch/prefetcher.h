@@ -7,6 +7,7 @@
 // | cost more than the pages  | in use         | PrefetchWindow: a call fetches more pages into the cache   |
 // | cost as much as the reply | not in use     | SequentialPrefetch: the next read on another thread        |
 //
+// With long calls, an isolated read also fetches what follows it, by the same call (PrefetchWindow).
 // PrefetchLimits decides between the first two. Each open file has a ReadAhead, which finds out whether it is
 // read sequentially.
 #pragma once
@@ -39,7 +40,7 @@ public:
       return;
     }
     const PrefetchLimits& limits = cache_.prefetch_limits();
-    use.window = {&read_ahead, limits.with_read()};
+    use.window = {&read_ahead, limits.with_read(), limits.block()};
     if (const std::size_t max_bytes = limits.in_background(); max_bytes != 0) {
       background_.start(read_ahead, end, max_bytes, use.request.epoch);
     }

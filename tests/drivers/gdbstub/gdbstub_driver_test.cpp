@@ -85,6 +85,15 @@ TEST(GdbstubDriver, Memory_InEveryForm) {
   }
 }
 
+TEST(GdbstubDriver, PausedTarget_IsCachedOnlyByTheUsersWord) {
+  AttachedServer attached{{}};
+  EXPECT_FALSE(attached.driver().state_delay());
+  attached.detach();
+  const auto alone = attached.open(",alone=on");
+  ASSERT_TRUE(alone) << alone.error().message();
+  EXPECT_TRUE((*alone)->state_delay());
+}
+
 TEST(GdbstubDriver, ShortReplies_AreCompleted) {
   for (const char* const form : {"", "QStartNoAckMode+;binary-upload+"}) {
     Script script = with_features(std::string{kAll} + form);

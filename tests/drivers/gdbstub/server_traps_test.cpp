@@ -2,6 +2,7 @@
 // Servers that hang, lie, or break off: never a hang, a crash, or bytes of another address.
 #include "support/files.h"
 #include "tests/drivers/gdbstub/attached_server.h"
+#include "util/work_limit.h"
 
 #include <atomic>
 #include <chrono>
@@ -290,6 +291,53 @@ TEST(ServerTrap, SendsForever_KeepsNoThread) {
   EXPECT_LT(Clock::now() - begin, 60s);
   sender.request_stop();
   attached.detach();
+}
+
+/// Notifications need no answer, so that a server may send any number of them.
+TEST(ServerTrap, NotifiesForever_AReadEndsWithTheLimitOfItsThread) {
+  Trap trap;
+  AttachedServer attached{trap.script({Kind::nothing})};
+  std::string flood;
+  while (flood.size() < (1 << 20)) {
+    flood += "%a#61";
+  }
+  trap.arm();
+  std::jthread sender{[&](const std::stop_token& stop) {
+    while (!stop.stop_requested() && !attached.events().gone) {
+      attached.server().send(flood);
+    }
+  }};
+  const auto begin = Clock::now();
+  {
+    const WorkLimit limit{begin + 1s};
+    EXPECT_TRUE(attached.read(0x10000, 4096).failure);
+  }
+  EXPECT_LT(Clock::now() - begin, 10s);
+  sender.request_stop();
+  attached.detach();
+}
+
+TEST(ServerTrap, AnswersEachRegisterLate_AllOfThemHaveALimit) {
+  std::string registers;
+  for (const char* const name :
+       {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",  "r9",  "r10", "r11",
+        "r12", "r13", "r14", "r15", "rip", "cr0", "cr2", "cr3", "cr4", "cr8", "efer"}) {
+    registers += fmt::format(R"(<reg name="{}" bitsize="64"/>)", name);
+  }
+  Script script = with([](const std::string& request, unsigned) -> std::optional<Answer> {
+    if (request == "g") {
+      return Answer{Kind::payload, "E01"};
+    }
+    return request.front() == 'p' ? std::optional{Answer{Kind::payload, std::string(16, '0'), 1000ms}}
+                                  : std::nullopt;
+  });
+  script.descriptions["core.xml"] = "<feature name=\"core\">" + registers + "</feature>";
+  AttachedServer attached{std::move(script), ",timeout=2s"};
+  const auto begin = Clock::now();
+  const auto read = attached.driver().register_reader()->read_vcpu(VcpuId{0});
+  ASSERT_FALSE(read.has_value()) << "23 s of replies";
+  EXPECT_EQ(read.error().kind, ErrorKind::timed_out) << read.error().message();
+  EXPECT_LT(Clock::now() - begin, 20s);
 }
 
 TEST(ServerTrap, TargetEnds_EndsTheVm) {

@@ -91,6 +91,31 @@ TEST_F(LeechcoreWorker, EndsWithItsVm) {
   EXPECT_THAT(workers(), IsEmpty());
 }
 
+/// Runs, and is no zombie that nobody has waited for.
+bool runs(const std::string& pid) {
+  const std::string stat = read_file("/proc/" + pid + "/stat");
+  return !stat.empty() && stat.find(") Z ") == std::string::npos;
+}
+
+TEST_F(LeechcoreWorker, ProcessesOfTheLibrary_EndWithTheVm) {
+  const TempDir dir;
+  for (const bool killed : {false, true}) {
+    const std::string log = dir / fmt::format("log{}", killed);
+    auto driver = open("fork=1,log=" + log);
+    ASSERT_TRUE(driver.has_value()) << driver.error().message();
+    const std::string line = read_file(log).substr(std::string_view{"child "}.size());
+    const std::string child = line.substr(0, line.find('\n'));
+    ASSERT_TRUE(runs(child)) << line;
+    if (killed) {
+      ASSERT_THAT(workers(), SizeIs(1));
+      ::kill(workers().front(), SIGKILL);
+    }
+    driver->reset();
+    EXPECT_TRUE(eventually([&] { return !runs(child); })) << "killed: " << killed;
+    ::kill(std::stoi(child), SIGKILL);
+  }
+}
+
 TEST_F(LeechcoreWorker, FailsToOpen_WithTheLibrarysReason) {
   EXPECT_THAT(open("create=refuse").error().text, HasSubstr("no device is connected"));
   EXPECT_THAT(open("create=silent").error().text, HasSubstr("DEVICE: ERROR: cannot open it"));

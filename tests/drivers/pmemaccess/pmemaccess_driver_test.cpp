@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -192,6 +193,28 @@ TEST(PmemaccessDriver, KeptMonitor_ReportsWhatOthersDo) {
   EXPECT_EQ(std::ranges::count(vm.qemu.seen().commands, "qmp_capabilities"), 1) << "one connection for all";
   EXPECT_TRUE(vm.reads_well(kRam, 4096));
   vm.driver->set_listener(nullptr);
+}
+
+TEST(PmemaccessDriver, KeptMonitor_TellsAReaderOfAResumeByOthers) {
+  AttachedVm vm{{}, ",keep=on,timeout=20s"};
+  EXPECT_TRUE(vm.driver->state_delay());
+  ASSERT_TRUE(vm.driver->run_control()->pause().has_value());
+  StateListener listener;
+  vm.driver->set_listener(&listener);
+  const auto commands = vm.qemu.seen().commands.size();
+  vm.qemu.set_running(true);
+  const auto begin = std::chrono::steady_clock::now();
+  while (!listener.resumed && std::chrono::steady_clock::now() - begin < std::chrono::seconds{60}) {
+    vm.driver->poll_run_state();
+  }
+  EXPECT_TRUE(listener.resumed);
+  EXPECT_EQ(vm.qemu.seen().commands.size(), commands) << "a reader asks the monitor nothing";
+  vm.driver->set_listener(nullptr);
+}
+
+TEST(PmemaccessDriver, MonitorThatIsNotKept_TellsNothing) {
+  const AttachedVm vm;
+  EXPECT_FALSE(vm.driver->state_delay());
 }
 
 TEST(PmemaccessDriver, MapThatChanges_IsReadAgainAfterAReadOfAHole) {

@@ -160,6 +160,23 @@ TEST(ReplyTraps, SocketThatClosesAgainAndAgain_FailsTheRead) {
   EXPECT_TRUE(vm.reads_well(kRam, 4096));
 }
 
+TEST(ReplyTraps, SilentSocket_BatchEndsAtItsTimeLimit_AndMakesNoMoreSessions) {
+  AttachedVm vm{{}, ",timeout=500ms"};
+  vm.qemu.add_fault({.kind = FaultKind::silence, .times = 1000});
+  const unsigned before = vm.qemu.seen().sessions;
+  std::vector<std::vector<std::byte>> buffers(64, std::vector<std::byte>(4096));
+  std::vector<ReadPiece> pieces;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    pieces.push_back({Gpa{kRam + i * 65536}, buffers[i], 0, std::nullopt});
+  }
+  vm.driver->read(pieces);
+  for (const ReadPiece& piece : pieces) {
+    EXPECT_EQ(piece.failure, ErrorKind::timed_out);
+    EXPECT_EQ(piece.done, 0U);
+  }
+  EXPECT_LE(vm.qemu.seen().sessions - before, 4U) << "each of 64 requests made one, by the monitor";
+}
+
 TEST(ReplyTraps, EveryVariant_ReadsAboveFourGiB_AndEndsProperly) {
   for (const auto variant : {sim::Variant::u64, sim::Variant::u8, sim::Variant::old, sim::Variant::v2_4}) {
     AttachedVm vm{{.variant = variant}};

@@ -7,6 +7,7 @@
 #include "util/unique_fd.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -72,6 +73,24 @@ TEST(Pmemaccess, SocketAlone_HasTheUsersMapAndMemory) {
   EXPECT_EQ(pread_at(mem.get(), 0x100000, 65536).bytes, truth(qemu, 0x100000, 65536));
   EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EOPNOTSUPP);
   EXPECT_THAT(qemu.seen().commands, IsEmpty());
+}
+
+TEST(Pmemaccess, PausedGuestWithAKeptMonitor_IsReadOnce_UntilOthersResumeIt) {
+  TempDir dir;
+  Simulator qemu{dir / "qmp", {.latency = std::chrono::milliseconds{1}}};
+  Mount mount{{"--vm", vm_at("keep=on,qmp=" + dir / "qmp")}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+  const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_TRUE(mem) << mount.log();
+  const auto reads = [&] {
+    const auto before = qemu.seen().reads;
+    EXPECT_EQ(pread_at(mem.get(), 0x200000, 65536).bytes, truth(qemu, 0x200000, 65536));
+    return qemu.seen().reads - before;
+  };
+  EXPECT_GE(reads(), 1U);
+  EXPECT_EQ(reads(), 0U) << "from the page cache";
+  qemu.set_running(true);
+  EXPECT_TRUE(eventually([&] { return reads() > 0; })) << "nothing is cached while it runs";
 }
 
 TEST(Pmemaccess, DaemonKilledDuringAPause_TheGuestRuns) {

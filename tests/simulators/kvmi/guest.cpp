@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 
 namespace kvmi_simulator {
 namespace {
@@ -41,7 +42,12 @@ void Guest::show_in(std::shared_ptr<MemoryDevice> device) {
 
 void Guest::plug_ram(const Ram& range) {
   std::vector<std::uint8_t> bytes(range.size);
-  for (std::uint64_t i = 0; i < range.size; ++i) {
+  if (!options_.image.empty()) {
+    std::ifstream image{options_.image, std::ios::binary};
+    image.seekg(static_cast<std::streamoff>(range.gpa));
+    image.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+  for (std::uint64_t i = 0; options_.image.empty() && i < range.size; ++i) {
     bytes[i] = pattern(range.gpa + i);
   }
   const std::lock_guard lock{mutex_};

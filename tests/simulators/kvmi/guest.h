@@ -32,6 +32,7 @@ struct GuestOptions {
   std::int64_t start_time = 1'700'000'000;
   std::uint32_t vcpus = 2;
   std::vector<Ram> ram{{0, 0xa0000}, {0x100000, 0x700000}};
+  std::string image{}; ///< a file whose bytes the RAM has, by their addresses; empty: the pattern
 
   /// 11111111-2222-3333-4444-5555555555NN
   [[nodiscard]] std::string uuid() const;

@@ -49,7 +49,6 @@ void Simulator::Link::send_loop() {
     }
     const Queued next = std::move(queue_.begin()->second);
     queue_.erase(queue_.begin());
-    sending_ = true;
     lock.unlock();
     std::size_t sent = 0;
     while (sent < next.bytes.size()) {
@@ -63,7 +62,6 @@ void Simulator::Link::send_loop() {
       sent += static_cast<std::size_t>(size);
     }
     lock.lock();
-    sending_ = false;
     if (next.is_last) {
       ended_ = true;
       ::shutdown(socket_, SHUT_RDWR);
@@ -91,7 +89,7 @@ void Simulator::Link::serve() {
     bool is_new = false;
     {
       const std::lock_guard lock{mutex_};
-      is_new = queue_.empty() && !sending_;
+      is_new = queue_.empty(); // the tool may have the last reply before its send() returns
     }
     bytes.insert(bytes.end(), chunk.begin(), chunk.begin() + received);
     std::size_t used = 0;

@@ -92,7 +92,6 @@ private:
     bool is_last;
   };
   std::multimap<Clock::time_point, Queued> queue_;
-  bool sending_ = false; ///< a message that is not in the queue any more
   bool ended_ = false;
   std::vector<VcpuState> vcpus_;
   std::uint32_t next_event_ = 1000;

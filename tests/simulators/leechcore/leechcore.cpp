@@ -82,7 +82,7 @@ void detect_memory(Device& device) {
   }
 }
 
-void log_call(const Device& device, const char* what, std::uint32_t count) {
+void log_line(const Device& device, const char* what, std::uint64_t count) {
   const std::string path = device.script.text("log");
   if (path.empty()) {
     return;
@@ -93,8 +93,16 @@ void log_call(const Device& device, const char* what, std::uint32_t count) {
   ::close(fd);
 }
 
+void fork_child(const Device& device) {
+  if (const pid_t child = ::fork(); child == 0) {
+    hang();
+  } else {
+    log_line(device, "child", static_cast<std::uint64_t>(child));
+  }
+}
+
 void begin_call(const Device& device, const char* what, std::uint32_t count) {
-  log_call(device, what, count);
+  log_line(device, what, count);
   ::usleep(static_cast<useconds_t>(device.script.number("latency")));
   for (std::uint64_t i = 0; i < device.script.number("print"); ++i) {
     std::printf("line %llu of the library, with a control character \x1b\n",
@@ -174,6 +182,9 @@ void* LcCreateEx(LC_CONFIG* config, LC_CONFIG_ERRORINFO** info) {
       std::printf("DEVICE: ERROR: cannot open it\n");
     }
     return nullptr;
+  }
+  if (device->script.number("fork") != 0) {
+    fork_child(*device);
   }
   if (config->paMax == 0) {
     detect_memory(*device);

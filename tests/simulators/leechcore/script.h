@@ -6,6 +6,7 @@
 //   bad=A hole=A  page A fails; page A has no memory though the map shows it
 //   crash=A hang=A exit=A   what happens when page A is read
 //   create=refuse|silent|crash|hang   what happens when the device is opened
+//   fork=1        a child that does nothing and keeps all descriptors; its pid goes to the log, "child PID"
 //   latency=US    each scatter call takes so long
 //   print=N       each scatter call prints N lines
 //   map=none|garbage|binary|huge   of the memory map: none, or a text that is not one

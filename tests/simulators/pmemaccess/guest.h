@@ -33,6 +33,9 @@ inline constexpr std::array<MemoryRange, 6> kMemory{{
 /// Thread-safe.
 class Guest {
 public:
+  /// `image`: see Options.
+  explicit Guest(const std::string& image = {});
+
   /// Whether all of the range can be read. The bytes before the first that cannot are in `bytes` in any case.
   bool read(std::uint64_t address, std::size_t size, std::vector<std::uint8_t>& bytes);
   /// How many bytes from the start were written.
@@ -47,6 +50,7 @@ private:
   [[nodiscard]] bool readable(std::uint64_t address) const;
   [[nodiscard]] std::uint8_t at(std::uint64_t address) const;
 
+  std::vector<std::uint8_t> image_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::uint8_t> written_;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> bad_;

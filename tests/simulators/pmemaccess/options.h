@@ -56,6 +56,7 @@ struct Options {
   bool cpus_fast = true;      ///< has query-cpus-fast
   bool refuses_files = false; ///< takes the command, but makes no socket
   unsigned vcpus = 2;
+  std::string image{}; ///< a file whose bytes the memory has, by their addresses; empty: a function of these
   std::chrono::microseconds latency{0}; ///< of each reply, on both sockets
   std::vector<Fault> faults{};
 };

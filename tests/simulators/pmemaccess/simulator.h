@@ -44,7 +44,7 @@ private:
 
   const std::string path_;
   const Options options_;
-  Guest guest_;
+  Guest guest_{options_.image};
   Record record_;
   std::mutex mutex_;
   std::list<MemoryServer> servers_; ///< guarded by mutex_

@@ -18,6 +18,14 @@ namespace {
 /// After which pages are dropped again that could not be dropped, as one of them is still to come.
 constexpr std::chrono::milliseconds kTryAgainAfter{20};
 
+template <typename Index> void erase_from(Index& index, const std::string& key, VmId id) {
+  const auto [begin, end] = index.equal_range(key);
+  const auto entry = std::find_if(begin, end, [id](const auto& each) { return each.second == id; });
+  if (entry != end) {
+    index.erase(entry);
+  }
+}
+
 } // namespace
 
 /// The notifications of one VM. Its jobs hold it, so that it does not depend on the VM.
@@ -58,16 +66,23 @@ VmRegistry::Added VmRegistry::add_found(const FoundName& requested, std::unique_
   return {insert(std::move(name), std::move(driver), vm_options), true};
 }
 
+std::shared_ptr<Vm> VmRegistry::find_in(const Index& index, std::string_view wanted) const {
+  std::shared_ptr<Vm> found;
+  const auto [begin, end] = index.equal_range(wanted);
+  for (auto entry = begin; entry != end && (found == nullptr || found->gone()); ++entry) {
+    found = vms_.find(entry->second)->second;
+  }
+  return found;
+}
+
 bool VmRegistry::is_taken(std::string_view name) const {
-  return std::ranges::any_of(
-      vms_, [&](const auto& entry) { return entry.second->name() == name && !entry.second->gone(); });
+  const auto vm = find_in(by_name_, name);
+  return vm != nullptr && !vm->gone();
 }
 
 std::shared_ptr<Vm> VmRegistry::with_key(std::string_view key) const {
-  const auto found = std::ranges::find_if(vms_, [&](const auto& entry) {
-    return !key.empty() && entry.second->guest().identity().key == key && !entry.second->gone();
-  });
-  return found == vms_.end() ? nullptr : found->second;
+  auto vm = find_in(by_key_, key);
+  return vm != nullptr && !vm->gone() ? vm : nullptr;
 }
 
 std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver> driver,
@@ -94,6 +109,10 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
                  .kernel_budget = kernel_budget_},
       options);
   vms_.emplace(id, vm);
+  by_name_.emplace(vm->name(), id);
+  if (const std::string& key = vm->guest().identity().key; !key.empty()) {
+    by_key_.emplace(key, id);
+  }
   if (vm->gone()) { // it ended before the listener was registered
     on_changed(notifications, true);
   }
@@ -179,6 +198,8 @@ void VmRegistry::remove(VmId id) {
     }
     vm = std::move(found->second);
     vms_.erase(found);
+    erase_from(by_name_, vm->name(), id);
+    erase_from(by_key_, vm->guest().identity().key, id);
   }
   if (const auto callbacks = callbacks_.load(); callbacks != nullptr && callbacks->removed) {
     callbacks->removed(*vm);
@@ -200,13 +221,7 @@ std::shared_ptr<Vm> VmRegistry::find(VmId id) const {
 
 std::shared_ptr<Vm> VmRegistry::find(std::string_view name) const {
   const MutexLock lock{mutex_};
-  std::shared_ptr<Vm> found; // an ended VM may not be removed yet while another one has its name
-  for (const auto& [id, vm] : vms_) {
-    if (vm->name() == name && (found == nullptr || found->gone())) {
-      found = vm;
-    }
-  }
-  return found;
+  return find_in(by_name_, name);
 }
 
 std::shared_ptr<Vm> VmRegistry::find_key(std::string_view key) const {

@@ -80,6 +80,12 @@ public:
   [[nodiscard]] std::vector<std::shared_ptr<Vm>> all() const; ///< in the order of their ids
 
 private:
+  /// Several have one name or key if all but the last have ended and are not removed yet.
+  using Index = std::multimap<std::string, VmId, std::less<>>;
+
+  /// The live VM, else one that has ended; null: there is none.
+  [[nodiscard]] std::shared_ptr<Vm> find_in(const Index& index, std::string_view wanted) const
+      REQUIRES(mutex_);
   [[nodiscard]] bool is_taken(std::string_view name) const REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<Vm> with_key(std::string_view key) const REQUIRES(mutex_);
   std::shared_ptr<Vm> insert(std::string name, std::unique_ptr<Driver> driver, const VmOptions& options)
@@ -100,6 +106,8 @@ private:
   Published<Callbacks> callbacks_;
   mutable Mutex mutex_;
   std::map<VmId, std::shared_ptr<Vm>> vms_ GUARDED_BY(mutex_);
+  Index by_name_ GUARDED_BY(mutex_);
+  Index by_key_ GUARDED_BY(mutex_); ///< of those that have one
   VmId next_id_ GUARDED_BY(mutex_) = 1;
 };
 

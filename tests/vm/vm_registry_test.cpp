@@ -74,6 +74,37 @@ TEST(VmRegistry, Detach_FreesTheName) {
   EXPECT_EQ(vms.find("a"), *second);
 }
 
+TEST(VmRegistry, FindKey_GivesTheLiveVmOfThatKey) {
+  CacheBudget budget{0};
+  Worker worker; // destroyed first, as its last job may destroy a VM
+  VmRegistry vms{{.notifier = worker,
+                  .jobs = worker,
+                  .prefetch_jobs = worker,
+                  .slow_prefetch_jobs = worker,
+                  .cache_budget = budget}};
+  const auto of_key = [](const std::string& key) {
+    FakeOptions options;
+    options.key = key;
+    return std::move(*FakeDriver::create(std::move(options)));
+  };
+  worker.post([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }); // so that the first one cannot be removed yet
+  const auto first = vms.add("a", of_key("k"));
+  ASSERT_TRUE(first.has_value());
+  ASSERT_TRUE(vms.add("b", of_key("l")).has_value());
+  EXPECT_EQ(vms.find_key("k"), *first);
+  EXPECT_EQ(vms.find_key("m"), nullptr);
+  EXPECT_EQ(vms.find_key(""), nullptr);
+  (*first)->detach();
+  EXPECT_EQ(vms.find_key("k"), nullptr);
+  const auto second = vms.add("c", of_key("k"));
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(vms.find_key("k"), *second);
+  EXPECT_TRUE(test::eventually([&] { return vms.all().size() == 2; }));
+  EXPECT_EQ(vms.find_key("k"), *second);
+}
+
 TEST(VmRegistry, VmEnded_IsRemovedAndReported) {
   CacheBudget budget{0};
   Worker worker; // destroyed first, as its last job may destroy a VM

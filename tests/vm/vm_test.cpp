@@ -247,6 +247,22 @@ TEST_F(VmTest, Paused_LastChangeIsConstant) {
   EXPECT_GT(vm->run_state().last_change(), since);
 }
 
+class FrozenDriver : public ForwardingDriver {
+public:
+  using ForwardingDriver::ForwardingDriver;
+  bool frozen() const override { return true; }
+};
+
+TEST(VmFrozen, LastChange_IsConstantAndPast) {
+  const VmFixture saved{{}, {}, {}, [](std::unique_ptr<Driver> inner) -> std::unique_ptr<Driver> {
+                          return std::make_unique<FrozenDriver>(std::move(inner));
+                        }};
+  const auto time = saved.vm->run_state().last_change();
+  EXPECT_LE(time, std::chrono::system_clock::now());
+  std::this_thread::sleep_for(milliseconds{2});
+  EXPECT_EQ(saved.vm->run_state().last_change(), time);
+}
+
 TEST_F(VmTest, FailedOperation_LastErrorHasTheMessage) {
   EXPECT_EQ(vm->events().last_error(), "");
   fault->fail_nth(FaultPoint::run_status, 1, ErrorKind::timed_out);

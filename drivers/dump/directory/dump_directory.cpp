@@ -89,8 +89,9 @@ Result<std::vector<FoundVm>> DumpDirectory::look() {
     }
     version_ = now;
     update(std::move(*seen));
+    found_ = make_list();
   }
-  return found();
+  return found_;
 }
 
 Result<void> DumpDirectory::open_again() {
@@ -193,7 +194,7 @@ bool DumpDirectory::is_settled(const std::string& name, const Entry& entry) cons
          std::chrono::system_clock::now().time_since_epoch() - modified >= kSettled;
 }
 
-std::vector<FoundVm> DumpDirectory::found() const {
+std::vector<FoundVm> DumpDirectory::make_list() const {
   std::vector<Entries::const_pointer> shown;
   for (const auto& entry : entries_) {
     if (entry.second.file != nullptr) {

@@ -53,7 +53,7 @@ private:
   [[nodiscard]] Result<Entries> list();
   void update(Entries seen);
   [[nodiscard]] bool is_settled(const std::string& name, const Entry& entry) const;
-  [[nodiscard]] std::vector<FoundVm> found() const;
+  [[nodiscard]] std::vector<FoundVm> make_list() const;
   [[nodiscard]] std::string path_of(std::string_view name) const;
 
   const std::string path_;
@@ -67,6 +67,7 @@ private:
   Clock::time_point patience_{}; ///< how long the first scan may wait for files to be complete
   bool reported_full_ = false;
   Entries entries_;
+  std::vector<FoundVm> found_; ///< those of `entries_`
 };
 
 } // namespace vmemfs

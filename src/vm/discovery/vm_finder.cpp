@@ -17,7 +17,7 @@ namespace vmemfs {
 VmFinder::VmFinder(std::vector<Source> sources, std::vector<VmSpec> wanted, Attacher& attacher,
                    Callbacks callbacks, Pace pace)
     : attacher_{attacher}, callbacks_{std::move(callbacks)}, pace_{pace}, sources_{std::move(sources)},
-      report_limit_{pace.max_reports, pace.report_window}, scanner_{1} {
+      last_keys_(sources_.size()), report_limit_{pace.max_reports, pace.report_window}, scanner_{1} {
   for (VmSpec& spec : wanted) {
     Refusal refusal{spec.name, spec.driver, {}, {}};
     wanted_.push_back({.spec = std::move(spec), .refusal = std::move(refusal)});
@@ -58,11 +58,21 @@ void VmFinder::scan() {
   scanner_.post_after(pace_.scan, [this] { scan(); });
 }
 
+bool VmFinder::is_known(std::size_t source, const std::vector<FoundVm>& vms) {
+  std::vector<std::string>& last = last_keys_[source];
+  if (std::ranges::equal(vms, last, {}, &FoundVm::key)) {
+    return true;
+  }
+  last.clear();
+  std::ranges::transform(vms, std::back_inserter(last), &FoundVm::key);
+  return false;
+}
+
 /// Updates the list; true if it has a new VM.
 bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
   auto vms = sources_[source].discovery->scan();
   note_scan(source, vms);
-  if (!vms) {
+  if (!vms || is_known(source, *vms)) {
     return false;
   }
   const MutexLock lock{mutex_};
@@ -73,9 +83,12 @@ bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
     here.insert(key);
     if (!found_.contains(key)) {
       Refusal refusal{vm.name, sources_[source].driver, vm.number, {}};
-      found_.emplace(
-          key,
-          Found{.vm = std::move(vm), .since = now, .order = next_order_++, .refusal = std::move(refusal)});
+      std::string base = vm_base_name(vm.name, vm.uuid, vm.number);
+      found_.emplace(key, Found{.vm = std::move(vm),
+                                .since = now,
+                                .order = next_order_++,
+                                .base = std::move(base),
+                                .refusal = std::move(refusal)});
       found_new = true;
     }
   }
@@ -201,10 +214,9 @@ VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& foun
 
 /// The same VM, found by another driver, is not a namesake.
 NameClaim VmFinder::claim_of(const Found& found) const {
-  const auto base = [](const FoundVm& vm) { return vm_base_name(vm.name, vm.uuid, vm.number); };
   const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
     const Found& other = entry.second;
-    return other.order < found.order && other.vm.key != found.vm.key && base(other.vm) == base(found.vm);
+    return other.order < found.order && other.vm.key != found.vm.key && other.base == found.base;
   });
   return older ? NameClaim::with_number : NameClaim::bare;
 }

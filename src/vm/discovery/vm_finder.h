@@ -122,6 +122,7 @@ private:
     FoundVm vm;
     Clock::time_point since;
     std::uint64_t order; ///< of discovery
+    std::string base;    ///< see vm_base_name()
     Backoff backoff{};
     bool trying = false;
     bool settled = false;                        ///< attached, perhaps detached since: nothing is left to do
@@ -146,6 +147,8 @@ private:
   using CompletionToken = std::shared_ptr<void>;
 
   void scan() EXCLUDES(mutex_);
+  /// Whether the VMs of `source` are those of its last scan.
+  [[nodiscard]] bool is_known(std::size_t source, const std::vector<FoundVm>& vms);
   [[nodiscard]] bool take_in(std::size_t source, Clock::time_point now) EXCLUDES(mutex_);
   void note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) EXCLUDES(mutex_);
   void report_left_out(Clock::time_point now) EXCLUDES(mutex_);
@@ -173,6 +176,8 @@ private:
   const Callbacks callbacks_;
   const Pace pace_;
   const std::vector<Source> sources_;
+  /// Keys of the VMs of the last scan, by source; only for the scanner.
+  std::vector<std::vector<std::string>> last_keys_;
 
   mutable Mutex mutex_; ///< never held while waiting, nor while a Vm is destroyed
   std::map<Key, Found> found_ GUARDED_BY(mutex_);

@@ -33,7 +33,7 @@ std::string_view to_string(PausedBy who) {
 }
 
 RunStateTracker::RunStateTracker(const Context& context)
-    : context_{context}, guard_{context.guard, context.vm_id, context.driver},
+    : context_{context}, guard_{context.guard, context.vm_id, context.driver}, attached_ns_{wall_ns()},
       watch_{context.driver, context.jobs, paused_since_ns_} {}
 
 RunStateTracker::~RunStateTracker() {
@@ -457,7 +457,8 @@ RunStateTracker::Info RunStateTracker::info() const {
 }
 
 std::chrono::system_clock::time_point RunStateTracker::last_change() const {
-  const std::int64_t since = memory_changes_ ? 0 : paused_since_ns_.load();
+  const std::int64_t paused_since = memory_changes_ ? 0 : paused_since_ns_.load();
+  const std::int64_t since = context_.driver.frozen() ? attached_ns_ : paused_since;
   return std::chrono::system_clock::time_point{
       std::chrono::duration_cast<std::chrono::system_clock::duration>(
           std::chrono::nanoseconds{since != 0 ? since : wall_ns()})};

@@ -153,6 +153,7 @@ private:
   mutable Mutex ledger_mutex_;                   ///< never held while waiting
   PauseLedger ledger_ GUARDED_BY(ledger_mutex_); ///< changed only with operation_mutex_ held as well
 
+  const std::int64_t attached_ns_;               ///< since the Unix epoch
   std::atomic<std::int64_t> paused_since_ns_{0}; ///< since the Unix epoch; 0: running or unknown
   std::atomic<bool> memory_changes_{false};      ///< although it is paused; see RunStatus
   std::atomic<bool> poll_pending_{false};

@@ -276,5 +276,20 @@ TEST(PageCacheDump, SavedMemory_IsCachedAndEqual) {
   EXPECT_LE(reads_of(mount) - before, kFew) << "a file that is opened again still has its pages";
 }
 
+/// The kernel drops all pages when it is given another time.
+TEST(PageCacheDump, AttributesOfAClosedFile_PagesStay) {
+  const TempDir dir;
+  const std::string bytes(std::size_t{8} << 20U, 'x');
+  std::ofstream{dir / "raw", std::ios::binary} << bytes;
+  const Mount mount{{"--vm", fmt::format("vm=dump:path={},format=raw", dir / "raw")}};
+  EXPECT_EQ(read_file(mount / "vm/mem"), bytes);
+  std::this_thread::sleep_for(std::chrono::milliseconds{1100}); // the kernel's attributes are valid no more
+  struct stat status {};
+  ASSERT_EQ(::stat((mount / "vm/mem").c_str(), &status), 0);
+  const long before = reads_of(mount);
+  EXPECT_EQ(read_file(mount / "vm/mem"), bytes);
+  EXPECT_LE(reads_of(mount) - before, kFew);
+}
+
 } // namespace
 } // namespace vmemfs::test

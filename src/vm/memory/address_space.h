@@ -19,6 +19,8 @@
 
 namespace vmemfs {
 
+class BlockMemory;
+
 /// Thread-safe; each read brings its own scratch.
 class AddressSpace {
 public:
@@ -42,6 +44,9 @@ public:
   /// Copies memory into buffers of the caller, as it is now: each piece with its own result, see
   /// Driver::read(). For what is examined here, as the bytes of read() may only be passed on.
   virtual void copy(std::span<ReadPiece> pieces);
+
+  /// Its blocks as their backends have them; null: only what the map shows of them can be read.
+  [[nodiscard]] virtual BlockMemory* blocks() { return nullptr; }
 
   /// Writes memory, if that is allowed and the whole range is writable; else nothing is written. Returns the
   /// number of bytes written, from the start: fewer than all if the source failed midway.

@@ -5,6 +5,7 @@
 #include "fs/files/guest_memory_file.h"
 #include "vm/views/block_view.h"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,13 +16,29 @@ namespace vmemfs {
 
 class BlockFile final : public GuestMemoryFile {
 public:
+  /// Gets a text that says how the file is served: see OpenFile::note_service().
+  using NoteService = std::function<void(std::string)>;
+
   /// `name`: of the file.
-  BlockFile(std::shared_ptr<Guest> guest, std::string name)
-      : GuestMemoryFile{std::move(guest)}, view_{memory(), std::move(name)} {}
+  BlockFile(std::shared_ptr<Guest> guest, std::string name, NoteService note_service = {})
+      : GuestMemoryFile{std::move(guest)}, view_{memory(), std::move(name)},
+        note_service_{std::move(note_service)} {}
 
   /// As that of `mem`.
   Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) override {
     return view_.write(offset, std::as_bytes(std::span{bytes}));
+  }
+
+  [[nodiscard]] Result<UniqueFd> open_backing() override {
+    if (guest().gone()) {
+      return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
+    }
+    return view_.open_file();
+  }
+  void note_service(std::string text) override {
+    if (note_service_) {
+      note_service_(std::move(text));
+    }
   }
 
 private:
@@ -35,6 +52,7 @@ private:
   std::uint64_t size() override { return view_.size(); }
 
   const BlockView view_;
+  const NoteService note_service_;
   ReadAhead read_ahead_;
 };
 

@@ -4,11 +4,13 @@
 
 #include "core/error.h"
 #include "fs/files/reply.h"
+#include "util/unique_fd.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <poll.h>
+#include <string>
 #include <string_view>
 
 namespace vmemfs {
@@ -46,6 +48,14 @@ public:
     static_cast<void>(handle);
     reply.poll(POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
   }
+
+  /// Opens the file of the host that has the same bytes at the same offsets, for reading and writing: see
+  /// BlockMemory::open_file(). For files with FileTraits::backed.
+  [[nodiscard]] virtual Result<UniqueFd> open_backing() {
+    return fail(ErrorKind::unsupported, "fs", "there is no file behind it");
+  }
+  /// How the file is served, as text for `info`: "passthrough", or "requests: " and the reason.
+  virtual void note_service(std::string text) { static_cast<void>(text); }
 
   /// Answers lseek's SEEK_DATA and SEEK_HOLE.
   virtual void seek(Reply& reply, std::uint64_t offset, int whence) {

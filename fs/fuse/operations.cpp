@@ -271,6 +271,16 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
   // zeros.
   info.direct_io = 1;
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
+  Passthrough::Opened passed;
+  if (traits.backed) {
+    auto opened = files.passthrough().open(ino, info.flags, **file, files.init_extension().passthrough());
+    if (!opened) {
+      reply.error(opened.error().kind);
+      return;
+    }
+    passed = std::move(*opened);
+    info.direct_io = passed.direct_io ? 1 : 0;
+  }
   const auto handle =
       files.keep({files.tree().vm(ino), traits.guest_memory}, {ino, info.flags}, std::move(*file));
   if (!handle) {
@@ -278,6 +288,8 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
     return;
   }
   info.fh = *handle;
+  open_handle(&info)->passthrough = std::move(passed.lease);
+  const OpenAnswer answer{passed.backing_id};
   if (!reply.opened(info)) {
     files.close(info.fh);
   }

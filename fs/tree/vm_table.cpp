@@ -21,6 +21,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace vmemfs {
@@ -37,11 +38,14 @@ VmNode memory_file(HolePolicy policy) {
 
 VmNode block_file(const std::string& name) {
   return vm_file(
-      {.traits = {.guest_memory = true},
+      {.traits = {.guest_memory = true, .backed = true},
        .writes = FileWrites::if_vm_writable,
        .open =
            [name](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& /*size*/) {
-             return std::make_unique<BlockFile>(guest_of(vm), name);
+             return std::make_unique<BlockFile>(
+                 guest_of(vm), name, [&services = vm->guest().block_services(), name](std::string text) {
+                   services.note(name, std::move(text));
+                 });
            },
        .image_bytes =
            [name](Guest& guest) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How the files of a VM's blocks were served when they were last opened, for `info`.
+// Service of a VM's block files, by the kernel or by requests, as of when they were last opened; for `info`.
 #pragma once
 
 #include "util/mutex.h"

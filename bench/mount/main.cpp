@@ -175,6 +175,7 @@ constexpr const char* kRamFile = "RAM file itself";
 constexpr const char* kReadv = "process_vm_readv, 4 KiB pages";
 constexpr const char* kReadvHuge = "process_vm_readv, huge pages";
 constexpr const char* kShared = "vmemfs, shared RAM";
+constexpr const char* kBlock = "vmemfs, shared RAM by ram/NAME";
 constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
 /// As for a running guest: nothing is prefetched.
 constexpr const char* kPrivateLive = "vmemfs, private RAM, 4 KiB pages, cache off";
@@ -209,6 +210,9 @@ std::vector<Ratio> ratios(const Samples& samples) {
   const auto speed = [&](const char* a, const char* b) {
     return ratio_of(samples.at(a).at("seq 1M"), samples.at(b).at("seq 1M"), &Sample::bytes_per_second);
   };
+  const auto of_file = [&](const char* pattern, double Sample::*field) {
+    return ratio_of(samples.at(kBlock).at(pattern), samples.at(kRamFile).at(pattern), field);
+  };
   const auto latency = [&](const char* a) {
     return ratio_of(samples.at(a).at("8 bytes"), samples.at(kNull).at("8 bytes"), &Sample::p50_us);
   };
@@ -220,6 +224,9 @@ std::vector<Ratio> ratios(const Samples& samples) {
   };
   return {
       {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ">= 0.45"},
+      {"ram/NAME of it / RAM file itself, seq 1M", of_file("seq 1M", &Sample::bytes_per_second), ">= 0.95"},
+      {"the same, rand 4K x1", of_file("rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
+      {"the same, 8 bytes p50", of_file("8 bytes", &Sample::p50_us), "<= 1.5"},
       {"private guest / process_vm_readv, 4 KiB pages, seq 1M", speed(kPrivate, kReadv), ">= 0.60"},
       {"the same, cache off (as while it runs)", speed(kPrivateLive, kReadv), ""},
       {"private guest / process_vm_readv, huge pages, seq 1M", speed(kPrivateHuge, kReadvHuge), ""},
@@ -285,6 +292,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
       {kReadv, process(*small), area_of(kMegabytes, {})},
       {kReadvHuge, process(*huge), area_of(kMegabytes, {})},
       {kShared, file(mount / "shared/mem"), area_of(kMegabytes, {daemon})},
+      {kBlock, file(mount / "shared/ram/m0"), area_of(kMegabytes, {daemon})},
       {kPrivate, file(mount / "small/mem"), area_of(kMegabytes, {daemon})},
       {kPrivateLive, file(mount / "live/mem"), area_of(kMegabytes, {daemon})},
       {kPrivateHuge, file(mount / "huge/mem"), area_of(kMegabytes, {daemon})},

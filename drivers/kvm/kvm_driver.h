@@ -64,6 +64,7 @@ public:
   AccessReport access() const override;
   std::vector<ProbeResult> probe() const override;
   void set_listener(VmListener* listener) override { listener_.set(listener); }
+  BlockMemory* block_memory() override { return &guest_; }
   DirectMemory* direct_memory() override { return this; }
   MemoryWriter* memory_writer() override { return this; }
   RegisterReader* register_reader() override { return finds_threads_ ? &control_ : nullptr; }

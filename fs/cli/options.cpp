@@ -18,9 +18,9 @@ namespace {
 
 constexpr std::string_view kDescription =
     "vmemfs shows the physical memory of running virtual machines as files: one directory per VM\n"
-    "with mem, mem_padded, core, mem.lime, maps, info, control, batch, vcpus/N/{regs,virt,virt_maps}\n"
-    "and, of Linux guests, linux/{info,dmesg,ps,modules,mounts,sockets,System.map,kallsyms,btf,symbols,\n"
-    "vmlinux}.";
+    "with mem, mem_padded, core, mem.lime, ram/NAME, maps, info, control, batch,\n"
+    "vcpus/N/{regs,virt,virt_maps} and, of Linux guests, linux/{info,dmesg,ps,modules,mounts,\n"
+    "sockets,System.map,kallsyms,btf,symbols,vmlinux}.";
 
 constexpr std::string_view kExamples =
     "Examples:\n"

@@ -153,7 +153,10 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
     return session;
   }
   return mounter.mount()
-      .and_then([&](UniqueFd device) { return (*session)->connect(std::move(device)); })
+      .and_then([&](UniqueFd device) {
+        file_system.passthrough().use(mounter.backing_ids(device.get()));
+        return (*session)->connect(std::move(device));
+      })
       .map([&] { return std::move(*session); });
 }
 

@@ -3,6 +3,7 @@
 
 #include "vm/memory/scratch_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <unistd.h>
 #include <utility>
@@ -48,6 +49,13 @@ void GuestMemoryFile::answer(Reply& reply, const ReadRequest& request) {
 
 bool GuestMemoryFile::wants_page_cache() {
   return page_cache_epoch() && is_whole_pages() && guest_->may_fill_page_cache();
+}
+
+bool GuestMemoryFile::is_whole_pages() {
+  const auto map = memory().map();
+  return std::ranges::all_of(map->regions(), [](const Region& region) {
+    return region.range.begin.page_offset() == 0 && region.range.end.page_offset() == 0;
+  });
 }
 
 void GuestMemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -33,7 +33,7 @@ protected:
   [[nodiscard]] Guest& guest() { return *guest_; }
   [[nodiscard]] AddressSpace& memory() { return guest_->memory(); }
   /// Whether what can be read begins and ends at pages: of others, the kernel's page cache shows nothing.
-  [[nodiscard]] virtual bool is_whole_pages() { return true; }
+  [[nodiscard]] virtual bool is_whole_pages();
 
   /// Reads [offset, offset + size) into the scratch; fewer bytes if the file ends or a failure comes before.
   [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> fetch(std::uint64_t offset, std::size_t size,

@@ -5,7 +5,6 @@
 #include "fs/files/guest_memory_file.h"
 #include "vm/memory/hole_policy.h"
 
-#include <algorithm>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -32,13 +31,6 @@ private:
     return wanted == MemoryUse::held ? seek_data(memory(), offset) : seek_hole(memory(), offset);
   }
   std::uint64_t size() override { return memory().size(); }
-
-  bool is_whole_pages() override {
-    const auto map = memory().map();
-    return std::ranges::all_of(map->regions(), [](const Region& region) {
-      return region.range.begin.page_offset() == 0 && region.range.end.page_offset() == 0;
-    });
-  }
 
   const HolePolicy policy_;
   ReadAhead read_ahead_;

@@ -4,12 +4,14 @@
 
 #include "core/error.h"
 #include "fs/files/reply.h"
+#include "util/unique_fd.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <poll.h>
+#include <string>
 #include <string_view>
 
 namespace vmemfs {
@@ -58,6 +60,13 @@ public:
   [[nodiscard]] virtual bool wants_page_cache() { return false; }
   /// Open files of one inode with different numbers do not have the same bytes at the same offsets.
   [[nodiscard]] virtual std::uint64_t page_layout() const { return 0; }
+  /// Opens the file of the host that has the same bytes at the same offsets, for reading and writing: see
+  /// BlockMemory::open_file(). For files with FileTraits::backed.
+  [[nodiscard]] virtual Result<UniqueFd> open_backing() {
+    return fail(ErrorKind::unsupported, "fs", "there is no file behind it");
+  }
+  /// How the file is served, as text for `info`: "passthrough", or "requests: " and the reason.
+  virtual void note_service(std::string text) { static_cast<void>(text); }
 
   /// Answers lseek's SEEK_DATA and SEEK_HOLE.
   virtual void seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/init_extension.h"
 
+#include <cstddef>
 #include <cstring>
 #include <linux/fuse.h>
 
 namespace vmemfs {
 namespace {
 
-/// FUSE_DIRECT_IO_ALLOW_MMAP, bit 36 of the flags; not in the headers of Debian 12.
+// Not in the headers of Debian 12: bits 36 and 37 of the flags, of which this is the second half.
 constexpr std::uint32_t kDirectIoAllowMmap = 1U << (36U - 32U);
+constexpr std::uint32_t kPassthrough = 1U << (37U - 32U);
+
+/// Of backing files: not on a file system that is stacked on another one itself, such as overlayfs. It is the
+/// word behind the flags, which these headers count to the unused ones.
+constexpr std::uint32_t kMaxStackDepth = 1;
 
 struct InitRequest {
   fuse_in_header header;
   fuse_init_in init;
 };
 
-bool offers_shared_mappings(const InitRequest& request) {
-  return request.header.opcode == FUSE_INIT && (request.init.flags & FUSE_INIT_EXT) != 0 &&
-         (request.init.flags2 & kDirectIoAllowMmap) != 0;
+/// The second half of the flags.
+std::uint32_t offered_by(const InitRequest& request) {
+  const bool has_second_half =
+      request.header.opcode == FUSE_INIT && (request.init.flags & FUSE_INIT_EXT) != 0;
+  return has_second_half ? request.init.flags2 : 0;
 }
 
 } // namespace
@@ -25,9 +33,11 @@ bool offers_shared_mappings(const InitRequest& request) {
 // Kernels before 5.17 send a request without the second half of the flags, which is shorter.
 void InitExtension::note_request(std::span<const std::byte> request) {
   InitRequest init{};
-  if (wanted_ && request.size() == sizeof(init)) {
+  if (request.size() == sizeof(init)) {
     std::memcpy(&init, request.data(), sizeof(init));
-    if (offers_shared_mappings(init)) {
+    const std::uint32_t wanted = (wanted_mappings_ ? kDirectIoAllowMmap : 0U) | kPassthrough;
+    if (const std::uint32_t offered = offered_by(init) & wanted; offered != 0) {
+      offered_ = offered;
       unanswered_ = init.header.unique;
     }
   }
@@ -49,10 +59,16 @@ void InitExtension::complete(std::span<const iovec> answer) {
   }
   std::memcpy(&init, answer[1].iov_base, sizeof(init));
   init.flags |= FUSE_INIT_EXT;
-  init.flags2 |= kDirectIoAllowMmap;
+  const std::uint32_t granted = offered_;
+  init.flags2 |= granted;
+  if ((granted & kPassthrough) != 0) {
+    constexpr std::size_t kBehindFlags = offsetof(fuse_init_out, flags2) + sizeof(init.flags2);
+    std::memcpy(reinterpret_cast<std::byte*>(&init) + kBehindFlags, &kMaxStackDepth, sizeof(kMaxStackDepth));
+  }
   std::memcpy(answer[1].iov_base, &init, sizeof(init));
   unanswered_ = 0;
-  granted_ = true;
+  mappings_ = (granted & kDirectIoAllowMmap) != 0;
+  passthrough_ = (granted & kPassthrough) != 0;
 }
 
 } // namespace vmemfs

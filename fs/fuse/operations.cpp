@@ -303,8 +303,17 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
     return;
   }
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
+  Passthrough::Opened passed;
+  if (traits.backed) {
+    auto opened = files.passthrough().open(ino, info.flags, **file, files.init_extension().passthrough());
+    if (!opened) {
+      reply.error(opened.error().kind);
+      return;
+    }
+    passed = std::move(*opened);
+  }
   FileSystem::Opened opened{ino, info.flags, traits.guest_memory};
-  opened.cached = traits.guest_memory && files.can_cache(opened, **file);
+  opened.cached = traits.guest_memory && passed.backing_id == 0 && files.can_cache(opened, **file);
   const auto handle = files.keep({files.tree().vm(ino), traits.guest_memory || traits.reads_memory}, opened,
                                  std::move(*file));
   if (!handle) {
@@ -314,9 +323,11 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
   // Else the kernel must not cache: guest memory changes, and without direct_io it would fill up a short read
   // with zeros.
   const bool cached = handle->cached;
-  info.direct_io = cached ? 0 : 1;
+  info.direct_io = passed.direct_io && !cached ? 1 : 0;
   info.keep_cache = cached ? 1 : 0;
   info.fh = handle->number;
+  open_handle(&info)->passthrough = std::move(passed.lease);
+  const OpenAnswer answer{passed.backing_id};
   if (!reply.opened(info)) {
     files.close(info.fh);
   }

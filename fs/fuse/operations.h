@@ -4,6 +4,7 @@
 
 #include "fs/fuse/init_extension.h"
 #include "fs/fuse/kernel_pages.h"
+#include "fs/fuse/passthrough.h"
 #include "fs/fuse/request_table.h"
 #include "fs/fuse/vm_requests.h"
 #include "fs/tree/tree.h"
@@ -26,6 +27,7 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   std::shared_ptr<VmRequests> requests; ///< null: not of a VM, so no request waits
   bool memory = false;                  ///< of a VM
   Ino ino = 0;
+  Passthrough::Lease passthrough{};
   bool reads_and_writes = false;        ///< so that it could be mapped to write
   bool quick = false;                   ///< read() takes microseconds, as a rule
   bool cached = false;                  ///< read through the kernel's page cache
@@ -42,6 +44,7 @@ public:
 
   [[nodiscard]] Tree& tree() { return tree_; }
   [[nodiscard]] InitExtension& init_extension() { return init_extension_; }
+  [[nodiscard]] Passthrough& passthrough() { return passthrough_; }
 
   /// Whose share of the threads a file's requests take. The memory files of a VM have one, and its other
   /// files have another one: commands must reach a VM whose memory does not answer.
@@ -118,6 +121,7 @@ private:
   InitExtension init_extension_;
   KernelPages kernel_pages_;
   std::function<void(Ino)> drop_pages_of_;
+  Passthrough passthrough_; ///< before the open files, which use it
   RequestTable table_;
   RequestThreads threads_;
   mutable Mutex mutex_;

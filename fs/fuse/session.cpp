@@ -48,6 +48,7 @@ ssize_t read_device(int fd, void* buffer, std::size_t size, void* userdata) {
 
 ssize_t write_device(int fd, iovec* pieces, int count, void* userdata) {
   static_cast<FileSystem*>(userdata)->init_extension().complete({pieces, static_cast<std::size_t>(count)});
+  OpenAnswer::complete({pieces, static_cast<std::size_t>(count)});
   return ::writev(fd, pieces, count);
 }
 
@@ -90,7 +91,7 @@ RequestLoop::Cost cost_of(std::span<const std::byte> request) {
   }
 }
 
-/// As libfuse does it itself, but for the completed answer to the kernel's first request.
+/// As libfuse does it itself, but for the completed answers to the kernel's first request and to open().
 constexpr fuse_custom_io kDeviceIo{
     .writev = write_device, .read = read_device, .splice_receive = nullptr, .splice_send = nullptr};
 

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "fs/daemon/mount_table.h"
+#include "fs/mounter/mounter_backing_ids.h"
 #include "fs/mounter/mounter_message.h"
 #include "fs/mounter/mounter_process.h"
 #include "util/log.h"
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -106,6 +108,15 @@ Result<UniqueFd> Mounter::mount() {
   return answer.device
              ? Result<UniqueFd>{std::move(answer.device)}
              : fail(ErrorKind::no_memory, kOrigin, "too many open files; raise the limit (ulimit -n)");
+}
+
+std::unique_ptr<BackingIds> Mounter::backing_ids(int device) const {
+  UniqueFd socket{::fcntl(socket_.get(), F_DUPFD_CLOEXEC, 0)};
+  UniqueFd own_device{::fcntl(device, F_DUPFD_CLOEXEC, 0)};
+  if (!socket || !own_device) {
+    return nullptr;
+  }
+  return std::make_unique<MounterBackingIds>(std::move(socket), std::move(own_device));
 }
 
 /// Or until the process was killed, which take_end() reports.

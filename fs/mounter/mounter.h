@@ -7,10 +7,12 @@
 #pragma once
 
 #include "core/error.h"
+#include "fs/mounter/backing_ids.h"
 #include "fs/mounter/mount_request.h"
 #include "util/unique_fd.h"
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -29,6 +31,9 @@ public:
 
   /// Mounts and returns the /dev/fuse descriptor of the new mount, once the standby exists.
   [[nodiscard]] Result<UniqueFd> mount();
+
+  /// The backing ids of the mount that has this device. Null: out of descriptors.
+  [[nodiscard]] std::unique_ptr<BackingIds> backing_ids(int device) const;
 
   /// Unmounts the mount that mount() made, if it still exists, without waiting for its users. The process
   /// ends. Logs what has to be done by hand if it was killed, and its standby too.

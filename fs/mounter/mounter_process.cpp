@@ -3,6 +3,7 @@
 
 #include "fs/daemon/mount_table.h"
 #include "fs/fuse/fuse_mount.h"
+#include "fs/mounter/backing_requests.h"
 #include "fs/mounter/mounter_message.h"
 #include "fs/privileges/capabilities.h"
 
@@ -292,7 +293,10 @@ Ended wait_for_end(int socket, const UniqueFd& daemon_ended, const ActiveMount& 
     if (ready > 0 && entries[1].revents != 0 && !is_mounted(active)) {
       return Ended::mount;
     }
-    if (ready > 0 && (entries[0].revents != 0 || entries[3].revents != 0)) {
+    if (ready > 0 && entries[3].revents != 0) {
+      return Ended::daemon;
+    }
+    if (ready > 0 && entries[0].revents != 0 && !carry_out_backing_request(socket)) {
       return Ended::daemon;
     }
     if (ready > 0 && entries[2].revents != 0) {

@@ -130,7 +130,8 @@ Result<struct stat> VmFile::attributes() const {
       vm->guest().memory().poll_layout();
       attributes.st_size = static_cast<off_t>(type_->image_bytes ? type_->image_bytes(vm->guest())
                                                                  : vm->guest().memory().size());
-      attributes.st_blocks = static_cast<blkcnt_t>(vm->guest().memory().held_bytes() / kBlock);
+      attributes.st_blocks = static_cast<blkcnt_t>(
+          (type_->held_bytes ? type_->held_bytes(vm->guest()) : vm->guest().memory().held_bytes()) / kBlock);
       attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }
     if (type_->made_bytes) {
@@ -219,12 +220,12 @@ Result<std::vector<DirectoryEntry>> VmDirectory::list() const {
 }
 
 bool VmDirectory::waits_to_list() const {
-  return more_.list != nullptr ||
+  return (more_.list != nullptr && more_.waits) ||
          std::ranges::any_of(*table_, [](const VmTableRow& row) { return row.present != nullptr; });
 }
 
 bool VmDirectory::waits_to_look_up(std::string_view name) const {
-  return more_.list != nullptr && !is_in_table(*table_, name);
+  return more_.list != nullptr && more_.waits && !is_in_table(*table_, name);
 }
 
 VmNode vm_directory(VmTable table, VmNames more) {

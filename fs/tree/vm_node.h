@@ -49,9 +49,10 @@ using VmTable = std::vector<VmTableRow>;
 
 /// Names that a VM has in a directory beside those of the table, and that may change.
 struct VmNames {
-  /// Each is a valid name of a file. May wait for the VM. Null: there are none.
+  /// Each is a valid name of a file. Null: there are none.
   std::vector<std::string> (*list)(Vm&) = nullptr;
   VmNode (*node)(const std::string& name) = nullptr;
+  bool waits = true; ///< list() may wait for the VM
 };
 
 /// A directory of a VM that has the names of its table, and then those that the VM has. vm_gone once the VM
@@ -102,6 +103,8 @@ struct VmFileType {
   std::function<std::size_t(Vm&, const TextSize&)> text_bytes{};
   /// Of guest memory that is laid out otherwise than in the guest: how many bytes. Waits for nobody.
   std::function<std::uint64_t(Guest&)> image_bytes{};
+  /// The same: about how many bytes the host holds of it. Empty: as of the whole memory.
+  std::function<std::uint64_t(Guest&)> held_bytes{};
   /// Of what is made when it is opened: how many bytes that was; 0: it was not. Waits for nobody.
   std::function<std::size_t(Vm&)> made_bytes{};
   TextSize::Varies varies = TextSize::Varies::seldom;

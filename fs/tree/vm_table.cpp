@@ -5,6 +5,7 @@
 #include "arch/x86_64/registers.h"
 #include "core/register_set.h"
 #include "fs/files/batch/batch_file.h"
+#include "fs/files/block_file.h"
 #include "fs/files/control/control_file.h"
 #include "fs/files/image_file.h"
 #include "fs/files/memory_file.h"
@@ -21,6 +22,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace vmemfs {
 namespace {
@@ -32,6 +35,34 @@ VmNode memory_file(HolePolicy policy) {
                                    const std::shared_ptr<TextSize>& /*size*/) {
                     return std::make_unique<MemoryFile>(guest_of(vm), policy);
                   }});
+}
+
+VmNode block_file(const std::string& name) {
+  return vm_file(
+      {.traits = {.guest_memory = true, .backed = true},
+       .writes = FileWrites::if_vm_writable,
+       .open =
+           [name](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& /*size*/) {
+             return std::make_unique<BlockFile>(
+                 guest_of(vm), name, [&services = vm->guest().block_services(), name](std::string text) {
+                   services.note(name, std::move(text));
+                 });
+           },
+       .image_bytes =
+           [name](Guest& guest) {
+             return BlockView{guest.memory(), name}.size();
+           },
+       .held_bytes =
+           [name](Guest& guest) {
+             return BlockView{guest.memory(), name}.held_bytes();
+           }});
+}
+
+std::vector<std::string> blocks(Vm& vm) {
+  vm.guest().memory().poll_layout();
+  auto names = block_names(*vm.guest().memory().map());
+  std::erase(names, std::string{});
+  return names;
 }
 
 VmNode image_file(const ImageFormat& format) {
@@ -202,6 +233,7 @@ std::shared_ptr<const VmTable> vm_table() {
                     {"virt", virtual_file(), has_virtual_memory},
                     {"virt_maps", virtual_maps_file(), has_virtual_memory},
                 })},
+      {"ram", vm_directory({}, {.list = blocks, .node = block_file, .waits = false})},
       {"linux", vm_directory(linux_table()), may_run_linux},
   });
   return kTable;

@@ -29,6 +29,8 @@
 
 namespace vmemfs {
 
+class BlockMemory;
+
 /// One piece of a batch read. The caller fills in gpa and buffer; the driver sets done and failure.
 struct ReadPiece {
   Gpa gpa;
@@ -250,6 +252,7 @@ public:
 
   // Optional functions. Pointers stay valid as long as the driver.
   [[nodiscard]] virtual DirectMemory* direct_memory() { return nullptr; }
+  [[nodiscard]] virtual BlockMemory* block_memory() { return nullptr; }
   [[nodiscard]] virtual MemoryWriter* memory_writer() { return nullptr; }
   [[nodiscard]] virtual RegisterReader* register_reader() { return nullptr; }
   [[nodiscard]] virtual RegisterWriter* register_writer() { return nullptr; }

@@ -223,6 +223,23 @@ Result<BackingFile> BackingFile::open(const Process& process, const Vma& vma) {
               fmt::format("cannot open {}: process {} has no descriptor for it", path, process.pid()));
 }
 
+// The process may have opened it for writing although this one may not: that is not taken over. A lease that
+// its owner holds is not waited for.
+Result<UniqueFd> BackingFile::open_writable() const {
+  if (!reports_extents(file_system_)) { // its server may never answer
+    return fail(ErrorKind::unsupported, kOrigin, "the memory file is not in tmpfs, ext4, XFS or btrfs");
+  }
+  UniqueFd fd{
+      ::open(fmt::format("/proc/self/fd/{}", fd_.get()).c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+  return fd ? Result<UniqueFd>{std::move(fd)}
+            : fail_errno(errno, kOrigin, "cannot open the memory file for writing");
+}
+
+std::uint64_t BackingFile::size() const {
+  struct stat info {};
+  return ::fstat(fd_.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
 BackingFile::Progress BackingFile::read(std::uint64_t offset, std::span<std::byte> buffer) const {
   std::size_t done = 0;
   while (done < buffer.size()) {

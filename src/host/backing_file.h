@@ -32,6 +32,13 @@ public:
   /// this process has touched.
   [[nodiscard]] bool residency_known() const { return residency_known_; }
 
+  /// Opens it again, for reading and writing: proof that this process may write it. unsupported: it is in a
+  /// file system that may wait for somebody. Waits for nobody.
+  [[nodiscard]] Result<UniqueFd> open_writable() const;
+
+  /// In bytes; 0: unknown.
+  [[nodiscard]] std::uint64_t size() const;
+
   /// How it was opened, for `info`: "map_files", "fd 12", ...
   [[nodiscard]] const std::string& way() const { return way_; }
 

@@ -215,6 +215,14 @@ std::span<const std::byte> HostMemory::borrow(Hva hva, std::size_t size) const {
   return bytes.empty() || space_->running() ? bytes : std::span<const std::byte>{};
 }
 
+HostMemory::SharedFile HostMemory::shared_file(const HvaRange& range) const {
+  const HostSegment* const segment = find_segment(segments_, range.begin);
+  if (segment == nullptr || segment->access != Access::file || range.end > segment->range.end) {
+    return {};
+  }
+  return {segment->file, segment->file_offset + (range.begin - segment->range.begin)};
+}
+
 UseSearch HostMemory::find(const HvaRange& range, MemoryUse wanted) const {
   const HostSegment* const segment = find_segment(segments_, range.begin);
   if (segment == nullptr) {

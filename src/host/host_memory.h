@@ -68,6 +68,14 @@ public:
   /// only be passed to a system call, never accessed, and stay mapped as long as this object.
   [[nodiscard]] std::span<const std::byte> borrow(Hva hva, std::size_t size) const;
 
+  /// The file of which the whole range is a shared mapping, and where it begins in it; a null file: there is
+  /// none.
+  struct SharedFile {
+    std::shared_ptr<const BackingFile> file;
+    std::uint64_t offset = 0;
+  };
+  [[nodiscard]] SharedFile shared_file(const HvaRange& range) const;
+
   /// Searches for the first byte of one use, from the begin of the range on, within one segment at most.
   /// Sparse are holes of shared files, as the file system reports them, and absent pages of private memory
   /// without a file. Held is all else, such as private copies of a file, huge pages, and everything while the

@@ -5,6 +5,7 @@
 #include "vm/guest.h"
 #include "vm/linux/linux_guest.h"
 #include "vm/memory/live_memory.h"
+#include "vm/views/block_services.h"
 #include "vm/views/made_images.h"
 #include "vm/views/shown_texts.h"
 
@@ -52,6 +53,7 @@ public:
   [[nodiscard]] MadeImages* made_images() override { return &made_images_; }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
   [[nodiscard]] ShownTexts& shown_texts() { return shown_texts_; }
+  [[nodiscard]] BlockServices& block_services() { return block_services_; }
 
 private:
   using Clock = std::chrono::steady_clock;
@@ -65,6 +67,7 @@ private:
   VmCounters counters_;
   ShownTexts shown_texts_;
   MadeImages made_images_;
+  BlockServices block_services_;
   LiveMemory memory_;
   std::atomic<bool> vcpu_report_pending_{false};
   VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time

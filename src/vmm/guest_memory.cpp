@@ -56,8 +56,8 @@ Error refused(Gpa gpa, bool is_memory) {
 
 GuestMemory::GuestMemory(GuestLayout layout, MemoryMap map, std::vector<HvaRange> extents,
                          std::shared_ptr<const HostMemory> host)
-    : layout_{std::move(layout)}, map_{std::move(map)}, extents_{std::move(extents)}, host_{std::move(host)} {
-}
+    : layout_{std::move(layout)}, map_{std::move(map)}, extents_{std::move(extents)}, host_{std::move(host)},
+      blocks_{find_blocks()} {}
 
 Result<std::shared_ptr<const GuestMemory>>
 GuestMemory::open(GuestLayout layout, std::shared_ptr<const ProcessSpace> space, const GuestMemory* before) {
@@ -78,6 +78,93 @@ GuestMemory::open(GuestLayout layout, std::shared_ptr<const ProcessSpace> space,
   }
   return std::shared_ptr<const GuestMemory>{
       new GuestMemory{std::move(layout), std::move(*map), std::move(extents), std::move(host)}};
+}
+
+/// A block has a file if all that the guest has of it is a shared mapping of one, at the same offsets.
+std::vector<GuestMemory::Block> GuestMemory::find_blocks() const {
+  std::vector<Block> blocks(map_.blocks().size());
+  std::vector<bool> known(blocks.size());
+  for (std::size_t i = 0; i < layout_.ranges.size(); ++i) {
+    const LayoutRange& range = layout_.ranges[i];
+    const std::uint32_t index = map_.regions()[i].block;
+    Block& block = blocks[index];
+    const HvaRange here{range.hva, range.hva + range.range.size()};
+    auto shared = host_->shared_file(here);
+    if (shared.offset != range.offset) {
+      shared.file = nullptr;
+    }
+    if (!known[index]) {
+      block = {range.block_base(), here, std::move(shared.file)};
+      known[index] = true;
+      continue;
+    }
+    block.extent.begin = std::min(block.extent.begin, here.begin);
+    block.extent.end = std::max(block.extent.end, here.end);
+    if (shared.file != block.file) {
+      block.file = nullptr;
+    }
+  }
+  return blocks;
+}
+
+/// Null: the map has no such region any more.
+const GuestMemory::Block* GuestMemory::block_of(const Region& of) const {
+  const auto stretch = map_.at(of.range.begin);
+  const bool same =
+      stretch.region != nullptr && stretch.region->range.begin <= of.range.begin &&
+      stretch.region->block_offset + (of.range.begin - stretch.region->range.begin) == of.block_offset;
+  return same ? &blocks_[stretch.region->block] : nullptr;
+}
+
+std::optional<std::uint64_t> GuestMemory::block_size(const Region& of) const {
+  const Block* const block = block_of(of);
+  return block != nullptr && block->file != nullptr ? std::optional{block->file->size()} : std::nullopt;
+}
+
+std::optional<std::uint64_t> GuestMemory::block_held_bytes(const Region& of) const {
+  const Block* const block = block_of(of);
+  return block != nullptr && block->file != nullptr ? block->file->held_bytes() : std::nullopt;
+}
+
+tl::expected<std::size_t, ErrorKind> GuestMemory::read_block(const Region& of, std::uint64_t offset,
+                                                             std::span<std::byte> buffer) const {
+  const Block* const block = block_of(of);
+  if (block == nullptr) {
+    return tl::unexpected{ErrorKind::hole};
+  }
+  if (block->file != nullptr) {
+    const auto [done, os_errno] = block->file->read(offset, buffer);
+    if (done == 0 && !buffer.empty()) { // or the file is shorter than it was
+      return tl::unexpected{os_errno == 0 ? ErrorKind::source_failed : kind_of_errno(os_errno)};
+    }
+    return done;
+  }
+  const Hva begin = block->base + offset;
+  if (!block->extent.contains(begin)) {
+    return tl::unexpected{ErrorKind::hole};
+  }
+  const std::size_t size = std::min<std::uint64_t>(buffer.size(), block->extent.end - begin);
+  HostPiece piece{begin, buffer.first(size)};
+  host_->read({&piece, 1});
+  if (piece.done == 0 && size > 0) {
+    return tl::unexpected{piece.failure.value_or(ErrorKind::source_failed)};
+  }
+  return piece.done;
+}
+
+Result<UniqueFd> GuestMemory::open_block_file(const Region& of) const {
+  const Block* const block = block_of(of);
+  if (block == nullptr) {
+    return fail(ErrorKind::hole, "vmm", "the guest does not have this memory any more");
+  }
+  if (block->file == nullptr) {
+    return fail(ErrorKind::unsupported, "vmm",
+                "it is no shared mapping of one file; give the VM a shared memory backend (share=on)");
+  }
+  if (block->file->is_hugetlb()) { // a mapping would be of another page size
+    return fail(ErrorKind::unsupported, "vmm", "its file consists of huge pages (hugetlbfs)");
+  }
+  return block->file->open_writable();
 }
 
 Hva GuestMemory::hva_of(const Region& region, Gpa gpa) const {

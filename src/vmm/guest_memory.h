@@ -6,6 +6,7 @@
 #include "driver/driver.h"
 #include "host/host_memory.h"
 #include "host/process_space.h"
+#include "util/unique_fd.h"
 #include "vmm/guest_layout.h"
 
 #include <cstddef>
@@ -39,6 +40,13 @@ public:
   /// See Driver::held_bytes().
   [[nodiscard]] std::uint64_t held_bytes() const;
 
+  // See BlockMemory.
+  [[nodiscard]] std::optional<std::uint64_t> block_size(const Region& of) const;
+  [[nodiscard]] std::optional<std::uint64_t> block_held_bytes(const Region& of) const;
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read_block(const Region& of, std::uint64_t offset,
+                                                                std::span<std::byte> buffer) const;
+  [[nodiscard]] Result<UniqueFd> open_block_file(const Region& of) const;
+
   struct Writable {
     std::size_t size = 0;         ///< bytes from the start that can be written
     std::optional<Error> failure; ///< the reason if `size` is less than asked for (hole, read_only)
@@ -56,12 +64,22 @@ private:
   GuestMemory(GuestLayout layout, MemoryMap map, std::vector<HvaRange> extents,
               std::shared_ptr<const HostMemory> host);
 
+  /// What the layout has of a block.
+  struct Block {
+    Hva base = 0;
+    HvaRange extent;                         ///< hidden parts included
+    std::shared_ptr<const BackingFile> file; ///< that has its bytes at the same offsets; null: none
+  };
+  [[nodiscard]] const Block* block_of(const Region& of) const;
+  [[nodiscard]] std::vector<Block> find_blocks() const;
+
   [[nodiscard]] Hva hva_of(const Region& region, Gpa gpa) const;
 
   const GuestLayout layout_; ///< ranges in the order of map_.regions()
   const MemoryMap map_;
   const std::vector<HvaRange> extents_;
   const std::shared_ptr<const HostMemory> host_;
+  const std::vector<Block> blocks_; ///< by index in the map
 };
 
 } // namespace vmemfs

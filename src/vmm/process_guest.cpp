@@ -89,6 +89,35 @@ std::span<const std::byte> ProcessGuest::borrow(Gpa gpa, std::size_t size, Memor
   return bytes;
 }
 
+std::optional<std::uint64_t> ProcessGuest::size(const Region& of) {
+  const auto memory = memory_.load();
+  return memory != nullptr ? memory->block_size(of) : std::nullopt;
+}
+
+std::optional<std::uint64_t> ProcessGuest::held_bytes(const Region& of) {
+  const auto memory = memory_.load();
+  return memory != nullptr ? memory->block_held_bytes(of) : std::nullopt;
+}
+
+tl::expected<std::size_t, ErrorKind> ProcessGuest::read(const Region& of, std::uint64_t offset,
+                                                        std::span<std::byte> buffer) {
+  const auto memory = memory_.load();
+  auto bytes = memory != nullptr ? memory->read_block(of, offset, buffer)
+                                 : tl::expected<std::size_t, ErrorKind>{tl::unexpected{ErrorKind::vm_gone}};
+  if (!space_->running()) { // a memfd outlives its VM
+    bytes = tl::unexpected{ErrorKind::vm_gone};
+  }
+  return bytes;
+}
+
+Result<UniqueFd> ProcessGuest::open_file(const Region& of) {
+  const auto memory = memory_.load();
+  if (memory == nullptr || !space_->running()) {
+    return space_->gone();
+  }
+  return memory->open_block_file(of);
+}
+
 std::string ProcessGuest::describe() const {
   const auto memory = memory_.load();
   return memory != nullptr ? memory->host().describe() : "none: the VM has ended";

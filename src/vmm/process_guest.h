@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "driver/block_memory.h"
 #include "driver/driver.h"
 #include "host/process_space.h"
 #include "util/fd_watcher.h"
@@ -25,10 +26,10 @@
 namespace vmemfs {
 
 /// Thread-safe, but for publish(): one call at a time.
-class ProcessGuest {
+class ProcessGuest final : public BlockMemory {
 public:
   explicit ProcessGuest(std::shared_ptr<const ProcessSpace> space) : space_{std::move(space)} {}
-  ~ProcessGuest() = default;
+  ~ProcessGuest() override = default;
   ProcessGuest(const ProcessGuest&) = delete;
   ProcessGuest& operator=(const ProcessGuest&) = delete;
 
@@ -63,6 +64,13 @@ public:
   [[nodiscard]] std::optional<std::uint64_t> held_bytes() const;
   /// See DirectMemory::borrow().
   [[nodiscard]] std::span<const std::byte> borrow(Gpa gpa, std::size_t size, MemoryPin& pin) const;
+
+  // See BlockMemory.
+  [[nodiscard]] std::optional<std::uint64_t> size(const Region& of) override;
+  [[nodiscard]] std::optional<std::uint64_t> held_bytes(const Region& of) override;
+  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(const Region& of, std::uint64_t offset,
+                                                          std::span<std::byte> buffer) override;
+  [[nodiscard]] Result<UniqueFd> open_file(const Region& of) override;
 
   /// How the memory is read, as one line, for AccessReport::ram.
   [[nodiscard]] std::string describe() const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "arch/x86_64/registers.h"
 #include "contract/driver_contract.h"
+#include "driver/block_memory.h"
 #include "support/files.h"
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <iterator>
 #include <thread>
+#include <unistd.h>
 
 namespace vmemfs::test {
 namespace {
@@ -171,6 +173,35 @@ TEST_P(DriverContract, BorrowedMemoryIsInsideOneRegion) {
   EXPECT_TRUE(direct->borrow(Gpa{ram.range.end.value() - 8}, std::size_t{1} << 30U, pin).empty());
   const auto bytes = direct->borrow(ram.range.begin, 4096, pin);
   EXPECT_TRUE(bytes.empty() || bytes.size() == 4096);
+}
+
+TEST_P(DriverContract, BlocksHaveTheGuestsBytesAtTheirOffsets) {
+  BlockMemory* const blocks = driver().block_memory();
+  if (blocks == nullptr) {
+    return;
+  }
+  const auto map = driver().memory_map();
+  for (const Region& region : map->regions()) {
+    if (region.kind != RegionKind::ram) {
+      continue;
+    }
+    const auto truth = subject_->truth(region.range.begin, kPageSize);
+    std::vector<std::byte> bytes(kPageSize);
+    EXPECT_EQ(blocks->read(region, region.block_offset, bytes), kPageSize);
+    EXPECT_EQ(bytes, truth) << std::hex << region.range.begin.value();
+    EXPECT_GE(blocks->size(region).value_or(kGpaLimit), region.block_offset + region.range.size());
+    if (const auto file = blocks->open_file(region)) {
+      EXPECT_EQ(::pread(file->get(), bytes.data(), kPageSize, static_cast<off_t>(region.block_offset)),
+                static_cast<ssize_t>(kPageSize));
+      EXPECT_EQ(bytes, truth) << "of its file";
+    }
+    Region unknown = region;
+    unknown.block_offset += kPageSize;
+    const auto lost = blocks->read(unknown, 0, bytes);
+    ASSERT_FALSE(lost);
+    EXPECT_EQ(lost.error(), ErrorKind::hole);
+    EXPECT_FALSE(blocks->open_file(unknown));
+  }
 }
 
 TEST_P(DriverContract, RefreshKeepsTheMapOfAGuestThatStands) {
@@ -368,6 +399,10 @@ TEST_P(DriverContract, AfterTheEndNothingReads) {
   if (driver().direct_memory() != nullptr) {
     MemoryPin pin;
     EXPECT_TRUE(driver().direct_memory()->borrow(ram.range.begin, 4096, pin).empty());
+  }
+  if (BlockMemory* const blocks = driver().block_memory()) {
+    EXPECT_FALSE(blocks->read(ram, ram.block_offset, buffer));
+    EXPECT_FALSE(blocks->open_file(ram));
   }
   if (driver().memory_writer() != nullptr) {
     const auto outcome = driver().memory_writer()->write(ram.range.begin, buffer);

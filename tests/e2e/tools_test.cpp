@@ -80,7 +80,8 @@ void expect_text(const std::string& name, const std::string& text) {
 }
 
 bool is_memory(const std::string& name) {
-  return name.ends_with("/mem_padded") || name.ends_with("/mem.lime") || name.ends_with("/core");
+  return name.ends_with("/mem_padded") || name.ends_with("/mem.lime") || name.ends_with("/core") ||
+         name.find("/ram/") != std::string::npos;
 }
 
 /// What never changes is compared.

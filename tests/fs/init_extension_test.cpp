@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
 #include <span>
@@ -51,6 +53,38 @@ TEST(InitExtension, KernelOffersSharedMappings_AreAccepted) {
   EXPECT_TRUE(extension.shared_mappings());
   EXPECT_EQ(exchange.init.flags, FUSE_INIT_EXT | FUSE_ASYNC_READ);
   EXPECT_EQ(exchange.init.flags2, kOffer | 2U);
+}
+
+/// The word behind the flags.
+std::uint32_t stack_depth_of(const fuse_init_out& init) {
+  std::uint32_t depth = 0;
+  std::memcpy(&depth,
+              reinterpret_cast<const char*>(&init) + offsetof(fuse_init_out, flags2) + sizeof(init.flags2),
+              sizeof depth);
+  return depth;
+}
+
+TEST(InitExtension, KernelOffersPassthrough_IsAccepted_WithAndWithoutMappings) {
+  constexpr std::uint32_t kPassthrough = 1U << 5U; // bit 37
+  for (const bool mappings : {false, true}) {
+    InitExtension extension{mappings};
+    Exchange exchange;
+    exchange.request.init.flags2 = kOffer | kPassthrough;
+    exchange.pass(extension);
+    EXPECT_TRUE(extension.passthrough());
+    EXPECT_EQ(extension.shared_mappings(), mappings);
+    EXPECT_EQ(exchange.init.flags, FUSE_INIT_EXT | FUSE_ASYNC_READ);
+    EXPECT_EQ(exchange.init.flags2, kPassthrough | 2U | (mappings ? kOffer : 0U));
+    EXPECT_EQ(stack_depth_of(exchange.init), 1U);
+  }
+}
+
+TEST(InitExtension, NoPassthroughOffered_StackDepthStaysAsItIs) {
+  InitExtension extension{true};
+  Exchange exchange;
+  exchange.pass(extension);
+  EXPECT_FALSE(extension.passthrough());
+  EXPECT_EQ(stack_depth_of(exchange.init), 0U);
 }
 
 TEST(InitExtension, LaterAnswer_IsUnchanged) {

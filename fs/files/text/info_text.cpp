@@ -2,6 +2,7 @@
 #include "fs/files/text/info_text.h"
 
 #include "fs/files/text/status_text.h"
+#include "vm/views/block_layout.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -51,6 +52,22 @@ Json probe_json(const std::vector<ProbeResult>& results) {
   return list;
 }
 
+/// How each file of `ram` is served; null: it was not opened yet.
+Json ram_files_json(LiveGuest& guest) {
+  Json files = Json::object();
+  for (const std::string& name : block_names(*guest.memory().map())) {
+    if (!name.empty()) {
+      files[name] = nullptr;
+    }
+  }
+  for (auto& [name, text] : guest.block_services().texts()) {
+    if (files.contains(name)) {
+      files[name] = text;
+    }
+  }
+  return files;
+}
+
 Json bad_pages_json(const BadPages& pages) {
   Json list = Json::array();
   for (const Gfn page : pages.listed()) {
@@ -77,6 +94,7 @@ std::string info_text(Vm& vm, std::string_view state) {
       {"vcpu_list", to_string(vcpus)},
       {"memory", memory_json(*guest.memory().map())},
       {"access", access_json(guest.access())},
+      {"ram_files", ram_files_json(guest)},
       {"probe", probe_json(guest.probe())},
       {"cache", cache_json(vm)},
       {"writable", vm.write_gate().writable()},

@@ -31,6 +31,7 @@ public:
 
   void read(std::span<ReadPiece> pieces) override;
   Result<void> refresh() override;
+  BlockMemory* block_memory() override { return nullptr; }   // the same
   DirectMemory* direct_memory() override { return nullptr; } // so that every read can fail
   MemoryWriter* memory_writer() override { return inner().memory_writer() != nullptr ? this : nullptr; }
   RegisterReader* register_reader() override { return inner().register_reader() != nullptr ? this : nullptr; }

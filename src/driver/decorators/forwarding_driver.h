@@ -29,6 +29,7 @@ public:
   AccessReport access() const override { return inner_->access(); }
   std::vector<ProbeResult> probe() const override { return inner_->probe(); }
   void set_listener(VmListener* listener) override { inner_->set_listener(listener); }
+  BlockMemory* block_memory() override { return inner_->block_memory(); }
   DirectMemory* direct_memory() override { return inner_->direct_memory(); }
   MemoryWriter* memory_writer() override { return inner_->memory_writer(); }
   RegisterReader* register_reader() override { return inner_->register_reader(); }

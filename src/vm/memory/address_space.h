@@ -19,6 +19,8 @@
 
 namespace vmemfs {
 
+class BlockMemory;
+
 /// Thread-safe; each read brings its own scratch.
 class AddressSpace {
 public:
@@ -46,6 +48,9 @@ public:
   /// read() of the piece alone, past_end if the space ends before the piece does. Bytes of a buffer beyond
   /// `done` are undefined. Fails as a whole only if the guest does not exist any more.
   [[nodiscard]] virtual tl::expected<void, ErrorKind> read_each(std::span<ReadPiece> pieces);
+
+  /// Its blocks as their backends have them; null: only what the map shows of them can be read.
+  [[nodiscard]] virtual BlockMemory* blocks() { return nullptr; }
 
   /// Writes memory, if that is allowed and the whole range is writable; else nothing is written. Returns the
   /// number of bytes written, from the start: fewer than all if the source failed midway.

@@ -44,6 +44,9 @@ public:
                                                           ReadAhead* read_ahead) override;
   void copy(std::span<ReadPiece> pieces) override;
   [[nodiscard]] tl::expected<void, ErrorKind> read_each(std::span<ReadPiece> pieces) override;
+  [[nodiscard]] BlockMemory* blocks() override {
+    return context_.attachment.detached() ? nullptr : context_.driver.block_memory();
+  }
   [[nodiscard]] Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return context_.driver.memory_map(); }
   [[nodiscard]] UseSearch find(const GpaRange& range, MemoryUse wanted) override;

@@ -55,6 +55,18 @@ TEST_P(Mapped, MemPadded_EqualsTheGuest) {
   EXPECT_EQ(mapping.read(0x300000, kMiB), fake_bytes(0x300000, kMiB));
 }
 
+TEST_P(Mapped, Images_EqualWhatIsRead) {
+  const Mount mount{{"--vm", kGuest}};
+  ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0);
+  for (const char* name : {"vm/core", "vm/mem.lime"}) {
+    const UniqueFd file = open_file(mount / name);
+    const auto size = static_cast<std::size_t>(::lseek(file.get(), 0, SEEK_END));
+    const Mapping mapping{file.get(), 0, size, GetParam()};
+    ASSERT_FALSE(mapping.bad()) << name << ' ' << errno;
+    EXPECT_TRUE(mapping.read(0, size) == pread_at(file.get(), 0, size).bytes) << name;
+  }
+}
+
 TEST_P(Mapped, Hole_FaultsAndIsNeverZeros) {
   const Mount mount{{"--vm", kGuest}};
   const UniqueFd file = open_file(mount / "vm/mem");

@@ -39,9 +39,9 @@ TEST(InfoText, RunningVm_HasEveryKey) {
                      .roms = {{Gpa{15 * kMiB}, Gpa{16 * kMiB}}},
                      .bad = {}}};
   const Json info = info_of(*fixture.vm);
-  EXPECT_THAT(keys_of(info),
-              ElementsAre("name", "uuid", "driver", "state", "epoch", "vcpus", "vcpu_list", "memory",
-                          "access", "probe", "cache", "writable", "bad_pages", "bad_page_reads"));
+  EXPECT_THAT(keys_of(info), ElementsAre("name", "uuid", "driver", "state", "epoch", "vcpus", "vcpu_list",
+                                         "memory", "access", "ram_files", "probe", "cache", "writable",
+                                         "bad_pages", "bad_page_reads"));
   EXPECT_EQ(info["name"], "web01");
   EXPECT_EQ(info["uuid"], "00000000-0000-4000-8000-00000000fa4e");
   EXPECT_EQ(info["driver"], "fake");

@@ -103,9 +103,10 @@ protected:
 };
 
 constexpr const char* kVmFiles[] = {
-    "vm/mem",     "vm/mem_padded",   "vm/core",         "vm/mem.lime",          "vm/maps",       "vm/info",
-    "vm/control", "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps", "vm/linux/info", "vm/batch"};
-constexpr const char* kVmDirectories[] = {"vm", "vm/vcpus", "vm/vcpus/0", "vm/linux"};
+    "vm/mem",        "vm/mem_padded",  "vm/core",         "vm/mem.lime",     "vm/maps",
+    "vm/info",       "vm/control",     "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps",
+    "vm/linux/info", "vm/ram/fake.ram", "vm/batch"};
+constexpr const char* kVmDirectories[] = {"vm", "vm/ram", "vm/vcpus", "vm/vcpus/0", "vm/linux"};
 
 bool is_control(std::string_view path) { return path.ends_with("control"); }
 /// Takes requests of all who may read it.
@@ -193,7 +194,7 @@ TEST_F(TreeTest, Names_OfEveryDirectory) {
   EXPECT_THAT(names(""), ElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(".vmemfs"), ElementsAre("control", "drivers", "events", "stats"));
   EXPECT_THAT(names("vm"), ElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control",
-                                       "batch", "vcpus", "linux"));
+                                       "batch", "vcpus", "ram", "linux"));
   EXPECT_THAT(names("vm/linux"), ElementsAre("info")) << "the others are those of a Linux guest";
   EXPECT_THAT(names("vm/linux/btf"), ElementsAre("vmlinux")) << "and the modules";
   EXPECT_THAT(names("vm/vcpus"), ElementsAre("0", "1"));

@@ -194,12 +194,15 @@ void get_attributes_to_read(FileSystem& files, FuseReply& reply, OpenHandle& han
   }
 }
 
+/// Those of the root never change, and the kernel needs them for each path.
+double valid_seconds(Ino ino) { return ino == kRootIno ? kNamesValidSeconds : kAttributesValidSeconds; }
+
 void op_getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& files = file_system(request);
   const auto handle = info != nullptr ? open_handle(info) : nullptr;
   if (handle == nullptr || !handle->cached) {
     answer({request}, "getattr",
-           [&](FuseReply& reply) { get_attributes(files, reply, ino, kAttributesValidSeconds); });
+           [&](FuseReply& reply) { get_attributes(files, reply, ino, valid_seconds(ino)); });
     return;
   }
   // Not by the threads for memory: it may wait for reads that these have to answer.

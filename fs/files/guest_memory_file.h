@@ -22,7 +22,6 @@ public:
   GuestMemoryFile& operator=(const GuestMemoryFile&) = delete;
 
   void read(Reply& reply, const ReadRequest& request) final;
-  [[nodiscard]] bool answers_quickly() const final { return guest_->reads_quickly(); }
   void seek(Reply& reply, std::uint64_t offset, int whence) final;
   [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override {
     return guest_->page_cache_epoch();

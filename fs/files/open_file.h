@@ -36,9 +36,6 @@ public:
   /// what may never come: programs that copy a tree would hang.
   virtual void read(Reply& reply, const ReadRequest& request) = 0;
 
-  /// Whether read() takes no longer than answering the reader, as a rule. Does not change.
-  [[nodiscard]] virtual bool answers_quickly() const { return false; }
-
   /// Returns how many of `bytes` were taken, from the start: at least one, unless there were none.
   virtual Result<std::size_t> write(std::string_view bytes, std::uint64_t offset) {
     static_cast<void>(bytes);

@@ -29,7 +29,6 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   Ino ino = 0;
   Passthrough::Lease passthrough{};
   bool reads_and_writes = false;        ///< so that it could be mapped to write
-  bool quick = false;                   ///< read() takes microseconds, as a rule
   bool cached = false;                  ///< read through the kernel's page cache
   std::atomic<bool> holds_pages{false}; ///< the kernel has requested some for its cache; stays true
   std::atomic<bool> mapped{false};      ///< the kernel has requested pages through it; stays true

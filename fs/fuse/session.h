@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "fs/fuse/operations.h"
-#include "fs/fuse/request_loop.h"
 #include "fs/tree/inode_table.h"
 #include "util/unique_fd.h"
 
@@ -61,7 +60,6 @@ private:
   bool handlers_set_ = false;
   UniqueFd loop_ended_;
   UniqueFd mount_gone_;
-  std::unique_ptr<RequestLoop> requests_;
   std::thread loop_;
   int loop_result_ = 0; ///< set before loop_ended_ is
   std::atomic<bool> ending_{false};

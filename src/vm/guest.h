@@ -52,8 +52,6 @@ public:
   [[nodiscard]] virtual std::optional<std::uint64_t> page_cache_epoch() { return std::nullopt; }
   /// Whether the kernel's pages of its memory may take as much of the host's memory as it has.
   [[nodiscard]] virtual bool may_fill_page_cache() const { return false; }
-  /// Whether a page of its memory costs no more than answering a reader. Does not change.
-  [[nodiscard]] virtual bool reads_quickly() const { return false; }
   /// Time of the last possible change of its memory.
   [[nodiscard]] virtual std::chrono::system_clock::time_point last_change() const = 0;
 

@@ -39,7 +39,6 @@ public:
   }
   [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override;
   [[nodiscard]] bool may_fill_page_cache() const override;
-  [[nodiscard]] bool reads_quickly() const override { return !is_worth_caching(context_.driver.read_cost()); }
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const override {
     return context_.run_state.last_change();
   }

@@ -4,11 +4,12 @@
 #include <utility>
 
 namespace vmemfs {
+namespace {
 
-bool is_worth_caching(const ReadCost& cost) {
-  constexpr std::chrono::microseconds kFuseReply{20};
-  return cost.call + cost.page >= kFuseReply;
-}
+/// Approximate cost of a FUSE reply: a page that costs less is not worth caching.
+constexpr std::chrono::microseconds kWorthCaching{20};
+
+} // namespace
 
 CachePolicy::CachePolicy(Driver& driver, Coherence& coherence, VmEvents& events, CacheBudget& budget,
                          const CacheSettings& settings)
@@ -44,7 +45,7 @@ void CachePolicy::apply() {
   const CacheSettings now = settings();
   const ReadCost cost = driver_.read_cost();
   const bool worth_it =
-      now.mode == CacheMode::on || (now.mode == CacheMode::automatic && is_worth_caching(cost));
+      now.mode == CacheMode::on || (now.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
   share_.set_active(worth_it);
   prefetch_limits_.update(now, cost, share_.limit());
   kernel_ = now.kernel;

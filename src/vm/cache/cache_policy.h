@@ -22,9 +22,6 @@
 
 namespace vmemfs {
 
-/// Whether a page costs about as much as a FUSE reply, or more.
-[[nodiscard]] bool is_worth_caching(const ReadCost& cost);
-
 /// Thread-safe. If the cache is not in use, every read goes to the driver.
 class CachePolicy {
 public:

@@ -47,12 +47,16 @@ public:
 
   void read(Reply& reply, const ReadRequest& /*request*/) override { reply.text(""); }
   Result<UniqueFd> open_backing() override {
+    if (gone) {
+      return fail(ErrorKind::vm_gone, "vmm", "the VM has ended");
+    }
     UniqueFd fd{::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
     return fd ? Result<UniqueFd>{std::move(fd)} : fail(ErrorKind::unsupported, "vmm", "it is private");
   }
   void note_service(std::string text) override { service = std::move(text); }
 
   std::string service;
+  bool gone = false;
 
 private:
   const std::string path_;
@@ -88,6 +92,15 @@ TEST_F(PassthroughTest, Readers_ShareOneIdUntilTheLastIsClosed) {
   second->lease = {};
   EXPECT_THAT(ids_->closed, ElementsAre(1));
   EXPECT_EQ(open(O_RDONLY)->backing_id, 2);
+}
+
+TEST_F(PassthroughTest, VmEndsWhileAFileIsOpen_LaterOnesSaySo) {
+  auto first = open(O_RDONLY);
+  ASSERT_TRUE(first.has_value());
+  file_.gone = true;
+  const auto second = open(O_RDONLY);
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().kind, ErrorKind::vm_gone);
 }
 
 TEST_F(PassthroughTest, WriterBesideReaders_WritesAreRequestsAndItCannotBeMapped) {

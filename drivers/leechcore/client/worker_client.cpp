@@ -121,7 +121,8 @@ tl::expected<void, ErrorKind> WorkerClient::scatter(Operation operation, std::si
 /// After an error the worker may answer at any time what is not expected any more: it is of no use.
 Result<Reply> WorkerClient::ask(Request request) {
   if (lost()) {
-    return fail(ErrorKind::vm_gone, kOrigin, "the worker process has ended");
+    return fail(ErrorKind::vm_gone, kOrigin,
+                fmt::format("the worker process that has LeechCore has ended: {}", process_->how_it_ended()));
   }
   request.sequence = ++sequence_;
   auto reply = exchange(request);

@@ -94,6 +94,8 @@ TEST_P(MonitorForms, DaemonKilled_GuardianResumesThroughIt) {
 TEST_P(MonitorForms, KeptConnection_ReportsAPauseByOthers) {
   GuestWithMonitor vm{GetParam()};
   const Mount mount{{"--vm", fmt::format("vm=qemu:pid={},keep=on{}", vm.guest.pid(), GetParam().params)}};
+  // The state that is found first is no change.
+  ASSERT_TRUE(eventually([&] { return read_file(mount / "vm/control").starts_with("state running"); }));
   vm.guest.pause();
   EXPECT_TRUE(eventually([&] {
     return read_file(mount / ".vmemfs/events").find("\"paused\"") != std::string::npos;

@@ -88,7 +88,7 @@ std::vector<std::shared_ptr<GuestLink>> Hub::guests() const {
 Result<std::shared_ptr<GuestLink>> Hub::find(std::string_view domain) const {
   // Names are chosen more freely than uuids: one that is another VM's uuid must not hide that VM.
   std::vector<std::shared_ptr<GuestLink>> found;
-  const auto take_all = [&](const auto& matches) {
+  const auto take_all = [&](const auto& matches) REQUIRES(mutex_) {
     std::ranges::copy_if(connected_, std::back_inserter(found),
                          [&](const auto& link) { return matches(link->greeting()); });
   };

@@ -220,7 +220,8 @@ HostMemory::SharedFile HostMemory::shared_file(const HvaRange& range) const {
   if (segment == nullptr || segment->access != Access::file || range.end > segment->range.end) {
     return {};
   }
-  return {segment->file, segment->file_offset + (range.begin - segment->range.begin)};
+  return {segment->file, segment->file_offset + (range.begin - segment->range.begin),
+          segment->written_by_process};
 }
 
 UseSearch HostMemory::find(const HvaRange& range, MemoryUse wanted) const {

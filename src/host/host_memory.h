@@ -73,6 +73,7 @@ public:
   struct SharedFile {
     std::shared_ptr<const BackingFile> file;
     std::uint64_t offset = 0;
+    bool written_by_process = false; ///< see HostSegment
   };
   [[nodiscard]] SharedFile shared_file(const HvaRange& range) const;
 

@@ -168,6 +168,7 @@ private:
     const std::string path = printable(vma.path, 200);
     if (vma.shared) {
       segment.access = Access::file;
+      segment.written_by_process = vma.writable;
       segment.detail = fmt::format("shared {} {}", segment.file->is_hugetlb() ? "huge pages" : "file", path);
     } else {
       segment.access = Access::process_guard;
@@ -184,6 +185,7 @@ private:
       segment.access = Access::process;
       segment.file.reset();
       segment.file_offset = 0;
+      segment.written_by_process = false;
       segment.anonymous = false;
       segment.detail = "memory with a userfaultfd handler, process_vm_readv";
     }
@@ -221,6 +223,7 @@ private:
       const bool continues = last.range.end == segment.range.begin && last.access == segment.access &&
                              last.file == segment.file && last.anonymous == segment.anonymous &&
                              last.detail == segment.detail &&
+                             last.written_by_process == segment.written_by_process &&
                              (!last.file || last.file_offset + last.range.size() == segment.file_offset);
       if (continues) {
         last.range.end = segment.range.end;

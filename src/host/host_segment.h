@@ -32,6 +32,7 @@ struct HostSegment {
   std::shared_ptr<const BackingFile> file; ///< null: absent pages are zeros
   bool anonymous = false;                  ///< private memory without a file, of ordinary pages
   std::uint64_t file_offset = 0;           ///< of range.begin, in bytes
+  bool written_by_process = false;         ///< it maps the file to write, so it may write it
   SharedView view;                         ///< of the whole range; only with Access::file, may be absent
   std::optional<OwnerShares::Share> share; ///< of the mappings of this process, with a view
   std::string detail;                      ///< text for `info`; the reason, if refused

@@ -94,7 +94,7 @@ std::vector<GuestMemory::Block> GuestMemory::find_blocks() const {
       shared.file = nullptr;
     }
     if (!known[index]) {
-      block = {range.block_base(), here, std::move(shared.file)};
+      block = {range.block_base(), here, std::move(shared.file), shared.written_by_process};
       known[index] = true;
       continue;
     }
@@ -103,6 +103,7 @@ std::vector<GuestMemory::Block> GuestMemory::find_blocks() const {
     if (shared.file != block.file) {
       block.file = nullptr;
     }
+    block.written_by_process &= shared.written_by_process;
   }
   return blocks;
 }
@@ -160,6 +161,11 @@ Result<UniqueFd> GuestMemory::open_block_file(const Region& of) const {
   if (block->file == nullptr) {
     return fail(ErrorKind::unsupported, "vmm",
                 "it is no shared mapping of one file; give the VM a shared memory backend (share=on)");
+  }
+  // While it is passed through, the kernel has it open for writing: nobody can execute it, and whoever only
+  // reads it must not have that done.
+  if (!block->written_by_process) {
+    return fail(ErrorKind::unsupported, "vmm", "the process of the VM does not map its file to write");
   }
   if (block->file->is_hugetlb()) { // a mapping would be of another page size
     return fail(ErrorKind::unsupported, "vmm", "its file consists of huge pages (hugetlbfs)");

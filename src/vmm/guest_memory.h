@@ -69,6 +69,7 @@ private:
     Hva base = 0;
     HvaRange extent;                         ///< hidden parts included
     std::shared_ptr<const BackingFile> file; ///< that has its bytes at the same offsets; null: none
+    bool written_by_process = false;         ///< all of it, see HostSegment
   };
   [[nodiscard]] const Block* block_of(const Region& of) const;
   [[nodiscard]] std::vector<Block> find_blocks() const;

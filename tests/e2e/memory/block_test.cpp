@@ -331,6 +331,28 @@ TEST_F(SparseBlock, TouchingHolesOfMem_AllocatesNothing) {
   EXPECT_EQ(blocks_of(backing_), before);
 }
 
+/// The kernel has a backing file open for writing, so that nobody could execute it meanwhile.
+TEST(BlockOfReadOnlyFile, IsServedByRequests_AndCanBeExecuted) {
+  const TempDir dir;
+  const std::string program = dir / "program";
+  std::filesystem::copy_file("/bin/true", program);
+  std::filesystem::resize_file(program, 16 * kMiB);
+  GuestOptions options;
+  options.machine = "pc,nvdimm=on";
+  options.memory = "64M,slots=2,maxmem=512M";
+  options.extra = {"-object",
+                   fmt::format("memory-backend-file,id=m,mem-path={},share=on,readonly=on,size=16M", program),
+                   "-device", "nvdimm,memdev=m,id=d0,unarmed=on"};
+  const QemuGuest guest{options};
+  const Mount mount{{"--vm", fmt::format("vm=qemu:pid={}", guest.pid())}};
+  const UniqueFd block = open_file(mount / "vm/ram/m");
+  ASSERT_TRUE(block);
+  EXPECT_EQ(bytes_at(block, 0, 4), bytes_at(open_file(program), 0, 4));
+  EXPECT_THAT(service_of(mount, "m"),
+              testing::AnyOf(HasSubstr("does not map its file to write"), HasSubstr("Linux 6.9")));
+  EXPECT_EQ(run({program}).code, 0);
+}
+
 TEST(BlockNamesOfQemu, AllOfMapsHaveAFile) {
   BackedGuest guest{kMemfd};
   guest->pause();

@@ -82,9 +82,9 @@ void log_privileges(const PrivilegeReport& report) {
 /// Notifies the kernel of changes of VMs, because it caches names and pages.
 VmRegistry::Callbacks kernel_notifications(Session& session, FileSystem& files) {
   Tree& tree = files.tree();
-  const auto forget_pages = [&session, &tree](const Vm& vm) {
-    for (const Ino ino : tree.guest_memory(vm.id())) {
-      session.forget_pages(ino);
+  const auto forget_pages = [&session, &files](const Vm& vm) {
+    for (const Ino ino : files.tree().guest_memory(vm.id())) {
+      files.kernel_pages().drop_all(ino, [&session, ino] { session.forget_pages(ino); });
     }
   };
   // First, as it waits for nothing: from then on the kernel asks before it reads what it has.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/kernel_pages.h"
 
+#include <algorithm>
+
 namespace vmemfs {
 
 void KernelPages::note_fill(Ino ino, Epoch epoch) {
@@ -21,27 +23,38 @@ bool KernelPages::are_current(Ino ino, Epoch epoch) const {
   return found == records_.end() || found->second.is_current(epoch);
 }
 
+std::uint64_t KernelPages::fills(Ino ino) const {
+  const MutexLock lock{mutex_};
+  const auto found = records_.find(ino);
+  return found != records_.end() ? found->second.fills : 0;
+}
+
 /// The kernel waits for pages that were being read when the drop began, and drops them. Those that it began
 /// to read later may be there afterwards.
-bool KernelPages::drop_stale(Ino ino, Epoch epoch, const std::function<bool()>& drop) {
-  std::uint64_t fills = 0;
-  {
-    const MutexLock lock{mutex_};
-    const auto found = records_.find(ino);
-    if (found == records_.end() || found->second.is_current(epoch)) {
-      return true;
-    }
-    fills = found->second.fills;
-  }
-  if (!drop()) {
-    return false;
-  }
+void KernelPages::note_dropped(Ino ino, std::uint64_t fills) {
   const MutexLock lock{mutex_};
   const auto found = records_.find(ino);
   if (found != records_.end() && found->second.fills == fills) {
     found->second.content = Content::none;
   }
+}
+
+bool KernelPages::drop_stale(Ino ino, Epoch epoch, const std::function<bool()>& drop) {
+  const std::uint64_t before = fills(ino);
+  if (are_current(ino, epoch)) {
+    return true;
+  }
+  if (!drop()) {
+    return false;
+  }
+  note_dropped(ino, before);
   return true;
+}
+
+void KernelPages::drop_all(Ino ino, const std::function<void()>& drop) {
+  const std::uint64_t before = fills(ino);
+  drop();
+  note_dropped(ino, before);
 }
 
 void KernelPages::add_reader(Ino ino, std::uint64_t layout) {
@@ -69,10 +82,12 @@ bool KernelPages::has_readers(Ino ino) const {
   return found != records_.end() && !found->second.readers.empty();
 }
 
-bool KernelPages::have_one_layout(Ino ino) const {
+bool KernelPages::is_only_layout(Ino ino, std::uint64_t layout) const {
   const MutexLock lock{mutex_};
   const auto found = records_.find(ino);
-  return found != records_.end() && found->second.readers.size() == 1;
+  return found == records_.end() || std::ranges::all_of(found->second.readers, [layout](const auto& alike) {
+           return alike.first == layout;
+         });
 }
 
 void KernelPages::add_holder(Ino ino) {
@@ -90,7 +105,7 @@ void KernelPages::remove_holder(Ino ino) {
 timespec KernelPages::report_mtime(Ino ino, timespec now) {
   const MutexLock lock{mutex_};
   Record& record = records_[ino];
-  if (!record.mtime || (record.holders == 0 && record.readers.empty())) {
+  if (!record.mtime || !record.is_open()) {
     record.mtime = now;
   }
   return *record.mtime;
@@ -98,7 +113,10 @@ timespec KernelPages::report_mtime(Ino ino, timespec now) {
 
 void KernelPages::forget(Ino ino) {
   const MutexLock lock{mutex_};
-  records_.erase(ino);
+  const auto found = records_.find(ino);
+  if (found != records_.end() && !found->second.is_open()) {
+    records_.erase(found);
+  }
 }
 
 } // namespace vmemfs

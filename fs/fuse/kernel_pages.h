@@ -34,26 +34,31 @@ public:
   /// may have stale pages.
   [[nodiscard]] bool drop_stale(Ino ino, Epoch epoch, const std::function<bool()>& drop) EXCLUDES(mutex_);
 
+  /// Runs `drop` in any case, after which the kernel has no page that it had before.
+  void drop_all(Ino ino, const std::function<void()>& drop) EXCLUDES(mutex_);
+
   /// Files that are open to be read through the cache, by OpenFile::page_layout().
   void add_reader(Ino ino, std::uint64_t layout) EXCLUDES(mutex_);
   void remove_reader(Ino ino, std::uint64_t layout) EXCLUDES(mutex_);
   [[nodiscard]] bool has_readers(Ino ino) const EXCLUDES(mutex_);
-  /// Whether there are readers and all have one layout, so that a page of one is one of all.
-  [[nodiscard]] bool have_one_layout(Ino ino) const EXCLUDES(mutex_);
+  /// Whether no reader has another layout, so that a page of this one is one of all.
+  [[nodiscard]] bool is_only_layout(Ino ino, std::uint64_t layout) const EXCLUDES(mutex_);
 
-  /// Other open files for which the kernel has pages, such as mapped ones.
+  /// All open files: any of them may be mapped.
   void add_holder(Ino ino) EXCLUDES(mutex_);
   void remove_holder(Ino ino) EXCLUDES(mutex_);
 
   /// The time of modification to report. When it changes, the kernel drops all pages on the thread of whoever
-  /// asked, and waits for those that are still to come. So it does not change while a file is open that the
-  /// kernel has pages for.
+  /// asked, and waits for those that are still to come. So it does not change while a file is open.
   [[nodiscard]] timespec report_mtime(Ino ino, timespec now) EXCLUDES(mutex_);
 
-  /// The kernel has forgotten the file.
+  /// The kernel has forgotten the file. It may ask for it again at the same moment.
   void forget(Ino ino) EXCLUDES(mutex_);
 
 private:
+  [[nodiscard]] std::uint64_t fills(Ino ino) const EXCLUDES(mutex_);
+  void note_dropped(Ino ino, std::uint64_t fills) EXCLUDES(mutex_);
+
   enum class Content : unsigned char { none, of_one_epoch, mixed };
   struct Record {
     Content content = Content::none;
@@ -63,6 +68,7 @@ private:
     unsigned holders = 0;
     std::optional<timespec> mtime{}; ///< as last reported
 
+    [[nodiscard]] bool is_open() const { return holders > 0 || !readers.empty(); }
     [[nodiscard]] bool is_current(Epoch wanted) const {
       return content == Content::none || (content == Content::of_one_epoch && wanted == epoch);
     }

@@ -50,8 +50,9 @@ void read_from(FileSystem& files, OpenHandle& handle, FuseReply& reply, const Re
     reply.error(ErrorKind::source_failed);
     return;
   }
-  if (wanted.for_mapping && handle.memory) {
-    files.note_fill(handle);
+  if (wanted.for_mapping && handle.memory && !files.note_fill(handle)) {
+    reply.error(ErrorKind::source_failed);
+    return;
   }
   handle.file->read(reply, wanted);
 }
@@ -76,9 +77,11 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
   connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
   // The kernel asks for attributes before it reads through its cache: see KernelPages.
   connection->want |= connection->capable & static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
-  // Pages of mappings are requested in the background: those that hang for one VM must not use up the
-  // kernel's default of 12 for all.
-  connection->max_background = RequestThreads::kMax;
+  // Pages of mappings and of the kernel's cache are requested in the background: those that hang for one VM
+  // must not use up what there is for all, by default 12. VmRequests limits the threads that they take.
+  constexpr unsigned kMaxBackground = 65535;
+  connection->max_background = kMaxBackground;
+  connection->congestion_threshold = kMaxBackground;
 }
 
 /// Of guest memory, with the time of modification that may be reported.
@@ -327,7 +330,9 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
   // with zeros.
   const bool cached = handle->cached;
   info.direct_io = passed.direct_io && !cached ? 1 : 0;
-  info.keep_cache = cached ? 1 : 0;
+  // Else the kernel would drop all pages here, and wait for those that a VM does not give. It takes that for
+  // no file that it serves itself, of which it has none.
+  info.keep_cache = traits.guest_memory && passed.backing_id == 0 ? 1 : 0;
   info.fh = handle->number;
   open_handle(&info)->passthrough = std::move(passed.lease);
   const OpenAnswer answer{passed.backing_id};
@@ -420,14 +425,19 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
   if (init_extension_.shared_mappings() && kept->memory) {
     if (kept->reads_and_writes &&
         any_open(opened.ino, [](const OpenHandle& other) { return other.mapped.load(); })) {
-      return fail(ErrorKind::busy, "fs", "the file is mapped; open it for writing only");
+      return fail(ErrorKind::busy, "fs",
+                  "the file is mapped, or was opened under a pause; open it for writing only");
     }
     opened.cached &= !any_open(opened.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
-    kept->mapped = opened.cached;
   }
+  opened.cached &= kernel_pages_.is_only_layout(opened.ino, kept->file->page_layout());
   if (opened.cached) {
     kept->cached = true;
+    kept->mapped = true;
     kernel_pages_.add_reader(opened.ino, kept->file->page_layout());
+  }
+  if (kept->memory) {
+    kernel_pages_.add_holder(opened.ino);
   }
   if (share.vm != Node::kMountNode) {
     kept->requests = requests_of(share);
@@ -454,14 +464,12 @@ std::optional<double> FileSystem::check_pages(OpenHandle& handle) {
   if (!drop_stale_pages(handle.ino, epoch)) {
     return std::nullopt;
   }
-  return epoch && kernel_pages_.have_one_layout(handle.ino) ? kStableValidSeconds : kAttributesValidSeconds;
+  return epoch ? kStableValidSeconds : kAttributesValidSeconds;
 }
 
-void FileSystem::note_fill(OpenHandle& handle) {
-  if (!handle.holds_pages.exchange(true)) {
-    kernel_pages_.add_holder(handle.ino);
-  }
+bool FileSystem::note_fill(OpenHandle& handle) {
   kernel_pages_.note_fill(handle.ino, handle.file->page_cache_epoch());
+  return kernel_pages_.is_only_layout(handle.ino, handle.file->page_layout());
 }
 
 // Pages that the kernel has from before are no danger: it drops them when it maps a file. It reports the end
@@ -526,7 +534,7 @@ void FileSystem::close(std::uint64_t handle) {
   if (opened != nullptr && opened->cached) {
     kernel_pages_.remove_reader(opened->ino, opened->file->page_layout());
   }
-  if (opened != nullptr && opened->holds_pages) {
+  if (opened != nullptr && opened->memory) {
     kernel_pages_.remove_holder(opened->ino);
   }
   if (const auto requests = opened != nullptr ? opened->requests : nullptr) {

@@ -28,10 +28,9 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   bool memory = false;                  ///< of a VM
   Ino ino = 0;
   Passthrough::Lease passthrough{};
-  bool reads_and_writes = false;        ///< so that it could be mapped to write
-  bool cached = false;                  ///< read through the kernel's page cache
-  std::atomic<bool> holds_pages{false}; ///< the kernel has requested some for its cache; stays true
-  std::atomic<bool> mapped{false};      ///< the kernel has requested pages through it; stays true
+  bool reads_and_writes = false;   ///< so that it could be mapped to write
+  bool cached = false;             ///< read through the kernel's page cache
+  std::atomic<bool> mapped{false}; ///< the kernel has requested pages through it; stays true
 };
 
 /// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
@@ -85,8 +84,9 @@ public:
   /// To be called when the kernel asks for the attributes of a file that is read through its page cache, as
   /// it does before a read: how long it may go without asking. nullopt: stale pages cannot be dropped now.
   [[nodiscard]] std::optional<double> check_pages(OpenHandle& handle) EXCLUDES(mutex_);
-  /// A page of an open file is about to be read for the kernel's cache.
-  void note_fill(OpenHandle& handle);
+  /// A page of an open file is about to be read for the kernel's cache. False: it must not get there, as
+  /// other files of the inode that are read through the cache have other bytes.
+  [[nodiscard]] bool note_fill(OpenHandle& handle);
   [[nodiscard]] KernelPages& kernel_pages() { return kernel_pages_; }
   /// Set once, before the first request: has the kernel drop its pages of a file, as Session::forget_pages().
   void set_page_dropper(std::function<void(Ino)> drop) { drop_pages_of_ = std::move(drop); }

@@ -213,6 +213,31 @@ TEST_F(HungMonitors, DetachWhileMonitorsHang_IsNotAnsweredAsTheVmsEnd) {
   EXPECT_EQ(soon({"ls", mount / "vm1"}), 2); // there is none
 }
 
+/// Such reads are requests in the background, of which the kernel lets a mount have a limited number.
+TEST_F(HangAttack, CachedReadsOfSilentVm_OtherCachedReadsAnswer) {
+  const TempDir dir;
+  write_file(dir / "raw", std::string(std::size_t{1} << 20U, 'x'));
+  const Mount mount{{"--vm", "silent=fake:size=64M,delay=300s", "--vm", "healthy=fake:size=16M", "--vm",
+                     fmt::format("dump=dump:path={},format=raw", dir / "raw")}};
+  ASSERT_EQ(try_write(mount / "silent/control", "pause\n"), 0);
+  start({hostile("readers"), kManyReaders, mount / "silent/mem", "131072"});
+  let_requests_hang();
+  EXPECT_EQ(soon({"head", "-c", "65536", mount / "dump/mem"}), 0);
+  expect_others_unaffected(mount);
+}
+
+/// The kernel has the page locked, and waits for it if it is to drop the file's pages.
+TEST_F(HangAttack, PageIsAwaited_AttributesAndOpenReturn) {
+  const Mount mount{kSilentAndHealthy};
+  start({hostile("readers"), kManyReaders, mount / "silent/mem"}); // so that the page is queued
+  let_requests_hang();
+  start({hostile("toucher"), mount / "silent/mem"});
+  let_requests_hang();
+  EXPECT_EQ(soon({"stat", mount / "silent/mem"}), 0);
+  EXPECT_EQ(soon({"ls", "-l", mount / "silent"}), 0);
+  EXPECT_EQ(soon({"sh", "-c", fmt::format(": < {}", mount / "silent/mem")}), 0);
+}
+
 TEST_F(HangAttack, FlushWhilePageIsAwaited_OthersUnaffected) {
   const Mount mount{kSilentAndHealthy};
   start({hostile("toucher"), mount / "silent/mem"});

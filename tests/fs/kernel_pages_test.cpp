@@ -67,18 +67,32 @@ TEST_F(KernelPagesTest, CannotBeDropped_AreStillStale) {
   EXPECT_FALSE(pages_.are_current(kFile, 2));
 }
 
-TEST_F(KernelPagesTest, ReadersOfDifferentLayouts_ShareNoPages) {
-  EXPECT_FALSE(pages_.have_one_layout(kFile));
+TEST_F(KernelPagesTest, ReadersOfOneLayout_AdmitNoOther) {
+  EXPECT_TRUE(pages_.is_only_layout(kFile, 1));
   pages_.add_reader(kFile, 1);
   pages_.add_reader(kFile, 1);
-  EXPECT_TRUE(pages_.have_one_layout(kFile));
-  pages_.add_reader(kFile, 2);
-  EXPECT_FALSE(pages_.have_one_layout(kFile));
+  EXPECT_TRUE(pages_.is_only_layout(kFile, 1));
+  EXPECT_FALSE(pages_.is_only_layout(kFile, 2));
   pages_.remove_reader(kFile, 1);
+  EXPECT_FALSE(pages_.is_only_layout(kFile, 2));
   pages_.remove_reader(kFile, 1);
-  EXPECT_TRUE(pages_.have_one_layout(kFile));
-  pages_.remove_reader(kFile, 2);
+  EXPECT_TRUE(pages_.is_only_layout(kFile, 2));
   EXPECT_FALSE(pages_.has_readers(kFile));
+}
+
+TEST_F(KernelPagesTest, AllDropped_NothingIsStale) {
+  pages_.note_fill(kFile, 1);
+  pages_.drop_all(kFile, [] {});
+  EXPECT_FALSE(drops(2));
+  pages_.drop_all(kFile, [&] { pages_.note_fill(kFile, std::nullopt); });
+  EXPECT_TRUE(drops(2));
+}
+
+TEST_F(KernelPagesTest, ForgottenWhileItIsOpenedAgain_KeepsItsRecord) {
+  pages_.add_holder(kFile);
+  pages_.note_fill(kFile, 1);
+  pages_.forget(kFile);
+  EXPECT_FALSE(pages_.are_current(kFile, 2));
 }
 
 TEST_F(KernelPagesTest, TimeOfModification_StaysWhileAFileMayHavePages) {

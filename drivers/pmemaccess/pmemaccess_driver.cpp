@@ -43,7 +43,8 @@ void PmemaccessDriver::read(std::span<ReadPiece> pieces) {
 }
 
 BatchedReads PmemaccessDriver::reads_until(MemoryLink::Clock::time_point deadline) {
-  return {kMaxRead, [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) -> Result<void> {
+  return {kMaxRead,
+          [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) -> Result<void> {
             // After its time not even a session that has ended is opened again.
             if (MemoryLink::Clock::now() >= deadline) {
               return fail(ErrorKind::timed_out, kOrigin, "the time for this read is over");

@@ -44,8 +44,8 @@ CacheSettings CachePolicy::settings() const {
 void CachePolicy::apply() {
   const CacheSettings now = settings();
   const ReadCost cost = driver_.read_cost();
-  const bool worth_it =
-      now.mode == CacheMode::on || (now.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
+  const bool worth_it = now.mode == CacheMode::on ||
+                        (now.mode == CacheMode::automatic && cost.call + cost.page >= kWorthCaching);
   share_.set_active(worth_it);
   prefetch_limits_.update(now, cost, share_.limit());
   kernel_ = now.kernel;

@@ -52,8 +52,9 @@ TEST_F(FakeMount, TreeHasTheFilesOfTheContract) {
   EXPECT_THAT(names(mount_.path()), UnorderedElementsAre(".vmemfs", "vm"));
   EXPECT_THAT(names(mount_ / ".vmemfs"), UnorderedElementsAre("control", "drivers", "events", "stats"));
   EXPECT_THAT(names(mount_ / ".vmemfs/drivers"), testing::IsSupersetOf({"dump", "fake", "qemu"}));
-  EXPECT_THAT(names(mount_ / "vm"), UnorderedElementsAre("mem", "mem_padded", "core", "mem.lime", "maps",
-                                                         "info", "control", "batch", "vcpus", "ram", "linux"));
+  EXPECT_THAT(names(mount_ / "vm"),
+              UnorderedElementsAre("mem", "mem_padded", "core", "mem.lime", "maps", "info", "control",
+                                   "batch", "vcpus", "ram", "linux"));
   EXPECT_THAT(names(mount_ / "vm/ram"), UnorderedElementsAre("fake.ram", "fake.rom"));
   EXPECT_THAT(names(mount_ / "vm/linux"), UnorderedElementsAre("info"));
   EXPECT_THAT(names(mount_ / "vm/vcpus"), UnorderedElementsAre("0", "1"));

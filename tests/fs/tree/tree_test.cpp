@@ -103,8 +103,8 @@ protected:
 };
 
 constexpr const char* kVmFiles[] = {
-    "vm/mem",        "vm/mem_padded",  "vm/core",         "vm/mem.lime",     "vm/maps",
-    "vm/info",       "vm/control",     "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps",
+    "vm/mem",        "vm/mem_padded",   "vm/core",         "vm/mem.lime",     "vm/maps",
+    "vm/info",       "vm/control",      "vm/vcpus/0/regs", "vm/vcpus/0/virt", "vm/vcpus/0/virt_maps",
     "vm/linux/info", "vm/ram/fake.ram", "vm/batch"};
 constexpr const char* kVmDirectories[] = {"vm", "vm/ram", "vm/vcpus", "vm/vcpus/0", "vm/linux"};
 

@@ -35,9 +35,9 @@ public:
     }
     return view_.open_file();
   }
-  void note_service(std::string text) override {
+  void note_service(const std::string& text) override {
     if (note_service_) {
-      note_service_(std::move(text));
+      note_service_(text);
     }
   }
 

@@ -63,7 +63,7 @@ public:
     return fail(ErrorKind::unsupported, "fs", "there is no file behind it");
   }
   /// How the file is served, as text for `info`: "passthrough", or "requests: " and the reason.
-  virtual void note_service(std::string text) { static_cast<void>(text); }
+  virtual void note_service(const std::string& text) { static_cast<void>(text); }
 
   /// Answers lseek's SEEK_DATA and SEEK_HOLE.
   virtual void seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -17,6 +17,7 @@ constexpr std::string_view kOrigin = "fs";
 /// FOPEN_PASSTHROUGH; not in the headers of Debian 12.
 constexpr std::uint32_t kOpenPassthrough = 1U << 7U;
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): one OpenAnswer's
 thread_local std::int32_t id_of_next_answer = 0;
 
 Result<struct stat> status_of(const UniqueFd& file) {

@@ -53,7 +53,7 @@ public:
     UniqueFd fd{::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
     return fd ? Result<UniqueFd>{std::move(fd)} : fail(ErrorKind::unsupported, "vmm", "it is private");
   }
-  void note_service(std::string text) override { service = std::move(text); }
+  void note_service(const std::string& text) override { service = text; }
 
   std::string service;
   bool gone = false;

@@ -30,7 +30,7 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   Passthrough::Lease passthrough{};
   bool reads_and_writes = false;   ///< so that it could be mapped to write
   bool cached = false;             ///< read through the kernel's page cache
-  std::atomic<bool> mapped{false}; ///< the kernel has requested pages through it; stays true
+  std::atomic<bool> mapped{false}; ///< the kernel gets pages through it; stays true
 };
 
 /// The userdata of the FUSE session. Owns the open files, so that files that the kernel never released (as
@@ -59,14 +59,15 @@ public:
   };
   struct Kept {
     std::uint64_t number; ///< under which the kernel knows the file; valid until close()
-    bool cached;          ///< as `opened` says, unless the file is open for reading and writing
+    bool cached;          ///< as `opened` says, unless other open files of the inode forbid it
   };
   /// Keeps a file that was opened.
   ///
   /// If the kernel can map files shared, it lets a file of memory that is open for reading and writing be
   /// mapped to write: it would show what is written there to all who map the file, and write whole pages
   /// back, which are stale. A mapping cannot be refused, but its pages can. So at any time a file is either
-  /// mapped or open for reading and writing; the later of both is refused, here as `busy`.
+  /// mapped or open for reading and writing; the later of both is refused, here as `busy`. A file that is
+  /// read through the kernel's page cache counts as mapped.
   [[nodiscard]] Result<Kept> keep(Share share, Opened opened, std::shared_ptr<OpenFile> file)
       EXCLUDES(mutex_);
   void close(std::uint64_t handle) EXCLUDES(mutex_);

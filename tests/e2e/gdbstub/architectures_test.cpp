@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The driver `gdbstub` with QEMUs of other architectures than x86_64: memory and registers are those of
 // QEMU's monitor.
+#include "e2e/images/elf_file.h"
 #include "support/child_process.h"
 #include "support/files.h"
 #include "support/gdb/gdb_client.h"
@@ -10,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -27,6 +29,8 @@ namespace {
 using testing::HasSubstr;
 
 constexpr std::size_t kContentBytes = std::size_t{3} << 20;
+constexpr std::uint64_t kArmRam = 0x4000'0000;
+constexpr std::uint64_t kRiscvRam = 0x8000'0000;
 constexpr std::uint64_t kContent = 16 << 20; ///< in the RAM, behind what QEMU itself puts there
 
 bool is_installed(const std::string& program) { return run({"sh", "-c", "command -v " + program}).code == 0; }
@@ -77,8 +81,35 @@ private:
   std::optional<QemuGuest> guest_;
 };
 
+/// The machine and the general registers in `core` are those of QEMU's own dump.
+void expect_core(const Mount& mount, QemuGuest& guest, std::uint64_t ram, std::uint16_t machine) {
+  const UniqueFd core{::open((mount / "vm/core").c_str(), O_RDONLY | O_CLOEXEC)};
+  ASSERT_TRUE(core) << mount.log();
+  const auto head = pread_at(core.get(), 0, 1 << 16).bytes;
+  const std::string dump = guest.dir() / "core";
+  guest.monitor().execute(
+      "dump-guest-memory",
+      {{"paging", false}, {"protocol", "file:" + dump}, {"begin", ram}, {"length", 1 << 20}});
+  const ElfFile ours{{reinterpret_cast<const char*>(head.data()), head.size()}};
+  const ElfFile theirs{read_file(dump)};
+  EXPECT_EQ(ours.machine(), machine);
+  EXPECT_EQ(theirs.machine(), machine);
+  auto notes = ours.notes("CORE");
+  ASSERT_EQ(notes.size(), 2U);
+  auto truth = theirs.notes("CORE");
+  std::erase_if(truth,
+                [&](const std::string& note) { return note.size() != notes[0].size(); }); // NT_FPREGSET
+  for (auto* const list : {&notes, &truth}) {
+    for (std::string& note : *list) {
+      note.resize(note.size() - 8); // pr_fpvalid: QEMU has floating-point registers in a note of their own
+    }
+  }
+  EXPECT_EQ(notes, truth);
+  EXPECT_NE(notes[0], notes[1]);
+}
+
 TEST(GdbstubArchitecture, Aarch64_MemoryAndRegistersAreThoseOfTheMonitor) {
-  StoppedMachine machine{"qemu-system-aarch64", 0x4000'0000};
+  StoppedMachine machine{"qemu-system-aarch64", kArmRam};
   {
     GdbClient debugger{machine.stub()};
     // Only then QEMU serves single registers.
@@ -107,11 +138,10 @@ TEST(GdbstubArchitecture, Aarch64_MemoryAndRegistersAreThoseOfTheMonitor) {
     EXPECT_THAT(regs, HasSubstr(name));
   }
   EXPECT_TRUE(exists(mount / "vm/vcpus/1/regs"));
+  expect_core(mount, machine.guest(), kArmRam, EM_AARCH64);
   EXPECT_EQ(mount.unmount(), 0);
   EXPECT_FALSE(machine.guest().running()) << "as it was found";
 }
-
-constexpr std::uint64_t kRiscvRam = 0x8000'0000;
 
 /// The numbers of control and status registers, by the stub's description of them.
 std::map<std::string, std::string> riscv_numbers(GdbClient& debugger) {
@@ -203,6 +233,7 @@ TEST(GdbstubArchitecture, Riscv64_MemoryAndRegistersAreThoseOfTheMonitor) {
         "\nmhartid 0x0000000000000001\n", "\npriv 0x0000000000000003\n", "\nsatp 0x8000000000000259\n"}) {
     EXPECT_THAT(regs, HasSubstr(line)) << "as the debugger has set it";
   }
+  expect_core(mount, machine.guest(), kRiscvRam, EM_RISCV);
   EXPECT_EQ(mount.unmount(), 0);
   EXPECT_FALSE(machine.guest().running()) << "as it was found";
 }
@@ -231,7 +262,7 @@ TEST(GdbstubArchitecture, Riscv32_MemoryIsThatOfTheMonitor_RegistersAreAbsentWit
 
 /// 32-bit Arm: a target description, but no layout of registers.
 TEST(GdbstubArchitecture, Arm_MemoryIsThatOfTheMonitor_RegistersAreAbsentWithTheReason) {
-  StoppedMachine machine{"qemu-system-arm", 0x4000'0000};
+  StoppedMachine machine{"qemu-system-arm", kArmRam};
   Mount mount{{"--vm", machine.vm()}};
   machine.expect_memory(mount);
   EXPECT_THAT(read_file(mount / "vm/info"), HasSubstr("not supported for arm"));

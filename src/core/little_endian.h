@@ -17,4 +17,14 @@ constexpr void store_le(std::span<std::byte> bytes, std::size_t offset, T value)
   }
 }
 
+/// The number at `offset`; all of it must be there.
+template <std::unsigned_integral T>
+[[nodiscard]] constexpr T load_le(std::span<const std::byte> bytes, std::size_t offset) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < sizeof(T); ++i) {
+    value |= std::to_integer<std::uint64_t>(bytes[offset + i]) << (8 * i);
+  }
+  return static_cast<T>(value);
+}
+
 } // namespace vmemfs

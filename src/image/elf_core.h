@@ -19,7 +19,7 @@
 namespace vmemfs {
 
 /// e_machine.
-enum class ElfMachine : std::uint16_t { none = 0, x86_64 = 62, aarch64 = 183 };
+enum class ElfMachine : std::uint16_t { none = 0, x86_64 = 62, aarch64 = 183, riscv64 = 243 };
 
 /// All that the size depends on.
 struct ElfCoreShape {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "arch/aarch64/registers.h"
+#include "arch/riscv64/registers.h"
 #include "arch/x86_64/registers.h"
 #include "image_bytes.h"
 
@@ -143,6 +144,33 @@ TEST(ElfImage, PrstatusOfAarch64_GivesItsRegisters) {
   ASSERT_EQ(image->registers.size(), 1U);
   EXPECT_EQ(image->registers[0].get(Register::x30), 30U);
   EXPECT_EQ(image->registers[0].get(Register::pc), 0x40080000U);
+}
+
+TEST(ElfImage, PrstatusOfRiscv64_GivesItsRegisters) {
+  using riscv64::Register;
+  std::string status(376, '\0');
+  status.replace(112, 8, number(0x80000408, 8)).replace(112 + 8 * 31, 8, number(31, 8));
+  ElfParts parts = two_ranges();
+  parts.machine = EM_RISCV;
+  parts.notes = note("CORE", 1, status);
+  const auto image = open_bytes(elf64_core(parts));
+  ASSERT_TRUE(image);
+  ASSERT_EQ(image->registers.size(), 1U);
+  EXPECT_EQ(image->registers[0].get(Register::t6), 31U);
+  EXPECT_EQ(image->registers[0].get(Register::pc), 0x80000408U);
+  EXPECT_EQ(image->registers[0].get(Register::zero), std::nullopt);
+}
+
+/// Those of 32-bit RISC-V have 204 bytes.
+TEST(ElfImage, PrstatusOfAnotherSize_HasNoRegistersOfRiscv64) {
+  for (const std::size_t size : {204U, 375U, 384U}) {
+    ElfParts parts = two_ranges();
+    parts.machine = EM_RISCV;
+    parts.notes = note("CORE", 1, std::string(size, '\1'));
+    const auto image = open_bytes(elf64_core(parts));
+    ASSERT_TRUE(image);
+    EXPECT_TRUE(image->registers.empty()) << size;
+  }
 }
 
 TEST(ElfImage, NotesOfVirtualBox_GiveSystemRegisters) {

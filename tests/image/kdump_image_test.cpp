@@ -152,6 +152,34 @@ TEST(KdumpImage, Of32BitMachineWithRoundSize_IsNotTakenFor64Bit) {
   expect_pages(file);
 }
 
+/// As kdump(), of a machine with this name, with a note behind all.
+std::string kdump_of(const std::string& machine, std::size_t note_size) {
+  std::string file = kdump();
+  const std::string notes = note("CORE", 1, std::string(note_size, '\1'));
+  file = with(with(file, kBlock + 48, file.size(), 8), kBlock + 56, notes.size(), 8);
+  constexpr std::size_t kMachine = 12 + 4 * 65; // the fifth text of struct new_utsname
+  return file.replace(kMachine, machine.size(), machine) + notes;
+}
+
+std::string architecture_of(const std::string& machine, std::size_t note_size) {
+  const auto image = open_bytes(kdump_of(machine, note_size));
+  return !image                     ? image.error().text
+         : image->registers.empty() ? "none"
+                                    : std::string{image->registers[0].layout().architecture};
+}
+
+/// A note of another machine is as long or longer, and has other registers.
+TEST(KdumpImage, Registers_AreThoseOfTheMachineInTheHeader) {
+  EXPECT_EQ(architecture_of("x86_64", 336), "x86_64");
+  EXPECT_EQ(architecture_of("", 336), "x86_64");
+  EXPECT_EQ(architecture_of("aarch64", 392), "aarch64");
+  EXPECT_EQ(architecture_of("riscv64", 376), "riscv64");
+  EXPECT_EQ(architecture_of("Unknown", 376), "riscv64") << "QEMU's";
+  EXPECT_EQ(architecture_of("Unknown", 480), "none");
+  EXPECT_EQ(architecture_of("ppc64le", 504), "none");
+  EXPECT_EQ(architecture_of("loongarch64", 480), "none");
+}
+
 TEST(KdumpImage, HostileHeaders_AreRefused) {
   const auto with = [](std::size_t offset, std::uint64_t value, std::size_t size) {
     return kdump().replace(offset, size, number(value, size));

@@ -2,6 +2,7 @@
 #include "drivers/gdbstub/target/register_plan.h"
 
 #include "arch/aarch64/registers.h"
+#include "arch/riscv64/registers.h"
 #include "arch/x86_64/registers.h"
 #include "core/text.h"
 #include "drivers/qemu_protocol/gdb_packets.h"
@@ -9,9 +10,11 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <fmt/format.h>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace vmemfs::gdbstub {
@@ -61,6 +64,24 @@ std::optional<RegisterIndex> find_aarch64(std::string_view name) {
   return found ? found : layout.find(lower + "_el1");
 }
 
+/// GDB takes the names of the ABI and, of x0 to x31 and f0 to f31, those with numbers too.
+std::optional<RegisterIndex> find_riscv64(std::string_view name) {
+  constexpr std::size_t kNumbered = 32; // of each kind
+  if (name == "fp") {
+    return riscv64::Register::s0;
+  }
+  if (name.starts_with('x') || name.starts_with('f')) {
+    std::size_t number = 0;
+    const char* const end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + 1, end, number);
+    if (parsed.ec == std::errc{} && parsed.ptr == end && number < kNumbered) {
+      const RegisterIndex first = name.front() == 'x' ? riscv64::Register::zero : riscv64::Register::ft0;
+      return RegisterIndex{first.value() + number};
+    }
+  }
+  return riscv64::register_layout().find(name);
+}
+
 struct Architecture {
   const RegisterLayout* layout;
   std::optional<RegisterIndex> (*find)(std::string_view name);
@@ -73,6 +94,9 @@ std::optional<Architecture> architecture_of(std::string_view machine) {
   if (machine == "aarch64") {
     return Architecture{&aarch64::register_layout(), &find_aarch64};
   }
+  if (machine == "riscv64") {
+    return Architecture{&riscv64::register_layout(), &find_riscv64};
+  }
   return std::nullopt;
 }
 
@@ -84,7 +108,7 @@ Result<RegisterPlan> plan_registers(const TargetDescription& description) {
     return fail(ErrorKind::unsupported, kOrigin,
                 description.architecture.empty()
                     ? std::string{"the server does not name its target's architecture"}
-                    : fmt::format("not supported for {}, only for x86 and aarch64",
+                    : fmt::format("not supported for {}, only for x86, aarch64 and riscv64",
                                   printable(description.architecture, 20)));
   }
   RegisterPlan plan{architecture->layout, {}};

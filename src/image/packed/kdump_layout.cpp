@@ -77,6 +77,7 @@ std::string_view machine_name(std::uint16_t machine) {
   switch (machine) {
   case EM_X86_64: return "x86_64";
   case EM_AARCH64: return "aarch64";
+  case EM_RISCV: return "riscv64";
   default: return {};
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "image/saved/elf_notes.h"
 
-#include "arch/aarch64/registers.h"
+#include "arch/aarch64/elf_notes.h"
+#include "arch/riscv64/elf_notes.h"
 #include "arch/x86_64/note_fields.h"
 #include "arch/x86_64/registers.h"
 
@@ -47,19 +48,6 @@ constexpr x86::NoteField kPrstatusFields32[] = {
     {124, 2, cs_selector}, {128, 4, rflags},      {132, 4, rsp},         {136, 2, ss_selector},
 };
 
-constexpr std::size_t kPrstatusAarch64 = 392;
-constexpr std::size_t kPrstatusAarch64Registers = 112;
-
-RegisterSet read_aarch64(std::span<const std::byte> content) {
-  using aarch64::Register;
-  RegisterSet set{register_layout(Register{})};
-  // x0 to x30, sp, pc and pstate follow one another there, as in our layout.
-  for (std::size_t i = 0; i <= static_cast<std::size_t>(Register::cpsr); ++i) {
-    set.set(RegisterIndex{i}, number_at(content, kPrstatusAarch64Registers + 8 * i, 8));
-  }
-  return set;
-}
-
 std::optional<RegisterSet> read_prstatus(std::uint16_t machine, std::span<const std::byte> content) {
   if (machine == EM_X86_64 && content.size() >= x86::kPrstatusBytes) {
     return read_fields(content, x86::kPrstatusFields);
@@ -68,8 +56,12 @@ std::optional<RegisterSet> read_prstatus(std::uint16_t machine, std::span<const 
   if (machine == EM_386 && content.size() >= kPrstatus32) {
     return read_fields(content, kPrstatusFields32);
   }
-  if (machine == EM_AARCH64 && content.size() >= kPrstatusAarch64) {
-    return read_aarch64(content);
+  if (machine == EM_AARCH64 && content.size() >= aarch64::kPrstatusBytes) {
+    return aarch64::prstatus_registers(content.first<aarch64::kPrstatusBytes>());
+  }
+  // Of 32-bit ones, and of architectures that a kdump file does not name, the size differs.
+  if (machine == EM_RISCV && content.size() == riscv64::kPrstatusBytes) {
+    return riscv64::prstatus_registers(content.first<riscv64::kPrstatusBytes>());
   }
   return std::nullopt;
 }

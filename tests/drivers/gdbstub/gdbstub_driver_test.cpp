@@ -167,11 +167,11 @@ TEST(GdbstubDriver, ThreadsThatAreNotVcpus_AreOneVcpu) {
 
 TEST(GdbstubDriver, UnknownArchitecture_HasMemoryAndTheReason) {
   Script script;
-  script.descriptions["target.xml"] = "<target><architecture>riscv:rv64</architecture></target>";
+  script.descriptions["target.xml"] = "<target><architecture>riscv:rv32</architecture></target>";
   AttachedServer attached{std::move(script)};
   EXPECT_EQ(attached.driver().register_reader(), nullptr);
-  EXPECT_THAT(attached.driver().access().registers, HasSubstr("not supported for riscv:rv64"));
-  EXPECT_EQ(attached.driver().identity().architecture, "riscv64");
+  EXPECT_THAT(attached.driver().access().registers, HasSubstr("not supported for riscv:rv32"));
+  EXPECT_EQ(attached.driver().identity().architecture, "riscv32");
   EXPECT_TRUE(attached.reads_right(0x10000, 100));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Texts about a target: its description, where our registers are in it, and its memory map.
 #include "arch/aarch64/registers.h"
+#include "arch/riscv64/registers.h"
 #include "arch/x86_64/registers.h"
 #include "drivers/gdbstub/target/register_plan.h"
 #include "drivers/gdbstub/target/server_map.h"
@@ -94,6 +95,26 @@ TEST(RegisterPlan, NamesOfAarch64_InCapitalsAndWithoutSuffix) {
   EXPECT_EQ(plan->registers[2].reg, RegisterIndex{aarch64::Register::ttbr1_el1});
 }
 
+TEST(RegisterPlan, NamesOfRiscv64_OfTheAbiAndWithNumbers) {
+  using riscv64::Register;
+  const auto plan = parse(R"(<target><architecture>riscv:rv64</architecture><feature name="a">
+    <reg name="zero" bitsize="64"/><reg name="fp" bitsize="64"/><reg name="x9" bitsize="64"/>
+    <reg name="t6" bitsize="64"/><reg name="pc" bitsize="64"/><reg name="f8" bitsize="32"/>
+    <reg name="ft11" bitsize="64"/><reg name="satp" bitsize="64" regnum="450"/>
+    <reg name="x32" bitsize="64"/><reg name="f" bitsize="64"/><reg name="x1_" bitsize="64"/>
+    <reg name="x-1" bitsize="64"/><reg name="x" bitsize="64"/><reg name="s0" bitsize="64"/>
+    <reg name="f0" bitsize="128"/></feature></target>)")
+                        .and_then(&plan_registers);
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_EQ(plan->layout, &riscv64::register_layout());
+  std::vector<std::string> names;
+  for (const PlannedRegister& planned : plan->registers) {
+    names.emplace_back(plan->layout->name(planned.reg));
+  }
+  EXPECT_THAT(names, ElementsAre("zero", "s0", "s1", "t6", "pc", "fs0", "ft11", "satp"));
+  EXPECT_EQ(plan->registers.back().number, 450U);
+}
+
 TEST(RegisterPlan, I386_HasTheLowHalves) {
   const auto plan = parse(R"(<target><architecture>i386</architecture><feature name="a">
     <reg name="eax" bitsize="32"/><reg name="eip" bitsize="32"/></feature></target>)")
@@ -103,11 +124,12 @@ TEST(RegisterPlan, I386_HasTheLowHalves) {
 }
 
 TEST(RegisterPlan, OtherArchitectures_AreUnsupportedWithTheReason) {
-  const auto riscv =
-      parse("<target><architecture>riscv:rv64</architecture></target>").and_then(&plan_registers);
-  ASSERT_FALSE(riscv);
-  EXPECT_EQ(riscv.error().kind, ErrorKind::unsupported);
-  EXPECT_THAT(riscv.error().text, HasSubstr("riscv:rv64"));
+  const auto riscv32 = parse(R"(<target><architecture>riscv:rv32</architecture><feature name="a">
+    <reg name="sp" bitsize="32"/></feature></target>)")
+                           .and_then(&plan_registers);
+  ASSERT_FALSE(riscv32);
+  EXPECT_EQ(riscv32.error().kind, ErrorKind::unsupported);
+  EXPECT_THAT(riscv32.error().text, HasSubstr("riscv:rv32, only for x86, aarch64 and riscv64"));
   const auto none = parse("<target/>").and_then(&plan_registers);
   ASSERT_FALSE(none);
   EXPECT_THAT(none.error().text, HasSubstr("does not name"));

@@ -2,6 +2,7 @@
 // An ELF64 core as a test reads it: by <elf.h>, sharing no code with what writes it.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 #include <elf.h>
 #include <stdexcept>
@@ -57,6 +58,7 @@ public:
     return bytes_.substr(offset, size);
   }
 
+  [[nodiscard]] std::uint16_t machine() const { return at<Elf64_Ehdr>(0).e_machine; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
 
 private:

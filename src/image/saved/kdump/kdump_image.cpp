@@ -15,11 +15,15 @@
 #include <fmt/format.h>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace vmemfs {
 namespace {
+
+/// Of QEMU, for the machine of a guest.
+constexpr std::string_view kQemuNoName = "Unknown";
 
 tl::unexpected<Error> damaged(std::string text) { return fail(ErrorKind::invalid, "dump", std::move(text)); }
 
@@ -46,14 +50,17 @@ void read_notes(const SavedFile& file, const KdumpFile& bytes, const KdumpFacts&
   notes.read(content);
 }
 
-/// Only QEMU's files of ARM have no name of the machine.
+/// QEMU does not name 32-bit ARM and riscv64 in its files. Notes of a machine that is not known here are left
+/// out.
 std::uint16_t elf_machine(const KdumpFacts& facts) {
   const std::string machine = facts.machine();
   if (machine.starts_with("aarch64")) {
     return EM_AARCH64;
   }
   if (!facts.of_32_bit) {
-    return EM_X86_64;
+    return machine.empty() || machine == "x86_64"           ? EM_X86_64
+           : machine == "riscv64" || machine == kQemuNoName ? EM_RISCV
+                                                            : EM_NONE;
   }
   return machine.size() == 4 && machine.starts_with('i') && machine.ends_with("86") ? EM_386 : EM_ARM;
 }

@@ -201,6 +201,21 @@ bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   return true;
 }
 
+std::uint64_t FileSystem::report_size(Ino ino, std::uint64_t now) {
+  switch (kernel_pages_.report_size(ino, now)) {
+  case KernelPages::SizeChange::none:
+  case KernelPages::SizeChange::held: break;
+  case KernelPages::SizeChange::new_end: grow_(ino, now); break;
+  case KernelPages::SizeChange::reported:
+    // No file is open, but one may be opened and a page of it asked for before the kernel has the answer.
+    table_.answer_late_pages([memory = requests({tree_.vm(ino), true})](const VmRequests* requests) {
+      return requests == memory.get();
+    });
+    break;
+  }
+  return now;
+}
+
 /// Nobody gets an error for it: a page that comes late is worth more than one that was dropped in time.
 bool FileSystem::drop_kept_pages(VmId vm, const std::function<void()>& drop) {
   const auto memory = memory_requests(vm);

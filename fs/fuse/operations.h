@@ -89,8 +89,12 @@ public:
   /// other files of the inode that are read through the cache have other bytes.
   [[nodiscard]] bool note_fill(OpenHandle& handle);
   [[nodiscard]] KernelPages& kernel_pages() { return kernel_pages_; }
+  /// The size of a file of memory that may be reported, see KernelPages::report_size().
+  [[nodiscard]] std::uint64_t report_size(Ino ino, std::uint64_t now) EXCLUDES(mutex_);
   /// Set once, before the first request: has the kernel drop its pages of a file, as Session::forget_pages().
   void set_page_dropper(std::function<void(Ino)> drop) { drop_pages_of_ = std::move(drop); }
+  /// The same: as Session::grow().
+  void set_grower(std::function<void(Ino, std::uint64_t)> grow) { grow_ = std::move(grow); }
 
   /// The VM is gone: requests that wait for it are answered.
   void end_requests(VmId vm) EXCLUDES(mutex_);
@@ -121,6 +125,7 @@ private:
   InitExtension init_extension_;
   KernelPages kernel_pages_;
   std::function<void(Ino)> drop_pages_of_;
+  std::function<void(Ino, std::uint64_t)> grow_;
   Passthrough passthrough_; ///< before the open files, which use it
   RequestTable table_;
   RequestThreads threads_;

@@ -11,12 +11,14 @@
 #include "util/mutex.h"
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 namespace vmemfs {
 
@@ -115,9 +117,8 @@ public:
 
 private:
   [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
-  [[nodiscard]] bool is_unused() const REQUIRES(mutex_);
-  [[nodiscard]] bool any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const
-      REQUIRES(mutex_);
+  void forget_uses(const OpenHandle& closed) REQUIRES(mutex_);
+  [[nodiscard]] bool is_unused() const REQUIRES(mutex_) { return files_of_vms_ == 0; }
   [[nodiscard]] bool drop_stale_pages(Ino ino, KernelPages::Epoch epoch) EXCLUDES(mutex_);
   [[nodiscard]] std::shared_ptr<const VmRequests> memory_requests(VmId vm) const EXCLUDES(mutex_);
 
@@ -132,7 +133,16 @@ private:
   mutable Mutex mutex_;
   std::map<Share, std::weak_ptr<VmRequests>> requests_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<OpenHandle>> open_files_ GUARDED_BY(mutex_);
-  std::function<void()> unused_ GUARDED_BY(mutex_); ///< not called while the lock is held
+  std::size_t files_of_vms_ GUARDED_BY(mutex_) = 0; ///< of the open ones
+  /// Open files of one inode of memory.
+  struct Uses {
+    std::size_t open = 0;
+    std::size_t reading_and_writing = 0;
+    std::size_t mapped = 0;
+  };
+  std::unordered_map<Ino, Uses> uses_ GUARDED_BY(mutex_);
+  std::size_t max_requests_ GUARDED_BY(mutex_) = 64; ///< then those without a file are dropped
+  std::function<void()> unused_ GUARDED_BY(mutex_);  ///< not called while the lock is held
 };
 
 /// libfuse's table; the userdata must be a FileSystem.

@@ -165,7 +165,6 @@ private:
   VmIdentity identity_;
   Published<VcpuSet> vcpus_;                     ///< never null
   ThreadWatch threads_;                          ///< of the watcher's thread
-  bool vcpu_threads_existed_ = false;            ///< the same
   std::atomic<bool> vcpus_due_{false};           ///< the monitor is to be queried for vCPUs
   std::atomic<bool> vcpu_query_pending_{false};  ///< a job does that
   std::atomic<unsigned> vcpu_query_failures_{0}; ///< in a row

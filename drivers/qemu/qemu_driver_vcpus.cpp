@@ -69,25 +69,21 @@ void QemuDriver::take_vcpus(const std::vector<QemuVcpu>& vcpus) {
 /// Whether vCPUs may have come or gone since the last call. Other threads of QEMU begin and end too, such as
 /// those that do its I/O, so in a machine without room for more vCPUs only those of vCPUs count.
 bool QemuDriver::vcpus_may_differ() {
+  if (!threads_.changed()) {
+    return false;
+  }
   const bool has_room = qemu_.command_line.more_vcpus || qemu_.command_line.reads_config ||
                         vcpus_.load()->size() < qemu_.command_line.vcpus;
-  if (has_room || !idle_monitor_.watching()) {
-    return threads_.changed();
-  }
-  const bool exist = idle_monitor_.threads_exist();
-  return std::exchange(vcpu_threads_existed_, exist) && !exist;
+  return has_room || !idle_monitor_.threads_exist();
 }
 
 /// Once a second, on the watcher's thread.
 void QemuDriver::poll_vcpus() {
   constexpr unsigned kMaxDoublings = 6;
-  if (gone()) {
-    return;
-  }
   if (vcpus_may_differ()) {
     vcpus_due_ = true;
   }
-  if (!vcpus_due_) {
+  if (!vcpus_due_ || gone()) {
     return;
   }
   if (vcpu_polls_to_skip_ > 0) { // a monitor that does not answer soon is queried less and less often

@@ -21,13 +21,14 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
   kept->reads_and_writes = (opened.flags & O_ACCMODE) == O_RDWR;
   const auto handle = reinterpret_cast<std::uint64_t>(kept.get());
   const MutexLock lock{mutex_};
+  const auto found = uses_.find(opened.ino);
+  const Uses others = found != uses_.end() ? found->second : Uses{};
   if (init_extension_.shared_mappings() && kept->memory) {
-    if (kept->reads_and_writes &&
-        any_open(opened.ino, [](const OpenHandle& other) { return other.mapped.load(); })) {
+    if (kept->reads_and_writes && others.mapped > 0) {
       return fail(ErrorKind::busy, "fs",
                   "the file is mapped, or was opened under a pause; open it for writing only");
     }
-    opened.cached &= !any_open(opened.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
+    opened.cached &= others.reading_and_writing == 0;
   }
   opened.cached &= kernel_pages_.is_only_layout(opened.ino, kept->file->page_layout());
   if (opened.cached) {
@@ -37,9 +38,12 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
   }
   if (kept->memory) {
     kernel_pages_.add_holder(opened.ino);
+    uses_[opened.ino] = {others.open + 1, others.reading_and_writing + (kept->reads_and_writes ? 1 : 0),
+                         others.mapped + (kept->mapped ? 1 : 0)};
   }
   if (share.vm != Node::kMountNode) {
     kept->requests = requests_of(share);
+    ++files_of_vms_;
   }
   open_files_.emplace(handle, std::move(kept));
   return Kept{handle, opened.cached};
@@ -83,18 +87,19 @@ bool FileSystem::may_map(OpenHandle& handle) {
   for (int i = 1;; ++i) {
     {
       const MutexLock lock{mutex_};
-      handle.mapped = !any_open(handle.ino, [](const OpenHandle& other) { return other.reads_and_writes; });
+      // The kernel may have closed it meanwhile.
+      const bool open = open_files_.contains(reinterpret_cast<std::uint64_t>(&handle));
+      const auto uses = uses_.find(handle.ino);
+      if (open && !handle.mapped && uses->second.reading_and_writing == 0) {
+        ++uses->second.mapped;
+        handle.mapped = true;
+      }
     }
     if (handle.mapped || i == kTries) {
       return handle.mapped;
     }
     std::this_thread::sleep_for(kBetweenTries);
   }
-}
-
-bool FileSystem::any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const {
-  return std::ranges::any_of(
-      open_files_, [&](const auto& file) { return file.second->ino == ino && wanted(*file.second); });
 }
 
 std::shared_ptr<VmRequests> FileSystem::requests(Share share) {
@@ -105,15 +110,14 @@ std::shared_ptr<VmRequests> FileSystem::requests(Share share) {
 std::shared_ptr<VmRequests> FileSystem::requests_of(Share share) {
   auto requests = requests_[share].lock();
   if (requests == nullptr) {
-    std::erase_if(requests_, [](const auto& entry) { return entry.second.expired(); });
+    if (requests_.size() >= max_requests_) {
+      std::erase_if(requests_, [](const auto& entry) { return entry.second.expired(); });
+      max_requests_ = std::max(max_requests_, 2 * requests_.size());
+    }
     requests = std::make_shared<VmRequests>(table_, threads_);
     requests_[share] = requests;
   }
   return requests;
-}
-
-bool FileSystem::is_unused() const {
-  return std::ranges::all_of(open_files_, [](const auto& file) { return file.second->requests == nullptr; });
 }
 
 /// Closing a file may wait for its VM, as when that ends a hold.
@@ -126,6 +130,7 @@ void FileSystem::close(std::uint64_t handle) {
     if (found != open_files_.end()) {
       opened = std::move(found->second);
       open_files_.erase(found);
+      forget_uses(*opened);
     }
     if (is_unused()) {
       unused = std::exchange(unused_, nullptr);
@@ -147,6 +152,19 @@ void FileSystem::close(std::uint64_t handle) {
   }
   if (unused) {
     unused();
+  }
+}
+
+void FileSystem::forget_uses(const OpenHandle& closed) {
+  files_of_vms_ -= closed.requests != nullptr ? 1 : 0;
+  const auto uses = uses_.find(closed.ino);
+  if (!closed.memory || uses == uses_.end()) {
+    return;
+  }
+  uses->second.reading_and_writing -= closed.reads_and_writes ? 1 : 0;
+  uses->second.mapped -= closed.mapped ? 1 : 0;
+  if (--uses->second.open == 0) {
+    uses_.erase(uses);
   }
 }
 
@@ -199,6 +217,21 @@ bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   drop();
   *active = false;
   return true;
+}
+
+std::uint64_t FileSystem::report_size(Ino ino, std::uint64_t now) {
+  switch (kernel_pages_.report_size(ino, now)) {
+  case KernelPages::SizeChange::none:
+  case KernelPages::SizeChange::held: break;
+  case KernelPages::SizeChange::new_end: grow_(ino, now); break;
+  case KernelPages::SizeChange::reported:
+    // No file is open, but one may be opened and a page of it asked for before the kernel has the answer.
+    table_.answer_late_pages([memory = requests({tree_.vm(ino), true})](const VmRequests* requests) {
+      return requests == memory.get();
+    });
+    break;
+  }
+  return now;
 }
 
 /// Nobody gets an error for it: a page that comes late is worth more than one that was dropped in time.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/kernel_pages.h"
 
+#include "core/gpa.h"
+
 #include <algorithm>
 
 namespace vmemfs {
@@ -109,6 +111,21 @@ timespec KernelPages::report_mtime(Ino ino, timespec now) {
     record.mtime = now;
   }
   return *record.mtime;
+}
+
+KernelPages::SizeChange KernelPages::report_size(Ino ino, std::uint64_t& size) {
+  const MutexLock lock{mutex_};
+  Record& record = records_[ino];
+  const std::uint64_t before = record.size.value_or(size);
+  const std::uint64_t border = (before + kPageSize - 1) / kPageSize * kPageSize;
+  // A page of which the kernel is given the first byte counts as complete.
+  const bool is_new_end = size > border && size % kPageSize != 1;
+  if (size != before && !is_new_end && record.is_open()) {
+    size = before;
+    return SizeChange::held;
+  }
+  record.size = size;
+  return size == before ? SizeChange::none : is_new_end ? SizeChange::new_end : SizeChange::reported;
 }
 
 void KernelPages::forget(Ino ino) {

@@ -52,6 +52,18 @@ public:
   /// asked, and waits for those that are still to come. So it does not change while a file is open.
   [[nodiscard]] timespec report_mtime(Ino ino, timespec now) EXCLUDES(mutex_);
 
+  /// What reporting a size does. If it is another one than before, the kernel drops all pages on the thread
+  /// of whoever asked, and waits for those that are still to come. So it does not change while a file is
+  /// open, but for a new end: the kernel gets that before the answer, by Session::grow().
+  enum class SizeChange : unsigned char {
+    none,
+    new_end,  ///< in a page of which the kernel has nothing
+    held,     ///< a file is open: the size so far has to do
+    reported, ///< the kernel will drop its pages
+  };
+  /// `size` becomes the one to report.
+  [[nodiscard]] SizeChange report_size(Ino ino, std::uint64_t& size) EXCLUDES(mutex_);
+
   /// The kernel has forgotten the file. It may ask for it again at the same moment.
   void forget(Ino ino) EXCLUDES(mutex_);
 
@@ -66,7 +78,8 @@ private:
     std::uint64_t fills = 0;                     ///< so far
     std::map<std::uint64_t, unsigned> readers{}; ///< their number by layout
     unsigned holders = 0;
-    std::optional<timespec> mtime{}; ///< as last reported
+    std::optional<timespec> mtime{};     ///< as last reported
+    std::optional<std::uint64_t> size{}; ///< the same
 
     [[nodiscard]] bool is_open() const { return holders > 0 || !readers.empty(); }
     [[nodiscard]] bool is_current(Epoch wanted) const {

@@ -77,10 +77,12 @@ void op_init(void* /*userdata*/, fuse_conn_info* connection) {
   connection->congestion_threshold = kMaxBackground;
 }
 
-/// Of guest memory, with the time of modification that may be reported.
+/// Of guest memory, with the time of modification and the size that may be reported.
 struct stat reported(FileSystem& files, Ino ino, struct stat attributes) {
   if (files.tree().traits(ino).value_or(FileTraits{}).guest_memory) {
     attributes.st_mtim = files.kernel_pages().report_mtime(ino, attributes.st_mtim);
+    attributes.st_size =
+        static_cast<off_t>(files.report_size(ino, static_cast<std::uint64_t>(attributes.st_size)));
   }
   return attributes;
 }

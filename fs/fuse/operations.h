@@ -11,12 +11,14 @@
 #include "util/mutex.h"
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <fuse_lowlevel.h>
 #include <map>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 namespace vmemfs {
 
@@ -89,8 +91,12 @@ public:
   /// other files of the inode that are read through the cache have other bytes.
   [[nodiscard]] bool note_fill(OpenHandle& handle);
   [[nodiscard]] KernelPages& kernel_pages() { return kernel_pages_; }
+  /// The size of a file of memory that may be reported, see KernelPages::report_size().
+  [[nodiscard]] std::uint64_t report_size(Ino ino, std::uint64_t now) EXCLUDES(mutex_);
   /// Set once, before the first request: has the kernel drop its pages of a file, as Session::forget_pages().
   void set_page_dropper(std::function<void(Ino)> drop) { drop_pages_of_ = std::move(drop); }
+  /// The same: as Session::grow().
+  void set_grower(std::function<void(Ino, std::uint64_t)> grow) { grow_ = std::move(grow); }
 
   /// The VM is gone: requests that wait for it are answered.
   void end_requests(VmId vm) EXCLUDES(mutex_);
@@ -111,9 +117,8 @@ public:
 
 private:
   [[nodiscard]] std::shared_ptr<VmRequests> requests_of(Share share) REQUIRES(mutex_);
-  [[nodiscard]] bool is_unused() const REQUIRES(mutex_);
-  [[nodiscard]] bool any_open(Ino ino, const std::function<bool(const OpenHandle&)>& wanted) const
-      REQUIRES(mutex_);
+  void forget_uses(const OpenHandle& closed) REQUIRES(mutex_);
+  [[nodiscard]] bool is_unused() const REQUIRES(mutex_) { return files_of_vms_ == 0; }
   [[nodiscard]] bool drop_stale_pages(Ino ino, KernelPages::Epoch epoch) EXCLUDES(mutex_);
   [[nodiscard]] std::shared_ptr<const VmRequests> memory_requests(VmId vm) const EXCLUDES(mutex_);
 
@@ -121,13 +126,23 @@ private:
   InitExtension init_extension_;
   KernelPages kernel_pages_;
   std::function<void(Ino)> drop_pages_of_;
+  std::function<void(Ino, std::uint64_t)> grow_;
   Passthrough passthrough_; ///< before the open files, which use it
   RequestTable table_;
   RequestThreads threads_;
   mutable Mutex mutex_;
   std::map<Share, std::weak_ptr<VmRequests>> requests_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<OpenHandle>> open_files_ GUARDED_BY(mutex_);
-  std::function<void()> unused_ GUARDED_BY(mutex_); ///< not called while the lock is held
+  std::size_t files_of_vms_ GUARDED_BY(mutex_) = 0; ///< of the open ones
+  /// Open files of one inode of memory.
+  struct Uses {
+    std::size_t open = 0;
+    std::size_t reading_and_writing = 0;
+    std::size_t mapped = 0;
+  };
+  std::unordered_map<Ino, Uses> uses_ GUARDED_BY(mutex_);
+  std::size_t max_requests_ GUARDED_BY(mutex_) = 64; ///< then those without a file are dropped
+  std::function<void()> unused_ GUARDED_BY(mutex_);  ///< not called while the lock is held
 };
 
 /// libfuse's table; the userdata must be a FileSystem.

@@ -139,6 +139,26 @@ void RequestTable::answer_pages_after(std::chrono::milliseconds delay,
   });
 }
 
+void RequestTable::answer_late_pages(std::function<bool(const VmRequests*)> of) {
+  constexpr int kPolls = 40;
+  answer_late_pages_after(kMaxPageWait, kPolls, std::move(of));
+}
+
+void RequestTable::answer_late_pages_after(std::chrono::milliseconds delay, int polls,
+                                           std::function<bool(const VmRequests*)> of) {
+  answers_.post_after(delay, [this, polls, of = std::move(of)] {
+    const std::int64_t latest = steady_ns() - kPageWaitPoll / std::chrono::nanoseconds{1};
+    answer(
+        [&](const RequestSlot::View& view) {
+          return view.kind == RequestKind::for_mapping && view.since_ns < latest && of(view.of);
+        },
+        ErrorKind::source_failed);
+    if (polls > 1) {
+      answer_late_pages_after(kPageWaitPoll, polls - 1, of);
+    }
+  });
+}
+
 void RequestTable::end() {
   ended_ = true;
   answer([](const RequestSlot::View&) { return true; }, ErrorKind::vm_gone);

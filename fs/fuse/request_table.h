@@ -49,6 +49,8 @@ public:
   /// From a limit on and as long as `active`: answers with source_failed those for pages of mappings.
   void answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,
                           std::function<bool(const VmRequests*)> of);
+  /// For a while after that limit, answers those of them that take long.
+  void answer_late_pages(std::function<bool(const VmRequests*)> of);
   /// Answers all, and those that come from now on.
   void end();
   [[nodiscard]] bool ended() const { return ended_; }
@@ -63,6 +65,8 @@ private:
   void give_up_soon(RequestSlot& slot, const RequestSlot::View& view);
   void answer_pages_after(std::chrono::milliseconds delay, std::shared_ptr<const std::atomic<bool>> active,
                           std::function<bool(const VmRequests*)> of);
+  void answer_late_pages_after(std::chrono::milliseconds delay, int polls,
+                               std::function<bool(const VmRequests*)> of);
 
   std::atomic<bool> ended_{false};
   mutable Mutex mutex_; ///< leaf

@@ -84,6 +84,8 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
     return fail_errno(errno, "mount", "cannot create an eventfd");
   }
   file_system.set_page_dropper([served = created.get()](Ino ino) { served->forget_pages(ino); });
+  file_system.set_grower(
+      [served = created.get()](Ino ino, std::uint64_t bytes) { served->grow(ino, bytes); });
   if (fuse_set_signal_handlers(session) != 0) {
     return fail(ErrorKind::source_failed, "mount", "cannot set signal handlers");
   }
@@ -184,6 +186,19 @@ void Session::forget_pages(Ino ino) {
   }
   // A negative length means "to the end". ENOENT: the kernel does not know the file.
   static_cast<void>(fuse_lowlevel_notify_inval_inode(session_.get(), ino, 0, -1));
+}
+
+/// Storing a byte at the new end makes the kernel take that for the end of the file. It does not take the
+/// page for valid by that, unless the byte is the page's first.
+void Session::grow(Ino ino, std::uint64_t bytes) {
+  if (ending_) {
+    return;
+  }
+  char last = 0;
+  fuse_bufvec stored = FUSE_BUFVEC_INIT(1);
+  stored.buf[0].mem = &last;
+  static_cast<void>(fuse_lowlevel_notify_store(session_.get(), ino, static_cast<off_t>(bytes - 1), &stored,
+                                               static_cast<fuse_buf_copy_flags>(0)));
 }
 
 /// A negative offset means "no pages".

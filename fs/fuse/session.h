@@ -48,6 +48,9 @@ public:
   void forget_attributes(Ino ino); ///< waits for nothing
   void forget_name(const std::string& name_in_root);
 
+  /// The file has a new end, in a page of which the kernel has nothing. Waits for nothing. On any thread.
+  void grow(Ino ino, std::uint64_t bytes);
+
 private:
   explicit Session(fuse_session* session) : session_{session} {}
   void run_loop();

@@ -69,10 +69,10 @@ Result<FdWatcher::Watch> FdWatcher::watch_once(int fd, std::function<void()> cal
 FdWatcher::Watch FdWatcher::watch_every_second(std::function<void()> callback) {
   const MutexLock lock{mutex_};
   const std::uint64_t id = next_id_++;
-  entries_.emplace(id, Entry{kEverySecond, std::move(callback)});
-  if (every_second_++ == 0) {
+  if (every_second_.empty()) {
     start_timer(true);
   }
+  every_second_.emplace(id, std::make_shared<const std::function<void()>>(std::move(callback)));
   return Watch{this, id};
 }
 
@@ -122,17 +122,16 @@ void FdWatcher::fire_every_second() {
     return; // switched off meanwhile
   }
   ReleasableMutexLock lock{mutex_};
-  for (auto entry = entries_.begin(); entry != entries_.end(); entry = entries_.upper_bound(running_id_)) {
+  for (auto entry = every_second_.begin(); entry != every_second_.end();
+       entry = every_second_.upper_bound(running_id_)) {
     running_id_ = entry->first;
-    if (entry->second.fd == kEverySecond) {
-      {
-        const std::function<void()> callback = entry->second.callback; // which may end its watch
-        lock.unlock();
-        callback();
-      }
-      lock.lock();
-      callback_ended_.notify_all();
-    }
+    {
+      const auto callback = entry->second;
+      lock.unlock();
+      (*callback)();
+    } // unlocked, as destructors of its captures may call this object
+    lock.lock();
+    callback_ended_.notify_all();
   }
   running_id_ = 0;
   callback_ended_.notify_all();
@@ -141,14 +140,16 @@ void FdWatcher::fire_every_second() {
 void FdWatcher::remove(std::uint64_t id) {
   // Destroyed after the lock is released: destructors of its captures may call this object.
   std::map<std::uint64_t, Entry>::node_type removed;
+  decltype(every_second_)::node_type removed_every_second;
   const MutexLock lock{mutex_};
   if (const auto found = entries_.find(id); found != entries_.end()) {
-    if (found->second.fd != kEverySecond) {
-      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
-    } else if (--every_second_ == 0) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, found->second.fd, nullptr);
+    removed = entries_.extract(found);
+  } else {
+    removed_every_second = every_second_.extract(id);
+    if (removed_every_second && every_second_.empty()) {
       start_timer(false);
     }
-    removed = entries_.extract(found);
   }
   if (std::this_thread::get_id() != thread_.get_id()) {
     callback_ended_.wait(mutex_, [this, id]() REQUIRES(mutex_) { return running_id_ != id; });

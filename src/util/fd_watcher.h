@@ -6,10 +6,10 @@
 #include "util/mutex.h"
 #include "util/unique_fd.h"
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <stop_token>
 #include <thread>
 
@@ -53,10 +53,9 @@ public:
 
 private:
   struct Entry {
-    int fd; ///< kEverySecond: none
+    int fd;
     std::function<void()> callback;
   };
-  static constexpr int kEverySecond = -1;
 
   void run(const std::stop_token& stop);
   void fire(std::uint64_t id) EXCLUDES(mutex_);
@@ -70,7 +69,8 @@ private:
   Mutex mutex_;
   Condition callback_ended_;
   std::map<std::uint64_t, Entry> entries_ GUARDED_BY(mutex_);
-  std::size_t every_second_ GUARDED_BY(mutex_) = 0; ///< number of these entries; 0: the timer is off
+  /// Their callbacks, shared so that one may end its own watch; the timer is on if there is any.
+  std::map<std::uint64_t, std::shared_ptr<const std::function<void()>>> every_second_ GUARDED_BY(mutex_);
   std::uint64_t next_id_ GUARDED_BY(mutex_) = 1;
   std::uint64_t running_id_ GUARDED_BY(mutex_) = 0; ///< the watch whose callback is running; 0: none
   std::jthread thread_;

@@ -8,7 +8,8 @@ namespace vmemfs {
 Vm::Vm(VmId id, std::string name, std::unique_ptr<Driver> driver, const VmServices& services,
        const VmOptions& options)
     : id_{id}, rights_{options.rights}, driver_{std::move(driver)}, events_{services.events, std::move(name)},
-      jobs_{services.jobs, services.prefetch_jobs, services.slow_prefetch_jobs}, attachment_{*driver_},
+      jobs_{services.jobs, services.prefetch_jobs, services.slow_prefetch_jobs, services.state_polls},
+      attachment_{*driver_},
       coherence_{[this, changed = services.changed] { changed(id_, gone()); },
                  [this] {
                    cache_.drop_pages();

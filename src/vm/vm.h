@@ -13,6 +13,7 @@
 #include "vm/state/coherence.h"
 #include "vm/state/pause_guard.h"
 #include "vm/state/run_state_tracker.h"
+#include "vm/state/state_polls.h"
 #include "vm/vm_events.h"
 #include "vm/vm_jobs.h"
 #include "vm/vm_options.h"
@@ -46,6 +47,7 @@ struct VmServices {
   std::function<void(VmId)> drop_kept_pages{};
   EventLog* events = nullptr;                    ///< null: events are not recorded
   std::shared_ptr<KernelBudget> kernel_budget{}; ///< of all VMs of the mount; null: no limit
+  std::shared_ptr<StatePolls> state_polls{};     ///< of all VMs of the mount; null: of each VM alone
 };
 
 /// Thread-safe, and so is each part. Control operations and writes are serialized; reads do not wait for

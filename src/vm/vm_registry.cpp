@@ -106,7 +106,8 @@ std::shared_ptr<Vm> VmRegistry::insert(std::string name, std::unique_ptr<Driver>
                        notifications->lane.post([this, notifications] { notify_kept(notifications); });
                      },
                  .events = services_.events,
-                 .kernel_budget = kernel_budget_},
+                 .kernel_budget = kernel_budget_,
+                 .state_polls = state_polls_},
       options);
   vms_.emplace(id, vm);
   by_name_.emplace(vm->name(), id);

@@ -53,7 +53,8 @@ public:
     std::function<void(const Vm&)> removed; ///< it has left the registry
   };
 
-  explicit VmRegistry(RegistryServices services) : services_{services} {}
+  explicit VmRegistry(RegistryServices services)
+      : services_{services}, state_polls_{std::make_shared<StatePolls>(services.jobs)} {}
 
   /// Set once. What happened before is not notified.
   void set_callbacks(Callbacks callbacks) {
@@ -103,6 +104,7 @@ private:
   const RegistryServices services_;
   /// A VM may outlive the registry: a thread may hang in one of its requests.
   const std::shared_ptr<KernelBudget> kernel_budget_ = std::make_shared<KernelBudget>();
+  const std::shared_ptr<StatePolls> state_polls_; ///< VMs hold it too
   Published<Callbacks> callbacks_;
   mutable Mutex mutex_;
   std::map<VmId, std::shared_ptr<Vm>> vms_ GUARDED_BY(mutex_);

@@ -17,7 +17,7 @@ Result<void> ProcessGuest::watch_end(FdWatcher& watcher, std::function<void()> e
   }
   end_watch_ = std::move(*watch);
   program_watch_ = watcher.watch_every_second([this] {
-    if (!space_->seems_current()) {
+    if (ended_ && !program_.seems_current()) {
       end();
     }
   });

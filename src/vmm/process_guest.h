@@ -14,6 +14,7 @@
 #include "util/published.h"
 #include "vmm/guest_layout.h"
 #include "vmm/guest_memory.h"
+#include "vmm/program_witness.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,8 @@ namespace vmemfs {
 /// Thread-safe, but for publish(): one call at a time.
 class ProcessGuest final : public BlockMemory {
 public:
-  explicit ProcessGuest(std::shared_ptr<const ProcessSpace> space) : space_{std::move(space)} {}
+  explicit ProcessGuest(std::shared_ptr<const ProcessSpace> space)
+      : space_{std::move(space)}, program_{space_} {}
   ~ProcessGuest() override = default;
   ProcessGuest(const ProcessGuest&) = delete;
   ProcessGuest& operator=(const ProcessGuest&) = delete;
@@ -81,6 +83,7 @@ private:
   const std::shared_ptr<const ProcessSpace> space_;
   Published<GuestMemory> memory_;
   std::function<void()> ended_; ///< of the watcher's thread, once it watches; empty: was called
+  ProgramWitness program_;      ///< of the watcher's thread
   // Last: their callbacks use the others.
   FdWatcher::Watch end_watch_;
   FdWatcher::Watch program_watch_;

@@ -5,24 +5,25 @@
 // (thread=single). Other threads come and go as well, so a change says only that querying is worth it.
 #pragma once
 
+#include "vmm/thread_list.h"
+
 #include <sys/types.h>
-#include <vector>
 
 namespace vmemfs {
 
-/// Not thread-safe: of one thread, once it is constructed.
+/// Not thread-safe: of one thread, once it is constructed. Holds one descriptor.
 class ThreadWatch {
 public:
   /// Takes the first list. A process that has ended has no threads.
   explicit ThreadWatch(pid_t pid);
 
-  /// True if threads have begun or ended since the last call, at first since construction. Costs some
-  /// microseconds and a few more per thread.
+  /// True if threads have begun or ended since the last call, at first since construction. Costs
+  /// about a microsecond.
   [[nodiscard]] bool changed();
 
 private:
-  pid_t pid_;
-  std::vector<pid_t> threads_; ///< sorted
+  ThreadList list_;
+  ThreadList::End end_;
 };
 
 } // namespace vmemfs

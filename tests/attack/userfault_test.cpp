@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <memory>
 #include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -46,6 +47,13 @@ protected:
         dir_ / "vm.log");
     static_cast<void>(eventually([&] { return exists(socket) || vm_->wait({}).has_value(); }));
     return !vm_->wait({}).has_value();
+  }
+
+  /// Plugs and unplugs memory of the VM.
+  void set_pages(int pages) const { write_file(dir_ / "qmp.pages", fmt::format("{}", pages)); }
+  [[nodiscard]] static off_t size_of(const std::string& path) {
+    struct stat attributes {};
+    return ::stat(path.c_str(), &attributes) == 0 ? attributes.st_size : -1;
   }
 
   [[nodiscard]] std::vector<std::string> mount_args() const {
@@ -121,6 +129,30 @@ TEST_F(UserfaultAttack, MissingPages_DaemonEndsInTime) {
   EXPECT_EQ(mount.daemon().wait(kEndLimit), 0);
   EXPECT_TRUE(many.wait(kSoon).has_value());
   EXPECT_TRUE(eventually([&] { return is_plain_directory(mount.path()); }, kSoon));
+}
+
+/// The kernel has the page locked, and waits for it if a file's size is another one than before.
+TEST_F(UserfaultAttack, SizeChangesWhilePageIsAwaited_AttributesAndOpenReturn) {
+  START_OR_SKIP(kAsRoot, "missing");
+  set_pages(2048);
+  const Mount mount{mount_args()};
+  const std::string memory = mount / "lazy/mem";
+  ASSERT_EQ(size_of(memory), 2048 * 4096);
+  ChildProcess& toucher = start({hostile("toucher"), memory});
+  let_requests_hang();
+  for (const int pages : {4096, 1024}) {
+    set_pages(pages);
+    ASSERT_TRUE(soon({"sh", "-c", fmt::format("echo refresh > {}", mount / "lazy/control")}));
+    ASSERT_TRUE(soon({"stat", memory})) << pages;
+    EXPECT_TRUE(soon({"ls", "-l", mount / "lazy"}));
+    EXPECT_TRUE(soon({"sh", "-c", fmt::format(": < {}", memory)}));
+    EXPECT_EQ(size_of(memory), 4096 * 4096) << "it does not shrink while a file is open";
+    ASSERT_FALSE(toucher.wait({}).has_value()) << "else no page is awaited, and this shows nothing";
+  }
+  expect_others_unaffected(mount);
+  toucher.signal(SIGKILL);
+  EXPECT_TRUE(toucher.wait(kSoon).has_value());
+  EXPECT_TRUE(eventually([&] { return size_of(memory) == 1024 * 4096; }, kSoon));
 }
 
 /// The handler is not asked for what the kernel touches for another process: the read gives up at once.

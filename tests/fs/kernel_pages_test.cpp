@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "core/gpa.h"
 #include "fs/fuse/kernel_pages.h"
 
 #include <gtest/gtest.h>
@@ -105,6 +106,39 @@ TEST_F(KernelPagesTest, TimeOfModification_StaysWhileAFileMayHavePages) {
   EXPECT_EQ(pages_.report_mtime(kFile, {4, 0}).tv_sec, 2);
   pages_.remove_reader(kFile, 0);
   EXPECT_EQ(pages_.report_mtime(kFile, {5, 0}).tv_sec, 5);
+}
+
+class KernelPagesSize : public KernelPagesTest {
+protected:
+  /// The size that is reported.
+  std::uint64_t reported(std::uint64_t size, KernelPages::SizeChange expected) {
+    EXPECT_EQ(pages_.report_size(kFile, size), expected) << size;
+    return size;
+  }
+
+  using Change = KernelPages::SizeChange;
+};
+
+TEST_F(KernelPagesSize, FileIsOpen_GrowsAndDoesNotShrink) {
+  EXPECT_EQ(reported(8 * kPageSize, Change::none), 8 * kPageSize);
+  pages_.add_holder(kFile);
+  EXPECT_EQ(reported(8 * kPageSize, Change::none), 8 * kPageSize);
+  EXPECT_EQ(reported(16 * kPageSize, Change::new_end), 16 * kPageSize);
+  EXPECT_EQ(reported(4 * kPageSize, Change::held), 16 * kPageSize);
+  EXPECT_EQ(reported(16 * kPageSize, Change::none), 16 * kPageSize);
+  pages_.remove_holder(kFile);
+  EXPECT_EQ(reported(4 * kPageSize, Change::reported), 4 * kPageSize);
+  pages_.add_holder(kFile);
+  EXPECT_EQ(reported(8 * kPageSize, Change::new_end), 8 * kPageSize);
+}
+
+TEST_F(KernelPagesSize, NewEndWithinThePageOfTheFormer_IsNoNewEnd) {
+  EXPECT_EQ(reported(kPageSize + 10, Change::none), kPageSize + 10);
+  EXPECT_EQ(reported(kPageSize + 20, Change::reported), kPageSize + 20);
+  pages_.add_holder(kFile);
+  EXPECT_EQ(reported(2 * kPageSize, Change::held), kPageSize + 20);
+  EXPECT_EQ(reported(2 * kPageSize + 1, Change::held), kPageSize + 20) << "the page would count as complete";
+  EXPECT_EQ(reported(2 * kPageSize + 2, Change::new_end), 2 * kPageSize + 2);
 }
 
 TEST_F(KernelPagesTest, Forgotten_HasNothing) {

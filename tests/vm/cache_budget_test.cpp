@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <limits>
+#include <list>
 #include <thread>
+#include <utility>
 
 namespace vmemfs {
 namespace {
@@ -61,6 +63,41 @@ TEST(CacheBudget, Shares_AreWholePages) {
   EXPECT_EQ(a.limit(), 2 * kPageSize);
   EXPECT_EQ(b.limit(), 2 * kPageSize);
   EXPECT_EQ(c.limit(), 2 * kPageSize);
+}
+
+TEST(CacheBudget, Shares_RoundedDown_TakeMostOfTheTotal) {
+  CacheBudget budget{kTotal};
+  std::list<Member> members;
+  for (std::uint64_t count = 1; count <= 100; ++count) {
+    members.emplace_back(budget);
+    EXPECT_LE(members.front().limit() * count, kTotal);
+    EXPECT_GT(members.front().limit(), kTotal / count * 63 / 64 - kPageSize) << count;
+    EXPECT_EQ(members.back().limit(), members.front().limit());
+  }
+}
+
+// Each change of the even share changes those of all VMs: one for each VM would be quadratic.
+TEST(CacheBudget, ManyVms_ComeAndGo_SharesOfTheOthersSeldomChange) {
+  constexpr std::uint64_t kVms = 10000;
+  CacheBudget budget{std::uint64_t{64} << 30U};
+  Member first{budget};
+  std::list<Member> members;
+  std::uint64_t last = first.limit();
+  std::uint64_t changed_shares = 0;
+  const auto note_change = [&] {
+    changed_shares += std::exchange(last, first.limit()) != first.limit() ? members.size() : 0;
+  };
+  for (std::uint64_t i = 0; i < kVms; ++i) {
+    members.emplace_back(budget);
+    note_change();
+  }
+  EXPECT_LT(changed_shares, kVms * 128);
+  changed_shares = 0;
+  while (!members.empty()) {
+    members.pop_back();
+    note_change();
+  }
+  EXPECT_LT(changed_shares, kVms * 128);
 }
 
 TEST(CacheBudget, FixedSize_ActiveVm_ComesFirst) {

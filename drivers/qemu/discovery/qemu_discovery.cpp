@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <poll.h>
 #include <string_view>
 #include <sys/resource.h>
 #include <utility>
+#include <vector>
 
 namespace vmemfs::qemu {
 namespace {
@@ -85,8 +87,16 @@ Result<std::vector<FoundVm>> QemuDiscovery::scan() {
   return found;
 }
 
+/// With one system call for all, as long as none has ended.
 void QemuDiscovery::forget_exited() {
-  std::erase_if(qemus_, [](const auto& entry) { return !entry.second.process.alive(); });
+  std::vector<pollfd> waits;
+  waits.reserve(qemus_.size());
+  for (const auto& [pid, known] : qemus_) {
+    waits.push_back({known.process.pidfd(), POLLIN, 0});
+  }
+  if (::poll(waits.data(), waits.size(), 0) != 0) {
+    std::erase_if(qemus_, [](const auto& entry) { return !entry.second.process.alive(); });
+  }
 }
 
 void QemuDiscovery::take_if_qemu(pid_t pid) {

@@ -2,7 +2,9 @@
 #include "vm/cache/cache_budget.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
+#include <utility>
 
 namespace vmemfs {
 namespace {
@@ -14,71 +16,78 @@ std::string size_text(std::uint64_t bytes) {
   return bytes % kMiB == 0 ? std::to_string(bytes / kMiB) + " MiB" : std::to_string(bytes) + " bytes";
 }
 
+/// Few values, so that a share keeps its size while the number of sharers changes a little.
+std::uint64_t rounded_share(std::uint64_t bytes) {
+  constexpr std::uint64_t kSteps = 64; // between a power of two and the next
+  const std::uint64_t step = std::max<std::uint64_t>(std::bit_floor(bytes) / kSteps, kPageSize);
+  return bytes / step * step;
+}
+
 } // namespace
 
 CacheBudget::Share::Share(CacheBudget& budget, PageCache& cache)
-    : budget_{budget}, entry_{[&]() -> Entry& {
+    : budget_{budget}, entry_{[&] {
         const MutexLock lock{budget.mutex_};
         cache.set_limit(0);
-        return budget.entries_.emplace_back(Entry{cache});
+        return budget.others_.insert(budget.others_.end(), Entry{cache});
       }()} {}
 
 CacheBudget::Share::~Share() {
   const MutexLock lock{budget_.mutex_};
-  entry_.active = false;
-  budget_.share_out();
-  std::erase_if(budget_.entries_, [this](const Entry& entry) { return &entry == &entry_; });
+  budget_.change(entry_, false, std::nullopt);
+  budget_.others_.erase(entry_);
 }
 
 void CacheBudget::Share::set_active(bool active) {
   const MutexLock lock{budget_.mutex_};
-  entry_.active = active;
-  budget_.share_out();
+  budget_.change(entry_, active, entry_->fixed_size);
 }
 
 Result<void> CacheBudget::Share::set_fixed_size(std::optional<std::uint64_t> bytes) {
   const MutexLock lock{budget_.mutex_};
-  std::uint64_t others = 0; // never above the total
-  for (const Entry& entry : budget_.entries_) {
-    others += &entry != &entry_ ? entry.fixed_size.value_or(0) : 0;
-  }
+  const std::uint64_t others = budget_.fixed_bytes_ - entry_->fixed_size.value_or(0); // never above the total
   if (bytes && *bytes > budget_.total_bytes_ - others) {
     return fail(ErrorKind::invalid, "cache",
                 "a cache of " + size_text(*bytes) + " does not fit: all caches together may take " +
                     size_text(budget_.total_bytes_) + ", of which " + size_text(others) +
                     " are set aside for other VMs; mount with a larger --cache-size");
   }
-  entry_.fixed_size = bytes;
-  budget_.share_out();
+  budget_.change(entry_, entry_->active, bytes);
   return {};
 }
 
 std::uint64_t CacheBudget::Share::limit() const {
   const MutexLock lock{budget_.mutex_};
-  return entry_.limit;
+  return entry_->limit;
 }
 
-/// Computes and sets the limits of all shares.
-void CacheBudget::share_out() {
-  std::uint64_t rest = total_bytes_;
-  std::uint64_t sharers = 0;
-  for (const Entry& entry : entries_) {
-    rest -= entry.active ? entry.fixed_size.value_or(0) : 0;
-    sharers += entry.active && !entry.fixed_size ? 1 : 0;
+/// Changes one share, and the limits of all that depend on it. Shrinking ones are set first, so that the sum
+/// never exceeds the total.
+void CacheBudget::change(Entries::iterator entry, bool active, std::optional<std::uint64_t> fixed_size) {
+  fixed_bytes_ += fixed_size.value_or(0) - entry->fixed_size.value_or(0);
+  active_fixed_bytes_ += (active ? fixed_size.value_or(0) : 0) - entry->active_fixed_bytes();
+  Entries& from = entry->is_even() ? even_ : others_;
+  entry->active = active;
+  entry->fixed_size = fixed_size;
+  Entries& to = entry->is_even() ? even_ : others_;
+  to.splice(to.end(), from, entry);
+
+  const std::uint64_t rest = total_bytes_ - active_fixed_bytes_;
+  const std::uint64_t even = even_.empty() ? 0 : rounded_share(rest / even_.size());
+  const std::uint64_t limit = entry->is_even() ? even : entry->active_fixed_bytes();
+  const bool shrinks = limit < entry->limit;
+  if (shrinks) {
+    entry->set_limit(limit);
   }
-  const std::uint64_t even = sharers > 0 ? rest / sharers / kPageSize * kPageSize : 0;
-  const auto limit_of = [&](const Entry& entry) {
-    return entry.active ? entry.fixed_size.value_or(even) : std::uint64_t{0};
-  };
-  // Shrinking shares are set first, so that the sum never exceeds the total.
-  for (const bool growing : {false, true}) {
-    for (Entry& entry : entries_) {
-      const std::uint64_t limit = limit_of(entry);
-      if (limit != entry.limit && (limit > entry.limit) == growing) {
-        entry.cache.set_limit(limit);
-        entry.limit = limit;
+  if (std::exchange(even_limit_, even) != even) {
+    for (Entry& each : even_) {
+      if (&each != &*entry) {
+        each.set_limit(even);
       }
     }
+  }
+  if (!shrinks) {
+    entry->set_limit(limit);
   }
 }
 

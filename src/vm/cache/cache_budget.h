@@ -2,7 +2,9 @@
 // Memory limit for the page caches of all VMs of a mount, divided fairly.
 //
 // A VM may have a size of its own; the rest is divided evenly among the other active VMs. Inactive VMs get
-// nothing, so that a VM that nobody reads costs no memory.
+// nothing, so that a VM that nobody reads costs no memory. Even shares are rounded down, by less than a 64th,
+// so that one more VM seldom changes those of all others: a VM that comes or goes costs the same however many
+// there are, taken over many of them.
 #pragma once
 
 #include "core/error.h"
@@ -13,6 +15,7 @@
 #include <cstdint>
 #include <list>
 #include <optional>
+#include <utility>
 
 namespace vmemfs {
 
@@ -46,7 +49,7 @@ public:
 
   private:
     CacheBudget& budget_;
-    Entry& entry_ GUARDED_BY(budget_.mutex_);
+    const std::list<Entry>::iterator entry_; ///< what it refers to is guarded by budget_.mutex_
   };
 
   [[nodiscard]] std::uint64_t total_bytes() const { return total_bytes_; }
@@ -58,13 +61,26 @@ private:
     bool active = false;
     std::optional<std::uint64_t> fixed_size{};
     std::uint64_t limit = 0;
-  };
 
-  void share_out() REQUIRES(mutex_);
+    [[nodiscard]] bool is_even() const { return active && !fixed_size; }
+    [[nodiscard]] std::uint64_t active_fixed_bytes() const { return active ? fixed_size.value_or(0) : 0; }
+    void set_limit(std::uint64_t bytes) {
+      if (std::exchange(limit, bytes) != bytes) {
+        cache.set_limit(bytes);
+      }
+    }
+  };
+  using Entries = std::list<Entry>;
+
+  void change(Entries::iterator entry, bool active, std::optional<std::uint64_t> fixed_size) REQUIRES(mutex_);
 
   const std::uint64_t total_bytes_;
-  mutable Mutex mutex_;                         ///< taken before a cache's
-  std::list<Entry> entries_ GUARDED_BY(mutex_); ///< one for each share
+  mutable Mutex mutex_;                                     ///< taken before a cache's
+  Entries others_ GUARDED_BY(mutex_);                       ///< inactive, or with a size of their own
+  Entries even_ GUARDED_BY(mutex_);                         ///< those with an even share
+  std::uint64_t even_limit_ GUARDED_BY(mutex_) = 0;         ///< of each of them
+  std::uint64_t fixed_bytes_ GUARDED_BY(mutex_) = 0;        ///< of all shares, active or not
+  std::uint64_t active_fixed_bytes_ GUARDED_BY(mutex_) = 0; ///< of active ones
 };
 
 } // namespace vmemfs

@@ -84,6 +84,7 @@ bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
     if (!found_.contains(key)) {
       Refusal refusal{vm.name, sources_[source].driver, vm.number, {}};
       std::string base = vm_base_name(vm.name, vm.uuid, vm.number);
+      namesakes_[base].emplace(next_order_, vm.key);
       found_.emplace(key, Found{.vm = std::move(vm),
                                 .since = now,
                                 .order = next_order_++,
@@ -92,9 +93,22 @@ bool VmFinder::take_in(std::size_t source, Clock::time_point now) {
       found_new = true;
     }
   }
-  std::erase_if(
-      found_, [&](const auto& entry) { return entry.first.first == source && !here.contains(entry.first); });
+  std::erase_if(found_, [&](const auto& entry) REQUIRES(mutex_) {
+    const bool ended = entry.first.first == source && !here.contains(entry.first);
+    if (ended) {
+      forget_name(entry.second);
+    }
+    return ended;
+  });
   return found_new;
+}
+
+void VmFinder::forget_name(const Found& ended) {
+  const auto namesakes = namesakes_.find(ended.base);
+  namesakes->second.erase(ended.order);
+  if (namesakes->second.empty()) {
+    namesakes_.erase(namesakes);
+  }
 }
 
 void VmFinder::note_scan(std::size_t source, const Result<std::vector<FoundVm>>& seen) {
@@ -214,11 +228,15 @@ VmFinder::OtherDrivers VmFinder::other_drivers(const Key& key, const Found& foun
 
 /// The same VM, found by another driver, is not a namesake.
 NameClaim VmFinder::claim_of(const Found& found) const {
-  const bool older = std::ranges::any_of(found_, [&](const auto& entry) {
-    const Found& other = entry.second;
-    return other.order < found.order && other.vm.key != found.vm.key && other.base == found.base;
-  });
-  return older ? NameClaim::with_number : NameClaim::bare;
+  for (const auto& [order, key] : namesakes_.at(found.base)) {
+    if (order >= found.order) {
+      break;
+    }
+    if (key != found.vm.key) {
+      return NameClaim::with_number;
+    }
+  }
+  return NameClaim::bare;
 }
 
 VmFinder::LessPreferred VmFinder::less_preferred(const Key& key) const {

@@ -161,6 +161,7 @@ private:
   [[nodiscard]] OtherDrivers other_drivers(const Key& key, const Found& found, Clock::time_point now) const
       REQUIRES(mutex_);
   [[nodiscard]] NameClaim claim_of(const Found& found) const REQUIRES(mutex_);
+  void forget_name(const Found& ended) REQUIRES(mutex_);
   /// The same VM under a less preferred driver that found it first.
   struct LessPreferred {
     std::shared_ptr<Vm> vm; ///< null: not attached
@@ -181,6 +182,8 @@ private:
 
   mutable Mutex mutex_; ///< never held while waiting, nor while a Vm is destroyed
   std::map<Key, Found> found_ GUARDED_BY(mutex_);
+  /// Order and FoundVm::key of the discovered VMs of each base name.
+  std::map<std::string, std::map<std::uint64_t, std::string>> namesakes_ GUARDED_BY(mutex_);
   std::uint64_t next_order_ GUARDED_BY(mutex_) = 0;
   std::vector<Wanted> wanted_ GUARDED_BY(mutex_);
   std::map<std::size_t, DiscoveryError> discovery_errors_ GUARDED_BY(mutex_); ///< by source

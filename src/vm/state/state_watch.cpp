@@ -9,25 +9,18 @@ constexpr std::chrono::milliseconds kPollInterval{100};
 /// The same if nobody has the memory open.
 constexpr std::chrono::milliseconds kSlowPollInterval{1000};
 
-/// The next multiple of `period`: all paused VMs are polled together, with one wake-up per host instead of
-/// one per VM.
-std::chrono::steady_clock::time_point next_common_moment(std::chrono::steady_clock::duration period) {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::steady_clock::time_point{now - now % period + period};
-}
-
 } // namespace
 
 void StateWatch::start() {
   if (!driver_.state_delay()) {
     return; // nothing is cached or can be mapped, so polling would only serve notification
   }
-  const auto next = next_common_moment(has_viewers() ? kPollInterval : kSlowPollInterval);
+  const auto next = StatePolls::next_moment(has_viewers() ? kPollInterval : kSlowPollInterval);
   const std::int64_t due = next.time_since_epoch().count();
   const std::int64_t planned = next_poll_;
   if (planned == 0 || planned > due) {
     next_poll_ = due;
-    jobs_.post_after(next - Clock::now(), [this] { poll(); });
+    jobs_.post_poll(next, [this] { poll(); });
   }
 }
 

@@ -7,9 +7,12 @@
 // supply and never does: as a guest that is migrated by post-copy, or restored lazily, from a source that
 // hangs. "missing-user": a handler of this process's own accesses, which takes no rights. Ends with 4 if the
 // kernel does not allow it.
+//
+// The guest has as many of these pages as the file PATH.pages says, all if there is none.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <linux/userfaultfd.h>
 #include <string>
 #include <sys/ioctl.h>
@@ -27,6 +30,13 @@ struct Guest {
   std::uint64_t base = 0;
   std::uint64_t pages = 0;
   std::uint64_t values = 0;
+  std::string pages_file{};
+
+  [[nodiscard]] std::uint64_t plugged_pages() const {
+    std::uint64_t number = pages;
+    std::ifstream{pages_file} >> number;
+    return number != 0 ? number : pages;
+  }
 };
 
 std::uint64_t map_files(std::uint64_t count) {
@@ -82,7 +92,7 @@ std::string text(const char* format, std::uint64_t value) {
 std::string answer_to(const std::string& command, const Guest& guest) {
   if (has(command, "info mtree")) {
     return R"("FlatView #0\r\n AS \"memory\", root: system\r\n Root memory region: system\r\n  0000000000000000-)" +
-           text("%016llx", guest.pages * kPage - 1) + R"( (prio 0, ram): pc.ram\r\n")";
+           text("%016llx", guest.plugged_pages() * kPage - 1) + R"( (prio 0, ram): pc.ram\r\n")";
   }
   if (has(command, "gpa2hva")) {
     return text(R"("Host virtual address for 0x0 (pc.ram) is 0x%llx\r\n")", guest.base);
@@ -143,7 +153,9 @@ int main(int count, char** arguments) {
                        : map_files(guest.pages);
   const std::string option = arguments[4];
   const std::size_t begin = option.find(':') + 1;
-  const int socket = listen_at(option.substr(begin, option.find(',') - begin));
+  const std::string path = option.substr(begin, option.find(',') - begin);
+  guest.pages_file = path + ".pages";
+  const int socket = listen_at(path);
   for (;;) {
     serve(::accept(socket, nullptr, nullptr), guest);
   }

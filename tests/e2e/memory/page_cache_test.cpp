@@ -232,6 +232,26 @@ TEST_F(PageCache, ModificationTime_StaysWhileTheFileIsOpen) {
 }
 
 /// Offsets around all borders, and lengths that cross them.
+/// The kernel takes no attributes that were asked for before it dropped pages, as those with the new size
+/// are.
+TEST(PageCachePlug, MemoryPluggedUnderPause_FirstReadAfterResumeReachesIt) {
+  constexpr std::uint64_t kDimm = std::uint64_t{4} << 30U; // the first address for DIMMs of this machine
+  constexpr std::uint64_t kDimmEnd = kDimm + (std::uint64_t{128} << 20U);
+  GuestOptions options;
+  options.memory = "64M,slots=1,maxmem=1G";
+  QemuGuest guest{options};
+  const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest.driver_socket())}};
+  command(mount, "pause");
+  const UniqueFd file = open_file(mount / "vm/mem");
+  static_cast<void>(word_at(file, kCounter));
+  guest.monitor().execute("object-add",
+                          {{"qom-type", "memory-backend-ram"}, {"id", "backend"}, {"size", 128 << 20}});
+  guest.monitor().execute("device_add", {{"driver", "pc-dimm"}, {"id", "dimm"}, {"memdev", "backend"}});
+  command(mount, "resume");
+  EXPECT_EQ(word_at(file, kDimmEnd - 8), 0);
+  EXPECT_EQ(pread_at(file.get(), kDimmEnd, 8).bytes.size(), 0U) << "the DIMM ends elsewhere";
+}
+
 TEST(PageCacheHoles, CachedFile_GivesWhatAnUncachedOneGives) {
   const Mount mount{{"--vm", "vm=fake:size=4M,holes=0xa0000-0xc0000+0x300000-0x380000,bad=0x5000-0x6000"}};
   for (const char* const name : {"vm/mem", "vm/mem_padded", "vm/core", "vm/mem.lime"}) {

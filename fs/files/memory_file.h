@@ -4,6 +4,7 @@
 
 #include "fs/files/guest_memory_file.h"
 #include "vm/memory/hole_policy.h"
+#include "vm/memory/memory_search.h"
 
 #include <memory>
 #include <span>

@@ -2,7 +2,6 @@
 #include "driver/decorators/fault_driver.h"
 #include "driver/decorators/metrics_driver.h"
 #include "drivers/fake/fake_driver.h"
-#include "vm/memory/address_space.h"
 #include "vm/memory/memory_view.h"
 
 #include <cstring>
@@ -186,41 +185,6 @@ TEST_F(MemoryViewTest, ReadOfRangesAboveMax_IsTruncated) {
   const std::vector<GpaRange> ranges{range_of(0x30000, 0x80000), range_of(0x30000, 0x80000 - 1),
                                      range_of(0, 2)};
   EXPECT_EQ(view_.read(ranges, HolePolicy::padded, scratch_), MemoryView::kMaxRead);
-}
-
-/// Nothing but a map: all memory counts as held.
-class MapOnly final : public AddressSpace {
-public:
-  explicit MapOnly(std::shared_ptr<const MemoryMap> map) : map_{std::move(map)} {}
-
-  [[nodiscard]] tl::expected<std::size_t, ErrorKind> read(std::span<const GpaRange>, HolePolicy, ReadScratch&,
-                                                          ReadAhead*) override {
-    return tl::unexpected{ErrorKind::unsupported};
-  }
-  [[nodiscard]] Result<std::size_t> write(std::uint64_t, std::span<const std::byte>) override {
-    return fail(ErrorKind::unsupported, "test", "nothing to write to");
-  }
-  [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override { return map_; }
-  void poll_layout() override {}
-  void begin_view() override {}
-  void end_view() override {}
-  void note_kept_page() override {}
-
-private:
-  const std::shared_ptr<const MemoryMap> map_;
-};
-
-TEST_F(MemoryViewTest, Seek_MatchesLseek) {
-  MapOnly memory{fake_->memory_map()};
-  EXPECT_EQ(seek_data(memory, 0), 0U);
-  EXPECT_EQ(seek_hole(memory, 0), 0x10000U);
-  EXPECT_EQ(seek_data(memory, 0x10000), 0x18000U);
-  EXPECT_EQ(seek_hole(memory, 0x12345), 0x12345U);
-  EXPECT_EQ(seek_hole(memory, 0x18000), kMiB);
-  EXPECT_EQ(seek_data(memory, kMiB), kMiB + kMiB / 2);
-  EXPECT_EQ(seek_hole(memory, 2 * kMiB - 1), 2 * kMiB);
-  EXPECT_EQ(seek_data(memory, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
-  EXPECT_EQ(seek_hole(memory, 2 * kMiB), tl::unexpected{ErrorKind::past_end});
 }
 
 /// A driver that notices a new layout only when a miss is reported, as the qemu driver does.

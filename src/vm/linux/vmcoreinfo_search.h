@@ -6,6 +6,7 @@
 #include "core/gpa.h"
 #include "core/memory_map.h"
 #include "vm/memory/address_space.h"
+#include "vm/memory/memory_search.h"
 
 #include <chrono>
 #include <cstddef>

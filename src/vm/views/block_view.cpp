@@ -2,6 +2,7 @@
 #include "vm/views/block_view.h"
 
 #include "driver/block_memory.h"
+#include "vm/memory/memory_search.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -50,21 +51,6 @@ void collect_ranges(const BlockLayout& layout, std::uint64_t offset, std::uint64
 tl::unexpected<Error> hidden(std::uint64_t offset) {
   return fail(ErrorKind::hole, "vm",
               fmt::format("the guest has no memory at {:#x} of the block, so nothing was written", offset));
-}
-
-/// The first address of a range that is of this use.
-std::optional<Gpa> find_in(MemorySearch& search, const GpaRange& range, MemoryUse wanted) {
-  for (Gpa here = range.begin; here < range.end;) {
-    MemoryMap::Stretch stretch = search.map().at(here);
-    stretch.range.end = std::min(stretch.range.end, range.end);
-    const UseSearch result =
-        stretch.region != nullptr ? search.find(stretch, wanted) : all_held(stretch.range.size(), wanted);
-    here = std::min(here + result.before, stretch.range.end);
-    if (result.found && here < range.end) {
-      return here;
-    }
-  }
-  return std::nullopt;
 }
 
 } // namespace
@@ -208,7 +194,7 @@ tl::expected<std::uint64_t, ErrorKind> BlockView::seek(std::uint64_t offset, Mem
       }
     } else {
       const Gpa begin = gpa_of(*here.part, offset);
-      if (const auto found = find_in(search, {begin, gpa_of(*here.part, here.end)}, wanted)) {
+      if (const auto found = search.find_first({begin, gpa_of(*here.part, here.end)}, wanted)) {
         return offset + (*found - begin);
       }
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "vm/views/image_view.h"
 
+#include "vm/memory/memory_search.h"
+
 #include <algorithm>
-#include <optional>
 #include <vector>
 
 namespace vmemfs {
@@ -64,21 +65,6 @@ std::size_t insert_made(std::span<const Part> parts, std::uint64_t begin, std::u
   return done;
 }
 
-/// The first address of a range that is of this use.
-std::optional<Gpa> find_in(MemorySearch& search, const GpaRange& range, MemoryUse wanted) {
-  for (Gpa here = range.begin; here < range.end;) {
-    MemoryMap::Stretch stretch = search.map().at(here);
-    stretch.range.end = std::min(stretch.range.end, range.end);
-    const UseSearch result =
-        stretch.region != nullptr ? search.find(stretch, wanted) : all_held(stretch.range.size(), wanted);
-    here = std::min(here + result.before, stretch.range.end);
-    if (result.found && here < range.end) {
-      return here;
-    }
-  }
-  return std::nullopt;
-}
-
 } // namespace
 
 bool ImageView::has_made(std::uint64_t offset, std::size_t size) const {
@@ -130,7 +116,7 @@ tl::expected<std::uint64_t, ErrorKind> ImageView::seek(std::uint64_t offset, Mem
       }
       continue;
     }
-    if (const auto found = find_in(search, guest_range(piece), wanted)) {
+    if (const auto found = search.find_first(guest_range(piece), wanted)) {
       return piece.begin + (*found - Gpa{piece.source_begin});
     }
   }

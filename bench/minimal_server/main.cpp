@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The least that a FUSE server can do: one file, each read of which is answered with zeros that are already
+// The least that a FUSE server can do: one file, each read of which is answered with bytes that are already
 // there. What it takes is the kernel's and libfuse's part of a read of a mount. Usage: minimal_server
 // MOUNTPOINT
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fuse_lowlevel.h>
 #include <memory>
@@ -14,7 +14,8 @@
 namespace {
 
 constexpr fuse_ino_t kFile = 2;
-constexpr const char* kName = "zeros";
+constexpr const char* kName = "bytes";
+constexpr std::size_t kPage = 4096;
 constexpr std::size_t kMaxRead = std::size_t{1} << 20U;
 constexpr off_t kFileBytes = off_t{1} << 40U;
 constexpr double kValidSeconds = 3600;
@@ -53,8 +54,14 @@ void op_open(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t /*offset*/,
              fuse_file_info* /*info*/) {
-  alignas(4096) static std::array<char, kMaxRead> zeros{};
-  fuse_reply_buf(request, zeros.data(), std::min(size, zeros.size()));
+  // Written, as the kernel takes long to find a page of memory that never was.
+  static const std::unique_ptr<char, decltype(&std::free)> bytes = [] {
+    std::unique_ptr<char, decltype(&std::free)> made{static_cast<char*>(std::aligned_alloc(kPage, kMaxRead)),
+                                                     &std::free};
+    std::memset(made.get(), 1, kMaxRead);
+    return made;
+  }();
+  fuse_reply_buf(request, bytes.get(), std::min(size, kMaxRead));
 }
 
 int serve(fuse_args& args, const char* mountpoint) {

@@ -185,7 +185,7 @@ constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
 constexpr const char* kPrivateLive = "vmemfs, private RAM, 4 KiB pages, cache off";
 constexpr const char* kPrivateHuge = "vmemfs, private RAM, huge pages";
 constexpr const char* kNull = "vmemfs, null server (fake guest)";
-constexpr const char* kMinimal = "minimal FUSE server, zeros";
+constexpr const char* kMinimal = "minimal FUSE server";
 constexpr const char* kPmemsave = "QMP pmemsave";
 
 struct Ratio {

@@ -19,7 +19,7 @@ public:
   MinimalMount& operator=(const MinimalMount&) = delete;
 
   /// Its file, of zeros.
-  [[nodiscard]] std::string file() const { return dir_ / "mnt/zeros"; }
+  [[nodiscard]] std::string file() const { return dir_ / "mnt/bytes"; }
   [[nodiscard]] pid_t pid() const { return server_.pid(); }
 
 private:

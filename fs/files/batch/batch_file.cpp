@@ -2,26 +2,8 @@
 #include "fs/files/batch/batch_file.h"
 
 #include <chrono>
-#include <new>
-#include <sys/mman.h>
 
 namespace vmemfs {
-
-BatchFile::Memory::~Memory() {
-  if (!bytes_.empty()) {
-    ::munmap(bytes_.data(), bytes_.size());
-  }
-}
-
-/// A mapping of its own begins on a page: the kernel copies by pages, and to a reader whose buffer begins on
-/// one too a page is then copied at once. The heap would keep blocks of this size.
-void BatchFile::Memory::allocate(std::size_t size) {
-  void* const mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) {
-    throw std::bad_alloc{};
-  }
-  bytes_ = {static_cast<std::byte*>(mapped), size};
-}
 
 BatchFile::BatchFile(std::shared_ptr<Guest> guest, TextFile::Limit limit)
     : guest_{std::move(guest)}, limit_{std::move(limit)} {
@@ -113,12 +95,12 @@ Result<void> BatchFile::reserve(std::size_t bytes) {
   }
   constexpr std::size_t kStep = std::size_t{64} << 10U; // for requests that get a little larger each time
   const std::size_t size = (bytes / kStep + 1) * kStep;
-  memory_ = std::make_shared<Memory>();
+  memory_ = std::make_shared<PageMemory>();
   if (auto allowed = limit_ ? limit_(memory_, size) : Result<void>{}; !allowed) {
     memory_.reset();
     return allowed;
   }
-  memory_->allocate(size);
+  *memory_ = PageMemory{size};
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include "fs/files/batch/batch_answer.h"
 #include "fs/files/open_file.h"
 #include "fs/files/text_file.h"
+#include "util/memory/page_memory.h"
 #include "util/mutex.h"
 #include "vm/guest.h"
 
@@ -39,21 +40,6 @@ public:
       "ADDRESS BYTES-READ STATUS BYTES-IN-HEX for each. The binary form is in docs/batch.md.\n";
 
 private:
-  /// Kept from request to request, as the kernel gives no memory so fast as it is read.
-  class Memory {
-  public:
-    Memory() = default;
-    ~Memory();
-    Memory(const Memory&) = delete;
-    Memory& operator=(const Memory&) = delete;
-
-    void allocate(std::size_t size); ///< once; throws std::bad_alloc
-    [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
-
-  private:
-    std::span<std::byte> bytes_;
-  };
-
   Result<std::size_t> take(std::string_view bytes, BatchRequest before) REQUIRES(mutex_);
   Result<void> reserve(std::size_t bytes) REQUIRES(mutex_);
   Result<void> begin_answer() REQUIRES(mutex_);
@@ -62,7 +48,8 @@ private:
   const std::shared_ptr<Guest> guest_;
   const TextFile::Limit limit_;
   Mutex mutex_; ///< held while memory is read, and while the answer is given
-  std::shared_ptr<Memory> memory_ GUARDED_BY(mutex_);
+  /// Kept from request to request, as the kernel gives no memory so fast as it is read.
+  std::shared_ptr<PageMemory> memory_ GUARDED_BY(mutex_);
   std::optional<BatchRequest> request_ GUARDED_BY(mutex_); ///< until it is read
   std::optional<BatchAnswer> answer_ GUARDED_BY(mutex_);   ///< in memory_; neither: words_ are read
   bool made_ GUARDED_BY(mutex_) = false;                   ///< the answer has been

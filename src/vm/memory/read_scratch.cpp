@@ -3,25 +3,22 @@
 
 #include <algorithm>
 #include <functional>
-#include <new>
-#include <sys/mman.h>
 
 namespace vmemfs {
 
-std::byte* ReadScratch::map_staging() {
-  void* const mapped = ::mmap(nullptr, kStaging, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) {
-    throw std::bad_alloc{};
-  }
-  return static_cast<std::byte*>(mapped);
-}
+ReadScratch::ReadScratch() : ReadScratch{std::make_shared<const PageMemory>(kStaging), 0} {}
 
-void ReadScratch::Unmap::operator()(std::byte* bytes) const noexcept { ::munmap(bytes, kStaging); }
-
-ReadScratch::ReadScratch() : mapping_{map_staging()}, staging_{mapping_.get(), kStaging} {
+ReadScratch::ReadScratch(std::shared_ptr<const PageMemory> memory, std::size_t offset)
+    : memory_{std::move(memory)}, staging_{memory_->bytes().subspan(offset, kStaging)} {
   constexpr std::size_t kUsual = 16;
   data_.reserve(kUsual);
   pins_.reserve(kUsual);
+}
+
+std::pair<ReadScratch, ReadScratch> ReadScratch::two() {
+  static_assert(2 * kStaging == PageMemory::kHugePage);
+  auto memory = std::make_shared<const PageMemory>(2 * kStaging);
+  return {ReadScratch{memory, 0}, ReadScratch{memory, kStaging}};
 }
 
 void ReadScratch::release() {

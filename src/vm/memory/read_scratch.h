@@ -4,6 +4,7 @@
 
 #include "core/gpa.h"
 #include "driver/driver.h"
+#include "util/memory/page_memory.h"
 #include "vm/cache/page_cache.h"
 #include "vm/memory/pending_pieces.h"
 
@@ -23,7 +24,11 @@ class ReadScratch {
 public:
   static constexpr std::size_t kStaging = std::size_t{1} << 20U; ///< max size of a read
 
+  /// With a buffer of its own, which takes as much memory as the largest read used.
   ReadScratch();
+  /// Two that share a huge page, if the kernel has one: faster for large reads. Takes twice kStaging at the
+  /// first read.
+  [[nodiscard]] static std::pair<ReadScratch, ReadScratch> two();
   ~ReadScratch() { release(); }
   // Moving between two scratches in use swaps their contents. A moved-from one can only be assigned to.
   ReadScratch(ReadScratch&& other) noexcept = default;
@@ -98,16 +103,11 @@ public:
   [[nodiscard]] std::size_t bytes_before(std::span<const std::byte> buffer, std::size_t done) const;
 
 private:
-  /// Memory of its own mapping, so that the host has it back at once when the buffer ends: the heap would
-  /// keep blocks of this size. It begins on a page: the kernel copies by pages, and a page of the answer is
-  /// then one of ours.
-  struct Unmap {
-    void operator()(std::byte* bytes) const noexcept;
-  };
-  static std::byte* map_staging(); ///< throws std::bad_alloc
+  /// `offset`: of the staging buffer.
+  ReadScratch(std::shared_ptr<const PageMemory> memory, std::size_t offset);
 
-  std::unique_ptr<std::byte, Unmap> mapping_;
-  std::span<std::byte> staging_; ///< all of mapping_
+  std::shared_ptr<const PageMemory> memory_;
+  std::span<std::byte> staging_; ///< in memory_
   std::size_t staged_ = 0;
   std::vector<iovec> data_;
   std::vector<MemoryPin> pins_;

@@ -27,7 +27,9 @@ std::unique_ptr<ReadScratch> ScratchPool::take() {
       return scratch;
     }
   }
-  return std::make_unique<ReadScratch>();
+  auto [first, second] = ReadScratch::two();
+  give_back(std::make_unique<ReadScratch>(std::move(second)));
+  return std::make_unique<ReadScratch>(std::move(first));
 }
 
 void ScratchPool::give_back(std::unique_ptr<ReadScratch> scratch) {

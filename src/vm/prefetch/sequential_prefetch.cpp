@@ -48,7 +48,7 @@ void SequentialPrefetch::run() {
   unwanted_ = false;
   since_ = Clock::now();
   if (scratch_ == nullptr) {
-    scratch_ = std::make_unique<ReadScratch>();
+    scratch_ = std::make_unique<ReadScratch>(ReadScratch::two().first);
   }
   const Request request = request_;
   ReadScratch& scratch = *scratch_; // others leave it alone until the state changes

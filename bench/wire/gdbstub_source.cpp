@@ -6,32 +6,35 @@
 #include "wire/source.h"
 
 #include <fmt/format.h>
-#include <stdexcept>
 
 namespace vmemfs::bench {
 namespace {
 
 class GdbstubSource : public Source {
 public:
-  explicit GdbstubSource(const Memory& memory) : megabytes_{memory.mebibytes} {
-    if (!memory.image.empty()) {
-      throw std::runtime_error{"a QEMU has the memory of its guest, and takes no image"};
-    }
-  }
+  explicit GdbstubSource(const Memory& memory) : memory_{memory} {}
   std::string vm() const override {
-    return fmt::format("gdbstub:address={},timeout=60s,maps=0-640K+1M-{}M", link_.path(), megabytes_);
+    return fmt::format("gdbstub:address={},timeout=60s,maps=0-640K+1M-{}M", link_.path(), memory_.mebibytes);
   }
   std::uint64_t round_trips() override { return link_.round_trips().count(); }
 
 private:
   [[nodiscard]] test::GuestOptions options() const {
     test::GuestOptions options;
-    options.memory = fmt::format("{}M", megabytes_);
+    options.memory = fmt::format("{}M", memory_.mebibytes);
     options.extra = {"-gdb", "unix:" + stub_ + ",server=on,wait=off"};
+    if (!memory_.image.empty()) { // never runs, so the memory stays what the image is
+      options.kernel = false;
+      options.machine = "pc,memory-backend=image";
+      options.extra.insert(options.extra.end(),
+                           {"-S", "-object",
+                            fmt::format("memory-backend-file,id=image,share=off,size={}M,mem-path={}",
+                                        memory_.mebibytes, memory_.image)});
+    }
     return options;
   }
 
-  const std::uint64_t megabytes_;
+  const Memory memory_;
   test::TempDir dir_;
   const std::string stub_ = dir_ / "gdb";
   test::QemuGuest guest_{options()};

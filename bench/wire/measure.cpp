@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// wire_measure [--rounds N] | --hold KIND/WAY MIB [IMAGE]: round trips and speed of reads through a mount of
-// each source that is a millisecond away. --hold mounts one, with an image as its memory, prints the mount's
-// directory, and waits until its standard input ends, so that any program can be measured.
+// wire_measure [--rounds N] [--only KIND] | --hold KIND/WAY MIB [IMAGE]: round trips and speed of reads
+// through a mount of each source that is a millisecond away. --hold mounts one, with an image as its memory,
+// prints the mount's directory, and waits until its standard input ends, so that any program can be measured.
 #include "support/files.h"
 #include "support/mount.h"
 #include "util/unique_fd.h"
@@ -152,10 +152,11 @@ void print_row(const std::string& source, const std::string& way,
   static_cast<void>(std::fflush(stdout));
 }
 
-void print_table(int rounds) {
+void print_table(int rounds, std::string_view only) {
   fmt::print("| source | | trips/MiB 1M | 64K | 4K | trips a random 4K | MB/s 1M | 64K | 4K | random 4K |\n"
              "|---|---|---|---|---|---|---|---|---|---|\n");
-  const auto kinds = source_kinds();
+  auto kinds = source_kinds();
+  std::erase_if(kinds, [&](const SourceKind& kind) { return !kind.name.starts_with(only); });
   std::map<std::pair<std::string, std::string>, std::vector<std::vector<Figure>>> figures;
   for (int round = 0; round < rounds; ++round) { // in turns, so that a disturbance hits all
     for (const SourceKind& kind : kinds) {
@@ -195,12 +196,21 @@ int main(int argc, char** argv) try {
   if ((args.size() == 3 || args.size() == 4) && args[0] == "--hold") {
     vmemfs::bench::hold(args[1],
                         {std::strtoull(args[2].c_str(), nullptr, 10), args.size() == 4 ? args[3] : ""});
-  } else if (args.empty() || (args.size() == 2 && args[0] == "--rounds")) {
-    vmemfs::bench::print_table(args.empty() ? 3 : std::max(1, std::atoi(args[1].c_str())));
-  } else {
-    std::fputs("usage: wire_measure [--rounds N] | --hold KIND/WAY MIB [IMAGE]\n", stderr);
-    return 2;
+    return 0;
   }
+  int rounds = 3;
+  std::string only;
+  for (std::size_t i = 0; i < args.size(); i += 2) {
+    if (i + 1 < args.size() && args[i] == "--rounds") {
+      rounds = std::max(1, std::atoi(args[i + 1].c_str()));
+    } else if (i + 1 < args.size() && args[i] == "--only") {
+      only = args[i + 1];
+    } else {
+      std::fputs("usage: wire_measure [--rounds N] [--only KIND] | --hold KIND/WAY MIB [IMAGE]\n", stderr);
+      return 2;
+    }
+  }
+  vmemfs::bench::print_table(rounds, only);
   return 0;
 } catch (const std::exception& exception) {
   std::fprintf(stderr, "wire_measure: %s\n", exception.what());

@@ -15,6 +15,8 @@ namespace vmemfs::pmemaccess {
 namespace {
 
 constexpr std::string_view kOrigin = "pmemaccess";
+/// What of the time limit a large request may take, as others wait for it.
+constexpr int kPartOfTimeout = 16;
 
 std::string key_of(pid_t pid) {
   const auto process = Process::open(pid);
@@ -30,7 +32,7 @@ ResumeTicket ticket_for(const std::string& monitor, pid_t listener, std::chrono:
 } // namespace
 
 PmemaccessDriver::PmemaccessDriver(Options options, const DriverContext& context)
-    : options_{std::move(options)}, worker_{context.worker},
+    : options_{std::move(options)}, worker_{context.worker}, max_read_{kMaxSlowRead},
       monitor_{options_.monitor.empty() ? nullptr
                                         : std::make_unique<QemuMonitor>(
                                               options_.monitor, options_.timeout, options_.keep,
@@ -71,15 +73,27 @@ Result<void> PmemaccessDriver::start() {
     return tl::unexpected{peer.error()};
   }
   identity_.key = key_of(peer->pid);
+  if (auto measured = measure(); !measured) {
+    return measured;
+  }
+  note("memory socket", true,
+       fmt::format("pid {} answers in {} us", peer->pid,
+                   std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count()));
+  return {};
+}
+
+/// By small requests, which decide whether large ones are quick enough.
+Result<void> PmemaccessDriver::measure() {
   auto cost = reads_until(MemoryLink::Clock::now() + 2 * options_.timeout).measure(*memory_map());
   if (!cost) {
     cost.error().text += "; check that the ranges of the map are memory";
     return tl::unexpected{std::move(cost.error())};
   }
   cost_ = *cost;
-  note("memory socket", true,
-       fmt::format("pid {} answers in {} us", peer->pid,
-                   std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count()));
+  constexpr int kPages = kMaxRead / kPageSize;
+  if (cost_.call + kPages * cost_.page <= options_.timeout / kPartOfTimeout) {
+    max_read_ = kMaxRead;
+  }
   return {};
 }
 

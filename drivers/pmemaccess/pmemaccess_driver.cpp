@@ -18,6 +18,8 @@ namespace vmemfs::pmemaccess {
 namespace {
 
 constexpr std::string_view kOrigin = "pmemaccess";
+/// A failure costs MemorySession::kGrace: 3 of them find a bad page in a MiB.
+constexpr std::size_t kPartsOfAFailure = 16;
 
 Result<MemoryMap> with_main_memory(const std::vector<MtreeRange>& ranges) {
   auto map = main_memory_of(ranges);
@@ -43,14 +45,15 @@ void PmemaccessDriver::read(std::span<ReadPiece> pieces) {
 }
 
 BatchedReads PmemaccessDriver::reads_until(MemoryLink::Clock::time_point deadline) {
-  return {kMaxRead,
+  return {max_read_,
           [this, deadline](Gpa gpa, std::size_t size, const BatchedReads::Take& take) -> Result<void> {
             // After its time not even a session that has ended is opened again.
             if (MemoryLink::Clock::now() >= deadline) {
               return fail(ErrorKind::timed_out, kOrigin, "the time for this read is over");
             }
             return link_.read(gpa, size, deadline, take);
-          }};
+          },
+          kPartsOfAFailure};
 }
 
 Result<void> PmemaccessDriver::refresh() {
@@ -227,7 +230,7 @@ AccessReport PmemaccessDriver::access() const {
       fmt::format("QEMU's patch pmemaccess, one request at a time: {} us a request and {} ns each 4 KiB, "
                   "measured while attaching; up to {} KiB a request",
                   std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count(),
-                  cost_.page.count(), kMaxRead >> 10U);
+                  cost_.page.count(), max_read_ >> 10U);
   report.writes = !no_writes_.empty() ? no_writes_ : "QEMU's patch pmemaccess; not during a migration";
   if (monitor_ == nullptr) {
     report.registers = "none: there is no monitor; qmp= names one";

@@ -21,6 +21,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -78,6 +79,7 @@ private:
   MemoryLink::Opened open_session();
   [[nodiscard]] Result<void> check_peer(const MemorySession& session, const MonitorPeer& monitor) const;
   [[nodiscard]] std::string why_no_writes(MonitorSession& session) const;
+  [[nodiscard]] Result<void> measure();
   void note(std::string what, bool ok, std::string detail);
 
   // The monitor's.
@@ -111,6 +113,7 @@ private:
   Published<MemoryMap> map_; ///< never null once attached
   Published<VcpuSet> vcpus_; ///< never null
   ReadCost cost_;            ///< set while attaching only, as those below
+  std::size_t max_read_;     ///< of one request
   std::string no_writes_;    ///< why not; empty: QEMU can be asked to write
   std::string ticket_;       ///< empty: without a monitor
   std::vector<ProbeResult> probe_;

@@ -37,8 +37,6 @@ public:
     return copy;
   }
   std::optional<std::uint64_t> round_trips() override { return qemu_.seen().reads; }
-  /// QEMU answers one request after the other, of up to 64 KiB.
-  unsigned max_trips_per_mebibyte() const override { return 16; }
   bool end_vm() override {
     qemu_.end();
     return true;

@@ -20,7 +20,8 @@ public:
                               {"ram"})} {}
 
   BatchedReads reads() {
-    return {kMax, [this](Gpa gpa, std::size_t size, const BatchedReads::Take& take) -> Result<void> {
+    return {kMax,
+            [this](Gpa gpa, std::size_t size, const BatchedReads::Take& take) -> Result<void> {
               requests.emplace_back(gpa.value(), size);
               if (broken) {
                 return fail(ErrorKind::source_failed, "test", "it is broken");
@@ -36,7 +37,8 @@ public:
               }
               take(bytes);
               return {};
-            }};
+            },
+            parts};
   }
 
   ReadPiece read(std::uint64_t gpa, std::size_t size) {
@@ -54,6 +56,7 @@ public:
   const MemoryMap map;
   std::vector<std::uint64_t> bad;
   bool broken = false;
+  std::size_t parts = 2;
   std::vector<std::pair<std::uint64_t, std::size_t>> requests;
   std::vector<std::byte> buffer;
 };
@@ -101,6 +104,17 @@ TEST(BatchedReads, BadPage_EndsThePieceThere_AfterFewRequests) {
   EXPECT_EQ(piece.done, 0x7000U - 0x1100);
   EXPECT_EQ(piece.failure, ErrorKind::bad_page);
   EXPECT_LE(source.requests.size(), 10U);
+}
+
+TEST(BatchedReads, BadPage_IsFoundWithFewerFailures_ByMoreParts) {
+  Source source;
+  source.bad = {0x7000};
+  source.parts = 16;
+  EXPECT_EQ(source.read(0x1100, kMax - 0x100).done, 0x7000U - 0x1100);
+  EXPECT_EQ(source.requests.size(), 1 + 7U) << "all, and then page after page";
+  source.requests.clear();
+  EXPECT_EQ(source.read(0x6f00, 0x200).done, 0x100U);
+  EXPECT_EQ(source.requests, (Requests{{0x6f00, 0x200}, {0x6f00, 0x100}, {0x7000, 0x100}}));
 }
 
 TEST(BatchedReads, OtherFailure_IsNotTriedInParts) {

@@ -29,8 +29,14 @@ enum class RequestType : std::uint64_t {
 };
 
 inline constexpr std::size_t kRequestBytes = 24;
-/// Of one request: QEMU allocates as much for each read, and takes the data of a write by one read(2).
-inline constexpr std::size_t kMaxRead = std::size_t{64} << 10U;
+/// Max bytes of one read. Every version allocates as much for its reply, and frees it before the next
+/// request, so a MiB costs QEMU a MiB. It takes none of QEMU's locks, and holds no guest memory while it
+/// waits for the client to take the reply. A signal cannot cut that reply short: the thread has all of them
+/// blocked. So the size costs nothing but time: that of a failed range, and on a slow link that of a reply.
+inline constexpr std::size_t kMaxRead = std::size_t{1} << 20U;
+/// The same on a link that is so slow that a larger reply could take too long. Fits in a socket's buffer.
+inline constexpr std::size_t kMaxSlowRead = std::size_t{64} << 10U;
+/// Of one write: QEMU takes its data by one read(2), so all of it must be in the socket's buffer.
 inline constexpr std::size_t kMaxWrite = 4096;
 
 using RequestBytes = std::array<std::byte, kRequestBytes>;

@@ -80,7 +80,8 @@ private:
 /// Carries out one request, or the parts of it.
 class Fetching {
 public:
-  Fetching(const BatchedReads::Fetch& fetch, const Request& request) : fetch_{fetch}, request_{request} {}
+  Fetching(const BatchedReads::Fetch& fetch, const Request& request, std::size_t parts)
+      : fetch_{fetch}, request_{request}, parts_{parts} {}
 
   void run(GpaRange range) {
     if (!is_wanted(range)) {
@@ -91,22 +92,22 @@ public:
     if (done) {
       return;
     }
-    const Gpa middle = half_of(range);
-    if (done.error().kind == ErrorKind::bad_page && middle < range.end) {
-      run({range.begin, middle});
-      run({middle, range.end});
-    } else {
+    const std::uint64_t size = std::max<std::uint64_t>((range.size() + parts_ - 1) / parts_, kPageSize);
+    if (done.error().kind != ErrorKind::bad_page || next_border(range.begin, size) >= range.end) {
       fail_parts(range, done.error().kind);
+      return;
+    }
+    for (Gpa at = range.begin; at < range.end;) {
+      const Gpa next = std::min(next_border(at, size), range.end);
+      run({at, next});
+      at = next;
     }
   }
 
 private:
-  /// A border of pages inside; the end if there is none.
-  [[nodiscard]] static Gpa half_of(const GpaRange& range) {
-    const Gpa middle = (range.begin + (range.size() / 2 + kPageSize - 1)).page_start();
-    const Gpa first_border = (range.begin + kPageSize).page_start();
-    const Gpa border = middle > range.begin && middle < range.end ? middle : first_border;
-    return std::min(border, range.end);
+  /// The border of pages that is `size` bytes, in whole pages, after the page of `at`.
+  [[nodiscard]] static Gpa next_border(Gpa at, std::uint64_t size) {
+    return (at.page_start() + (size + kPageSize - 1)).page_start();
   }
 
   /// What a part and a range of the fetch have in common.
@@ -144,6 +145,7 @@ private:
 
   const BatchedReads::Fetch& fetch_;
   const Request& request_;
+  const std::size_t parts_;
 };
 
 } // namespace
@@ -151,7 +153,7 @@ private:
 void BatchedReads::read(std::span<ReadPiece> pieces, const MemoryMap& map) const {
   const Plan plan{pieces, map, max_request_};
   for (const Request& request : plan.requests()) {
-    Fetching{fetch_, request}.run(request.range);
+    Fetching{fetch_, request, parts_}.run(request.range);
   }
   plan.end_at_holes();
 }

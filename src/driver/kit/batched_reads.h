@@ -2,8 +2,8 @@
 // Driver::read() for a source that takes requests of ranges, each of which is answered or fails as a whole.
 //
 // A request costs much more than a page, so adjacent pieces are fetched by one, including small gaps between
-// them. A request never crosses the end of a region. If it fails with bad_page it is halved down to pages, so
-// that what can be read is.
+// them. A request never crosses the end of a region. If it fails with bad_page it is divided, and its parts
+// again, down to pages, so that what can be read is.
 //
 // Thread-safe, if the fetching is.
 #pragma once
@@ -28,8 +28,10 @@ public:
   /// A gap of up to this size between two pieces is fetched as well.
   static constexpr std::size_t kBridged = 2 * kPageSize;
 
-  /// `max_request`: bytes of one, whole pages.
-  BatchedReads(std::size_t max_request, Fetch fetch) : max_request_{max_request}, fetch_{std::move(fetch)} {}
+  /// `max_request`: bytes of one, whole pages. `parts`: of a request that failed, at least 2; more of them
+  /// find a bad page with more requests, but fewer failures, which pays if a failure takes longer.
+  BatchedReads(std::size_t max_request, Fetch fetch, std::size_t parts = 2)
+      : max_request_{max_request}, parts_{parts}, fetch_{std::move(fetch)} {}
 
   /// As Driver::read(), within `map` alone.
   void read(std::span<ReadPiece> pieces, const MemoryMap& map) const;
@@ -39,6 +41,7 @@ public:
 
 private:
   const std::size_t max_request_;
+  const std::size_t parts_;
   const Fetch fetch_;
 };
 

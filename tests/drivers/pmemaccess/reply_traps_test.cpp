@@ -95,6 +95,38 @@ TEST(ReplyTraps, ABadPage_FailsOnlyThePiecesThatHaveIt) {
   }
 }
 
+/// Each failure costs the grace time.
+TEST(ReplyTraps, BadPageInALargeRead_IsFoundByThreeFailures) {
+  AttachedVm vm;
+  vm.qemu.guest().make_bad(kRam + 0xab000, kRam + 0xac000);
+  const unsigned before = vm.qemu.seen().reads;
+  const ReadPiece piece = vm.read(kRam, kMaxRead);
+  EXPECT_EQ(piece.done, 0xab000U);
+  EXPECT_EQ(piece.failure, ErrorKind::bad_page);
+  vm.buffer.resize(piece.done);
+  EXPECT_EQ(vm.buffer, vm.truth(kRam, 0xab000));
+  EXPECT_EQ(vm.qemu.seen().reads - before, 1 + 11 + 12U)
+      << "a MiB, the tenth 64 KiB of it, its eleventh page";
+  EXPECT_EQ(vm.qemu.seen().sessions, 1U);
+}
+
+TEST(ReplyTraps, LargeReplyInPieces_IsCollected) {
+  AttachedVm vm;
+  vm.qemu.add_fault({.kind = FaultKind::split, .value = 255});
+  EXPECT_TRUE(vm.reads_well(kRam, kMaxRead));
+  vm.qemu.add_fault({.kind = FaultKind::late_rest, .delay = MemorySession::kGrace * 8});
+  EXPECT_TRUE(vm.reads_well(kRam, kMaxRead)) << "read again in a new session";
+  EXPECT_TRUE(vm.reads_well(kRam + kMaxRead, kMaxRead));
+  EXPECT_EQ(vm.qemu.seen().sessions, 2U);
+}
+
+/// A reply of a MiB would take so much of the time limit that others would wait in vain.
+TEST(ReplyTraps, SlowLink_GetsSmallRequests) {
+  AttachedVm vm{{.latency = milliseconds{150}}, ",timeout=2s"};
+  EXPECT_TRUE(vm.reads_well(kRam, 3 * kMaxSlowRead));
+  EXPECT_EQ(vm.qemu.seen().max_read, kMaxSlowRead);
+}
+
 TEST(ReplyTraps, ReplyInPieces_IsCollected) {
   AttachedVm vm;
   vm.qemu.add_fault({.kind = FaultKind::split, .value = 100});
@@ -186,7 +218,7 @@ TEST(ReplyTraps, EveryVariant_ReadsAboveFourGiB_AndEndsProperly) {
     vm.driver.reset();
     EXPECT_TRUE(test::eventually([&] { return vm.qemu.seen().quits == 1; })) << static_cast<int>(variant);
     EXPECT_THAT(vm.qemu.seen().violations, IsEmpty());
-    EXPECT_EQ(vm.qemu.seen().max_read, 65536U);
+    EXPECT_EQ(vm.qemu.seen().max_read, kMaxRead);
   }
 }
 

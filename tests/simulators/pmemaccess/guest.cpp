@@ -57,6 +57,7 @@ std::uint8_t Guest::at(std::uint64_t address) const {
 
 bool Guest::read(std::uint64_t address, std::size_t size, std::vector<std::uint8_t>& bytes) {
   const std::lock_guard lock{mutex_};
+  bytes.reserve(size + 1); // for the status
   bytes.assign(size, 0);
   const MemoryRange* const range = range_at(address);
   if (range != nullptr && size <= range->end - address && bad_.empty() && written_.empty()) { // benchmarks

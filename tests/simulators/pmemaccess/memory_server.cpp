@@ -25,7 +25,7 @@ static_assert(sizeof(Request) == 24);
 constexpr std::uint64_t kQuit = 0;
 constexpr std::uint64_t kRead = 1;
 constexpr std::uint64_t kWrite = 2;
-constexpr std::uint64_t kGoodRead = 65536;
+constexpr std::uint64_t kGoodRead = 1 << 20;
 constexpr std::uint64_t kGoodWrite = 4096;
 constexpr int kTickMs = 10;
 
@@ -146,7 +146,7 @@ bool MemoryServer::serve_read(int client, std::uint64_t address, std::uint64_t s
     ++seen.reads;
     seen.max_read = std::max<std::size_t>(seen.max_read, size);
     if (size > kGoodRead) {
-      seen.violations.emplace_back("a read of more than 64 KiB");
+      seen.violations.emplace_back("a read of more than 1 MiB");
     }
   });
   std::vector<std::uint8_t> reply;

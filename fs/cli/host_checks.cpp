@@ -141,11 +141,11 @@ HostCheck check_yama() {
 /// Off by default, and no fault.
 HostCheck check_io_uring() {
   constexpr const char* kParameter = "/sys/module/fuse/parameters/enable_uring";
-  HostCheck check{"FUSE over io_uring", true, Weight::helpful, "enabled: small reads take half the time"};
+  HostCheck check{"FUSE over io_uring", true, Weight::helpful, "enabled: see --io-uring"};
   if (::access(kParameter, F_OK) != 0) {
     check.detail = "not available: it takes Linux 6.14";
   } else if (!RingServer::is_enabled()) {
-    check.detail = fmt::format("not enabled; small reads take half the time after: echo 1 > {}", kParameter);
+    check.detail = fmt::format("not enabled; for --io-uring run as root: echo 1 > {}", kParameter);
   }
   return check;
 }

@@ -13,13 +13,6 @@
 
 namespace vmemfs {
 
-/// Whether the kernel's requests come by io_uring instead of /dev/fuse.
-enum class IoUring : unsigned char {
-  automatic, ///< if the kernel can, and nobody but root and the user who mounts has access
-  on,        ///< or the mount fails
-  off,
-};
-
 struct MountOptions {
   std::vector<VmSpec> vms;         ///< must be attached, else nothing is mounted
   std::vector<VmSpec> wanted;      ///< attached whenever they run
@@ -30,7 +23,7 @@ struct MountOptions {
   bool remount = false;                  ///< nothing is mounted: the mount that is there gets the options
   bool foreground = false;
   bool debug = false;
-  IoUring io_uring = IoUring::automatic;
+  bool io_uring = false; ///< the kernel's requests come by it, or the mount fails
   std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together
   VmOptionsTable vm_options;
 

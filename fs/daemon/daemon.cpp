@@ -255,19 +255,6 @@ int run(const MountOptions& options, RunContext context) {
   return exit_code;
 }
 
-/// Null: requests come by /dev/fuse.
-Result<std::unique_ptr<RingServer>> make_rings(const MountOptions& options) {
-  if (!uses_rings(options)) {
-    return nullptr;
-  }
-  auto rings = RingServer::create();
-  if (!rings && options.io_uring != IoUring::on) {
-    log::warning("the kernel's requests come by /dev/fuse, not by io_uring: {}", rings.error().message());
-    return nullptr;
-  }
-  return rings;
-}
-
 } // namespace
 
 int run_daemon(const MountOptions& options) {
@@ -304,7 +291,7 @@ int run_daemon(const MountOptions& options) {
   }
   const auto service = ServiceNotify::from_environment();
   const Needs needs = mount_needs(options);
-  auto rings = make_rings(options);
+  auto rings = options.io_uring ? RingServer::create() : nullptr;
   if (!rings) {
     return fail_with(rings.error());
   }

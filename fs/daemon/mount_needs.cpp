@@ -2,19 +2,13 @@
 #include "fs/daemon/mount_needs.h"
 
 #include "drivers/all_drivers.h"
-#include "fs/fuse/ring/ring_server.h"
 
 namespace vmemfs {
-
-bool uses_rings(const MountOptions& options) {
-  return options.io_uring == IoUring::on ||
-         (options.io_uring == IoUring::automatic && !options.for_others() && RingServer::is_enabled());
-}
 
 Needs mount_needs(const MountOptions& options) {
   const bool discovers_by_default = options.discover && options.discoveries.empty();
   Needs all;
-  if (uses_rings(options)) {
+  if (options.io_uring) {
     all.system_calls.push_back({"io_uring_enter", "the kernel's requests by io_uring"});
   }
   for (const DriverType* const type : all_drivers()) {

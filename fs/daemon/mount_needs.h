@@ -7,9 +7,6 @@
 
 namespace vmemfs {
 
-/// Whether the mount asks for the kernel's requests by io_uring: see RingServer.
-[[nodiscard]] bool uses_rings(const MountOptions& options);
-
 /// The needs of the mount itself, and of all drivers that work on this host, because a VM of any of
 /// them may be attached at any time;
 /// but the network only if the default discovery, or a VM or discovery that the options name, is reached over

@@ -51,21 +51,14 @@ protected:
   }
 };
 
-TEST_F(IoUring, KernelOffersIt_IsUsed_ButNotForOthersAndNotIfOff) {
-  const auto used_with = [](std::vector<std::string> args) {
-    args.insert(args.end(), {"--vm", "vm=fake"});
-    return comes_by_io_uring(*mount(args));
-  };
-  EXPECT_TRUE(used_with({}));
-  EXPECT_TRUE(used_with({"--io-uring", "on"}));
-  EXPECT_FALSE(used_with({"--io-uring", "off"}));
-  EXPECT_FALSE(used_with({"-o", "allow_other"}));
-  EXPECT_TRUE(used_with({"-o", "allow_other", "--io-uring", "on"}));
+TEST_F(IoUring, KernelOffersIt_IsUsedOnRequest) {
+  EXPECT_TRUE(comes_by_io_uring(*mount({"--io-uring", "--vm", "vm=fake"})));
+  EXPECT_FALSE(comes_by_io_uring(*mount({"--vm", "vm=fake"})));
 }
 
 TEST_F(IoUring, MemoryRegistersAndWrites_AreTheGuests) {
   QemuGuest guest{{}};
-  const auto by_rings = mount({"--writable", "--vm", fmt::format("vm=qemu:pid={},qmp={}", guest.pid(),
+  const auto by_rings = mount({"--io-uring", "--writable", "--vm", fmt::format("vm=qemu:pid={},qmp={}", guest.pid(),
                                                                    guest.driver_socket())});
   ASSERT_TRUE(comes_by_io_uring(*by_rings));
   ASSERT_EQ(try_write(*by_rings / "vm/control", "pause\n"), 0);
@@ -105,7 +98,7 @@ private:
 /// The threads that hang in the requests come back later, and must not touch the entries of others.
 TEST_F(IoUring, CallersGiveUp_EntriesServeOthers_AndLateThreadsHarmNothing) {
   const OneCpu cpu;
-  const auto by_rings = mount({"--vm", "slow=fake:size=16M,delay=6s", "--vm", "quick=fake:size=16M"});
+  const auto by_rings = mount({"--io-uring", "--vm", "slow=fake:size=16M,delay=6s", "--vm", "quick=fake:size=16M"});
   ASSERT_TRUE(comes_by_io_uring(*by_rings));
   const TempDir dir;
   std::vector<std::unique_ptr<ChildProcess>> readers;
@@ -133,22 +126,36 @@ TEST_F(IoUring, CallersGiveUp_EntriesServeOthers_AndLateThreadsHarmNothing) {
   EXPECT_EQ(read.bytes, (std::vector<std::byte>{fake_byte(4095), fake_byte(4096)}));
 }
 
+/// The answers are given by other threads than those that took the requests.
+TEST_F(IoUring, DetachAndEnd_AnswerReadsThatHang) {
+  const auto by_rings = mount({"--io-uring", "--vm", "one=fake:size=16M,delay=300s", "--vm",
+                               "two=fake:size=16M,delay=300s"});
+  const TempDir dir;
+  ChildProcess one{{"head", "-c", "4096", *by_rings / "one/mem"}, dir / "log"};
+  ChildProcess two{{"head", "-c", "4096", *by_rings / "two/mem"}, dir / "log"};
+  ::usleep(300'000);
+  ASSERT_EQ(try_write(*by_rings / "one/control", "detach\n"), 0);
+  EXPECT_TRUE(one.wait(seconds{20}).has_value());
+  EXPECT_FALSE(two.wait({}).has_value());
+  by_rings->daemon().signal(SIGTERM);
+  EXPECT_TRUE(two.wait(seconds{20}).has_value());
+  EXPECT_EQ(by_rings->daemon().wait(seconds{20}), 0);
+}
+
 /// Without the parameter of the kernel's module.
-TEST(IoUringOption, KernelDoesNotOfferIt_OnFailsWithTheRemedy_AutoDoesWithout) {
+TEST(IoUringOption, KernelDoesNotOfferIt_FailsWithTheRemedy) {
   std::ifstream parameter{"/sys/module/fuse/parameters/enable_uring"};
   if (parameter.get() == 'Y') {
     GTEST_SKIP() << "the kernel offers it to all mounts";
   }
   try {
-    const Mount on{{"--vm", "vm=fake", "--io-uring", "on"}};
+    const Mount on{{"--vm", "vm=fake", "--io-uring"}};
     FAIL() << "it was mounted";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string{error.what()}.find("echo 1 > /sys/module/fuse/parameters/enable_uring"),
               std::string::npos)
         << error.what();
-  }
-  EXPECT_FALSE(comes_by_io_uring(Mount{{"--vm", "vm=fake"}}));
-}
+  }}
 
 } // namespace
 } // namespace vmemfs::test

@@ -57,7 +57,7 @@ Mount::Mount(const std::vector<std::string>& args, Discover discover, const std:
   std::optional<IoUringOffered> offered;
   if (wants_io_uring()) {
     offered.emplace();
-    command.insert(command.end(), {"--io-uring", "on"}); // what follows may say otherwise
+    command.emplace_back("--io-uring");
   }
   std::ranges::transform(args, std::back_inserter(command), with_patience);
   command.push_back(path());

@@ -4,6 +4,8 @@
 #include "util/log.h"
 #include "util/signals.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -39,12 +41,26 @@ struct Work {
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): this thread's
 thread_local Work* at_work = nullptr;
 
+void may_use(const cpu_set_t& cpus) {
+  // Fails for a CPU that is offline, or that this process may not use: then no reader is there either.
+  static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(cpus), &cpus));
+}
+
 void stay_on_cpu(int cpu) {
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(static_cast<unsigned>(cpu), &one);
-  // A CPU that is offline, or that this process may not use, has no readers near it either.
-  static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(one), &one));
+  may_use(one);
+}
+
+/// Whether a request may start threads or processes, other than those of a Worker: they would inherit that
+/// this thread stays on one CPU.
+bool may_start_threads(std::span<const std::byte> request) {
+  fuse_in_header header{};
+  std::memcpy(&header, request.data(), sizeof(header));
+  constexpr std::array<std::uint32_t, 6> kOthers{FUSE_READ,   FUSE_GETATTR, FUSE_LOOKUP,
+                                                 FUSE_LSEEK, FUSE_RELEASE, FUSE_POLL};
+  return std::ranges::find(kOthers, header.opcode) == kOthers.end();
 }
 
 bool is_to_be_repeated(int result) { return result == -EAGAIN || result == -EINTR; }
@@ -64,7 +80,7 @@ Result<std::unique_ptr<RingServer>> RingServer::create() {
     return fail(ErrorKind::unsupported, "mount", fmt::format("more than {} CPUs", kMaxQueues));
   }
   std::vector<Ring> rings;
-  for (std::size_t count = static_cast<std::size_t>(cpus) + kMaxSpare; rings.size() < count;) {
+  for (std::size_t count = static_cast<std::size_t>(cpus) * kFirst + kMaxSpare; rings.size() < count;) {
     auto ring = Ring::create();
     if (!ring) {
       return tl::unexpected{ring.error()};
@@ -75,7 +91,8 @@ Result<std::unique_ptr<RingServer>> RingServer::create() {
 }
 
 RingServer::RingServer(std::vector<Ring> rings)
-    : queues_(rings.size() - kMaxSpare), rings_{std::move(rings)} {
+    : queues_((rings.size() - kMaxSpare) / kFirst), rings_{std::move(rings)} {
+  ::pthread_getaffinity_np(::pthread_self(), sizeof(cpus_), &cpus_);
   std::uint16_t cpu = 0;
   for (Queue& queue : queues_) {
     queue.cpu = cpu++;
@@ -87,7 +104,9 @@ RingServer::~RingServer() { owners_.stop(); }
 void RingServer::start(std::size_t payload_bytes) {
   payload_bytes_ = payload_bytes;
   for (Queue& queue : queues_) {
-    add_entry(queue);
+    for (std::size_t count = 0; count < kFirst; ++count) {
+      add_entry(queue);
+    }
   }
 }
 
@@ -175,9 +194,16 @@ bool RingServer::serve(const Ownership& ownership, std::vector<std::byte>& reque
     work.entry->put_answer({&answer, 1});
     return true;
   }
+  const bool leaves_cpu = may_start_threads(request);
+  if (leaves_cpu) {
+    may_use(cpus_);
+  }
   at_work = &work;
   session_.serve(request);
   at_work = nullptr;
+  if (leaves_cpu) {
+    stay_on_cpu(work.entry->queue());
+  }
   return work.answered ? !work.handed_over : work.entry->wait_for_other(ownership.owner);
 }
 

@@ -15,6 +15,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <sched.h>
 #include <span>
 #include <sys/uio.h>
 #include <thread>
@@ -26,14 +27,15 @@ namespace vmemfs {
 /// another one, which is what most of a small read's time goes to otherwise. Answering a request and waiting
 /// for the next is one system call.
 ///
-/// A queue has one entry and thread at first, and one more whenever all are at work, up to kMaxSpare in all.
-/// Beyond, its requests wait, whichever VM they are for, while /dev/fuse has VmRequests see to that: so it is
-/// not for mounts that others than their owner may use. Interrupts, forgets and notifications go by
-/// /dev/fuse. Thread-safe.
+/// A queue has kFirst entries and threads at first, and one more whenever all are at work, up to kMaxSpare in
+/// all. But the kernel gives a new one only requests that come later: those that wait already are given to
+/// those at work, when they are done. So a VM that does not answer may stop others, which VmRequests sees to
+/// by /dev/fuse. Interrupts, forgets and notifications go by /dev/fuse. Thread-safe.
 class RingServer {
 public:
-  /// Threads beyond the first one of each queue.
-  static constexpr std::size_t kMaxSpare = 384;
+  static constexpr std::size_t kFirst = 4;
+  /// Threads beyond the first ones of each queue.
+  static constexpr std::size_t kMaxSpare = 256;
 
   /// Creates the rings, because the filter of system calls forbids it later. unsupported: the kernel has no
   /// FUSE over io_uring, or its settings do not allow it.
@@ -94,6 +96,7 @@ private:
   void find_new_owner(RingEntry& entry) EXCLUDES(mutex_);
 
   Session session_;
+  cpu_set_t cpus_{}; ///< that the process may use
   std::atomic<std::size_t> payload_bytes_{0}; ///< 0: not started
   std::atomic<bool> stopping_{false};
   std::vector<Queue> queues_;

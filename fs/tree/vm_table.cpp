@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fs/tree/vm_table.h"
 
-#include "arch/x86_64/paging.h"
 #include "arch/x86_64/registers.h"
 #include "core/register_set.h"
 #include "fs/files/batch/batch_file.h"
@@ -19,6 +18,7 @@
 #include "fs/tree/linux_table.h"
 #include "fs/tree/text_limit.h"
 #include "vm/linux/linux_guest.h"
+#include "vm/views/virtual_paging.h"
 
 #include <memory>
 #include <string>
@@ -161,7 +161,7 @@ bool has_virtual_memory(Vm& vm) {
     return false;
   }
   const auto usual = vm.guest().usual_registers();
-  return usual && x86_64::can_have_paging(*usual);
+  return usual && can_have_virtual_paging(*usual);
 }
 
 /// Memory that was saved without registers has what it needs too. Of a Xen PV domain, which has CR3 but no

@@ -27,7 +27,7 @@ constexpr std::uint64_t kSecond = kMiB + 0x2000;
 constexpr std::uint64_t kPages = kMiB + 0x3000;
 
 /// Tests do not depend on how fast they run.
-constexpr x86_64::ListLimits kNoTimeLimit{.time = std::chrono::hours{1}};
+constexpr ListLimits kNoTimeLimit{.time = std::chrono::hours{1}};
 
 FakeOptions options() {
   FakeOptions options;
@@ -262,16 +262,16 @@ TEST_F(VirtualViewTest, MappedRanges_AreThoseOfTheTables) {
   map(2, 9 * kMiB + kPageSize);
   const auto ranges = view.mapped_ranges(kNoTimeLimit);
   ASSERT_TRUE(ranges);
-  const x86_64::PageRights rights{.write = false, .user = false, .execute = true};
-  EXPECT_EQ(*ranges, (std::vector<x86_64::MappedRange>{
-                         {0x1000, 0x2fff, true, rights, Gpa{9 * kMiB}},
-                         {kKernel + 0x1000, kKernel + 0x2fff, true, rights, Gpa{9 * kMiB}}}));
+  const PageRights rights{.write = false, .user = false, .execute = true};
+  EXPECT_EQ(*ranges,
+            (std::vector<MappedRange>{{0x1000, 0x2fff, true, rights, Gpa{9 * kMiB}},
+                                      {kKernel + 0x1000, kKernel + 0x2fff, true, rights, Gpa{9 * kMiB}}}));
   fixture.fault->fail_nth(FaultPoint::read, 1);
   EXPECT_EQ(view.mapped_ranges(kNoTimeLimit).error().kind, ErrorKind::source_failed) << "the root";
   fixture.fault->fail_nth(FaultPoint::read, 2);
   const auto partial = view.mapped_ranges(kNoTimeLimit);
   ASSERT_TRUE(partial);
-  EXPECT_EQ(*partial, (std::vector<x86_64::MappedRange>{{0, (1ULL << 39U) - 1, false}, ranges->back()}));
+  EXPECT_EQ(*partial, (std::vector<MappedRange>{{0, (1ULL << 39U) - 1, false}, ranges->back()}));
   fixture.fake->die();
   EXPECT_EQ(view.mapped_ranges(kNoTimeLimit).error().kind, ErrorKind::vm_gone);
 }

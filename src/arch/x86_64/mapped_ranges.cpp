@@ -3,156 +3,43 @@
 
 #include "arch/x86_64/paging_format.h"
 
-#include <array>
-#include <cstring>
-#include <utility>
-
 namespace vmemfs::x86_64 {
 namespace {
 
-constexpr unsigned kAreaShift = 39; ///< 512 GiB: an entry of the top table with 4 levels
-
-class Lister {
+/// The format of a mode with page tables.
+class TableFormat final : public PageTableFormat {
 public:
-  Lister(const Paging& paging, const ReadTable& read, const ListLimits& limits)
-      : paging_{paging}, read_{read}, limits_{limits} {}
+  explicit TableFormat(const Paging& paging) : paging_{paging} {}
 
-  std::vector<MappedRange> run() {
-    if (format_.levels.empty()) {
-      return {{0, k4GiB - 1, true, {}, Gpa{0}}};
-    }
-    static_cast<void>(list_table(0, paging_.root, 0, {}));
-    return std::move(ranges_);
+  unsigned entry_bytes() const override { return format_.entry_bytes; }
+  unsigned levels() const override { return static_cast<unsigned>(format_.levels.size()); }
+  TableLevel level(unsigned depth) const override {
+    return {format_.levels[depth].shift, format_.levels[depth].index_bits};
+  }
+  std::uint64_t canonical(std::uint64_t address) const override { return format_.canonical(address); }
+  EntryKind kind_of(unsigned depth, std::uint64_t entry) const override {
+    return x86_64::kind_of(paging_, format_.levels[depth], entry);
+  }
+  Gpa target(unsigned depth, std::uint64_t entry, std::uint64_t /*index*/) const override {
+    const bool is_page = kind_of(depth, entry) == EntryKind::page;
+    return Gpa{format_.target(entry, is_page ? format_.levels[depth].shift : kPageShift)};
+  }
+  void restrict_rights(PageRights& rights, unsigned depth, std::uint64_t entry) const override {
+    x86_64::restrict_rights(rights, format_.levels[depth], entry);
   }
 
 private:
-  static constexpr std::size_t kMaxDepth = 5;
-
-  /// The addresses that one entry translates.
-  struct Span {
-    std::uint64_t begin;
-    std::uint64_t last;
-  };
-
-  [[nodiscard]] std::uint64_t entry_at(std::size_t depth, std::size_t index) const {
-    std::uint64_t entry = 0;
-    std::memcpy(&entry, tables_[depth].data() + index * format_.entry_bytes, format_.entry_bytes);
-    return entry;
-  }
-
-  /// false: the source failed to read the table, and nothing is listed.
-  [[nodiscard]] bool list_table(std::size_t depth, Gpa table, std::uint64_t base, PageRights above) {
-    const Level& level = format_.levels[depth];
-    const std::size_t count = std::size_t{1} << level.index_bits;
-    ++tables_read_;
-    ++area_tables_;
-    is_late_ = std::chrono::steady_clock::now() >= end_;
-    const TableRead read = read_(table, std::span{tables_[depth]}.first(count * format_.entry_bytes));
-    if (read != TableRead::done) {
-      return read == TableRead::absent;
-    }
-    for (std::size_t index = 0; index < count; ++index) {
-      if (depth == 0 && index == count / 2) {
-        begin_half();
-      }
-      const std::uint64_t entry = entry_at(depth, index);
-      const EntryKind kind = kind_of(paging_, level, entry);
-      if (kind == EntryKind::absent) {
-        continue;
-      }
-      const std::uint64_t begin = format_.canonical(base | (std::uint64_t{index} << level.shift));
-      const Span span{begin, begin | low_bits(level.shift)};
-      if (level.shift >= kAreaShift) {
-        area_tables_ = 0;
-        area_ranges_ = 0;
-      }
-      if (is_enough()) {
-        skip(span);
-        continue;
-      }
-      PageRights rights = above;
-      restrict_rights(rights, level, entry);
-      if (kind == EntryKind::page) {
-        add(span, rights, Gpa{format_.target(entry, level.shift)});
-      } else if (!list_table(depth + 1, Gpa{format_.target(entry, kPageShift)}, begin, rights)) {
-        add_unknown(span);
-      }
-    }
-    return true;
-  }
-
-  void begin_half() {
-    tables_read_ = 0;
-    ranges_before_ = ranges_.size();
-    area_tables_ = 0;
-    area_ranges_ = 0;
-    const auto now = std::chrono::steady_clock::now();
-    end_ = now + limits_.time / 2;
-    is_late_ = now >= end_;
-  }
-
-  [[nodiscard]] bool is_enough() const {
-    return area_tables_ >= limits_.area_tables || area_ranges_ >= limits_.area_ranges ||
-           tables_read_ >= limits_.tables / 2 || ranges_.size() - ranges_before_ >= limits_.ranges / 2 ||
-           is_late_;
-  }
-
-  /// Whether the addresses follow the last range without a gap.
-  [[nodiscard]] bool continues(const Span& span) const {
-    return !ranges_.empty() && ranges_.back().last + 1 == span.begin && span.begin != 0;
-  }
-
-  void add(const Span& span, PageRights rights, Gpa gpa) {
-    if (continues(span) && ranges_.back().mapped && ranges_.back().rights == rights) {
-      MappedRange& range = ranges_.back();
-      if (range.gpa && *range.gpa + (span.begin - range.begin) != gpa) {
-        range.gpa.reset();
-      }
-      range.last = span.last;
-      return;
-    }
-    ++area_ranges_;
-    ranges_.push_back({span.begin, span.last, true, rights, gpa});
-  }
-
-  void add_unknown(const Span& span) {
-    if (continues(span) && !ranges_.back().mapped) {
-      ranges_.back().last = span.last;
-      return;
-    }
-    ++area_ranges_;
-    ranges_.push_back({span.begin, span.last, false});
-  }
-
-  /// Entries between two that are left out may be absent: nobody knows any more.
-  void skip(const Span& span) {
-    if (!ranges_.empty() && !ranges_.back().mapped &&
-        ranges_.back().begin >> kAreaShift == span.begin >> kAreaShift) {
-      ranges_.back().last = span.last;
-    } else {
-      ranges_.push_back({span.begin, span.last, false});
-    }
-  }
-
   const Paging paging_;
-  const ReadTable& read_;
-  const ListLimits limits_;
   const Format format_ = format_of(paging_.mode);
-  std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() + limits_.time / 2; ///< of the half
-  std::array<std::array<std::byte, kPageSize>, kMaxDepth> tables_{};
-  std::vector<MappedRange> ranges_;
-  std::size_t ranges_before_ = 0; ///< of the lower half
-  unsigned tables_read_ = 0;      ///< for the half
-  unsigned area_tables_ = 0;
-  unsigned area_ranges_ = 0;
-  bool is_late_ = false;
 };
 
 } // namespace
 
 std::vector<MappedRange> list_mapped(const Paging& paging, const ReadTable& read, const ListLimits& limits) {
-  return Lister{paging, read, limits}.run();
+  if (paging.mode == PagingMode::none) {
+    return {{0, k4GiB - 1, true, {}, Gpa{0}}};
+  }
+  return vmemfs::list_mapped(TableFormat{paging}, paging.root, read, limits);
 }
 
 } // namespace vmemfs::x86_64

@@ -2,6 +2,7 @@
 // Entries and levels of the page tables of each paging mode. For the walks of this folder only.
 #pragma once
 
+#include "arch/page_table_format.h"
 #include "arch/x86_64/paging_mode.h"
 #include "core/gpa.h"
 
@@ -47,7 +48,6 @@ struct Format {
 
 [[nodiscard]] Format format_of(PagingMode mode);
 
-enum class EntryKind : std::uint8_t { absent, table, page };
 /// absent: also of an entry with reserved bits. How many bits physical addresses have depends on the CPU, so
 /// all 52 are taken.
 [[nodiscard]] EntryKind kind_of(const Paging& paging, const Level& level, std::uint64_t entry);

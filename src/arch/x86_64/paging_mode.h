@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Paging mode of an x86 vCPU, and the rights that entries of page tables give.
+// Paging mode of an x86 vCPU.
 #pragma once
 
+#include "arch/page_table_format.h"
 #include "core/gpa.h"
 
 #include <cstdint>
@@ -24,15 +25,6 @@ struct Paging {
   bool no_execute = false; ///< bit 63 of an entry forbids execution (EFER.NXE), else it is reserved
 
   friend bool operator==(const Paging&, const Paging&) = default;
-};
-
-/// What all entries on the way to a page allow.
-struct PageRights {
-  bool write = true;
-  bool user = true;
-  bool execute = true;
-
-  friend bool operator==(const PageRights&, const PageRights&) = default;
 };
 
 } // namespace vmemfs::x86_64

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "vm/views/virtual_view.h"
 
-#include "arch/x86_64/registers.h"
 #include "core/gpa.h"
 #include "vm/memory/address_space.h"
 
@@ -77,10 +76,10 @@ private:
 };
 
 /// The physical ranges of [offset, end), up to the first address that is not mapped. Adjacent ones are one.
-void collect_ranges(const x86_64::Paging& paging, std::uint64_t offset, std::uint64_t end,
-                    const x86_64::ReadEntry& read, std::vector<GpaRange>& ranges) {
+void collect_ranges(const VirtualPaging& paging, std::uint64_t offset, std::uint64_t end,
+                    const ReadEntry& read, std::vector<GpaRange>& ranges) {
   while (offset < end) {
-    const auto mapped = x86_64::translate(paging, virtual_address(offset), read);
+    const auto mapped = translate(paging, virtual_address(offset), read);
     if (!mapped) {
       return;
     }
@@ -112,10 +111,11 @@ Result<void> VirtualView::check(Guest& guest) {
         ErrorKind::unsupported, "virt",
         fmt::format("cannot translate virtual addresses without registers: {}", guest.access().registers));
   }
-  if (layout != &x86_64::register_layout()) {
-    return fail(ErrorKind::unsupported, "virt",
-                fmt::format("cannot translate virtual addresses of {}: only those of x86 are known",
-                            layout->architecture));
+  if (!has_known_paging(*layout)) {
+    return fail(
+        ErrorKind::unsupported, "virt",
+        fmt::format("cannot translate virtual addresses of {}: only those of x86 and riscv64 are known",
+                    layout->architecture));
   }
   return {};
 }
@@ -132,7 +132,7 @@ tl::expected<std::size_t, ErrorKind> VirtualView::read(std::uint64_t offset, std
     return exists;
   }
   TableReader tables{memory};
-  const x86_64::ReadEntry read_entry{std::ref(tables)};
+  const ReadEntry read_entry{std::ref(tables)};
   std::vector<GpaRange>& ranges = scratch.ranges();
   ranges.clear();
   const std::uint64_t room = kEnd - std::min(offset, kEnd);
@@ -148,7 +148,7 @@ tl::expected<std::size_t, ErrorKind> VirtualView::read(std::uint64_t offset, std
   return bytes.map_error(reported);
 }
 
-Result<x86_64::Paging> VirtualView::paging() {
+Result<VirtualPaging> VirtualView::paging() {
   const auto epoch = guest_.stable_epoch();
   if (!epoch || !guest_.vcpus().contains(vcpu_)) {
     return read_paging();
@@ -167,42 +167,38 @@ Result<x86_64::Paging> VirtualView::paging() {
   return paging;
 }
 
-Result<x86_64::Paging> VirtualView::read_paging() {
+Result<VirtualPaging> VirtualView::read_paging() {
   const auto registers = guest_.read_registers({&vcpu_, 1});
   if (!registers) {
     return tl::unexpected{registers.error()};
   }
-  const auto paging = x86_64::paging_of(registers->front());
-  return paging ? Result<x86_64::Paging>{*paging}
-                : fail(ErrorKind::unsupported, "virt",
-                       "cannot translate virtual addresses: the source does not report the registers that "
-                       "decide how, as of Xen PV domains");
+  return virtual_paging_of(registers->front());
 }
 
-Result<std::vector<x86_64::MappedRange>> VirtualView::mapped_ranges(const x86_64::ListLimits& limits) {
+Result<std::vector<MappedRange>> VirtualView::mapped_ranges(const ListLimits& limits) {
   const auto now = paging();
   if (!now) {
     return tl::unexpected{now.error()};
   }
   std::optional<ErrorKind> fatal; // of the root, without which there is no list, or vm_gone
   bool is_root = true;
-  const x86_64::ReadTable read_table = [&](Gpa table, std::span<std::byte> bytes) {
+  const ReadTable read_table = [&](Gpa table, std::span<std::byte> bytes) {
     ReadPiece piece{table, bytes, 0, std::nullopt};
     guest_.memory().copy({&piece, 1});
     const bool was_root = std::exchange(is_root, false);
     if (!piece.failure) {
-      return x86_64::TableRead::done;
+      return TableRead::done;
     }
     if (is_absent(*piece.failure)) {
-      return x86_64::TableRead::absent;
+      return TableRead::absent;
     }
     if (was_root || piece.failure == ErrorKind::vm_gone) {
       fatal = piece.failure;
     }
-    return x86_64::TableRead::failed;
+    return TableRead::failed;
   };
   guest_.memory().poll_layout();
-  auto ranges = x86_64::list_mapped(*now, read_table, limits);
+  auto ranges = list_mapped(*now, read_table, limits);
   if (fatal || guest_.gone()) {
     return fail(fatal.value_or(ErrorKind::vm_gone), "virt", "cannot read page tables");
   }

@@ -2,12 +2,12 @@
 // Guest memory as the page tables of one vCPU show it: offsets are virtual addresses without their top bit.
 #pragma once
 
-#include "arch/x86_64/mapped_ranges.h"
-#include "arch/x86_64/paging.h"
+#include "arch/mapped_ranges.h"
 #include "core/error.h"
 #include "util/mutex.h"
 #include "vm/guest.h"
 #include "vm/memory/read_scratch.h"
+#include "vm/views/virtual_paging.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -43,15 +43,15 @@ public:
 
   /// All that is mapped; takes a second at most if the guest's memory answers. What the tables that the
   /// source fails to read map is listed as not searched; if that is the root, the call fails.
-  [[nodiscard]] Result<std::vector<x86_64::MappedRange>> mapped_ranges(const x86_64::ListLimits& limits = {});
+  [[nodiscard]] Result<std::vector<MappedRange>> mapped_ranges(const ListLimits& limits = {});
 
 private:
-  [[nodiscard]] Result<x86_64::Paging> paging() EXCLUDES(mutex_);
-  [[nodiscard]] Result<x86_64::Paging> read_paging();
+  [[nodiscard]] Result<VirtualPaging> paging() EXCLUDES(mutex_);
+  [[nodiscard]] Result<VirtualPaging> read_paging();
 
   struct Known {
     std::uint64_t epoch;
-    x86_64::Paging paging;
+    VirtualPaging paging;
   };
 
   Guest& guest_;

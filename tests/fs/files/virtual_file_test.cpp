@@ -133,7 +133,7 @@ TEST_F(VirtualFileTest, WriteAndSeek_Refused) {
 }
 
 TEST(VirtualMapsText, RangesAndThoseNotSearched) {
-  const std::vector<x86_64::MappedRange> ranges{
+  const std::vector<MappedRange> ranges{
       {0x1000, 0x2fff, true, {.write = false, .user = true, .execute = true}, Gpa{0x5000}},
       {0x3000, 0x3fff, false},
       {0xffffffff80000000, ~0ULL, true, {.write = true, .user = false, .execute = false}}};

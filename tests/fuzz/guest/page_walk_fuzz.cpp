@@ -15,9 +15,9 @@
 namespace {
 
 using vmemfs::Gpa;
+using vmemfs::ListLimits;
+using vmemfs::MappedRange;
 using vmemfs::fuzz::expect;
-using vmemfs::x86_64::ListLimits;
-using vmemfs::x86_64::MappedRange;
 using vmemfs::x86_64::PageTables;
 using vmemfs::x86_64::Paging;
 using vmemfs::x86_64::PagingMode;
@@ -58,12 +58,12 @@ void check_page(const Paging& paging, std::uint64_t address, const ReadEntry& re
 
 /// What is listed is what an address is translated to.
 void check_list(const Paging& paging, const ReadEntry& read) {
-  const vmemfs::x86_64::ReadTable read_table = [&](Gpa table, std::span<std::byte> bytes) {
+  const vmemfs::ReadTable read_table = [&](Gpa table, std::span<std::byte> bytes) {
     for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
       const std::uint64_t entry = read(table + at).value_or(0);
       std::memcpy(bytes.data() + at, &entry, sizeof entry);
     }
-    return vmemfs::x86_64::TableRead::done;
+    return vmemfs::TableRead::done;
   };
   constexpr ListLimits kLimits{
       .area_tables = 8, .area_ranges = 16, .tables = 32, .ranges = 64, .time = std::chrono::hours{1}};

@@ -50,7 +50,7 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
 }
 
 bool FileSystem::can_cache(const Opened& opened, OpenFile& file) {
-  return (opened.flags & O_ACCMODE) == O_RDONLY && file.wants_page_cache() &&
+  return (opened.flags & (O_ACCMODE | O_DIRECT)) == O_RDONLY && file.wants_page_cache() &&
          drop_stale_pages(opened.ino, file.page_cache_epoch());
 }
 

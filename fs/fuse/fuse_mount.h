@@ -5,10 +5,15 @@
 #include "core/error.h"
 #include "util/unique_fd.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace vmemfs {
+
+/// What the kernel reads at once through its page cache, where the mounter may say so. More would take longer
+/// for a page of a mapping, around which it reads as much.
+inline constexpr std::uint32_t kReadAheadBytes = 1U << 20U;
 
 /// An error with the remedy if the directory cannot be mounted on.
 [[nodiscard]] Result<void> check_mountpoint(const std::string& mountpoint);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/fuse/init_extension.h"
 
+#include "fs/fuse/fuse_mount.h"
 #include "fs/fuse/ring/ring_format.h"
 
 #include <algorithm>
@@ -66,6 +67,7 @@ void InitExtension::complete(std::span<const iovec> answer) {
     return;
   }
   std::memcpy(&init, answer[1].iov_base, sizeof(init));
+  init.max_readahead = std::max(init.max_readahead, kReadAheadBytes); // the kernel takes the lower of its own
   init.flags |= FUSE_INIT_EXT;
   const std::uint32_t granted = offered_;
   init.flags2 |= granted;

@@ -159,6 +159,15 @@ UniqueFd open_abort(const MountIdentity& identity) {
       ::open(fmt::format("/sys/fs/fuse/connections/{}/abort", number).c_str(), O_WRONLY | O_CLOEXEC)};
 }
 
+/// The kernel reads files through its page cache in requests of this size, instead of 128 KiB. As far as this
+/// process may, before the daemon has answered the kernel's first request: see InitExtension.
+void set_read_ahead(const MountIdentity& identity) {
+  const UniqueFd file{
+      ::open(fmt::format("/sys/class/bdi/{}/read_ahead_kb", identity.device).c_str(), O_WRONLY | O_CLOEXEC)};
+  const std::string kilobytes = fmt::format("{}", kReadAheadBytes >> 10U);
+  static_cast<void>(!::write(file.get(), kilobytes.data(), kilobytes.size()));
+}
+
 tl::unexpected<Error> not_in_table(const std::string& path) {
   return fail(
       ErrorKind::source_failed, "mount",
@@ -185,6 +194,7 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
     return not_in_table(path);
   }
   auto abort = open_abort(*identity);
+  set_read_ahead(*identity);
   leave_standard_streams(); // after libfuse has printed its messages
   keep_what_unmounting_takes();
   send_device(socket, device->get());

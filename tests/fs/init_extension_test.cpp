@@ -53,6 +53,7 @@ TEST(InitExtension, KernelOffersSharedMappings_AreAccepted) {
   EXPECT_TRUE(extension.shared_mappings());
   EXPECT_EQ(exchange.init.flags, FUSE_INIT_EXT | FUSE_ASYNC_READ);
   EXPECT_EQ(exchange.init.flags2, kOffer | 2U);
+  EXPECT_EQ(exchange.init.max_readahead, 1U << 20U);
 }
 
 /// The word behind the flags.

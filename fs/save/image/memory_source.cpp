@@ -34,7 +34,8 @@ Result<MemorySource> MemorySource::open(const VmDirectory& vm, const SaveFormatI
   constexpr int kAttempts = 5;
   std::string name = fmt::format("{}/{}", printable(vm.path()), format.file);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    auto fd = vm.open(std::string{format.file}, O_RDONLY);
+    // What is read once is not to go through the kernel's page cache, which takes longer and memory.
+    auto fd = vm.open(std::string{format.file}, O_RDONLY | O_DIRECT);
     if (!fd) {
       return tl::unexpected{fd.error()};
     }

@@ -96,6 +96,29 @@ TEST_F(PageCache, PausedByUs_IsReadFromTheKernel) {
   EXPECT_EQ(answered(mount_, direct_), kAll);
 }
 
+TEST_F(PageCache, OpenedWithODirect_GoesPastIt) {
+  command(mount_, "pause");
+  const UniqueFd file = open_file(mount_ / "vm/mem", O_RDONLY | O_DIRECT);
+  const long before = reads_of(mount_);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(pread_at(file.get(), 4096, 4096).bytes.size(), 4096U);
+  }
+  EXPECT_EQ(reads_of(mount_), before + 3);
+}
+
+TEST(PageCacheReadAhead, MountOfRoot_KernelAsksForAMiB) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "takes root";
+  }
+  const TempDir dir;
+  write_file(dir / "raw", std::string(std::size_t{8} << 20U, 'x'));
+  const Mount mount{{"--vm", fmt::format("vm=dump:path={},format=raw", dir / "raw")}};
+  const UniqueFd file = open_file(mount / "vm/mem");
+  const long before = reads_of(mount);
+  EXPECT_EQ(pread_at(file.get(), 0, std::size_t{8} << 20U).bytes.size(), std::size_t{8} << 20U);
+  EXPECT_LE(reads_of(mount) - before, 12); // 64 of 128 KiB
+}
+
 TEST_F(PageCache, OpenedWhileItRuns_IsNeverCached) {
   EXPECT_EQ(answered(mount_, open_file(mount_ / "vm/mem")), kAll);
 }

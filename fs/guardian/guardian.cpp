@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "fs/guardian/guardian.h"
 
-#include "host/process.h"
+#include "host/child/spawned_process.h"
+#include "util/fd_wait.h"
 #include "util/log.h"
 #include "util/unique_fd.h"
 
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <optional>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <system_error>
-#include <unistd.h>
 #include <utility>
 
 namespace vmemfs {
@@ -33,66 +29,6 @@ constexpr milliseconds kSendLimit{1000};
 constexpr milliseconds kKillLimit{1000};
 constexpr milliseconds kPartingLimit{200}; ///< for the end of a process without tickets
 constexpr int kTries = 3;                  ///< a process that does not start may have been killed by chance
-
-/// Polls until one of `entries` is ready (true) or the deadline is reached (false).
-template <std::size_t size> bool poll_until(std::array<pollfd, size>& entries, Clock::time_point deadline) {
-  for (;;) {
-    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-    const int count = ::poll(entries.data(), entries.size(),
-                             static_cast<int>(std::max<milliseconds::rep>(0, left.count())));
-    if (count > 0 || (count == 0 && left.count() <= 0)) {
-      return count > 0;
-    }
-    if (count < 0 && errno != EINTR) {
-      return false;
-    }
-  }
-}
-
-/// Attributes of the process to start: its standard input, a session of its own, and all signals blocked, so
-/// that none can end it before it ignores them.
-class SpawnSetup {
-public:
-  explicit SpawnSetup(int standard_input) {
-    ::posix_spawn_file_actions_init(&files_);
-    ::posix_spawn_file_actions_adddup2(&files_, standard_input, STDIN_FILENO);
-    ::posix_spawnattr_init(&attributes_);
-    sigset_t all;
-    sigfillset(&all);
-    ::posix_spawnattr_setsigmask(&attributes_, &all);
-    ::posix_spawnattr_setsigdefault(&attributes_, &all);
-    ::posix_spawnattr_setflags(&attributes_,
-                               POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-  ~SpawnSetup() {
-    ::posix_spawnattr_destroy(&attributes_);
-    ::posix_spawn_file_actions_destroy(&files_);
-  }
-
-  Result<pid_t> spawn(const std::string& program) {
-    std::string name{"vmemfs"};
-    std::string subcommand{Guardian::kSubcommand};
-    std::array<char*, 3> arguments{name.data(), subcommand.data(), nullptr};
-    pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, program.c_str(), &files_, &attributes_, arguments.data(), environ);
-    if (error != 0) {
-      return fail_errno(error, kOrigin, fmt::format("cannot run {}", program));
-    }
-    return pid;
-  }
-
-private:
-  posix_spawn_file_actions_t files_{};
-  posix_spawnattr_t attributes_{};
-};
-
-/// Describes the exit status of a process.
-std::string describe_status(int status) {
-  return WIFSIGNALED(status) ? fmt::format("it was killed by signal {}", WTERMSIG(status))
-                             : fmt::format("it ended with exit code {}", WEXITSTATUS(status));
-}
 
 tl::unexpected<Error> no_guardian(const std::string& program, const Error& reason) {
   return fail(
@@ -115,35 +51,36 @@ public:
     }
     UniqueFd ours{ends[0]};
     const UniqueFd theirs{ends[1]};
-    const auto pid = SpawnSetup{theirs.get()}.spawn(program);
-    if (!pid) {
-      return tl::unexpected{pid.error()};
+    const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
+    if (!null) {
+      return fail_errno(errno, kOrigin, "cannot open /dev/null");
     }
-    auto process = Process::open(*pid);
+    // With all signals blocked, so that none can end it before it ignores them.
+    auto process = SpawnedProcess::start({.path = program,
+                                          .arguments = {"vmemfs", std::string{kSubcommand}},
+                                          .descriptors = {theirs.get(), null.get(), null.get()},
+                                          .blocks_signals = true},
+                                         kOrigin);
     if (!process) {
-      int status = 0;
-      ::kill(*pid, SIGKILL); // no effect if it has ended already
-      ::waitpid(*pid, &status, 0);
-      return fail(ErrorKind::source_failed, kOrigin, describe_status(status));
+      return tl::unexpected{std::move(process.error())};
     }
     return std::make_unique<Child>(std::move(*process), std::move(ours), number);
   }
 
-  Child(Process process, UniqueFd socket, std::uint64_t number)
+  Child(std::unique_ptr<SpawnedProcess> process, UniqueFd socket, std::uint64_t number)
       : process_{std::move(process)}, socket_{std::move(socket)}, number_{number} {}
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child() {
     watch_.end();
     socket_.reset();
-    static_cast<void>(reap());
   }
 
   [[nodiscard]] std::uint64_t number() const { return number_; }
-  [[nodiscard]] pid_t pid() const { return process_.pid(); }
+  [[nodiscard]] pid_t pid() const { return process_->pid(); }
 
   Result<void> watch(FdWatcher& watcher, std::function<void()> on_end) {
-    auto watch = watcher.watch_once(process_.pidfd(), std::move(on_end));
+    auto watch = watcher.watch_once(process_->pidfd(), std::move(on_end));
     if (!watch) {
       return tl::unexpected{watch.error()};
     }
@@ -152,13 +89,13 @@ public:
   }
 
   Result<void> wait_until_ready() {
-    std::array<pollfd, 2> entries{{{socket_.get(), POLLIN, 0}, {process_.pidfd(), POLLIN, 0}}};
+    std::array<pollfd, 2> entries{{{socket_.get(), POLLIN, 0}, {process_->pidfd(), POLLIN, 0}}};
     if (!poll_until(entries, Clock::now() + kStartLimit)) {
       return fail(ErrorKind::timed_out, kOrigin,
                   fmt::format("it was not ready within {} ms", kStartLimit.count()));
     }
     if (!was_ready()) {
-      wait_for_end(kKillLimit);
+      process_->wait_for_end(kKillLimit);
       return fail(ErrorKind::source_failed, kOrigin, how_it_ended());
     }
     return {};
@@ -188,42 +125,26 @@ public:
   }
 
   void kill() const {
-    // Uses the pidfd: the pid may belong to another process after the process was reaped.
-    ::syscall(SYS_pidfd_send_signal, process_.pidfd(), SIGKILL, nullptr, 0U);
-    wait_for_end(kKillLimit);
+    process_->kill();
+    process_->wait_for_end(kKillLimit);
   }
 
   void part() {
     watch_.end();
     socket_.reset();
-    wait_for_end(kPartingLimit);
+    process_->wait_for_end(kPartingLimit);
   }
 
   /// Description of its end; valid after it has ended.
-  std::string how_it_ended() {
-    const auto status = reap();
-    return status ? describe_status(*status) : "it closed its socket";
+  [[nodiscard]] std::string how_it_ended() const {
+    return process_->how_it_ended().value_or("it closed its socket");
   }
 
 private:
-  void wait_for_end(milliseconds limit) const {
-    std::array<pollfd, 1> entries{{{process_.pidfd(), POLLIN, 0}}};
-    static_cast<void>(poll_until(entries, Clock::now() + limit));
-  }
-
-  std::optional<int> reap() {
-    int status = 0;
-    if (!status_ && ::waitpid(pid(), &status, WNOHANG) == pid()) {
-      status_ = status;
-    }
-    return status_;
-  }
-
-  const Process process_;
+  const std::unique_ptr<SpawnedProcess> process_;
   UniqueFd socket_;
   const std::uint64_t number_;
   bool ready_ = false;
-  std::optional<int> status_; ///< set after it was reaped
   FdWatcher::Watch watch_;
 };
 

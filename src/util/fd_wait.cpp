@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <poll.h>
 
 namespace vmemfs {
 
@@ -26,6 +25,21 @@ Result<bool> wait_for_fd(int fd, short events, std::chrono::steady_clock::time_p
     }
     if (ready < 0 && errno != EINTR) {
       return fail_errno(errno, "fd", "poll failed");
+    }
+  }
+}
+
+bool poll_until(std::span<pollfd> entries, std::chrono::steady_clock::time_point deadline) {
+  for (;;) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const int count =
+        ::poll(entries.data(), entries.size(), static_cast<int>(std::max<std::int64_t>(0, left.count())));
+    if (count > 0 || (count == 0 && left.count() <= 0)) {
+      return count > 0;
+    }
+    if (count < 0 && errno != EINTR) {
+      return false;
     }
   }
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "util/unique_fd.h"
+#include "host/child/spawned_process.h"
 
 #include <memory>
 #include <string>
@@ -30,17 +30,17 @@ public:
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
   /// Used by start().
-  WorkerProcess(pid_t pid, UniqueFd pidfd) : pid_{pid}, pidfd_{std::move(pidfd)} {}
+  explicit WorkerProcess(std::unique_ptr<SpawnedProcess> process) : process_{std::move(process)} {}
 
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  [[nodiscard]] int pidfd() const { return pidfd_.get(); } ///< readable once it has ended
-  void kill() const; ///< with all processes that the library has started, unless they left the session
+  [[nodiscard]] pid_t pid() const { return process_->pid(); }
+  [[nodiscard]] int pidfd() const { return process_->pidfd(); } ///< readable once it has ended
+  /// With all processes that the library has started, unless they left the session.
+  void kill() const { process_->kill(); }
   /// Such as "it was killed by signal 11", or "it closed its socket" if it has not ended.
   [[nodiscard]] std::string how_it_ended() const;
 
 private:
-  const pid_t pid_; ///< a zombie at least, until it is waited for at the end
-  const UniqueFd pidfd_;
+  const std::unique_ptr<SpawnedProcess> process_;
 };
 
 } // namespace vmemfs::leechcore

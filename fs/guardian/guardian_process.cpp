@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "driver/driver_runtimes.h"
 #include "drivers/all_drivers.h"
+#include "fs/daemon/helper_process.h"
 #include "fs/guardian/guardian_message.h"
 #include "host/process.h"
 #include "util/log.h"
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -40,23 +40,10 @@ constexpr milliseconds kMaxRetryDelay{1000};
 constexpr std::chrono::minutes kGiveUpAfter{10};
 constexpr int kPollIntervalMs = 250; ///< interval of checks for a dying daemon, while there are tickets
 
-/// Signals that end a process by default, from its terminal, its service manager or its peer.
-constexpr int kIgnored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
-
 bool is_message_socket(int fd) {
   int type = 0;
   socklen_t size = sizeof(type);
   return ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
-}
-
-/// The process was started with all signals blocked, so they can never end it.
-void ignore_signals() {
-  for (const int signal : kIgnored) {
-    ::signal(signal, SIG_IGN);
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
 /// Releases the daemon's descriptors, working directory and process name. Returns the socket, the only
@@ -64,12 +51,7 @@ void ignore_signals() {
 UniqueFd detach() {
   ::close_range(STDERR_FILENO + 1, ~0U, 0);
   UniqueFd socket{::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
-  const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
-  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (!null || ::dup2(null.get(), standard) < 0) {
-      ::close(standard);
-    }
-  }
+  leave_standard_streams();
   static_cast<void>(!::chdir("/"));
   ::prctl(PR_SET_NAME, kGuardianProcessName.data());
   return socket;
@@ -218,7 +200,7 @@ int run_guardian() {
                stderr);
     return kWrongUse;
   }
-  ignore_signals();
+  ignore_termination_signals();
   const UniqueFd socket = detach();
   log::to_syslog();
   // Fails only if the daemon has ended, which is detected next.

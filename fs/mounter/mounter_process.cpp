@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/mounter/mounter_process.h"
 
+#include "fs/daemon/helper_process.h"
 #include "fs/daemon/mount_table.h"
 #include "fs/fuse/fuse_mount.h"
 #include "fs/mounter/backing_requests.h"
@@ -80,31 +81,11 @@ bool is_mounted(const ActiveMount& active) {
                          [&](const std::string& path) { return active.table.has(active.identity, path); });
 }
 
-/// Signals that end a process by default, from its terminal, its service manager or its peer.
-void ignore_signals() {
-  for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM}) {
-    ::signal(signal, SIG_IGN);
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
-}
-
 void close_all_but(int fd) {
   if (fd > kFirstOther) {
     ::close_range(kFirstOther, static_cast<unsigned>(fd) - 1, 0);
   }
   ::close_range(static_cast<unsigned>(fd) + 1, ~0U, 0);
-}
-
-/// Redirects the standard streams to /dev/null, after libfuse has printed its messages.
-void leave_standard_streams() {
-  const UniqueFd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
-  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (!null || ::dup2(null.get(), standard) < 0) {
-      ::close(standard);
-    }
-  }
 }
 
 /// Keeps only the capability to unmount, if there is one; otherwise unmounting uses fusermount3, which is
@@ -204,7 +185,7 @@ Result<ActiveMount> mount(int socket, const MountRequest& request) {
     return not_in_table(path);
   }
   auto abort = open_abort(*identity);
-  leave_standard_streams();
+  leave_standard_streams(); // after libfuse has printed its messages
   keep_what_unmounting_takes();
   send_device(socket, device->get());
   return ActiveMount{std::move(*table), std::move(directory), std::move(path), std::move(*identity),
@@ -332,7 +313,7 @@ void guard(int socket, LifeLine daemon, const ActiveMount& active) {
 } // namespace
 
 int run_mounter(UniqueFd socket, LifeLine daemon, const MountRequest& request) {
-  ignore_signals();
+  ignore_termination_signals();
   ::setsid();
   close_all_but(socket.get());
   static_cast<void>(!::chdir("/"));

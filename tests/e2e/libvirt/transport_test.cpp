@@ -2,7 +2,7 @@
 // Hosts far away as they are reached in earnest: by ssh, which is a program that vmemfs has to start from
 // where it is confined, and by TLS.
 #include "e2e/libvirt/domains.h"
-#include "support/ssh_server.h"
+#include "support/network/ssh_server.h"
 
 #include <chrono>
 #include <csignal>

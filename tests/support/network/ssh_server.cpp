@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "support/ssh_server.h"
+#include "support/network/ssh_server.h"
 
 #include "support/free_port.h"
 

@@ -72,11 +72,7 @@ public:
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     const std::string& path = params.text("path");
-    auto driver = DumpDriver::open(path, params.text("format"), files_of(context.runtime)->find(path));
-    if (!driver) {
-      return tl::unexpected{driver.error()};
-    }
-    return std::unique_ptr<Driver>{std::move(*driver)};
+    return DumpDriver::open(path, params.text("format"), files_of(context.runtime)->find(path));
   }
 };
 

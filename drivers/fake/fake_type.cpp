@@ -76,7 +76,7 @@ public:
     }
     const std::chrono::milliseconds delay = params.duration("delay");
     if (delay.count() == 0) {
-      return std::unique_ptr<Driver>{std::move(*driver)};
+      return driver;
     }
     return std::make_unique<DelayDriver>(std::move(*driver), delay);
   }

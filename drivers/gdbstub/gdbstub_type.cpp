@@ -46,7 +46,7 @@ const std::vector<ParamSpec>& specs() {
        .fallback = "5s",
        .help = "how long to wait for each reply",
        .example = "20s",
-       .range = {100, 600'000}},
+       .range = {100, kMaxTimeoutParam}},
   };
   return kSpecs;
 }
@@ -79,13 +79,9 @@ public:
     if (!address) {
       return tl::unexpected{std::move(address.error())};
     }
-    auto driver = gdbstub::GdbstubDriver::attach({std::move(*address), params.duration("timeout"),
-                                                  leave_of(params.text("leave")), params.flag("alone")},
-                                                 params.text("maps"), context);
-    if (!driver) {
-      return tl::unexpected{std::move(driver.error())};
-    }
-    return std::unique_ptr<Driver>{std::move(*driver)};
+    return gdbstub::GdbstubDriver::attach({std::move(*address), params.duration("timeout"),
+                                           leave_of(params.text("leave")), params.flag("alone")},
+                                          params.text("maps"), context);
   }
 
   Result<void> resume_orphan(std::string_view ticket,

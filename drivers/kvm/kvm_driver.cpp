@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "drivers/kvm/kvm_driver.h"
 
+#include "driver/kit/write_requests.h"
 #include "drivers/kvm/vcpus/run_page.h"
 #include "util/log.h"
 
@@ -14,8 +15,6 @@ namespace {
 
 /// A walk may miss a file that gets another number meanwhile, but hardly twice.
 constexpr unsigned kMissingIsGone = 2;
-
-WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
 
 Result<ListedVm> vm_of(const VmWalk& walk, pid_t pid, std::uint64_t index) {
   const auto vms = walk.list_of(pid);

@@ -91,12 +91,8 @@ public:
   }
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
-    auto driver = kvm::KvmDriver::attach(
+    return kvm::KvmDriver::attach(
         {static_cast<pid_t>(params.number("pid")), params.number("vm"), params.text("api")}, context);
-    if (!driver) {
-      return tl::unexpected{std::move(driver.error())};
-    }
-    return std::unique_ptr<Driver>{std::move(*driver)};
   }
 
   Result<void> resume_orphan(std::string_view ticket,

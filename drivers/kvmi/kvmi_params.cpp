@@ -39,13 +39,13 @@ const std::vector<ParamSpec>& endpoint_params() {
        .fallback = "5s",
        .help = "how long a reply may take; a later one ends the connection",
        .example = "2s",
-       .range = {10, 600'000}},
+       .range = {10, kMaxTimeoutParam}},
       {.name = "handshake",
        .type = ParamType::duration,
        .fallback = "10s",
        .help = "how long a connection may take to send its greeting",
        .example = "2s",
-       .range = {10, 600'000}},
+       .range = {10, kMaxTimeoutParam}},
       {.name = "reconnect",
        .type = ParamType::duration,
        .fallback = "15s",
@@ -83,7 +83,7 @@ std::vector<ParamSpec> with_vm() {
                    .fallback = "15s",
                    .help = "how long to wait for the VM to connect",
                    .example = "1m",
-                   .range = {0, 600'000}});
+                   .range = {0, kMaxTimeoutParam}});
   return specs;
 }
 

@@ -50,12 +50,8 @@ public:
       return tl::unexpected{std::move(hub.error())};
     }
     const auto deadline = std::chrono::steady_clock::now() + params.duration("wait");
-    auto driver = kvmi::KvmiDriver::attach(params.text("domain"), std::move(*hub), deadline,
-                                           kvmi::mapping_settings(params), context);
-    if (!driver) {
-      return tl::unexpected{std::move(driver.error())};
-    }
-    return std::unique_ptr<Driver>{std::move(*driver)};
+    return kvmi::KvmiDriver::attach(params.text("domain"), std::move(*hub), deadline,
+                                    kvmi::mapping_settings(params), context);
   }
 };
 

@@ -39,7 +39,7 @@ const std::vector<ParamSpec>& specs() {
        .fallback = "10s",
        .help = "max time that LeechCore may take for opening the device, and for each call",
        .example = "30s",
-       .range = {100, 600'000}},
+       .range = {100, kMaxTimeoutParam}},
   };
   return kSpecs;
 }

@@ -172,9 +172,8 @@ public:
                                                 context);
     if (!remote) {
       remote.error().text += fmt::format("; {}", why.text);
-      return tl::unexpected{std::move(remote.error())};
     }
-    return std::unique_ptr<Driver>{std::move(*remote)};
+    return remote;
   }
 
   std::vector<HostCheck> checks(const std::shared_ptr<DriverRuntime>& /*runtime*/) const override {

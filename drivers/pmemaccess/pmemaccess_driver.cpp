@@ -4,6 +4,7 @@
 #include "arch/x86_64/registers.h"
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
+#include "driver/kit/write_requests.h"
 #include "drivers/qemu_protocol/main_memory.h"
 #include "drivers/qemu_protocol/mtree.h"
 #include "util/log.h"
@@ -181,14 +182,8 @@ Result<void> PmemaccessDriver::check_write(Gpa gpa, std::size_t size) {
   if (!no_writes_.empty()) {
     return fail(ErrorKind::unsupported, kOrigin, no_writes_.substr(no_writes_.find(": ") + 2));
   }
-  const auto map = memory_map();
-  for (std::size_t at = 0; at < size;) {
-    const auto stretch = map->at(gpa + at);
-    if (stretch.region == nullptr || !stretch.region->writable) {
-      return fail(stretch.region == nullptr ? ErrorKind::hole : ErrorKind::read_only, kOrigin,
-                  fmt::format("there is no memory that can be written at {:#x}", (gpa + at).value()));
-    }
-    at += stretch.range.end - (gpa + at);
+  if (auto allowed = check_writable(*memory_map(), gpa, size, kOrigin); !allowed) {
+    return allowed;
   }
   const auto migrates =
       monitor_->session().and_then([](MonitorSession&& session) { return session.migrates(); });
@@ -203,20 +198,12 @@ Result<void> PmemaccessDriver::check_write(Gpa gpa, std::size_t size) {
 
 WriteOutcome PmemaccessDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
   if (auto allowed = check_write(gpa, bytes.size()); !allowed) {
-    return {0, std::move(allowed.error())};
+    return nothing_written(std::move(allowed.error()));
   }
   const auto deadline = MemoryLink::Clock::now() + 2 * options_.timeout;
-  const auto map = memory_map();
-  for (std::size_t done = 0; done < bytes.size();) {
-    const Gpa at = gpa + done;
-    const std::size_t size =
-        std::min<std::uint64_t>({map->at(at).range.end - at, bytes.size() - done, kMaxWrite});
-    if (auto written = link_.write(at, bytes.subspan(done, size), deadline); !written) {
-      return {done, std::move(written.error())};
-    }
-    done += size;
-  }
-  return {bytes.size(), std::nullopt};
+  return write_by_requests(
+      *memory_map(), gpa, bytes, kMaxWrite,
+      [&](Gpa at, std::span<const std::byte> part) { return link_.write(at, part, deadline); });
 }
 
 AccessReport PmemaccessDriver::access() const {
@@ -226,11 +213,7 @@ AccessReport PmemaccessDriver::access() const {
           ? "the user's, by maps="
           : "the monitor's info mtree -f, updated on refresh and after a read of a hole; memory behind "
             "PCI BARs is left out";
-  report.ram =
-      fmt::format("QEMU's patch pmemaccess, one request at a time: {} us a request and {} ns each 4 KiB, "
-                  "measured while attaching; up to {} KiB a request",
-                  std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count(),
-                  cost_.page.count(), max_read_ >> 10U);
+  report.ram = fmt::format("QEMU's patch pmemaccess, {}", describe_requests(cost_, max_read_));
   report.writes = !no_writes_.empty() ? no_writes_ : "QEMU's patch pmemaccess; not during a migration";
   if (monitor_ == nullptr) {
     report.registers = "none: there is no monitor; qmp= names one";

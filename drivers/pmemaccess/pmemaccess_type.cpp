@@ -6,14 +6,12 @@
 #include "drivers/qemu_protocol/qmp_address.h"
 #include "util/work_limit.h"
 
-#include <chrono>
 #include <linux/capability.h>
 #include <utility>
 
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 /// An attempt to attach asks the monitor twice, and the memory socket.
 constexpr int kAttachTimeouts = 5;
 
@@ -47,7 +45,7 @@ const std::vector<ParamSpec>& specs() {
        .fallback = "2s",
        .help = "time limit of a request, and of each group of monitor commands",
        .example = "500ms",
-       .range = {1, kMaxTimeout}},
+       .range = {1, kMaxTimeoutParam}},
   };
   return kSpecs;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writes to memory: from outside if that is reliable, else through the gdbstub.
 #include "core/text.h"
+#include "driver/kit/write_requests.h"
 #include "drivers/qemu/gdbstub/gdb_memory.h"
 #include "drivers/qemu/qemu_driver.h"
 #include "drivers/qemu_protocol/qmp_address.h"
@@ -13,8 +14,6 @@
 
 namespace vmemfs::qemu {
 namespace {
-
-WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
 
 constexpr std::size_t kMaxShownDevice = 100;
 

@@ -8,7 +8,6 @@
 #include "drivers/qemu/qemu_driver.h"
 #include "util/work_limit.h"
 
-#include <chrono>
 #include <limits>
 #include <linux/capability.h>
 #include <sys/types.h>
@@ -16,8 +15,6 @@
 
 namespace vmemfs {
 namespace {
-
-constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 
 /// Of a VM and of the discovery.
 ParamSpec tcp_spec() {
@@ -63,7 +60,7 @@ const std::vector<ParamSpec>& specs() {
        "time limit of an exchange with the monitor; all exchanges of an operation have two of it",
        "500ms",
        {},
-       {1, kMaxTimeout}},
+       {1, kMaxTimeoutParam}},
       tcp_spec(),
   };
   return kSpecs;
@@ -122,11 +119,7 @@ public:
     }
     const qemu::QemuOptions options{map_source(params.text("map")), params.flag("keep"),
                                     params.duration("timeout")};
-    auto driver = qemu::QemuDriver::attach(std::move(*found), options, context);
-    if (!driver) {
-      return tl::unexpected{driver.error()};
-    }
-    return std::unique_ptr<Driver>{std::move(*driver)};
+    return qemu::QemuDriver::attach(std::move(*found), options, context);
   }
 
   Result<void> resume_orphan(std::string_view ticket,

@@ -4,6 +4,7 @@
 #include "arch/x86_64/registers.h"
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
+#include "driver/kit/write_requests.h"
 #include "drivers/vbox/guest/register_ids.h"
 #include "drivers/vbox/guest/registers.h"
 #include "util/log.h"
@@ -89,37 +90,20 @@ Result<void> VboxDriver::check_write(Gpa gpa, std::size_t size) const {
   if (gone()) {
     return fail(ErrorKind::vm_gone, kOrigin, "the VM has ended");
   }
-  const auto map = memory_map();
-  for (std::size_t at = 0; at < size;) {
-    const auto stretch = map->at(gpa + at);
-    if (stretch.region == nullptr || !stretch.region->writable) {
-      return fail(stretch.region == nullptr ? ErrorKind::hole : ErrorKind::read_only, kOrigin,
-                  fmt::format("there is no memory that can be written at {:#x}", (gpa + at).value()));
-    }
-    at += stretch.range.end - (gpa + at);
-  }
-  return {};
+  return check_writable(*memory_map(), gpa, size, kOrigin);
 }
 
 WriteOutcome VboxDriver::write(Gpa gpa, std::span<const std::byte> bytes) {
   if (auto allowed = check_write(gpa, bytes.size()); !allowed) {
-    return {0, std::move(allowed.error())};
+    return nothing_written(std::move(allowed.error()));
   }
   const auto deadline = Clock::now() + 2 * options_.timeout;
-  const auto map = memory_map();
-  for (std::size_t done = 0; done < bytes.size();) {
-    const Gpa at = gpa + done;
-    const std::size_t size =
-        std::min<std::uint64_t>({map->at(at).range.end - at, bytes.size() - done, kMaxWrite});
-    const auto request = write_request(at, bytes.subspan(done, size));
-    const auto what =
-        fmt::format("write {} bytes at {:#x}; some of them may have been written", size, at.value());
-    if (auto written = link_->command(request, what, deadline); !written) {
-      return {done, std::move(written.error())};
-    }
-    done += size;
-  }
-  return {bytes.size(), std::nullopt};
+  return write_by_requests(
+      *memory_map(), gpa, bytes, kMaxWrite, [&](Gpa at, std::span<const std::byte> part) {
+        const auto what = fmt::format("write {} bytes at {:#x}; some of them may have been written",
+                                      part.size(), at.value());
+        return link_->command(write_request(at, part), what, deadline);
+      });
 }
 
 const RegisterLayout& VboxDriver::register_layout() const { return x86_64::register_layout(); }
@@ -179,11 +163,8 @@ AccessReport VboxDriver::access() const {
   return {
       .map = options_.maps.empty() ? "found by reading pages: FDP tells only how much memory there is"
                                    : "the user's, by maps=",
-      .ram = fmt::format(
-          "FDP in the shared memory '{}', one request at a time: {} us a request and {} ns each "
-          "4 KiB, measured while attaching; up to {} KiB a request",
-          printable(options_.name), std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count(),
-          cost_.page.count(), kMaxRead >> 10U),
+      .ram = fmt::format("FDP in the shared memory '{}', {}", printable(options_.name),
+                         describe_requests(cost_, kMaxRead)),
       .registers = "FDP, while the guest is paused; of segments the selectors, and the bases of fs and gs",
       .run_control = "FDP; other clients can pause and resume, too, which is noticed within some seconds",
       .writes =

@@ -6,14 +6,12 @@
 #include "drivers/vbox/vbox_driver.h"
 #include "util/work_limit.h"
 
-#include <chrono>
 #include <linux/capability.h>
 #include <utility>
 
 namespace vmemfs {
 namespace {
 
-constexpr std::uint64_t kMaxTimeout = std::chrono::milliseconds{std::chrono::minutes{10}}.count();
 /// An attempt to attach: the greeting, the search for memory, and the measurement.
 constexpr int kAttachTimeouts = 5;
 
@@ -37,7 +35,7 @@ const std::vector<ParamSpec>& specs() {
        .fallback = "5s",
        .help = "time limit of a reply, after which the connection is lost, and of waiting for other clients",
        .example = "20s",
-       .range = {100, kMaxTimeout}},
+       .range = {100, kMaxTimeoutParam}},
   };
   return kSpecs;
 }

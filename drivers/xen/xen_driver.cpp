@@ -4,6 +4,7 @@
 #include "arch/x86_64/registers.h"
 #include "driver/kit/changed_registers.h"
 #include "driver/kit/read_pieces.h"
+#include "driver/kit/write_requests.h"
 #include "drivers/xen/discovery/find_domain.h"
 #include "drivers/xen/registers/hvm_registers.h"
 #include "drivers/xen/registers/pv_registers.h"
@@ -23,8 +24,6 @@ namespace vmemfs::xen {
 namespace {
 
 Error gone_error() { return {ErrorKind::vm_gone, std::string{kOrigin}, "the domain has ended"}; }
-
-WriteOutcome nothing_written(Error why) { return {0, std::move(why)}; }
 
 /// Why a page could not be mapped for writing.
 Error refused_write(int os_errno, DomainKind kind, Gpa gpa) {

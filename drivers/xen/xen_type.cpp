@@ -61,11 +61,7 @@ public:
 
   Result<std::unique_ptr<Driver>> open(const Params& params, const DriverContext& context) const override {
     const auto runtime = runtime_for(context.runtime);
-    auto driver = xen::XenDriver::attach(params.text("domain"), *runtime, context);
-    if (!driver) {
-      return tl::unexpected{driver.error()};
-    }
-    return std::unique_ptr<Driver>{std::move(*driver)};
+    return xen::XenDriver::attach(params.text("domain"), *runtime, context);
   }
 
   Result<void> resume_orphan(std::string_view ticket,

@@ -39,6 +39,9 @@ struct ParamRange {
   std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
 };
 
+/// Of the parameter `timeout` of drivers, in milliseconds: ten minutes.
+inline constexpr std::uint64_t kMaxTimeoutParam = 600'000;
+
 struct ParamSpec {
   std::string_view name{};
   ParamType type = ParamType::text;

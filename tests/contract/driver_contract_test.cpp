@@ -2,6 +2,7 @@
 #include "arch/x86_64/registers.h"
 #include "contract/driver_contract.h"
 #include "driver/block_memory.h"
+#include "support/event_counts.h"
 #include "support/files.h"
 
 #include <algorithm>
@@ -355,16 +356,12 @@ TEST_P(DriverContract, ManyReadersAtOnceGetTheRightBytes) {
   EXPECT_EQ(wrong, 0);
 }
 
-struct VcpuListener : VmListener {
-  void on_vm_event(VmEvent event) override { changed = changed || event == VmEvent::vcpus_changed; }
-  std::atomic<bool> changed{false};
-};
-
 TEST_P(DriverContract, PluggedVcpu_IsNoticedByItself_AndReadByItsIndex) {
-  VcpuListener listener;
+  EventCounts listener;
   driver().set_listener(&listener);
   if (const auto plugged = subject_->plug_vcpu()) {
-    EXPECT_TRUE(eventually([&] { return listener.changed && driver().vcpus().contains(*plugged); }));
+    EXPECT_TRUE(eventually(
+        [&] { return listener.has(VmEvent::vcpus_changed) && driver().vcpus().contains(*plugged); }));
     const VcpuId gap{plugged->value() - 1};
     EXPECT_FALSE(driver().vcpus().contains(gap));
     RegisterReader* const reader = driver().register_reader();
@@ -378,20 +375,15 @@ TEST_P(DriverContract, PluggedVcpu_IsNoticedByItself_AndReadByItsIndex) {
   driver().set_listener(nullptr);
 }
 
-struct EndListener : VmListener {
-  void on_vm_event(VmEvent event) override { gone = gone || event == VmEvent::gone; }
-  std::atomic<bool> gone{false};
-};
-
 TEST_P(DriverContract, AfterTheEndNothingReads) {
   const Region ram = first_ram();
-  EndListener listener;
+  EventCounts listener;
   driver().set_listener(&listener);
   if (!subject_->end_vm()) {
     driver().set_listener(nullptr);
     return;
   }
-  EXPECT_TRUE(eventually([&] { return listener.gone && driver().gone(); }));
+  EXPECT_TRUE(eventually([&] { return listener.has(VmEvent::gone) && driver().gone(); }));
   std::vector<std::byte> buffer(4096);
   const ReadPiece piece = read(ram.range.begin, buffer);
   EXPECT_EQ(piece.failure, ErrorKind::vm_gone);

@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <fmt/format.h>
 #include <optional>
 #include <stdexcept>
@@ -28,13 +27,7 @@ public:
   }
   Driver& driver() override { return *driver_; }
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
-    std::vector<std::uint8_t> bytes;
-    if (!qemu_.guest().read(gpa.value(), size, bytes)) {
-      throw std::runtime_error{"the simulated guest has no memory there"};
-    }
-    std::vector<std::byte> copy(size);
-    std::memcpy(copy.data(), bytes.data(), size);
-    return copy;
+    return qemu_.guest().bytes(gpa.value(), size);
   }
   std::optional<std::uint64_t> round_trips() override { return qemu_.seen().reads; }
   bool end_vm() override {

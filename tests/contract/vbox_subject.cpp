@@ -5,7 +5,6 @@
 #include "simulators/fdp/simulator.h"
 
 #include <chrono>
-#include <cstring>
 #include <fmt/format.h>
 #include <stdexcept>
 
@@ -26,11 +25,7 @@ public:
   }
   Driver& driver() override { return *driver_; }
   std::vector<std::byte> truth(Gpa gpa, std::size_t size) override {
-    std::vector<std::byte> bytes(size);
-    if (!vm_.guest().read(gpa.value(), size, reinterpret_cast<std::uint8_t*>(bytes.data()))) {
-      throw std::runtime_error{"the simulated guest has no memory there"};
-    }
-    return bytes;
+    return vm_.guest().bytes(gpa.value(), size);
   }
   bool end_vm() override {
     vm_.end();

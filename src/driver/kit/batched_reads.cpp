@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <fmt/format.h>
 #include <vector>
 
 namespace vmemfs {
@@ -187,6 +188,14 @@ Result<ReadCost> BatchedReads::measure(const MemoryMap& map) const {
   }
   return ReadCost{*call, std::max<std::chrono::nanoseconds>((*all - *call) / std::max<std::int64_t>(pages, 1),
                                                             std::chrono::nanoseconds{0})};
+}
+
+std::string describe_requests(const ReadCost& cost, std::size_t max_request) {
+  return fmt::format(
+      "one request at a time: {} us a request and {} ns each 4 KiB, measured while attaching; up to "
+      "{} KiB a request",
+      std::chrono::duration_cast<std::chrono::microseconds>(cost.call).count(), cost.page.count(),
+      max_request >> 10U);
 }
 
 } // namespace vmemfs

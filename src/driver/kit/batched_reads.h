@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <functional>
 #include <span>
+#include <string>
 #include <utility>
 
 namespace vmemfs {
@@ -44,5 +45,9 @@ private:
   const std::size_t parts_;
   const Fetch fetch_;
 };
+
+/// Such as "one request at a time: 50 us a request and 900 ns each 4 KiB, measured while attaching; up to 64
+/// KiB a request", for the AccessReport.
+[[nodiscard]] std::string describe_requests(const ReadCost& cost, std::size_t max_request);
 
 } // namespace vmemfs

@@ -3,6 +3,7 @@
 #include "drivers/dump/directory/dump_directory.h"
 #include "drivers/dump/dump_driver.h"
 #include "image/image_bytes.h"
+#include "support/event_counts.h"
 #include "support/files.h"
 
 #include <algorithm>
@@ -27,12 +28,6 @@ using testing::UnorderedElementsAre;
 using Names = std::vector<std::string>;
 
 std::string lime(char fill) { return lime_range({0x1000, std::string(4096, fill)}); }
-
-class GoneListener final : public VmListener {
-public:
-  void on_vm_event(VmEvent event) override { gone = gone || event == VmEvent::gone; }
-  bool gone = false;
-};
 
 class DumpDirectoryTest : public testing::Test {
 protected:
@@ -130,13 +125,13 @@ TEST_F(DumpDirectoryTest, RemovedFile_LeavesAndItsDriverIsGone) {
   const auto driver = open("a");
   const auto stays = open("b");
   ASSERT_TRUE(driver && stays);
-  GoneListener listener;
+  test::EventCounts listener;
   (*driver)->set_listener(&listener);
   fs::remove(dir_ / "a");
   EXPECT_FALSE((*driver)->gone());
   EXPECT_THAT(names(), ElementsAre("b"));
   EXPECT_TRUE((*driver)->gone());
-  EXPECT_TRUE(listener.gone);
+  EXPECT_TRUE(listener.has(VmEvent::gone));
   EXPECT_FALSE((*stays)->gone());
   std::array<std::byte, 16> buffer{};
   ReadPiece piece{Gpa{0x1000}, buffer, 0, {}};

@@ -5,6 +5,7 @@
 #include "drivers/kvm/kvm_driver.h"
 #include "drivers/kvm/kvm_type.h"
 #include "host/process.h"
+#include "support/event_counts.h"
 #include "support/kvm/kvm_vmm.h"
 #include "util/fd_watcher.h"
 #include "util/worker.h"
@@ -66,15 +67,6 @@ std::vector<std::byte> read(Driver& driver, std::uint64_t gpa, std::size_t size)
   return bytes;
 }
 
-struct Events : VmListener {
-  void on_vm_event(VmEvent event) override {
-    layout = layout || event == VmEvent::layout_changed;
-    gone = gone || event == VmEvent::gone;
-  }
-  std::atomic<bool> layout{false};
-  std::atomic<bool> gone{false};
-};
-
 TEST_F(KvmDriverTest, Vm_HasItsMapItsVcpusAndItsName) {
   test::KvmVmm vmm{{.name = "web01"}};
   const auto driver = attach(vmm.pid());
@@ -109,12 +101,12 @@ TEST_F(KvmDriverTest, PluggedSlot_IsSeenByAReaderAndAWriter) {
   test::KvmVmm vmm;
   const auto driver = attach(vmm.pid());
   ASSERT_TRUE(driver.has_value()) << driver.error().message();
-  Events events;
+  test::EventCounts events;
   (*driver)->set_listener(&events);
   vmm.command("plug");
   EXPECT_TRUE(test::eventually([&] {
     (*driver)->poll_layout(true);
-    return events.layout && has(**driver, kPlugged, RegionKind::ram);
+    return events.has(VmEvent::layout_changed) && has(**driver, kPlugged, RegionKind::ram);
   }));
   EXPECT_EQ(read(**driver, kPlugged.gpa, 64), vmm.truth(kPlugged.gpa, 64));
   vmm.command("unplug");
@@ -222,12 +214,12 @@ TEST_F(KvmDriverTest, VmThatItsProcessClosed_IsGone) {
   const auto first = attach(process.pid(), 0);
   const auto second = attach(process.pid(), 1);
   ASSERT_TRUE(first.has_value() && second.has_value());
-  Events events;
+  test::EventCounts events;
   (*first)->set_listener(&events);
   ::kill(process.pid(), SIGUSR1);
   EXPECT_TRUE(test::eventually([&] {
     (*first)->poll_layout(true);
-    return events.gone && (*first)->gone();
+    return events.has(VmEvent::gone) && (*first)->gone();
   }));
   std::vector<std::byte> byte(1);
   ReadPiece piece{Gpa{0}, byte, 0, std::nullopt};

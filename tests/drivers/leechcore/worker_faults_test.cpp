@@ -3,9 +3,9 @@
 // else.
 #include "drivers/leechcore/stand_in.h"
 #include "support/child_process.h"
+#include "support/event_counts.h"
 
 #include <algorithm>
-#include <atomic>
 #include <csignal>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,11 +19,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
-
-struct EndListener : VmListener {
-  void on_vm_event(VmEvent event) override { gone += event == VmEvent::gone ? 1 : 0; }
-  std::atomic<int> gone{0};
-};
 
 class LeechcoreWorker : public testing::Test {
 protected:
@@ -45,14 +40,14 @@ protected:
     const auto driver = open(script, timeout);
     ASSERT_TRUE(other.has_value());
     ASSERT_TRUE(driver.has_value()) << driver.error().message();
-    EndListener listener;
+    EventCounts listener;
     (*driver)->set_listener(&listener);
     EXPECT_FALSE(read(**driver, 0x1ff000).failure);
     const ReadPiece piece = read(**driver, 0x200000);
     EXPECT_EQ(piece.failure, ErrorKind::vm_gone);
     EXPECT_EQ(piece.done, 0U);
     EXPECT_TRUE((*driver)->gone());
-    EXPECT_TRUE(eventually([&] { return listener.gone == 1; }));
+    EXPECT_TRUE(eventually([&] { return listener.of(VmEvent::gone) == 1; }));
     EXPECT_EQ(read(**driver, 0x1ff000).failure, ErrorKind::vm_gone);
     (*driver)->set_listener(nullptr);
     EXPECT_FALSE(read(**other, 0x200000).failure);
@@ -75,11 +70,11 @@ TEST_F(LeechcoreWorker, LibraryHangs_IsKilledAtTheTimeLimit) {
 TEST_F(LeechcoreWorker, KilledWhileNobodyReads_IsReportedByItself) {
   const auto driver = open("");
   ASSERT_TRUE(driver.has_value());
-  EndListener listener;
+  EventCounts listener;
   (*driver)->set_listener(&listener);
   ASSERT_THAT(workers(), SizeIs(1));
   ::kill(workers().front(), SIGKILL);
-  EXPECT_TRUE(eventually([&] { return listener.gone == 1 && (*driver)->gone(); }));
+  EXPECT_TRUE(eventually([&] { return listener.of(VmEvent::gone) == 1 && (*driver)->gone(); }));
   (*driver)->set_listener(nullptr);
 }
 

@@ -10,7 +10,6 @@
 #include "util/fd_watcher.h"
 #include "util/worker.h"
 
-#include <cstring>
 #include <fmt/format.h>
 #include <memory>
 #include <stdexcept>
@@ -49,13 +48,7 @@ public:
   }
 
   std::vector<std::byte> truth(std::uint64_t address, std::size_t size) {
-    std::vector<std::uint8_t> bytes;
-    if (!qemu.guest().read(address, size, bytes)) {
-      throw std::runtime_error{"no memory there"};
-    }
-    std::vector<std::byte> copy(size);
-    std::memcpy(copy.data(), bytes.data(), size);
-    return copy;
+    return qemu.guest().bytes(address, size);
   }
 
   /// A read that gives all bytes, and the right ones.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include "support/event_counts.h"
 #include "tests/drivers/pmemaccess/attached_vm.h"
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -172,24 +172,15 @@ TEST(PmemaccessDriver, SocketAlone_HasMemoryAndNothingElse) {
   EXPECT_TRUE(vm.driver->gone());
 }
 
-struct StateListener : VmListener {
-  void on_vm_event(VmEvent event) override {
-    paused = paused || event == VmEvent::paused;
-    resumed = resumed || event == VmEvent::resumed;
-  }
-  std::atomic<bool> paused{false};
-  std::atomic<bool> resumed{false};
-};
-
 TEST(PmemaccessDriver, KeptMonitor_ReportsWhatOthersDo) {
   AttachedVm vm{{}, ",keep=on,timeout=20s"};
-  StateListener listener;
+  test::EventCounts listener;
   vm.driver->set_listener(&listener);
   vm.qemu.set_running(false);
-  EXPECT_TRUE(test::eventually([&] { return listener.paused.load(); }));
+  EXPECT_TRUE(test::eventually([&] { return listener.has(VmEvent::paused); }));
   EXPECT_FALSE(vm.driver->run_control()->run_status()->running);
   vm.qemu.set_running(true);
-  EXPECT_TRUE(test::eventually([&] { return listener.resumed.load(); }));
+  EXPECT_TRUE(test::eventually([&] { return listener.has(VmEvent::resumed); }));
   EXPECT_EQ(std::ranges::count(vm.qemu.seen().commands, "qmp_capabilities"), 1) << "one connection for all";
   EXPECT_TRUE(vm.reads_well(kRam, 4096));
   vm.driver->set_listener(nullptr);
@@ -199,15 +190,16 @@ TEST(PmemaccessDriver, KeptMonitor_TellsAReaderOfAResumeByOthers) {
   AttachedVm vm{{}, ",keep=on,timeout=20s"};
   EXPECT_TRUE(vm.driver->state_delay());
   ASSERT_TRUE(vm.driver->run_control()->pause().has_value());
-  StateListener listener;
+  test::EventCounts listener;
   vm.driver->set_listener(&listener);
   const auto commands = vm.qemu.seen().commands.size();
   vm.qemu.set_running(true);
   const auto begin = std::chrono::steady_clock::now();
-  while (!listener.resumed && std::chrono::steady_clock::now() - begin < std::chrono::seconds{60}) {
+  while (!listener.has(VmEvent::resumed) &&
+         std::chrono::steady_clock::now() - begin < std::chrono::seconds{60}) {
     vm.driver->poll_run_state();
   }
-  EXPECT_TRUE(listener.resumed);
+  EXPECT_TRUE(listener.has(VmEvent::resumed));
   EXPECT_EQ(vm.qemu.seen().commands.size(), commands) << "a reader asks the monitor nothing";
   vm.driver->set_listener(nullptr);
 }

@@ -2,10 +2,10 @@
 // vCPUs of a real QEMU that are plugged in. None is unplugged: that takes a guest that cooperates, and QEMU
 // 7.2 aborts under TCG if the same vCPU is plugged in again afterwards.
 #include "arch/x86_64/registers.h"
+#include "support/event_counts.h"
 #include "support/files.h"
 #include "tests/drivers/qemu/attached_guest.h"
 
-#include <atomic>
 #include <gtest/gtest.h>
 #include <string>
 #include <utility>
@@ -15,12 +15,6 @@ namespace vmemfs::qemu {
 namespace {
 
 using test::eventually;
-
-class CountingListener : public VmListener {
-public:
-  void on_vm_event(VmEvent event) override { vcpus_changed += event == VmEvent::vcpus_changed ? 1 : 0; }
-  std::atomic<int> vcpus_changed{0};
-};
 
 test::GuestOptions one_of_four() {
   test::GuestOptions options;
@@ -36,7 +30,7 @@ protected:
   Vcpus() { vm_.driver().set_listener(&listener_); }
   ~Vcpus() override { vm_.driver().set_listener(nullptr); }
 
-  CountingListener listener_;
+  test::EventCounts listener_;
   AttachedGuest vm_{one_of_four(), GetParam()};
 };
 
@@ -44,7 +38,7 @@ TEST_P(Vcpus, PluggedWithAGap_AreNoticedByTheirIndexes) {
   EXPECT_EQ(vm_.driver().vcpus(), VcpuSet::first(1));
   vm_.guest().plug_vcpu(3);
   EXPECT_TRUE(eventually([&] {
-    return vm_.driver().vcpus() == set({VcpuId{0}, VcpuId{3}}) && listener_.vcpus_changed > 0;
+    return vm_.driver().vcpus() == set({VcpuId{0}, VcpuId{3}}) && listener_.has(VmEvent::vcpus_changed);
   }));
   vm_.guest().plug_vcpu(1);
   const VcpuSet all = set({VcpuId{0}, VcpuId{1}, VcpuId{3}});

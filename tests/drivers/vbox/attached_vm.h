@@ -6,11 +6,10 @@
 #include "driver/params.h"
 #include "drivers/vbox/vbox_type.h"
 #include "simulators/fdp/simulator.h"
+#include "support/event_counts.h"
 #include "util/fd_watcher.h"
 #include "util/worker.h"
 
-#include <atomic>
-#include <cstring>
 #include <fmt/format.h>
 #include <memory>
 #include <stdexcept>
@@ -21,20 +20,6 @@
 namespace vmemfs::vbox {
 
 namespace sim = fdp_simulator;
-
-class EventCounts : public VmListener {
-public:
-  void on_vm_event(VmEvent event) override {
-    ++(event == VmEvent::paused    ? paused
-       : event == VmEvent::resumed ? resumed
-       : event == VmEvent::gone    ? gone
-                                   : others);
-  }
-  std::atomic<int> paused{0};
-  std::atomic<int> resumed{0};
-  std::atomic<int> gone{0};
-  std::atomic<int> others{0};
-};
 
 class AttachedVm {
 public:
@@ -71,13 +56,7 @@ public:
   }
 
   std::vector<std::byte> truth(std::uint64_t address, std::size_t size) {
-    std::vector<std::uint8_t> bytes(size);
-    if (!vm.guest().read(address, size, bytes.data())) {
-      throw std::runtime_error{"no memory there"};
-    }
-    std::vector<std::byte> copy(size);
-    std::memcpy(copy.data(), bytes.data(), size);
-    return copy;
+    return vm.guest().bytes(address, size);
   }
 
   /// A read that gives all bytes, and the right ones.
@@ -88,7 +67,7 @@ public:
 
   FdWatcher watcher;
   Worker worker;
-  EventCounts events;
+  test::EventCounts events;
   sim::Simulator vm;
   std::vector<std::byte> buffer;
   std::unique_ptr<Driver> driver;

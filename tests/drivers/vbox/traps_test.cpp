@@ -65,7 +65,7 @@ TEST_P(Lies, EndTheConnection_AndAnotherOneWorks) {
   EXPECT_EQ(piece.done, 0U);
   EXPECT_EQ(piece.failure, ErrorKind::vm_gone);
   EXPECT_TRUE(vm.driver->gone());
-  EXPECT_EQ(vm.events.gone, 1);
+  EXPECT_EQ(vm.events.of(VmEvent::gone), 1);
   const unsigned requests = vm.vm.seen().requests;
   EXPECT_EQ(vm.read(2 * kMiB, 4096).failure, ErrorKind::vm_gone);
   EXPECT_FALSE(vm.driver->run_control()->run_status().has_value());
@@ -88,7 +88,7 @@ TEST(VboxTraps, Silence_EndsTheConnectionWithinItsTime) {
   const auto begin = Clock::now();
   EXPECT_EQ(vm.read(2 * kMiB, 4096).failure, ErrorKind::vm_gone);
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds{4});
-  EXPECT_EQ(vm.events.gone, 1);
+  EXPECT_EQ(vm.events.of(VmEvent::gone), 1);
   EXPECT_FALSE(vm.vm.general_lock_held());
   EXPECT_EQ(refusal(vm).kind, ErrorKind::timed_out);
 }
@@ -267,7 +267,7 @@ TEST(VboxTraps, ObjectThatIsCut_IsTheEnd) {
   AttachedVm vm;
   vm.vm.cut();
   EXPECT_EQ(vm.read(2 * kMiB, 4096).failure, ErrorKind::vm_gone);
-  EXPECT_EQ(vm.events.gone, 1);
+  EXPECT_EQ(vm.events.of(VmEvent::gone), 1);
 }
 
 TEST(VboxTraps, ObjectThatIsCutDuringAWait_IsTheEnd) {
@@ -284,7 +284,7 @@ TEST(VboxTraps, ObjectThatIsCutDuringAWait_IsTheEnd) {
 TEST(VboxTraps, ObjectThatIsRemoved_IsNoticedByItself) {
   AttachedVm vm;
   vm.vm.end();
-  EXPECT_TRUE(eventually([&] { return vm.events.gone == 1; }));
+  EXPECT_TRUE(eventually([&] { return vm.events.of(VmEvent::gone) == 1; }));
   EXPECT_TRUE(vm.driver->gone());
   EXPECT_EQ(vm.driver->memory_writer()->write(Gpa{kMiB}, std::vector<std::byte>(8)).failure->kind,
             ErrorKind::vm_gone);
@@ -294,7 +294,7 @@ TEST(VboxTraps, ObjectThatIsRemoved_IsNoticedByItself) {
 TEST(VboxTraps, VirtualBoxThatHangs_IsNoticedByItself) {
   AttachedVm vm{{}, kShort};
   vm.vm.stop_serving();
-  EXPECT_TRUE(eventually([&] { return vm.events.gone == 1; }));
+  EXPECT_TRUE(eventually([&] { return vm.events.of(VmEvent::gone) == 1; }));
 }
 
 TEST(VboxTraps, CpuObjectMissing_IsRefused) {

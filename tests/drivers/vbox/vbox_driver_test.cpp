@@ -134,26 +134,26 @@ TEST(VboxDriver, PauseAndResume_AreReportedBeforeTheyReturn) {
   RunControl& control = *vm.driver->run_control();
   EXPECT_FALSE(control.pause()->running);
   EXPECT_TRUE(vm.vm.guest().paused);
-  EXPECT_EQ(vm.events.paused, 1);
+  EXPECT_EQ(vm.events.of(VmEvent::paused), 1);
   EXPECT_TRUE(control.resume()->running);
-  EXPECT_EQ(vm.events.resumed, 1);
+  EXPECT_EQ(vm.events.of(VmEvent::resumed), 1);
   EXPECT_FALSE(vm.vm.guest().paused);
 }
 
 TEST(VboxDriver, OthersPause_IsNoticedByTheMark_WhichStays) {
   AttachedVm vm;
   vm.vm.set_paused(true);
-  EXPECT_TRUE(eventually([&] { return vm.events.paused == 1; }));
+  EXPECT_TRUE(eventually([&] { return vm.events.of(VmEvent::paused) == 1; }));
   EXPECT_TRUE(vm.vm.state_changed());
   vm.vm.clear_state_changed();
   vm.vm.set_paused(false);
-  EXPECT_TRUE(eventually([&] { return vm.events.resumed == 1; }));
+  EXPECT_TRUE(eventually([&] { return vm.events.of(VmEvent::resumed) == 1; }));
 }
 
 TEST(VboxDriver, OthersPause_WhoseMarkSomebodyElseTook_IsNoticedLater) {
   AttachedVm vm;
   vm.vm.guest().paused = true; // without the mark
-  EXPECT_TRUE(eventually([&] { return vm.events.paused == 1; }));
+  EXPECT_TRUE(eventually([&] { return vm.events.of(VmEvent::paused) == 1; }));
 }
 
 TEST(VboxDriver, BreakpointOfAnotherClient_IsNotOurPause) {

@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -25,14 +24,6 @@ using pmemaccess_simulator::Simulator;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::vector<std::byte> truth(Simulator& qemu, std::uint64_t address, std::size_t size) {
-  std::vector<std::uint8_t> bytes;
-  EXPECT_TRUE(qemu.guest().read(address, size, bytes));
-  std::vector<std::byte> copy(size);
-  std::memcpy(copy.data(), bytes.data(), size);
-  return copy;
-}
-
 std::string vm_at(const std::string& params) { return fmt::format("vm=pmemaccess:{},timeout=20s", params); }
 
 TEST(Pmemaccess, MemoryMapRegistersAndPause_AreThoseOfQemu) {
@@ -43,9 +34,10 @@ TEST(Pmemaccess, MemoryMapRegistersAndPause_AreThoseOfQemu) {
   ASSERT_TRUE(mem) << mount.log();
   for (const std::uint64_t address :
        {0UL, 0x9f000UL, 0xc0000UL, 0x7ffdf000UL, 0x100000000UL, 0x17ffff000UL}) {
-    EXPECT_EQ(pread_at(mem.get(), address, 4096).bytes, truth(qemu, address, 4096)) << std::hex << address;
+    EXPECT_EQ(pread_at(mem.get(), address, 4096).bytes, qemu.guest().bytes(address, 4096))
+        << std::hex << address;
   }
-  EXPECT_EQ(pread_at(mem.get(), 0x100ff0, 1 << 20).bytes, truth(qemu, 0x100ff0, 1 << 20));
+  EXPECT_EQ(pread_at(mem.get(), 0x100ff0, 1 << 20).bytes, qemu.guest().bytes(0x100ff0, 1 << 20));
   EXPECT_EQ(pread_at(mem.get(), 0xa0000, 16).error, EIO);
   EXPECT_THAT(read_file(mount / "vm/maps"), HasSubstr("0000000100000000-0000000180000000 rw- ram pc.ram"));
   EXPECT_THAT(read_file(mount / "vm/vcpus/1/regs"), HasSubstr("rip 0x0000000000001001"));
@@ -53,7 +45,7 @@ TEST(Pmemaccess, MemoryMapRegistersAndPause_AreThoseOfQemu) {
   EXPECT_FALSE(qemu.running());
   const std::vector<std::byte> bytes(5000, std::byte{0x5a});
   EXPECT_EQ(::pwrite(mem.get(), bytes.data(), bytes.size(), 0x200100), 5000) << mount.log();
-  EXPECT_EQ(truth(qemu, 0x200100, 5000), bytes);
+  EXPECT_EQ(qemu.guest().bytes(0x200100, 5000), bytes);
   EXPECT_EQ(pread_at(mem.get(), 0x200100, 5000).bytes, bytes);
   ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
   EXPECT_TRUE(qemu.running());
@@ -70,7 +62,7 @@ TEST(Pmemaccess, SocketAlone_HasTheUsersMapAndMemory) {
   Mount mount{{"--vm", vm_at("socket=" + dir / "memory" + ",maps=\"0-0xa0000,0x100000-0x7ffe0000\"")}};
   const UniqueFd mem{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
   ASSERT_TRUE(mem) << mount.log();
-  EXPECT_EQ(pread_at(mem.get(), 0x100000, 65536).bytes, truth(qemu, 0x100000, 65536));
+  EXPECT_EQ(pread_at(mem.get(), 0x100000, 65536).bytes, qemu.guest().bytes(0x100000, 65536));
   EXPECT_EQ(try_write(mount / "vm/control", "pause\n"), EOPNOTSUPP);
   EXPECT_THAT(qemu.seen().commands, IsEmpty());
 }
@@ -84,7 +76,7 @@ TEST(Pmemaccess, PausedGuestWithAKeptMonitor_IsReadOnce_UntilOthersResumeIt) {
   ASSERT_TRUE(mem) << mount.log();
   const auto reads = [&] {
     const auto before = qemu.seen().reads;
-    EXPECT_EQ(pread_at(mem.get(), 0x200000, 65536).bytes, truth(qemu, 0x200000, 65536));
+    EXPECT_EQ(pread_at(mem.get(), 0x200000, 65536).bytes, qemu.guest().bytes(0x200000, 65536));
     return qemu.seen().reads - before;
   };
   EXPECT_GE(reads(), 1U);

@@ -6,7 +6,6 @@
 #include "util/unique_fd.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -23,12 +22,6 @@ using fdp_simulator::Simulator;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::vector<std::byte> truth(Simulator& vm, std::uint64_t address, std::size_t size) {
-  std::vector<std::byte> bytes(size);
-  EXPECT_TRUE(vm.guest().read(address, size, reinterpret_cast<std::uint8_t*>(bytes.data())));
-  return bytes;
-}
-
 std::string vm_at(const Simulator& vm, const std::string& more = ",timeout=20s") {
   return fmt::format("vm=vbox:name={}{}", vm.name(), more);
 }
@@ -40,9 +33,10 @@ TEST(Vbox, MemoryMapRegistersAndPause_AreThoseOfTheVm) {
   ASSERT_TRUE(mem) << mount.log();
   for (const std::uint64_t address :
        {0UL, 0x9f000UL, 0xc0000UL, 0xdffff000UL, 0x100000000UL, 0x15ffff000UL}) {
-    EXPECT_EQ(pread_at(mem.get(), address, 4096).bytes, truth(vm, address, 4096)) << std::hex << address;
+    EXPECT_EQ(pread_at(mem.get(), address, 4096).bytes, vm.guest().bytes(address, 4096))
+        << std::hex << address;
   }
-  EXPECT_EQ(pread_at(mem.get(), 0x100ff0, 1 << 20).bytes, truth(vm, 0x100ff0, 1 << 20));
+  EXPECT_EQ(pread_at(mem.get(), 0x100ff0, 1 << 20).bytes, vm.guest().bytes(0x100ff0, 1 << 20));
   EXPECT_EQ(pread_at(mem.get(), 0xa0000, 16).error, EIO);
   EXPECT_EQ(pread_at(mem.get(), 0xe0000000, 16).error, EIO);
   EXPECT_THAT(read_file(mount / "vm/maps"), HasSubstr("0000000100000000-0000000160000000 rw- ram ram"));
@@ -52,7 +46,7 @@ TEST(Vbox, MemoryMapRegistersAndPause_AreThoseOfTheVm) {
               HasSubstr(fmt::format("rip 0x{:016x}", vm.guest().get_register(1, 16))));
   const std::vector<std::byte> bytes(5000, std::byte{0x5a});
   EXPECT_EQ(::pwrite(mem.get(), bytes.data(), bytes.size(), 0x200100), 5000) << mount.log();
-  EXPECT_EQ(truth(vm, 0x200100, 5000), bytes);
+  EXPECT_EQ(vm.guest().bytes(0x200100, 5000), bytes);
   EXPECT_EQ(pread_at(mem.get(), 0x200100, 5000).bytes, bytes);
   ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
   EXPECT_FALSE(vm.guest().paused);
@@ -109,7 +103,7 @@ TEST(Vbox, LockHeldByADeadClient_IsAnError_AndOthersGoOn) {
   EXPECT_THAT(mount.log(), HasSubstr("dd of=/dev/shm/" + vm.name()));
   EXPECT_EQ(read_file(mount / "other/mem").size(), 16U << 20U);
   vm.hold_general_lock(false);
-  EXPECT_EQ(pread_at(mem.get(), 0x200000, 4096).bytes, truth(vm, 0x200000, 4096));
+  EXPECT_EQ(pread_at(mem.get(), 0x200000, 4096).bytes, vm.guest().bytes(0x200000, 4096));
 }
 
 TEST(Vbox, VirtualBoxThatHung_CanBeAttachedAgain) {

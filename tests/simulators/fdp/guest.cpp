@@ -2,6 +2,7 @@
 #include "simulators/fdp/guest.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace fdp_simulator {
 namespace {
@@ -45,6 +46,14 @@ bool Guest::read(std::uint64_t address, std::size_t size, std::uint8_t* bytes) {
     bytes[at->first - address] = at->second;
   }
   return true;
+}
+
+std::vector<std::byte> Guest::bytes(std::uint64_t address, std::size_t size) {
+  std::vector<std::byte> bytes(size);
+  if (!read(address, size, reinterpret_cast<std::uint8_t*>(bytes.data()))) {
+    throw std::runtime_error{"the simulated guest has no memory there"};
+  }
+  return bytes;
 }
 
 bool Guest::write(std::uint64_t address, std::size_t size, const std::uint8_t* bytes) {

@@ -23,6 +23,8 @@ public:
 
   /// Whether all of the range can be read.
   bool read(std::uint64_t address, std::size_t size, std::uint8_t* bytes);
+  /// The same; std::runtime_error if it cannot.
+  [[nodiscard]] std::vector<std::byte> bytes(std::uint64_t address, std::size_t size);
   bool write(std::uint64_t address, std::size_t size, const std::uint8_t* bytes);
   /// From now on reads of this range fail.
   void make_bad(std::uint64_t begin, std::uint64_t end);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 
 namespace pmemaccess_simulator {
 namespace {
@@ -77,6 +78,16 @@ bool Guest::read(std::uint64_t address, std::size_t size, std::vector<std::uint8
     bytes[i] = at(address + i);
   }
   return true;
+}
+
+std::vector<std::byte> Guest::bytes(std::uint64_t address, std::size_t size) {
+  std::vector<std::uint8_t> bytes;
+  if (!read(address, size, bytes)) {
+    throw std::runtime_error{"the simulated guest has no memory there"};
+  }
+  std::vector<std::byte> copy(size);
+  std::memcpy(copy.data(), bytes.data(), size);
+  return copy;
 }
 
 std::size_t Guest::write(std::uint64_t address, const std::uint8_t* bytes, std::size_t size) {

@@ -38,6 +38,8 @@ public:
 
   /// Whether all of the range can be read. The bytes before the first that cannot are in `bytes` in any case.
   bool read(std::uint64_t address, std::size_t size, std::vector<std::uint8_t>& bytes);
+  /// The same; std::runtime_error if it cannot.
+  [[nodiscard]] std::vector<std::byte> bytes(std::uint64_t address, std::size_t size);
   /// How many bytes from the start were written.
   std::size_t write(std::uint64_t address, const std::uint8_t* bytes, std::size_t size);
   /// From now on reads of this range fail, though it is in the map.

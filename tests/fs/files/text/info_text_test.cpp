@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "changed_driver.h"
 #include "fs/files/text/info_text.h"
+#include "tests/fs/files/changed_driver.h"
 #include "vm_fixture.h"
 
 #include <gmock/gmock.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "changed_driver.h"
 #include "drivers/fake/fake_driver.h"
 #include "fs/files/control/control_file.h"
 #include "fs/files/memory_file.h"
 #include "fs/files/text/stats_text.h"
-#include "prometheus_samples.h"
 #include "support/recording_reply.h"
+#include "tests/fs/files/changed_driver.h"
+#include "tests/fs/files/text/prometheus_samples.h"
 #include "util/worker.h"
 #include "vm/cache/cache_budget.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/text/prometheus_text.h"
-#include "prometheus_samples.h"
+#include "tests/fs/files/text/prometheus_samples.h"
 
 #include <gtest/gtest.h>
 #include <limits>

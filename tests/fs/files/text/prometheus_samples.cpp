@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "prometheus_samples.h"
+#include "tests/fs/files/text/prometheus_samples.h"
 
 #include <algorithm>
 #include <limits>

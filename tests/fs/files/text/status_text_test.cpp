@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "changed_driver.h"
 #include "core/text.h"
 #include "fs/files/text/status_text.h"
+#include "tests/fs/files/changed_driver.h"
 #include "vm_fixture.h"
 
 #include <gmock/gmock.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include "changed_driver.h"
 #include "core/text.h"
 #include "drivers/fake/fake_driver.h"
 #include "fs/files/text/vm_list_text.h"
+#include "tests/fs/files/changed_driver.h"
 #include "tests/vm/registry_fixture.h"
 
 #include <algorithm>

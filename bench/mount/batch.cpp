@@ -41,11 +41,12 @@ UniqueFd open_file(const std::string& path, int flags) {
   return fd;
 }
 
-/// Both ways, with a buffer that is reused.
+/// All ways, with a buffer that is reused.
 class Reader {
 public:
-  Reader(const std::string& vm, std::size_t length)
-      : length_{length}, mem_{open_file(vm + "/mem", O_RDONLY)}, batch_{open_file(vm + "/batch", O_RDWR)} {}
+  Reader(const std::string& vm, const MakeTarget& native, std::size_t length)
+      : length_{length}, mem_{open_file(vm + "/mem", O_RDONLY)}, batch_{open_file(vm + "/batch", O_RDWR)},
+        native_{native ? native() : nullptr} {}
 
   void preads() {
     std::byte* into = buffer_.get();
@@ -53,6 +54,15 @@ public:
       if (::pread(mem_.get(), into, length_, static_cast<off_t>(pair.address)) !=
           static_cast<ssize_t>(length_)) {
         throw std::runtime_error{"mem: a short read"};
+      }
+      into += length_;
+    }
+  }
+  void native() {
+    std::byte* into = buffer_.get();
+    for (const Pair& pair : request_.pairs) {
+      if (native_ != nullptr) {
+        native_->read(pair.address, into, length_);
       }
       into += length_;
     }
@@ -89,6 +99,7 @@ private:
   const std::size_t length_;
   UniqueFd mem_;
   UniqueFd batch_;
+  std::unique_ptr<Target> native_;
   Request request_{};
   std::unique_ptr<std::byte, decltype(&std::free)> buffer_{
       static_cast<std::byte*>(std::aligned_alloc(kPage, (kMaxAnswer + kPage - 1) / kPage * kPage)),
@@ -97,9 +108,10 @@ private:
 
 } // namespace
 
-BatchFigures compare_batch(const std::string& vm, const Area& area, std::size_t length, int rounds) {
+BatchFigures compare_batch(const std::string& vm, const MakeTarget& native, const Area& area,
+                           std::size_t length, int rounds) {
   constexpr int kTimes = 21; // of each way in a round
-  Reader reader{vm, length};
+  Reader reader{vm, native, length};
   std::mt19937_64 random{1};
   const auto median_us = [&](bool other_pages, void (Reader::*way)()) {
     std::vector<double> times;
@@ -118,6 +130,8 @@ BatchFigures compare_batch(const std::string& vm, const Area& area, std::size_t 
   std::vector<double> batches;
   std::vector<double> polls;
   std::vector<double> ratios;
+  std::vector<double> natives;
+  std::vector<double> native_ratios;
   reader.choose_pages(random, area);
   reader.check();
   for (int round = 0; round < rounds; ++round) {
@@ -125,9 +139,11 @@ BatchFigures compare_batch(const std::string& vm, const Area& area, std::size_t 
     batches.push_back(median_us(true, &Reader::batch));
     polls.push_back(median_us(false, &Reader::poll));
     ratios.push_back(preads.back() / batches.back());
+    natives.push_back(median_us(true, &Reader::native));
+    native_ratios.push_back(natives.back() / batches.back());
   }
   return {median(std::move(preads)), median(std::move(batches)), median(std::move(polls)),
-          median(std::move(ratios))};
+          median(std::move(ratios)), median(std::move(natives)), median(std::move(native_ratios))};
 }
 
 } // namespace vmemfs::bench

@@ -264,6 +264,7 @@ std::vector<Ratio> ratios(const Samples& samples) {
        ">= 0.90"},
       {"CPU s/GB, shared guest, seq 1M", cpu(kShared), "<= 0.20"},
       {"CPU s/GB, private guest, 4 KiB pages, seq 1M", cpu(kPrivate), "<= 0.32"},
+      {"CPU, minimal server / RAM file itself, seq 1M", cpu_share(kMinimal), ""},
       {"CPU, shared guest / RAM file itself, seq 1M", cpu_share(kShared), "<= 2.5"},
       {"CPU, private guest, 4 KiB pages / RAM file itself, seq 1M", cpu_share(kPrivate), "<= 4.0"},
       {"CPU s/GB, private guest, 4 KiB pages, cache off, seq 1M", cpu(kPrivateLive), ""},
@@ -286,22 +287,28 @@ std::vector<Ratio> ratios(const Samples& samples) {
   return all;
 }
 
-/// Scattered reads by `batch` and by preads.
-nlohmann::ordered_json compare_batches(const test::Mount& mount, const Area& area, int rounds) {
-  fmt::print("\n| {} random ranges | preads in turn | batch | batch, same ranges again | preads / batch |\n"
-             "|---|---|---|---|---|\n",
+/// Scattered reads by `batch` and by preads. `natives`: of the names of the VMs, see compare_batch().
+nlohmann::ordered_json compare_batches(const test::Mount& mount,
+                                       const std::map<std::string, MakeTarget>& natives, const Area& area,
+                                       int rounds) {
+  fmt::print("\n| {} random ranges | preads in turn | batch | batch, same ranges again | preads / batch | "
+             "native reads in turn | native / batch |\n"
+             "|---|---|---|---|---|---|---|\n",
              kBatchRanges);
   nlohmann::ordered_json json;
   for (const std::size_t length : {4096U, 8U}) {
     for (const auto& [vm, name] : {std::pair{"shared", kShared}, std::pair{"small", kPrivate},
                                    std::pair{"huge", kPrivateHuge}, std::pair{"null", kNull}}) {
-      const BatchFigures figures = compare_batch(mount / vm, area, length, rounds);
-      fmt::print("| {} bytes: {} | {:.2f} ms | {:.2f} ms | {:.2f} ms | {:.1f} |\n", length, name,
-                 figures.preads_us / 1e3, figures.batch_us / 1e3, figures.poll_us / 1e3, figures.ratio);
-      json[fmt::format("{} bytes", length)][name] = {{"preads_us", figures.preads_us},
-                                                     {"batch_us", figures.batch_us},
-                                                     {"poll_us", figures.poll_us},
-                                                     {"ratio", figures.ratio}};
+      const auto native = natives.find(vm);
+      const BatchFigures figures = compare_batch(
+          mount / vm, native != natives.end() ? native->second : MakeTarget{}, area, length, rounds);
+      fmt::print("| {} bytes: {} | {:.2f} ms | {:.2f} ms | {:.2f} ms | {:.1f} | {:.2f} ms | {:.2f} |\n",
+                 length, name, figures.preads_us / 1e3, figures.batch_us / 1e3, figures.poll_us / 1e3,
+                 figures.ratio, figures.native_us / 1e3, figures.native_ratio);
+      json[fmt::format("{} bytes", length)][name] = {
+          {"preads_us", figures.preads_us}, {"batch_us", figures.batch_us},
+          {"poll_us", figures.poll_us},     {"ratio", figures.ratio},
+          {"native_us", figures.native_us}, {"native_ratio", figures.native_ratio}};
     }
   }
   return json;
@@ -376,11 +383,15 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
     targets.push_back({kPrivateRings, file(*rings / "live/mem"), area});
     targets.push_back({kNullRings, file(*rings / "null/mem"), area});
   }
+  const std::map<std::string, MakeTarget> natives{
+      {"shared", file(SharedGuest::path())}, {"small", process(*small)}, {"huge", process(*huge)}};
+  const auto batches = [&] {
+    return compare_batches(mount, natives, area_of(kMegabytes, {daemon}), settings.rounds);
+  };
   if (settings.only_batch) {
-    return {{"batch", compare_batches(mount, area_of(kMegabytes, {daemon}), settings.rounds)}};
+    return {{"batch", batches()}};
   }
-  std::vector<Pattern> wanted = patterns();
-  const Samples samples = run_rounds(targets, wanted, settings);
+  const Samples samples = run_rounds(targets, patterns(), settings);
 
   fmt::print("\n2 GiB guests, all RAM touched, paused; medians of {} rounds\n\n", settings.rounds);
   print_table(targets, samples);
@@ -390,7 +401,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
     fmt::print("| {} | {:.2f} | {} |\n", ratio.what, ratio.value, ratio.goal);
     json["ratios"][ratio.what] = ratio.value;
   }
-  json["batch"] = compare_batches(mount, area_of(kMegabytes, {daemon}), settings.rounds);
+  json["batch"] = batches();
   return json;
 }
 

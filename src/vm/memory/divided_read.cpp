@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "vm/memory/divided_read.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -9,6 +10,8 @@ namespace {
 
 /// Pieces that a thread takes at once, and bytes after which it takes no more.
 constexpr std::size_t kMaxTaken = 64;
+/// A piece costs as much as these bytes at least: to find its page takes as long as to copy it.
+constexpr std::size_t kMinPiece = 4096;
 constexpr std::size_t kMaxTakenBytes = std::size_t{256} << 10U;
 
 bool pays(const Driver& driver, std::span<const ReadPiece> pieces) {
@@ -19,7 +22,7 @@ bool pays(const Driver& driver, std::span<const ReadPiece> pieces) {
   }
   std::size_t bytes = 0;
   for (const ReadPiece& piece : pieces) {
-    bytes += piece.buffer.size();
+    bytes += std::max(piece.buffer.size(), kMinPiece);
     if (bytes >= DividedRead::kMinBytes) {
       return true;
     }

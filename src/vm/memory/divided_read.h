@@ -17,10 +17,10 @@ namespace vmemfs {
 class DividedRead {
 public:
   /// Driver::read() for these pieces, with a thread of the prefetch worker helping if that pays: for many
-  /// bytes of a driver to which a call costs little.
+  /// bytes or pieces of a driver to which a call costs little.
   static void read(Driver& driver, const VmJobs& jobs, std::span<ReadPiece> pieces);
 
-  /// Less is read before another thread has begun.
+  /// Less is read before another thread has begun. A piece counts as a page at least.
   static constexpr std::size_t kMinBytes = std::size_t{1} << 20U;
 
 private:

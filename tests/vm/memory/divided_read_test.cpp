@@ -47,17 +47,19 @@ private:
 };
 
 struct Batch {
-  Batch() : bytes(kPages * kPageSize) {
+  /// `size`: of each piece, which is the end of a page.
+  explicit Batch(std::size_t size = kPageSize) : bytes(kPages * size) {
     for (std::size_t i = 0; i < kPages; ++i) {
-      const std::uint64_t page = i * 7919 % 4096 * kPageSize;
-      pieces.push_back({Gpa{page}, std::span{bytes}.subspan(i * kPageSize, kPageSize), 0, std::nullopt});
+      const std::uint64_t end = (i * 7919 % 4096 + 1) * kPageSize;
+      pieces.push_back({Gpa{end - size}, std::span{bytes}.subspan(i * size, size), 0, std::nullopt});
     }
   }
   [[nodiscard]] bool right() const {
     for (const ReadPiece& piece : pieces) {
       std::uint64_t word = 0;
-      std::memcpy(&word, piece.buffer.data() + 4000, sizeof word);
-      if (piece.done != kPageSize || piece.failure || word != fake_word(piece.gpa + 4000)) {
+      const std::size_t last = piece.buffer.size() - sizeof word;
+      std::memcpy(&word, piece.buffer.data() + last, sizeof word);
+      if (piece.done != piece.buffer.size() || piece.failure || word != fake_word(piece.gpa + last)) {
         return false;
       }
     }
@@ -90,6 +92,17 @@ TEST_F(DividedReadTest, ManyPages_AreReadByTwoThreads) {
   EXPECT_TRUE(batch.right());
   EXPECT_EQ(driver_->threads.size(), 2U);
   EXPECT_GE(driver_->calls, 16);
+}
+
+TEST_F(DividedReadTest, ManySmallPieces_AreReadByTwoThreads) {
+  if (std::thread::hardware_concurrency() < 2) {
+    GTEST_SKIP() << "needs two CPUs";
+  }
+  driver_->wait_for_two = true;
+  Batch batch{8};
+  ASSERT_TRUE(fixture_.vm->guest().memory().read_each(batch.pieces));
+  EXPECT_TRUE(batch.right());
+  EXPECT_EQ(driver_->threads.size(), 2U);
 }
 
 TEST_F(DividedReadTest, NoThreadIsFree_TheReaderReadsAll) {

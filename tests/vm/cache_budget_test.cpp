@@ -159,15 +159,16 @@ TEST(CacheBudget, MovedShare_ShrinksBeforeTheOtherGrows) {
   CacheBudget budget{kTotal};
   Member taker{budget}; // before the other one: the order of creation must not matter
   Member giver{budget};
-  std::atomic<bool> moving{false};
+  std::atomic<int> moves{0}; // odd while one is under way
   std::atomic<bool> stop{false};
   std::uint64_t most = 0;
   std::jthread watcher{[&] {
     while (!stop.load()) {
+      const int move = moves.load();
       // The taker first: its bytes must have left the giver before.
       const std::uint64_t taken = taker.cache.stats().limit_bytes;
       const std::uint64_t left = giver.cache.stats().limit_bytes;
-      if (moving.load()) {
+      if (move % 2 == 1 && moves.load() == move) {
         most = std::max(most, taken + left);
       }
     }
@@ -179,11 +180,11 @@ TEST(CacheBudget, MovedShare_ShrinksBeforeTheOtherGrows) {
       ASSERT_EQ(claimed.what, PageCache::Claim::claimed);
       giver.cache.publish(claimed.frame, {1, 1}, false);
     }
-    moving = true;
+    ++moves;
     ASSERT_TRUE(taker.share.set_fixed_size(kTotal).has_value());
     EXPECT_EQ(taker.limit(), kTotal);
     EXPECT_EQ(giver.limit(), 0);
-    moving = false;
+    ++moves;
   }
   stop = true;
   watcher.join();

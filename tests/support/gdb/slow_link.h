@@ -66,14 +66,22 @@ public:
     chunks_.emplace_back(arrives, std::move(bytes));
     changed_.notify_all();
   }
-  /// The next ones, when they arrive; empty: the end.
+  /// The next ones, when they arrive, with all that have arrived by then; empty: the end.
   [[nodiscard]] std::string take() {
     std::unique_lock lock{mutex_};
     changed_.wait(lock, [this] { return !chunks_.empty(); });
-    auto [arrives, bytes] = std::move(chunks_.front());
-    chunks_.pop_front();
+    const auto arrives = chunks_.front().first;
     lock.unlock();
     std::this_thread::sleep_until(arrives);
+    lock.lock();
+    std::string bytes = std::move(chunks_.front().second);
+    chunks_.pop_front();
+    const auto now = Clock::now();
+    while (!bytes.empty() && !chunks_.empty() && chunks_.front().first <= now &&
+           !chunks_.front().second.empty()) {
+      bytes += chunks_.front().second;
+      chunks_.pop_front();
+    }
     return bytes;
   }
 

@@ -4,6 +4,7 @@
 #include "support/gdb/slow_link.h"
 #include "support/qemu_guest.h"
 #include "wire/source.h"
+#include "wire/stub_client.h"
 
 #include <fmt/format.h>
 
@@ -16,6 +17,7 @@ public:
   std::string vm() const override {
     return fmt::format("gdbstub:address={},timeout=60s,maps=0-640K+1M-{}M", link_.path(), memory_.mebibytes);
   }
+  [[nodiscard]] std::string path() const { return link_.path(); }
   std::uint64_t round_trips() override { return link_.round_trips().count(); }
 
 private:
@@ -48,7 +50,13 @@ SourceKind gdbstub_source() {
           [](const Memory& memory) { return std::make_unique<GdbstubSource>(memory); },
           {{.name = "paused, cache off", .commands = {"pause", "cache off"}},
            {.name = "paused", .commands = {"pause"}},
-           {.name = "paused, `alone=on`", .params = ",alone=on", .commands = {"pause"}}}};
+           {.name = "paused, `alone=on`", .params = ",alone=on", .commands = {"pause"}}},
+          [] {
+            constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
+            constexpr std::size_t kUnderWay = 512;
+            const GdbstubSource source{{128}};
+            return stub_speed(source.path(), 16 * kMebibyte, 64 * kMebibyte, kUnderWay);
+          }};
 }
 
 } // namespace vmemfs::bench

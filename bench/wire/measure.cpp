@@ -152,22 +152,42 @@ void print_row(const std::string& source, const std::string& way,
   static_cast<void>(std::fflush(stdout));
 }
 
+/// How near a way comes to a client that only asks.
+void print_limit(const std::string& source, const std::string& way,
+                 const std::vector<std::vector<Figure>>& rounds, const std::vector<double>& limits) {
+  std::vector<double> ratios;
+  for (std::size_t round = 0; round < rounds.size(); ++round) {
+    ratios.push_back(rounds[round].front().speed / limits[round]);
+  }
+  fmt::print("{}, {}: 1M at {:.2f} of the speed of a client that drops what it gets ({:.1f} MB/s)\n", source,
+             way, median(ratios), median(limits));
+}
+
 void print_table(int rounds, std::string_view only) {
   fmt::print("| source | | trips/MiB 1M | 64K | 4K | trips a random 4K | MB/s 1M | 64K | 4K | random 4K |\n"
              "|---|---|---|---|---|---|---|---|---|---|\n");
   auto kinds = source_kinds();
   std::erase_if(kinds, [&](const SourceKind& kind) { return !kind.name.starts_with(only); });
   std::map<std::pair<std::string, std::string>, std::vector<std::vector<Figure>>> figures;
+  std::map<std::string, std::vector<double>> limits;
   for (int round = 0; round < rounds; ++round) { // in turns, so that a disturbance hits all
     for (const SourceKind& kind : kinds) {
       for (const Way& way : kind.ways) {
         figures[{kind.name, way.name}].push_back(measure(kind, way));
+      }
+      if (kind.limit) {
+        limits[kind.name].push_back(kind.limit());
       }
     }
   }
   for (const SourceKind& kind : kinds) {
     for (const Way& way : kind.ways) {
       print_row(kind.name, way.name, figures[{kind.name, way.name}]);
+    }
+  }
+  for (const auto& [name, speeds] : limits) {
+    for (const Way& way : std::ranges::find(kinds, name, &SourceKind::name)->ways) {
+      print_limit(name, way.name, figures[{name, way.name}], speeds);
     }
   }
 }

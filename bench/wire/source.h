@@ -41,6 +41,8 @@ struct SourceKind {
   std::string name;
   std::function<std::unique_ptr<Source>(const Memory& memory)> make;
   std::vector<Way> ways;
+  /// MB/s of a client that only asks and drops what it gets; null: not measured.
+  std::function<double()> limit{};
 };
 
 [[nodiscard]] SourceKind gdbstub_source();

@@ -42,8 +42,8 @@ public:
   std::optional<std::uint64_t> round_trips() override {
     return link_ != nullptr ? std::optional<std::uint64_t>{link_->round_trips().count()} : std::nullopt;
   }
-  /// 512 packets of QEMU's 2 KiB, of which 64 to 128 are under way.
-  unsigned max_trips_per_mebibyte() const override { return 8; }
+  /// 512 packets of QEMU's 2 KiB, of which 128 to 256 are under way.
+  unsigned max_trips_per_mebibyte() const override { return 5; }
   bool end_vm() override {
     guest_.process().signal(SIGKILL);
     return true;

@@ -164,11 +164,9 @@ Result<std::optional<std::string_view>> ServerLink::take_packet() {
       break;
     case GdbInput::Kind::packet:
       resends_ = 0;
-      // Sending may add to the reader, whose text is valid no longer then.
-      packet_.assign(input.text);
       done = manners_.acknowledges ? answer("+") : Result<void>{};
-      if (done && !is_output(packet_)) {
-        return std::optional<std::string_view>{packet_};
+      if (done && !is_output(input.text)) {
+        return std::optional{input.text};
       }
       break;
     }
@@ -232,17 +230,22 @@ Result<void> ServerLink::get_in_step() {
   return {};
 }
 
-Result<ServerLink::Round> ServerLink::try_all(std::span<const std::string> requests, const TakeReply& take) {
+Result<ServerLink::Round> ServerLink::try_all(const std::vector<std::string>& requests, const TakeReply& take,
+                                              const More& more) {
   const bool is_far = round_trip_ >= kFar && round_trip_ != Clock::duration::max();
   const std::size_t window = manners_.acknowledges ? 1 : is_far ? kMaxUnderWayFar : kMaxUnderWay;
   std::size_t sent = 0;
   for (std::size_t done = 0; done < requests.size();) {
-    if (sent < requests.size() && sent - done <= window / 2) {
-      const std::size_t more = std::min(requests.size() - sent, window - (sent - done));
-      if (auto now = send_packets(requests.subspan(sent, more)); !now) {
+    const bool has_room = sent - done <= window / 2;
+    if (has_room && sent == requests.size() && more) {
+      more();
+    }
+    if (has_room && sent < requests.size()) {
+      const std::size_t next = std::min(requests.size() - sent, window - (sent - done));
+      if (auto now = send_packets(std::span{requests}.subspan(sent, next)); !now) {
         return tl::unexpected{std::move(now.error())};
       }
-      sent += more;
+      sent += next;
     }
     const auto packet = receive(Clock::now() + timeout_);
     if (!packet) {
@@ -268,7 +271,8 @@ Result<ServerLink::Round> ServerLink::try_all(std::span<const std::string> reque
   return Round::done;
 }
 
-Result<void> ServerLink::ask_all(std::span<const std::string> requests, const TakeReply& take) {
+Result<void> ServerLink::ask_all(const std::vector<std::string>& requests, const TakeReply& take,
+                                 const More& more) {
   for (unsigned round = 0; round < kMaxRounds; ++round) {
     // What has come before a request cannot be a reply to it.
     const auto stop = poll_stop();
@@ -281,7 +285,7 @@ Result<void> ServerLink::ask_all(std::span<const std::string> requests, const Ta
     if (auto in_step = get_in_step(); !in_step) {
       return in_step;
     }
-    const auto tried = try_all(requests, take);
+    const auto tried = try_all(requests, take, more);
     if (!tried) {
       return tl::unexpected{tried.error()};
     }
@@ -294,10 +298,10 @@ Result<void> ServerLink::ask_all(std::span<const std::string> requests, const Ta
 }
 
 Result<std::string> ServerLink::ask(std::string_view request) {
-  const std::string text{request};
   std::string reply;
   const auto begin = Clock::now();
-  if (auto asked = ask_all({&text, 1}, [&](std::size_t, std::string_view raw) { reply = raw; }); !asked) {
+  if (auto asked = ask_all({std::string{request}}, [&](std::size_t, std::string_view raw) { reply = raw; });
+      !asked) {
     return tl::unexpected{std::move(asked.error())};
   }
   round_trip_ = std::min(round_trip_, Clock::now() - begin);

@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace vmemfs::gdbstub {
 
@@ -43,7 +44,7 @@ public:
   /// of a socket, so that a server never waits for a client that is stopped. One that is as far away as kFar
   /// has larger buffers, and would wait for requests.
   static constexpr std::size_t kMaxUnderWay = 32;
-  static constexpr std::size_t kMaxUnderWayFar = 128;
+  static constexpr std::size_t kMaxUnderWayFar = 256;
   static constexpr std::chrono::microseconds kFar{400};
 
   ServerLink(UniqueFd socket, std::chrono::milliseconds timeout)
@@ -59,7 +60,10 @@ public:
   /// Called with the index of a request and its reply as sent, in order; once for each request, or twice if
   /// the requests had to be sent again.
   using TakeReply = std::function<void(std::size_t, std::string_view)>;
-  [[nodiscard]] Result<void> ask_all(std::span<const std::string> requests, const TakeReply& take);
+  /// Called when all requests were sent and there is room for more: may add some at the end of them.
+  using More = std::function<void()>;
+  [[nodiscard]] Result<void> ask_all(const std::vector<std::string>& requests, const TakeReply& take,
+                                     const More& more = {});
 
   /// The shortest time that a reply of ask() has taken.
   [[nodiscard]] Clock::duration round_trip() const { return round_trip_; }
@@ -81,9 +85,10 @@ public:
 private:
   enum class Round : unsigned char { done, again };
 
-  [[nodiscard]] Result<Round> try_all(std::span<const std::string> requests, const TakeReply& take);
+  [[nodiscard]] Result<Round> try_all(const std::vector<std::string>& requests, const TakeReply& take,
+                                      const More& more);
   [[nodiscard]] Result<void> get_in_step();
-  /// A packet within the time limit; nullopt: none.
+  /// A packet within the time limit, valid until the next use of the link; nullopt: none.
   [[nodiscard]] Result<std::optional<std::string_view>> receive(Clock::time_point deadline);
   [[nodiscard]] Result<std::optional<std::string_view>> take_packet();
   void take_unasked(std::string_view packet);
@@ -101,7 +106,6 @@ private:
   std::chrono::milliseconds timeout_;
   LinkManners manners_;
   GdbPacketReader reader_{kMaxPacket};
-  std::string packet_;              ///< the last one that was received
   std::string last_sent_;           ///< the packets of the last send, for a server that asks for them again
   std::optional<std::string> stop_; ///< the last stop report that nobody has taken
   unsigned resends_ = 0;            ///< since the last valid packet

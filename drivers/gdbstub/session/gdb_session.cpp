@@ -161,15 +161,22 @@ Result<void> GdbSession::set_physical(bool on) {
   return {};
 }
 
-void GdbSession::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
+Result<void> GdbSession::carry_out(ReadSource& source, const MemoryMap& map) {
   const WorkLimit limit{Clock::now() + kMaxRead};
-  const Result<void> done = with_link([&]() REQUIRES(lock_) {
+  return with_link([&]() REQUIRES(lock_) {
     return require_stopped()
         .and_then([&]() REQUIRES(lock_) { return set_physical(true); })
         .map([&]() REQUIRES(lock_) {
-          read_memory(link_, {facts_.read_bytes, facts_.binary_reads}, map, pieces);
+          read_memory(link_, {facts_.read_bytes, facts_.binary_reads}, map, source);
         });
   });
+}
+
+void GdbSession::read(std::span<ReadPiece> pieces, const MemoryMap& map) {
+  const auto carry = [&](ReadSource& source) { return carry_out(source, map); };
+  SingleRead alone{pieces};
+  const Result<void> done =
+      WorkLimit::in_force() ? carry(alone) : reads_.read(pieces, Clock::now() + kMaxWait, carry);
   if (!done) {
     fail_pieces(pieces, done.error().kind);
     // A reader only gets an errno.

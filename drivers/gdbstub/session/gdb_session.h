@@ -12,6 +12,8 @@
 #include "drivers/gdbstub/link/server_address.h"
 #include "drivers/gdbstub/link/server_link.h"
 #include "drivers/gdbstub/session/greeting.h"
+#include "drivers/gdbstub/session/memory_reader.h"
+#include "drivers/gdbstub/session/read_queue.h"
 #include "drivers/gdbstub/target/register_plan.h"
 #include "util/rate_limit.h"
 #include "util/timed_lock.h"
@@ -54,7 +56,7 @@ public:
   void set_listener(VmListener* listener) { listener_.set(listener); }
   void report(VmEvent event) { listener_.emit(event); }
 
-  /// As Driver::read(). `busy`: the target runs.
+  /// As Driver::read(), with the same map in all calls. `busy`: the target runs.
   void read(std::span<ReadPiece> pieces, const MemoryMap& map);
   /// One set for each thread; all of one instant, as the target is stopped.
   [[nodiscard]] Result<std::vector<RegisterSet>> read_registers(std::span<const std::string> threads,
@@ -77,6 +79,7 @@ private:
 
   /// Calls `use` with the lock held, and looks at the link afterwards.
   template <typename Use> auto with_link(Use&& use) -> decltype(use());
+  [[nodiscard]] Result<void> carry_out(ReadSource& source, const MemoryMap& map);
   [[nodiscard]] Result<void> take_reports() REQUIRES(lock_);
   [[nodiscard]] std::chrono::milliseconds max_time() const;
   [[nodiscard]] Result<void> require_stopped() const REQUIRES(lock_);
@@ -91,6 +94,7 @@ private:
 
   const SessionOptions options_;
   const ServerFacts facts_;
+  ReadQueue reads_;
   mutable TimedLock lock_; ///< held while the server is asked
   ServerLink link_ GUARDED_BY(lock_);
   bool running_ GUARDED_BY(lock_) = false;

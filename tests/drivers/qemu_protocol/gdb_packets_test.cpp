@@ -38,6 +38,37 @@ TEST(GdbPackets, BytesAreHexInTheirOrder) {
   }
 }
 
+/// Long texts are decoded by blocks.
+TEST(GdbPackets, LongBytesAreHex_EachDigitInEachPlace) {
+  constexpr std::string_view kDigits = "0123456789abcdefABCDEF";
+  std::array<std::byte, 100> bytes{};
+  for (std::size_t place = 0; place < 2 * bytes.size(); ++place) {
+    for (int c = 0; c < 256; ++c) {
+      std::string text(2 * bytes.size(), '5');
+      text[place] = static_cast<char>(c);
+      const auto parsed = parse_gdb_bytes(text, bytes);
+      const std::size_t digit = kDigits.find(static_cast<char>(c));
+      ASSERT_EQ(parsed.has_value(), digit != std::string_view::npos) << place << ' ' << c;
+      if (parsed) {
+        const std::size_t value = digit < 16 ? digit : digit - 6;
+        const auto expected = static_cast<std::byte>(place % 2 == 0 ? value << 4 | 5 : 0x50 | value);
+        ASSERT_EQ(bytes[place / 2], expected) << place << ' ' << c;
+        ASSERT_EQ(bytes[(place / 2 + 1) % bytes.size()], std::byte{0x55});
+      }
+    }
+  }
+}
+
+TEST(GdbPackets, ChecksumOfALongPacketIsTheSumOfTheBytes) {
+  std::string payload;
+  for (unsigned sum = 0; payload.size() < 1000; sum += static_cast<unsigned char>(payload.back())) {
+    const std::string packet = gdb_packet(payload);
+    const std::string digits{"0123456789abcdef"};
+    ASSERT_EQ(packet.substr(packet.size() - 2), (std::string{digits[sum / 16 % 16], digits[sum % 16]}));
+    payload += static_cast<char>('A' + payload.size() * 7 % 100);
+  }
+}
+
 TEST(GdbPackets, EscapesAndRunLengthsAreExpanded) {
   EXPECT_EQ(expand_gdb_payload("plain", 5), "plain");
   EXPECT_EQ(expand_gdb_payload("0* ", 4), "0000"); // ' ' is 32: three more

@@ -79,7 +79,8 @@ void read_some(ServerLink& link, const ServerFacts& facts) {
   std::array<ReadPiece, 3> pieces{ReadPiece{Gpa{3}, buffers[0], 0, std::nullopt},
                                   ReadPiece{Gpa{0x1800}, buffers[1], 0, std::nullopt},
                                   ReadPiece{Gpa{0x7000}, buffers[2], 0, std::nullopt}};
-  read_memory(link, {facts.read_bytes, facts.binary_reads}, map, pieces);
+  SingleRead read{pieces};
+  read_memory(link, {facts.read_bytes, facts.binary_reads}, map, read);
   for (const ReadPiece& piece : pieces) {
     fuzz::expect(piece.done <= piece.buffer.size(), "no more is done than was asked for");
     fuzz::expect(piece.failure.has_value() == (piece.done < piece.buffer.size()),

@@ -31,10 +31,18 @@ void DelayedBytes::put(std::string bytes, Clock::time_point arrives) {
 std::string DelayedBytes::take() {
   std::unique_lock lock{mutex_};
   changed_.wait(lock, [this] { return !chunks_.empty(); });
-  auto [arrives, bytes] = std::move(chunks_.front());
-  chunks_.pop_front();
+  const auto arrives = chunks_.front().first;
   lock.unlock();
   std::this_thread::sleep_until(arrives);
+  lock.lock();
+  std::string bytes = std::move(chunks_.front().second);
+  chunks_.pop_front();
+  const auto now = Clock::now();
+  while (!bytes.empty() && !chunks_.empty() && chunks_.front().first <= now &&
+         !chunks_.front().second.empty()) {
+    bytes += chunks_.front().second;
+    chunks_.pop_front();
+  }
   return bytes;
 }
 

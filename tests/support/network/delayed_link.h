@@ -23,7 +23,7 @@ public:
   using Clock = std::chrono::steady_clock;
 
   void put(std::string bytes, Clock::time_point arrives);
-  /// The next ones, when they arrive; empty: the end.
+  /// The next ones, when they arrive, with all that have arrived by then; empty: the end.
   [[nodiscard]] std::string take();
 
 private:

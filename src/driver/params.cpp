@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "driver/params.h"
 
+#include "core/duration.h"
 #include "core/text.h"
 #include "util/users/accounts.h"
 
@@ -64,13 +65,13 @@ bool fits(const ParamSpec& spec, std::string_view value) {
   return false;
 }
 
-std::string_view plain_type(ParamType type) {
+std::string plain_type(ParamType type) {
   switch (type) {
   case ParamType::text: return "text";
   case ParamType::path: return "a path";
   case ParamType::number: return "a number";
   case ParamType::size: return "a size (bytes, or with K, M, G, T)";
-  case ParamType::duration: return "a duration (such as 500ms, 2s or 1m)";
+  case ParamType::duration: return fmt::format("a duration ({})", kDurationForm);
   case ParamType::flag: return "on or off";
   case ParamType::choice: return "one of ";
   case ParamType::mode: return "permission bits in octal";
@@ -92,19 +93,12 @@ std::string in_units(std::uint64_t value, std::uint64_t factor, std::span<const 
 
 std::string describe_limit(const ParamSpec& spec, std::uint64_t limit) {
   constexpr std::array<std::string_view, 5> kSizes{"", "K", "M", "G", "T"};
-  constexpr std::uint64_t kSecond = 1000;
-  constexpr std::uint64_t kMinute = 60 * kSecond;
   if (spec.type == ParamType::size) {
     return in_units(limit, 1024, kSizes);
   }
-  if (spec.type != ParamType::duration) {
-    return fmt::format("{}", limit);
-  }
-  if (limit != 0 && limit % kMinute == 0) {
-    return fmt::format("{}m", limit / kMinute);
-  }
-  return limit != 0 && limit % kSecond == 0 ? fmt::format("{}s", limit / kSecond)
-                                            : fmt::format("{}ms", limit);
+  return spec.type == ParamType::duration
+             ? duration_text(std::chrono::milliseconds{static_cast<std::int64_t>(limit)})
+             : fmt::format("{}", limit);
 }
 
 std::string describe_range(const ParamSpec& spec) {

@@ -42,10 +42,10 @@ TEST(Params, QuotedValue_KeepsCommasEqualsSignsSpacesAndQuotes) {
 }
 
 TEST(Params, SeveralProblems_AllReported) {
-  const auto params = Params::parse("pth=x,size=big,keep=maybe,map=two,limit=5h", kSpecs);
+  const auto params = Params::parse("pth=x,size=big,keep=maybe,map=two,limit=5w", kSpecs);
   ASSERT_FALSE(params.has_value());
   for (const char* part : {"no parameter 'pth'", "known: path, size", "size: 'big'", "keep: 'maybe'",
-                           "on or off", "map: 'two'", "auto, one", "limit: '5h'", "path is missing"}) {
+                           "on or off", "map: 'two'", "auto, one", "limit: '5w'", "path is missing"}) {
     EXPECT_THAT(params.error().text, HasSubstr(part));
   }
 }
@@ -73,7 +73,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadParams{"count=1", "count: '1' is not allowed; it takes a number, 2 to 5"},
         BadParams{"count=6", "2 to 5"}, BadParams{"count=x", "a number"}, BadParams{"count=-3", "a number"},
         BadParams{"room=4095", "a size (bytes, or with K, M, G, T), at least 4K"},
-        BadParams{"wait=0ms", "a duration (such as 500ms, 2s or 1m), 1ms to 2m"},
+        BadParams{"wait=0ms", "a duration (a number with ms, s, m, h or d), 1ms to 2m"},
+        BadParams{"wait=5", "wait: '5' is not allowed; it takes a duration (a number with ms, s, m, h or d)"},
         BadParams{"wait=3m", "1ms to 2m"}, BadParams{"mode=0777", "permission bits in octal, of 0666"},
         BadParams{"mode=8", "permission bits"}, BadParams{"mode=00600", "permission bits"},
         BadParams{"owner=no-such-user", "a user of this host"},

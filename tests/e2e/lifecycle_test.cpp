@@ -344,7 +344,8 @@ INSTANTIATE_TEST_SUITE_P(
             {"--cache-size", "lots", "MNT"}, 2, "--cache-size: 'lots' is not allowed; it takes a size"},
         BadCommand{
             {"--cache-ttl", "25h", "MNT"}, 2, "--cache-ttl: '25h' is not allowed; it takes a duration"},
-        BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1440m"},
+        BadCommand{{"--cache-ttl", "5", "MNT"}, 2, "a number with ms, s, m, h or d"},
+        BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1d"},
         BadCommand{{"--vm", "nobody-has-this", "MNT"},
                    1,
                    "qemu: no running QEMU has -name nobody-has-this; use pid= or qmp= instead"},

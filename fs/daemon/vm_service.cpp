@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/daemon/vm_service.h"
 
+#include "core/one_line.h"
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "util/log.h"
@@ -115,10 +116,10 @@ void VmService::end() {
 }
 
 void VmService::report_refusal(const Refusal& refusal) {
-  events_.append(EventKind::error, refusal.name, refusal.reason);
+  const std::string reason = one_line(refusal.reason);
+  events_.append(EventKind::error, refusal.name, reason);
   const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
-  log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name),
-               refusal.reason);
+  log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name), reason);
 }
 
 void VmService::report_left_out(std::size_t count) {

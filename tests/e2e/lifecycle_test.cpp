@@ -351,7 +351,7 @@ INSTANTIATE_TEST_SUITE_P(
                    "qemu: no running QEMU has -name nobody-has-this; use pid= or qmp= instead"},
         BadCommand{{"--vm", "a=:pid=1,path=/nonexistent", "MNT"},
                    1,
-                   "dump: cannot open '/nonexistent': No such file or directory; fake: "},
+                   "\n  dump: cannot open '/nonexistent': No such file or directory\n"},
         BadCommand{{"--vm", "a=:nonsense=1", "MNT"}, 2, "no driver has a parameter 'nonsense'"},
         BadCommand{{"--config", "/nonexistent", "MNT"}, 2, "/nonexistent: cannot read it: No such file"},
         BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/control/mount_control_file.h"
 
+#include "core/one_line.h"
 #include "core/text.h"
 
 #include <fmt/format.h>
@@ -16,8 +17,9 @@ std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : te
 std::string refusal_line(const Refusal& refusal) {
   const std::string who = fmt::format("{} {} {}", or_dash(refusal.driver), or_dash(refusal.number),
                                       printable(or_dash(refusal.name)));
-  return refusal.reason.empty() ? fmt::format("attaching {}\n", who)
-                                : fmt::format("refused {}: {}\n", who, printable(refusal.reason, kMaxReason));
+  return refusal.reason.empty()
+             ? fmt::format("attaching {}\n", who)
+             : fmt::format("refused {}: {}\n", who, printable(one_line(refusal.reason), kMaxReason));
 }
 
 } // namespace

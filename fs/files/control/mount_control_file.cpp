@@ -3,6 +3,7 @@
 
 #include "core/one_line.h"
 #include "core/text.h"
+#include "fs/files/text/status_text.h"
 
 #include <fmt/format.h>
 #include <memory>
@@ -35,9 +36,9 @@ std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder, con
   for (const DiscoveryError& error : finder.discovery_errors()) {
     text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
   }
-  const std::string last_error = failure.text();
-  text += fmt::format("last_error {}\n", last_error.empty() ? "none" : printable(last_error, kMaxReason));
-  return text + mount_command_lines();
+  LastError error = failure.get();
+  error.text = printable(one_line(error.text), kMaxReason);
+  return text + last_error_lines(error) + mount_command_lines();
 }
 
 Result<std::size_t> MountControlFile::write(std::string_view bytes, std::uint64_t offset) {

@@ -225,13 +225,17 @@ Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSp
     return fail(ErrorKind::invalid, "discovery", no_such_driver(drivers, spec.driver));
   }
   const auto params = Params::parse(spec.params, type->discovery_params());
-  if (!params) {
-    return fail(params.error().kind, spec.driver, params.error().message());
+  const auto wrong = [&] { return fail(params.error().kind, spec.driver, params.error().message()); };
+  if (!params && !type->discovery_params().empty()) {
+    return wrong();
   }
-  auto discovery = type->discovery(*params, runtime_of(*type, runtimes));
-  if (discovery == nullptr) {
+  auto discovery = type->discovery(params.value_or(Params{}), runtime_of(*type, runtimes));
+  if (discovery == nullptr) { // whatever the parameters are
     return fail(ErrorKind::unsupported, spec.driver,
                 "this driver finds no VMs by itself; name them with --vm");
+  }
+  if (!params) {
+    return wrong();
   }
   return discovery;
 }

@@ -131,6 +131,15 @@ std::vector<std::string_view> alternatives_of(std::span<const ParamSpec> specs) 
   return names;
 }
 
+/// Of an unknown parameter, which may be the rest of the value before it.
+std::string comma_hint(const KeyValue* before, const KeyValue& unknown) {
+  if (before == nullptr) {
+    return "";
+  }
+  return fmt::format("; a value with a comma takes double quotes: {}=\"{},{}={}\"", printable(before->key),
+                     printable(before->value), printable(unknown.key), printable(unknown.value));
+}
+
 tl::unexpected<Error> refuse(const std::vector<std::string>& problems) {
   return fail(ErrorKind::invalid, "parameters", fmt::format("{}", fmt::join(problems, "; ")));
 }
@@ -190,6 +199,9 @@ const ParamSpec* find_spec(std::span<const ParamSpec> specs, std::string_view na
 }
 
 std::string unknown_param(std::string_view name, std::span<const ParamSpec> specs) {
+  if (specs.empty()) {
+    return fmt::format("there is no parameter '{}'; none is taken here", printable(name));
+  }
   return fmt::format("there is no parameter '{}' (known: {})", printable(name),
                      fmt::join(names_of(specs), ", "));
 }
@@ -224,12 +236,16 @@ std::vector<std::string> missing_params(std::span<const KeyValue> given, std::sp
 std::vector<std::string> problems_of(std::span<const KeyValue> pairs, std::span<const ParamSpec> specs) {
   std::vector<std::string> problems;
   std::set<std::string_view> seen;
-  for (const auto& [key, value] : pairs) {
+  const KeyValue* before = nullptr; // if its value is a text, which may have a comma
+  for (const KeyValue& pair : pairs) {
+    const auto& [key, value] = pair;
     const ParamSpec* const spec = find_spec(specs, key);
     if (spec == nullptr) {
-      problems.push_back(unknown_param(key, specs));
+      problems.push_back(unknown_param(key, specs) + comma_hint(before, pair));
+      before = nullptr;
       continue;
     }
+    before = spec->type == ParamType::text || spec->type == ParamType::path ? &pair : nullptr;
     if (const auto wrong = wrong_value(*spec, value)) {
       problems.push_back(fmt::format("{}: {}", key, *wrong));
     }

@@ -123,6 +123,14 @@ TEST_F(DriverListTest, UnavailableDriver_ErrorHasTheReasonIfItIsMeant) {
   EXPECT_THAT(open({.name = "web"}), HasSubstr("; not usable here ('vmemfs check' has the reasons): hyper"));
 }
 
+TEST_F(DriverListTest, DiscoveryOfADriverThatFindsNone_SaysSoWhateverTheParameters) {
+  for (const char* const params : {"", "path=/x"}) {
+    const auto discovery = open_discovery(kDrivers, {.driver = "file", .params = params}, nullptr);
+    ASSERT_FALSE(discovery) << params;
+    EXPECT_EQ(discovery.error().text, "this driver finds no VMs by itself; name them with --vm") << params;
+  }
+}
+
 TEST_F(DriverListTest, MissingPermission_DecidesTheErrorKind) {
   by_domain_.kind_ = ErrorKind::permission;
   EXPECT_EQ(open_driver(kDrivers, {.name = "web"}, {watcher_, worker_}).error().kind, ErrorKind::permission);

@@ -68,6 +68,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadParams{"", "path is missing; for example path=/x"}, BadParams{"size=1M", "path is missing"},
         BadParams{"path", "'path' is not KEY=VALUE"}, BadParams{"path=a,,", "not KEY=VALUE"},
+        BadParams{"path=file://file=x,volatile=1",
+                  "; a value with a comma takes double quotes: path=\"file://file=x,volatile=1\""},
         BadParams{"path=\"a", "quote is not closed"}, BadParams{"path=a,path=b", "given twice"},
         BadParams{"path=", "path: '' is not allowed; it takes text"}, BadParams{"=a", "no parameter ''"},
         BadParams{"count=1", "count: '1' is not allowed; it takes a number, 2 to 5"},
@@ -101,6 +103,12 @@ TEST(Params, ValueWithNul_IsRefused) {
   const auto params = Params::parse(text, kSpecs);
   ASSERT_FALSE(params.has_value());
   EXPECT_THAT(params.error().text, HasSubstr("path: '/a\\x00b' is not allowed; it takes text"));
+}
+
+TEST(Params, UnknownAfterANumber_HasNoHintOfQuotes) {
+  const auto params = Params::parse("path=x,count=3,volatile=1", kSpecs);
+  ASSERT_FALSE(params.has_value());
+  EXPECT_THAT(params.error().text, testing::Not(HasSubstr("quotes")));
 }
 
 TEST(Params, Describe_ListsAllowedValues) {

@@ -308,6 +308,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 2, "there is no driver 'nope' here; there are "},
         BadCommand{{"--discover", "nope", "MNT"}, 2, "there is no driver 'nope'"},
         BadCommand{{"--discover", "fake", "MNT"}, 2, "finds no VMs by itself"},
+        BadCommand{{"--discover", "gdbstub:address=/run/web01.gdb", "MNT"}, 2, "finds no VMs by itself"},
         BadCommand{{"--discover", "qemu:pid=1", "MNT"}, 2, "there is no parameter 'pid'"},
         BadCommand{{"--discover", "qemu", "--no-discover", "MNT"}, 2, "exclude each other"},
         BadCommand{{"--vm", "a=qemu", "MNT"}, 2, "one of qmp, pid, name is needed"},

@@ -60,8 +60,11 @@ VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes
                  .guard = &guardian_,
                  .events = &events_}},
       context_{watcher_, jobs_, &runtimes, options.for_others()},
-      attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
-                options.vm_options},
+      attacher_{[this](const VmSpec& spec) {
+                  warn_of_mode(spec);
+                  return open_driver(spec, context_);
+                },
+                registry_, options.vm_options},
       finder_{discoveries(options, runtimes),
               options.wanted,
               attacher_,
@@ -70,9 +73,35 @@ VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes
                .refusals_left_out = [this](std::size_t count) { report_left_out(count); }},
               {}} {}
 
+/// What the mode gives to other users, the kernel refuses without this option.
+void VmService::warn_of_mode(std::string_view vm, const VmOptions& options) const {
+  constexpr mode_t kOthers = 0066;
+  if ((options.rights.mode & kOthers) != 0 && !options_.for_others()) {
+    log::warning(
+        "mode={:#o} of {} gives nobody else access, as the mount is without -o allow_other; only the "
+        "user who mounted has it",
+        options.rights.mode, printable(vm));
+  }
+}
+
+/// Of the VM's own options.
+void VmService::warn_of_mode(const VmSpec& spec) const {
+  if (const auto said = Params::parse(spec.options, vm_option_specs()); said && said->has("mode")) {
+    VmOptions options;
+    set_options(*said, options);
+    warn_of_mode(spec.name.empty() ? spec.driver : spec.name, options);
+  }
+}
+
 VmService::~VmService() { end(); }
 
 bool VmService::begin(std::chrono::milliseconds limit) {
+  warn_of_mode("all VMs", options_.vm_options.general);
+  for (const auto& [name, options] : options_.vm_options.by_name) {
+    if (options.rights.mode != options_.vm_options.general.rights.mode) {
+      warn_of_mode(name, options);
+    }
+  }
   bool good = true;
   for (const VmSpec& spec : options_.vms) {
     if (const auto vm = attacher_.attach(spec); !vm) {

@@ -280,6 +280,18 @@ TEST(MountPoint, WithoutName_DirectoryHasTheVmsName) {
   EXPECT_TRUE(std::filesystem::exists(mount / "web 01/mem"));
 }
 
+// The kernel lets nobody else in, whatever the mode says.
+TEST(MountPoint, ModeForOthersWithoutAllowOther_IsWarnedOf) {
+  const Mount alone{{"--vm", "vm=fake:mode=0640"}};
+  EXPECT_THAT(alone.log(), HasSubstr("mode=0640 of vm gives nobody else access"));
+  write_file(alone / ".vmemfs/control", "attach late=fake:mode=0604\n");
+  EXPECT_THAT(alone.log(), HasSubstr("mode=0604 of late gives nobody else access"));
+  const Mount shared{{"--vm", "vm=fake:mode=0640", "-o", "allow_other"}};
+  EXPECT_THAT(shared.log(), testing::Not(HasSubstr("gives nobody else access")));
+  const Mount usual{{"--vm", "vm=fake:mode=0400"}};
+  EXPECT_THAT(usual.log(), testing::Not(HasSubstr("gives nobody else access")));
+}
+
 struct BadCommand {
   std::vector<std::string> args;
   int code;

@@ -16,6 +16,8 @@ namespace vmemfs::kvmi {
 namespace {
 
 constexpr std::size_t kMaxKeySize = 4096;
+/// Those below take CAP_NET_BIND_SERVICE, which a mount gives up.
+constexpr std::uint64_t kFirstFreePort = 1024;
 
 const std::vector<ParamSpec>& endpoint_params() {
   static const std::vector<ParamSpec> kSpecs{
@@ -28,7 +30,7 @@ const std::vector<ParamSpec>& endpoint_params() {
        .type = ParamType::number,
        .help = "or the vsock port to listen at, for a vmemfs within a VM of the same host",
        .example = "1234",
-       .range = {1, std::numeric_limits<std::uint32_t>::max() - 1},
+       .range = {kFirstFreePort, std::numeric_limits<std::uint32_t>::max() - 1},
        .alternative = true},
       {.name = "key",
        .type = ParamType::path,

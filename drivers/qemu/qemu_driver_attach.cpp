@@ -78,6 +78,10 @@ Result<std::unique_ptr<QemuDriver>> QemuDriver::attach(FoundQemu qemu, const Qem
   if (driver->monitor_ != nullptr) {
     driver->vcpu_watch_ = context.watcher.watch_every_second([raw = driver.get()] { raw->poll_vcpus(); });
   }
+  if (driver->monitor_ == nullptr && driver->qemu_.named_monitor) { // without it something is missing
+    log::warning("qemu {}: no registers, pause and resume, as qmp= is of no use: {}",
+                 driver->qemu_.process->pid(), driver->why_no_monitor_);
+  }
   driver->attached_ = true;
   return driver;
 }

@@ -104,11 +104,12 @@ tl::unexpected<Error> refusal(const json& error, std::string_view command) {
 }
 
 tl::unexpected<Error> no_greeting(const std::string& address) {
-  return fail(ErrorKind::busy, kOrigin,
-              fmt::format("no greeting from the monitor {}: another client is connected (a monitor serves "
-                          "one client at a time), or QEMU hangs; close the other client, or give QEMU a "
-                          "second monitor for vmemfs: -qmp unix:PATH,server=on,wait=off",
-                          address));
+  return fail(
+      ErrorKind::busy, kOrigin,
+      fmt::format("no greeting from the monitor {}: another client is connected (a monitor serves "
+                  "one client at a time), QEMU hangs, or this is not a QMP socket; close the other client, "
+                  "or give QEMU a second monitor for vmemfs: -qmp unix:PATH,server=on,wait=off",
+                  address));
 }
 
 pid_t listening_process(int socket) {

@@ -110,10 +110,15 @@ HostCheck check_capabilities(const Needs& needs) {
                   fmt::join(missing, ", "), ::geteuid())};
 }
 
-/// An item of a list: its name, its purpose, and whether this process lacks it.
-std::string item(std::string_view name, std::string_view why, bool missing) {
-  return fmt::format("{}{} ({})", missing ? "no " : "", name, why);
-}
+/// What a driver needs, each with its purpose: what this process lacks, and what it has.
+struct NeedsLists {
+  std::vector<std::string> missing;
+  std::vector<std::string> there;
+
+  void add(std::string_view name, std::string_view why, bool is_missing) {
+    (is_missing ? missing : there).push_back(fmt::format("{} ({})", name, why));
+  }
+};
 
 HostCheck check_yama() {
   constexpr const char* kScope = "/proc/sys/kernel/yama/ptrace_scope";
@@ -159,34 +164,32 @@ std::vector<HostCheck> mount_checks() {
 std::vector<HostCheck> rights_checks(const Needs& needs) { return {check_capabilities(needs), check_yama()}; }
 
 std::vector<HostCheck> needs_checks(std::string_view driver, const Needs& needs) {
-  std::vector<std::string> items;
-  bool good = true;
+  NeedsLists lists;
   for (const auto& needed : needs.useful_capabilities()) {
-    const bool missing = !may(needed.number);
-    good = good && !missing;
-    items.push_back(item(capability_name(needed.number), needed.why, missing));
+    lists.add(capability_name(needed.number), needed.why, !may(needed.number));
   }
   for (const auto& needed : needs.devices) {
     const std::string path{needed.path};
     if (needed.optional && ::access(path.c_str(), F_OK) != 0) {
       continue;
     }
-    const bool missing = ::access(path.c_str(), R_OK | W_OK) != 0;
-    good = good && !missing;
-    items.push_back(item(needed.path, needed.why, missing));
+    lists.add(needed.path, needed.why, ::access(path.c_str(), R_OK | W_OK) != 0);
   }
   for (const auto& needed : needs.system_calls) { // a filter cannot be asked
-    items.push_back(item(needed.name, needed.why, false));
+    lists.add(needed.name, needed.why, false);
   }
   if (needs.network) {
-    items.emplace_back("the network");
+    lists.there.emplace_back("the network");
   }
-  if (items.empty()) {
-    return {};
+  const std::string there = fmt::format("{}", fmt::join(lists.there, ", "));
+  const std::string name = fmt::format("needs of {}", driver);
+  if (!lists.missing.empty()) {
+    return {{name, false, Weight::helpful,
+             fmt::format("missing: {}; run vmemfs as root or as a service (packaging/vmemfs.service){}{}",
+                         fmt::join(lists.missing, ", "), there.empty() ? "" : "; available: ", there)}};
   }
-  return {{fmt::format("needs of {}", driver), good, Weight::helpful,
-           fmt::format("{}{}", fmt::join(items, ", "),
-                       good ? "" : "; run vmemfs as root or as a service (packaging/vmemfs.service)")}};
+  return there.empty() ? std::vector<HostCheck>{}
+                       : std::vector<HostCheck>{{name, true, Weight::helpful, there}};
 }
 
 } // namespace vmemfs

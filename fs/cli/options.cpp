@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/cli/options.h"
 
+#include "core/duration.h"
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "fs/config/mount_settings.h"
@@ -104,8 +105,10 @@ std::string footer() {
   for (const DriverType* const type : all_drivers()) {
     text += keys_line(fmt::format("{}:", type->name()), type->params());
   }
-  return text + keys_line("each VM:", vm_option_specs()) + '\n' + commands_text("VM/control", vm_commands()) +
-         commands_text(".vmemfs/control", mount_commands()) + std::string{kExamples};
+  return text + keys_line("each VM:", vm_option_specs()) +
+         fmt::format("BYTES may have K, M, G or T; DURATION is {}.\n\n", kDurationForm) +
+         commands_text("VM/control", vm_commands()) + commands_text(".vmemfs/control", mount_commands()) +
+         std::string{kExamples};
 }
 
 std::string help_of(std::string_view setting) {
@@ -194,7 +197,9 @@ void define_save_options(CLI::App& app, SaveArguments& save) {
       app.add_flag("--pause", save.options.pause, "pause the guest while it is read, and resume it");
   app.add_flag("--live", save.live, "do not pause the guest (default)")->excludes(pause);
   app.add_option("--max-pause", save.max_pause,
-                 "resume the guest and fail if it was paused for longer (default: 10m; at most 1440m)")
+                 fmt::format("resume the guest and fail if it was paused for longer: {} (default: 10m; at "
+                             "most 1d)",
+                             kDurationForm))
       ->option_text("DURATION");
   app.add_flag("--overwrite", save.options.overwrite, "replace FILE and its sidecar if they exist");
   app.add_option("--sidecar", save.options.sidecar,
@@ -256,14 +261,13 @@ void take_save_options(SaveArguments arguments, CommandLine& result) {
   }
   const auto max_pause = parse_duration(arguments.max_pause);
   if (max_pause && *max_pause > kMaxMaxPause) {
-    made.problems.push_back(
-        fmt::format("--max-pause: '{}' is longer than 24 hours (1440m), the longest pause",
-                    printable(arguments.max_pause)));
+    made.problems.push_back(fmt::format("--max-pause: '{}' is longer than {}, the longest pause",
+                                        printable(arguments.max_pause), duration_text(kMaxMaxPause)));
   } else if (max_pause && max_pause->count() > 0) {
     arguments.options.max_pause = *max_pause;
   } else {
-    made.problems.push_back(fmt::format("--max-pause: '{}' is not a duration such as 500ms, 30s or 10m",
-                                        printable(arguments.max_pause)));
+    made.problems.push_back(fmt::format("--max-pause: '{}' is not a duration of at least 1ms ({})",
+                                        printable(arguments.max_pause), kDurationForm));
   }
   if (is_good(made, "vmemfs save --help", result)) {
     result.save = std::move(arguments.options);

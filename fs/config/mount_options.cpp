@@ -46,7 +46,8 @@ public:
       take_vm(text);
     }
     apply_settings();
-    if (options_.mountpoint.empty()) {
+    const bool is_config_unread = !config_.problems.empty() && config_.mount.empty(); // it may name it
+    if (options_.mountpoint.empty() && !is_config_unread) {
       problems_.emplace_back("MOUNTPOINT is missing");
     }
     apply_config_vms();

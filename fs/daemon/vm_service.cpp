@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/daemon/vm_service.h"
 
+#include "core/one_line.h"
 #include "core/text.h"
 #include "drivers/all_drivers.h"
 #include "util/log.h"
@@ -59,8 +60,11 @@ VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes
                  .guard = &guardian_,
                  .events = &events_}},
       context_{watcher_, jobs_, &runtimes, options.for_others()},
-      attacher_{[this](const VmSpec& spec) { return open_driver(spec, context_); }, registry_,
-                options.vm_options},
+      attacher_{[this](const VmSpec& spec) {
+                  warn_of_mode(spec);
+                  return open_driver(spec, context_);
+                },
+                registry_, options.vm_options},
       finder_{discoveries(options, runtimes),
               options.wanted,
               attacher_,
@@ -69,9 +73,35 @@ VmService::VmService(const MountOptions& options, const DriverRuntimes& runtimes
                .refusals_left_out = [this](std::size_t count) { report_left_out(count); }},
               {}} {}
 
+/// What the mode gives to other users, the kernel refuses without this option.
+void VmService::warn_of_mode(std::string_view vm, const VmOptions& options) const {
+  constexpr mode_t kOthers = 0066;
+  if ((options.rights.mode & kOthers) != 0 && !options_.for_others()) {
+    log::warning(
+        "mode={:#o} of {} gives nobody else access, as the mount is without -o allow_other; only the "
+        "user who mounted has it",
+        options.rights.mode, printable(vm));
+  }
+}
+
+/// Of the VM's own options.
+void VmService::warn_of_mode(const VmSpec& spec) const {
+  if (const auto said = Params::parse(spec.options, vm_option_specs()); said && said->has("mode")) {
+    VmOptions options;
+    set_options(*said, options);
+    warn_of_mode(spec.name.empty() ? spec.driver : spec.name, options);
+  }
+}
+
 VmService::~VmService() { end(); }
 
 bool VmService::begin(std::chrono::milliseconds limit) {
+  warn_of_mode("all VMs", options_.vm_options.general);
+  for (const auto& [name, options] : options_.vm_options.by_name) {
+    if (options.rights.mode != options_.vm_options.general.rights.mode) {
+      warn_of_mode(name, options);
+    }
+  }
   bool good = true;
   for (const VmSpec& spec : options_.vms) {
     if (const auto vm = attacher_.attach(spec); !vm) {
@@ -115,10 +145,10 @@ void VmService::end() {
 }
 
 void VmService::report_refusal(const Refusal& refusal) {
-  events_.append(EventKind::error, refusal.name, refusal.reason);
+  const std::string reason = one_line(refusal.reason);
+  events_.append(EventKind::error, refusal.name, reason);
   const std::string number = refusal.number.empty() ? "" : " " + refusal.number;
-  log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name),
-               refusal.reason);
+  log::warning("cannot attach {}{} ({}): {}", refusal.driver, number, printable(refusal.name), reason);
 }
 
 void VmService::report_left_out(std::size_t count) {

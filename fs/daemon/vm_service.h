@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace vmemfs {
 
@@ -51,6 +52,8 @@ public:
   [[nodiscard]] EventFeed& event_feed() { return *event_feed_; }
 
 private:
+  void warn_of_mode(std::string_view vm, const VmOptions& options) const;
+  void warn_of_mode(const VmSpec& spec) const;
   void resume_paused();
   void report_refusal(const Refusal& refusal);
   void report_left_out(std::size_t count);

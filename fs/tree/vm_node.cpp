@@ -130,12 +130,15 @@ Result<struct stat> VmFile::attributes() const {
       vm->guest().memory().poll_layout();
       attributes.st_size = static_cast<off_t>(type_->image_bytes ? type_->image_bytes(vm->guest())
                                                                  : vm->guest().memory().size());
+      const std::uint64_t held =
+          type_->held_bytes ? type_->held_bytes(vm->guest()) : vm->guest().memory().held_bytes();
+      // An image may show a part of the memory only, as vmlinux does.
       attributes.st_blocks = static_cast<blkcnt_t>(
-          (type_->held_bytes ? type_->held_bytes(vm->guest()) : vm->guest().memory().held_bytes()) / kBlock);
+          std::min(held / kBlock, (static_cast<std::uint64_t>(attributes.st_size) + kBlock - 1) / kBlock));
       attributes.st_blksize = static_cast<blksize_t>(AddressSpace::kMaxRead);
     }
     if (type_->made_bytes) {
-      attributes.st_size = static_cast<off_t>(type_->made_bytes(*vm));
+      set_size(attributes, type_->made_bytes(*vm));
     }
     if (size_ != nullptr) {
       set_size(attributes, size_->promise(type_->text_bytes(*vm, *size_)));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/text.h"
 
+#include "core/duration.h"
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -91,21 +93,19 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   const auto parsed = number_and_unit(text);
-  // A year of milliseconds; keeps the arithmetic below far from overflow.
-  if (!parsed || parsed->first > 31'536'000'000U) {
+  if (!parsed) {
     return std::nullopt;
   }
-  const auto number = static_cast<std::chrono::milliseconds::rep>(parsed->first);
-  if (parsed->second.empty() || parsed->second == "ms") {
-    return std::chrono::milliseconds{number};
+  const auto& [number, unit] = *parsed;
+  const auto found = std::ranges::find(kDurationUnits, unit, &DurationUnit::name);
+  if (found == kDurationUnits.end()) {
+    return number == 0 && unit.empty() ? std::optional{std::chrono::milliseconds{0}} : std::nullopt;
   }
-  if (parsed->second == "s") {
-    return std::chrono::seconds{number};
+  constexpr std::chrono::milliseconds kMax = std::chrono::days{365}; // far from an overflow
+  if (number > static_cast<std::uint64_t>(kMax / found->length)) {
+    return std::nullopt;
   }
-  if (parsed->second == "m") {
-    return std::chrono::minutes{number};
-  }
-  return std::nullopt;
+  return static_cast<std::chrono::milliseconds::rep>(number) * found->length;
 }
 
 std::string utc_text(std::chrono::system_clock::time_point time, SecondDigits digits) {

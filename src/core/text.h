@@ -26,7 +26,7 @@ namespace vmemfs {
 /// Bytes: a number with an optional K, M, G or T (powers of 1024, any case, optional trailing "iB" or "B").
 [[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
 
-/// A duration: a number with ms, s or m; no unit means ms.
+/// A duration: a whole number and one of kDurationUnits; only 0 needs no unit.
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 /// Digits of a second's fraction.

@@ -80,29 +80,75 @@ std::string refusal_text(const DriverType& type, const Error& error) {
   return message.starts_with(prefix) ? message : prefix + message;
 }
 
+/// Why no driver opened a VM: a line for each that tried, and one for all others.
+class Refusals {
+public:
+  void tried(const DriverType& type, const Error& error) {
+    tried_.push_back({error.kind, refusal_text(type, error)});
+  }
+  void needs_more(const DriverType& type) { need_more_.push_back(type.name()); }
+  void unavailable(const DriverType& type) { unavailable_.push_back(type.name()); }
+
+  /// Missing rights first, as they are likely the reason; then what failed otherwise; then what has no such
+  /// VM.
+  [[nodiscard]] tl::unexpected<Error> error(std::string_view vm) {
+    std::ranges::stable_sort(tried_, {}, [](const Tried& each) { return rank(each.kind); });
+    std::string text = fmt::format("no driver can open '{}':", printable(vm));
+    for (const Tried& each : tried_) {
+      text += fmt::format("\n  {}", each.text);
+    }
+    if (const std::string others = others_text(); !others.empty()) {
+      text += fmt::format("\n  {}", others);
+    }
+    return fail(tried_.empty() ? ErrorKind::invalid : tried_.front().kind, "vm", std::move(text));
+  }
+
+private:
+  struct Tried {
+    ErrorKind kind;
+    std::string text;
+  };
+
+  static int rank(ErrorKind kind) {
+    return kind == ErrorKind::permission ? 0 : kind == ErrorKind::not_found ? 2 : 1;
+  }
+
+  [[nodiscard]] std::string others_text() const {
+    std::vector<std::string> parts;
+    if (!need_more_.empty()) {
+      parts.push_back(fmt::format("not tried, as they need parameters ('vmemfs drivers NAME' has them): {}",
+                                  fmt::join(need_more_, ", ")));
+    }
+    if (!unavailable_.empty()) {
+      parts.push_back(
+          fmt::format("not usable here ('vmemfs check' has the reasons): {}", fmt::join(unavailable_, ", ")));
+    }
+    return fmt::format("{}", fmt::join(parts, "; "));
+  }
+
+  std::vector<Tried> tried_;
+  std::vector<std::string_view> need_more_;
+  std::vector<std::string_view> unavailable_;
+};
+
 Result<std::unique_ptr<Driver>> try_each(DriverList drivers, const VmSpec& spec,
                                          const DriverContext& context) {
   const auto pairs = parse_pairs(spec.params).pairs;
-  std::vector<std::string> refusals;
-  std::optional<ErrorKind> kind; // the first error, unless permission was the problem
+  Refusals refusals;
   for (const DriverType* const type : drivers) {
+    const bool is_meant = !params_for(*type, pairs).empty(); // a reason is of interest in any case
     const auto params = params_by_name(*type, spec.name, pairs);
-    if (!params) {
-      refusals.push_back(fmt::format("{}: finds no VM by its name; say {}={}", type->name(),
-                                     printable(spec.name), type->example()));
-      continue;
-    }
-    auto opened = open_one(*type, *params, context);
-    if (opened) {
+    if (!params || (!is_meant && !Params::check(*params, type->params()))) {
+      refusals.needs_more(*type);
+    } else if (!is_meant && !type->available()) {
+      refusals.unavailable(*type);
+    } else if (auto opened = open_one(*type, *params, context)) {
       return opened;
-    }
-    refusals.push_back(refusal_text(*type, opened.error()));
-    if (!kind || opened.error().kind == ErrorKind::permission) {
-      kind = opened.error().kind;
+    } else {
+      refusals.tried(*type, opened.error());
     }
   }
-  return fail(kind.value_or(ErrorKind::invalid), "vm",
-              fmt::format("no driver can open '{}': {}", printable(spec.name), fmt::join(refusals, "; ")));
+  return refusals.error(spec.name);
 }
 
 /// Errors of a spec without a driver: keys that no driver has, and values that no driver accepts.
@@ -179,13 +225,17 @@ Result<std::unique_ptr<Discovery>> open_discovery(DriverList drivers, const VmSp
     return fail(ErrorKind::invalid, "discovery", no_such_driver(drivers, spec.driver));
   }
   const auto params = Params::parse(spec.params, type->discovery_params());
-  if (!params) {
-    return fail(params.error().kind, spec.driver, params.error().message());
+  const auto wrong = [&] { return fail(params.error().kind, spec.driver, params.error().message()); };
+  if (!params && !type->discovery_params().empty()) {
+    return wrong();
   }
-  auto discovery = type->discovery(*params, runtime_of(*type, runtimes));
-  if (discovery == nullptr) {
+  auto discovery = type->discovery(params.value_or(Params{}), runtime_of(*type, runtimes));
+  if (discovery == nullptr) { // whatever the parameters are
     return fail(ErrorKind::unsupported, spec.driver,
                 "this driver finds no VMs by itself; name them with --vm");
+  }
+  if (!params) {
+    return wrong();
   }
   return discovery;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "driver/params.h"
 
+#include "core/duration.h"
 #include "core/text.h"
 #include "util/users/accounts.h"
 
@@ -64,13 +65,13 @@ bool fits(const ParamSpec& spec, std::string_view value) {
   return false;
 }
 
-std::string_view plain_type(ParamType type) {
+std::string plain_type(ParamType type) {
   switch (type) {
   case ParamType::text: return "text";
   case ParamType::path: return "a path";
   case ParamType::number: return "a number";
   case ParamType::size: return "a size (bytes, or with K, M, G, T)";
-  case ParamType::duration: return "a duration (such as 500ms, 2s or 1m)";
+  case ParamType::duration: return fmt::format("a duration ({})", kDurationForm);
   case ParamType::flag: return "on or off";
   case ParamType::choice: return "one of ";
   case ParamType::mode: return "permission bits in octal";
@@ -92,19 +93,12 @@ std::string in_units(std::uint64_t value, std::uint64_t factor, std::span<const 
 
 std::string describe_limit(const ParamSpec& spec, std::uint64_t limit) {
   constexpr std::array<std::string_view, 5> kSizes{"", "K", "M", "G", "T"};
-  constexpr std::uint64_t kSecond = 1000;
-  constexpr std::uint64_t kMinute = 60 * kSecond;
   if (spec.type == ParamType::size) {
     return in_units(limit, 1024, kSizes);
   }
-  if (spec.type != ParamType::duration) {
-    return fmt::format("{}", limit);
-  }
-  if (limit != 0 && limit % kMinute == 0) {
-    return fmt::format("{}m", limit / kMinute);
-  }
-  return limit != 0 && limit % kSecond == 0 ? fmt::format("{}s", limit / kSecond)
-                                            : fmt::format("{}ms", limit);
+  return spec.type == ParamType::duration
+             ? duration_text(std::chrono::milliseconds{static_cast<std::int64_t>(limit)})
+             : fmt::format("{}", limit);
 }
 
 std::string describe_range(const ParamSpec& spec) {
@@ -135,6 +129,15 @@ std::vector<std::string_view> alternatives_of(std::span<const ParamSpec> specs) 
     }
   }
   return names;
+}
+
+/// Of an unknown parameter, which may be the rest of the value before it.
+std::string comma_hint(const KeyValue* before, const KeyValue& unknown) {
+  if (before == nullptr) {
+    return "";
+  }
+  return fmt::format("; a value with a comma takes double quotes: {}=\"{},{}={}\"", printable(before->key),
+                     printable(before->value), printable(unknown.key), printable(unknown.value));
 }
 
 tl::unexpected<Error> refuse(const std::vector<std::string>& problems) {
@@ -196,6 +199,9 @@ const ParamSpec* find_spec(std::span<const ParamSpec> specs, std::string_view na
 }
 
 std::string unknown_param(std::string_view name, std::span<const ParamSpec> specs) {
+  if (specs.empty()) {
+    return fmt::format("there is no parameter '{}'; none is taken here", printable(name));
+  }
   return fmt::format("there is no parameter '{}' (known: {})", printable(name),
                      fmt::join(names_of(specs), ", "));
 }
@@ -230,12 +236,16 @@ std::vector<std::string> missing_params(std::span<const KeyValue> given, std::sp
 std::vector<std::string> problems_of(std::span<const KeyValue> pairs, std::span<const ParamSpec> specs) {
   std::vector<std::string> problems;
   std::set<std::string_view> seen;
-  for (const auto& [key, value] : pairs) {
+  const KeyValue* before = nullptr; // if its value is a text, which may have a comma
+  for (const KeyValue& pair : pairs) {
+    const auto& [key, value] = pair;
     const ParamSpec* const spec = find_spec(specs, key);
     if (spec == nullptr) {
-      problems.push_back(unknown_param(key, specs));
+      problems.push_back(unknown_param(key, specs) + comma_hint(before, pair));
+      before = nullptr;
       continue;
     }
+    before = spec->type == ParamType::text || spec->type == ParamType::path ? &pair : nullptr;
     if (const auto wrong = wrong_value(*spec, value)) {
       problems.push_back(fmt::format("{}: {}", key, *wrong));
     }

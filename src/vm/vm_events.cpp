@@ -17,12 +17,12 @@ void VmEvents::note(const Error& error) {
   log::warning("{}: {}", vm_, error.message());
   {
     const MutexLock lock{mutex_};
-    last_error_ = error.message();
+    last_error_ = {error.message(), std::chrono::system_clock::now()};
   }
   report(EventKind::error, error.message());
 }
 
-std::string VmEvents::last_error() const {
+LastError VmEvents::last_error() const {
   const MutexLock lock{mutex_};
   return last_error_;
 }

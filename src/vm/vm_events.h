@@ -6,10 +6,17 @@
 #include "util/mutex.h"
 #include "vm/event_log.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
 namespace vmemfs {
+
+/// Why the last operation or command that failed did so; no text if none has failed.
+struct LastError {
+  std::string text;
+  std::chrono::system_clock::time_point time;
+};
 
 /// Thread-safe.
 class VmEvents {
@@ -29,8 +36,7 @@ public:
     return result;
   }
 
-  /// Message of the last failed operation; empty if there was none.
-  [[nodiscard]] std::string last_error() const;
+  [[nodiscard]] LastError last_error() const;
 
 private:
   void note(const Error& error) EXCLUDES(mutex_);
@@ -38,7 +44,7 @@ private:
   EventLog* const log_;
   const std::string vm_;
   mutable Mutex mutex_; ///< leaf
-  std::string last_error_ GUARDED_BY(mutex_);
+  LastError last_error_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

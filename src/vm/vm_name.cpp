@@ -92,6 +92,11 @@ Result<void> check_vm_name(std::string_view name) {
   return {};
 }
 
+tl::unexpected<Error> name_is_taken(std::string_view name) {
+  return fail(ErrorKind::busy, "vm",
+              fmt::format("there is a VM '{}' already; give another NAME", printable(name)));
+}
+
 std::string safe_vm_name(std::string_view wanted) {
   std::string name;
   while (!wanted.empty() && name.size() < kMaxLength) {

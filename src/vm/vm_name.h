@@ -12,6 +12,9 @@ namespace vmemfs {
 /// Checks `name`, given by the user, as a directory's name; the error says why it is not one.
 [[nodiscard]] Result<void> check_vm_name(std::string_view name);
 
+/// The failure of a VM that should get the name of another one.
+[[nodiscard]] tl::unexpected<Error> name_is_taken(std::string_view name);
+
 /// A safe file name similar to `wanted`: characters that could escape the directory ('/', a leading '.'),
 /// look like an option (leading '-') or affect a terminal (control characters, changes of the writing
 /// direction, bytes that are not UTF-8) become '_'; long names are truncated. Empty only if `wanted` is.

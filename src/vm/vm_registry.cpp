@@ -45,7 +45,7 @@ Result<std::shared_ptr<Vm>> VmRegistry::add(std::string name, std::unique_ptr<Dr
   }
   const MutexLock lock{mutex_};
   if (is_taken(name)) {
-    return fail(ErrorKind::busy, "vm", fmt::format("there is a VM '{}' already; give another NAME", name));
+    return name_is_taken(name);
   }
   return insert(std::move(name), std::move(driver), options);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "core/duration.h"
 #include "core/text.h"
 
 #include <gtest/gtest.h>
@@ -33,13 +34,26 @@ TEST(Text, Sizes) {
 }
 
 TEST(Text, Durations) {
-  EXPECT_EQ(parse_duration("5"), milliseconds{5});
+  EXPECT_EQ(parse_duration("0"), milliseconds{0}); // the same in each unit
   EXPECT_EQ(parse_duration("100ms"), milliseconds{100});
   EXPECT_EQ(parse_duration("5s"), milliseconds{5000});
   EXPECT_EQ(parse_duration("2m"), milliseconds{120'000});
-  for (const char* bad : {"", "s", "5h", "-5s", "99999999999999s"}) {
+  EXPECT_EQ(parse_duration("24h"), milliseconds{86'400'000});
+  EXPECT_EQ(parse_duration("1D"), milliseconds{86'400'000});
+  EXPECT_EQ(parse_duration("365d"), std::chrono::days{365});
+  for (const char* bad :
+       {"", "s", "5", "00005", "-5s", "0.5s", "2m30s", "5 s", "1w", "366d", "99999999999999s"}) {
     EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
   }
+}
+
+TEST(Text, DurationText_LargestUnitWithoutRest) {
+  EXPECT_EQ(duration_text(milliseconds{0}), "0ms");
+  EXPECT_EQ(duration_text(milliseconds{1500}), "1500ms");
+  EXPECT_EQ(duration_text(milliseconds{90'000}), "90s");
+  EXPECT_EQ(duration_text(milliseconds{600'000}), "10m");
+  EXPECT_EQ(duration_text(std::chrono::hours{36}), "36h");
+  EXPECT_EQ(duration_text(std::chrono::days{1}), "1d");
 }
 
 TEST(Text, SplitAndTrim) {

@@ -65,15 +65,40 @@ protected:
 
 TEST_F(DriverListTest, SpecWithNameOnly_TriesEachDriverInTurn) {
   EXPECT_EQ(open({.name = "web"}),
-            "vm: no driver can open 'web': hyper: asked for name=web; visor: asked for "
-            "domain=web; file: finds no VM by its name; say web=EXAMPLE");
+            "vm: no driver can open 'web':\n"
+            "  hyper: asked for name=web\n"
+            "  visor: asked for domain=web\n"
+            "  not tried, as they need parameters ('vmemfs drivers NAME' has them): file");
+}
+
+// One cause among a dozen drivers that have nothing to do with the VM.
+TEST_F(DriverListTest, SpecWithNameOnly_LikelyReasonComesFirst) {
+  by_name_.kind_ = ErrorKind::not_found;
+  by_domain_.kind_ = ErrorKind::source_failed;
+  TestType refused{"late", {{.name = "name", .alternative = true, .names_vm = true}}};
+  refused.kind_ = ErrorKind::permission;
+  TestType missing{"absent", {{.name = "name", .required = true, .names_vm = true}}};
+  missing.missing_ = "no hypervisor here";
+  const TestType socket{
+      "many",
+      {{.name = "domain", .required = true, .names_vm = true}, {.name = "socket", .alternative = true}}};
+  const std::vector<const DriverType*> drivers{&by_name_, &missing, &by_domain_,
+                                               &by_path_, &socket,  &refused};
+  const Error error = open_driver(drivers, {.name = "web"}, {watcher_, worker_}).error();
+  EXPECT_EQ(error.kind, ErrorKind::permission);
+  EXPECT_EQ(error.text, "no driver can open 'web':\n"
+                        "  late: asked for name=web\n"
+                        "  visor: asked for domain=web\n"
+                        "  hyper: asked for name=web\n"
+                        "  not tried, as they need parameters ('vmemfs drivers NAME' has them): file, many; "
+                        "not usable here ('vmemfs check' has the reasons): absent");
 }
 
 TEST_F(DriverListTest, SpecWithoutDriver_EachDriverGetsItsParameters) {
   EXPECT_EQ(
       open({.name = "web", .params = "pid=4,uri=remote,path=/x"}),
-      "vm: no driver can open 'web': hyper: asked for pid=4; visor: asked for domain=web uri=remote; file: "
-      "asked for path=/x");
+      "vm: no driver can open 'web':\n  hyper: asked for pid=4\n  visor: asked for domain=web uri=remote\n"
+      "  file: asked for path=/x");
 }
 
 // Many VMs may be at one socket, so that the socket alone says nothing.
@@ -91,9 +116,19 @@ TEST_F(DriverListTest, SpecWithoutDriver_RequiredNameIsThatOfTheVm) {
   EXPECT_THAT(asked("socket=/s,domain=other"), HasSubstr("many: asked for domain=other socket=/s"));
 }
 
-TEST_F(DriverListTest, UnavailableDriver_ErrorHasTheReason) {
+TEST_F(DriverListTest, UnavailableDriver_ErrorHasTheReasonIfItIsMeant) {
   by_name_.missing_ = "no hypervisor here; install it";
-  EXPECT_THAT(open({.name = "web"}), HasSubstr("hyper: no hypervisor here; install it; visor: asked"));
+  EXPECT_THAT(open({.name = "web", .params = "pid=4"}),
+              HasSubstr("\n  hyper: no hypervisor here; install it\n"));
+  EXPECT_THAT(open({.name = "web"}), HasSubstr("; not usable here ('vmemfs check' has the reasons): hyper"));
+}
+
+TEST_F(DriverListTest, DiscoveryOfADriverThatFindsNone_SaysSoWhateverTheParameters) {
+  for (const char* const params : {"", "path=/x"}) {
+    const auto discovery = open_discovery(kDrivers, {.driver = "file", .params = params}, nullptr);
+    ASSERT_FALSE(discovery) << params;
+    EXPECT_EQ(discovery.error().text, "this driver finds no VMs by itself; name them with --vm") << params;
+  }
 }
 
 TEST_F(DriverListTest, MissingPermission_DecidesTheErrorKind) {

@@ -42,10 +42,10 @@ TEST(Params, QuotedValue_KeepsCommasEqualsSignsSpacesAndQuotes) {
 }
 
 TEST(Params, SeveralProblems_AllReported) {
-  const auto params = Params::parse("pth=x,size=big,keep=maybe,map=two,limit=5h", kSpecs);
+  const auto params = Params::parse("pth=x,size=big,keep=maybe,map=two,limit=5w", kSpecs);
   ASSERT_FALSE(params.has_value());
   for (const char* part : {"no parameter 'pth'", "known: path, size", "size: 'big'", "keep: 'maybe'",
-                           "on or off", "map: 'two'", "auto, one", "limit: '5h'", "path is missing"}) {
+                           "on or off", "map: 'two'", "auto, one", "limit: '5w'", "path is missing"}) {
     EXPECT_THAT(params.error().text, HasSubstr(part));
   }
 }
@@ -68,12 +68,15 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadParams{"", "path is missing; for example path=/x"}, BadParams{"size=1M", "path is missing"},
         BadParams{"path", "'path' is not KEY=VALUE"}, BadParams{"path=a,,", "not KEY=VALUE"},
+        BadParams{"path=file://file=x,volatile=1",
+                  "; a value with a comma takes double quotes: path=\"file://file=x,volatile=1\""},
         BadParams{"path=\"a", "quote is not closed"}, BadParams{"path=a,path=b", "given twice"},
         BadParams{"path=", "path: '' is not allowed; it takes text"}, BadParams{"=a", "no parameter ''"},
         BadParams{"count=1", "count: '1' is not allowed; it takes a number, 2 to 5"},
         BadParams{"count=6", "2 to 5"}, BadParams{"count=x", "a number"}, BadParams{"count=-3", "a number"},
         BadParams{"room=4095", "a size (bytes, or with K, M, G, T), at least 4K"},
-        BadParams{"wait=0ms", "a duration (such as 500ms, 2s or 1m), 1ms to 2m"},
+        BadParams{"wait=0ms", "a duration (a number with ms, s, m, h or d), 1ms to 2m"},
+        BadParams{"wait=5", "wait: '5' is not allowed; it takes a duration (a number with ms, s, m, h or d)"},
         BadParams{"wait=3m", "1ms to 2m"}, BadParams{"mode=0777", "permission bits in octal, of 0666"},
         BadParams{"mode=8", "permission bits"}, BadParams{"mode=00600", "permission bits"},
         BadParams{"owner=no-such-user", "a user of this host"},
@@ -100,6 +103,12 @@ TEST(Params, ValueWithNul_IsRefused) {
   const auto params = Params::parse(text, kSpecs);
   ASSERT_FALSE(params.has_value());
   EXPECT_THAT(params.error().text, HasSubstr("path: '/a\\x00b' is not allowed; it takes text"));
+}
+
+TEST(Params, UnknownAfterANumber_HasNoHintOfQuotes) {
+  const auto params = Params::parse("path=x,count=3,volatile=1", kSpecs);
+  ASSERT_FALSE(params.has_value());
+  EXPECT_THAT(params.error().text, testing::Not(HasSubstr("quotes")));
 }
 
 TEST(Params, Describe_ListsAllowedValues) {

@@ -280,6 +280,18 @@ TEST(MountPoint, WithoutName_DirectoryHasTheVmsName) {
   EXPECT_TRUE(std::filesystem::exists(mount / "web 01/mem"));
 }
 
+// The kernel lets nobody else in, whatever the mode says.
+TEST(MountPoint, ModeForOthersWithoutAllowOther_IsWarnedOf) {
+  const Mount alone{{"--vm", "vm=fake:mode=0640"}};
+  EXPECT_THAT(alone.log(), HasSubstr("mode=0640 of vm gives nobody else access"));
+  write_file(alone / ".vmemfs/control", "attach late=fake:mode=0604\n");
+  EXPECT_THAT(alone.log(), HasSubstr("mode=0604 of late gives nobody else access"));
+  const Mount shared{{"--vm", "vm=fake:mode=0640", "-o", "allow_other"}};
+  EXPECT_THAT(shared.log(), testing::Not(HasSubstr("gives nobody else access")));
+  const Mount usual{{"--vm", "vm=fake:mode=0400"}};
+  EXPECT_THAT(usual.log(), testing::Not(HasSubstr("gives nobody else access")));
+}
+
 struct BadCommand {
   std::vector<std::string> args;
   int code;
@@ -308,6 +320,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCommand{{"--vm", "a=nope:x=1", "MNT"}, 2, "there is no driver 'nope' here; there are "},
         BadCommand{{"--discover", "nope", "MNT"}, 2, "there is no driver 'nope'"},
         BadCommand{{"--discover", "fake", "MNT"}, 2, "finds no VMs by itself"},
+        BadCommand{{"--discover", "gdbstub:address=/run/web01.gdb", "MNT"}, 2, "finds no VMs by itself"},
         BadCommand{{"--discover", "qemu:pid=1", "MNT"}, 2, "there is no parameter 'pid'"},
         BadCommand{{"--discover", "qemu", "--no-discover", "MNT"}, 2, "exclude each other"},
         BadCommand{{"--vm", "a=qemu", "MNT"}, 2, "one of qmp, pid, name is needed"},
@@ -344,13 +357,14 @@ INSTANTIATE_TEST_SUITE_P(
             {"--cache-size", "lots", "MNT"}, 2, "--cache-size: 'lots' is not allowed; it takes a size"},
         BadCommand{
             {"--cache-ttl", "25h", "MNT"}, 2, "--cache-ttl: '25h' is not allowed; it takes a duration"},
-        BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1440m"},
+        BadCommand{{"--cache-ttl", "5", "MNT"}, 2, "a number with ms, s, m, h or d"},
+        BadCommand{{"-o", "cache_ttl=2000m", "MNT"}, 2, "at most 1d"},
         BadCommand{{"--vm", "nobody-has-this", "MNT"},
                    1,
                    "qemu: no running QEMU has -name nobody-has-this; use pid= or qmp= instead"},
         BadCommand{{"--vm", "a=:pid=1,path=/nonexistent", "MNT"},
                    1,
-                   "dump: cannot open '/nonexistent': No such file or directory; fake: "},
+                   "\n  dump: cannot open '/nonexistent': No such file or directory\n"},
         BadCommand{{"--vm", "a=:nonsense=1", "MNT"}, 2, "no driver has a parameter 'nonsense'"},
         BadCommand{{"--config", "/nonexistent", "MNT"}, 2, "/nonexistent: cannot read it: No such file"},
         BadCommand{{"drivers", "nope"}, 1, "there is no driver 'nope'"}));

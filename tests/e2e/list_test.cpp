@@ -114,6 +114,11 @@ TEST_F(DiscoveryTools, Check_OrdinaryUser_ReportsMissingCapabilities) {
               testing::AllOf(testing::StartsWith("no "), HasSubstr("CAP_SYS_PTRACE"), HasSubstr("as root")));
   EXPECT_THAT(line_with(checked.text, fmt::format("qemu {} (of root) memory", guest.pid())),
               testing::AllOf(testing::StartsWith("no "), ContainsRegex("run as the user .*as root")));
+  // What is missing, and what is there, are not one list.
+  EXPECT_THAT(line_with(checked.text, "needs of qemu"),
+              testing::AllOf(testing::StartsWith("no "),
+                             ContainsRegex("missing: CAP_[^;]*; run vmemfs as root.*; available: "
+                                           "process_vm_readv [^;]*mincore")));
 }
 
 TEST_F(DiscoveryTools, Check_CannotMount_ReportsTheReason) {

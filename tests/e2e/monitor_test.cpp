@@ -69,6 +69,17 @@ std::string true_cr3(QemuGuest& guest) {
   return fmt::format("cr3 0x{:016x}\n", std::stoull(match[1], nullptr, 16));
 }
 
+// It would be missed when it is needed.
+TEST(NamedMonitor, IsNoMonitor_IsWarnedOf) {
+  const TempDir dir;
+  GuestOptions options;
+  options.extra = {"-gdb", fmt::format("unix:{},server=on,wait=off", dir / "gdb")};
+  const QemuGuest guest{options};
+  const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=500ms", dir / "gdb")}};
+  EXPECT_THAT(mount.log(), HasSubstr("no registers, pause and resume, as qmp= is of no use: "));
+  EXPECT_THAT(mount.log(), HasSubstr("or this is not a QMP socket"));
+}
+
 class MonitorForms : public testing::TestWithParam<MonitorForm> {};
 
 TEST_P(MonitorForms, PauseRegistersAndResume_GoThroughIt) {

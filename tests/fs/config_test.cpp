@@ -145,8 +145,9 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"[mount]\ncache_size = 1.5", ":2: cache_size: this is not allowed; it takes a size"},
         Bad{"[mount]\ncache_ttl = '2 days'", ":2: cache_ttl: '2 days' is not allowed; it takes a duration"},
         Bad{"[mount]\ncache_ttl = '1441m'",
-            ":2: cache_ttl: '1441m' is not allowed; it takes a duration (such as 500ms, "
-            "2s or 1m), at most 1440m"},
+            ":2: cache_ttl: '1441m' is not allowed; it takes a duration (a number with "
+            "ms, s, m, h or d), at most 1d"},
+        Bad{"[mount]\ncache_ttl = 100", ":2: cache_ttl: '100' is not allowed; it takes a duration"},
         Bad{"[mount]\nwritable = 'perhaps'", ":2: writable: 'perhaps' is not allowed; it takes on or off"},
         Bad{"[mount]\nwritable = 2", ":2: writable: '2' is not allowed"},
         Bad{"[mount]\nmountpoint = \"/mnt/\\u0000vms\"",

@@ -106,6 +106,11 @@ TEST_F(MountOptionsTest, EmptyWord_IsNamed) {
               ElementsAre(HasSubstr("there is no driver ''")));
 }
 
+TEST_F(MountOptionsTest, ConfigThatCannotBeRead_IsTheOnlyProblem) {
+  test::write_file(config_, "[mount\nmountpoint = '/mnt'\n");
+  EXPECT_THAT(problems({}), ElementsAre(HasSubstr(config_ + ":1: ")));
+}
+
 TEST_F(MountOptionsTest, BadValue_IsNamedWithItsOption) {
   const struct {
     MountArguments arguments;

@@ -72,7 +72,7 @@ TEST_F(VmVcpusTest, RegistersOfAVcpuThatWent_AreVcpuGone) {
   ASSERT_TRUE(vm->write_gate().set_writable(true));
   const RegisterValue value{x86_64::Register::rbx, 1};
   EXPECT_EQ(vm->guest().write_registers(second, {&value, 1}).error().kind, ErrorKind::vcpu_gone);
-  EXPECT_THAT(vm->events().last_error(), HasSubstr("there is no vCPU 1"));
+  EXPECT_THAT(vm->events().last_error().text, HasSubstr("there is no vCPU 1"));
 }
 
 TEST_F(VmTest, PauseAndResume_AreIdempotentAndBeginEpochs) {
@@ -264,10 +264,10 @@ TEST(VmFrozen, LastChange_IsConstantAndPast) {
 }
 
 TEST_F(VmTest, FailedOperation_LastErrorHasTheMessage) {
-  EXPECT_EQ(vm->events().last_error(), "");
+  EXPECT_EQ(vm->events().last_error().text, "");
   fault->fail_nth(FaultPoint::run_status, 1, ErrorKind::timed_out);
   EXPECT_EQ(vm->run_state().pause().error().kind, ErrorKind::timed_out);
-  EXPECT_THAT(vm->events().last_error(), HasSubstr("injected failure"));
+  EXPECT_THAT(vm->events().last_error().text, HasSubstr("injected failure"));
   fault->fail_nth(FaultPoint::refresh, 1);
   EXPECT_FALSE(vm->guest().memory().refresh().has_value());
   fault->fail_nth(FaultPoint::resume, 1);

@@ -35,6 +35,18 @@ bool is_output(std::string_view packet) {
   return packet.size() > 1 && packet.front() == 'O' && is_hex(packet.substr(1));
 }
 
+/// Most likely the address is that of something else.
+std::string not_a_packet(std::string_view received) {
+  if (received.starts_with("{\"QMP\"")) {
+    return "this is not a GDB server but a QMP socket of QEMU; give the address of QEMU's -gdb, or this one "
+           "to "
+           "the driver qemu as qmp=";
+  }
+  return fmt::format(
+      "this is not a GDB server, as it sent data that is not a packet ('{}'); check the address",
+      printable(received));
+}
+
 } // namespace
 
 bool is_stop_report(std::string_view packet) {
@@ -154,8 +166,7 @@ Result<std::optional<std::string_view>> ServerLink::take_packet() {
     case GdbInput::Kind::notification: break;
     case GdbInput::Kind::resend: done = resend_last(); break;
     case GdbInput::Kind::too_large: return break_off("the server sent a packet that is too large");
-    case GdbInput::Kind::malformed:
-      return break_off(fmt::format("the server sent data that is not a packet: '{}'", printable(input.text)));
+    case GdbInput::Kind::malformed: return break_off(not_a_packet(input.text));
     case GdbInput::Kind::damaged:
       if (!manners_.acknowledges || ++resends_ > kMaxResends) {
         return break_off("the server sent a packet with a wrong checksum");

@@ -37,8 +37,10 @@ std::string uuid_of(virDomainPtr domain) {
   return virDomainGetUUIDString(domain, text.data()) == 0 ? std::string{text.data()} : std::string{};
 }
 
+/// `uri`: empty if libvirt chooses, which is a connection of this host.
 std::string remedy(ErrorKind kind, const std::string& uri) {
-  if (const auto place = parse_uri(uri); !(place && place->local()) && !has_network()) {
+  const auto place = parse_uri(uri);
+  if (const bool local = uri.empty() || (place && place->local()); !local && !has_network()) {
     return "; this mount gave up the network, as nothing needed it: start it with this URI in a --vm or "
            "--discover";
   }
@@ -118,7 +120,7 @@ Result<Link> ConnectionKeeper::open() const {
   virConnect* const connection = virConnectOpenAuth(uri.empty() ? nullptr : uri.c_str(), nullptr, flags);
   if (connection == nullptr) {
     auto failed = fail_vir(fmt::format("cannot connect to {}", name_of_uri(uri_)));
-    failed.value().text += remedy(failed.value().kind, uri_);
+    failed.value().text += remedy(failed.value().kind, *chosen);
     return failed;
   }
   virConnectSetKeepAlive(connection, kAliveEvery,

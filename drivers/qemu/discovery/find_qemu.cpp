@@ -215,6 +215,7 @@ Result<std::string> usable_monitor(const MonitorSocket& socket, pid_t pid) {
 void find_monitors(const Params& params, FoundQemu& qemu) {
   if (params.has("qmp")) {
     qemu.monitor_paths.push_back(path_address(params.text("qmp")));
+    qemu.named_monitor = true;
     return;
   }
   const QemuCommandLine& line = qemu.command_line;

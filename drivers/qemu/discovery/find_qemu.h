@@ -19,6 +19,7 @@ struct FoundQemu {
   std::vector<std::string> monitor_paths; ///< addresses (qmp_address.h), in the order in which they are tried
   /// Why others are not used, or why there is none; not empty if `monitor_paths` is.
   std::string no_monitor;
+  bool named_monitor = false; ///< by the user, who expects it to work
 };
 
 /// The QEMU that `qmp`, `pid` or `name` in `params` refer to. If several are given, they must agree.

@@ -33,12 +33,14 @@ Result<std::vector<CommandLineText>> command_lines(std::string_view text) {
 Result<std::size_t> CommandFile::run_all(std::string_view bytes) {
   const auto lines = command_lines(bytes);
   if (!lines) {
+    note_malformed(lines.error());
     return tl::unexpected{lines.error()};
   }
   std::vector<Action> actions;
   for (const CommandLineText& line : *lines) {
     auto action = prepare(line.command);
     if (!action) {
+      note_malformed(action.error());
       return tl::unexpected{std::move(action.error())};
     }
     actions.push_back(std::move(*action));

@@ -53,6 +53,8 @@ protected:
   /// Parses one line. invalid: the text says what is wrong and which commands exist. Like the action, called
   /// by one thread at a time.
   [[nodiscard]] virtual Result<Action> prepare(std::string_view command) = 0;
+  /// Called for a write of which nothing is carried out, as it is malformed.
+  virtual void note_malformed(const Error& /*error*/) {}
   /// The text that is read if no command was written.
   [[nodiscard]] virtual Result<std::string> status() = 0;
   /// The same in short, if it has become longer than was to be expected.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/control/control_command.h"
 
+#include "core/duration.h"
 #include "core/text.h"
 #include "fs/vm_line.h"
 
@@ -68,8 +69,9 @@ Result<VmCommand> parse_pause(const CommandSyntax& syntax, std::string_view line
   }
   const auto duration = parse_duration(argument.substr(kTtl.size()));
   if (!duration || duration->count() <= 0 || *duration > kMaxPause) {
-    return wrong(syntax, fmt::format("'{}' is not a duration from 1ms to 1440m, such as 500ms, 5s or 2m",
-                                     printable(argument.substr(kTtl.size()))));
+    return wrong(syntax, fmt::format("'{}' is not a duration from 1ms to {} ({})",
+                                     printable(argument.substr(kTtl.size())), duration_text(kMaxPause),
+                                     kDurationForm));
   }
   return PauseCommand{PauseKind::timed, *duration};
 }
@@ -125,8 +127,9 @@ Result<void> add_cache_argument(const CommandSyntax& syntax, std::string_view ar
   } else if (argument.starts_with(kTtl)) {
     command.ttl = parse_duration(argument.substr(kTtl.size()));
     if (!command.ttl || *command.ttl > kMaxPause) {
-      return wrong(syntax, fmt::format("'{}' is not a duration up to 1440m, such as 100ms or 2s",
-                                       printable(argument.substr(kTtl.size()))));
+      return wrong(syntax, fmt::format("'{}' is not a duration up to {} ({})",
+                                       printable(argument.substr(kTtl.size())), duration_text(kMaxPause),
+                                       kDurationForm));
     }
   } else {
     return unknown_argument(syntax, argument);

@@ -94,6 +94,12 @@ Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
   });
 }
 
+/// A shell reports an errno and closes the file, so the reason stays in the status. That of a command that
+/// was carried out is noted by the VM.
+void ControlFile::note_malformed(const Error& error) {
+  static_cast<void>(vm_->events().noted<void>(tl::unexpected{error}));
+}
+
 Result<std::string> ControlFile::status() { return status_text(*vm_); }
 
 Result<std::string> ControlFile::short_status() { return status_text(*vm_, kUnknownState); }

@@ -23,6 +23,7 @@ public:
 
 private:
   Result<Action> prepare(std::string_view command) override;
+  void note_malformed(const Error& error) override;
   Result<std::string> status() override;
   Result<std::string> short_status() override;
   bool gone() const override { return vm_->gone(); }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "util/mutex.h"
+#include "vm/vm_events.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -14,17 +16,16 @@ class LastFailure {
 public:
   void set(std::string text) EXCLUDES(mutex_) {
     const MutexLock lock{mutex_};
-    text_ = std::move(text);
+    error_ = {std::move(text), std::chrono::system_clock::now()};
   }
-  /// Empty: none has failed.
-  [[nodiscard]] std::string text() const EXCLUDES(mutex_) {
+  [[nodiscard]] LastError get() const EXCLUDES(mutex_) {
     const MutexLock lock{mutex_};
-    return text_;
+    return error_;
   }
 
 private:
   mutable Mutex mutex_;
-  std::string text_ GUARDED_BY(mutex_);
+  LastError error_ GUARDED_BY(mutex_);
 };
 
 } // namespace vmemfs

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/control/mount_control_file.h"
 
+#include "core/one_line.h"
 #include "core/text.h"
+#include "fs/files/text/status_text.h"
 
 #include <fmt/format.h>
 #include <memory>
@@ -16,8 +18,9 @@ std::string_view or_dash(std::string_view text) { return text.empty() ? "-" : te
 std::string refusal_line(const Refusal& refusal) {
   const std::string who = fmt::format("{} {} {}", or_dash(refusal.driver), or_dash(refusal.number),
                                       printable(or_dash(refusal.name)));
-  return refusal.reason.empty() ? fmt::format("attaching {}\n", who)
-                                : fmt::format("refused {}: {}\n", who, printable(refusal.reason, kMaxReason));
+  return refusal.reason.empty()
+             ? fmt::format("attaching {}\n", who)
+             : fmt::format("refused {}: {}\n", who, printable(one_line(refusal.reason), kMaxReason));
 }
 
 } // namespace
@@ -33,9 +36,9 @@ std::string mount_status_text(const VmRegistry& vms, const VmFinder& finder, con
   for (const DiscoveryError& error : finder.discovery_errors()) {
     text += fmt::format("discovery_failed {}: {}\n", error.driver, printable(error.reason, kMaxReason));
   }
-  const std::string last_error = failure.text();
-  text += fmt::format("last_error {}\n", last_error.empty() ? "none" : printable(last_error, kMaxReason));
-  return text + mount_command_lines();
+  LastError error = failure.get();
+  error.text = printable(one_line(error.text), kMaxReason);
+  return text + last_error_lines(error) + mount_command_lines();
 }
 
 Result<std::size_t> MountControlFile::write(std::string_view bytes, std::uint64_t offset) {

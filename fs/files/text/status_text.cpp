@@ -22,6 +22,13 @@ std::string state_name(Vm& vm) {
   return status ? printable(status->detail) : fmt::format("unknown ({})", status.error().message());
 }
 
+std::string last_error_lines(const LastError& error) {
+  if (error.text.empty()) {
+    return "last_error none\n";
+  }
+  return fmt::format("last_error {}\nerror_time {}\n", error.text, utc_text(error.time, SecondDigits::three));
+}
+
 std::string status_text(Vm& vm) { return status_text(vm, state_name(vm)); }
 
 std::string status_text(Vm& vm, std::string_view state) {
@@ -44,9 +51,7 @@ std::string status_text(Vm& vm, std::string_view state) {
   if (pause.ends_in) {
     add("pause_ends_in", fmt::format("{}ms", pause.ends_in->count()));
   }
-  const std::string last_error = vm.events().last_error();
-  add("last_error", last_error.empty() ? "none" : last_error);
-  return text +
+  return text + last_error_lines(vm.events().last_error()) +
          vm_command_lines({.run_control = vm.run_state().available(), .writes = vm.write_gate().available()});
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vm/vm.h"
+#include "vm/vm_events.h"
 
 #include <string>
 #include <string_view>
@@ -12,6 +13,9 @@ namespace vmemfs {
 /// The hypervisor's name of the VM's state; "saved" for memory that cannot change, such as a dump's; "gone"
 /// or "unknown" if there is none. Asks the driver.
 [[nodiscard]] std::string state_name(Vm& vm);
+
+/// `last_error` with `none` or the text, a single line, and then `error_time`.
+[[nodiscard]] std::string last_error_lines(const LastError& error);
 
 /// `key value` lines, then one line per command. Asks the driver for the state.
 [[nodiscard]] std::string status_text(Vm& vm);

@@ -69,16 +69,22 @@ std::string errors_of(const std::string& log) {
   constexpr std::string_view kProgram = "vmemfs: ";
   constexpr std::size_t kMaxText = 2000;
   std::string errors;
+  bool is_error = false;
   for (const std::string_view line : split(log, '\n')) {
+    if (is_error && line.starts_with("  ")) { // of an error of several lines
+      errors += fmt::format("\n{}", printable(line, kMaxText));
+      continue;
+    }
     const auto at = line.find(kError);
     const std::string_view text = line.starts_with(kProgram)     ? line.substr(kProgram.size())
                                   : at != std::string_view::npos ? line.substr(at + kError.size())
                                                                  : std::string_view{};
-    if (!text.empty()) {
-      errors += fmt::format("{}{}", errors.empty() ? "" : "; ", text);
+    is_error = !text.empty();
+    if (is_error) {
+      errors += fmt::format("{}{}", errors.empty() ? "" : "; ", printable(text, kMaxText));
     }
   }
-  return printable(errors, kMaxText);
+  return errors;
 }
 
 /// By its name, so that it is listed as this program. As the last resort, as when the file was replaced,

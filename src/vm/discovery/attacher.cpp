@@ -14,6 +14,9 @@ Result<std::shared_ptr<Vm>> Attacher::attach(const VmSpec& spec) {
     if (auto checked = check_vm_name(spec.name); !checked) {
       return tl::unexpected{std::move(checked.error())};
     }
+    if (const auto here = vms_.find(spec.name); here != nullptr && !here->gone()) {
+      return name_is_taken(spec.name);
+    }
   }
   const auto options = Params::parse(spec.options, vm_option_specs());
   if (!options) {

@@ -112,6 +112,17 @@ TEST(ServerTrap, IsNotOfThisProtocol_AttachFails) {
   }
 }
 
+TEST(ServerTrap, IsAMonitor_AttachNamesTheOtherSocket) {
+  const Error error =
+      why_not_attached(with([](const std::string&, unsigned) {
+                         return Answer{Kind::raw, R"({"QMP": {"version": {"qemu": {"micro": 22}}}})"
+                                                  "\r\n"};
+                       }),
+                       "");
+  EXPECT_THAT(error.text,
+              HasSubstr("not a GDB server but a QMP socket of QEMU; give the address of QEMU's -gdb"));
+}
+
 TEST(ServerTrap, GarbageForEachRequestInTurn_NeverCrashes) {
   for (const char* const text :
        {"", "E01", "OK", "mzz", "l<target", "T05", "QC", "\xff\xfe", "0*", "}", "bxx"}) {

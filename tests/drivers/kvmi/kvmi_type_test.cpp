@@ -17,14 +17,14 @@ Params params_of_text(const std::string& text) { return Params::parse(text, vm_p
 
 TEST(KvmiType, SocketOrVsock_OneOfThem) {
   EXPECT_FALSE(Params::parse("domain=a", vm_params()));
-  const auto both = hub_settings(params_of_text("domain=a,socket=/s,vsock=5"));
+  const auto both = hub_settings(params_of_text("domain=a,socket=/s,vsock=5000"));
   ASSERT_FALSE(both);
   EXPECT_EQ(both.error().kind, ErrorKind::invalid);
-  EXPECT_EQ(hub_settings(params_of_text("domain=a,vsock=5"))->endpoint.text(), "vsock port 5");
+  EXPECT_EQ(hub_settings(params_of_text("domain=a,vsock=5000"))->endpoint.text(), "vsock port 5000");
 }
 
 TEST(KvmiType, Network_IsNeededForVsockOnly) {
-  EXPECT_TRUE(kvmi_driver_type().needs(params_of_text("domain=a,vsock=5")).network);
+  EXPECT_TRUE(kvmi_driver_type().needs(params_of_text("domain=a,vsock=5000")).network);
   EXPECT_FALSE(kvmi_driver_type().needs(params_of_text("domain=a,socket=/s")).network);
   EXPECT_FALSE(kvmi_driver_type().needs({}).network);
 }

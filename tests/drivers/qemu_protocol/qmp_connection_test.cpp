@@ -67,6 +67,7 @@ TEST(QmpOpen, NoGreeting_IsBusy) {
   ASSERT_FALSE(connection);
   EXPECT_EQ(connection.error().kind, ErrorKind::busy);
   EXPECT_THAT(connection.error().text, testing::HasSubstr("another client is connected"));
+  EXPECT_THAT(connection.error().text, testing::HasSubstr("or this is not a QMP socket"));
   EXPECT_THAT(connection.error().text, testing::HasSubstr("second monitor"));
 }
 

@@ -13,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <sys/stat.h>
 #include <vector>
 
 namespace vmemfs::test {
@@ -22,6 +23,11 @@ using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
+
+std::uintmax_t blocks(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::uintmax_t>(status.st_blocks) : 0;
+}
 
 TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
   boot({"-smp", "2"});
@@ -40,6 +46,10 @@ TEST_F(KernelFiles, RunningGuest_FilesAreWhatTheGuestSays) {
   EXPECT_THAT(read_file(path("kallsyms")), ContainsRegex("\n[0-9a-f]{16} T llc_sap_open\t\\[llc\\]\n"));
   EXPECT_EQ(std::filesystem::file_size(path("kallsyms")), read_file(path("kallsyms")).size());
   EXPECT_EQ(std::filesystem::file_size(path("btf/vmlinux")), read_file(path("btf/vmlinux")).size());
+  // tar --sparse does not read a file without blocks, and du adds them up.
+  EXPECT_EQ(blocks(path("kallsyms")), (std::filesystem::file_size(path("kallsyms")) + 511) / 512);
+  EXPECT_GT(blocks(path("vmlinux")), 0U);
+  EXPECT_LE(blocks(path("vmlinux")), (std::filesystem::file_size(path("vmlinux")) + 511) / 512);
 
   const auto offset = std::stoull(info()["kaslr_offset"].get<std::string>(), nullptr, 16);
   EXPECT_NE(offset, 0U) << "the kernel lies elsewhere at each boot";

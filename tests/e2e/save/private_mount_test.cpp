@@ -174,7 +174,10 @@ TEST_F(SaveWithoutAMount, UnknownVm_SaysWhy) {
   expect("nosuch:x=1", "there is no driver 'nosuch' here");
   expect("qemu:pid=0", "pid: '0' is not allowed");
   expect("dump:path=/nonexistent", "cannot open '/nonexistent': No such file or directory");
-  expect("no-such-vm-anywhere", "no driver can open");
+  expect("no-such-vm-anywhere", "no driver can open 'no-such-vm-anywhere':\n  ");
+  expect("no-such-vm-anywhere", "\n  qemu: no running QEMU has -name no-such-vm-anywhere");
+  expect("no-such-vm-anywhere",
+         "\n  not tried, as they need parameters ('vmemfs drivers NAME' has them): kvm, ");
 }
 
 TEST_F(SaveWithoutAMount, OfAnotherSave_IsNotFoundByName) {

@@ -177,8 +177,9 @@ TEST_F(SaveTrouble, BadArguments_SayWhatIsWrong) {
   expect({vm, out_ / "none/image"}, 1, "No such file or directory; give one that exists");
   expect({vm, mount_ / "image"}, 1, "cannot write");
   expect({"--format", "x", vm, file()}, 2, "use one of raw, lime, elf, avml, kdump");
-  expect({"--max-pause", "soon", vm, file()}, 2, "'soon' is not a duration such as");
-  expect({"--max-pause", "1441m", vm, file()}, 2, "'1441m' is longer than 24 hours");
+  expect({"--max-pause", "soon", vm, file()}, 2, "'soon' is not a duration of at least 1ms");
+  expect({"--max-pause", "30", vm, file()}, 2, "(a number with ms, s, m, h or d)");
+  expect({"--max-pause", "1441m", vm, file()}, 2, "'1441m' is longer than 1d");
   expect({"--sidecar", file(), vm, file()}, 1, "cannot write the sidecar");
   expect({"--sidecar", out_ / "./image.partial", vm, file()}, 1, "takes that name; give another one");
   expect({"--threads", "0", vm, file()}, 2, "--threads");

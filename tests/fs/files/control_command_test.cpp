@@ -25,6 +25,8 @@ TEST(ControlCommand, Pause_EachKind) {
   EXPECT_EQ(parsed<PauseCommand>("pause keep").kind, PauseKind::keep);
   EXPECT_EQ(parsed<PauseCommand>("pause   ttl=5s").for_how_long, milliseconds{5000});
   EXPECT_EQ(parsed<PauseCommand>("pause ttl=250ms").kind, PauseKind::timed);
+  EXPECT_EQ(parsed<PauseCommand>("pause ttl=24h").for_how_long, std::chrono::days{1});
+  EXPECT_EQ(parsed<PauseCommand>("pause ttl=1d").for_how_long, std::chrono::days{1});
   static_cast<void>(parsed<HoldCommand>("pause hold"));
   static_cast<void>(parsed<ResumeCommand>("resume"));
 }
@@ -56,7 +58,9 @@ TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
       {"pause ttl=0", "not a duration from 1ms"},
       {"pause ttl=-5s", "'-5s' is not a duration"},
       {"pause ttl=99999999999999999999s", "is not a duration"},
-      {"pause ttl=1441m", "is not a duration from 1ms to 1440m"},
+      {"pause ttl=5", "'5' is not a duration from 1ms to 1d (a number with ms, s, m, h or d)"},
+      {"pause ttl=1441m", "is not a duration from 1ms to 1d"},
+      {"pause ttl=25h", "is not a duration from 1ms to 1d"},
       {"resume now", "resume: 'now' is too much"},
       {"write", "on or off is missing"},
       {"write maybe", "on or off, nothing else"},
@@ -75,7 +79,8 @@ TEST(ControlCommand, InvalidCommand_IsNamedWithTheValidOnes) {
       {"cache size=16777216T", "'16777216T' is not a size such as 64M"},
       {"cache size=18446744073709551616", "'18446744073709551616' is not a size"},
       {"cache ttl=", "'' is not a duration"},
-      {"cache ttl=99999999999999999999m", "is not a duration up to 1440m"},
+      {"cache ttl=99999999999999999999m", "is not a duration up to 1d"},
+      {"cache ttl=5", "'5' is not a duration up to 1d (a number with ms, s, m, h or d)"},
       {std::string_view{"cache ttl=1\0s", 13}, "'1\\x00s' is not a duration"},
       {"cache size=much", "'much' is not a size such as 64M"},
       {"cache ttl=soon", "'soon' is not a duration"},

@@ -3,8 +3,11 @@
 #include "support/recording_reply.h"
 #include "vm_fixture.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <string>
+#include <string_view>
 
 namespace vmemfs::test {
 namespace {
@@ -41,6 +44,30 @@ TEST_F(ControlFileTest, Write_CountsCommands) {
   ASSERT_TRUE(file.write("flush\ncache off\n", 0));
   EXPECT_EQ(fixture_.vm->cache().settings().mode, CacheMode::off);
   EXPECT_EQ(file.write("nonsense\n", 0).error().kind, ErrorKind::invalid);
+}
+
+// A shell reports an errno, and closes the file.
+TEST_F(ControlFileTest, MalformedCommand_ReasonIsThereForOtherHandles) {
+  ControlFile file{fixture_.vm};
+  const struct {
+    std::string_view line;
+    std::string_view reason;
+  } cases[] = {
+      {"pause hold=2\n", "control: pause: 'hold=2' is not understood"},
+      {"write maybe\n", "control: write: on or off, nothing else"},
+      {"cache kernel=yes\n", "control: cache: 'yes' is not auto, on or off"},
+      {"puase\n", "control: there is no command 'puase'"},
+  };
+  for (const auto& [line, reason] : cases) {
+    ASSERT_FALSE(file.write(line, 0));
+    ControlFile other{fixture_.vm};
+    const std::string status = read_file(other)->bytes();
+    EXPECT_THAT(status, HasSubstr(fmt::format("last_error {}", reason)));
+    EXPECT_THAT(status, HasSubstr("\nerror_time 2"));
+  }
+  const std::string too_long(5000, 'x');
+  ASSERT_FALSE(file.write(too_long, 0));
+  EXPECT_THAT(fixture_.vm->events().last_error().text, HasSubstr("5000 bytes at once are no commands"));
 }
 
 TEST_F(ControlFileTest, EndedVm_NoCommandSucceeds) {

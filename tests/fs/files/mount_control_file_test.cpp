@@ -19,7 +19,11 @@ protected:
   ~MountControlFileTest() override { stop_workers(); }
 
   VmOptionsTable options_;
-  Attacher attacher_{[](const VmSpec&) -> Result<std::unique_ptr<Driver>> { return FakeDriver::create({}); },
+  unsigned opened_ = 0;
+  Attacher attacher_{[this](const VmSpec&) -> Result<std::unique_ptr<Driver>> {
+                       ++opened_;
+                       return FakeDriver::create({});
+                     },
                      vms_, options_};
   VmFinder finder_{{}, {}, attacher_, {}, {}};
   const std::shared_ptr<LastFailure> failure_ = std::make_shared<LastFailure>();
@@ -50,6 +54,22 @@ TEST_F(MountControlFileTest, ReasonOfAFailure_IsThereForOtherHandles) {
   ASSERT_TRUE(file_.write("attach one=fake\n", 0));
   MountControlFile after{vms_, attacher_, finder_, failure_};
   EXPECT_THAT(read_file(after)->bytes(), HasSubstr("last_error vm: there is no VM 'two'"));
+  EXPECT_THAT(read_file(after)->bytes(), HasSubstr("\nerror_time 2"));
+}
+
+// Opening a VM may take seconds, and its failure would hide the reason.
+TEST_F(MountControlFileTest, Attach_NameIsTaken_NothingIsOpened) {
+  ASSERT_TRUE(file_.write("attach one=fake\n", 0));
+  const auto refused = file_.write("attach one=fake:size=1M\n", 0);
+  EXPECT_EQ(refused.error().kind, ErrorKind::busy);
+  EXPECT_EQ(refused.error().text, "there is a VM 'one' already; give another NAME");
+  EXPECT_EQ(opened_, 1U);
+}
+
+TEST_F(MountControlFileTest, ReasonOfSeveralLines_IsOneLine) {
+  failure_->set("no driver can open 'x':\n  a: no\n  b: never");
+  EXPECT_THAT(read_file(file_)->bytes(),
+              HasSubstr("last_error no driver can open 'x': a: no; b: never\nerror_time 2"));
 }
 
 } // namespace

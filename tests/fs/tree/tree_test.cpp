@@ -400,6 +400,16 @@ TEST_F(TreeTest, VirtualMemory_HasNoSize) {
   EXPECT_EQ(mode_of("vm/vcpus/0/virt"), S_IFREG | 0400U) << "takes no writes";
 }
 
+// du adds them up.
+TEST_F(TreeTest, Blocks_AreNoMoreThanTheSizeHas) {
+  add({});
+  for (const char* const path :
+       {"vm/mem", "vm/core", "vm/mem.lime", "vm/vcpus/0/virt", "vm/linux/vmlinux", "vm/linux/System.map"}) {
+    const struct stat status = stat_of(path);
+    EXPECT_LE(status.st_blocks, (status.st_size + 511) / 512) << path;
+  }
+}
+
 TEST_F(TreeTest, Image_HasItsExactSize) {
   constexpr std::uint64_t kMiB = 1U << 20U;
   add({}, {.size = 4 * kMiB, .holes = {{Gpa{kMiB}, Gpa{2 * kMiB}}}, .roms = {}, .bad = {}});

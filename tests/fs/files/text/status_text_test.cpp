@@ -120,8 +120,10 @@ TEST(StatusText, LastError_StaysUntilTheNextOne) {
   VmFixture fixture;
   fixture.fault->fail_nth(FaultPoint::pause, 1);
   ASSERT_FALSE(fixture.vm->run_state().pause());
-  EXPECT_EQ(status_of(*fixture.vm)["last_error"], fixture.vm->events().last_error());
-  EXPECT_NE(fixture.vm->events().last_error(), "");
+  const LastError error = fixture.vm->events().last_error();
+  EXPECT_NE(error.text, "");
+  EXPECT_EQ(status_of(*fixture.vm)["last_error"], error.text);
+  EXPECT_EQ(status_of(*fixture.vm)["error_time"], utc_text(error.time, SecondDigits::three));
 }
 
 TEST(StatusText, EndedVm_IsGone) {

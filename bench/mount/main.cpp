@@ -5,7 +5,7 @@
 #include "batch.h"
 #include "measure.h"
 #include "minimal_mount.h"
-#include "support/io_uring.h"
+#include "support/kernel/io_uring.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 
@@ -270,8 +270,8 @@ std::vector<Ratio> ratios(const Samples& samples) {
       {"CPU s/GB, private guest, 4 KiB pages, cache off, seq 1M", cpu(kPrivateLive), ""},
       {"CPU s/GB, private guest, huge pages, seq 1M", cpu(kPrivateHuge), ""},
   };
-  for (const auto& [rings, device] :
-       {std::pair{kSharedRings, kShared}, std::pair{kPrivateRings, kPrivateLive}, std::pair{kNullRings, kNull}}) {
+  for (const auto& [rings, device] : {std::pair{kSharedRings, kShared},
+                                      std::pair{kPrivateRings, kPrivateLive}, std::pair{kNullRings, kNull}}) {
     if (samples.contains(rings)) {
       for (const char* const pattern : {"rand 4K x1", "rand 4K x2"}) {
         all.push_back({fmt::format("{} / by /dev/fuse, {}", rings, pattern),
@@ -356,9 +356,10 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
     fmt::print(stderr, "io_uring is left out: {}\n", *reason);
   } else {
     const test::IoUringOffered offered;
-    rings.emplace(std::vector<std::string>{
-        "--io-uring", "--vm", fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
-        fmt::format("live=qemu:pid={}", small->pid()), "--vm", fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)});
+    rings.emplace(std::vector<std::string>{"--io-uring", "--vm",
+                                           fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
+                                           fmt::format("live=qemu:pid={}", small->pid()), "--vm",
+                                           fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)});
     std::ofstream{*rings / "live/control"} << "cache off\n";
   }
   std::vector<NamedTarget> targets{

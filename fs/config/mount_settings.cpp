@@ -44,8 +44,9 @@ std::vector<ParamSpec> make_specs() {
       {.name = "io_uring",
        .type = ParamType::flag,
        .fallback = "off",
-       .help = "the kernel's requests come by io_uring, so that small reads take half the time; it takes Linux "
-               "6.14 and fuse.enable_uring=1, and VMs that answer",
+       .help =
+           "the kernel's requests come by io_uring, so that small reads take half the time; it takes Linux "
+           "6.14 and fuse.enable_uring=1, and VMs that answer",
        .example = "on"},
       {.name = "cache_size",
        .type = ParamType::size,

@@ -225,16 +225,15 @@ void end(const EndingParts& parts, int exit_code) {
 int run(const MountOptions& options, RunContext context) {
   VmService vms{options, context.runtimes};
   const RingServer* const rings = context.rings.get(); // as long as the mount is served
-  const MountServices services{
-      .drivers = all_drivers(),
-      .vms = vms.registry(),
-      .attacher = vms.attacher(),
-      .finder = vms.finder(),
-      .events = vms.event_feed(),
-      .stats = [&vms, rings] {
-        return stats_text(vms.registry(), vms.events(), vms.event_feed(),
-                          rings != nullptr && rings->is_serving());
-      }};
+  const MountServices services{.drivers = all_drivers(),
+                               .vms = vms.registry(),
+                               .attacher = vms.attacher(),
+                               .finder = vms.finder(),
+                               .events = vms.event_feed(),
+                               .stats = [&vms, rings] {
+                                 return stats_text(vms.registry(), vms.events(), vms.event_feed(),
+                                                   rings != nullptr && rings->is_serving());
+                               }};
   Tree tree{vms.registry(), services, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree, shared_mappings(options)};
   if (context.rings != nullptr) {

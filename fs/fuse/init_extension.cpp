@@ -80,8 +80,9 @@ void InitExtension::complete(std::span<const iovec> answer) {
   mappings_ = (granted & kDirectIoAllowMmap) != 0;
   passthrough_ = (granted & kPassthrough) != 0;
   if ((granted & kOverIoUring) != 0) {
-    ring_payload_bytes_ = std::max<std::size_t>(
-        {kMinRingPayload, init.max_write, init.max_pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))});
+    ring_payload_bytes_ =
+        std::max<std::size_t>({kMinRingPayload, init.max_write,
+                               init.max_pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))});
     rings_begin_ = true;
   }
 }

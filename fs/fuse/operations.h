@@ -90,8 +90,9 @@ public:
   /// that were just closed.
   [[nodiscard]] bool may_map(OpenHandle& handle) EXCLUDES(mutex_);
 
-  /// Whether a file that is being opened can be read through the kernel's page cache: it wants to be, its opener
-  /// too (no O_DIRECT), nobody can write there, and the kernel has no stale page of it. May wait for pages that are to come.
+  /// Whether a file that is being opened can be read through the kernel's page cache: it wants to be, its
+  /// opener too (no O_DIRECT), nobody can write there, and the kernel has no stale page of it. May wait for
+  /// pages that are to come.
   [[nodiscard]] bool can_cache(const Opened& opened, OpenFile& file) EXCLUDES(mutex_);
   /// To be called when the kernel asks for the attributes of a file that is read through its page cache, as
   /// it does before a read: how long it may go without asking. nullopt: stale pages cannot be dropped now.

@@ -130,12 +130,13 @@ Result<void> Session::connect(UniqueFd device) {
   const int kept = device.release(); // closed with the session
   if (RingServer* const rings = files_.rings()) {
     rings->set_session({.device = kept,
-                        .serve = [session = session_.get()](std::span<std::byte> request) {
-                          fuse_buf buffer{};
-                          buffer.mem = request.data();
-                          buffer.size = request.size();
-                          fuse_session_process_buf(session, &buffer);
-                        },
+                        .serve =
+                            [session = session_.get()](std::span<std::byte> request) {
+                              fuse_buf buffer{};
+                              buffer.mem = request.data();
+                              buffer.size = request.size();
+                              fuse_session_process_buf(session, &buffer);
+                            },
                         .failed =
                             [](const Error& error) {
                               log::error("{}", error.message());
@@ -207,8 +208,8 @@ bool Session::stop(std::chrono::milliseconds limit) {
   if (loop_.joinable()) {
     loop_.join();
   }
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      deadline - std::chrono::steady_clock::now());
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
   return files_.rings() == nullptr || files_.rings()->stop(left);
 }
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Mounts whose requests come by io_uring: when they do, and that all else is as it is by /dev/fuse. The tests
 // that run in both ways are those with the prefix io_uring: see tests/CMakeLists.txt.
-#include "support/io_uring.h"
-
 #include "e2e/memory/fake_guest.h"
 #include "guests/tiny/layout.h"
 #include "support/child_process.h"
 #include "support/files.h"
+#include "support/kernel/io_uring.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "util/unique_fd.h"
@@ -58,8 +57,8 @@ TEST_F(IoUring, KernelOffersIt_IsUsedOnRequest) {
 
 TEST_F(IoUring, MemoryRegistersAndWrites_AreTheGuests) {
   QemuGuest guest{{}};
-  const auto by_rings = mount({"--io-uring", "--writable", "--vm", fmt::format("vm=qemu:pid={},qmp={}", guest.pid(),
-                                                                   guest.driver_socket())});
+  const auto by_rings = mount({"--io-uring", "--writable", "--vm",
+                               fmt::format("vm=qemu:pid={},qmp={}", guest.pid(), guest.driver_socket())});
   ASSERT_TRUE(comes_by_io_uring(*by_rings));
   ASSERT_EQ(try_write(*by_rings / "vm/control", "pause\n"), 0);
   const UniqueFd mem{::open((*by_rings / "vm/mem").c_str(), O_RDWR | O_CLOEXEC)};
@@ -98,7 +97,8 @@ private:
 /// The threads that hang in the requests come back later, and must not touch the entries of others.
 TEST_F(IoUring, CallersGiveUp_EntriesServeOthers_AndLateThreadsHarmNothing) {
   const OneCpu cpu;
-  const auto by_rings = mount({"--io-uring", "--vm", "slow=fake:size=16M,delay=6s", "--vm", "quick=fake:size=16M"});
+  const auto by_rings =
+      mount({"--io-uring", "--vm", "slow=fake:size=16M,delay=6s", "--vm", "quick=fake:size=16M"});
   ASSERT_TRUE(comes_by_io_uring(*by_rings));
   const TempDir dir;
   std::vector<std::unique_ptr<ChildProcess>> readers;
@@ -128,8 +128,8 @@ TEST_F(IoUring, CallersGiveUp_EntriesServeOthers_AndLateThreadsHarmNothing) {
 
 /// The answers are given by other threads than those that took the requests.
 TEST_F(IoUring, DetachAndEnd_AnswerReadsThatHang) {
-  const auto by_rings = mount({"--io-uring", "--vm", "one=fake:size=16M,delay=300s", "--vm",
-                               "two=fake:size=16M,delay=300s"});
+  const auto by_rings =
+      mount({"--io-uring", "--vm", "one=fake:size=16M,delay=300s", "--vm", "two=fake:size=16M,delay=300s"});
   const TempDir dir;
   ChildProcess one{{"head", "-c", "4096", *by_rings / "one/mem"}, dir / "log"};
   ChildProcess two{{"head", "-c", "4096", *by_rings / "two/mem"}, dir / "log"};
@@ -155,7 +155,8 @@ TEST(IoUringOption, KernelDoesNotOfferIt_FailsWithTheRemedy) {
     EXPECT_NE(std::string{error.what()}.find("echo 1 > /sys/module/fuse/parameters/enable_uring"),
               std::string::npos)
         << error.what();
-  }}
+  }
+}
 
 } // namespace
 } // namespace vmemfs::test

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/mount.h"
 
-#include "support/io_uring.h"
+#include "support/kernel/io_uring.h"
 #include "support/users.h"
 
 #include <algorithm>

@@ -18,8 +18,8 @@ static_assert(sizeof(RingHeader) <= kHeaderBytes);
 
 Result<std::unique_ptr<RingEntry>> RingEntry::create(std::uint16_t queue, std::size_t payload_bytes) {
   const std::size_t bytes = kHeaderBytes + payload_bytes;
-  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const memory =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return fail_errno(errno, "mount", "cannot allocate memory for requests");
   }
@@ -28,7 +28,7 @@ Result<std::unique_ptr<RingEntry>> RingEntry::create(std::uint16_t queue, std::s
 }
 
 RingEntry::RingEntry(std::uint16_t queue, std::byte* memory, std::size_t bytes)
-    : queue_{queue}, memory_{memory}, bytes_{bytes}, header_{new (memory) RingHeader{}},
+    : queue_{queue}, memory_{memory}, bytes_{bytes}, header_{new(memory) RingHeader{}},
       buffers_{{{header_, sizeof(RingHeader)}, {memory + kHeaderBytes, bytes - kHeaderBytes}}} {}
 
 RingEntry::~RingEntry() { ::munmap(memory_, bytes_); }

@@ -36,8 +36,8 @@ static_assert(sizeof(RingCommand) == 24);
 
 /// fuse_uring_cmd
 enum class RingOperation : std::uint32_t {
-  add_entry = 1,         ///< FUSE_IO_URING_CMD_REGISTER; it ends when the entry has a request
-  answer_and_fetch = 2,  ///< FUSE_IO_URING_CMD_COMMIT_AND_FETCH; it ends when the entry has the next one
+  add_entry = 1,        ///< FUSE_IO_URING_CMD_REGISTER; it ends when the entry has a request
+  answer_and_fetch = 2, ///< FUSE_IO_URING_CMD_COMMIT_AND_FETCH; it ends when the entry has the next one
 };
 
 } // namespace vmemfs

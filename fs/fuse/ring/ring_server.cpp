@@ -58,7 +58,7 @@ void stay_on_cpu(int cpu) {
 bool may_start_threads(std::span<const std::byte> request) {
   fuse_in_header header{};
   std::memcpy(&header, request.data(), sizeof(header));
-  constexpr std::array<std::uint32_t, 6> kOthers{FUSE_READ,   FUSE_GETATTR, FUSE_LOOKUP,
+  constexpr std::array<std::uint32_t, 6> kOthers{FUSE_READ,  FUSE_GETATTR, FUSE_LOOKUP,
                                                  FUSE_LSEEK, FUSE_RELEASE, FUSE_POLL};
   return std::ranges::find(kOthers, header.opcode) == kOthers.end();
 }
@@ -71,9 +71,10 @@ bool RingServer::is_enabled() { return std::ifstream{kParameter}.get() == 'Y'; }
 
 Result<std::unique_ptr<RingServer>> RingServer::create() {
   if (!is_enabled()) {
-    return fail(ErrorKind::unsupported, "mount",
-                fmt::format("FUSE over io_uring is not enabled; it takes Linux 6.14, and as root: echo 1 > {}",
-                            kParameter));
+    return fail(
+        ErrorKind::unsupported, "mount",
+        fmt::format("FUSE over io_uring is not enabled; it takes Linux 6.14, and as root: echo 1 > {}",
+                    kParameter));
   }
   const int cpus = ::get_nprocs_conf(); // all that may ever be online, as the kernel counts them
   if (cpus > kMaxQueues) {

@@ -47,9 +47,9 @@ public:
   RingServer& operator=(const RingServer&) = delete;
 
   struct Session {
-    int device = -1;                                        ///< /dev/fuse
-    std::function<void(std::span<std::byte>)> serve{};      ///< a request as /dev/fuse would give it
-    std::function<void(const Error&)> failed{};             ///< the kernel waits for queues that it does not get
+    int device = -1;                                   ///< /dev/fuse
+    std::function<void(std::span<std::byte>)> serve{}; ///< a request as /dev/fuse would give it
+    std::function<void(const Error&)> failed{};        ///< the kernel waits for queues that it does not get
   };
   /// Before the kernel's first request.
   void set_session(Session session) { session_ = std::move(session); }
@@ -96,7 +96,7 @@ private:
   void find_new_owner(RingEntry& entry) EXCLUDES(mutex_);
 
   Session session_;
-  cpu_set_t cpus_{}; ///< that the process may use
+  cpu_set_t cpus_{};                          ///< that the process may use
   std::atomic<std::size_t> payload_bytes_{0}; ///< 0: not started
   std::atomic<bool> stopping_{false};
   std::vector<Queue> queues_;

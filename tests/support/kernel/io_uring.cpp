@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "support/io_uring.h"
+#include "support/kernel/io_uring.h"
 
 #include <cerrno>
 #include <cstdlib>

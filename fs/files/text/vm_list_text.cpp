@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/text/vm_list_text.h"
 
-#include "core/one_line.h"
 #include "core/text.h"
 
 #include <algorithm>
@@ -67,7 +66,7 @@ std::string vm_list_text(const std::vector<ListedVm>& vms) {
                         or_dash(vm.number), or_dash(vm.uuid), vm.reason.empty() ? "yes" : "no",
                         kAttachable.size(), or_dash(vm.release));
     if (!vm.reason.empty()) {
-      text += fmt::format("    {}\n", printable(one_line(vm.reason), kMaxReason));
+      text += fmt::format("    {}\n", printable(vm.reason, kMaxReason));
     }
   }
   return text;

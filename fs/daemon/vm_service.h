@@ -40,8 +40,9 @@ public:
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
   /// Resumes the VMs that vmemfs paused, stops attaching, answers waiting event reads; no callback is called
-  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without.
-  void end();
+  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without. False if
+  /// a VM may stay paused: that is reported.
+  bool end();
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }
   [[nodiscard]] Attacher& attacher() { return attacher_; }
@@ -51,7 +52,7 @@ public:
   [[nodiscard]] EventFeed& event_feed() { return *event_feed_; }
 
 private:
-  void resume_paused();
+  [[nodiscard]] bool release_all();
   void report_refusal(const Refusal& refusal);
   void report_left_out(std::size_t count);
   void report_discovery_error(const DiscoveryError& error);

@@ -352,6 +352,16 @@ Result<VmDirectory> SaveJob::find_vm(const std::stop_token& stop) {
   auto found = is_spec ? fail(ErrorKind::not_found, kOrigin, "") : VmDirectory::find(options_.vm);
   const bool is_path = options_.vm.find('/') != std::string::npos || options_.vm.starts_with('.');
   if (found || found.error().kind != ErrorKind::not_found || (is_path && !is_spec)) {
+/// The end of a mount of our own would do it as well, but a failure would be seen by nobody.
+void SaveJob::detach_guest(const VmDirectory& vm) {
+  if (!mount_) {
+    return;
+  }
+  if (const auto detached = detach_vm(vm); !detached && detached.error().kind != ErrorKind::vm_gone) {
+    report_.detach_failure = detached.error().text;
+  }
+}
+
     return found;
   }
   auto mount = PrivateMount::start(options_.vm, stop);
@@ -388,3 +398,4 @@ Result<SaveReport> SaveJob::run(const std::stop_token& stop) {
 }
 
 } // namespace vmemfs
+  detach_guest(*vm);

@@ -58,6 +58,7 @@ private:
   [[nodiscard]] Result<void> check_end(const VmDirectory& vm);
   [[nodiscard]] std::string final_state(const VmDirectory& vm) const;
   [[nodiscard]] Result<void> publish(Files& files);
+  void detach_guest(const VmDirectory& vm);
 
   const SaveOptions options_;
   std::optional<PrivateMount> mount_; ///< if no mount has the VM

@@ -206,6 +206,11 @@ public:
   /// True once the VM has ended; stays true. Takes no lock, as listeners may call it.
   [[nodiscard]] virtual bool gone() const = 0;
 
+  /// Gives the VM up in the state that the user asked for; the VM may be gone() then. Called before the
+  /// driver is destroyed, maybe more than once, and nothing but gone() is needed after it. Failure: the VM
+  /// may stay paused because of it.
+  [[nodiscard]] virtual Result<void> detach() { return {}; }
+
   /// Reads the memory map again, whatever it costs. Not for the read path.
   [[nodiscard]] virtual Result<void> refresh() { return {}; }
 

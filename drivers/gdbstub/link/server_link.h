@@ -74,6 +74,8 @@ public:
   /// too, if nothing was asked: the server refused to resume its target.
   [[nodiscard]] Result<std::optional<std::string>> poll_stop();
 
+  /// Ends the connection; nothing may be asked after it.
+  void close() { socket_.reset(); }
   /// It cannot be used any more: closed, reset, or out of the protocol.
   [[nodiscard]] bool broken() const { return !why_broken_.empty(); }
   [[nodiscard]] const std::string& why_broken() const { return why_broken_; }

@@ -9,9 +9,11 @@
 #include "util/mutex.h"
 #include "util/work_limit.h"
 
+#include <array>
 #include <fmt/format.h>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -27,6 +29,8 @@ constexpr std::chrono::seconds kMaxRead{20};
 constexpr int kMaxLateReplies = 4;
 /// Requests of other threads may take that long.
 constexpr std::chrono::seconds kMaxWait{30};
+/// A server that refuses to resume its target says so within that time.
+constexpr std::chrono::milliseconds kRefusalWait{50};
 
 tl::unexpected<Error> gone_error() {
   return fail(ErrorKind::vm_gone, kOrigin, "the connection to the server has ended");
@@ -39,6 +43,40 @@ bool is_by_command(std::string_view report) {
 }
 
 bool has_ended(std::string_view report) { return report.starts_with('W') || report.starts_with('X'); }
+
+std::string resume_request(const ServerFacts& facts) { return facts.steps_threads ? "vCont;c" : "c"; }
+
+/// The target runs when it has returned. Servers that know processes refuse D without one, and others may
+/// refuse D with one, so both forms are tried; the last resort is to resume it.
+Result<void> detach_from(ServerLink& link, const ServerFacts& facts) {
+  const bool plain_first = facts.process.empty();
+  std::array<std::string, 2> forms{"D", fmt::format("D;{}", plain_first ? "1" : facts.process)};
+  if (!plain_first) {
+    forms[0].swap(forms[1]);
+  }
+  std::string refusal;
+  for (const std::string& form : forms) {
+    auto reply = link.ask(form);
+    if (!reply) {
+      return tl::unexpected{std::move(reply.error())};
+    }
+    if (*reply == "OK") {
+      return {};
+    }
+    refusal = std::move(*reply);
+  }
+  if (auto sent = link.command(resume_request(facts)); !sent) {
+    return sent;
+  }
+  std::this_thread::sleep_for(kRefusalWait);
+  const auto refused = link.poll_stop();
+  if (!refused) {
+    return tl::unexpected{refused.error()};
+  }
+  return *refused ? fail(ErrorKind::source_failed, kOrigin,
+                         fmt::format("the server answered '{}'", printable(refusal)))
+                  : Result<void>{};
+}
 
 bool leaves_it_running(Leave leave, const ServerFacts& facts) {
   return leave == Leave::running || (leave == Leave::as_found && facts.found_running.value_or(true));
@@ -63,12 +101,38 @@ Result<std::unique_ptr<GdbSession>> GdbSession::open(const SessionOptions& optio
   return std::unique_ptr<GdbSession>{new GdbSession{options, std::move(link), std::move(*facts)}};
 }
 
+Result<void> GdbSession::resume_target(const ServerAddress& address, std::chrono::milliseconds timeout) {
+  const auto session =
+      open({.address = address, .timeout = timeout, .leave = Leave::running, .reconnects = false});
+  if (session) {
+    return (*session)->detach();
+  }
+  const bool has_ended =
+      session.error().kind == ErrorKind::not_found || session.error().kind == ErrorKind::vm_gone;
+  return has_ended ? Result<void>{} : tl::unexpected{session.error()};
+}
+
 GdbSession::~GdbSession() {
   listener_.set(nullptr);
-  const MutexLock lock{lock_};
-  if (!gone_) {
-    leave();
+  if (const auto detached = detach(); !detached) {
+    log::warning("gdbstub: {}", detached.error().message());
   }
+}
+
+Result<void> GdbSession::detach() {
+  const MutexLock lock{lock_};
+  if (std::exchange(detached_, true)) {
+    return {};
+  }
+  auto left = leave();
+  gone_ = true;
+  link_.close();
+  if (!left) {
+    left.error().text = fmt::format("cannot detach from {}, and the target may stay stopped: {}; have its "
+                                    "monitor resume it, or attach and detach with GDB",
+                                    to_string(options_.address), left.error().text);
+  }
+  return left;
 }
 
 template <typename Use> auto GdbSession::with_link(Use&& use) -> decltype(use()) {
@@ -281,7 +345,7 @@ Result<RunStatus> GdbSession::resume() {
       return status();
     }
     const auto sent = set_physical(false).and_then(
-        [&]() REQUIRES(lock_) { return link_.command(facts_.steps_threads ? "vCont;c" : "c"); });
+        [&]() REQUIRES(lock_) { return link_.command(resume_request(facts_)); });
     if (!sent) {
       return tl::unexpected{sent.error()};
     }
@@ -296,23 +360,26 @@ std::string GdbSession::resume_ticket() const {
   return to_text({.address = to_string(options_.address), .timeout = options_.timeout});
 }
 
-/// A target that runs goes on when the connection ends, without D.
-void GdbSession::leave() {
-  if (!take_reports() || gone_ || running_) {
-    return;
+/// A target that runs goes on when the connection ends, without D. One that is stopped stays so, even if the
+/// connection has ended by itself.
+Result<void> GdbSession::leave() {
+  auto left = take_reports();
+  if (running_ || has_ended(stop_report_)) {
+    return {};
   }
-  auto left = set_physical(false).and_then([&]() REQUIRES(lock_) { return take_reports(); });
-  if (left && leaves_running_) {
-    left = link_.ask("D").and_then([](const std::string& reply) {
-      return reply == "OK" ? Result<void>{}
-                           : fail(ErrorKind::source_failed, kOrigin,
-                                  fmt::format("the server answered '{}'", printable(reply)));
-    });
+  left = left.and_then([&]() REQUIRES(lock_) { return set_physical(false); })
+             .and_then([&]() REQUIRES(lock_) { return take_reports(); });
+  if (left && leaves_running_ && !has_ended(stop_report_)) {
+    left = detach_from(link_, facts_);
   }
-  if (!left) {
-    log::warning("gdbstub: {}: cannot detach, and the target may stay stopped: {}",
-                 to_string(options_.address), left.error().message());
+  if (!left && link_.broken() && !leaves_running_) {
+    return {};
   }
+  if (!left && link_.broken() && options_.reconnects) {
+    link_.close(); // a server takes one client
+    left = resume_target(options_.address, options_.timeout);
+  }
+  return left;
 }
 
 } // namespace vmemfs::gdbstub

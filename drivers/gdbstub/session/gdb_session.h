@@ -37,7 +37,8 @@ struct SessionOptions {
   ServerAddress address;
   std::chrono::milliseconds timeout; ///< for each reply
   Leave leave = Leave::as_found;
-  bool alone = false; ///< by the user's word, nobody else resumes the target
+  bool alone = false;     ///< by the user's word, nobody else resumes the target
+  bool reconnects = true; ///< if the connection has ended by the time it has to detach
 };
 
 /// Thread-safe.
@@ -45,12 +46,18 @@ class GdbSession final : public RunControl {
 public:
   /// Connects, which stops the target.
   [[nodiscard]] static Result<std::unique_ptr<GdbSession>> open(const SessionOptions& options);
-  ~GdbSession() override; ///< leaves the target in its state, see Leave
+  /// Connects, and detaches, which resumes the target. No error if nobody listens any more.
+  [[nodiscard]] static Result<void> resume_target(const ServerAddress& address,
+                                                  std::chrono::milliseconds timeout);
+  ~GdbSession() override; ///< detaches
   GdbSession(const GdbSession&) = delete;
   GdbSession& operator=(const GdbSession&) = delete;
 
   [[nodiscard]] const ServerFacts& facts() const { return facts_; } ///< as of connecting
   [[nodiscard]] bool gone() const { return gone_; }
+  /// Leaves the target in its state, see Leave; then the session is gone. Only the first call does anything.
+  /// Failure: the target may stay stopped.
+  [[nodiscard]] Result<void> detach();
   void set_listener(VmListener* listener) { listener_.set(listener); }
   void report(VmEvent event) { listener_.emit(event); }
 
@@ -87,7 +94,7 @@ private:
   void stopped(const std::string& report, bool by_command) REQUIRES(lock_);
   void check_link() REQUIRES(lock_);
   void end(const std::string& why) REQUIRES(lock_);
-  void leave() REQUIRES(lock_);
+  [[nodiscard]] Result<void> leave() REQUIRES(lock_);
 
   const SessionOptions options_;
   const ServerFacts facts_;
@@ -95,6 +102,7 @@ private:
   ServerLink link_ GUARDED_BY(lock_);
   bool running_ GUARDED_BY(lock_) = false;
   bool stopped_by_command_ GUARDED_BY(lock_) = true;
+  bool detached_ GUARDED_BY(lock_) = false;
   bool physical_on_ GUARDED_BY(lock_) = false; ///< a setting of the server that outlives the connection
   std::string stop_report_ GUARDED_BY(lock_);
   std::atomic<bool> leaves_running_;

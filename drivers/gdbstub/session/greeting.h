@@ -28,6 +28,9 @@ struct ServerFacts {
   bool binary_reads = false;  ///< by packet x, with "b" before the bytes (GDB 16)
   bool physical = false;      ///< it can take guest physical addresses: QEMU since 4.2
   bool steps_threads = false; ///< it takes vCont;c
+  /// The target's process, in hex, if the server's thread IDs name it ("p1.2"), although that was not asked
+  /// for: QEMU goes on with it for all clients once one has asked. Empty: they are plain numbers.
+  std::string process{};
   /// Whether the target ran before connecting stopped it; nullopt: the server does not say.
   std::optional<bool> found_running{};
   std::string stop_report{};

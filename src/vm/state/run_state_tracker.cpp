@@ -10,9 +10,6 @@
 namespace vmemfs {
 namespace {
 
-/// Retry delay of an operation that must succeed in the end.
-constexpr std::chrono::milliseconds kTryAgainAfter{500};
-
 // Causes of a pause or resume, for RunStateTracker::Notify.
 constexpr std::string_view kByUs = "by us";
 constexpr std::string_view kByOthers = "by somebody else";
@@ -181,7 +178,7 @@ Result<TimedLock::Owner> RunStateTracker::lock_operations() {
 /// Detaching may have come between the check of gone() and the pause; then nobody else would end the pause.
 template <typename T> Result<T> RunStateTracker::unless_detached(Result<T> paused) {
   if (context_.attachment.gone()) {
-    release();
+    static_cast<void>(release()); // reports a failure itself
     return gone_error();
   }
   return context_.events.noted(std::move(paused));
@@ -363,80 +360,6 @@ Result<void> RunStateTracker::try_resume(std::optional<HoldId> own_hold) {
 bool RunStateTracker::is_held(HoldId hold) const {
   const MutexLock lock{ledger_mutex_};
   return ledger_.has_hold(hold);
-}
-
-void RunStateTracker::end_hold(HoldId hold) {
-  const MutexLock lock{operation_mutex_};
-  {
-    const MutexLock ledger{ledger_mutex_};
-    ledger_.end_hold(hold);
-  }
-  settle();
-}
-
-/// Resumes the VM if vmemfs stopped it and no pause is left. Retries until it succeeds.
-void RunStateTracker::settle() {
-  {
-    const MutexLock lock{ledger_mutex_};
-    ledger_.expire(Clock::now());
-    const bool by_us = ledger_.by_us() || in_doubt_;
-    if (!by_us || ledger_.any()) {
-      return;
-    }
-  }
-  const auto control = require_run_control();
-  if (!control) {
-    return; // it has ended
-  }
-  if (const auto done = resume_if_ours(**control); !done) {
-    if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
-      log::warning("{}: cannot be resumed, retrying: {}", context_.events.vm(), settle_error_);
-    }
-    settle_after(kTryAgainAfter);
-  } else {
-    settle_error_.clear();
-  }
-}
-
-/// Resumes the VM, unless it is known by now that the pause is not by vmemfs.
-Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
-  if (const auto status = ask_state(control); !status) {
-    return tl::unexpected{status.error()};
-  }
-  {
-    const MutexLock lock{ledger_mutex_};
-    if (!ledger_.by_us() && !in_doubt_) {
-      return {};
-    }
-  }
-  return resume_vm(control);
-}
-
-void RunStateTracker::settle_after(Clock::duration delay) {
-  context_.jobs.post_after(delay, [this] { lock_and_settle(); });
-}
-
-void RunStateTracker::lock_and_settle() {
-  const MutexLock lock{operation_mutex_};
-  settle();
-}
-
-void RunStateTracker::release() {
-  const MutexLock lock{operation_mutex_};
-  {
-    const MutexLock ledger{ledger_mutex_};
-    if (!(ledger_.by_us() || in_doubt_) || ledger_.keep()) {
-      return;
-    }
-  }
-  const auto control = require_run_control();
-  if (!control) {
-    return;
-  }
-  log::info("{}: was paused by us, so it is resumed", context_.events.vm());
-  if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard keeps trying
-    log::error("{}: cannot be resumed: {}", context_.events.vm(), resumed.error().message());
-  }
 }
 
 bool RunStateTracker::in_use() const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The driver `gdbstub` in a mount, with the stub of a real QEMU; the truth comes from QEMU's monitor.
+#include "e2e/gdbstub/served_guest.h"
 #include "guests/tiny/layout.h"
 #include "support/free_port.h"
 #include "support/gdb/gdb_client.h"
@@ -12,7 +13,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -21,49 +21,11 @@
 #include <regex>
 #include <string>
 #include <thread>
-#include <utility>
 
 namespace vmemfs::test {
 namespace {
 
 using testing::HasSubstr;
-
-/// Of 64 MiB of a "pc". QEMU's stub has no memory map.
-constexpr const char* kMaps = "0-640K+1M-64M+0xfffc0000-4G:rom";
-
-/// A guest whose QEMU serves GDB's protocol on a UNIX socket.
-class ServedGuest {
-public:
-  explicit ServedGuest(GuestOptions options = {}) : guest_{with_stub(std::move(options))} {}
-
-  [[nodiscard]] QemuGuest& guest() { return guest_; }
-  [[nodiscard]] std::string vm(const std::string& more = "") const {
-    return fmt::format("vm=gdbstub:address=unix:{},timeout=60s,maps={}{}", stub_, kMaps, more);
-  }
-  [[nodiscard]] std::string stub() const { return stub_; }
-
-  /// The guest's own counter, as QEMU reads it.
-  [[nodiscard]] std::uint64_t counter() {
-    const auto bytes = guest_.pmemsave(TG_INFO_GPA + 8, 8);
-    std::uint64_t value = 0;
-    std::memcpy(&value, bytes.data(), sizeof(value));
-    return value;
-  }
-  [[nodiscard]] bool counts() {
-    const std::uint64_t before = counter();
-    return eventually([&] { return counter() != before; });
-  }
-
-private:
-  GuestOptions with_stub(GuestOptions options) {
-    options.extra.insert(options.extra.end(), {"-gdb", "unix:" + stub_ + ",server=on,wait=off"});
-    return options;
-  }
-
-  TempDir dir_;
-  const std::string stub_ = dir_ / "gdb";
-  QemuGuest guest_;
-};
 
 UniqueFd open_memory(const Mount& mount) {
   return UniqueFd{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};

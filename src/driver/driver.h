@@ -146,6 +146,14 @@ struct RunStatus {
   bool may_start = false;
   /// If not running: its memory changes nevertheless, as that of the target of a migration does.
   bool memory_changes = false;
+  /// If not running: the driver itself stopped it, as connecting to a server of GDB's remote protocol does,
+  /// and neither pause() nor resume() was called since. Driver::detach() ends that, unless the user wants it
+  /// kept.
+  bool by_driver = false;
+  /// If not running: somebody else may have resumed it since, which only pause() finds out.
+  bool uncertain = false;
+  /// Of pause(): somebody else had resumed it, and it ran until this call.
+  bool ran = false;
 };
 
 /// Both commands are idempotent and return when the VM is in the requested state, as far as the source can

@@ -74,6 +74,9 @@ public:
   /// too, if nothing was asked: the server refused to resume its target.
   [[nodiscard]] Result<std::optional<std::string>> poll_stop();
 
+  /// Requests that a running target has stopped for and lost, see LinkManners; each was sent again.
+  [[nodiscard]] unsigned lost_requests() const { return lost_requests_; }
+
   /// Ends the connection; nothing may be asked after it.
   void close() { socket_.reset(); }
   /// It cannot be used any more: closed, reset, or out of the protocol.
@@ -108,6 +111,7 @@ private:
   std::optional<std::string> stop_; ///< the last stop report that nobody has taken
   unsigned resends_ = 0;            ///< since the last valid packet
   unsigned markers_ = 0;            ///< replies to qC that are outstanding
+  unsigned lost_requests_ = 0;
   bool out_of_step_ = false;
   Clock::duration round_trip_ = Clock::duration::max();
   std::string why_broken_; ///< empty: it is not

@@ -38,8 +38,10 @@ tl::unexpected<Error> gone_error() {
 
 /// Whether a stop is one that somebody asked for: SIGINT, or none. Else it is a breakpoint or a fault.
 bool is_by_command(std::string_view report) {
+  const bool is_stop =
+      report.starts_with('T') || report.starts_with('S'); // else the server did not resume it
   const auto signal = parse_hex(report.substr(1, 2));
-  return signal == 0U || signal == 2U;
+  return is_stop && (signal == 0U || signal == 2U);
 }
 
 bool has_ended(std::string_view report) { return report.starts_with('W') || report.starts_with('X'); }
@@ -78,15 +80,16 @@ Result<void> detach_from(ServerLink& link, const ServerFacts& facts) {
                   : Result<void>{};
 }
 
-bool leaves_it_running(Leave leave, const ServerFacts& facts) {
-  return leave == Leave::running || (leave == Leave::as_found && facts.found_running.value_or(true));
+bool leaves_it_running(Leave leave, std::optional<bool> found_running) {
+  return leave == Leave::running || (leave == Leave::as_found && found_running.value_or(true));
 }
 
 } // namespace
 
 GdbSession::GdbSession(const SessionOptions& options, ServerLink link, ServerFacts facts)
     : options_{options}, facts_{std::move(facts)}, link_{std::move(link)}, stop_report_{facts_.stop_report},
-      leaves_running_{leaves_it_running(options.leave, facts_)} {}
+      leaves_running_{leaves_it_running(options.leave, facts_.found_running)},
+      stopped_by_connecting_{facts_.found_running.value_or(true)} {}
 
 Result<std::unique_ptr<GdbSession>> GdbSession::open(const SessionOptions& options) {
   auto socket = connect_to(options.address, Clock::now() + options.timeout);
@@ -147,6 +150,9 @@ template <typename Use> auto GdbSession::with_link(Use&& use) -> decltype(use())
     return gone_error();
   }
   auto result = take_reports().and_then([&]() REQUIRES(lock_) { return use(); });
+  if (const auto ran = take_stop_by_request(); ran.value_or(false) && !running_ && !gone_) {
+    static_cast<void>(send_resume()); // an error breaks the link
+  }
   check_link();
   return result;
 }
@@ -173,10 +179,11 @@ void GdbSession::stopped(const std::string& report, bool by_command) {
     return;
   }
   stopped_by_command_ = by_command;
-  const bool ran = std::exchange(running_, false);
-  if (!ran) { // somebody else had resumed it, and wants it to run
-    leaves_running_ = true;
+  stopped_by_connecting_ = false;
+  if (by_command) { // somebody else has paused it
+    leaves_running_ = false;
   }
+  const bool ran = std::exchange(running_, false);
   listener_.emit(ran ? VmEvent::paused : VmEvent::state_unclear);
 }
 
@@ -186,6 +193,41 @@ Result<void> GdbSession::take_reports() {
       stopped(*report, is_by_command(*report));
     }
   });
+}
+
+/// Whether a request since the last call has stopped the target, which somebody else had resumed then.
+Result<bool> GdbSession::take_stop_by_request() {
+  if (std::exchange(lost_requests_, link_.lost_requests()) == link_.lost_requests()) {
+    return false;
+  }
+  return link_.poll_stop().map([this](const std::optional<std::string>& report) REQUIRES(lock_) {
+    stop_report_ = report.value_or(stop_report_);
+    stopped_by_command_ = true;
+    stopped_by_connecting_ = false;
+    leaves_running_ = true;
+    listener_.emit(VmEvent::state_unclear);
+    return true;
+  });
+}
+
+/// A QEMU whose guest somebody else has resumed does not report that: a request stops it, and shows it.
+Result<bool> GdbSession::find_out_whether_it_ran() {
+  if (!link_.manners().loses_request_when_stopped) {
+    return false;
+  }
+  return link_.ask("qC").and_then([&](const std::string&) REQUIRES(lock_) { return take_stop_by_request(); });
+}
+
+Result<void> GdbSession::send_resume() {
+  return set_physical(false)
+      .and_then([&]() REQUIRES(lock_) { return take_stop_by_request(); })
+      .and_then([&](bool) REQUIRES(lock_) { return link_.command(resume_request(facts_)); })
+      .map([&]() REQUIRES(lock_) {
+        running_ = true;
+        leaves_running_ = true;
+        stopped_by_connecting_ = false;
+        listener_.emit(VmEvent::resumed);
+      });
 }
 
 void GdbSession::poll() {
@@ -312,7 +354,11 @@ RunStatus GdbSession::status() const {
   if (running_) {
     return {true, "running"};
   }
-  return {false, fmt::format("stopped ({})", printable(stop_report_.substr(0, 3))), stopped_by_command_};
+  return {.running = false,
+          .detail = fmt::format("stopped ({})", printable(stop_report_.substr(0, 3))),
+          .by_command = stopped_by_command_,
+          .by_driver = stopped_by_connecting_,
+          .uncertain = link_.manners().loses_request_when_stopped};
 }
 
 Result<RunStatus> GdbSession::run_status() {
@@ -322,7 +368,13 @@ Result<RunStatus> GdbSession::run_status() {
 Result<RunStatus> GdbSession::pause() {
   return with_link([&]() REQUIRES(lock_) -> Result<RunStatus> {
     if (!running_) {
-      return status();
+      return find_out_whether_it_ran().map([&](bool ran) REQUIRES(lock_) {
+        leaves_running_ = false;
+        stopped_by_connecting_ = false;
+        RunStatus now = status();
+        now.ran = ran;
+        return now;
+      });
     }
     const auto report = link_.interrupt().and_then([&]() REQUIRES(lock_) { return link_.wait_for_stop(); });
     if (!report) {
@@ -333,7 +385,6 @@ Result<RunStatus> GdbSession::pause() {
                   fmt::format("the server did not stop its target within {} ms; it may still do so",
                               options_.timeout.count()));
     }
-    leaves_running_ = false;
     stopped(**report, true);
     return gone_ ? Result<RunStatus>{gone_error()} : Result<RunStatus>{status()};
   });
@@ -344,19 +395,17 @@ Result<RunStatus> GdbSession::resume() {
     if (running_) {
       return status();
     }
-    const auto sent = set_physical(false).and_then(
-        [&]() REQUIRES(lock_) { return link_.command(resume_request(facts_)); });
-    if (!sent) {
-      return tl::unexpected{sent.error()};
-    }
-    running_ = true;
-    leaves_running_ = true;
-    listener_.emit(VmEvent::resumed);
-    return status();
+    return find_out_whether_it_ran()
+        .and_then([&](bool) REQUIRES(lock_) { return send_resume(); })
+        .map([&]() REQUIRES(lock_) { return status(); });
   });
 }
 
+/// None while the user wants the stop by connecting kept.
 std::string GdbSession::resume_ticket() const {
+  if (stopped_by_connecting_ && !leaves_running_) {
+    return {};
+  }
   return to_text({.address = to_string(options_.address), .timeout = options_.timeout});
 }
 
@@ -368,7 +417,8 @@ Result<void> GdbSession::leave() {
     return {};
   }
   left = left.and_then([&]() REQUIRES(lock_) { return set_physical(false); })
-             .and_then([&]() REQUIRES(lock_) { return take_reports(); });
+             .and_then([&]() REQUIRES(lock_) { return take_stop_by_request(); })
+             .and_then([&](bool) REQUIRES(lock_) { return take_reports(); });
   if (left && leaves_running_ && !has_ended(stop_report_)) {
     left = detach_from(link_, facts_);
   }

@@ -82,7 +82,8 @@ public:
 private:
   GdbSession(const SessionOptions& options, ServerLink link, ServerFacts facts);
 
-  /// Calls `use` with the lock held, and looks at the link afterwards.
+  /// Calls `use` with the lock held, and looks at the link afterwards. A target that somebody else had
+  /// resumed, and that a request has stopped, runs again after it.
   template <typename Use> auto with_link(Use&& use) -> decltype(use());
   [[nodiscard]] Result<void> take_reports() REQUIRES(lock_);
   [[nodiscard]] std::chrono::milliseconds max_time() const;
@@ -91,6 +92,9 @@ private:
   [[nodiscard]] Result<RegisterSet> registers_of(const std::string& thread, const RegisterPlan& plan)
       REQUIRES(lock_);
   [[nodiscard]] RunStatus status() const REQUIRES(lock_);
+  [[nodiscard]] Result<bool> find_out_whether_it_ran() REQUIRES(lock_);
+  [[nodiscard]] Result<bool> take_stop_by_request() REQUIRES(lock_);
+  [[nodiscard]] Result<void> send_resume() REQUIRES(lock_);
   void stopped(const std::string& report, bool by_command) REQUIRES(lock_);
   void check_link() REQUIRES(lock_);
   void end(const std::string& why) REQUIRES(lock_);
@@ -103,9 +107,12 @@ private:
   bool running_ GUARDED_BY(lock_) = false;
   bool stopped_by_command_ GUARDED_BY(lock_) = true;
   bool detached_ GUARDED_BY(lock_) = false;
-  bool physical_on_ GUARDED_BY(lock_) = false; ///< a setting of the server that outlives the connection
+  unsigned lost_requests_ GUARDED_BY(lock_) = 0; ///< that were taken notice of
+  bool physical_on_ GUARDED_BY(lock_) = false;   ///< a setting of the server that outlives the connection
   std::string stop_report_ GUARDED_BY(lock_);
   std::atomic<bool> leaves_running_;
+  /// It ran before connecting, as far as is known, and was neither paused nor resumed since.
+  std::atomic<bool> stopped_by_connecting_;
   RateLimit refused_reads_{std::chrono::seconds{10}}; ///< of reports of reads while the target runs
   std::atomic<bool> gone_{false};
   ListenerSlot listener_;

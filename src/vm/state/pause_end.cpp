@@ -68,6 +68,14 @@ Result<void> RunStateTracker::release() {
   const MutexLock lock{operation_mutex_};
   auto resumed = end_pause();
   auto detached = context_.driver.detach();
+  const bool by_driver = [&] {
+    const MutexLock ledger{ledger_mutex_};
+    return ledger_.by_driver();
+  }();
+  if (by_driver && detached) {
+    clear_ledger();
+    guard_.end();
+  }
   return context_.events.noted(resumed ? std::move(detached) : std::move(resumed));
 }
 
@@ -75,7 +83,7 @@ Result<void> RunStateTracker::release() {
 Result<void> RunStateTracker::end_pause() {
   {
     const MutexLock ledger{ledger_mutex_};
-    if (!(ledger_.by_us() || in_doubt_) || ledger_.keep()) {
+    if (!(ledger_.by_us() || in_doubt_) || ledger_.keep() || ledger_.by_driver()) {
       return {};
     }
   }

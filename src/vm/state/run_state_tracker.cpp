@@ -74,19 +74,36 @@ void RunStateTracker::found(const RunStatus& status, Epoch::Value before) {
     return;
   }
   bool by_us = false;
+  bool by_others = false;
   {
     const MutexLock lock{ledger_mutex_};
-    by_us = ledger_.by_us() || in_doubt_;
+    by_others = ledger_.by_driver() && !status.by_driver; // they have resumed and paused it
+    by_us = (ledger_.by_us() || in_doubt_) && !by_others;
   }
   // It is stopped for a reason of its own: no pause keeps it stopped, and none may resume it.
-  if (!status.by_command) {
+  if (!status.by_command || by_others) {
     in_doubt_ = false;
     clear_ledger();
     guard_.end();
+  } else if (status.by_driver && !by_us) {
+    found_by_driver();
+    by_us = true;
   }
   found_paused(status, before);
   note_state(KnownState::paused, !status.by_command ? fmt::format("by itself: {}", printable(status.detail))
                                                     : std::string{by_us ? kByUs : kByOthers});
+}
+
+/// The driver has stopped it, so that is ended as a pause by vmemfs is.
+void RunStateTracker::found_by_driver() {
+  {
+    const MutexLock lock{ledger_mutex_};
+    ledger_.set_by_driver();
+  }
+  if (const auto guarded = guard_.arm(*context_.driver.run_control()); !guarded) {
+    log::warning("{}: was stopped by attaching, and stays so if vmemfs is killed: {}", context_.events.vm(),
+                 guarded.error().message());
+  }
 }
 
 void RunStateTracker::found_running(Epoch::Value before) {
@@ -241,7 +258,10 @@ Result<HoldId> RunStateTracker::try_hold() {
 
 /// Pauses the VM if it runs or may begin to run; `enter` records the request.
 Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
-  const auto status = ask_state(control);
+  auto status = ask_state(control);
+  if (status && !status->running && (status->by_driver || status->uncertain)) {
+    status = confirm_stop(control);
+  }
   if (!status) {
     return tl::unexpected{status.error()};
   }
@@ -259,7 +279,7 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
     keep = ledger_.keep();
   }
   in_doubt_ = false;
-  if (keep) {
+  if (keep || !by_us) {
     guard_.end();
   } else if (command) {
     if (auto guarded = guard_.arm(control); !guarded) {
@@ -271,6 +291,32 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
     return by_us ? Paused::by_us : Paused::already;
   }
   return command_stop(control);
+}
+
+/// Has the driver pause what it believes to be paused. If the VM ran, the pauses until then have ended, and
+/// this one is by vmemfs.
+Result<RunStatus> RunStateTracker::confirm_stop(RunControl& control) {
+  if (auto guarded = guard_.arm(control); !guarded) {
+    return tl::unexpected{std::move(guarded.error())};
+  }
+  const Epoch::Value before = context_.coherence.epoch().load();
+  auto status = control.pause();
+  if (!status) {
+    return status;
+  }
+  if (status->ran) {
+    context_.coherence.drop_all();
+    clear_ledger();
+    note_state(KnownState::running, kByOthers);
+  }
+  {
+    const MutexLock lock{ledger_mutex_};
+    if (status->ran || ledger_.by_driver()) {
+      ledger_.set_by_us();
+    }
+  }
+  found(*status, before);
+  return status;
 }
 
 Result<Paused> RunStateTracker::command_stop(RunControl& control) {

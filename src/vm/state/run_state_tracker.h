@@ -137,6 +137,8 @@ private:
   void note_state(KnownState now, std::string_view because_of) REQUIRES(operation_mutex_);
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter)
       REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  Result<RunStatus> confirm_stop(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  void found_by_driver() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   Result<Paused> command_stop(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   tl::unexpected<Error> not_stopped(Error why) REQUIRES(operation_mutex_);
   Result<void> resume_vm(RunControl& control) REQUIRES(operation_mutex_);

@@ -280,6 +280,8 @@ TEST(GdbstubDriver, ResumedAndPausedByUs_IsLeftPaused) {
 
 TEST(GdbstubDriver, Ticket_ResumesTheTarget) {
   AttachedServer attached{{}, ",leave=stopped"};
+  EXPECT_EQ(attached.control().resume_ticket(), "") << "it is to stay stopped";
+  ASSERT_TRUE(attached.control().pause());
   const std::string ticket = attached.control().resume_ticket();
   attached.detach();
   ASSERT_TRUE(gdbstub_driver_type().resume_orphan(ticket, nullptr));

@@ -112,15 +112,20 @@ TEST(Gdbstub, StoppedByTheMonitorWhileRunning_IsNoticed) {
 }
 
 /// QEMU loses the request that stops its guest; its reply must not be taken from the next one.
-TEST(Gdbstub, ResumedByTheMonitor_NextReadStopsIt_AndHasTheRightBytes) {
+TEST(Gdbstub, ResumedByTheMonitor_NextReadHasTheRightBytes_AndItRunsOn) {
   ServedGuest served;
   Mount mount{{"--vm", served.vm()}};
+  const auto truth = served.guest().pmemsave(1 << 20, 256 << 10); // it does not change
   for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+    EXPECT_FALSE(served.guest().running());
     served.guest().resume();
     const UniqueFd mem = open_memory(mount);
     const auto read = pread_at(mem.get(), 1 << 20, 256 << 10);
-    EXPECT_FALSE(served.guest().running());
-    EXPECT_EQ(read.bytes, served.guest().pmemsave(1 << 20, 256 << 10)) << mount.log();
+    EXPECT_EQ(read.bytes, truth) << mount.log();
+    EXPECT_TRUE(served.guest().running());
+    EXPECT_EQ(pread_at(mem.get(), 1 << 20, 4096).error, EIO) << "it is known to run";
+    EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("state running"));
   }
 }
 
@@ -185,13 +190,14 @@ TEST(Gdbstub, AfterwardsTheStubHasVirtualAddressesAgain) {
   EXPECT_EQ(GdbClient{served.stub()}.ask("qqemu.PhyMemMode"), "0");
 }
 
-TEST(Gdbstub, DaemonKilled_GuardianEndsItsPause_AndNotTheStopByConnecting) {
+TEST(Gdbstub, DaemonKilled_GuardianEndsItsPauses) {
   ServedGuest served;
   {
     Mount mount{{"--vm", served.vm()}};
+    EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by vmemfs"));
     mount.kill_daemon();
+    EXPECT_TRUE(eventually([&] { return served.guest().running(); })) << "connecting had stopped it";
   }
-  EXPECT_FALSE(served.guest().running()) << "as QEMU has it; detaching by another debugger resumes it";
   {
     Mount mount{{"--vm", served.vm()}};
     ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
@@ -205,6 +211,13 @@ TEST(Gdbstub, DaemonKilled_GuardianEndsItsPause_AndNotTheStopByConnecting) {
     mount.kill_daemon();
     EXPECT_TRUE(eventually([&] { return served.guest().running(); }));
   }
+  served.guest().pause();
+  {
+    Mount mount{{"--vm", served.vm()}};
+    EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by other"));
+    mount.kill_daemon();
+  }
+  EXPECT_FALSE(served.guest().running()) << "it was paused before";
 }
 
 TEST(Gdbstub, OverTcp_TheSame) {

@@ -5,19 +5,26 @@
 #include "support/gdb/gdb_client.h"
 #include "support/mount.h"
 #include "tests/drivers/gdbstub/scripted_server.h"
+#include "util/unique_fd.h"
 
 #include <cerrno>
+#include <chrono>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <unistd.h>
 
 namespace vmemfs::test {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
+using namespace std::chrono_literals;
 
 /// As GDB does: from then on QEMU's thread IDs name processes, for every later client.
 void use_with_processes(const std::string& stub) {
@@ -69,6 +76,13 @@ TEST_F(UsedByGdb, Save_LeavesItRunning) {
   EXPECT_TRUE(served_.guest().running());
 }
 
+TEST_F(UsedByGdb, DaemonKilled_RunsAgain) {
+  Mount mount{{"--vm", served_.vm()}};
+  EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by vmemfs"));
+  mount.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+}
+
 /// A server that refuses to let its target go, whatever it is asked.
 class RefusesToDetach : public testing::Test {
 protected:
@@ -99,6 +113,116 @@ TEST_F(RefusesToDetach, DetachCommand_FailsWithAnEvent) {
   Mount mount{{"--vm", "vm=" + source()}};
   EXPECT_EQ(try_write(mount / "vm/control", "detach\n"), EIO);
   EXPECT_THAT(line_with(read_file(mount / ".vmemfs/events"), "may stay stopped"), HasSubstr("\"error\""));
+}
+
+class ResumedBySomebodyElse : public testing::Test {
+protected:
+  ResumedBySomebodyElse() {
+    EXPECT_THAT(control(), HasSubstr("state stopped"));
+    served_.guest().resume();
+  }
+  [[nodiscard]] std::string control() const { return read_file(mount_ / "vm/control"); }
+  [[nodiscard]] int command(const std::string& text) const {
+    return try_write(mount_ / "vm/control", text + "\n");
+  }
+
+  ServedGuest served_;
+  Mount mount_{{"--vm", served_.vm()}};
+};
+
+TEST_F(ResumedBySomebodyElse, Resume_LeavesItRunning) {
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(command("resume"), 0) << mount_.log();
+    EXPECT_TRUE(served_.guest().running());
+    EXPECT_THAT(control(), HasSubstr("state running"));
+  }
+}
+
+TEST_F(ResumedBySomebodyElse, ResumeAfterAForeignPause_LeavesItRunning) {
+  ASSERT_EQ(command("resume"), 0) << mount_.log();
+  served_.guest().pause();
+  EXPECT_TRUE(eventually([&] { return control().find("state stopped") != std::string::npos; }));
+  served_.guest().resume();
+  ASSERT_EQ(command("resume"), 0) << mount_.log();
+  EXPECT_TRUE(served_.guest().running());
+  EXPECT_THAT(control(), HasSubstr("state running"));
+  std::this_thread::sleep_for(1200ms); // the state is polled once a second
+  EXPECT_TRUE(served_.guest().running());
+  const std::string events = read_file(mount_ / ".vmemfs/events");
+  EXPECT_GT(events.rfind("by us"), events.rfind("by somebody else")) << events;
+}
+
+TEST_F(ResumedBySomebodyElse, TimedPause_Ends) {
+  ASSERT_EQ(command("pause ttl=1s"), 0) << mount_.log();
+  EXPECT_FALSE(served_.guest().running());
+  EXPECT_THAT(control(), HasSubstr("paused_by vmemfs"));
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+  EXPECT_EQ(mount_.unmount(), 0);
+  EXPECT_TRUE(served_.guest().running());
+}
+
+TEST_F(ResumedBySomebodyElse, Hold_Ends) {
+  {
+    const UniqueFd held{::open((mount_ / "vm/control").c_str(), O_RDWR | O_CLOEXEC)};
+    ASSERT_EQ(::write(held.get(), "pause hold\n", 11), 11) << mount_.log();
+    EXPECT_FALSE(served_.guest().running());
+  }
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+}
+
+TEST_F(ResumedBySomebodyElse, SaveWithPause_LeavesItRunning) {
+  const TempDir dir;
+  const auto saved = run({VMEMFS_PROGRAM, "save", "-q", "--pause", mount_ / "vm", dir / "image"});
+  EXPECT_EQ(saved.code, 0) << saved.text;
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+}
+
+/// Resumed twice by others in the course of a pause: it ends as theirs.
+TEST_F(ResumedBySomebodyElse, DuringAPause_ThePauseHasEnded) {
+  ASSERT_EQ(command("pause keep"), 0) << mount_.log();
+  served_.guest().resume();
+  ASSERT_EQ(command("pause ttl=1s"), 0) << mount_.log();
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+}
+
+TEST_F(ResumedBySomebodyElse, ThenPausedByThem_StaysPaused) {
+  served_.guest().pause();
+  EXPECT_TRUE(eventually([&] { return control().find("paused_by other") != std::string::npos; }));
+  EXPECT_EQ(mount_.unmount(), 0);
+  EXPECT_FALSE(served_.guest().running());
+}
+
+class StoppedByConnecting : public testing::Test {
+protected:
+  StoppedByConnecting() { EXPECT_FALSE(served_.guest().running()); }
+  [[nodiscard]] std::string control(const Mount& mount) const { return read_file(mount / "vm/control"); }
+
+  ServedGuest served_;
+  Mount mount_{{"--vm", served_.vm()}};
+};
+
+TEST_F(StoppedByConnecting, IsAPauseByVmemfs) { EXPECT_THAT(control(mount_), HasSubstr("paused_by vmemfs")); }
+
+TEST_F(StoppedByConnecting, PauseKeep_OutlastsTheMount) {
+  ASSERT_EQ(try_write(mount_ / "vm/control", "pause keep\n"), 0) << mount_.log();
+  EXPECT_EQ(mount_.unmount(), 0);
+  EXPECT_FALSE(served_.guest().running());
+  const Mount again{{"--vm", served_.vm()}};
+  EXPECT_THAT(control(again), HasSubstr("paused_by other"));
+}
+
+TEST_F(StoppedByConnecting, TimedPause_Ends) {
+  ASSERT_EQ(try_write(mount_ / "vm/control", "pause ttl=1s\n"), 0) << mount_.log();
+  EXPECT_THAT(control(mount_), HasSubstr("pause_ends_in"));
+  EXPECT_FALSE(served_.guest().running());
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+}
+
+TEST_F(StoppedByConnecting, PlainPause_EndsWithTheMount_OrTheDaemon) {
+  ASSERT_EQ(try_write(mount_ / "vm/control", "pause\n"), 0) << mount_.log();
+  EXPECT_THAT(control(mount_), Not(HasSubstr("pause_ends_in")));
+  mount_.kill_daemon();
+  EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
 }
 
 } // namespace

@@ -66,6 +66,9 @@ public:
 
   /// A request without a reply, such as c.
   [[nodiscard]] Result<void> command(std::string_view request);
+  /// The last request of a client that has given up, which the server may take much later, if at all: when it
+  /// has no other client any more.
+  void leave_behind(std::string_view request) { static_cast<void>(send_now(gdb_packet(request))); }
   /// The byte that stops a target which runs.
   [[nodiscard]] Result<void> interrupt() { return send("\x03"); }
   /// The next stop report; nullopt: none within the timeout.

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
+#include "drivers/gdbstub/link/server_clients.h"
 #include "drivers/gdbstub/session/memory_reader.h"
 #include "drivers/gdbstub/session/resume_ticket.h"
 #include "util/log.h"
@@ -92,13 +93,20 @@ GdbSession::GdbSession(const SessionOptions& options, ServerLink link, ServerFac
       stopped_by_connecting_{facts_.found_running.value_or(true)} {}
 
 Result<std::unique_ptr<GdbSession>> GdbSession::open(const SessionOptions& options) {
-  auto socket = connect_to(options.address, Clock::now() + options.timeout);
+  const auto deadline = Clock::now() + options.timeout;
+  auto socket = wait_until_free(options.address, deadline).and_then([&] {
+    return connect_to(options.address, deadline);
+  });
   if (!socket) {
     return tl::unexpected{std::move(socket.error())};
   }
   ServerLink link{std::move(*socket), options.timeout};
-  auto facts = greet(link);
+  std::optional<bool> ran;
+  auto facts = greet(link, ran);
   if (!facts) {
+    if (leaves_it_running(options.leave, ran)) {
+      link.leave_behind("c");
+    }
     return tl::unexpected{std::move(facts.error())};
   }
   return std::unique_ptr<GdbSession>{new GdbSession{options, std::move(link), std::move(*facts)}};

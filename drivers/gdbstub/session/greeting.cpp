@@ -213,7 +213,7 @@ Result<VcpuSet> vcpus_of(const std::vector<ServerThread>& threads) {
   return VcpuSet::of(std::move(vcpus), kOrigin);
 }
 
-Result<ServerFacts> greet(ServerLink& link) {
+Result<ServerFacts> greet(ServerLink& link, std::optional<bool>& ran) {
   ServerFacts facts;
   const auto supported = ask_features(link);
   if (!supported) {
@@ -223,7 +223,6 @@ Result<ServerFacts> greet(ServerLink& link) {
   // Two digits a byte, and for x at most two bytes for each. Boards read whole words faster than odd bytes.
   facts.read_bytes = packet_bytes / 2 / kReadUnit * kReadUnit;
   facts.binary_reads = feature(*supported, "binary-upload") == "+";
-  bool ran = false;
   auto learned = feature(*supported, "QStartNoAckMode") == "+" ? end_acknowledgements(link) : Result<void>{};
   learned = learned.and_then([&] { return learn_marker(link); })
                 .map([&](std::string&& process) { facts.process = std::move(process); })

@@ -41,8 +41,9 @@ struct ServerFacts {
 
 /// Learns how to talk to the server, which changes the link's manners, and asks it for everything. Limited in
 /// packets, bytes and time. timed_out: no answer. vm_gone: its target has ended. source_failed: it does not
-/// speak the protocol.
-[[nodiscard]] Result<ServerFacts> greet(ServerLink& link);
+/// speak the protocol. `ran`, which is set on failure too: whether connecting has stopped the target, if that
+/// was found out.
+[[nodiscard]] Result<ServerFacts> greet(ServerLink& link, std::optional<bool>& ran);
 
 /// The vCPUs that the server has now; see ServerFacts::threads. `by_id`: thread N is vCPU N - 1 even if some
 /// are missing, as in QEMU.

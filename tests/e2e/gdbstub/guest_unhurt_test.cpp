@@ -3,6 +3,7 @@
 // before and nobody wants it paused. The truth is QEMU's query-status.
 #include "e2e/gdbstub/served_guest.h"
 #include "support/gdb/gdb_client.h"
+#include "support/gdb/slow_link.h"
 #include "support/mount.h"
 #include "tests/drivers/gdbstub/scripted_server.h"
 #include "util/unique_fd.h"
@@ -13,6 +14,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -223,6 +225,44 @@ TEST_F(StoppedByConnecting, PlainPause_EndsWithTheMount_OrTheDaemon) {
   EXPECT_THAT(control(mount_), Not(HasSubstr("pause_ends_in")));
   mount_.kill_daemon();
   EXPECT_TRUE(eventually([&] { return served_.guest().running(); }));
+}
+
+/// A server has one client; a second connection would stop the guest when the first one has left.
+class HeldByADebugger : public testing::Test {
+protected:
+  HeldByADebugger() { EXPECT_EQ(debugger_->ask("qqemu.PhyMemMode"), "0"); }
+  /// Tries to mount, and has the first client detach and leave.
+  RunResult try_to_mount(const std::string& address) {
+    const TempDir mountpoint;
+    auto tried =
+        run({VMEMFS_PROGRAM, "--no-discover", "--vm",
+             fmt::format("vm=gdbstub:address={},timeout=1s,maps={}", address, kMaps), mountpoint.path()});
+    EXPECT_FALSE(served_.guest().running());
+    EXPECT_EQ(debugger_->ask("D"), "OK");
+    debugger_.reset();
+    return tried;
+  }
+
+  ServedGuest served_;
+  std::unique_ptr<GdbClient> debugger_ = std::make_unique<GdbClient>(served_.stub());
+};
+
+TEST_F(HeldByADebugger, SecondAttempt_IsRefusedWithoutConnecting_AndTheGuestRunsLater) {
+  const auto tried = try_to_mount(served_.stub());
+  EXPECT_EQ(tried.code, 1);
+  EXPECT_THAT(tried.text, HasSubstr("has a client"));
+  std::this_thread::sleep_for(1s);
+  EXPECT_TRUE(served_.guest().running());
+}
+
+/// Behind a proxy nobody can see that the server has a client.
+TEST_F(HeldByADebugger, SecondAttemptThroughAProxy_TheGuestRunsLater) {
+  const SlowLink proxy{served_.stub(), 1ms};
+  const auto tried = try_to_mount(proxy.path());
+  EXPECT_EQ(tried.code, 1);
+  EXPECT_THAT(tried.text, HasSubstr("no other debugger"));
+  std::this_thread::sleep_for(1s);
+  EXPECT_TRUE(served_.guest().running());
 }
 
 } // namespace

@@ -228,6 +228,7 @@ AccessReport PmemaccessDriver::access() const {
                   "measured while attaching; up to {} KiB a request",
                   std::chrono::duration_cast<std::chrono::microseconds>(cost_.call).count(),
                   cost_.page.count(), kMaxRead >> 10U);
+  report.no_cache = "a resume by somebody else is noticed only with keep=on";
   report.writes = !no_writes_.empty() ? no_writes_ : "QEMU's patch pmemaccess; not during a migration";
   if (monitor_ == nullptr) {
     report.registers = "none: there is no monitor; qmp= names one";

@@ -69,6 +69,8 @@ struct AccessReport {
   std::string registers = "none: this driver reads no registers";
   std::string run_control = "none: this driver cannot pause";
   std::string writes = "none: this driver does not write"; ///< how guest memory is written, or why not
+  /// Without Driver::state_delay(): why pages of a paused VM are not cached, and the remedy.
+  std::string no_cache = "nothing reports that somebody else resumes this VM";
 };
 
 /// One attempt made while attaching, for `info`.

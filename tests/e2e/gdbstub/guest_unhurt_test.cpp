@@ -15,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -263,6 +264,22 @@ TEST_F(HeldByADebugger, SecondAttemptThroughAProxy_TheGuestRunsLater) {
   EXPECT_THAT(tried.text, HasSubstr("no other debugger"));
   std::this_thread::sleep_for(1s);
   EXPECT_TRUE(served_.guest().running());
+}
+
+TEST(GdbstubCache, NotInUse_HasTheReasonAndTheRemedy) {
+  ServedGuest served;
+  {
+    Mount mount{{"--vm", served.vm()}};
+    const std::string line = line_with(read_file(mount / "vm/control"), "cache auto");
+    EXPECT_THAT(line, HasSubstr("in_use=no"));
+    EXPECT_THAT(line, HasSubstr("alone=on"));
+    const auto cache = nlohmann::json::parse(read_file(mount / "vm/info"))["cache"];
+    EXPECT_FALSE(cache["in_use"].get<bool>());
+    EXPECT_THAT(cache["not_in_use_because"].get<std::string>(), HasSubstr("alone=on"));
+  }
+  Mount mount{{"--vm", served.vm(",alone=on")}};
+  EXPECT_THAT(line_with(read_file(mount / "vm/control"), "cache auto"), HasSubstr("in_use=yes"));
+  EXPECT_FALSE(nlohmann::json::parse(read_file(mount / "vm/info"))["cache"].contains("not_in_use_because"));
 }
 
 } // namespace

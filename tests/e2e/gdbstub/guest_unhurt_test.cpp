@@ -266,6 +266,33 @@ TEST_F(HeldByADebugger, SecondAttemptThroughAProxy_TheGuestRunsLater) {
   EXPECT_TRUE(served_.guest().running());
 }
 
+TEST(GdbstubSave, WithoutPause_SaysThatTheGuestWasPaused) {
+  ServedGuest served;
+  const TempDir dir;
+  const std::string source = served.vm().substr(std::string_view{"vm="}.size());
+  const auto saved = run({VMEMFS_PROGRAM, "save", source, dir / "image"});
+  EXPECT_EQ(saved.code, 0) << saved.text;
+  EXPECT_THAT(saved.text, HasSubstr("the guest was paused for"));
+  EXPECT_TRUE(served.guest().running());
+  const auto sidecar = nlohmann::json::parse(read_file(dir / "image.json"));
+  EXPECT_EQ(sidecar["mode"], "paused");
+  EXPECT_GT(sidecar["pause_ms"], 0);
+  EXPECT_EQ(sidecar["guest"]["state_before"], "running");
+  EXPECT_EQ(sidecar["guest"]["state_after"], "running");
+}
+
+TEST(GdbstubSave, OfAPausedGuest_LeavesItPaused) {
+  ServedGuest served;
+  served.guest().pause();
+  const TempDir dir;
+  const std::string source = served.vm().substr(std::string_view{"vm="}.size());
+  for (const char* const how : {"--live", "--pause"}) {
+    const auto saved = run({VMEMFS_PROGRAM, "save", "-q", "--overwrite", how, source, dir / "image"});
+    EXPECT_EQ(saved.code, 0) << saved.text;
+    EXPECT_FALSE(served.guest().running()) << how;
+  }
+}
+
 TEST(GdbstubCache, NotInUse_HasTheReasonAndTheRemedy) {
   ServedGuest served;
   {

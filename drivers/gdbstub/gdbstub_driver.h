@@ -29,6 +29,7 @@ public:
   void read(std::span<ReadPiece> pieces) override;
   bool gone() const override { return session_->gone(); }
   Result<void> refresh() override;
+  Result<void> detach() override { return session_->detach(); }
   ReadCost read_cost() const override { return cost_; }
   /// A server does not report that somebody else has resumed its target. A stop is noticed within a second.
   std::optional<std::chrono::milliseconds> state_delay() const override {

@@ -214,6 +214,7 @@ AccessReport PmemaccessDriver::access() const {
           : "the monitor's info mtree -f, updated on refresh and after a read of a hole; memory behind "
             "PCI BARs is left out";
   report.ram = fmt::format("QEMU's patch pmemaccess, {}", describe_requests(cost_, max_read_));
+  report.no_cache = "a resume by somebody else is noticed only with keep=on";
   report.writes = !no_writes_.empty() ? no_writes_ : "QEMU's patch pmemaccess; not during a migration";
   if (monitor_ == nullptr) {
     report.registers = "none: there is no monitor; qmp= names one";

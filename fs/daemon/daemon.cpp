@@ -198,28 +198,33 @@ void limit_end(std::chrono::steady_clock::time_point deadline, int exit_code) {
 
 /// Paused guests run again, requests are answered, the mount goes: in this order, and none of it waits for a
 /// VM that hangs longer than the limit. Does not return if something still hangs.
-void end(const EndingParts& parts, int exit_code) {
+/// The exit code: not 0 if one may stay paused.
+int end(const EndingParts& parts, int exit_code) {
   const auto begin = std::chrono::steady_clock::now();
   limit_end(begin + kEndLimit, exit_code);
-  std::promise<void> vms_ended;
+  std::promise<bool> vms_ended;
   std::thread vms_end;
   {
     const SignalsBlocked blocked;
     vms_end = std::thread{[&] {
-      parts.vms.end(); // while the session exists, because it is notified
-      vms_ended.set_value();
+      vms_ended.set_value(parts.vms.end()); // while the session exists, because it is notified
     }};
   }
   if (!parts.session.stop(kRequestGrace)) {
     parts.files.end_requests();
   }
-  const bool ended = vms_ended.get_future().wait_until(begin + kVmsEndLimit) == std::future_status::ready;
+  auto result = vms_ended.get_future();
+  const bool ended = result.wait_until(begin + kVmsEndLimit) == std::future_status::ready;
+  if (ended && !result.get()) {
+    exit_code = kFailed;
+  }
   parts.mounter.unmount();
   if (!ended || !parts.session.stop(kLoopEndLimit)) {
     log::warning("vmemfs ends although a VM still hangs");
     ::_exit(exit_code);
   }
   vms_end.join();
+  return exit_code;
 }
 
 int run(const MountOptions& options, RunContext context) {
@@ -250,8 +255,7 @@ int run(const MountOptions& options, RunContext context) {
   const auto served = serve(**session, file_system, vms, options, context);
   mounter_watch.end(); // from here on the mounter is expected to end
   const int exit_code = served ? 0 : fail_with(served.error());
-  end({**session, file_system, vms, context.mounter}, exit_code);
-  return exit_code;
+  return end({**session, file_system, vms, context.mounter}, exit_code);
 }
 
 } // namespace

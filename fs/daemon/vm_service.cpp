@@ -7,6 +7,7 @@
 #include "util/log.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <fmt/format.h>
@@ -118,30 +119,35 @@ bool VmService::begin(std::chrono::milliseconds limit) {
 void VmService::set_callbacks(const VmRegistry::Callbacks& callbacks) { registry_.set_callbacks(callbacks); }
 
 /// At the same time, so that one that hangs delays no other one; those that are known to be paused first.
-void VmService::resume_paused() {
+bool VmService::release_all() {
   auto vms = registry_.all();
   std::ranges::stable_partition(vms,
                                 [](const auto& vm) { return vm->run_state().info().by == PausedBy::us; });
   std::latch released{static_cast<std::ptrdiff_t>(vms.size())};
+  std::atomic<bool> good{true};
   Worker threads{1, kMaxResumeThreads};
   for (const auto& vm : vms) {
-    threads.post([&vm, &released] {
-      vm->run_state().release();
+    threads.post([&] {
+      if (!vm->run_state().release()) {
+        good = false;
+      }
       released.count_down();
     });
   }
   released.wait();
+  return good;
 }
 
-void VmService::end() {
-  resume_paused();
+bool VmService::end() {
+  const bool good = release_all();
   finder_.stop();
   event_feed_->end();
-  resume_paused(); // what was attached or paused meanwhile
+  const bool all_good = release_all() && good; // what was attached or paused meanwhile
   prefetch_jobs_.stop();
   slow_prefetch_jobs_.stop();
   jobs_.stop();
   notifier_.stop();
+  return all_good;
 }
 
 void VmService::report_refusal(const Refusal& refusal) {

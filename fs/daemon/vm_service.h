@@ -41,8 +41,9 @@ public:
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
   /// Resumes the VMs that vmemfs paused, stops attaching, answers waiting event reads; no callback is called
-  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without.
-  void end();
+  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without. False if
+  /// a VM may stay paused: that is reported.
+  bool end();
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }
   [[nodiscard]] Attacher& attacher() { return attacher_; }
@@ -54,7 +55,7 @@ public:
 private:
   void warn_of_mode(std::string_view vm, const VmOptions& options) const;
   void warn_of_mode(const VmSpec& spec) const;
-  void resume_paused();
+  [[nodiscard]] bool release_all();
   void report_refusal(const Refusal& refusal);
   void report_left_out(std::size_t count);
   void report_discovery_error(const DiscoveryError& error);

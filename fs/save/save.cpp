@@ -223,6 +223,9 @@ void warn_about(const SaveReport& report) {
     say(fmt::format("the guest was running before, and is '{}' now; see the VM's control file",
                     printable(report.state_after)));
   }
+  if (!report.detach_failure.empty()) {
+    say(report.detach_failure);
+  }
 }
 
 } // namespace
@@ -243,7 +246,7 @@ int save(const SaveOptions& options) {
     say(summary_of(*report));
   }
   warn_about(*report);
-  return report->is_whole() ? kSaveComplete : kSaveNotWhole;
+  return report->is_whole() && report->detach_failure.empty() ? kSaveComplete : kSaveNotWhole;
 }
 
 } // namespace vmemfs

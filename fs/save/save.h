@@ -8,7 +8,8 @@ namespace vmemfs {
 
 inline constexpr int kSaveComplete = 0;
 inline constexpr int kSaveFailed = 1;
-/// The image is there, but parts of it could not be read, or the guest did not stay paused.
+/// The image is there, but parts of it could not be read, the guest did not stay paused, or may stay
+/// paused now.
 inline constexpr int kSaveNotWhole = 3;
 
 /// Saves a VM's memory, with progress and errors on standard error. SIGINT, SIGTERM, SIGHUP and others end

@@ -79,7 +79,7 @@ Result<void> check_stdout() {
 
 std::optional<GuestPause::Clock::time_point> SaveJob::paused_since() {
   const MutexLock lock{mutex_};
-  return pause_ && !pause_->length() ? std::optional{pause_->begun()} : std::nullopt;
+  return options_.pause && pause_ && !pause_->length() ? std::optional{pause_->begun()} : std::nullopt;
 }
 
 void SaveJob::release_guest() {
@@ -175,11 +175,16 @@ Result<void> SaveJob::describe_guest(const VmDirectory& vm) {
   report_.source = format.file;
   report_.packed = format.packed;
   report_.before = std::move(*info);
+  stopped_by_mount_ =
+      mount_ && !report_.before.before_attaching.empty() && report_.before.before_attaching != "stopped";
+  if (stopped_by_mount_) { // "running", or "unknown"
+    report_.before.state = report_.before.before_attaching;
+  }
   report_.epoch_begin = report_.before.epoch;
   report_.maps = std::move(*maps);
-  report_.mode = report_.before.is_saved() ? SaveMode::saved
-                 : options_.pause          ? SaveMode::paused
-                                           : SaveMode::live;
+  report_.mode = report_.before.is_saved()             ? SaveMode::saved
+                 : options_.pause || stopped_by_mount_ ? SaveMode::paused // it cannot be read while it runs
+                                                       : SaveMode::live;
   return {};
 }
 
@@ -301,7 +306,8 @@ Result<void> SaveJob::check_end(const VmDirectory& vm) {
   report_.state_after = final_state(vm);
   const MutexLock lock{mutex_};
   if (pause_ && pause_->length()) {
-    report_.pause = std::chrono::duration_cast<std::chrono::milliseconds>(*pause_->length());
+    const auto before = stopped_by_mount_ ? pause_->begun() - begun_ : GuestPause::Clock::duration{0};
+    report_.pause = std::chrono::duration_cast<std::chrono::milliseconds>(before + *pause_->length());
   }
   return {};
 }
@@ -346,6 +352,16 @@ Result<void> SaveJob::publish(Files& files) {
   return {};
 }
 
+/// The end of a mount of our own would do it as well, but a failure would be seen by nobody.
+void SaveJob::detach_guest(const VmDirectory& vm) {
+  if (!mount_) {
+    return;
+  }
+  if (const auto detached = detach_vm(vm); !detached && detached.error().kind != ErrorKind::vm_gone) {
+    report_.detach_failure = detached.error().text;
+  }
+}
+
 /// In a mount, or in one that is made for it.
 Result<VmDirectory> SaveJob::find_vm(const std::stop_token& stop) {
   const bool is_spec = is_vm_spec(options_.vm);
@@ -354,6 +370,7 @@ Result<VmDirectory> SaveJob::find_vm(const std::stop_token& stop) {
   if (found || found.error().kind != ErrorKind::not_found || (is_path && !is_spec)) {
     return found;
   }
+  begun_ = GuestPause::Clock::now();
   auto mount = PrivateMount::start(options_.vm, stop);
   if (!mount) {
     Error error = std::move(mount.error());
@@ -384,6 +401,7 @@ Result<SaveReport> SaveJob::run(const std::stop_token& stop) {
   if (!done) {
     return tl::unexpected{std::move(done.error())};
   }
+  detach_guest(*vm);
   return report_;
 }
 

@@ -30,7 +30,7 @@ public:
   [[nodiscard]] Result<SaveReport> run(const std::stop_token& stop) EXCLUDES(mutex_);
 
   [[nodiscard]] CopyProgress& progress() { return progress_; }
-  /// The time since when the guest is paused by us.
+  /// The time since when the guest is paused by request.
   [[nodiscard]] std::optional<GuestPause::Clock::time_point> paused_since() EXCLUDES(mutex_);
   /// Releases the guest now, even if run() hangs in a read.
   void release_guest() EXCLUDES(mutex_);
@@ -58,9 +58,12 @@ private:
   [[nodiscard]] Result<void> check_end(const VmDirectory& vm);
   [[nodiscard]] std::string final_state(const VmDirectory& vm) const;
   [[nodiscard]] Result<void> publish(Files& files);
+  void detach_guest(const VmDirectory& vm);
 
   const SaveOptions options_;
-  std::optional<PrivateMount> mount_; ///< if no mount has the VM
+  std::optional<PrivateMount> mount_;     ///< if no mount has the VM
+  GuestPause::Clock::time_point begun_{}; ///< before that mount
+  bool stopped_by_mount_ = false;         ///< its driver's connecting has stopped the guest
   CopyProgress progress_;
   UnreadableRanges unreadable_;
   SaveReport report_; ///< of run(), and of the reader that ends reading, which run() waits for

@@ -44,6 +44,7 @@ struct SaveReport {
   std::uint64_t epoch_begin = 0;     ///< when reading began; in a pause
   std::optional<GuestInfo> at_end{}; ///< when reading ended; in a pause. None: the VM has ended
   std::string state_after{};         ///< when all is done
+  std::string detach_failure{};      ///< in words; the guest may stay paused. Empty: there was none
 
   std::string maps{}; ///< text of the file `maps`, before
   bool maps_changed = false;

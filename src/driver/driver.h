@@ -69,6 +69,8 @@ struct AccessReport {
   std::string registers = "none: this driver reads no registers";
   std::string run_control = "none: this driver cannot pause";
   std::string writes = "none: this driver does not write"; ///< how guest memory is written, or why not
+  /// Without Driver::state_delay(): why pages of a paused VM are not cached, and the remedy.
+  std::string no_cache = "nothing reports that somebody else resumes this VM";
 };
 
 /// One attempt made while attaching, for `info`.
@@ -146,6 +148,14 @@ struct RunStatus {
   bool may_start = false;
   /// If not running: its memory changes nevertheless, as that of the target of a migration does.
   bool memory_changes = false;
+  /// If not running: the driver itself stopped it, as connecting to a server of GDB's remote protocol does,
+  /// and neither pause() nor resume() was called since. Driver::detach() ends that, unless the user wants it
+  /// kept.
+  bool by_driver = false;
+  /// If not running: somebody else may have resumed it since, which only pause() finds out.
+  bool uncertain = false;
+  /// Of pause(): somebody else had resumed it, and it ran until this call.
+  bool ran = false;
 };
 
 /// Both commands are idempotent and return when the VM is in the requested state, as far as the source can
@@ -205,6 +215,11 @@ public:
 
   /// True once the VM has ended; stays true. Takes no lock, as listeners may call it.
   [[nodiscard]] virtual bool gone() const = 0;
+
+  /// Gives the VM up in the state that the user asked for; the VM may be gone() then. Called before the
+  /// driver is destroyed, maybe more than once, and nothing but gone() is needed after it. Failure: the VM
+  /// may stay paused because of it.
+  [[nodiscard]] virtual Result<void> detach() { return {}; }
 
   /// Reads the memory map again, whatever it costs. Not for the read path.
   [[nodiscard]] virtual Result<void> refresh() { return {}; }

@@ -62,10 +62,11 @@ std::shared_ptr<Vm> Vm::create(VmId id, std::string name, std::unique_ptr<Driver
 
 Vm::~Vm() { driver_->set_listener(nullptr); }
 
-void Vm::detach() {
+Result<void> Vm::detach() {
   attachment_.detach();
-  run_state_.release();
+  auto released = run_state_.release();
   coherence_.changed(); // notifies the registry
+  return released;
 }
 
 /// Only invalidation is done at once. Who paused the VM, and whether pages may be kept, is decided by a

@@ -69,8 +69,8 @@ public:
   [[nodiscard]] bool gone() const { return attachment_.gone(); }
   [[nodiscard]] bool detached() const { return attachment_.detached(); }
   /// Detaches for good, as if the VM had ended: a guest that vmemfs paused is resumed. May wait for the
-  /// driver.
-  void detach();
+  /// driver. Failure: it may stay paused.
+  Result<void> detach();
 
   // The parts, which live as long as this object.
   [[nodiscard]] LiveGuest& guest() { return guest_; }               ///< identity, memory, registers

@@ -268,6 +268,7 @@ Result<ServerLink::Round> ServerLink::try_all(const std::vector<std::string>& re
     if (is_stop_report(**packet) && requests[done] != "?") {
       stop_ = **packet;
       if (manners_.loses_request_when_stopped) {
+        ++lost_requests_;
         out_of_step_ = true;
         return Round::again;
       }

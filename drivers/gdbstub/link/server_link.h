@@ -70,6 +70,9 @@ public:
 
   /// A request without a reply, such as c.
   [[nodiscard]] Result<void> command(std::string_view request);
+  /// The last request of a client that has given up, which the server may take much later, if at all: when it
+  /// has no other client any more.
+  void leave_behind(std::string_view request) { static_cast<void>(send_now(gdb_packet(request))); }
   /// The byte that stops a target which runs.
   [[nodiscard]] Result<void> interrupt() { return send("\x03"); }
   /// The next stop report; nullopt: none within the timeout.
@@ -78,6 +81,11 @@ public:
   /// too, if nothing was asked: the server refused to resume its target.
   [[nodiscard]] Result<std::optional<std::string>> poll_stop();
 
+  /// Requests that a running target has stopped for and lost, see LinkManners; each was sent again.
+  [[nodiscard]] unsigned lost_requests() const { return lost_requests_; }
+
+  /// Ends the connection; nothing may be asked after it.
+  void close() { socket_.reset(); }
   /// It cannot be used any more: closed, reset, or out of the protocol.
   [[nodiscard]] bool broken() const { return !why_broken_.empty(); }
   [[nodiscard]] const std::string& why_broken() const { return why_broken_; }
@@ -110,6 +118,7 @@ private:
   std::optional<std::string> stop_; ///< the last stop report that nobody has taken
   unsigned resends_ = 0;            ///< since the last valid packet
   unsigned markers_ = 0;            ///< replies to qC that are outstanding
+  unsigned lost_requests_ = 0;
   bool out_of_step_ = false;
   Clock::duration round_trip_ = Clock::duration::max();
   std::string why_broken_; ///< empty: it is not

@@ -3,15 +3,18 @@
 
 #include "core/text.h"
 #include "driver/kit/read_pieces.h"
+#include "drivers/gdbstub/link/server_clients.h"
 #include "drivers/gdbstub/session/memory_reader.h"
 #include "drivers/gdbstub/session/resume_ticket.h"
 #include "util/log.h"
 #include "util/mutex.h"
 #include "util/work_limit.h"
 
+#include <array>
 #include <fmt/format.h>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -27,6 +30,8 @@ constexpr std::chrono::seconds kMaxRead{20};
 constexpr int kMaxLateReplies = 4;
 /// Requests of other threads may take that long.
 constexpr std::chrono::seconds kMaxWait{30};
+/// A server that refuses to resume its target says so within that time.
+constexpr std::chrono::milliseconds kRefusalWait{50};
 
 tl::unexpected<Error> gone_error() {
   return fail(ErrorKind::vm_gone, kOrigin, "the connection to the server has ended");
@@ -34,41 +39,111 @@ tl::unexpected<Error> gone_error() {
 
 /// Whether a stop is one that somebody asked for: SIGINT, or none. Else it is a breakpoint or a fault.
 bool is_by_command(std::string_view report) {
+  const bool is_stop =
+      report.starts_with('T') || report.starts_with('S'); // else the server did not resume it
   const auto signal = parse_hex(report.substr(1, 2));
-  return signal == 0U || signal == 2U;
+  return is_stop && (signal == 0U || signal == 2U);
 }
 
 bool has_ended(std::string_view report) { return report.starts_with('W') || report.starts_with('X'); }
 
-bool leaves_it_running(Leave leave, const ServerFacts& facts) {
-  return leave == Leave::running || (leave == Leave::as_found && facts.found_running.value_or(true));
+std::string resume_request(const ServerFacts& facts) { return facts.steps_threads ? "vCont;c" : "c"; }
+
+/// The target runs when it has returned. Servers that know processes refuse D without one, and others may
+/// refuse D with one, so both forms are tried; the last resort is to resume it.
+Result<void> detach_from(ServerLink& link, const ServerFacts& facts) {
+  const bool plain_first = facts.process.empty();
+  std::array<std::string, 2> forms{"D", fmt::format("D;{}", plain_first ? "1" : facts.process)};
+  if (!plain_first) {
+    forms[0].swap(forms[1]);
+  }
+  std::string refusal;
+  for (const std::string& form : forms) {
+    auto reply = link.ask(form);
+    if (!reply) {
+      return tl::unexpected{std::move(reply.error())};
+    }
+    if (*reply == "OK") {
+      return {};
+    }
+    refusal = std::move(*reply);
+  }
+  if (auto sent = link.command(resume_request(facts)); !sent) {
+    return sent;
+  }
+  std::this_thread::sleep_for(kRefusalWait);
+  const auto refused = link.poll_stop();
+  if (!refused) {
+    return tl::unexpected{refused.error()};
+  }
+  return *refused ? fail(ErrorKind::source_failed, kOrigin,
+                         fmt::format("the server answered '{}'", printable(refusal)))
+                  : Result<void>{};
+}
+
+bool leaves_it_running(Leave leave, std::optional<bool> found_running) {
+  return leave == Leave::running || (leave == Leave::as_found && found_running.value_or(true));
 }
 
 } // namespace
 
 GdbSession::GdbSession(const SessionOptions& options, ServerLink link, ServerFacts facts)
     : options_{options}, facts_{std::move(facts)}, link_{std::move(link)}, stop_report_{facts_.stop_report},
-      leaves_running_{leaves_it_running(options.leave, facts_)} {}
+      leaves_running_{leaves_it_running(options.leave, facts_.found_running)},
+      stopped_by_connecting_{facts_.found_running.value_or(true)} {}
 
 Result<std::unique_ptr<GdbSession>> GdbSession::open(const SessionOptions& options) {
-  auto socket = connect_to(options.address, Clock::now() + options.timeout);
+  const auto deadline = Clock::now() + options.timeout;
+  auto socket = wait_until_free(options.address, deadline).and_then([&] {
+    return connect_to(options.address, deadline);
+  });
   if (!socket) {
     return tl::unexpected{std::move(socket.error())};
   }
   ServerLink link{std::move(*socket), options.timeout};
-  auto facts = greet(link);
+  std::optional<bool> ran;
+  auto facts = greet(link, ran);
   if (!facts) {
+    if (leaves_it_running(options.leave, ran)) {
+      link.leave_behind("c");
+    }
     return tl::unexpected{std::move(facts.error())};
   }
   return std::unique_ptr<GdbSession>{new GdbSession{options, std::move(link), std::move(*facts)}};
 }
 
+Result<void> GdbSession::resume_target(const ServerAddress& address, std::chrono::milliseconds timeout) {
+  const auto session =
+      open({.address = address, .timeout = timeout, .leave = Leave::running, .reconnects = false});
+  if (session) {
+    return (*session)->detach();
+  }
+  const bool has_ended =
+      session.error().kind == ErrorKind::not_found || session.error().kind == ErrorKind::vm_gone;
+  return has_ended ? Result<void>{} : tl::unexpected{session.error()};
+}
+
 GdbSession::~GdbSession() {
   listener_.set(nullptr);
-  const MutexLock lock{lock_};
-  if (!gone_) {
-    leave();
+  if (const auto detached = detach(); !detached) {
+    log::warning("gdbstub: {}", detached.error().message());
   }
+}
+
+Result<void> GdbSession::detach() {
+  const MutexLock lock{lock_};
+  if (std::exchange(detached_, true)) {
+    return {};
+  }
+  auto left = leave();
+  gone_ = true;
+  link_.close();
+  if (!left) {
+    left.error().text = fmt::format("cannot detach from {}, and the target may stay stopped: {}; have its "
+                                    "monitor resume it, or attach and detach with GDB",
+                                    to_string(options_.address), left.error().text);
+  }
+  return left;
 }
 
 template <typename Use> auto GdbSession::with_link(Use&& use) -> decltype(use()) {
@@ -83,6 +158,9 @@ template <typename Use> auto GdbSession::with_link(Use&& use) -> decltype(use())
     return gone_error();
   }
   auto result = take_reports().and_then([&]() REQUIRES(lock_) { return use(); });
+  if (const auto ran = take_stop_by_request(); ran.value_or(false) && !running_ && !gone_) {
+    static_cast<void>(send_resume()); // an error breaks the link
+  }
   check_link();
   return result;
 }
@@ -109,10 +187,11 @@ void GdbSession::stopped(const std::string& report, bool by_command) {
     return;
   }
   stopped_by_command_ = by_command;
-  const bool ran = std::exchange(running_, false);
-  if (!ran) { // somebody else had resumed it, and wants it to run
-    leaves_running_ = true;
+  stopped_by_connecting_ = false;
+  if (by_command) { // somebody else has paused it
+    leaves_running_ = false;
   }
+  const bool ran = std::exchange(running_, false);
   listener_.emit(ran ? VmEvent::paused : VmEvent::state_unclear);
 }
 
@@ -122,6 +201,41 @@ Result<void> GdbSession::take_reports() {
       stopped(*report, is_by_command(*report));
     }
   });
+}
+
+/// Whether a request since the last call has stopped the target, which somebody else had resumed then.
+Result<bool> GdbSession::take_stop_by_request() {
+  if (std::exchange(lost_requests_, link_.lost_requests()) == link_.lost_requests()) {
+    return false;
+  }
+  return link_.poll_stop().map([this](const std::optional<std::string>& report) REQUIRES(lock_) {
+    stop_report_ = report.value_or(stop_report_);
+    stopped_by_command_ = true;
+    stopped_by_connecting_ = false;
+    leaves_running_ = true;
+    listener_.emit(VmEvent::state_unclear);
+    return true;
+  });
+}
+
+/// A QEMU whose guest somebody else has resumed does not report that: a request stops it, and shows it.
+Result<bool> GdbSession::find_out_whether_it_ran() {
+  if (!link_.manners().loses_request_when_stopped) {
+    return false;
+  }
+  return link_.ask("qC").and_then([&](const std::string&) REQUIRES(lock_) { return take_stop_by_request(); });
+}
+
+Result<void> GdbSession::send_resume() {
+  return set_physical(false)
+      .and_then([&]() REQUIRES(lock_) { return take_stop_by_request(); })
+      .and_then([&](bool) REQUIRES(lock_) { return link_.command(resume_request(facts_)); })
+      .map([&]() REQUIRES(lock_) {
+        running_ = true;
+        leaves_running_ = true;
+        stopped_by_connecting_ = false;
+        listener_.emit(VmEvent::resumed);
+      });
 }
 
 void GdbSession::poll() {
@@ -255,7 +369,11 @@ RunStatus GdbSession::status() const {
   if (running_) {
     return {true, "running"};
   }
-  return {false, fmt::format("stopped ({})", printable(stop_report_.substr(0, 3))), stopped_by_command_};
+  return {.running = false,
+          .detail = fmt::format("stopped ({})", printable(stop_report_.substr(0, 3))),
+          .by_command = stopped_by_command_,
+          .by_driver = stopped_by_connecting_,
+          .uncertain = link_.manners().loses_request_when_stopped};
 }
 
 Result<RunStatus> GdbSession::run_status() {
@@ -265,7 +383,13 @@ Result<RunStatus> GdbSession::run_status() {
 Result<RunStatus> GdbSession::pause() {
   return with_link([&]() REQUIRES(lock_) -> Result<RunStatus> {
     if (!running_) {
-      return status();
+      return find_out_whether_it_ran().map([&](bool ran) REQUIRES(lock_) {
+        leaves_running_ = false;
+        stopped_by_connecting_ = false;
+        RunStatus now = status();
+        now.ran = ran;
+        return now;
+      });
     }
     const auto report = link_.interrupt().and_then([&]() REQUIRES(lock_) { return link_.wait_for_stop(); });
     if (!report) {
@@ -276,7 +400,6 @@ Result<RunStatus> GdbSession::pause() {
                   fmt::format("the server did not stop its target within {} ms; it may still do so",
                               options_.timeout.count()));
     }
-    leaves_running_ = false;
     stopped(**report, true);
     return gone_ ? Result<RunStatus>{gone_error()} : Result<RunStatus>{status()};
   });
@@ -287,39 +410,41 @@ Result<RunStatus> GdbSession::resume() {
     if (running_) {
       return status();
     }
-    const auto sent = set_physical(false).and_then(
-        [&]() REQUIRES(lock_) { return link_.command(facts_.steps_threads ? "vCont;c" : "c"); });
-    if (!sent) {
-      return tl::unexpected{sent.error()};
-    }
-    running_ = true;
-    leaves_running_ = true;
-    listener_.emit(VmEvent::resumed);
-    return status();
+    return find_out_whether_it_ran()
+        .and_then([&](bool) REQUIRES(lock_) { return send_resume(); })
+        .map([&]() REQUIRES(lock_) { return status(); });
   });
 }
 
+/// None while the user wants the stop by connecting kept.
 std::string GdbSession::resume_ticket() const {
+  if (stopped_by_connecting_ && !leaves_running_) {
+    return {};
+  }
   return to_text({.address = to_string(options_.address), .timeout = options_.timeout});
 }
 
-/// A target that runs goes on when the connection ends, without D.
-void GdbSession::leave() {
-  if (!take_reports() || gone_ || running_) {
-    return;
+/// A target that runs goes on when the connection ends, without D. One that is stopped stays so, even if the
+/// connection has ended by itself.
+Result<void> GdbSession::leave() {
+  auto left = take_reports();
+  if (running_ || has_ended(stop_report_)) {
+    return {};
   }
-  auto left = set_physical(false).and_then([&]() REQUIRES(lock_) { return take_reports(); });
-  if (left && leaves_running_) {
-    left = link_.ask("D").and_then([](const std::string& reply) {
-      return reply == "OK" ? Result<void>{}
-                           : fail(ErrorKind::source_failed, kOrigin,
-                                  fmt::format("the server answered '{}'", printable(reply)));
-    });
+  left = left.and_then([&]() REQUIRES(lock_) { return set_physical(false); })
+             .and_then([&]() REQUIRES(lock_) { return take_stop_by_request(); })
+             .and_then([&](bool) REQUIRES(lock_) { return take_reports(); });
+  if (left && leaves_running_ && !has_ended(stop_report_)) {
+    left = detach_from(link_, facts_);
   }
-  if (!left) {
-    log::warning("gdbstub: {}: cannot detach, and the target may stay stopped: {}",
-                 to_string(options_.address), left.error().message());
+  if (!left && link_.broken() && !leaves_running_) {
+    return {};
   }
+  if (!left && link_.broken() && options_.reconnects) {
+    link_.close(); // a server takes one client
+    left = resume_target(options_.address, options_.timeout);
+  }
+  return left;
 }
 
 } // namespace vmemfs::gdbstub

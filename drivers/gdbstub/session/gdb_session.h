@@ -39,7 +39,8 @@ struct SessionOptions {
   ServerAddress address;
   std::chrono::milliseconds timeout; ///< for each reply
   Leave leave = Leave::as_found;
-  bool alone = false; ///< by the user's word, nobody else resumes the target
+  bool alone = false;     ///< by the user's word, nobody else resumes the target
+  bool reconnects = true; ///< if the connection has ended by the time it has to detach
 };
 
 /// Thread-safe.
@@ -47,12 +48,18 @@ class GdbSession final : public RunControl {
 public:
   /// Connects, which stops the target.
   [[nodiscard]] static Result<std::unique_ptr<GdbSession>> open(const SessionOptions& options);
-  ~GdbSession() override; ///< leaves the target in its state, see Leave
+  /// Connects, and detaches, which resumes the target. No error if nobody listens any more.
+  [[nodiscard]] static Result<void> resume_target(const ServerAddress& address,
+                                                  std::chrono::milliseconds timeout);
+  ~GdbSession() override; ///< detaches
   GdbSession(const GdbSession&) = delete;
   GdbSession& operator=(const GdbSession&) = delete;
 
   [[nodiscard]] const ServerFacts& facts() const { return facts_; } ///< as of connecting
   [[nodiscard]] bool gone() const { return gone_; }
+  /// Leaves the target in its state, see Leave; then the session is gone. Only the first call does anything.
+  /// Failure: the target may stay stopped.
+  [[nodiscard]] Result<void> detach();
   void set_listener(VmListener* listener) { listener_.set(listener); }
   void report(VmEvent event) { listener_.emit(event); }
 
@@ -77,7 +84,8 @@ public:
 private:
   GdbSession(const SessionOptions& options, ServerLink link, ServerFacts facts);
 
-  /// Calls `use` with the lock held, and looks at the link afterwards.
+  /// Calls `use` with the lock held, and looks at the link afterwards. A target that somebody else had
+  /// resumed, and that a request has stopped, runs again after it.
   template <typename Use> auto with_link(Use&& use) -> decltype(use());
   [[nodiscard]] Result<void> carry_out(ReadSource& source, const MemoryMap& map);
   [[nodiscard]] Result<void> take_reports() REQUIRES(lock_);
@@ -87,10 +95,13 @@ private:
   [[nodiscard]] Result<RegisterSet> registers_of(const std::string& thread, const RegisterPlan& plan)
       REQUIRES(lock_);
   [[nodiscard]] RunStatus status() const REQUIRES(lock_);
+  [[nodiscard]] Result<bool> find_out_whether_it_ran() REQUIRES(lock_);
+  [[nodiscard]] Result<bool> take_stop_by_request() REQUIRES(lock_);
+  [[nodiscard]] Result<void> send_resume() REQUIRES(lock_);
   void stopped(const std::string& report, bool by_command) REQUIRES(lock_);
   void check_link() REQUIRES(lock_);
   void end(const std::string& why) REQUIRES(lock_);
-  void leave() REQUIRES(lock_);
+  [[nodiscard]] Result<void> leave() REQUIRES(lock_);
 
   const SessionOptions options_;
   const ServerFacts facts_;
@@ -99,9 +110,13 @@ private:
   ServerLink link_ GUARDED_BY(lock_);
   bool running_ GUARDED_BY(lock_) = false;
   bool stopped_by_command_ GUARDED_BY(lock_) = true;
-  bool physical_on_ GUARDED_BY(lock_) = false; ///< a setting of the server that outlives the connection
+  bool detached_ GUARDED_BY(lock_) = false;
+  unsigned lost_requests_ GUARDED_BY(lock_) = 0; ///< that were taken notice of
+  bool physical_on_ GUARDED_BY(lock_) = false;   ///< a setting of the server that outlives the connection
   std::string stop_report_ GUARDED_BY(lock_);
   std::atomic<bool> leaves_running_;
+  /// It ran before connecting, as far as is known, and was neither paused nor resumed since.
+  std::atomic<bool> stopped_by_connecting_;
   RateLimit refused_reads_{std::chrono::seconds{10}}; ///< of reports of reads while the target runs
   std::atomic<bool> gone_{false};
   ListenerSlot listener_;

@@ -98,11 +98,30 @@ Result<void> end_acknowledgements(ServerLink& link) {
   });
 }
 
-Result<void> learn_marker(ServerLink& link) {
+/// A thread ID as servers write it: "2", or "p1.2" with a process before it.
+struct ThreadId {
+  std::string_view process; ///< empty: the ID names none
+  std::string_view thread;
+};
+
+ThreadId parse_thread_id(std::string_view id) {
+  const std::size_t dot = id.find('.');
+  if (!id.starts_with('p') || dot == std::string_view::npos) {
+    return {{}, id};
+  }
+  return {id.substr(1, dot - 1), id.substr(dot + 1)};
+}
+
+/// Whether there is one, and the process that its reply names.
+Result<std::string> learn_marker(ServerLink& link) {
+  constexpr std::string_view kReply = "QC";
   return link.ask("qC").map([&](const std::string& reply) {
     LinkManners manners = link.manners();
-    manners.has_marker = reply.starts_with("QC");
+    manners.has_marker = reply.starts_with(kReply);
     link.set_manners(manners);
+    const std::string_view process =
+        manners.has_marker ? parse_thread_id(std::string_view{reply}.substr(kReply.size())).process : "";
+    return std::string{parse_hex(process) ? process : ""};
   });
 }
 
@@ -167,7 +186,7 @@ Result<std::vector<ServerThread>> list_threads(ServerLink& link, bool by_id) {
   }
   std::vector<ServerThread> threads;
   for (const std::string& id : *ids) {
-    const auto number = parse_hex(id);
+    const auto number = parse_hex(parse_thread_id(id).thread);
     if (!number || *number == 0 || *number > kMaxThreads) {
       threads.clear();
       break;
@@ -194,7 +213,7 @@ Result<VcpuSet> vcpus_of(const std::vector<ServerThread>& threads) {
   return VcpuSet::of(std::move(vcpus), kOrigin);
 }
 
-Result<ServerFacts> greet(ServerLink& link) {
+Result<ServerFacts> greet(ServerLink& link, std::optional<bool>& ran) {
   ServerFacts facts;
   const auto supported = ask_features(link);
   if (!supported) {
@@ -204,9 +223,9 @@ Result<ServerFacts> greet(ServerLink& link) {
   // Two digits a byte, and for x at most two bytes for each. Boards read whole words faster than odd bytes.
   facts.read_bytes = packet_bytes / 2 / kReadUnit * kReadUnit;
   facts.binary_reads = feature(*supported, "binary-upload") == "+";
-  bool ran = false;
   auto learned = feature(*supported, "QStartNoAckMode") == "+" ? end_acknowledgements(link) : Result<void>{};
   learned = learned.and_then([&] { return learn_marker(link); })
+                .map([&](std::string&& process) { facts.process = std::move(process); })
                 .and_then([&] { return link.poll_stop(); })
                 .map([&](const std::optional<std::string>& report) { ran = report.has_value(); })
                 .and_then([&] { return ask_why_stopped(link); })

@@ -28,6 +28,9 @@ struct ServerFacts {
   bool binary_reads = false;  ///< by packet x, with "b" before the bytes (GDB 16)
   bool physical = false;      ///< it can take guest physical addresses: QEMU since 4.2
   bool steps_threads = false; ///< it takes vCont;c
+  /// The target's process, in hex, if the server's thread IDs name it ("p1.2"), although that was not asked
+  /// for: QEMU goes on with it for all clients once one has asked. Empty: they are plain numbers.
+  std::string process{};
   /// Whether the target ran before connecting stopped it; nullopt: the server does not say.
   std::optional<bool> found_running{};
   std::string stop_report{};
@@ -38,8 +41,9 @@ struct ServerFacts {
 
 /// Learns how to talk to the server, which changes the link's manners, and asks it for everything. Limited in
 /// packets, bytes and time. timed_out: no answer. vm_gone: its target has ended. source_failed: it does not
-/// speak the protocol.
-[[nodiscard]] Result<ServerFacts> greet(ServerLink& link);
+/// speak the protocol. `ran`, which is set on failure too: whether connecting has stopped the target, if that
+/// was found out.
+[[nodiscard]] Result<ServerFacts> greet(ServerLink& link, std::optional<bool>& ran);
 
 /// The vCPUs that the server has now; see ServerFacts::threads. `by_id`: thread N is vCPU N - 1 even if some
 /// are missing, as in QEMU.

@@ -11,12 +11,7 @@ Result<void> resume_orphan(const ResumeTicket& ticket) {
   if (!address) {
     return tl::unexpected{address.error()};
   }
-  const auto session = GdbSession::open({*address, ticket.timeout, Leave::running});
-  if (!session && session.error().kind != ErrorKind::not_found &&
-      session.error().kind != ErrorKind::vm_gone) {
-    return tl::unexpected{session.error()};
-  }
-  return {}; // the session's end resumes it
+  return GdbSession::resume_target(*address, ticket.timeout);
 }
 
 } // namespace vmemfs::gdbstub

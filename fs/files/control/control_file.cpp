@@ -77,8 +77,7 @@ Result<std::string> ControlFile::run(const VmCommand& command) {
           [&](const StatusCommand&) -> Result<std::string> { return status_text(*vm_); },
           [&](const DetachCommand&) -> Result<std::string> {
             hold_.reset(); // detaching ends it
-            vm_->detach();
-            return "ok\n";
+            return done(vm_->detach());
           },
           [&](const WriteCommand& write) { return done(vm_->write_gate().set_writable(write.on)); },
           [&](const CacheCommand& cache) {

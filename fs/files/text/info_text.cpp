@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/text/info_text.h"
 
+#include "core/text.h"
 #include "fs/files/text/status_text.h"
 #include "vm/views/block_layout.h"
 
@@ -29,19 +30,25 @@ Json cache_json(Vm& vm) {
   const PageCacheStats stats = vm.cache().stats();
   const CacheCounts counts = vm.cache().counts();
   const auto delay = vm.run_state().state_delay();
-  return {{"policy", to_string(settings.mode)},
-          {"in_use", vm.cache().in_use()},
-          {"kernel", to_string(settings.kernel)},
-          {"ttl_ms", settings.ttl.count()},
-          {"used", stats.used_bytes},
-          {"limit", stats.limit_bytes},
-          {"hits", counts.hits},
-          {"misses", counts.misses},
-          {"merged", counts.merged},
-          {"read_ahead", counts.prefetched},
-          {"evictions", stats.evictions},
-          // How long cached pages may outlive a resume by another process; null: no page is cached.
-          {"state_delay_ms", delay ? Json(delay->count()) : Json(nullptr)}};
+  constexpr std::size_t kMaxReason = 200;
+  const std::string no_cache = no_cache_reason(vm);
+  Json json{{"policy", to_string(settings.mode)},
+            {"in_use", vm.cache().in_use() && no_cache.empty()},
+            {"kernel", to_string(settings.kernel)},
+            {"ttl_ms", settings.ttl.count()},
+            {"used", stats.used_bytes},
+            {"limit", stats.limit_bytes},
+            {"hits", counts.hits},
+            {"misses", counts.misses},
+            {"merged", counts.merged},
+            {"read_ahead", counts.prefetched},
+            {"evictions", stats.evictions},
+            // How long cached pages may outlive a resume by another process; null: no page is cached.
+            {"state_delay_ms", delay ? Json(delay->count()) : Json(nullptr)}};
+  if (!no_cache.empty()) {
+    json["not_in_use_because"] = printable(no_cache, kMaxReason);
+  }
+  return json;
 }
 
 Json probe_json(const std::vector<ProbeResult>& results) {

@@ -29,6 +29,12 @@ std::string last_error_lines(const LastError& error) {
   return fmt::format("last_error {}\nerror_time {}\n", error.text, utc_text(error.time, SecondDigits::three));
 }
 
+std::string no_cache_reason(Vm& vm) {
+  const bool unreported = vm.run_state().available() && !vm.run_state().state_delay();
+  const bool allowed = vm.cache().in_use() && vm.cache().settings().ttl.count() == 0;
+  return allowed && unreported ? vm.guest().access().no_cache : "";
+}
+
 std::string status_text(Vm& vm) { return status_text(vm, state_name(vm)); }
 
 std::string status_text(Vm& vm, std::string_view state) {
@@ -42,9 +48,12 @@ std::string status_text(Vm& vm, std::string_view state) {
   add("epoch", vm.cache().epoch());
   const CacheSettings cache = vm.cache().settings();
   const PageCacheStats stats = vm.cache().stats();
-  add("cache", fmt::format("{} in_use={} used={} limit={} ttl={}ms kernel={}", to_string(cache.mode),
-                           vm.cache().in_use() ? "yes" : "no", stats.used_bytes, stats.limit_bytes,
-                           cache.ttl.count(), to_string(cache.kernel)));
+  constexpr std::size_t kMaxReason = 200;
+  const std::string no_cache = no_cache_reason(vm);
+  add("cache", fmt::format("{} in_use={} used={} limit={} ttl={}ms kernel={}{}", to_string(cache.mode),
+                           vm.cache().in_use() && no_cache.empty() ? "yes" : "no", stats.used_bytes,
+                           stats.limit_bytes, cache.ttl.count(), to_string(cache.kernel),
+                           no_cache.empty() ? "" : fmt::format(" ({})", printable(no_cache, kMaxReason))));
   add("write", vm.write_gate().writable() ? "on" : "off");
   add("holds", pause.holds);
   add("keep", pause.keep ? "yes" : "no");

@@ -22,6 +22,10 @@ namespace vmemfs {
 /// The same with this state. Asks nobody.
 [[nodiscard]] std::string status_text(Vm& vm, std::string_view state);
 
+/// Why nothing is cached although the settings allow it; empty: pages are cached, or the settings are the
+/// reason.
+[[nodiscard]] std::string no_cache_reason(Vm& vm);
+
 inline constexpr std::string_view kSavedState = "saved";
 /// A state, where only the size of a text counts.
 inline constexpr std::string_view kUsualState = "running";

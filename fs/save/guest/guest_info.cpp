@@ -18,6 +18,20 @@ std::uint64_t number_of(const Json& object, const char* key) {
   return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
 }
 
+/// The probe of a driver whose attaching stops the guest.
+std::string before_attaching(const Json& info) {
+  const auto probes = info.find("probe");
+  if (probes == info.end() || !probes->is_array()) {
+    return {};
+  }
+  for (const Json& probe : *probes) {
+    if (probe.is_object() && text_of(probe, "what") == "before connecting") {
+      return text_of(probe, "detail");
+    }
+  }
+  return {};
+}
+
 } // namespace
 
 Result<GuestInfo> parse_guest_info(std::string_view json) {
@@ -37,6 +51,7 @@ Result<GuestInfo> parse_guest_info(std::string_view json) {
                  .uuid = text_of(object, "uuid"),
                  .driver = text_of(object, "driver"),
                  .state = text_of(object, "state"),
+                 .before_attaching = before_attaching(object),
                  .epoch = number_of(object, "epoch"),
                  .refused_reads = number_of(object, "bad_page_reads")};
   if (const auto pages = object.find("bad_pages"); pages != object.end() && pages->is_array()) {

@@ -16,7 +16,8 @@ struct GuestInfo {
   std::string name{};
   std::string uuid{};
   std::string driver{};
-  std::string state{}; ///< "running", "paused", ..., "saved": memory that cannot change
+  std::string state{};            ///< "running", "paused", ..., "saved": memory that cannot change
+  std::string before_attaching{}; ///< state before that, which may have stopped it; empty: it stops nothing
   std::uint64_t epoch = 0;
   std::uint64_t refused_reads = 0;          ///< of pages that the source refuses; they read as zeros
   std::vector<std::string> refused_pages{}; ///< their addresses, as "0x1000"; not all if there are many

@@ -42,6 +42,21 @@ Result<GuestPause> GuestPause::begin(const VmDirectory& vm) {
   return GuestPause{std::move(*control), Clock::now()};
 }
 
+Result<void> detach_vm(const VmDirectory& vm) {
+  const auto control = vm.open("control", O_WRONLY);
+  if (!control) {
+    return tl::unexpected{control.error()};
+  }
+  constexpr std::string_view kCommand = "detach\n";
+  if (::write(control->get(), kCommand.data(), kCommand.size()) != static_cast<ssize_t>(kCommand.size())) {
+    return fail_errno(errno, "save",
+                      fmt::format("the guest of '{}' may stay paused, and must be resumed by its hypervisor: "
+                                  "cannot detach from it",
+                                  printable(vm.path())));
+  }
+  return {};
+}
+
 void GuestPause::end() {
   if (control_) {
     control_.reset();

@@ -12,6 +12,9 @@
 
 namespace vmemfs {
 
+/// Ends the attachment of the VM to its mount. The text of an error has the reason.
+[[nodiscard]] Result<void> detach_vm(const VmDirectory& vm);
+
 /// A `pause hold` of the VM's control file: the guest is paused for as long as this handle is open. The
 /// kernel closes it however this process ends, SIGKILL included, and the daemon resumes the guest then. No
 /// child process inherits the handle. What somebody else paused stays paused.

@@ -17,6 +17,7 @@ public:
   VcpuSet vcpus() const override { return inner_->vcpus(); }
   std::shared_ptr<const MemoryMap> memory_map() const override { return inner_->memory_map(); }
   void read(std::span<ReadPiece> pieces) override { inner_->read(pieces); }
+  Result<void> detach() override { return inner_->detach(); }
   Result<void> refresh() override { return inner_->refresh(); }
   void poll_layout(bool missed) override { inner_->poll_layout(missed); }
   void poll_run_state() override { inner_->poll_run_state(); }

@@ -58,7 +58,7 @@ Result<Attacher::AttachResult> Attacher::attach_found(std::string_view driver, c
     if (instead_of->run_state().in_use()) {
       return fail(ErrorKind::busy, "vm", "the VM is in use through its other driver");
     }
-    instead_of->detach();
+    static_cast<void>(instead_of->detach()); // reports a failure itself
   }
   auto [vm, is_new] = vms_.add_found({base, found.number, claim}, std::move(*opened), options_);
   return AttachResult{std::move(vm), is_new};
@@ -69,8 +69,7 @@ Result<void> Attacher::detach(std::string_view name) {
   if (vm == nullptr) {
     return fail(ErrorKind::not_found, "vm", fmt::format("there is no VM '{}' here", printable(name)));
   }
-  vm->detach();
-  return {};
+  return vm->detach();
 }
 
 } // namespace vmemfs

@@ -10,9 +10,6 @@
 namespace vmemfs {
 namespace {
 
-/// Retry delay of an operation that must succeed in the end.
-constexpr std::chrono::milliseconds kTryAgainAfter{500};
-
 // Causes of a pause or resume, for RunStateTracker::Notify.
 constexpr std::string_view kByUs = "by us";
 constexpr std::string_view kByOthers = "by somebody else";
@@ -77,19 +74,36 @@ void RunStateTracker::found(const RunStatus& status, Epoch::Value before) {
     return;
   }
   bool by_us = false;
+  bool by_others = false;
   {
     const MutexLock lock{ledger_mutex_};
-    by_us = ledger_.by_us() || in_doubt_;
+    by_others = ledger_.by_driver() && !status.by_driver; // they have resumed and paused it
+    by_us = (ledger_.by_us() || in_doubt_) && !by_others;
   }
   // It is stopped for a reason of its own: no pause keeps it stopped, and none may resume it.
-  if (!status.by_command) {
+  if (!status.by_command || by_others) {
     in_doubt_ = false;
     clear_ledger();
     guard_.end();
+  } else if (status.by_driver && !by_us) {
+    found_by_driver();
+    by_us = true;
   }
   found_paused(status, before);
   note_state(KnownState::paused, !status.by_command ? fmt::format("by itself: {}", printable(status.detail))
                                                     : std::string{by_us ? kByUs : kByOthers});
+}
+
+/// The driver has stopped it, so that is ended as a pause by vmemfs is.
+void RunStateTracker::found_by_driver() {
+  {
+    const MutexLock lock{ledger_mutex_};
+    ledger_.set_by_driver();
+  }
+  if (const auto guarded = guard_.arm(*context_.driver.run_control()); !guarded) {
+    log::warning("{}: was stopped by attaching, and stays so if vmemfs is killed: {}", context_.events.vm(),
+                 guarded.error().message());
+  }
 }
 
 void RunStateTracker::found_running(Epoch::Value before) {
@@ -181,7 +195,7 @@ Result<TimedLock::Owner> RunStateTracker::lock_operations() {
 /// Detaching may have come between the check of gone() and the pause; then nobody else would end the pause.
 template <typename T> Result<T> RunStateTracker::unless_detached(Result<T> paused) {
   if (context_.attachment.gone()) {
-    release();
+    static_cast<void>(release()); // reports a failure itself
     return gone_error();
   }
   return context_.events.noted(std::move(paused));
@@ -244,7 +258,10 @@ Result<HoldId> RunStateTracker::try_hold() {
 
 /// Pauses the VM if it runs or may begin to run; `enter` records the request.
 Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<void(PauseLedger&)>& enter) {
-  const auto status = ask_state(control);
+  auto status = ask_state(control);
+  if (status && !status->running && (status->by_driver || status->uncertain)) {
+    status = confirm_stop(control);
+  }
   if (!status) {
     return tl::unexpected{status.error()};
   }
@@ -262,7 +279,7 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
     keep = ledger_.keep();
   }
   in_doubt_ = false;
-  if (keep) {
+  if (keep || !by_us) {
     guard_.end();
   } else if (command) {
     if (auto guarded = guard_.arm(control); !guarded) {
@@ -274,6 +291,32 @@ Result<Paused> RunStateTracker::stop(RunControl& control, const std::function<vo
     return by_us ? Paused::by_us : Paused::already;
   }
   return command_stop(control);
+}
+
+/// Has the driver pause what it believes to be paused. If the VM ran, the pauses until then have ended, and
+/// this one is by vmemfs.
+Result<RunStatus> RunStateTracker::confirm_stop(RunControl& control) {
+  if (auto guarded = guard_.arm(control); !guarded) {
+    return tl::unexpected{std::move(guarded.error())};
+  }
+  const Epoch::Value before = context_.coherence.epoch().load();
+  auto status = control.pause();
+  if (!status) {
+    return status;
+  }
+  if (status->ran) {
+    context_.coherence.drop_all();
+    clear_ledger();
+    note_state(KnownState::running, kByOthers);
+  }
+  {
+    const MutexLock lock{ledger_mutex_};
+    if (status->ran || ledger_.by_driver()) {
+      ledger_.set_by_us();
+    }
+  }
+  found(*status, before);
+  return status;
 }
 
 Result<Paused> RunStateTracker::command_stop(RunControl& control) {
@@ -363,80 +406,6 @@ Result<void> RunStateTracker::try_resume(std::optional<HoldId> own_hold) {
 bool RunStateTracker::is_held(HoldId hold) const {
   const MutexLock lock{ledger_mutex_};
   return ledger_.has_hold(hold);
-}
-
-void RunStateTracker::end_hold(HoldId hold) {
-  const MutexLock lock{operation_mutex_};
-  {
-    const MutexLock ledger{ledger_mutex_};
-    ledger_.end_hold(hold);
-  }
-  settle();
-}
-
-/// Resumes the VM if vmemfs stopped it and no pause is left. Retries until it succeeds.
-void RunStateTracker::settle() {
-  {
-    const MutexLock lock{ledger_mutex_};
-    ledger_.expire(Clock::now());
-    const bool by_us = ledger_.by_us() || in_doubt_;
-    if (!by_us || ledger_.any()) {
-      return;
-    }
-  }
-  const auto control = require_run_control();
-  if (!control) {
-    return; // it has ended
-  }
-  if (const auto done = resume_if_ours(**control); !done) {
-    if (std::exchange(settle_error_, done.error().message()) != done.error().message()) {
-      log::warning("{}: cannot be resumed, retrying: {}", context_.events.vm(), settle_error_);
-    }
-    settle_after(kTryAgainAfter);
-  } else {
-    settle_error_.clear();
-  }
-}
-
-/// Resumes the VM, unless it is known by now that the pause is not by vmemfs.
-Result<void> RunStateTracker::resume_if_ours(RunControl& control) {
-  if (const auto status = ask_state(control); !status) {
-    return tl::unexpected{status.error()};
-  }
-  {
-    const MutexLock lock{ledger_mutex_};
-    if (!ledger_.by_us() && !in_doubt_) {
-      return {};
-    }
-  }
-  return resume_vm(control);
-}
-
-void RunStateTracker::settle_after(Clock::duration delay) {
-  context_.jobs.post_after(delay, [this] { lock_and_settle(); });
-}
-
-void RunStateTracker::lock_and_settle() {
-  const MutexLock lock{operation_mutex_};
-  settle();
-}
-
-void RunStateTracker::release() {
-  const MutexLock lock{operation_mutex_};
-  {
-    const MutexLock ledger{ledger_mutex_};
-    if (!(ledger_.by_us() || in_doubt_) || ledger_.keep()) {
-      return;
-    }
-  }
-  const auto control = require_run_control();
-  if (!control) {
-    return;
-  }
-  log::info("{}: was paused by us, so it is resumed", context_.events.vm());
-  if (const auto resumed = resume_if_ours(**control); !resumed) { // then the guard keeps trying
-    log::error("{}: cannot be resumed: {}", context_.events.vm(), resumed.error().message());
-  }
 }
 
 bool RunStateTracker::in_use() const {

@@ -82,8 +82,9 @@ public:
   [[nodiscard]] bool is_held(HoldId hold) const;
   /// Ends every pause, whoever requested it; busy if holds other than `own_hold` exist.
   [[nodiscard]] Result<void> resume(std::optional<HoldId> own_hold = std::nullopt);
-  /// Resumes the VM if vmemfs paused it, unless it is to be kept paused.
-  void release() EXCLUDES(operation_mutex_);
+  /// Resumes the VM if vmemfs paused it, unless it is to be kept paused, and detaches the driver. Failure: it
+  /// may stay paused; that is reported.
+  Result<void> release() EXCLUDES(operation_mutex_);
 
   /// The state may have changed: queries it, on another thread.
   void poll_soon();
@@ -114,6 +115,9 @@ public:
   void note_write();
 
 private:
+  /// Retry delay of an operation that must succeed in the end.
+  static constexpr std::chrono::milliseconds kTryAgainAfter{500};
+
   enum class KnownState : unsigned char { unknown, running, paused };
 
   void poll() EXCLUDES(operation_mutex_);
@@ -133,10 +137,13 @@ private:
   void note_state(KnownState now, std::string_view because_of) REQUIRES(operation_mutex_);
   Result<Paused> stop(RunControl& control, const std::function<void(PauseLedger&)>& enter)
       REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  Result<RunStatus> confirm_stop(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  void found_by_driver() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   Result<Paused> command_stop(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   tl::unexpected<Error> not_stopped(Error why) REQUIRES(operation_mutex_);
   Result<void> resume_vm(RunControl& control) REQUIRES(operation_mutex_);
   Result<void> resume_if_ours(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  [[nodiscard]] Result<void> end_pause() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   void settle() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   void clear_ledger() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
 

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -229,6 +230,44 @@ TEST(GdbstubDriver, Leave_IsCarriedOut) {
   }
 }
 
+TEST(GdbstubDriver, ThreadIdsWithProcesses_AreVcpus_AndDetachNamesTheProcess) {
+  Script script;
+  script.fixed = {{"qC", "QCp01.01"},
+                  {"qfThreadInfo", "mp01.01,p01.02"},
+                  {"Hgp01.02", "OK"},
+                  {"D", "E22"},
+                  {"D;01", "OK"}};
+  AttachedServer attached{std::move(script)};
+  EXPECT_EQ(attached.driver().vcpus(), VcpuSet::first(2));
+  EXPECT_TRUE(attached.driver().register_reader()->read_vcpu(VcpuId{1}));
+  EXPECT_TRUE(attached.driver().detach());
+  EXPECT_THAT(attached.server().requests(), Contains("D;01"));
+  EXPECT_THAT(attached.server().requests(), Not(Contains("D")));
+}
+
+TEST(GdbstubDriver, DetachRefused_IsTriedInTheOtherForm_AndThenByResuming) {
+  Script script;
+  script.fixed = {{"D", "E22"}, {"D;1", ""}};
+  AttachedServer attached{std::move(script)};
+  EXPECT_TRUE(attached.driver().detach());
+  EXPECT_THAT(attached.server().requests(), Contains("D;1"));
+  EXPECT_TRUE(attached.server().running());
+  EXPECT_TRUE(attached.driver().gone());
+  EXPECT_TRUE(attached.driver().detach()) << "only the first one does anything";
+}
+
+TEST(GdbstubDriver, DetachRefusedAltogether_Fails) {
+  Script script;
+  script.fixed = {{"D", "E22"}, {"D;1", "E22"}};
+  script.answer = [](const std::string& request, unsigned) {
+    return request == "vCont;c" ? std::optional{Answer{.text = "E01"}} : std::nullopt;
+  };
+  AttachedServer attached{std::move(script)};
+  const auto detached = attached.driver().detach();
+  ASSERT_FALSE(detached);
+  EXPECT_THAT(detached.error().text, HasSubstr("may stay stopped"));
+}
+
 TEST(GdbstubDriver, ResumedAndPausedByUs_IsLeftPaused) {
   AttachedServer attached{{}};
   ASSERT_TRUE(attached.control().resume());
@@ -241,6 +280,8 @@ TEST(GdbstubDriver, ResumedAndPausedByUs_IsLeftPaused) {
 
 TEST(GdbstubDriver, Ticket_ResumesTheTarget) {
   AttachedServer attached{{}, ",leave=stopped"};
+  EXPECT_EQ(attached.control().resume_ticket(), "") << "it is to stay stopped";
+  ASSERT_TRUE(attached.control().pause());
   const std::string ticket = attached.control().resume_ticket();
   attached.detach();
   ASSERT_TRUE(gdbstub_driver_type().resume_orphan(ticket, nullptr));

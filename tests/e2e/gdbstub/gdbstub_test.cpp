@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The driver `gdbstub` in a mount, with the stub of a real QEMU; the truth comes from QEMU's monitor.
+#include "e2e/gdbstub/served_guest.h"
 #include "guests/tiny/layout.h"
 #include "support/free_port.h"
 #include "support/gdb/gdb_client.h"
@@ -12,7 +13,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -21,49 +21,11 @@
 #include <regex>
 #include <string>
 #include <thread>
-#include <utility>
 
 namespace vmemfs::test {
 namespace {
 
 using testing::HasSubstr;
-
-/// Of 64 MiB of a "pc". QEMU's stub has no memory map.
-constexpr const char* kMaps = "0-640K+1M-64M+0xfffc0000-4G:rom";
-
-/// A guest whose QEMU serves GDB's protocol on a UNIX socket.
-class ServedGuest {
-public:
-  explicit ServedGuest(GuestOptions options = {}) : guest_{with_stub(std::move(options))} {}
-
-  [[nodiscard]] QemuGuest& guest() { return guest_; }
-  [[nodiscard]] std::string vm(const std::string& more = "") const {
-    return fmt::format("vm=gdbstub:address=unix:{},timeout=60s,maps={}{}", stub_, kMaps, more);
-  }
-  [[nodiscard]] std::string stub() const { return stub_; }
-
-  /// The guest's own counter, as QEMU reads it.
-  [[nodiscard]] std::uint64_t counter() {
-    const auto bytes = guest_.pmemsave(TG_INFO_GPA + 8, 8);
-    std::uint64_t value = 0;
-    std::memcpy(&value, bytes.data(), sizeof(value));
-    return value;
-  }
-  [[nodiscard]] bool counts() {
-    const std::uint64_t before = counter();
-    return eventually([&] { return counter() != before; });
-  }
-
-private:
-  GuestOptions with_stub(GuestOptions options) {
-    options.extra.insert(options.extra.end(), {"-gdb", "unix:" + stub_ + ",server=on,wait=off"});
-    return options;
-  }
-
-  TempDir dir_;
-  const std::string stub_ = dir_ / "gdb";
-  QemuGuest guest_;
-};
 
 UniqueFd open_memory(const Mount& mount) {
   return UniqueFd{::open((mount / "vm/mem").c_str(), O_RDONLY | O_CLOEXEC)};
@@ -150,15 +112,20 @@ TEST(Gdbstub, StoppedByTheMonitorWhileRunning_IsNoticed) {
 }
 
 /// QEMU loses the request that stops its guest; its reply must not be taken from the next one.
-TEST(Gdbstub, ResumedByTheMonitor_NextReadStopsIt_AndHasTheRightBytes) {
+TEST(Gdbstub, ResumedByTheMonitor_NextReadHasTheRightBytes_AndItRunsOn) {
   ServedGuest served;
   Mount mount{{"--vm", served.vm()}};
+  const auto truth = served.guest().pmemsave(1 << 20, 256 << 10); // it does not change
   for (int i = 0; i < 5; ++i) {
+    ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
+    EXPECT_FALSE(served.guest().running());
     served.guest().resume();
     const UniqueFd mem = open_memory(mount);
     const auto read = pread_at(mem.get(), 1 << 20, 256 << 10);
-    EXPECT_FALSE(served.guest().running());
-    EXPECT_EQ(read.bytes, served.guest().pmemsave(1 << 20, 256 << 10)) << mount.log();
+    EXPECT_EQ(read.bytes, truth) << mount.log();
+    EXPECT_TRUE(served.guest().running());
+    EXPECT_EQ(pread_at(mem.get(), 1 << 20, 4096).error, EIO) << "it is known to run";
+    EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("state running"));
   }
 }
 
@@ -223,13 +190,14 @@ TEST(Gdbstub, AfterwardsTheStubHasVirtualAddressesAgain) {
   EXPECT_EQ(GdbClient{served.stub()}.ask("qqemu.PhyMemMode"), "0");
 }
 
-TEST(Gdbstub, DaemonKilled_GuardianEndsItsPause_AndNotTheStopByConnecting) {
+TEST(Gdbstub, DaemonKilled_GuardianEndsItsPauses) {
   ServedGuest served;
   {
     Mount mount{{"--vm", served.vm()}};
+    EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by vmemfs"));
     mount.kill_daemon();
+    EXPECT_TRUE(eventually([&] { return served.guest().running(); })) << "connecting had stopped it";
   }
-  EXPECT_FALSE(served.guest().running()) << "as QEMU has it; detaching by another debugger resumes it";
   {
     Mount mount{{"--vm", served.vm()}};
     ASSERT_EQ(try_write(mount / "vm/control", "resume\n"), 0) << mount.log();
@@ -243,6 +211,13 @@ TEST(Gdbstub, DaemonKilled_GuardianEndsItsPause_AndNotTheStopByConnecting) {
     mount.kill_daemon();
     EXPECT_TRUE(eventually([&] { return served.guest().running(); }));
   }
+  served.guest().pause();
+  {
+    Mount mount{{"--vm", served.vm()}};
+    EXPECT_THAT(read_file(mount / "vm/control"), HasSubstr("paused_by other"));
+    mount.kill_daemon();
+  }
+  EXPECT_FALSE(served.guest().running()) << "it was paused before";
 }
 
 TEST(Gdbstub, OverTcp_TheSame) {

@@ -97,7 +97,8 @@ FUZZ_TARGET(text) {
                "a socket pair can be made");
   const ScriptedEnd server{UniqueFd{ends[0]}, text};
   ServerLink link{UniqueFd{ends[1]}, std::chrono::milliseconds{4}};
-  const auto facts = greet(link);
+  std::optional<bool> ran;
+  const auto facts = greet(link, ran);
   if (!facts) {
     return;
   }

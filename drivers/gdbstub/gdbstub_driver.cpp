@@ -154,7 +154,8 @@ AccessReport GdbstubDriver::access() const {
   report.registers = plan_ ? fmt::format("read: packets g and p, {} of {} registers; set: not by this driver",
                                          plan_->registers.size(), plan_->layout->size())
                            : fmt::format("none: {}", plan_.error().text);
-  report.no_cache = "a server does not report that somebody else resumes its target; alone=on says nobody does";
+  report.no_cache =
+      "a server does not report that somebody else resumes its target; alone=on says nobody does";
   report.run_control = fmt::format("by the server; connecting stopped the target, detaching {}",
                                    session_->leaves_running() ? "resumes it" : "leaves it stopped");
   return report;

@@ -41,8 +41,8 @@ public:
   void set_callbacks(const VmRegistry::Callbacks& callbacks);
 
   /// Resumes the VMs that vmemfs paused, stops attaching, answers waiting event reads; no callback is called
-  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without. False if
-  /// a VM may stay paused: that is reported.
+  /// afterwards. Waits for a VM that hangs: a caller who does not want to must be able to do without. False
+  /// if a VM may stay paused: that is reported.
   bool end();
 
   [[nodiscard]] VmRegistry& registry() { return registry_; }

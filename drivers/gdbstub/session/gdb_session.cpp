@@ -10,6 +10,7 @@
 #include "util/mutex.h"
 #include "util/work_limit.h"
 
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <optional>
@@ -32,6 +33,8 @@ constexpr int kMaxLateReplies = 4;
 constexpr std::chrono::seconds kMaxWait{30};
 /// A server that refuses to resume its target says so within that time.
 constexpr std::chrono::milliseconds kRefusalWait{50};
+/// Of each reply to a connection that is made again to detach.
+constexpr std::chrono::milliseconds kMaxReconnect{2000};
 
 tl::unexpected<Error> gone_error() {
   return fail(ErrorKind::vm_gone, kOrigin, "the connection to the server has ended");
@@ -126,7 +129,7 @@ Result<void> GdbSession::resume_target(const ServerAddress& address, std::chrono
 GdbSession::~GdbSession() {
   listener_.set(nullptr);
   if (const auto detached = detach(); !detached) {
-    log::warning("gdbstub: {}", detached.error().message());
+    log::warning("{}", detached.error().message());
   }
 }
 
@@ -442,7 +445,7 @@ Result<void> GdbSession::leave() {
   }
   if (!left && link_.broken() && options_.reconnects) {
     link_.close(); // a server takes one client
-    left = resume_target(options_.address, options_.timeout);
+    left = resume_target(options_.address, std::min(options_.timeout, kMaxReconnect));
   }
   return left;
 }

@@ -115,13 +115,14 @@ TEST(Gdbstub, StoppedByTheMonitorWhileRunning_IsNoticed) {
 TEST(Gdbstub, ResumedByTheMonitor_NextReadHasTheRightBytes_AndItRunsOn) {
   ServedGuest served;
   Mount mount{{"--vm", served.vm()}};
-  const auto truth = served.guest().pmemsave(1 << 20, 256 << 10); // it does not change
+  constexpr std::uint64_t kPattern = 16 << 20; // it does not change there
+  const auto truth = served.guest().pmemsave(kPattern, 256 << 10);
   for (int i = 0; i < 5; ++i) {
     ASSERT_EQ(try_write(mount / "vm/control", "pause\n"), 0) << mount.log();
     EXPECT_FALSE(served.guest().running());
     served.guest().resume();
     const UniqueFd mem = open_memory(mount);
-    const auto read = pread_at(mem.get(), 1 << 20, 256 << 10);
+    const auto read = pread_at(mem.get(), kPattern, 256 << 10);
     EXPECT_EQ(read.bytes, truth) << mount.log();
     EXPECT_TRUE(served.guest().running());
     EXPECT_EQ(pread_at(mem.get(), 1 << 20, 4096).error, EIO) << "it is known to run";

@@ -10,8 +10,6 @@ endfunction()
 
 pkg_check_modules(FUSE3 IMPORTED_TARGET fuse3>=3.14)
 vmemfs_require(FUSE3_FOUND libfuse3-dev)
-pkg_check_modules(URING IMPORTED_TARGET liburing>=2.3)
-vmemfs_require(URING_FOUND liburing-dev)
 pkg_check_modules(CAPNG IMPORTED_TARGET libcap-ng)
 vmemfs_require(CAPNG_FOUND libcap-ng-dev)
 pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp)

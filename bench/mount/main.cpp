@@ -5,7 +5,6 @@
 #include "batch.h"
 #include "measure.h"
 #include "minimal_mount.h"
-#include "support/kernel/io_uring.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 
@@ -16,7 +15,6 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <regex>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -187,10 +185,6 @@ constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
 constexpr const char* kPrivateLive = "vmemfs, private RAM, 4 KiB pages, cache off";
 constexpr const char* kPrivateHuge = "vmemfs, private RAM, huge pages";
 constexpr const char* kNull = "vmemfs, null server (fake guest)";
-/// Where the kernel has FUSE over io_uring.
-constexpr const char* kSharedRings = "vmemfs --io-uring, shared RAM";
-constexpr const char* kPrivateRings = "vmemfs --io-uring, private RAM, 4 KiB pages, cache off";
-constexpr const char* kNullRings = "vmemfs --io-uring, null server";
 constexpr const char* kMinimal = "minimal FUSE server";
 constexpr const char* kPmemsave = "QMP pmemsave";
 
@@ -231,7 +225,7 @@ std::vector<Ratio> ratios(const Samples& samples) {
     return ratio_of(samples.at(a).at("seq 1M"), samples.at(kRamFile).at("seq 1M"),
                     &Sample::cpu_seconds_per_gb);
   };
-  std::vector<Ratio> all{
+  return {
       {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ">= 0.45"},
       {"ram/NAME of it / RAM file itself, seq 1M", speed(kBlock, kRamFile), ">= 0.95"},
       {"the same, rand 4K x1", of(kBlock, kRamFile, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
@@ -270,21 +264,6 @@ std::vector<Ratio> ratios(const Samples& samples) {
       {"CPU s/GB, private guest, 4 KiB pages, cache off, seq 1M", cpu(kPrivateLive), ""},
       {"CPU s/GB, private guest, huge pages, seq 1M", cpu(kPrivateHuge), ""},
   };
-  for (const auto& [rings, device] : {std::pair{kSharedRings, kShared},
-                                      std::pair{kPrivateRings, kPrivateLive}, std::pair{kNullRings, kNull}}) {
-    if (samples.contains(rings)) {
-      for (const char* const pattern : {"rand 4K x1", "rand 4K x2"}) {
-        all.push_back({fmt::format("{} / by /dev/fuse, {}", rings, pattern),
-                       of(rings, device, pattern, &Sample::reads_per_second), ""});
-      }
-      all.push_back({fmt::format("{} / by /dev/fuse, 8 bytes p50", rings),
-                     of(rings, device, "8 bytes", &Sample::p50_us), ""});
-      all.push_back({fmt::format("{} / by /dev/fuse, 8 bytes p99", rings),
-                     of(rings, device, "8 bytes", &Sample::p99_us), ""});
-      all.push_back({fmt::format("{} / by /dev/fuse, seq 1M", rings), speed(rings, device), ""});
-    }
-  }
-  return all;
 }
 
 /// Scattered reads by `batch` and by preads. `natives`: of the names of the VMs, see compare_batch().
@@ -351,18 +330,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
     return [pid = guest.pid(), hva = hva_of_ram(guest)] { return std::make_unique<ProcessTarget>(pid, hva); };
   };
   const std::string saved = fmt::format("/dev/shm/vmemfs-bench-saved-{}", ::getpid());
-  std::optional<test::Mount> rings;
-  if (const auto reason = test::why_no_io_uring()) {
-    fmt::print(stderr, "io_uring is left out: {}\n", *reason);
-  } else {
-    const test::IoUringOffered offered;
-    rings.emplace(std::vector<std::string>{"--io-uring", "--vm",
-                                           fmt::format("shared=qemu:pid={}", shared.guest().pid()), "--vm",
-                                           fmt::format("live=qemu:pid={}", small->pid()), "--vm",
-                                           fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)});
-    std::ofstream{*rings / "live/control"} << "cache off\n";
-  }
-  std::vector<NamedTarget> targets{
+  const std::vector<NamedTarget> targets{
       {kRamFile, file(SharedGuest::path()), area_of(kMegabytes, {})},
       {kReadv, process(*small), area_of(kMegabytes, {})},
       {kReadvHuge, process(*huge), area_of(kMegabytes, {})},
@@ -378,12 +346,6 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
       {kPmemsave, [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },
        area_of(kMegabytes, {small->pid()})},
   };
-  if (rings) {
-    const Area area = area_of(kMegabytes, {rings->daemon().pid()});
-    targets.push_back({kSharedRings, file(*rings / "shared/mem"), area});
-    targets.push_back({kPrivateRings, file(*rings / "live/mem"), area});
-    targets.push_back({kNullRings, file(*rings / "null/mem"), area});
-  }
   const std::map<std::string, MakeTarget> natives{
       {"shared", file(SharedGuest::path())}, {"small", process(*small)}, {"huge", process(*huge)}};
   const auto batches = [&] {

@@ -2,7 +2,6 @@
 #include "fs/cli/host_checks.h"
 
 #include "core/text.h"
-#include "fs/fuse/ring/ring_server.h"
 #include "fs/privileges/capabilities.h"
 #include "host/process.h"
 #include "util/unique_fd.h"
@@ -143,23 +142,9 @@ HostCheck check_yama() {
   return check;
 }
 
-/// Off by default, and no fault.
-HostCheck check_io_uring() {
-  constexpr const char* kParameter = "/sys/module/fuse/parameters/enable_uring";
-  HostCheck check{"FUSE over io_uring", true, Weight::helpful, "enabled: see --io-uring"};
-  if (::access(kParameter, F_OK) != 0) {
-    check.detail = "not available: it takes Linux 6.14";
-  } else if (!RingServer::is_enabled()) {
-    check.detail = fmt::format("not enabled; for --io-uring run as root: echo 1 > {}", kParameter);
-  }
-  return check;
-}
-
 } // namespace
 
-std::vector<HostCheck> mount_checks() {
-  return {check_device(), check_helper(), check_allow_other(), check_io_uring()};
-}
+std::vector<HostCheck> mount_checks() { return {check_device(), check_helper(), check_allow_other()}; }
 
 std::vector<HostCheck> rights_checks(const Needs& needs) { return {check_capabilities(needs), check_yama()}; }
 

@@ -173,7 +173,6 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
   add_flag(app, arguments, "--no-writable", "writable", false,
            "do not allow writing, even if the configuration allows it for all VMs");
   add_setting(app, arguments, "--cache-size", "cache_size", "BYTES");
-  add_flag(app, arguments, "--io-uring", "io_uring", true, help_of("io_uring"));
   add_setting(app, arguments, "--cache-ttl", "cache_ttl", "DURATION");
 }
 

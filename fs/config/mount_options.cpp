@@ -188,7 +188,6 @@ private:
     options_.debug = said.flag("debug");
     options_.foreground = said.flag("foreground") || options_.debug;
     options_.cache_size = said.number("cache_size");
-    options_.io_uring = said.flag("io_uring");
     set_options(said, options_.vm_options.general);
     // Inserted before those of the command line, because the last one counts.
     auto configured = split(said.text("options"), ',');

@@ -23,7 +23,6 @@ struct MountOptions {
   bool remount = false;                  ///< nothing is mounted: the mount that is there gets the options
   bool foreground = false;
   bool debug = false;
-  bool io_uring = false; ///< the kernel's requests come by it, or the mount fails
   std::uint64_t cache_size = std::uint64_t{64} << 20U; ///< bytes, for all VMs together
   VmOptionsTable vm_options;
 

@@ -41,13 +41,6 @@ std::vector<ParamSpec> make_specs() {
        .fallback = "off",
        .help = "log every decision and request; implies foreground",
        .example = "on"},
-      {.name = "io_uring",
-       .type = ParamType::flag,
-       .fallback = "off",
-       .help =
-           "the kernel's requests come by io_uring, so that small reads take half the time; it takes Linux "
-           "6.14 and fuse.enable_uring=1, and VMs that answer",
-       .example = "on"},
       {.name = "cache_size",
        .type = ParamType::size,
        .fallback = "64M",

@@ -12,7 +12,6 @@
 #include "fs/files/text/stats_text.h"
 #include "fs/fuse/fuse_mount.h"
 #include "fs/fuse/mount_watch.h"
-#include "fs/fuse/ring/ring_server.h"
 #include "fs/fuse/session.h"
 #include "fs/mounter/mounter.h"
 #include "fs/privileges/privileges.h"
@@ -62,7 +61,6 @@ struct RunContext {
   const ServiceNotify& service;
   const DriverRuntimes& runtimes;
   const PrivilegeReport& privileges;
-  std::unique_ptr<RingServer> rings; ///< null: requests come by /dev/fuse
 };
 
 /// The root directory must be accessible to every user who may use a file of a VM.
@@ -227,23 +225,17 @@ int end(const EndingParts& parts, int exit_code) {
   return exit_code;
 }
 
-int run(const MountOptions& options, RunContext context) {
+int run(const MountOptions& options, const RunContext& context) {
   VmService vms{options, context.runtimes};
-  const RingServer* const rings = context.rings.get(); // as long as the mount is served
-  const MountServices services{.drivers = all_drivers(),
-                               .vms = vms.registry(),
-                               .attacher = vms.attacher(),
-                               .finder = vms.finder(),
-                               .events = vms.event_feed(),
-                               .stats = [&vms, rings] {
-                                 return stats_text(vms.registry(), vms.events(), vms.event_feed(),
-                                                   rings != nullptr && rings->is_serving());
-                               }};
+  const MountServices services{
+      .drivers = all_drivers(),
+      .vms = vms.registry(),
+      .attacher = vms.attacher(),
+      .finder = vms.finder(),
+      .events = vms.event_feed(),
+      .stats = [&vms] { return stats_text(vms.registry(), vms.events(), vms.event_feed()); }};
   Tree tree{vms.registry(), services, {::getuid(), ::getgid(), root_mode(options)}};
   FileSystem file_system{tree, shared_mappings(options)};
-  if (context.rings != nullptr) {
-    file_system.use(std::move(context.rings));
-  }
   if (!vms.begin(kFirstScanLimit)) {
     return kFailed;
   }
@@ -294,13 +286,9 @@ int run_daemon(const MountOptions& options) {
   }
   const auto service = ServiceNotify::from_environment();
   const Needs needs = mount_needs(options);
-  auto rings = options.io_uring ? RingServer::create() : nullptr;
-  if (!rings) {
-    return fail_with(rings.error());
-  }
   const DriverRuntimes runtimes{all_drivers()}; // may take rights that are given up next
   const PrivilegeReport privileges = give_up_privileges(needs);
-  return run(options, {background, *mounter, service, runtimes, privileges, std::move(*rings)});
+  return run(options, {background, *mounter, service, runtimes, privileges});
 }
 
 } // namespace vmemfs

@@ -8,9 +8,6 @@ namespace vmemfs {
 Needs mount_needs(const MountOptions& options) {
   const bool discovers_by_default = options.discover && options.discoveries.empty();
   Needs all;
-  if (options.io_uring) {
-    all.system_calls.push_back({"io_uring_enter", "the kernel's requests by io_uring"});
-  }
   for (const DriverType* const type : all_drivers()) {
     if (type->available()) {
       Needs needs = type->needs({});

@@ -7,8 +7,7 @@
 
 namespace vmemfs {
 
-/// The needs of the mount itself, and of all drivers that work on this host, because a VM of any of
-/// them may be attached at any time;
+/// The needs of all drivers that work on this host, because a VM of any of them may be attached at any time;
 /// but the network only if the default discovery, or a VM or discovery that the options name, is reached over
 /// it.
 [[nodiscard]] Needs mount_needs(const MountOptions& options);

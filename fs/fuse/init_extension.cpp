@@ -2,13 +2,11 @@
 #include "fs/fuse/init_extension.h"
 
 #include "fs/fuse/fuse_mount.h"
-#include "fs/fuse/ring/ring_format.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <linux/fuse.h>
-#include <unistd.h>
 
 namespace vmemfs {
 namespace {
@@ -20,9 +18,6 @@ constexpr std::uint32_t kPassthrough = 1U << (37U - 32U);
 /// Of backing files: not on a file system that is stacked on another one itself, such as overlayfs. It is the
 /// word behind the flags, which these headers count to the unused ones.
 constexpr std::uint32_t kMaxStackDepth = 1;
-
-/// The kernel's FUSE_MIN_READ_BUFFER.
-constexpr std::size_t kMinRingPayload = 8192;
 
 struct InitRequest {
   fuse_in_header header;
@@ -43,8 +38,7 @@ void InitExtension::note_request(std::span<const std::byte> request) {
   InitRequest init{};
   if (request.size() == sizeof(init)) {
     std::memcpy(&init, request.data(), sizeof(init));
-    const std::uint32_t wanted =
-        (wanted_mappings_ ? kDirectIoAllowMmap : 0U) | kPassthrough | (wanted_rings_ ? kOverIoUring : 0U);
+    const std::uint32_t wanted = (wanted_mappings_ ? kDirectIoAllowMmap : 0U) | kPassthrough;
     if (const std::uint32_t offered = offered_by(init) & wanted; offered != 0) {
       offered_ = offered;
       unanswered_ = init.header.unique;
@@ -79,12 +73,6 @@ void InitExtension::complete(std::span<const iovec> answer) {
   unanswered_ = 0;
   mappings_ = (granted & kDirectIoAllowMmap) != 0;
   passthrough_ = (granted & kPassthrough) != 0;
-  if ((granted & kOverIoUring) != 0) {
-    ring_payload_bytes_ =
-        std::max<std::size_t>({kMinRingPayload, init.max_write,
-                               init.max_pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))});
-    rings_begin_ = true;
-  }
 }
 
 } // namespace vmemfs

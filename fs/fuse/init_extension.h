@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Features of the kernel that libfuse 3.14 cannot request: shared mappings of memory files (Linux 6.6),
-// passthrough to backing files (Linux 6.9), and requests by io_uring (Linux 6.14).
+// Features of the kernel that libfuse 3.14 cannot request: shared mappings of memory files (Linux 6.6), and
+// passthrough to backing files (Linux 6.9).
 #pragma once
 
 #include <atomic>
@@ -20,9 +20,6 @@ public:
   /// Not `wanted_mappings`: mappings stay as libfuse has the kernel make them.
   explicit InitExtension(bool wanted_mappings) : wanted_mappings_{wanted_mappings} {}
 
-  /// Before the first request: there is a RingServer.
-  void want_rings() { wanted_rings_ = true; }
-
   void note_request(std::span<const std::byte> request);
   /// To be called before the answer is sent. `answer`: as libfuse has made it, a header and its data.
   void complete(std::span<const iovec> answer);
@@ -31,12 +28,6 @@ public:
   [[nodiscard]] bool shared_mappings() const { return mappings_.load(std::memory_order_relaxed); }
   /// Whether the kernel does passthrough: see Passthrough. Does not change after the first request.
   [[nodiscard]] bool passthrough() const { return passthrough_.load(std::memory_order_relaxed); }
-  /// True once, after the answer to the first request has agreed to rings: the kernel waits for them.
-  [[nodiscard]] bool rings_begin() {
-    return rings_begin_.load(std::memory_order_relaxed) && rings_begin_.exchange(false);
-  }
-  /// The largest payload of a request and its answer. Set by then.
-  [[nodiscard]] std::size_t ring_payload_bytes() const { return ring_payload_bytes_; }
 
 private:
   const bool wanted_mappings_;
@@ -44,9 +35,6 @@ private:
   std::atomic<std::uint32_t> offered_{0};    ///< in that request, as bits of the flags' second half
   std::atomic<bool> mappings_{false};
   std::atomic<bool> passthrough_{false};
-  bool wanted_rings_ = false;
-  std::atomic<bool> rings_begin_{false};
-  std::atomic<std::size_t> ring_payload_bytes_{0};
 };
 
 } // namespace vmemfs

@@ -6,7 +6,6 @@
 #include "fs/fuse/kernel_pages.h"
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/request_table.h"
-#include "fs/fuse/ring/ring_server.h"
 #include "fs/fuse/vm_requests.h"
 #include "fs/tree/tree.h"
 #include "util/mutex.h"
@@ -46,14 +45,6 @@ public:
   [[nodiscard]] Tree& tree() { return tree_; }
   [[nodiscard]] InitExtension& init_extension() { return init_extension_; }
   [[nodiscard]] Passthrough& passthrough() { return passthrough_; }
-
-  /// Before the mount: requests come by io_uring if the kernel offers it.
-  void use(std::unique_ptr<RingServer> rings) {
-    rings_ = std::move(rings);
-    threads_.goes_on = [this] { rings_->send_answer_now(); };
-    init_extension_.want_rings();
-  }
-  [[nodiscard]] RingServer* rings() { return rings_.get(); } ///< null: none
 
   /// Whose share of the threads a file's requests take. The memory files of a VM have one, and its other
   /// files have another one: commands must reach a VM whose memory does not answer.
@@ -140,7 +131,6 @@ private:
   Passthrough passthrough_; ///< before the open files, which use it
   RequestTable table_;
   RequestThreads threads_;
-  std::unique_ptr<RingServer> rings_;
   mutable Mutex mutex_;
   std::map<Share, std::weak_ptr<VmRequests>> requests_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::shared_ptr<OpenHandle>> open_files_ GUARDED_BY(mutex_);

@@ -2,16 +2,13 @@
 #include "fs/fuse/session.h"
 
 #include "fs/fuse/fuse_args.h"
-#include "util/log.h"
 
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <numeric>
 #include <poll.h>
-#include <span>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/uio.h>
@@ -55,24 +52,10 @@ ssize_t read_device(int fd, void* buffer, std::size_t size, void* userdata) {
   return got;
 }
 
-std::size_t bytes_of(std::span<const iovec> pieces) {
-  return std::accumulate(pieces.begin(), pieces.end(), std::size_t{0},
-                         [](std::size_t sum, const iovec& piece) { return sum + piece.iov_len; });
-}
-
 ssize_t write_device(int fd, iovec* pieces, int count, void* userdata) {
-  FileSystem& files = *static_cast<FileSystem*>(userdata);
-  const std::span<const iovec> answer{pieces, static_cast<std::size_t>(count)};
-  files.init_extension().complete(answer);
-  OpenAnswer::complete(answer);
-  if (files.rings() != nullptr && files.rings()->answer(answer)) {
-    return static_cast<ssize_t>(bytes_of(answer));
-  }
-  const ssize_t written = ::writev(fd, pieces, count);
-  if (files.init_extension().rings_begin()) {
-    files.rings()->start(files.init_extension().ring_payload_bytes());
-  }
-  return written;
+  static_cast<FileSystem*>(userdata)->init_extension().complete({pieces, static_cast<std::size_t>(count)});
+  OpenAnswer::complete({pieces, static_cast<std::size_t>(count)});
+  return ::writev(fd, pieces, count);
 }
 
 /// As libfuse does it itself, but for the completed answers to the kernel's first request and to open().
@@ -94,7 +77,7 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
                 fmt::format("libfuse refused the options (-o {}); see its own message above",
                             fmt::join(options, ",")));
   }
-  std::unique_ptr<Session> created{new Session{file_system, session}};
+  std::unique_ptr<Session> created{new Session{session}};
   created->loop_ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   created->mount_gone_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!created->loop_ended_ || !created->mount_gone_) {
@@ -127,22 +110,7 @@ Result<void> Session::connect(UniqueFd device) {
   if (fuse_session_custom_io(session_.get(), &kDeviceIo, device.get()) != 0) {
     return fail(ErrorKind::source_failed, "mount", "libfuse does not take the mounted /dev/fuse");
   }
-  const int kept = device.release(); // closed with the session
-  if (RingServer* const rings = files_.rings()) {
-    rings->set_session({.device = kept,
-                        .serve =
-                            [session = session_.get()](std::span<std::byte> request) {
-                              fuse_buf buffer{};
-                              buffer.mem = request.data();
-                              buffer.size = request.size();
-                              fuse_session_process_buf(session, &buffer);
-                            },
-                        .failed =
-                            [](const Error& error) {
-                              log::error("{}", error.message());
-                              ::kill(::getpid(), SIGTERM); // the kernel waits for the rings
-                            }});
-  }
+  static_cast<void>(device.release()); // closed with the session
   return {};
 }
 
@@ -208,9 +176,7 @@ bool Session::stop(std::chrono::milliseconds limit) {
   if (loop_.joinable()) {
     loop_.join();
   }
-  const auto left =
-      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  return files_.rings() == nullptr || files_.rings()->stop(left);
+  return true;
 }
 
 // After the loop has ended, no thread would answer a request that the kernel may have to wait for.

@@ -52,14 +52,13 @@ public:
   void grow(Ino ino, std::uint64_t bytes);
 
 private:
-  Session(FileSystem& files, fuse_session* session) : files_{files}, session_{session} {}
+  explicit Session(fuse_session* session) : session_{session} {}
   void run_loop();
   void await_end(int signals);
 
   struct Destroy {
     void operator()(fuse_session* session) const { fuse_session_destroy(session); }
   };
-  FileSystem& files_;
   std::unique_ptr<fuse_session, Destroy> session_;
   bool handlers_set_ = false;
   UniqueFd loop_ended_;

@@ -43,9 +43,6 @@ void VmRequests::leave() {
 void VmRequests::run_queued() {
   Queued next{};
   while (take(next)) {
-    if (threads_.goes_on) {
-      threads_.goes_on();
-    }
     if (!next.is_done()) {
       answer(next.ticket, next.kind.operation, next.work);
     }

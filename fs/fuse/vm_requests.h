@@ -25,9 +25,6 @@ struct RequestThreads {
   static constexpr unsigned kMaxShare = 16;
 
   std::atomic<unsigned> occupied{0};
-  /// Called by a thread that goes on with requests of others, whose own one may be answered. Empty, or set
-  /// before the first request.
-  std::function<void()> goes_on{};
 };
 
 /// Requests of one VM that may wait for it. Beyond its share they wait in a queue, which occupies no thread,

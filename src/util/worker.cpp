@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <pthread.h>
-#include <sched.h>
 #include <system_error>
 
 namespace vmemfs {
@@ -15,23 +13,10 @@ namespace {
 /// The end of a wait without an end.
 constexpr std::chrono::hours kLongWait{1};
 
-/// That the process may use, as of the first worker. A thread inherits those of the one that starts it, which
-/// may keep to one CPU.
-const cpu_set_t& cpus_of_process() {
-  static const cpu_set_t kCpus = [] {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    static_cast<void>(::pthread_getaffinity_np(::pthread_self(), sizeof(cpus), &cpus));
-    return cpus;
-  }();
-  return kCpus;
-}
-
 } // namespace
 
 Worker::Worker(unsigned threads, unsigned max_threads)
     : min_threads_{threads}, max_threads_{std::max(threads, max_threads)} {
-  static_cast<void>(cpus_of_process());
   const MutexLock lock{mutex_};
   for (unsigned i = 0; i < threads; ++i) {
     start_thread();
@@ -110,7 +95,6 @@ void Worker::wait_for_job(const std::stop_token& stop, Clock::time_point until) 
 bool Worker::may_end() const { return !stopped_ && active_ > min_threads_ && waiting_ > 0; }
 
 void Worker::run(const std::stop_token& stop, Thread& self) {
-  static_cast<void>(::pthread_setaffinity_np(::pthread_self(), sizeof(cpu_set_t), &cpus_of_process()));
   ReleasableMutexLock lock{mutex_};
   auto last_job = Clock::now();
   while (!stop.stop_requested()) {

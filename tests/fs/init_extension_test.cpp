@@ -65,26 +65,6 @@ std::uint32_t stack_depth_of(const fuse_init_out& init) {
   return depth;
 }
 
-TEST(InitExtension, KernelOffersRings_AreAcceptedIfWanted_AndBeginOnce) {
-  constexpr std::uint32_t kRings = 1U << 9U; // bit 41
-  for (const bool wanted : {false, true}) {
-    InitExtension extension{false};
-    if (wanted) {
-      extension.want_rings();
-    }
-    Exchange exchange;
-    exchange.request.init.flags2 = kRings;
-    exchange.init.max_write = 1U << 20U;
-    exchange.init.max_pages = 300;
-    EXPECT_FALSE(extension.rings_begin());
-    exchange.pass(extension);
-    EXPECT_EQ(exchange.init.flags2, wanted ? kRings | 2U : 2U);
-    EXPECT_EQ(extension.rings_begin(), wanted);
-    EXPECT_FALSE(extension.rings_begin());
-    EXPECT_EQ(extension.ring_payload_bytes(), wanted ? 300U * 4096 : 0U);
-  }
-}
-
 TEST(InitExtension, KernelOffersPassthrough_IsAccepted_WithAndWithoutMappings) {
   constexpr std::uint32_t kPassthrough = 1U << 5U; // bit 37
   for (const bool mappings : {false, true}) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "support/mount.h"
 
-#include "support/kernel/io_uring.h"
 #include "support/users.h"
 
 #include <algorithm>
@@ -53,11 +52,6 @@ Mount::Mount(const std::vector<std::string>& args, Discover discover, const std:
   std::vector<std::string> command = joined(as_, {VMEMFS_PROGRAM, "-f"});
   if (discover == Discover::off) {
     command.emplace_back("--no-discover");
-  }
-  std::optional<IoUringOffered> offered;
-  if (wants_io_uring()) {
-    offered.emplace();
-    command.emplace_back("--io-uring");
   }
   std::ranges::transform(args, std::back_inserter(command), with_patience);
   command.push_back(path());

@@ -25,8 +25,7 @@ struct RunAs {
 class Mount {
 public:
   /// `args` are options of vmemfs, without the mountpoint; a VM of QEMU without a timeout of its own gets a
-  /// long one, and all mounts use io_uring where wants_io_uring(). Throws, with what the daemon said, where
-  /// the mount does not appear.
+  /// long one. Throws, with what the daemon said, where the mount does not appear.
   explicit Mount(const std::vector<std::string>& args, Discover discover = Discover::off,
                  const std::optional<RunAs>& run_as = std::nullopt);
   ~Mount(); ///< unmounts

@@ -155,14 +155,11 @@ void add_process(PrometheusText& out) {
 
 } // namespace
 
-std::string stats_text(const VmRegistry& registry, const EventLog& events, const EventFeed& feed,
-                       bool io_uring) {
+std::string stats_text(const VmRegistry& registry, const EventLog& events, const EventFeed& feed) {
   const Vms vms = registry.all();
   PrometheusText out;
   out.family("vmemfs_build_info", MetricType::gauge, "1; the label tells the version.");
   out.sample({{"version", VMEMFS_VERSION}}, 1);
-  out.single("vmemfs_io_uring", MetricType::gauge, "1 if the kernel's requests come by io_uring, else 0.",
-             io_uring ? 1 : 0);
   out.single("vmemfs_vms", MetricType::gauge, "VMs that are mounted.", vms.size());
   add_vm_metrics(out, vms);
   add_kernels(out, vms);

@@ -11,8 +11,8 @@
 namespace vmemfs {
 
 /// Counters of all VMs, of the events and of the process, in Prometheus' text format. Waits for no driver and
-/// no monitor. `io_uring`: the kernel's requests come by it.
+/// no monitor.
 [[nodiscard]] std::string stats_text(const VmRegistry& registry, const EventLog& events,
-                                     const EventFeed& feed, bool io_uring);
+                                     const EventFeed& feed);
 
 } // namespace vmemfs

@@ -37,7 +37,7 @@ protected:
     last_ = driver.get();
     return vms_.add(name, changed(std::move(changes))(std::move(driver))).value();
   }
-  [[nodiscard]] PrometheusPage stats() const { return parse_prometheus(stats_text(vms_, events_, *feed_, true)); }
+  [[nodiscard]] PrometheusPage stats() const { return parse_prometheus(stats_text(vms_, events_, *feed_)); }
 
   Worker notifier_;
   Worker jobs_;
@@ -58,7 +58,6 @@ TEST_F(StatsTextTest, NoVm_FamiliesAreThereWithoutSamples) {
   const PrometheusPage page = stats();
   EXPECT_EQ(page.value("vmemfs_build_info", {{"version", VMEMFS_VERSION}}), 1);
   EXPECT_EQ(page.value("vmemfs_vms"), 0);
-  EXPECT_EQ(page.value("vmemfs_io_uring"), 1);
   ASSERT_NE(page.family("vmemfs_reads_total"), nullptr);
   EXPECT_TRUE(page.family("vmemfs_reads_total")->samples.empty());
   for (const PrometheusFamily& family : page.families) {

@@ -128,7 +128,7 @@ bool VmService::release_all() {
   Worker threads{1, kMaxResumeThreads};
   for (const auto& vm : vms) {
     threads.post([&] {
-      if (!vm->run_state().release()) {
+      if (!vm->run_state().release_at_end()) {
         good = false;
       }
       released.count_down();

@@ -65,18 +65,28 @@ void RunStateTracker::lock_and_settle() {
 }
 
 Result<void> RunStateTracker::release() {
+  auto released = let_go();
+  return released.resumed ? std::move(released.detached) : std::move(released.resumed);
+}
+
+Result<void> RunStateTracker::release_at_end() { return let_go().detached; }
+
+RunStateTracker::Released RunStateTracker::let_go() {
   const MutexLock lock{operation_mutex_};
-  auto resumed = end_pause();
-  auto detached = context_.driver.detach();
+  Released released{end_pause(), context_.driver.detach()};
   const bool by_driver = [&] {
     const MutexLock ledger{ledger_mutex_};
     return ledger_.by_driver();
   }();
-  if (by_driver && detached) {
+  if (by_driver && released.detached) {
     clear_ledger();
     guard_.end();
   }
-  return context_.events.noted(resumed ? std::move(detached) : std::move(resumed));
+  released.resumed = context_.events.noted(std::move(released.resumed));
+  if (released.resumed) { // one report of one VM
+    released.detached = context_.events.noted(std::move(released.detached));
+  }
+  return released;
 }
 
 /// Ends a pause by vmemfs that is not to be kept.

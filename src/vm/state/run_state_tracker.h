@@ -85,6 +85,9 @@ public:
   /// Resumes the VM if vmemfs paused it, unless it is to be kept paused, and detaches the driver. Failure: it
   /// may stay paused; that is reported.
   Result<void> release() EXCLUDES(operation_mutex_);
+  /// The same when the process is about to end: it is no failure that the VM could not be resumed, as the
+  /// guardian does that then.
+  Result<void> release_at_end() EXCLUDES(operation_mutex_);
 
   /// The state may have changed: queries it, on another thread.
   void poll_soon();
@@ -143,6 +146,11 @@ private:
   tl::unexpected<Error> not_stopped(Error why) REQUIRES(operation_mutex_);
   Result<void> resume_vm(RunControl& control) REQUIRES(operation_mutex_);
   Result<void> resume_if_ours(RunControl& control) REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
+  struct Released {
+    Result<void> resumed;
+    Result<void> detached;
+  };
+  [[nodiscard]] Released let_go() EXCLUDES(operation_mutex_);
   [[nodiscard]] Result<void> end_pause() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   void settle() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);
   void clear_ledger() REQUIRES(operation_mutex_) EXCLUDES(ledger_mutex_);

@@ -39,8 +39,7 @@ bool is_output(std::string_view packet) {
 std::string not_a_packet(std::string_view received) {
   if (received.starts_with("{\"QMP\"")) {
     return "this is not a GDB server but a QMP socket of QEMU; give the address of QEMU's -gdb, or this one "
-           "to "
-           "the driver qemu as qmp=";
+           "to the driver qemu as qmp=";
   }
   return fmt::format(
       "this is not a GDB server, as it sent data that is not a packet ('{}'); check the address",

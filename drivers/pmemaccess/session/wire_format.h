@@ -29,9 +29,9 @@ enum class RequestType : std::uint64_t {
 };
 
 inline constexpr std::size_t kRequestBytes = 24;
-/// Max bytes of one read. Every version allocates as much for its reply, and frees it before the next
-/// request, so a MiB costs QEMU a MiB. It takes none of QEMU's locks, and holds no guest memory while it
-/// waits for the client to take the reply. A signal cannot cut that reply short: the thread has all of them
+/// Max bytes of one read. The patches of 0.14, 1.2, 2.4 and 2.8 allocate as much for a reply and free it
+/// before the next request, so a MiB costs QEMU a MiB. That of 4.1.0 takes none of QEMU's locks while it
+/// waits for the client to take the reply, and no signal cuts that short, as its thread has all of them
 /// blocked. So the size costs nothing but time: that of a failed range, and on a slow link that of a reply.
 inline constexpr std::size_t kMaxRead = std::size_t{1} << 20U;
 /// The same on a link that is so slow that a larger reply could take too long. Fits in a socket's buffer.

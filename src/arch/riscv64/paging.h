@@ -5,8 +5,8 @@
 // stage of guests of the hypervisor extension (hgatp) is not walked.
 #pragma once
 
+#include "arch/mapped_address.h"
 #include "arch/mapped_ranges.h"
-#include "arch/page_table_format.h"
 #include "arch/read_entry.h"
 #include "core/gpa.h"
 #include "core/register_set.h"
@@ -38,15 +38,6 @@ struct Paging {
 
 /// Whether the set has the registers that paging_of() needs, whatever their values.
 [[nodiscard]] bool can_have_paging(const RegisterSet& registers);
-
-/// One virtual address in the page that maps it.
-struct MappedAddress {
-  Gpa gpa;
-  std::uint64_t left; ///< bytes from here to the end of the page
-  PageRights rights;
-
-  friend bool operator==(const MappedAddress&, const MappedAddress&) = default;
-};
 
 /// Walks the page tables. They are the guest's and can say anything: there is at most one call of `read` for
 /// each level. nullopt: not mapped, not canonical, an entry with reserved bits, or a table that cannot be

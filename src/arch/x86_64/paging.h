@@ -2,6 +2,7 @@
 // Paging of an x86 vCPU in all its modes: virtual to physical addresses, by its control registers.
 #pragma once
 
+#include "arch/mapped_address.h"
 #include "arch/read_entry.h"
 #include "arch/x86_64/paging_mode.h"
 #include "core/gpa.h"
@@ -12,6 +13,7 @@
 
 namespace vmemfs::x86_64 {
 
+using vmemfs::MappedAddress;
 using vmemfs::ReadEntry;
 
 /// nullopt: the set does not say, or is of another architecture. If EFER is absent, as in some dumps, it is
@@ -23,15 +25,6 @@ using vmemfs::ReadEntry;
 
 /// Whether the set has the registers that paging_of() needs, whatever their values.
 [[nodiscard]] bool can_have_paging(const RegisterSet& registers);
-
-/// One virtual address in the page that maps it.
-struct MappedAddress {
-  Gpa gpa;
-  std::uint64_t left; ///< bytes from here to the end of the page
-  PageRights rights;
-
-  friend bool operator==(const MappedAddress&, const MappedAddress&) = default;
-};
 
 /// Walks the page tables. They are the guest's and can say anything: there is at most one call of `read` for
 /// each level. nullopt: not mapped, not canonical, an entry with reserved bits that every CPU refuses, or a

@@ -3,11 +3,9 @@
 // the number of address bits and the half, the address, the root, and memory, which repeats over all physical
 // addresses.
 #include "arch/aarch64/page_walk.h"
-#include "fuzz/fuzz_target.h"
+#include "fuzz/guest/walked_pages.h"
 
-#include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace {
 
@@ -16,21 +14,10 @@ using vmemfs::ReadEntry;
 using vmemfs::aarch64::first_mapped;
 using vmemfs::aarch64::Paging;
 using vmemfs::aarch64::translate;
+using vmemfs::fuzz::entries_in;
 using vmemfs::fuzz::expect;
-
-std::uint64_t take_number(std::string_view& text) {
-  std::uint64_t number = 0;
-  const std::size_t size = std::min(text.size(), sizeof number);
-  std::memcpy(&number, text.data(), size);
-  text.remove_prefix(size);
-  return number;
-}
-
-unsigned take_byte(std::string_view& text) {
-  const auto byte = text.empty() ? 0U : static_cast<unsigned char>(text.front());
-  text.remove_prefix(text.empty() ? 0 : 1);
-  return byte;
-}
+using vmemfs::fuzz::take_byte;
+using vmemfs::fuzz::take_number;
 
 void check_page(const Paging& paging, std::uint64_t address, const ReadEntry& read) {
   const auto mapped = translate(paging, address, read);
@@ -57,14 +44,8 @@ FUZZ_TARGET(text) {
                       .page_shift = kShifts.at(granule % kShifts.size()),
                       .address_bits = bits & 0x3fU,
                       .upper = (bits & 0x80U) != 0};
-  std::uint64_t reads = 0;
-  const std::string_view memory = text;
-  const ReadEntry read = [&](Gpa gpa) -> std::optional<std::uint64_t> {
-    ++reads;
-    expect(gpa.value() % sizeof(std::uint64_t) == 0, "entries are aligned");
-    std::string_view rest = memory.substr(memory.empty() ? 0 : gpa.value() % memory.size());
-    return rest.size() < sizeof(std::uint64_t) ? std::nullopt : std::optional{take_number(rest)};
-  };
+  unsigned reads = 0;
+  const ReadEntry read = entries_in(text, reads);
   const std::uint64_t high = paging.upper && paging.address_bits > 0 ? ~0ULL << paging.address_bits : 0;
   for (const std::uint64_t asked : {address, address | high, address & ~high}) {
     reads = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where the page tables of x86 and riscv64 guests map a virtual address.
+// A virtual address of an x86 or riscv64 guest in the page that maps it.
 #pragma once
 
 #include "arch/page_table_format.h"
@@ -9,7 +9,6 @@
 
 namespace vmemfs {
 
-/// One virtual address in the page that maps it.
 struct MappedAddress {
   Gpa gpa;
   std::uint64_t left; ///< bytes from here to the end of the page

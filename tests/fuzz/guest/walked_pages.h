@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What must hold of an address that page tables translate and of the ranges that they map, and how the
-// fuzzers of page tables take their input apart.
+// Properties of an address that page tables translate and of the ranges that they map, and the pieces of
+// input of the fuzzers of page tables.
 #pragma once
 
 #include "arch/mapped_ranges.h"

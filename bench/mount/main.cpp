@@ -29,6 +29,7 @@ struct Settings {
   std::chrono::milliseconds sample{350};
   bool sizes = true;
   bool only_batch = false;
+  bool only_small = false;
   std::string json;
 };
 
@@ -209,9 +210,6 @@ double share_of_parts(const Samples& samples, const char* mount, const char* fet
 }
 
 std::vector<Ratio> ratios(const Samples& samples) {
-  const auto cpu = [&](const char* target) {
-    return median_of(samples.at(target).at("seq 1M"), &Sample::cpu_seconds_per_gb);
-  };
   const auto speed = [&](const char* a, const char* b) {
     return ratio_of(samples.at(a).at("seq 1M"), samples.at(b).at("seq 1M"), &Sample::bytes_per_second);
   };
@@ -219,14 +217,12 @@ std::vector<Ratio> ratios(const Samples& samples) {
     return ratio_of(samples.at(a).at(pattern), samples.at(b).at(pattern), field);
   };
   const auto latency = [&](const char* a) { return of(a, kMinimal, "8 bytes", &Sample::p50_us); };
-  // The CPU goals are those of a machine on which the RAM file itself takes 0.08 s/GB; the ratios hold for
-  // others too.
   const auto cpu_share = [&](const char* a) {
     return ratio_of(samples.at(a).at("seq 1M"), samples.at(kRamFile).at("seq 1M"),
                     &Sample::cpu_seconds_per_gb);
   };
   return {
-      {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ">= 0.45"},
+      {"shared guest / RAM file itself, seq 1M", speed(kShared, kRamFile), ""},
       {"ram/NAME of it / RAM file itself, seq 1M", speed(kBlock, kRamFile), ">= 0.95"},
       {"the same, rand 4K x1", of(kBlock, kRamFile, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
       {"the same, 8 bytes p50", of(kBlock, kRamFile, "8 bytes", &Sample::p50_us), "<= 1.5"},
@@ -239,8 +235,8 @@ std::vector<Ratio> ratios(const Samples& samples) {
       {"the same, rand 4K x1", of(kPrivateKept, kRamFile, "rand 4K x1", &Sample::reads_per_second),
        ">= 0.90"},
       {"the same, 8 bytes p50", of(kPrivateKept, kRamFile, "8 bytes", &Sample::p50_us), "<= 1.5"},
-      {"private guest / process_vm_readv, 4 KiB pages, seq 1M", speed(kPrivate, kReadv), ">= 0.60"},
-      {"the same, cache off (as while it runs)", speed(kPrivateLive, kReadv), ""},
+      {"private guest / process_vm_readv, 4 KiB pages, seq 1M", speed(kPrivate, kReadv), ""},
+      {"the same, cache off (as while it runs)", speed(kPrivateLive, kReadv), ">= 0.66"},
       {"private guest / process_vm_readv, huge pages, seq 1M", speed(kPrivateHuge, kReadvHuge), ""},
       {"private guest / process_vm_readv and null server in turn, 4 KiB pages, seq 1M",
        share_of_parts(samples, kPrivate, kReadv), ""},
@@ -256,14 +252,44 @@ std::vector<Ratio> ratios(const Samples& samples) {
        of(kPrivate, kMinimal, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
       {"seq 4K, shared guest / minimal server", of(kShared, kMinimal, "seq 4K", &Sample::bytes_per_second),
        ">= 0.90"},
-      {"CPU s/GB, shared guest, seq 1M", cpu(kShared), "<= 0.20"},
-      {"CPU s/GB, private guest, 4 KiB pages, seq 1M", cpu(kPrivate), "<= 0.32"},
       {"CPU, minimal server / RAM file itself, seq 1M", cpu_share(kMinimal), ""},
-      {"CPU, shared guest / RAM file itself, seq 1M", cpu_share(kShared), "<= 2.5"},
-      {"CPU, private guest, 4 KiB pages / RAM file itself, seq 1M", cpu_share(kPrivate), "<= 4.0"},
-      {"CPU s/GB, private guest, 4 KiB pages, cache off, seq 1M", cpu(kPrivateLive), ""},
-      {"CPU s/GB, private guest, huge pages, seq 1M", cpu(kPrivateHuge), ""},
+      {"CPU, shared guest / RAM file itself, seq 1M", cpu_share(kShared), "<= 1.5"},
+      {"CPU, private guest, 4 KiB pages / RAM file itself, seq 1M", cpu_share(kPrivate), "<= 1.5"},
   };
+}
+
+/// Small reads as of a running guest, beside those of a minimal server. How long one takes depends on where
+/// the scheduler has put reader and server, which lasts for a while: hence many short rounds.
+nlohmann::ordered_json compare_small(const std::vector<NamedTarget>& targets, Settings settings) {
+  settings.rounds = 8 * settings.rounds + 1;
+  settings.sample = std::chrono::milliseconds{100};
+  std::vector<NamedTarget> wanted;
+  std::ranges::copy_if(targets, std::back_inserter(wanted), [](const NamedTarget& target) {
+    return target.name == kMinimal || target.name == kNull || target.name == kShared ||
+           target.name == kPrivateLive;
+  });
+  std::vector<Pattern> small;
+  std::ranges::copy_if(patterns(), std::back_inserter(small),
+                       [](const Pattern& pattern) { return pattern.random && pattern.readers == 1; });
+  const Samples samples = run_rounds(wanted, small, settings);
+
+  fmt::print("\nmedians of {} rounds of 0.1 s\n\n"
+             "| target | rand 4K | / minimal server | 8 bytes p50 / p99 | / minimal server |\n"
+             "|---|---|---|---|---|\n",
+             settings.rounds);
+  nlohmann::ordered_json json{{"targets", to_json(samples)}};
+  for (const NamedTarget& target : wanted) {
+    std::string row = fmt::format("| {} |", target.name);
+    for (const Pattern& pattern : small) {
+      const auto& own = samples.at(target.name).at(pattern.name);
+      const double ratio = ratio_of(own, samples.at(kMinimal).at(pattern.name),
+                                    pattern.latency ? &Sample::p50_us : &Sample::reads_per_second);
+      row += fmt::format(" {} | {:.2f} |", cell(pattern, own), ratio);
+      json["ratios"][target.name][pattern.name] = ratio;
+    }
+    fmt::print("{}\n", row);
+  }
+  return json;
 }
 
 /// Scattered reads by `batch` and by preads. `natives`: of the names of the VMs, see compare_batch().
@@ -281,9 +307,11 @@ nlohmann::ordered_json compare_batches(const test::Mount& mount,
       const auto native = natives.find(vm);
       const BatchFigures figures = compare_batch(
           mount / vm, native != natives.end() ? native->second : MakeTarget{}, area, length, rounds);
-      fmt::print("| {} bytes: {} | {:.2f} ms | {:.2f} ms | {:.2f} ms | {:.1f} | {:.2f} ms | {:.2f} |\n",
-                 length, name, figures.preads_us / 1e3, figures.batch_us / 1e3, figures.poll_us / 1e3,
-                 figures.ratio, figures.native_us / 1e3, figures.native_ratio);
+      fmt::print("| {} bytes: {} | {:.2f} ms | {:.2f} ms | {:.2f} ms | {:.1f} |{}\n", length, name,
+                 figures.preads_us / 1e3, figures.batch_us / 1e3, figures.poll_us / 1e3, figures.ratio,
+                 native != natives.end()
+                     ? fmt::format(" {:.2f} ms | {:.2f} |", figures.native_us / 1e3, figures.native_ratio)
+                     : "  |  |");
       json[fmt::format("{} bytes", length)][name] = {
           {"preads_us", figures.preads_us}, {"batch_us", figures.batch_us},
           {"poll_us", figures.poll_us},     {"ratio", figures.ratio},
@@ -354,6 +382,9 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
   if (settings.only_batch) {
     return {{"batch", batches()}};
   }
+  if (settings.only_small) {
+    return {{"small", compare_small(targets, settings)}};
+  }
   const Samples samples = run_rounds(targets, patterns(), settings);
 
   fmt::print("\n2 GiB guests, all RAM touched, paused; medians of {} rounds\n\n", settings.rounds);
@@ -364,6 +395,7 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
     fmt::print("| {} | {:.2f} | {} |\n", ratio.what, ratio.value, ratio.goal);
     json["ratios"][ratio.what] = ratio.value;
   }
+  json["small"] = compare_small(targets, settings);
   json["batch"] = batches();
   return json;
 }
@@ -421,10 +453,14 @@ Settings parse(int argc, char** argv) {
     } else if (arg == "--only-batch") {
       settings.only_batch = true;
       settings.sizes = false;
+    } else if (arg == "--only-small") {
+      settings.only_small = true;
+      settings.sizes = false;
     } else if (arg == "--json" && i + 1 < argc) {
       settings.json = argv[++i];
     } else {
-      throw std::runtime_error{"usage: mount_bench [--quick] [--no-sizes] [--only-batch] [--json FILE]"};
+      throw std::runtime_error{
+          "usage: mount_bench [--quick] [--no-sizes] [--only-batch | --only-small] [--json FILE]"};
     }
   }
   return settings;

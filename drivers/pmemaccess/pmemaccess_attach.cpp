@@ -4,6 +4,7 @@
 #include "drivers/pmemaccess/monitor/resume_ticket.h"
 #include "drivers/pmemaccess/pmemaccess_driver.h"
 #include "drivers/pmemaccess/session/socket_path.h"
+#include "drivers/qemu_protocol/gdb_socket.h"
 #include "drivers/qemu_protocol/qmp_address.h"
 #include "host/process.h"
 #include "util/log.h"
@@ -43,6 +44,11 @@ PmemaccessDriver::PmemaccessDriver(Options options, const DriverContext& context
 }
 
 Result<std::unique_ptr<Driver>> PmemaccessDriver::attach(Options options, const DriverContext& context) {
+  for (const std::string& path : {options.monitor, options.socket}) {
+    if (auto refused = refuse_gdb_socket(path, kOrigin); !refused) {
+      return tl::unexpected{std::move(refused.error())};
+    }
+  }
   std::unique_ptr<PmemaccessDriver> driver{new PmemaccessDriver{std::move(options), context}};
   if (auto started = driver->start(); !started) {
     return tl::unexpected{std::move(started.error())};

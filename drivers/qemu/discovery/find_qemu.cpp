@@ -2,6 +2,7 @@
 #include "drivers/qemu/discovery/find_qemu.h"
 
 #include "core/text.h"
+#include "drivers/qemu_protocol/gdb_socket.h"
 #include "drivers/qemu_protocol/qmp_address.h"
 #include "util/users/accounts.h"
 #include "util/work_limit.h"
@@ -36,6 +37,9 @@ Result<pid_t> listener_of(const std::string& path) {
                             sizeof(address.sun_path) - 1));
   }
   path.copy(address.sun_path, path.size());
+  if (auto refused = refuse_gdb_socket(path, "qemu"); !refused) {
+    return tl::unexpected{std::move(refused.error())};
+  }
   const UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!socket) {
     return fail_errno(errno, "qemu", "cannot create a socket");
@@ -166,7 +170,7 @@ Result<pid_t> the_pid(const Params& params) {
   }
   if (params.has("qmp")) {
     auto pid = listener_of(params.text("qmp"));
-    if (!pid && pids.empty()) {
+    if (!pid && (pids.empty() || pid.error().kind == ErrorKind::invalid)) {
       return pid;
     }
     if (pid && *pid > 0) { // 0: a process of another pid namespace

@@ -266,6 +266,18 @@ TEST_F(HeldByADebugger, SecondAttemptThroughAProxy_TheGuestRunsLater) {
   EXPECT_TRUE(served_.guest().running());
 }
 
+TEST(GdbSocketOfQemu, NamedAsAnotherSocket_IsRefused_AndTheGuestRuns) {
+  ServedGuest served;
+  const TempDir dir;
+  for (const char* const vm : {"qemu:qmp=", "pmemaccess:qmp=", "pmemaccess:maps=0-64M,socket="}) {
+    const auto mounted = run({VMEMFS_PROGRAM, "-f", "--no-discover", "--vm",
+                              fmt::format("vm={}{}", vm, served.stub()), dir.path()});
+    EXPECT_NE(mounted.code, 0) << vm;
+    EXPECT_THAT(mounted.text, HasSubstr("gdbstub:address=unix:" + served.stub()));
+    EXPECT_TRUE(served.guest().running()) << vm;
+  }
+}
+
 TEST(GdbstubSave, WithoutPause_SaysThatTheGuestWasPaused) {
   ServedGuest served;
   const TempDir dir;

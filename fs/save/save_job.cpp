@@ -95,7 +95,7 @@ std::vector<std::string> SaveJob::partial_paths() {
   return partial_paths_;
 }
 
-Result<GuestInfo> SaveJob::read_info(const VmDirectory& vm) const {
+Result<GuestInfo> SaveJob::read_info(const MountedVm& vm) const {
   return vm.read_text("info", kMaxGuestInfo).and_then([](const std::string& text) {
     return parse_guest_info(text);
   });
@@ -117,7 +117,7 @@ Result<PartialFile> SaveJob::create_file(const std::string& path) {
   return file;
 }
 
-Result<SaveJob::Files> SaveJob::create_files(const VmDirectory& vm) {
+Result<SaveJob::Files> SaveJob::create_files(const MountedVm& vm) {
   Files files;
   if (!options_.to_stdout()) {
     if (auto apart = check_sidecar(sidecar_path(), options_.file); !apart) {
@@ -152,7 +152,7 @@ Result<SaveJob::Files> SaveJob::create_files(const VmDirectory& vm) {
   return files;
 }
 
-Result<void> SaveJob::describe_guest(const VmDirectory& vm) {
+Result<void> SaveJob::describe_guest(const MountedVm& vm) {
   auto info = read_info(vm);
   if (!info) {
     return tl::unexpected{std::move(info.error())};
@@ -188,7 +188,7 @@ Result<void> SaveJob::describe_guest(const VmDirectory& vm) {
   return {};
 }
 
-Result<void> SaveJob::pause_guest(const VmDirectory& vm) {
+Result<void> SaveJob::pause_guest(const MountedVm& vm) {
   if (report_.mode != SaveMode::paused) {
     return {};
   }
@@ -224,7 +224,7 @@ Result<void> SaveJob::pause_guest(const VmDirectory& vm) {
 /// On a busy host a vCPU thread may fall asleep a moment after the hypervisor has said that the VM is paused.
 /// To the mount that looks like a run, which would be one in the image if it were seen only while that is
 /// read.
-Result<void> SaveJob::wait_for_constant_epoch(const VmDirectory& vm) {
+Result<void> SaveJob::wait_for_constant_epoch(const MountedVm& vm) {
   std::optional<std::uint64_t> before;
   for (int looks = 0; looks < kMaxLooks; ++looks) {
     const auto info = read_info(vm);
@@ -242,7 +242,7 @@ Result<void> SaveJob::wait_for_constant_epoch(const VmDirectory& vm) {
 }
 
 /// Called by the last reader, so that the guest is paused no longer than it is read.
-void SaveJob::reading_ended(const VmDirectory& vm) {
+void SaveJob::reading_ended(const MountedVm& vm) {
   if (auto info = read_info(vm)) {
     report_.at_end = std::move(*info);
   }
@@ -251,7 +251,7 @@ void SaveJob::reading_ended(const VmDirectory& vm) {
   release_guest();
 }
 
-Result<void> SaveJob::copy(const VmDirectory& vm, Files& files, const std::stop_token& stop) {
+Result<void> SaveJob::copy(const MountedVm& vm, Files& files, const std::stop_token& stop) {
   auto source = MemorySource::open(vm, info_of(options_.format));
   if (!source) {
     return tl::unexpected{std::move(source.error())};
@@ -276,7 +276,7 @@ Result<void> SaveJob::copy(const VmDirectory& vm, Files& files, const std::stop_
   });
 }
 
-Result<void> SaveJob::copy_packed(const VmDirectory& vm, MemorySource& source, const Files& files,
+Result<void> SaveJob::copy_packed(const MountedVm& vm, MemorySource& source, const Files& files,
                                   const std::stop_token& stop) {
   const auto output = files.image ? PackedOutput{files.image->fd(), files.image->path(), true}
                                   : PackedOutput{STDOUT_FILENO, "standard output", false};
@@ -295,7 +295,7 @@ Result<void> SaveJob::copy_packed(const VmDirectory& vm, MemorySource& source, c
 }
 
 /// A VM that ends gives errors first as if its pages could not be read.
-Result<void> SaveJob::check_end(const VmDirectory& vm) {
+Result<void> SaveJob::check_end(const MountedVm& vm) {
   report_.unreadable = unreadable_.listed();
   report_.unreadable_bytes = unreadable_.bytes();
   report_.unreadable_not_listed = unreadable_.not_listed();
@@ -313,7 +313,7 @@ Result<void> SaveJob::check_end(const VmDirectory& vm) {
 }
 
 /// After a pause of ours, waits until the guest runs again.
-std::string SaveJob::final_state(const VmDirectory& vm) const {
+std::string SaveJob::final_state(const MountedVm& vm) const {
   const bool expected = report_.mode == SaveMode::paused && report_.before.is_running();
   const auto deadline = std::chrono::steady_clock::now() + kMaxResume;
   for (;;) {
@@ -353,7 +353,7 @@ Result<void> SaveJob::publish(Files& files) {
 }
 
 /// The end of a mount of our own would do it as well, but a failure would be seen by nobody.
-void SaveJob::detach_guest(const VmDirectory& vm) {
+void SaveJob::detach_guest(const MountedVm& vm) {
   if (!mount_) {
     return;
   }
@@ -363,9 +363,9 @@ void SaveJob::detach_guest(const VmDirectory& vm) {
 }
 
 /// In a mount, or in one that is made for it.
-Result<VmDirectory> SaveJob::find_vm(const std::stop_token& stop) {
+Result<MountedVm> SaveJob::find_vm(const std::stop_token& stop) {
   const bool is_spec = is_vm_spec(options_.vm);
-  auto found = is_spec ? fail(ErrorKind::not_found, kOrigin, "") : VmDirectory::find(options_.vm);
+  auto found = is_spec ? fail(ErrorKind::not_found, kOrigin, "") : MountedVm::find(options_.vm);
   const bool is_path = options_.vm.find('/') != std::string::npos || options_.vm.starts_with('.');
   if (found || found.error().kind != ErrorKind::not_found || (is_path && !is_spec)) {
     return found;
@@ -379,7 +379,7 @@ Result<VmDirectory> SaveJob::find_vm(const std::stop_token& stop) {
     return tl::unexpected{std::move(error)};
   }
   mount_.emplace(std::move(*mount));
-  return VmDirectory::find(mount_->vm());
+  return MountedVm::find(mount_->vm());
 }
 
 Result<SaveReport> SaveJob::run(const std::stop_token& stop) {

@@ -4,8 +4,8 @@
 
 #include "core/error.h"
 #include "fs/save/guest/guest_pause.h"
+#include "fs/save/guest/mounted_vm.h"
 #include "fs/save/guest/private_mount.h"
-#include "fs/save/guest/vm_directory.h"
 #include "fs/save/image/image_copy.h"
 #include "fs/save/image/memory_source.h"
 #include "fs/save/image/partial_file.h"
@@ -43,22 +43,22 @@ private:
     std::optional<PartialFile> sidecar;
   };
 
-  [[nodiscard]] Result<VmDirectory> find_vm(const std::stop_token& stop);
-  [[nodiscard]] Result<GuestInfo> read_info(const VmDirectory& vm) const;
-  [[nodiscard]] Result<Files> create_files(const VmDirectory& vm) EXCLUDES(mutex_);
+  [[nodiscard]] Result<MountedVm> find_vm(const std::stop_token& stop);
+  [[nodiscard]] Result<GuestInfo> read_info(const MountedVm& vm) const;
+  [[nodiscard]] Result<Files> create_files(const MountedVm& vm) EXCLUDES(mutex_);
   [[nodiscard]] Result<PartialFile> create_file(const std::string& path) EXCLUDES(mutex_);
   [[nodiscard]] std::string sidecar_path() const;
-  [[nodiscard]] Result<void> describe_guest(const VmDirectory& vm);
-  [[nodiscard]] Result<void> pause_guest(const VmDirectory& vm) EXCLUDES(mutex_);
-  [[nodiscard]] Result<void> wait_for_constant_epoch(const VmDirectory& vm);
-  [[nodiscard]] Result<void> copy(const VmDirectory& vm, Files& files, const std::stop_token& stop);
-  [[nodiscard]] Result<void> copy_packed(const VmDirectory& vm, MemorySource& source, const Files& files,
+  [[nodiscard]] Result<void> describe_guest(const MountedVm& vm);
+  [[nodiscard]] Result<void> pause_guest(const MountedVm& vm) EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> wait_for_constant_epoch(const MountedVm& vm);
+  [[nodiscard]] Result<void> copy(const MountedVm& vm, Files& files, const std::stop_token& stop);
+  [[nodiscard]] Result<void> copy_packed(const MountedVm& vm, MemorySource& source, const Files& files,
                                          const std::stop_token& stop);
-  void reading_ended(const VmDirectory& vm) EXCLUDES(mutex_);
-  [[nodiscard]] Result<void> check_end(const VmDirectory& vm);
-  [[nodiscard]] std::string final_state(const VmDirectory& vm) const;
+  void reading_ended(const MountedVm& vm) EXCLUDES(mutex_);
+  [[nodiscard]] Result<void> check_end(const MountedVm& vm);
+  [[nodiscard]] std::string final_state(const MountedVm& vm) const;
   [[nodiscard]] Result<void> publish(Files& files);
-  void detach_guest(const VmDirectory& vm);
+  void detach_guest(const MountedVm& vm);
 
   const SaveOptions options_;
   std::optional<PrivateMount> mount_;     ///< if no mount has the VM

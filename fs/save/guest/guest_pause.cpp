@@ -24,7 +24,7 @@ std::string answer_of(int control) {
 
 } // namespace
 
-Result<GuestPause> GuestPause::begin(const VmDirectory& vm) {
+Result<GuestPause> GuestPause::begin(const MountedVm& vm) {
   auto control = vm.open("control", O_RDWR);
   if (!control) {
     return tl::unexpected{control.error()};
@@ -42,7 +42,7 @@ Result<GuestPause> GuestPause::begin(const VmDirectory& vm) {
   return GuestPause{std::move(*control), Clock::now()};
 }
 
-Result<void> detach_vm(const VmDirectory& vm) {
+Result<void> detach_vm(const MountedVm& vm) {
   const auto control = vm.open("control", O_WRONLY);
   if (!control) {
     return tl::unexpected{control.error()};

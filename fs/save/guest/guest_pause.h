@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "fs/save/guest/vm_directory.h"
+#include "fs/save/guest/mounted_vm.h"
 #include "util/unique_fd.h"
 
 #include <chrono>
@@ -13,7 +13,7 @@
 namespace vmemfs {
 
 /// Ends the attachment of the VM to its mount. The text of an error has the reason.
-[[nodiscard]] Result<void> detach_vm(const VmDirectory& vm);
+[[nodiscard]] Result<void> detach_vm(const MountedVm& vm);
 
 /// A `pause hold` of the VM's control file: the guest is paused for as long as this handle is open. The
 /// kernel closes it however this process ends, SIGKILL included, and the daemon resumes the guest then. No
@@ -23,7 +23,7 @@ public:
   using Clock = std::chrono::steady_clock;
 
   /// Returns when the guest is paused.
-  [[nodiscard]] static Result<GuestPause> begin(const VmDirectory& vm);
+  [[nodiscard]] static Result<GuestPause> begin(const MountedVm& vm);
 
   /// Releases the guest; the daemon resumes it.
   void end();

@@ -30,7 +30,7 @@ Result<std::uint64_t> MemorySource::check_headers() const {
   return count < 0 ? size_ : size_ - 1 + static_cast<std::uint64_t>(count);
 }
 
-Result<MemorySource> MemorySource::open(const VmDirectory& vm, const SaveFormatInfo& format) {
+Result<MemorySource> MemorySource::open(const MountedVm& vm, const SaveFormatInfo& format) {
   constexpr int kAttempts = 5;
   std::string name = fmt::format("{}/{}", printable(vm.path()), format.file);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -119,7 +119,7 @@ Result<void> MemorySource::read(std::uint64_t offset, std::span<std::byte> targe
   return {};
 }
 
-Result<std::uint64_t> image_bytes(const VmDirectory& vm, const SaveFormatInfo& format) {
+Result<std::uint64_t> image_bytes(const MountedVm& vm, const SaveFormatInfo& format) {
   const auto fd = vm.open(std::string{format.file}, O_RDONLY);
   if (!fd) {
     return tl::unexpected{fd.error()};

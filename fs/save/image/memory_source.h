@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/error.h"
-#include "fs/save/guest/vm_directory.h"
+#include "fs/save/guest/mounted_vm.h"
 #include "fs/save/image/unreadable_ranges.h"
 #include "fs/save/save_format.h"
 #include "util/unique_fd.h"
@@ -20,7 +20,7 @@ namespace vmemfs {
 class MemorySource {
 public:
   /// Reads the first bytes of a format with headers, which fixes its registers; they must be readable.
-  [[nodiscard]] static Result<MemorySource> open(const VmDirectory& vm, const SaveFormatInfo& format);
+  [[nodiscard]] static Result<MemorySource> open(const MountedVm& vm, const SaveFormatInfo& format);
 
   /// Of a file that is open already. `name` is for messages.
   MemorySource(UniqueFd fd, std::string name, std::uint64_t size)
@@ -53,6 +53,6 @@ private:
 };
 
 /// Bytes that an image takes on a disk if nothing of it packs, an estimate: of the memory that the host has.
-[[nodiscard]] Result<std::uint64_t> image_bytes(const VmDirectory& vm, const SaveFormatInfo& format);
+[[nodiscard]] Result<std::uint64_t> image_bytes(const MountedVm& vm, const SaveFormatInfo& format);
 
 } // namespace vmemfs

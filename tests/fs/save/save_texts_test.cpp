@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Texts that `vmemfs save` reads and writes.
 #include "fs/save/guest/guest_info.h"
-#include "fs/save/guest/vm_directory.h"
+#include "fs/save/guest/mounted_vm.h"
 #include "fs/save/image/sha256.h"
 #include "fs/save/progress.h"
 #include "fs/save/save_format.h"

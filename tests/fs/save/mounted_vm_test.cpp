@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/save/guest/vm_directory.h"
+#include "fs/save/guest/mounted_vm.h"
 #include "support/files.h"
 #include "util/unique_fd.h"
 

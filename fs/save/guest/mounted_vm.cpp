@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "fs/save/guest/vm_directory.h"
+#include "fs/save/guest/mounted_vm.h"
 
 #include "core/text.h"
 #include "fs/save/guest/private_mount.h"
@@ -150,7 +150,7 @@ Result<UniqueFd> open_file_of_vm(int directory, const FileOfVm& file, int flags)
   return fd;
 }
 
-Result<VmDirectory> VmDirectory::open_directory(const std::string& path) {
+Result<MountedVm> MountedVm::open_directory(const std::string& path) {
   UniqueFd fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (!fd) {
     const int error = errno;
@@ -172,10 +172,10 @@ Result<VmDirectory> VmDirectory::open_directory(const std::string& path) {
                             is_fuse ? "it does not have the files of a VM" : "it is in no mount of vmemfs",
                             kHowToMount));
   }
-  return VmDirectory{path, std::move(fd)};
+  return MountedVm{path, std::move(fd)};
 }
 
-Result<VmDirectory> VmDirectory::find_by_name(const std::string& name) {
+Result<MountedVm> MountedVm::find_by_name(const std::string& name) {
   const auto mountpoints = vmemfs_mountpoints(read_mountinfo(), ::geteuid());
   std::vector<std::string> found;
   for (const std::string& mountpoint : mountpoints) {
@@ -200,7 +200,7 @@ Result<VmDirectory> VmDirectory::find_by_name(const std::string& name) {
                         printable(name), printable(fmt::format("{}", fmt::join(mountpoints, ", ")), 1000)));
 }
 
-Result<VmDirectory> VmDirectory::find(const std::string& vm) {
+Result<MountedVm> MountedVm::find(const std::string& vm) {
   if (vm.find('/') != std::string::npos || vm == "." || vm == "..") {
     return open_directory(vm);
   }
@@ -210,11 +210,11 @@ Result<VmDirectory> VmDirectory::find(const std::string& vm) {
   return find_by_name(vm);
 }
 
-Result<UniqueFd> VmDirectory::open(const std::string& name, int flags) const {
+Result<UniqueFd> MountedVm::open(const std::string& name, int flags) const {
   return open_file_of_vm(fd_.get(), {path_, name}, flags);
 }
 
-Result<std::string> VmDirectory::read_text(const std::string& name, std::size_t max) const {
+Result<std::string> MountedVm::read_text(const std::string& name, std::size_t max) const {
   const auto fd = open(name, O_RDONLY);
   if (!fd) {
     return tl::unexpected{fd.error()};

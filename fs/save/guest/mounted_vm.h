@@ -28,11 +28,11 @@ struct FileOfVm {
 [[nodiscard]] Result<UniqueFd> open_file_of_vm(int directory, const FileOfVm& file, int flags);
 
 /// Stays that of one VM: if the VM ends and another one gets its name, files cannot be opened any more.
-class VmDirectory {
+class MountedVm {
 public:
   /// `vm` is a path, or a name that exactly one mount of this user or of root has. The text of an error says
   /// what is wrong with it.
-  [[nodiscard]] static Result<VmDirectory> find(const std::string& vm);
+  [[nodiscard]] static Result<MountedVm> find(const std::string& vm);
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -43,9 +43,9 @@ public:
   [[nodiscard]] Result<std::string> read_text(const std::string& name, std::size_t max = kMaxText) const;
 
 private:
-  VmDirectory(std::string path, UniqueFd fd) : path_{std::move(path)}, fd_{std::move(fd)} {}
-  static Result<VmDirectory> open_directory(const std::string& path);
-  static Result<VmDirectory> find_by_name(const std::string& name);
+  MountedVm(std::string path, UniqueFd fd) : path_{std::move(path)}, fd_{std::move(fd)} {}
+  static Result<MountedVm> open_directory(const std::string& path);
+  static Result<MountedVm> find_by_name(const std::string& name);
 
   std::string path_;
   UniqueFd fd_;

@@ -229,29 +229,21 @@ void op_setattr(fuse_req_t request, fuse_ino_t ino, struct stat* /*wanted*/, int
   });
 }
 
-/// A directory's listing, as it was when the directory was opened.
-struct OpenDirectory {
-  std::vector<Tree::Listed> entries;
-};
-
-void open_directory(Tree& tree, FuseReply& reply, fuse_ino_t ino, fuse_file_info info) {
-  auto entries = tree.list(ino);
+void open_directory(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_info info) {
+  auto entries = files.tree().list(ino);
   if (!entries) {
     reply.error(entries.error().kind);
     return;
   }
-  auto directory = std::make_unique<OpenDirectory>(OpenDirectory{std::move(*entries)});
-  info.fh = reinterpret_cast<std::uint64_t>(directory.get());
-  if (reply.opened(info)) {
-    static_cast<void>(directory.release()); // op_releasedir takes it back
+  info.fh = files.directories().keep(std::move(*entries));
+  if (!reply.opened(info)) {
+    files.directories().close(info.fh);
   }
 }
 
 void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
   FileSystem& files = file_system(request);
-  auto open = [&tree = files.tree(), ino, wanted = *info](FuseReply& reply) {
-    open_directory(tree, reply, ino, wanted);
-  };
+  auto open = [&files, ino, wanted = *info](FuseReply& reply) { open_directory(files, reply, ino, wanted); };
   if (files.tree().waits_to_list(ino)) {
     files.requests({files.tree().vm(ino), false})->carry_out(request, {"opendir"}, open, [&] {
       return open;
@@ -263,7 +255,8 @@ void op_opendir(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
 
 void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fuse_file_info* info) {
   answer({request}, "readdir", [&](FuseReply& reply) {
-    const auto& entries = reinterpret_cast<const OpenDirectory*>(info->fh)->entries;
+    const auto listing = file_system(request).directories().get(info->fh);
+    const auto& entries = *listing;
     std::vector<char> buffer(size);
     std::size_t used = 0;
     const auto add = [&](const char* name, fuse_ino_t number, mode_t mode, off_t next) {
@@ -293,7 +286,7 @@ void op_readdir(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offs
 }
 
 void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
-  const std::unique_ptr<OpenDirectory> directory{reinterpret_cast<OpenDirectory*>(info->fh)};
+  file_system(request).directories().close(info->fh);
   answer({request}, "releasedir", [](FuseReply& reply) { reply.ok(); });
 }
 

@@ -4,6 +4,7 @@
 
 #include "fs/fuse/init_extension.h"
 #include "fs/fuse/kernel_pages.h"
+#include "fs/fuse/open_directories.h"
 #include "fs/fuse/passthrough.h"
 #include "fs/fuse/request_table.h"
 #include "fs/fuse/vm_requests.h"
@@ -92,6 +93,7 @@ public:
   /// other files of the inode that are read through the cache have other bytes.
   [[nodiscard]] bool note_fill(OpenHandle& handle);
   [[nodiscard]] KernelPages& kernel_pages() { return kernel_pages_; }
+  [[nodiscard]] OpenDirectories& directories() { return directories_; }
   /// The size of a file of memory that may be reported, see KernelPages::report_size().
   [[nodiscard]] std::uint64_t report_size(Ino ino, std::uint64_t now) EXCLUDES(mutex_);
   /// Set once, before the first request: has the kernel drop its pages of a file, as Session::forget_pages().
@@ -129,6 +131,7 @@ private:
   std::function<void(Ino)> drop_pages_of_;
   std::function<void(Ino, std::uint64_t)> grow_;
   Passthrough passthrough_; ///< before the open files, which use it
+  OpenDirectories directories_;
   RequestTable table_;
   RequestThreads threads_;
   mutable Mutex mutex_;

@@ -162,7 +162,8 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
       ->allow_extra_args(false);
   define_discovery_options(app, arguments);
   app.add_option("-o", arguments.fuse,
-                 "FUSE mount options (ro, allow_other, ...), and writable, cache_size=, cache_ttl=, config=")
+                 "FUSE mount options (ro, allow_other, ...), and writable, cache_size=, cache_ttl=, "
+                 "cache_kernel=, config=")
       ->option_text("OPTIONS")
       ->allow_extra_args(false);
   add_flag(app, arguments, "-f,--foreground", "foreground", true, help_of("foreground"));
@@ -174,6 +175,7 @@ void define_mount_options(CLI::App& app, MountArguments& arguments) {
            "do not allow writing, even if the configuration allows it for all VMs");
   add_setting(app, arguments, "--cache-size", "cache_size", "BYTES");
   add_setting(app, arguments, "--cache-ttl", "cache_ttl", "DURATION");
+  add_setting(app, arguments, "--cache-kernel", "cache_kernel", "MODE");
 }
 
 void define_save_options(CLI::App& app, SaveArguments& save) {

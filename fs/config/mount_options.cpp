@@ -30,6 +30,18 @@ bool is_for_others(std::string_view option) {
          std::ranges::any_of(kPrefixes, [&](std::string_view prefix) { return option.starts_with(prefix); });
 }
 
+/// Why an option is not one of vmemfs, or empty.
+std::string_view why_refused(std::string_view option) {
+  const std::string_view key = option.substr(0, option.find('='));
+  if (key == "subtype") {
+    return "subtype= is not an option: the type is fuse.vmemfs, by which mounts are found";
+  }
+  if (key == "max_read") {
+    return "max_read= is not an option: the kernel asks for up to 1 MiB at once, and less is slower";
+  }
+  return {};
+}
+
 class MountOptionsMaker {
 public:
   explicit MountOptionsMaker(MountArguments arguments) : arguments_{std::move(arguments)} {}
@@ -86,7 +98,7 @@ public:
 private:
   /// Splits "-o a,b" and removes the options of vmemfs and of mount(8).
   void take_fuse_options() {
-    constexpr std::array<std::string_view, 2> kOurs{"cache_size", "cache_ttl"};
+    constexpr std::array<std::string_view, 3> kOurs{"cache_size", "cache_ttl", "cache_kernel"};
     constexpr std::string_view kConfig = "config=";
     for (const std::string& list : arguments_.fuse) {
       for (const std::string_view option : split(list, ',')) {
@@ -99,9 +111,6 @@ private:
           arguments_.settings.push_back({std::string{key}, std::string{option.substr(key.size() + 1)}});
         } else if (option == "remount") {
           options_.remount = true;
-        } else if (key == "subtype") {
-          problems_.emplace_back(
-              "subtype= is not an option: the type is fuse.vmemfs, by which mounts are found");
         } else if (!is_for_others(option)) {
           options_.fuse_options.emplace_back(option);
         }
@@ -193,6 +202,11 @@ private:
     auto configured = split(said.text("options"), ',');
     std::erase_if(configured, is_for_others);
     options_.fuse_options.insert(options_.fuse_options.begin(), configured.begin(), configured.end());
+    for (const std::string& option : options_.fuse_options) {
+      if (const std::string_view why = why_refused(option); !why.empty()) {
+        problems_.emplace_back(why);
+      }
+    }
   }
 
   /// The drivers that scan for VMs, in order of preference.

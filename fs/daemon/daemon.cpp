@@ -163,11 +163,12 @@ Result<std::unique_ptr<Session>> mount(FileSystem& file_system, const MountOptio
 Result<void> serve(Session& session, FileSystem& files, VmService& vms, const MountOptions& options,
                    const RunContext& context) {
   vms.set_callbacks(kernel_notifications(session, files));
-  context.background.ready();
-  log_privileges(context.privileges);
-  context.service.ready();
   const auto watch = watch_mount(options.mountpoint, vms.event_feed(), session, files);
-  auto served = session.serve();
+  auto served = session.serve([&context] {
+    context.background.ready();
+    log_privileges(context.privileges);
+    context.service.ready();
+  });
   context.service.stopping();
   return served;
 }

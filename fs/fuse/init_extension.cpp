@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstring>
 #include <linux/fuse.h>
+#include <sys/eventfd.h>
 
 namespace vmemfs {
 namespace {
@@ -26,23 +27,25 @@ struct InitRequest {
 
 /// The second half of the flags.
 std::uint32_t offered_by(const InitRequest& request) {
-  const bool has_second_half =
-      request.header.opcode == FUSE_INIT && (request.init.flags & FUSE_INIT_EXT) != 0;
-  return has_second_half ? request.init.flags2 : 0;
+  return (request.init.flags & FUSE_INIT_EXT) != 0 ? request.init.flags2 : 0;
 }
 
 } // namespace
 
+InitExtension::InitExtension(bool wanted_mappings)
+    : wanted_mappings_{wanted_mappings}, answered_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {}
+
 // Kernels before 5.17 send a request without the second half of the flags, which is shorter.
 void InitExtension::note_request(std::span<const std::byte> request) {
   InitRequest init{};
-  if (request.size() == sizeof(init)) {
-    std::memcpy(&init, request.data(), sizeof(init));
+  if (request.size() < sizeof(init.header) || request.size() > sizeof(init)) {
+    return;
+  }
+  std::memcpy(&init, request.data(), request.size());
+  if (init.header.opcode == FUSE_INIT) {
     const std::uint32_t wanted = (wanted_mappings_ ? kDirectIoAllowMmap : 0U) | kPassthrough;
-    if (const std::uint32_t offered = offered_by(init) & wanted; offered != 0) {
-      offered_ = offered;
-      unanswered_ = init.header.unique;
-    }
+    offered_ = request.size() == sizeof(init) ? offered_by(init) & wanted : 0;
+    unanswered_ = init.header.unique;
   }
 }
 
@@ -52,25 +55,35 @@ void InitExtension::complete(std::span<const iovec> answer) {
     return;
   }
   fuse_out_header header{};
-  fuse_init_out init{};
-  if (answer.size() != 2 || answer[0].iov_len != sizeof(header) || answer[1].iov_len != sizeof(init)) {
+  if (answer.empty() || answer[0].iov_len != sizeof(header)) {
     return;
   }
   std::memcpy(&header, answer[0].iov_base, sizeof(header));
-  if (header.unique != unanswered || header.error != 0) {
+  if (header.unique != unanswered) {
+    return;
+  }
+  unanswered_ = 0;
+  if (header.error == 0) {
+    grant(answer);
+    static_cast<void>(::eventfd_write(answered_.get(), 1));
+  }
+}
+
+void InitExtension::grant(std::span<const iovec> answer) {
+  const std::uint32_t granted = offered_;
+  fuse_init_out init{};
+  if (granted == 0 || answer.size() != 2 || answer[1].iov_len != sizeof(init)) {
     return;
   }
   std::memcpy(&init, answer[1].iov_base, sizeof(init));
   init.max_readahead = std::max(init.max_readahead, kReadAheadBytes); // the kernel takes the lower of its own
   init.flags |= FUSE_INIT_EXT;
-  const std::uint32_t granted = offered_;
   init.flags2 |= granted;
   if ((granted & kPassthrough) != 0) {
     constexpr std::size_t kBehindFlags = offsetof(fuse_init_out, flags2) + sizeof(init.flags2);
     std::memcpy(reinterpret_cast<std::byte*>(&init) + kBehindFlags, &kMaxStackDepth, sizeof(kMaxStackDepth));
   }
   std::memcpy(answer[1].iov_base, &init, sizeof(init));
-  unanswered_ = 0;
   mappings_ = (granted & kDirectIoAllowMmap) != 0;
   passthrough_ = (granted & kPassthrough) != 0;
 }

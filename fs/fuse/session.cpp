@@ -77,7 +77,7 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
                 fmt::format("libfuse refused the options (-o {}); see its own message above",
                             fmt::join(options, ",")));
   }
-  std::unique_ptr<Session> created{new Session{session}};
+  std::unique_ptr<Session> created{new Session{session, file_system.init_extension().answered()}};
   created->loop_ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   created->mount_gone_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!created->loop_ended_ || !created->mount_gone_) {
@@ -114,7 +114,7 @@ Result<void> Session::connect(UniqueFd device) {
   return {};
 }
 
-Result<void> Session::serve() {
+Result<void> Session::serve(const std::function<void()>& when_ready) {
   const sigset_t ends = end_signals();
   pthread_sigmask(SIG_BLOCK, &ends, nullptr); // also for the threads that are started here
   const UniqueFd signals{::signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK)};
@@ -124,7 +124,7 @@ Result<void> Session::serve() {
     return fail_errno(errno, "mount", "cannot wait for signals");
   }
   loop_ = std::thread{[this] { run_loop(); }};
-  await_end(signals.get());
+  await_end(signals.get(), when_ready);
   ending_ = true;
   fuse_session_exit(session_.get());
   if (is_readable(loop_ended_.get(), {}) && loop_result_ < 0) { // positive: a signal
@@ -136,15 +136,25 @@ Result<void> Session::serve() {
 /// libfuse's loop joins its threads, one of which may hang, before it returns. That the connection has ended
 /// is seen at the device too; but to poll it wakes this thread at every request, so only once there is no
 /// mount.
-void Session::await_end(int signals) {
-  std::array<pollfd, 4> entries{
-      {{signals, POLLIN, 0}, {loop_ended_.get(), POLLIN, 0}, {mount_gone_.get(), POLLIN, 0}, {-1, 0, 0}}};
+void Session::await_end(int signals, const std::function<void()>& when_ready) {
+  std::array<pollfd, 5> entries{{{signals, POLLIN, 0},
+                                 {loop_ended_.get(), POLLIN, 0},
+                                 {mount_gone_.get(), POLLIN, 0},
+                                 {-1, 0, 0},
+                                 {ready_, POLLIN, 0}}};
   for (;;) {
     if (::poll(entries.data(), entries.size(), -1) < 0) {
       continue; // EINTR
     }
+    if (entries[4].revents != 0) {
+      entries[4].fd = -1;
+      when_ready();
+    }
     if (entries[0].revents != 0 || entries[1].revents != 0 || entries[3].revents != 0) {
       return;
+    }
+    if (entries[2].revents == 0) {
+      continue;
     }
     entries[2].fd = -1;
     entries[3].fd = fuse_session_fd(session_.get()); // POLLERR: the connection has ended

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <fuse_lowlevel.h>
 #include <memory>
 #include <string>
@@ -32,7 +33,8 @@ public:
 
   /// Answers the kernel until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP arrives. Threads may
   /// still be at work then: see stop(). The calling thread blocks these signals from then on. Once.
-  [[nodiscard]] Result<void> serve();
+  /// `when_ready` is called on it as soon as there is a file system: libfuse and the kernel have agreed.
+  [[nodiscard]] Result<void> serve(const std::function<void()>& when_ready);
 
   /// The mount has left the table of mounts. serve() then notices by itself when its last file is closed,
   /// also if a thread hangs. On any thread.
@@ -52,14 +54,15 @@ public:
   void grow(Ino ino, std::uint64_t bytes);
 
 private:
-  explicit Session(fuse_session* session) : session_{session} {}
+  Session(fuse_session* session, int ready) : session_{session}, ready_{ready} {}
   void run_loop();
-  void await_end(int signals);
+  void await_end(int signals, const std::function<void()>& when_ready);
 
   struct Destroy {
     void operator()(fuse_session* session) const { fuse_session_destroy(session); }
   };
   std::unique_ptr<fuse_session, Destroy> session_;
+  int ready_ = -1; ///< InitExtension::answered()
   bool handlers_set_ = false;
   UniqueFd loop_ended_;
   UniqueFd mount_gone_;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <span>
 
 namespace vmemfs {
@@ -54,6 +55,27 @@ TEST(InitExtension, KernelOffersSharedMappings_AreAccepted) {
   EXPECT_EQ(exchange.init.flags, FUSE_INIT_EXT | FUSE_ASYNC_READ);
   EXPECT_EQ(exchange.init.flags2, kOffer | 2U);
   EXPECT_EQ(exchange.init.max_readahead, 1U << 20U);
+}
+
+bool is_answered(const InitExtension& extension) {
+  pollfd entry{extension.answered(), POLLIN, 0};
+  return ::poll(&entry, 1, 0) == 1;
+}
+
+TEST(InitExtension, AnsweredOnceAnAnswerIsNoRefusal) {
+  for (const std::uint32_t offered : {kOffer, 0U}) {
+    InitExtension extension{true};
+    Exchange exchange;
+    exchange.request.init.flags2 = offered;
+    EXPECT_FALSE(is_answered(extension));
+    exchange.pass(extension);
+    EXPECT_TRUE(is_answered(extension));
+  }
+  InitExtension refused{true};
+  Exchange exchange;
+  exchange.header.error = -EPROTO;
+  exchange.pass(refused);
+  EXPECT_FALSE(is_answered(refused));
 }
 
 /// The word behind the flags.

@@ -37,13 +37,15 @@ protected:
 TEST_F(MountOptionsTest, CommandLine_OverridesTheConfiguration) {
   test::write_file(config_, "[mount]\ncache_size = '1M'\ncache_ttl = '5s'\nmountpoint = '/a'\n"
                             "options = ['ro']\ndiscover_with = ['qemu']\n");
-  const auto [options, problems] = make({.positionals = {"/mnt/../vms"},
-                                         .fuse = {"allow_other,cache_size=2M,x-ignored,defaults,nofail"},
-                                         .settings = {{"cache_ttl", "1s"}, {"cache_ttl", "2s"}}});
+  const auto [options, problems] =
+      make({.positionals = {"/mnt/../vms"},
+            .fuse = {"allow_other,cache_size=2M,cache_kernel=off,x-ignored,defaults,nofail"},
+            .settings = {{"cache_ttl", "1s"}, {"cache_ttl", "2s"}}});
   EXPECT_THAT(problems, IsEmpty());
   EXPECT_EQ(options.mountpoint, "/vms");
   EXPECT_EQ(options.cache_size, 2U << 20U);
   EXPECT_EQ(options.vm_options.general.cache_ttl, std::chrono::seconds{2});
+  EXPECT_EQ(options.vm_options.general.cache_kernel, CacheMode::off);
   EXPECT_THAT(options.fuse_options, ElementsAre("ro", "allow_other"));
   ASSERT_EQ(options.discoveries.size(), 1U);
   EXPECT_EQ(options.discoveries[0].driver, "qemu");
@@ -98,12 +100,21 @@ TEST_F(MountOptionsTest, EmptyWord_IsNamed) {
               ElementsAre("mountpoint: '' is not allowed; it takes a path", "MOUNTPOINT is missing"));
   EXPECT_THAT(problems({.positionals = {"/mnt"}, .config = ""}),
               ElementsAre("--config: the file's name is missing"));
+  EXPECT_THAT(problems({.positionals = {"/mnt"}, .fuse = {"ro,max_read=4096"}}),
+              ElementsAre(HasSubstr("max_read= is not an option")));
+  EXPECT_THAT(problems({.positionals = {"/mnt"}, .fuse = {"subtype=x"}}),
+              ElementsAre(HasSubstr("subtype= is not an option")));
   EXPECT_THAT(problems({.positionals = {"/mnt"}, .fuse = {"config="}}),
               ElementsAre("--config: the file's name is missing"));
   EXPECT_THAT(problems({.positionals = {"/mnt"}, .vms = {""}}),
               ElementsAre(HasSubstr("it names no VM and no driver")));
   EXPECT_THAT(problems({.positionals = {"/mnt"}, .discoveries = {""}}),
               ElementsAre(HasSubstr("there is no driver ''")));
+}
+
+TEST_F(MountOptionsTest, OptionsOfTheConfiguration_AreCheckedToo) {
+  test::write_file(config_, "[mount]\nmountpoint = '/mnt'\noptions = ['max_read=4096']\n");
+  EXPECT_THAT(problems({}), ElementsAre(HasSubstr("max_read= is not an option")));
 }
 
 TEST_F(MountOptionsTest, ConfigThatCannotBeRead_IsTheOnlyProblem) {

@@ -3,7 +3,9 @@
 
 #include "core/text.h"
 
+#include <algorithm>
 #include <bit>
+#include <cctype>
 #include <cstring>
 #include <fmt/format.h>
 #include <optional>
@@ -43,10 +45,15 @@ Result<void> add(BatchRequest& request, std::uint64_t address, std::uint64_t len
 
 Result<BatchRequest> parse_binary(std::string_view pairs) {
   BatchRequest request{.form = BatchForm::binary};
-  if (pairs.empty() || pairs.size() % kBatchPairBytes != 0) {
-    return refuse(
-        fmt::format("{} bytes after '{}' are not pairs of an address and a length, of {} bytes each",
-                    pairs.size(), kBatchMagic, kBatchPairBytes));
+  if (pairs.empty()) {
+    return refuse(fmt::format("there is no range after '{}'; write its pairs of an address and a length, of "
+                              "{} bytes each, together with it in one write",
+                              kBatchMagic, kBatchPairBytes));
+  }
+  if (pairs.size() % kBatchPairBytes != 0) {
+    return refuse(fmt::format("{} bytes after '{}' are not pairs of an address and a length, of {} bytes "
+                              "each; a request comes in one write",
+                              pairs.size(), kBatchMagic, kBatchPairBytes));
   }
   request.ranges.reserve(pairs.size() / kBatchPairBytes);
   for (std::size_t at = 0; at < pairs.size(); at += kBatchPairBytes) {
@@ -69,6 +76,13 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> parse_line(std::string_vi
   return address && length ? std::optional{std::pair{*address, *length}} : std::nullopt;
 }
 
+/// The remedy if a line is none of text, such as the second part of a binary request that came in two writes.
+std::string hint_for(std::string_view line) {
+  const bool is_text = std::ranges::all_of(line, [](unsigned char byte) { return std::isprint(byte) != 0; });
+  return is_text ? ""
+                 : fmt::format("; a binary request begins with '{}' and comes in one write", kBatchMagic);
+}
+
 Result<BatchRequest> parse_text(std::string_view text, BatchRequest request) {
   constexpr std::size_t kMaxLine = 128;
   std::string joined;
@@ -86,15 +100,16 @@ Result<BatchRequest> parse_text(std::string_view text, BatchRequest request) {
     }
     const auto range = parse_line(line);
     if (!range) {
-      return refuse(fmt::format("line {}: '{}' is not an address and a length such as '0x1000 16'", number,
-                                printable(line)));
+      return refuse(fmt::format("line {}: '{}' is not an address and a length such as '0x1000 16'{}", number,
+                                printable(line), hint_for(line)));
     }
     if (auto added = add(request, range->first, range->second); !added) {
       return tl::unexpected{std::move(added.error())};
     }
   }
   if (text.size() > kMaxLine) {
-    return refuse(fmt::format("line {}: a line has at most {} bytes", number + 1, kMaxLine));
+    return refuse(
+        fmt::format("line {}: a line has at most {} bytes{}", number + 1, kMaxLine, hint_for(text)));
   }
   request.rest = text;
   if (request.ranges.empty() && trim(text).empty()) {

@@ -11,6 +11,7 @@ namespace vmemfs {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 std::string binary(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& ranges) {
   std::string bytes = "VMBATCH1";
@@ -81,7 +82,7 @@ TEST(BatchRequest, TextCutAnywhere_IsTheSame) {
 }
 
 TEST(BatchRequest, Malformed_SaysWhatAndWhere) {
-  EXPECT_THAT(reason("VMBATCH1"), HasSubstr("0 bytes after 'VMBATCH1'"));
+  EXPECT_THAT(reason("VMBATCH1"), HasSubstr("there is no range after 'VMBATCH1'"));
   EXPECT_THAT(reason(binary({{1, 2}}) + "x"), HasSubstr("17 bytes after"));
   EXPECT_THAT(reason("VMBATCH2\n"), HasSubstr("line 1: 'VMBATCH2'"));
   EXPECT_THAT(reason(""), HasSubstr("there is no range"));
@@ -93,6 +94,14 @@ TEST(BatchRequest, Malformed_SaysWhatAndWhere) {
     EXPECT_THAT(reason(std::string{line} + '\n'), HasSubstr("line 1: '")) << line;
   }
   EXPECT_THAT(reason(std::string("1 1\n\0 1\n", 8)), HasSubstr("line 2: '\\x00 1'"));
+}
+
+TEST(BatchRequest, PartOfABinaryRequest_HasTheRemedy) {
+  const std::string request = binary(std::vector<std::pair<std::uint64_t, std::uint64_t>>(20, {0x1000, 8}));
+  EXPECT_THAT(reason(request.substr(24)), HasSubstr("begins with 'VMBATCH1' and comes in one write"));
+  EXPECT_THAT(reason(request.substr(24, 16) + "\n"), HasSubstr("comes in one write"));
+  EXPECT_THAT(reason(request.substr(0, 20)), HasSubstr("comes in one write"));
+  EXPECT_THAT(reason("x 1\n"), Not(HasSubstr("one write")));
 }
 
 TEST(BatchRequest, Limits_AreExact) {

@@ -39,6 +39,8 @@ constexpr std::chrono::seconds kFirstScanLimit{5};
 /// Limits of the end, from its begin: for resuming paused VMs, and for all.
 constexpr std::chrono::milliseconds kVmsEndLimit{3500};
 constexpr std::chrono::milliseconds kEndLimit{4700};
+/// Time for dropping the kernel's pages.
+constexpr std::chrono::milliseconds kPagesLimit{1000};
 /// Time for requests under way to be answered by the VM at the end.
 constexpr std::chrono::milliseconds kRequestGrace{300};
 /// Time for the threads that serve the mount to end when it has gone.
@@ -195,19 +197,42 @@ void limit_end(std::chrono::steady_clock::time_point deadline, int exit_code) {
   }}.detach();
 }
 
-/// Paused guests run again, requests are answered, the mount goes: in this order, and none of it waits for a
-/// VM that hangs longer than the limit. Does not return if something still hangs.
+/// Before guests run again: nobody would drop afterwards what the kernel has of their memory, and files that
+/// are still mapped would show it.
+void drop_last_pages(const EndingParts& parts) {
+  parts.files.end_caching();
+  for (const std::shared_ptr<Vm>& vm : parts.vms.registry().all()) {
+    if (!vm->guest().frozen()) {
+      parts.files.drop_last_pages(vm->id(), [&] {
+        for (const Ino ino : parts.files.tree().guest_memory(vm->id())) {
+          parts.session.forget_pages(ino);
+        }
+      });
+    }
+  }
+}
+
+/// Pages of guest memory are dropped, paused guests run again, requests are answered, the mount goes: in this
+/// order, and none of it waits for a VM that hangs longer than the limit. Does not return if something still
+/// hangs.
 /// The exit code: not 0 if one may stay paused.
 int end(const EndingParts& parts, int exit_code) {
   const auto begin = std::chrono::steady_clock::now();
   limit_end(begin + kEndLimit, exit_code);
+  std::promise<void> pages_dropped;
   std::promise<bool> vms_ended;
   std::thread vms_end;
   {
     const SignalsBlocked blocked;
     vms_end = std::thread{[&] {
+      drop_last_pages(parts); // while the session answers, as pages may be awaited
+      parts.session.end_invalidation();
+      pages_dropped.set_value();
       vms_ended.set_value(parts.vms.end()); // while the session exists, because it is notified
     }};
+  }
+  if (pages_dropped.get_future().wait_for(kPagesLimit) != std::future_status::ready) {
+    log::warning("the kernel still has pages of guest memory, which mappings of files may show");
   }
   if (!parts.session.stop(kRequestGrace)) {
     parts.files.end_requests();

@@ -50,7 +50,7 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
 }
 
 bool FileSystem::can_cache(const Opened& opened, OpenFile& file) {
-  return (opened.flags & (O_ACCMODE | O_DIRECT)) == O_RDONLY && file.wants_page_cache() &&
+  return !caching_ended_ && (opened.flags & (O_ACCMODE | O_DIRECT)) == O_RDONLY && file.wants_page_cache() &&
          drop_stale_pages(opened.ino, file.page_cache_epoch());
 }
 
@@ -71,9 +71,11 @@ std::optional<double> FileSystem::check_pages(OpenHandle& handle) {
   return epoch ? kStableValidSeconds : kNotValid;
 }
 
+/// The page is noted before caching is looked at, and end_caching() comes before the pages that are noted are
+/// dropped: one of both is seen.
 bool FileSystem::note_fill(OpenHandle& handle) {
   kernel_pages_.note_fill(handle.ino, handle.file->page_cache_epoch());
-  return kernel_pages_.is_only_layout(handle.ino, handle.file->page_layout());
+  return !caching_ended_ && kernel_pages_.is_only_layout(handle.ino, handle.file->page_layout());
 }
 
 // Pages that the kernel has from before are no danger: it drops them when it maps a file. It reports the end
@@ -212,11 +214,17 @@ bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   if (table_.is_page_awaited(of, kLong)) {
     return false;
   }
+  drop_last_pages(vm, drop);
+  return true;
+}
+
+void FileSystem::drop_last_pages(VmId vm, const std::function<void()>& drop) {
   const auto active = std::make_shared<std::atomic<bool>>(true);
-  table_.answer_pages_while(active, of);
+  table_.answer_pages_while(active, [memory = memory_requests(vm)](const VmRequests* requests) {
+    return requests == memory.get();
+  });
   drop();
   *active = false;
-  return true;
 }
 
 std::uint64_t FileSystem::report_size(Ino ino, std::uint64_t now) {

@@ -11,6 +11,7 @@
 #include "fs/tree/tree.h"
 #include "util/mutex.h"
 
+#include <atomic>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -111,6 +112,12 @@ public:
   /// long all the same, such pages are given up: whoever touched them gets a bus error.
   [[nodiscard]] bool drop_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
+  /// The mount ends: from now on the kernel gets no page of guest memory to keep. Whoever touches one in a
+  /// mapping gets a bus error.
+  void end_caching() { caching_ended_ = true; }
+  /// The same as drop_pages() after that: pages that are awaited are given up, however long they are.
+  void drop_last_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
+
   /// The same for pages that are not stale, only growing old: false, and nothing is done, while any page is
   /// awaited. One that is asked for afterwards delays the kernel, and is not given up.
   [[nodiscard]] bool drop_kept_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
@@ -128,6 +135,7 @@ private:
   Tree& tree_;
   InitExtension init_extension_;
   KernelPages kernel_pages_;
+  std::atomic<bool> caching_ended_{false};
   std::function<void(Ino)> drop_pages_of_;
   std::function<void(Ino, std::uint64_t)> grow_;
   Passthrough passthrough_; ///< before the open files, which use it

@@ -125,8 +125,6 @@ Result<void> Session::serve(const std::function<void()>& when_ready) {
   }
   loop_ = std::thread{[this] { run_loop(); }};
   await_end(signals.get(), when_ready);
-  ending_ = true;
-  fuse_session_exit(session_.get());
   if (is_readable(loop_ended_.get(), {}) && loop_result_ < 0) { // positive: a signal
     return fail_errno(-loop_result_, "mount", "the request loop failed");
   }
@@ -177,6 +175,8 @@ void Session::run_loop() {
 
 bool Session::stop(std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
+  ending_ = true;
+  fuse_session_exit(session_.get());
   while (loop_.joinable() && !is_readable(loop_ended_.get(), kWakeUpInterval)) {
     if (std::chrono::steady_clock::now() > deadline) {
       return false;

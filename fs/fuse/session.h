@@ -31,17 +31,22 @@ public:
   /// Takes the mount to serve, by its device: see mount_fuse(). The mounter unmounts it. Once.
   [[nodiscard]] Result<void> connect(UniqueFd device);
 
-  /// Answers the kernel until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP arrives. Threads may
-  /// still be at work then: see stop(). The calling thread blocks these signals from then on. Once.
-  /// `when_ready` is called on it as soon as there is a file system: libfuse and the kernel have agreed.
+  /// Answers the kernel; returns when the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP arrives.
+  /// Threads answer after that, too, until stop(). The calling thread blocks these signals from then on.
+  /// Once. `when_ready` is called on it as soon as there is a file system: libfuse and the kernel have
+  /// agreed.
   [[nodiscard]] Result<void> serve(const std::function<void()>& when_ready);
 
   /// The mount has left the table of mounts. serve() then notices by itself when its last file is closed,
   /// also if a thread hangs. On any thread.
   void note_mount_gone();
 
-  /// After serve(): waits for the threads that are at work. False: they still are after `limit`. Then this
-  /// object cannot be destroyed, and the process has to end by _exit().
+  /// After serve(): from now on nothing is invalidated any more. Without it a thread that does would wait for
+  /// requests that nobody answers after stop().
+  void end_invalidation() { ending_ = true; }
+
+  /// After serve(): ends answering and waits for the threads that are at work. False: they still are after
+  /// `limit`. Then this object cannot be destroyed, and the process has to end by _exit().
   [[nodiscard]] bool stop(std::chrono::milliseconds limit);
 
   // Invalidate what the kernel remembers. Never called on a thread that answers requests, as they may wait

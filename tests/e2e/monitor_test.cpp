@@ -73,9 +73,9 @@ std::string true_cr3(QemuGuest& guest) {
 TEST(NamedMonitor, IsNoMonitor_IsWarnedOf) {
   const TempDir dir;
   GuestOptions options;
-  options.extra = {"-gdb", fmt::format("unix:{},server=on,wait=off", dir / "gdb")};
+  options.extra = {"-chardev", fmt::format("socket,id=silent,path={},server=on,wait=off", dir / "silent")};
   const QemuGuest guest{options};
-  const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=500ms", dir / "gdb")}};
+  const Mount mount{{"--vm", fmt::format("vm=qemu:qmp={},timeout=500ms", dir / "silent")}};
   EXPECT_THAT(mount.log(), HasSubstr("no registers, pause and resume, as qmp= is of no use: "));
   EXPECT_THAT(mount.log(), HasSubstr("or this is not a QMP socket"));
 }

@@ -3,6 +3,7 @@
 // cannot change: they give what others give, ask the daemon nothing, and are never stale once the guest runs.
 // The expectation is what a file gives that was opened while the guest ran, which the kernel does not cache.
 #include "e2e/memory/fake_guest.h"
+#include "e2e/memory/mapping.h"
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -11,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -238,6 +240,29 @@ TEST_F(PageCache, GuestEnds_OpenFileGivesNoByteOfIt) {
 }
 
 /// The kernel drops pages when it sees another time, and would wait for those that are to come.
+/// The guest runs on, and nobody would tell the kernel that it has changed.
+TEST_F(PageCache, DaemonEnds_NoMappingShowsFormerBytes) {
+  for (const int flags : {MAP_PRIVATE, MAP_SHARED}) {
+    Mount mount{{"--vm", fmt::format("vm=qemu:qmp={}", guest_.driver_socket())}};
+    command(mount, "pause");
+    const UniqueFd file = open_file(mount / "vm/mem_padded");
+    const Mapping mapping{file.get(), 0, TG_INFO_GPA + 4096, flags};
+    ASSERT_FALSE(mapping.bad()) << errno;
+    ASSERT_TRUE(mapping.read(kCounter, 8));
+    std::atomic<bool> done{false};
+    std::jthread toucher{[&] {
+      while (!done) {
+        static_cast<void>(mapping.read(kCounter, 8));
+      }
+    }};
+    mount.daemon().signal(SIGTERM);
+    EXPECT_EQ(mount.daemon().wait(std::chrono::seconds{20}), 0) << mount.log();
+    EXPECT_FALSE(mapping.read(kCounter, 8));
+    EXPECT_TRUE(eventually([this] { return guest_.running(); }));
+    done = true;
+  }
+}
+
 TEST_F(PageCache, ModificationTime_StaysWhileTheFileIsOpen) {
   command(mount_, "pause");
   const UniqueFd file = open_file(mount_ / "vm/mem");

@@ -74,6 +74,12 @@ bool FuseReply::opened(const fuse_file_info& info) {
   return request != nullptr && fuse_reply_open(request, &info) != -ENOENT;
 }
 
+void FuseReply::stale() {
+  if (fuse_req* const request = take()) {
+    fuse_reply_err(request, ESTALE);
+  }
+}
+
 ErrorKind kind_of_exception(std::string_view operation, const std::exception& exception) {
   log::error("{}: {}", operation, exception.what());
   return dynamic_cast<const std::bad_alloc*>(&exception) != nullptr ? ErrorKind::no_memory

@@ -42,6 +42,9 @@ public:
   void written(std::size_t bytes);
   /// Returns false if the opener has given up meanwhile; no release follows then.
   [[nodiscard]] bool opened(const fuse_file_info& info);
+  /// ESTALE, to open(2): the path means another node now. The kernel looks it up again, past the names that
+  /// it remembers, and opens what it finds then.
+  void stale();
   /// Somebody else answers: this object does not.
   void leave() { request_ = {nullptr}; }
 

@@ -304,6 +304,11 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
       reply.error(opened.error().kind);
       return;
     }
+    if (opened->replaced) {
+      files.tree().remove_name(ino);
+      reply.stale();
+      return;
+    }
     passed = std::move(*opened);
   }
   FileSystem::Opened opened{ino, info.flags, traits.guest_memory};

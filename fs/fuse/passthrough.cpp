@@ -70,17 +70,17 @@ Result<Passthrough::Inode> Passthrough::begin(int flags, OpenFile& file, bool gr
 
 /// One more file, beside those that the kernel serves.
 Result<Passthrough::Opened> Passthrough::join(Ino ino, Inode& inode, int flags, OpenFile& file) {
-  if ((flags & O_ACCMODE) == O_RDWR) {
-    return fail(ErrorKind::busy, kOrigin,
-                "the file is open for reading by passthrough; open it for writing only");
-  }
   const auto backing = file.open_backing();
   if (!backing && backing.error().kind == ErrorKind::vm_gone) {
     return tl::unexpected{backing.error()};
   }
   const auto status = backing ? status_of(*backing) : Result<struct stat>{tl::unexpected{backing.error()}};
   if (!status || status->st_dev != inode.device || status->st_ino != inode.number) {
-    return fail(ErrorKind::busy, kOrigin, "the file is open, and was another memory file then");
+    return Opened{.lease = {}, .replaced = true};
+  }
+  if ((flags & O_ACCMODE) == O_RDWR) {
+    return fail(ErrorKind::busy, kOrigin,
+                "the file is open for reading by passthrough; open it for writing only");
   }
   ++inode.files;
   const bool reads = (flags & O_ACCMODE) == O_RDONLY;

@@ -24,7 +24,11 @@ namespace vmemfs {
 /// Writes always come to us, because they have to pass the write gate: files that are open for writing only
 /// keep to the rule in name, and reads and writes of them are requests (direct_io). A file that is open for
 /// reading and writing could be mapped to write, past us, so it is not opened beside passthrough, nor the
-/// other way round. Thread-safe.
+/// other way round.
+///
+/// If the files that are open have another backing file than the memory has now, as those of a block that was
+/// unplugged and replaced, no other file of the inode can be opened: mappings of it would be of the former
+/// memory, whoever serves its reads. It takes another inode, and the former one stays theirs. Thread-safe.
 class Passthrough {
 public:
   /// Before the first file is opened. Without it, all files are served by requests.
@@ -59,6 +63,7 @@ public:
     Lease lease;
     std::int32_t backing_id = 0; ///< 0: no passthrough
     bool direct_io = true;       ///< reads and writes are requests
+    bool replaced = false;       ///< it is not open, and takes another inode: see above
   };
   /// `flags` as of open(2); `granted`: by the kernel for this mount. Reports to the file how it is served.
   /// busy: see above.

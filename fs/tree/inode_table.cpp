@@ -81,6 +81,14 @@ bool InodeTable::forget(Ino ino, std::uint64_t lookups) {
   return unknown;
 }
 
+void InodeTable::remove_name(Ino ino) {
+  const MutexLock lock{mutex_};
+  const auto found = entries_.find(ino);
+  if (ino != kRootIno && found != entries_.end()) {
+    unlink(found);
+  }
+}
+
 void InodeTable::remove_vm(VmId vm) {
   if (vm == Node::kMountNode) {
     return;

@@ -20,9 +20,9 @@ namespace vmemfs {
 using Ino = std::uint64_t;
 inline constexpr Ino kRootIno = 1;
 
-/// Thread-safe. A number stays the same while its VM is attached, and is never used for another node. An
-/// entry goes when its VM has left and the kernel has forgotten the number, so that the table is bounded by
-/// the names of the attached VMs and by what the kernel remembers.
+/// Thread-safe. A number stays the same while its VM is attached and its name is not removed, and is never
+/// used for another node. An entry goes when it has no name any more and the kernel has forgotten the number,
+/// so that the table is bounded by the names of the attached VMs and by what the kernel remembers.
 class InodeTable {
 public:
   explicit InodeTable(NodePtr root);
@@ -38,6 +38,9 @@ public:
   /// The kernel forgets this many of its lookups. True: it does not know the number any more.
   bool forget(Ino ino, std::uint64_t lookups);
 
+  /// The name of this number, if it still has one, means another node from now on: the next lookup gets
+  /// another number.
+  void remove_name(Ino ino) EXCLUDES(mutex_);
   /// The VM has left: its names mean other nodes from now on. Its nodes must be gone() before.
   void remove_vm(VmId vm) EXCLUDES(mutex_);
 

@@ -61,6 +61,8 @@ public:
   /// `flags` as of open(2).
   [[nodiscard]] Result<std::unique_ptr<OpenFile>> open(Ino ino, int flags) const;
 
+  /// What is found by the name of this inode is another node from now on.
+  void remove_name(Ino ino) { inodes_.remove_name(ino); }
   /// The VM has left the registry: its name may mean another one from now on.
   void remove_vm(VmId vm) { inodes_.remove_vm(vm); }
   /// The nodes of which the kernel may keep pages with memory of the VM.

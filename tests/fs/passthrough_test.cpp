@@ -73,6 +73,11 @@ protected:
     return passthrough_.open(kIno, flags, file_, granted);
   }
 
+  static bool replaced(const Result<Passthrough::Opened>& opened) {
+    EXPECT_TRUE(opened) << opened.error().text;
+    return opened && opened->replaced;
+  }
+
   TempDir dir_;
   BackedFile file_{dir_ / "memory"};
   Passthrough passthrough_;
@@ -140,13 +145,20 @@ TEST_F(PassthroughTest, NotPossible_ServedByRequestsWithTheReason) {
   EXPECT_THAT(ids_->closed, IsEmpty());
 }
 
-TEST_F(PassthroughTest, OtherBackingFile_IsBusyUntilTheFirstIsClosed) {
+TEST_F(PassthroughTest, OtherBackingFile_TakesAnotherInodeUntilTheFirstIsClosed) {
   BackedFile other{dir_ / "other"};
+  BackedFile unbacked{"/nowhere/memory"};
   {
     const auto before = open(O_RDONLY);
-    EXPECT_EQ(passthrough_.open(kIno, O_RDONLY, other, true).error().kind, ErrorKind::busy);
+    for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR}) {
+      EXPECT_TRUE(replaced(passthrough_.open(kIno, flags, other, true))) << flags;
+      EXPECT_TRUE(replaced(passthrough_.open(kIno, flags, unbacked, true))) << flags;
+      EXPECT_FALSE(replaced(passthrough_.open(kIno + 1, flags, other, true))) << flags;
+    }
+    EXPECT_EQ(open(O_RDONLY)->backing_id, 1) << "of the first file there may be more";
   }
-  EXPECT_EQ(passthrough_.open(kIno, O_RDONLY, other, true)->backing_id, 2);
+  EXPECT_THAT(ids_->closed, ElementsAre(2, 1));
+  EXPECT_EQ(passthrough_.open(kIno, O_RDONLY, other, true)->backing_id, 3);
 }
 
 /// An answer as libfuse makes it.

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <type_traits>
 
 namespace vmemfs {
 namespace {
@@ -52,24 +54,34 @@ void add_address(TextWriter& text, Gpa gpa) {
   }
 }
 
-} // namespace
-
-std::size_t BatchAnswer::memory_for(const BatchRequest& request) {
+/// Where the list of ranges begins: behind the bytes and what is made of them.
+std::size_t pieces_at(const BatchRequest& request) {
   const std::size_t ranges = request.ranges.size();
   const std::size_t made = request.form == BatchForm::binary ? ranges * sizeof(Entry)
                                                              : ranges * kMaxLine.size() + 2 * request.bytes;
-  // The list of ranges has no place in the memory, but is counted: that of empty ranges is larger than both.
-  return request.bytes + made + ranges * sizeof(ReadPiece);
+  return (request.bytes + made + alignof(ReadPiece) - 1) / alignof(ReadPiece) * alignof(ReadPiece);
+}
+
+std::span<ReadPiece> make_pieces(const BatchRequest& request, std::span<std::byte> memory) {
+  static_assert(std::is_trivially_destructible_v<ReadPiece>, "nobody destroys them");
+  auto* const pieces = reinterpret_cast<ReadPiece*>(memory.subspan(pieces_at(request)).data());
+  ReadPiece* end = pieces;
+  std::size_t at = 0;
+  for (const BatchRange& range : request.ranges) {
+    std::construct_at(end++, ReadPiece{range.gpa, memory.subspan(at, range.size), 0, std::nullopt});
+    at += range.size;
+  }
+  return {pieces, end};
+}
+
+} // namespace
+
+std::size_t BatchAnswer::memory_for(const BatchRequest& request) {
+  return pieces_at(request) + request.ranges.size() * sizeof(ReadPiece);
 }
 
 BatchAnswer::BatchAnswer(const BatchRequest& request, std::span<std::byte> memory)
-    : form_{request.form}, memory_{memory}, data_size_{request.bytes} {
-  pieces_.reserve(request.ranges.size());
-  std::size_t at = 0;
-  for (const BatchRange& range : request.ranges) {
-    pieces_.push_back({range.gpa, memory_.subspan(at, range.size), 0, std::nullopt});
-    at += range.size;
-  }
+    : form_{request.form}, memory_{memory}, data_size_{request.bytes}, pieces_{make_pieces(request, memory)} {
 }
 
 tl::expected<std::size_t, ErrorKind> BatchAnswer::make(AddressSpace& guest_memory) {

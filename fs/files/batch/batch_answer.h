@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
-#include <vector>
 
 namespace vmemfs {
 
@@ -18,10 +17,10 @@ namespace vmemfs {
 /// first, so that pages begin on a page: a copy of those is faster, on some CPUs by far.
 class BatchAnswer {
 public:
-  /// How much memory the answer to a request takes, the list of its ranges included.
+  /// How much memory the answer to a request takes: all of it, the list of its ranges included.
   [[nodiscard]] static std::size_t memory_for(const BatchRequest& request);
 
-  /// `memory`, of at least that size, outlives the answer.
+  /// `memory`, of at least that size and from the start of a page, outlives the answer.
   BatchAnswer(const BatchRequest& request, std::span<std::byte> memory);
 
   /// Reads guest memory and makes the answer of it; returns how many bytes were read. An error: there is no
@@ -38,7 +37,7 @@ private:
   const BatchForm form_;
   const std::span<std::byte> memory_;
   const std::size_t data_size_;
-  std::vector<ReadPiece> pieces_; ///< the ranges; their buffers are parts of the memory
+  const std::span<ReadPiece> pieces_; ///< the ranges; they are in the memory, as are their buffers
   std::string_view bytes_;
 };
 

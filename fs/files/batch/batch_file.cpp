@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/files/batch/batch_file.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace vmemfs {
@@ -41,7 +42,7 @@ void BatchFile::read(Reply& reply, const ReadRequest& request) {
 Result<void> BatchFile::begin_answer() {
   return complete_batch(*std::exchange(request_, std::nullopt))
       .and_then([this](const BatchRequest& request) REQUIRES(mutex_) {
-        return reserve(BatchAnswer::memory_for(request)).map([&]() REQUIRES(mutex_) {
+        return reserve(request).map([&]() REQUIRES(mutex_) {
           answer_.emplace(request, memory_->bytes());
           made_ = false;
         });
@@ -82,22 +83,28 @@ Result<std::size_t> BatchFile::take(std::string_view bytes, BatchRequest before)
   if (!request) {
     return tl::unexpected{std::move(request.error())};
   }
-  if (auto reserved = reserve(BatchAnswer::memory_for(*request)); !reserved) {
+  if (auto reserved = reserve(*request); !reserved) {
     return tl::unexpected{std::move(reserved.error())};
   }
   request_ = std::move(*request);
   return bytes.size();
 }
 
-Result<void> BatchFile::reserve(std::size_t bytes) {
-  if (memory_ != nullptr && memory_->bytes().size() >= bytes) {
+/// For the request until it is read, and for its answer.
+Result<void> BatchFile::reserve(const BatchRequest& request) {
+  const std::size_t before = memory_ != nullptr ? memory_->bytes().size() : 0;
+  const std::size_t answer = BatchAnswer::memory_for(request);
+  const std::size_t list = request.ranges.capacity() * sizeof(BatchRange);
+  if (before >= answer && list_bytes_ >= list) {
     return {};
   }
   constexpr std::size_t kStep = std::size_t{64} << 10U; // for requests that get a little larger each time
-  const std::size_t size = (bytes / kStep + 1) * kStep;
+  const std::size_t size = std::max(before, (answer / kStep + 1) * kStep);
+  list_bytes_ = std::max(list_bytes_, (list / kStep + 1) * kStep);
   memory_ = std::make_shared<PageMemory>();
-  if (auto allowed = limit_ ? limit_(memory_, size) : Result<void>{}; !allowed) {
+  if (auto allowed = limit_ ? limit_(memory_, size + list_bytes_) : Result<void>{}; !allowed) {
     memory_.reset();
+    list_bytes_ = 0;
     return allowed;
   }
   *memory_ = PageMemory{size};

@@ -41,7 +41,7 @@ public:
 
 private:
   Result<std::size_t> take(std::string_view bytes, BatchRequest before) REQUIRES(mutex_);
-  Result<void> reserve(std::size_t bytes) REQUIRES(mutex_);
+  Result<void> reserve(const BatchRequest& request) REQUIRES(mutex_);
   Result<void> begin_answer() REQUIRES(mutex_);
   [[nodiscard]] tl::expected<void, ErrorKind> make_answer() REQUIRES(mutex_);
 
@@ -50,6 +50,8 @@ private:
   Mutex mutex_; ///< held while memory is read, and while the answer is given
   /// Kept from request to request, as the kernel gives no memory so fast as it is read.
   std::shared_ptr<PageMemory> memory_ GUARDED_BY(mutex_);
+  std::size_t
+      list_bytes_ GUARDED_BY(mutex_) = 0; ///< of a request's list, which the limit counts with memory_
   std::optional<BatchRequest> request_ GUARDED_BY(mutex_); ///< until it is read
   std::optional<BatchAnswer> answer_ GUARDED_BY(mutex_);   ///< in memory_; neither: words_ are read
   bool made_ GUARDED_BY(mutex_) = false;                   ///< the answer has been

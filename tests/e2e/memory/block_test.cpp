@@ -16,6 +16,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -329,6 +330,90 @@ TEST_F(SparseBlock, TouchingHolesOfMem_AllocatesNothing) {
   ASSERT_FALSE(mapping.bad()) << errno;
   EXPECT_EQ(mapping.read(100 * kMiB, kMiB), std::vector<std::byte>(kMiB));
   EXPECT_EQ(blocks_of(backing_), before);
+}
+
+/// A guest with a DIMM `m1` of shared memory, which is replaced as by a guest that ejects it.
+class ReplacedBlock : public testing::Test {
+protected:
+  static constexpr std::uint64_t kBefore = 32 * kMiB;
+  static constexpr std::uint64_t kAfter = 64 * kMiB;
+  static constexpr std::uint64_t kAt = 3 * kMiB;
+
+  static GuestOptions options() {
+    GuestOptions options;
+    options.memory = "64M,slots=1,maxmem=1G";
+    return options;
+  }
+
+  /// Returns its file, filled with `fill` at kAt.
+  UniqueFd plug(std::uint64_t size, char fill) {
+    guest_.monitor().execute(
+        "object-add", {{"qom-type", "memory-backend-memfd"}, {"id", "m1"}, {"size", size}, {"share", true}});
+    guest_.monitor().execute("device_add", {{"driver", "pc-dimm"}, {"id", "d1"}, {"memdev", "m1"}});
+    EXPECT_TRUE(eventually([&] { return size_of_file() == size; }));
+    for (const auto& link : std::filesystem::directory_iterator{fmt::format("/proc/{}/fd", guest_.pid())}) {
+      std::error_code error;
+      if (std::filesystem::read_symlink(link, error).string().starts_with("/memfd:memory-backend")) {
+        UniqueFd file = open_file(link.path(), O_RDWR);
+        const std::string bytes(kPage, fill);
+        EXPECT_EQ(::pwrite(file.get(), bytes.data(), bytes.size(), kAt), static_cast<ssize_t>(kPage));
+        return file;
+      }
+    }
+    throw std::runtime_error{"QEMU has no file of the DIMM"};
+  }
+  void unplug() {
+    guest_.monitor().human("o /w 0xa00 0"); // the slot
+    guest_.monitor().human("o /b 0xa14 8"); // ejects what is in it
+    guest_.monitor().execute("object-del", {{"id", "m1"}});
+  }
+
+  [[nodiscard]] std::uint64_t size_of_file() const {
+    struct stat status {};
+    return ::stat(path_.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+  }
+  static std::vector<std::byte> page_of(char fill) { return {kPage, static_cast<std::byte>(fill)}; }
+
+  QemuGuest guest_{options()};
+  Mount mount_{{"--vm", fmt::format("vm=qemu:qmp={}", guest_.driver_socket())}};
+  const std::string path_ = mount_ / "vm/ram/m1";
+};
+
+TEST_F(ReplacedBlock, FileOfTheFormerOneIsOpen_NewOneIsServedToAllAndTheOldOneKeepsItsMemory) {
+  if (!passes_through()) {
+    GTEST_SKIP() << "takes root and Linux 6.9";
+  }
+  static_cast<void>(plug(kBefore, 'A'));
+  const UniqueFd former = open_file(path_);
+  ASSERT_EQ(service_of(mount_, "m1"), "passthrough");
+  const UniqueFd handle = open_file(path_, O_PATH);
+  unplug();
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(path_); }));
+  const UniqueFd truth = plug(kAfter, 'B');
+  ASSERT_EQ(try_write(mount_ / "vm/control", "write on\n"), 0);
+  {
+    const UniqueFd both = open_file(path_, O_RDWR);
+    ASSERT_TRUE(both) << errno;
+    EXPECT_EQ(bytes_at(both, kAt, kPage), page_of('B'));
+  }
+  EXPECT_TRUE(eventually([&] {
+    const UniqueFd reader = open_file(path_);
+    return reader && service_of(mount_, "m1") == "passthrough";
+  })) << "the end of the other one is reported late";
+  const UniqueFd reader = open_file(path_);
+  const UniqueFd writer = open_file(path_, O_WRONLY);
+  ASSERT_TRUE(reader && writer) << errno;
+  EXPECT_EQ(bytes_at(reader, kAt, kPage), page_of('B'));
+  Mapping mapping{reader.get(), kAt, kPage, MAP_SHARED};
+  ASSERT_FALSE(mapping.bad()) << errno;
+  EXPECT_EQ(mapping.read(0, kPage), page_of('B'));
+  EXPECT_EQ(::pwrite(writer.get(), page_of('C').data(), kPage, kAt), static_cast<ssize_t>(kPage)) << errno;
+  EXPECT_EQ(bytes_at(truth, kAt, kPage), page_of('C'));
+  EXPECT_EQ(mapping.read(0, kPage), page_of('C'));
+  EXPECT_EQ(bytes_at(former, kAt, kPage), page_of('A'));
+  EXPECT_TRUE(bytes_at(former, kBefore, kPage).empty());
+  EXPECT_FALSE(open_file(fmt::format("/proc/self/fd/{}", handle.get())));
+  EXPECT_EQ(errno, ESTALE) << "the file that was found before is not this one";
 }
 
 /// The kernel has a backing file open for writing, so that nobody could execute it meanwhile.

@@ -100,6 +100,24 @@ TEST_F(InodeTableTest, SameNameOfNextVm_NewNumberAndOldOneKeepsItsNode) {
   EXPECT_EQ(table_.find(after), second);
 }
 
+TEST_F(InodeTableTest, NameRemoved_NextLookupHasANewNumberAndTheOldOneLastsUntilItIsForgotten) {
+  const Ino first = table_.look_up(kRootIno, "a", file_of(1));
+  table_.remove_name(first);
+  const Ino second = table_.look_up(kRootIno, "a", file_of(1));
+  EXPECT_NE(second, first);
+  table_.remove_name(first);
+  EXPECT_EQ(table_.number(kRootIno, "a", file_of(1)), second) << "the name is not that of the first any more";
+  EXPECT_NE(table_.find(first), nullptr);
+  EXPECT_TRUE(table_.forget(first, 1));
+  EXPECT_EQ(table_.find(first), nullptr);
+  table_.remove_name(first);
+  table_.remove_name(kRootIno);
+  EXPECT_NE(table_.find(kRootIno), nullptr);
+  table_.remove_vm(1);
+  table_.forget(second, 1);
+  EXPECT_EQ(table_.size(), 1U);
+}
+
 TEST_F(InodeTableTest, VmLeftDuringLookup_EntryDoesNotStay) {
   const auto late = file_of(1);
   late->is_gone = true;

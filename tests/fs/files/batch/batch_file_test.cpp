@@ -9,6 +9,8 @@
 #include <cstring>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -224,6 +226,35 @@ TEST(BatchFile, Memory_CountsForTheLimitOfTheVm) {
     EXPECT_TRUE(one_more.write("0 1\n", 0));
   }
   EXPECT_EQ(shown.bytes(), 0U);
+}
+
+/// Bytes that the heap has given out, large blocks included. 0 with sanitizers.
+std::size_t heap_bytes() {
+  const auto heap = ::mallinfo2();
+  return heap.uordblks + heap.hblkhd;
+}
+
+TEST(BatchFile, EmptyRanges_TakeNoMoreThanTheLimitCounts) {
+  constexpr std::size_t kFiles = 8;
+  constexpr std::size_t kSmall = 256U << 10U; // what is not for the ranges
+  const VmFixture fixture{guest()};
+  const auto& shown = fixture.vm->guest().shown_texts();
+  const auto request = binary(Ranges(kMaxBatchRanges, {0, 0}));
+  const std::size_t answer = BatchAnswer::memory_for(*parse_batch(request));
+  EXPECT_EQ(answer, kMaxBatchRanges * (16 + sizeof(ReadPiece)));
+  std::vector<std::unique_ptr<BatchFile>> files;
+  const std::size_t before = heap_bytes();
+  for (std::size_t i = 0; i < kFiles; ++i) {
+    files.push_back(std::make_unique<BatchFile>(guest_of(fixture.vm), limit_of(fixture.vm)));
+    ASSERT_TRUE(files.back()->write(request, 0));
+    EXPECT_EQ(read_all(*files.back()).size(), kMaxBatchRanges * 16);
+  }
+  EXPECT_LT(heap_bytes(), before + kSmall) << "answers are in memory that is counted";
+  for (const auto& file : files) {
+    ASSERT_TRUE(file->write(request, 0));
+  }
+  EXPECT_LT(heap_bytes() + kFiles * answer, before + kSmall + shown.bytes()) << "and so are requests";
+  EXPECT_LT(shown.bytes(), kFiles * (answer + kMaxBatchRanges * sizeof(BatchRange) + kSmall));
 }
 
 TEST(BatchFile, Open_CountsAsViewUntilClosed) {

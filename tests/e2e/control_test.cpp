@@ -110,9 +110,11 @@ TEST_F(ControlOfFake, UnusualWrites_AreRefusedWithAMessage) {
 
 TEST_F(ControlOfFake, CacheSettings) {
   const std::string control = mount_.path() + "/vm/control";
-  EXPECT_THAT(status(), HasSubstr("cache auto in_use=no used=0 limit=0 ttl=0ms kernel=auto\n"));
+  EXPECT_THAT(status(),
+              HasSubstr("cache auto in_use=no used=0 limit=0 ttl=0ms kernel=auto kernel_in_use=no\n"));
   ASSERT_EQ(try_write(control, "cache on size=1M ttl=250ms kernel=off\n"), 0);
-  EXPECT_THAT(status(), HasSubstr("cache on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off\n"));
+  EXPECT_THAT(status(),
+              HasSubstr("cache on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off kernel_in_use=no\n"));
   EXPECT_EQ(try_write(control, "cache size=1T\n"), EINVAL);
   EXPECT_THAT(status(), HasSubstr("--cache-size"));
   ASSERT_EQ(try_write(control, "cache size=share ttl=0 off\n"), 0);

@@ -75,6 +75,9 @@ constexpr VmMetric kVmMetrics[]{
      [](Vm& vm) { return vm.cache().stats().used_bytes; }},
     {"vmemfs_cache_limit_bytes", MetricType::gauge, "Memory that the page cache may use.",
      [](Vm& vm) { return vm.cache().stats().limit_bytes; }},
+    {"vmemfs_vm_kernel_cache_in_use", MetricType::gauge,
+     "1 if memory that is opened now is read through the kernel's page cache, else 0.",
+     [](Vm& vm) -> std::uint64_t { return vm.guest().kernel_cache_use() == KernelCacheUse::in_use ? 1 : 0; }},
     {"vmemfs_vm_linux_kept_bytes", MetricType::gauge,
      "Memory of what is kept of the VM's Linux kernel for the files of linux/.",
      [](Vm& vm) -> std::uint64_t {

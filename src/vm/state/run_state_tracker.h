@@ -114,6 +114,8 @@ public:
   [[nodiscard]] Info info() const EXCLUDES(ledger_mutex_);
   /// Time of the last possible change of guest memory: now, unless the VM is known to be paused.
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const;
+  /// It is paused, and its memory changes nevertheless: see RunStatus.
+  [[nodiscard]] bool memory_changes() const { return memory_changes_; }
   /// Guest memory was written through vmemfs.
   void note_write();
 

@@ -15,7 +15,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <sys/stat.h>
 #include <thread>
@@ -26,6 +28,8 @@ namespace vmemfs::test {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::EndsWith;
+using testing::HasSubstr;
 
 constexpr std::uint64_t kCounter = TG_INFO_GPA + TG_INFO_OFF_COUNTER;
 
@@ -201,6 +205,89 @@ TEST_F(PageCache, PausedBySomebodyElse_IsCachedOnlyIfAskedFor) {
   for (int i = 0; i < 100; ++i) {
     const std::uint64_t least = live();
     ASSERT_GE(word_at(file, kCounter), least);
+  }
+}
+
+/// What `control` says of the kernel's page cache, `info` in the same words, and the log when it changes. It
+/// is in use when a file that is opened now asks the daemon for nothing.
+class PageCacheState : public testing::Test {
+protected:
+  [[nodiscard]] std::string line(const std::string& key) const {
+    return line_with(read_file(mount_ / "vm/control"), key + " ");
+  }
+  [[nodiscard]] std::string paused_by() const { return line("paused_by"); }
+
+  void expect_not_in_use(const std::string& remedy) const {
+    EXPECT_THAT(line("cache"), EndsWith(" kernel_in_use=no"));
+    const std::string reason = line("kernel_not_in_use_because");
+    EXPECT_THAT(reason, HasSubstr(remedy));
+    const auto cache = nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
+    EXPECT_EQ(cache["kernel_in_use"], false);
+    EXPECT_EQ("kernel_not_in_use_because " + cache["kernel_not_in_use_because"].get<std::string>(), reason);
+    EXPECT_THAT(read_file(mount_ / ".vmemfs/stats"),
+                HasSubstr("vmemfs_vm_kernel_cache_in_use{vm=\"vm\",driver=\"qemu\"} 0\n"));
+    EXPECT_THAT(mount_.log(), HasSubstr("not read through the kernel's page cache: " +
+                                        cache["kernel_not_in_use_because"].get<std::string>()));
+    EXPECT_EQ(answered(mount_, open_file(mount_ / "vm/mem")), kAll);
+  }
+  void expect_in_use() const {
+    EXPECT_THAT(line("cache"), EndsWith(" kernel_in_use=yes"));
+    EXPECT_EQ(line("kernel_not_in_use_because"), "");
+    const auto cache = nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
+    EXPECT_EQ(cache["kernel_in_use"], true);
+    EXPECT_EQ(cache["kernel_not_in_use_because"], nullptr);
+    EXPECT_THAT(read_file(mount_ / ".vmemfs/stats"),
+                HasSubstr("vmemfs_vm_kernel_cache_in_use{vm=\"vm\",driver=\"qemu\"} 1\n"));
+    EXPECT_LE(answered(mount_, open_file(mount_ / "vm/mem")), kFew);
+  }
+
+  QemuGuest guest_{GuestOptions{}};
+  Mount mount_{{"-d", "--vm", fmt::format("vm=qemu:qmp={}", guest_.driver_socket())}};
+};
+
+TEST_F(PageCacheState, OwnPause_IsInUseUntilResume) {
+  expect_not_in_use("`echo pause > control`");
+  command(mount_, "pause");
+  expect_in_use();
+  command(mount_, "resume");
+  expect_not_in_use("`echo pause > control`");
+}
+
+TEST_F(PageCacheState, PauseBySomebodyElse_KernelOnIsTheRemedy) {
+  guest_.pause();
+  ASSERT_TRUE(eventually([&] { return paused_by() == "paused_by other"; }));
+  expect_not_in_use("`echo cache kernel=on > control`");
+  command(mount_, "pause"); // changes nothing
+  expect_not_in_use("`echo cache kernel=on > control`");
+  command(mount_, "cache kernel=on");
+  expect_in_use();
+}
+
+TEST_F(PageCacheState, WritesOn_WriteOffIsTheRemedy) {
+  command(mount_, "pause\nwrite on");
+  expect_not_in_use("`echo write off > control`");
+  command(mount_, "write off");
+  expect_in_use();
+}
+
+TEST_F(PageCacheState, KernelOff_ControlHasNoReason) {
+  command(mount_, "pause\ncache kernel=off");
+  EXPECT_THAT(line("cache"), EndsWith(" kernel=off kernel_in_use=no"));
+  EXPECT_EQ(line("kernel_not_in_use_because"), "");
+  EXPECT_EQ(answered(mount_, open_file(mount_ / "vm/mem")), kAll);
+}
+
+/// The first read after a change that nobody has noticed yet finds state and reason.
+TEST_F(PageCacheState, ForeignPauseAndResume_TextsHaveTheNewState) {
+  for (int round = 0; round < 5; ++round) {
+    guest_.pause();
+    const std::string paused = read_file(mount_ / "vm/control");
+    EXPECT_THAT(paused, HasSubstr("state paused\npaused_by other\n"));
+    EXPECT_THAT(paused, HasSubstr("\nkernel_not_in_use_because somebody else"));
+    guest_.resume();
+    const auto running = nlohmann::json::parse(read_file(mount_ / "vm/info"));
+    EXPECT_EQ(running["state"], "running");
+    EXPECT_THAT(running["cache"]["kernel_not_in_use_because"].get<std::string>(), HasSubstr("echo pause"));
   }
 }
 

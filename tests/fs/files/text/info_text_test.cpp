@@ -14,6 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 
@@ -71,6 +72,8 @@ TEST(InfoText, Cache_ShowsSettingsAndCounts) {
   EXPECT_EQ(cache, (Json{{"policy", "on"},
                          {"in_use", true},
                          {"kernel", "auto"},
+                         {"kernel_in_use", true},
+                         {"kernel_not_in_use_because", nullptr},
                          {"ttl_ms", 250},
                          {"used", 2 * kPageSize},
                          {"limit", kMiB},
@@ -80,6 +83,15 @@ TEST(InfoText, Cache_ShowsSettingsAndCounts) {
                          {"read_ahead", 0},
                          {"evictions", 0},
                          {"state_delay_ms", 0}}));
+}
+
+TEST(InfoText, KernelCacheNotInUse_HasTheReason) {
+  VmFixture fixture;
+  const auto cache = [&] { return info_of(*fixture.vm)["cache"]; };
+  EXPECT_EQ(cache()["kernel_in_use"], false);
+  EXPECT_THAT(cache()["kernel_not_in_use_because"].get<std::string>(), HasSubstr("echo pause > control"));
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) { settings.kernel = CacheMode::off; }));
+  EXPECT_THAT(cache()["kernel_not_in_use_because"].get<std::string>(), HasSubstr("kernel=off"));
 }
 
 TEST(InfoText, RefusedPages_AreListedAndCounted) {

@@ -34,9 +34,11 @@ std::string last_error_lines(const LastError& error) {
 }
 
 std::string no_cache_reason(Vm& vm) {
-  const bool unreported = vm.run_state().available() && !vm.run_state().state_delay();
-  const bool allowed = vm.cache().in_use() && vm.cache().settings().ttl.count() == 0;
-  return allowed && unreported ? vm.guest().access().no_cache : "";
+  if (!vm.cache().in_use()) {
+    return {};
+  }
+  std::string reason = vm.cache().no_room_reason();
+  return reason.empty() && vm.cache().settings().ttl.count() == 0 ? vm.run_state().no_cache_reason() : reason;
 }
 
 std::string status_text(Vm& vm) { return status_text(vm, state_name(vm)); }

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <string_view>
 
 namespace vmemfs {
 namespace {
@@ -115,13 +114,6 @@ KernelCache::State KernelCache::state() {
   return {decision.use, reason(decision)};
 }
 
-/// Without the "none: " of `info`.
-std::string KernelCache::why_it_cannot_pause() const {
-  constexpr std::string_view kNone = "none: ";
-  const std::string text = context_.driver.access().run_control;
-  return text.starts_with(kNone) ? text.substr(kNone.size()) : text;
-}
-
 std::string KernelCache::reason(const Decision& decision) const {
   constexpr std::size_t kMaxFromDriver = 300;
   switch (decision.use) {
@@ -131,8 +123,7 @@ std::string KernelCache::reason(const Decision& decision) const {
     return "it is off by `cache kernel=off`; `echo cache kernel=auto > control` allows it";
   case KernelCacheUse::writes_on: return "writes are on; `echo write off > control` turns them off";
   case KernelCacheUse::cannot_pause:
-    return fmt::format("the guest cannot be paused: {}", printable(why_it_cannot_pause(), kMaxFromDriver));
-  case KernelCacheUse::unreported: return printable(context_.driver.access().no_cache, kMaxFromDriver);
+  case KernelCacheUse::unreported: return printable(context_.run_state.no_cache_reason(), kMaxFromDriver);
   case KernelCacheUse::not_paused:
     return "the guest is not paused, as far as is known; `echo pause > control` pauses it";
   case KernelCacheUse::paused_by_others:

@@ -45,7 +45,6 @@ private:
   [[nodiscard]] Decision try_to_decide();
   [[nodiscard]] bool has_whole_pages() const;
   [[nodiscard]] std::string reason(const Decision& decision) const;
-  [[nodiscard]] std::string why_it_cannot_pause() const;
 
   const LiveMemory::Context context_;
   const LiveMemory& memory_;

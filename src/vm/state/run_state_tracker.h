@@ -70,6 +70,10 @@ public:
     return context_.driver.state_delay();
   }
 
+  /// Why no page may be kept although the guest is paused, and the remedy: it cannot be paused, or nothing
+  /// would report that somebody else resumes it. Empty: pages may be kept.
+  [[nodiscard]] std::string no_cache_reason() const;
+
   /// Asks the driver.
   [[nodiscard]] Result<RunStatus> status();
 

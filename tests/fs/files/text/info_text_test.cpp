@@ -94,6 +94,44 @@ TEST(InfoText, KernelCacheNotInUse_HasTheReason) {
   EXPECT_THAT(cache()["kernel_not_in_use_because"].get<std::string>(), HasSubstr("kernel=off"));
 }
 
+TEST(InfoText, CacheWithoutRoom_HasTheReason) {
+  VmFixture fixture;
+  const auto cache = [&] { return info_of(*fixture.vm)["cache"]; };
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) {
+    settings.mode = CacheMode::on;
+    settings.size = 0;
+  }));
+  EXPECT_EQ(cache()["in_use"], false);
+  EXPECT_THAT(cache()["not_in_use_because"].get<std::string>(), HasSubstr("cache size=share"));
+  EXPECT_EQ(cache()["state_delay_ms"], 0) << "that is not why";
+  PageCache others{0};
+  CacheBudget::Share other{fixture.budget, others};
+  ASSERT_TRUE(other.set_fixed_size(fixture.budget.total_bytes()));
+  other.set_active(true);
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) { settings.size.reset(); }));
+  EXPECT_THAT(cache()["not_in_use_because"].get<std::string>(), HasSubstr("other VMs"));
+  ASSERT_TRUE(other.set_fixed_size(std::nullopt));
+  EXPECT_EQ(cache()["in_use"], true);
+  EXPECT_FALSE(cache().contains("not_in_use_because"));
+}
+
+/// Null without a reason is memory that cannot change.
+TEST(InfoText, NoStateDelay_HasTheReasonUnlessMemoryCannotChange) {
+  const auto cache_of = [](DriverChanges changes) {
+    const VmFixture fixture{{}, {}, {}, changed(std::move(changes))};
+    EXPECT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) { settings.mode = CacheMode::on; }));
+    return info_of(*fixture.vm)["cache"];
+  };
+  const Json unpausable = cache_of({.no_run_control = true, .no_state_delay = true});
+  EXPECT_EQ(unpausable["state_delay_ms"], nullptr);
+  EXPECT_EQ(unpausable["in_use"], false);
+  EXPECT_THAT(unpausable["not_in_use_because"].get<std::string>(), HasSubstr("the guest cannot be paused: "));
+  const Json frozen = cache_of({.no_run_control = true, .no_state_delay = true, .frozen = true});
+  EXPECT_EQ(frozen["state_delay_ms"], nullptr);
+  EXPECT_EQ(frozen["in_use"], true);
+  EXPECT_FALSE(frozen.contains("not_in_use_because"));
+}
+
 TEST(InfoText, RefusedPages_AreListedAndCounted) {
   VmFixture fixture{{.holes = {}, .roms = {}, .bad = {{Gpa{3 * kPageSize}, Gpa{4 * kPageSize}}}}};
   ASSERT_EQ(fixture.read(2 * kPageSize, 3 * kPageSize, HolePolicy::padded).size(), 3 * kPageSize);

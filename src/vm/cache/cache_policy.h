@@ -72,6 +72,13 @@ public:
   [[nodiscard]] bool is_stable() const { return coherence_.epoch().load().stable; }
   [[nodiscard]] const PrefetchLimits& prefetch_limits() const { return prefetch_limits_; }
 
+  /// Pages were fetched without this cache before they were requested.
+  void note_prefetched(std::uint64_t pages) {
+    CacheCounts counts;
+    counts.prefetched = pages;
+    counters_.add(counts);
+  }
+
   /// Drops the pages, which are stale: part of Coherence's drop.
   void drop_pages() { pages_.clear(); }
 

@@ -112,6 +112,21 @@ TEST_F(PageCache, OpenedWithODirect_GoesPastIt) {
 
 TEST(PageCacheReadAhead, MountOfRoot_KernelAsksForAMiB) {
   if (::geteuid() != 0) {
+/// Each next read is fetched by a second CPU, which is counted though no cache has it.
+TEST_F(PageCache, LongSequentialReadsPastIt_PrefetchesAreCounted) {
+  command(mount_, "pause");
+  const auto cache = [&] { return nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"]; };
+  const UniqueFd file = open_file(mount_ / "vm/mem_padded", O_RDONLY | O_DIRECT);
+  constexpr std::size_t kPiece = std::size_t{1} << 20U;
+  std::uint64_t at = 0;
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(pread_at(file.get(), at, kPiece).bytes.size(), kPiece);
+    at = (at + kPiece) % (48 * kPiece);
+    return cache()["read_ahead"].get<std::uint64_t>() > 0;
+  }));
+  EXPECT_EQ(cache()["used"], 0);
+}
+
     GTEST_SKIP() << "takes root";
   }
   const TempDir dir;

@@ -27,6 +27,7 @@ public:
     return guest_->page_cache_epoch();
   }
   [[nodiscard]] bool wants_page_cache() final;
+  void note_refusal(const Error& error) final { guest_->report_refusal(error); }
 
 protected:
   [[nodiscard]] Guest& guest() { return *guest_; }

@@ -71,6 +71,9 @@ public:
   /// What images of it have beside its memory; null: nothing is kept.
   [[nodiscard]] virtual MadeImages* made_images() { return nullptr; }
 
+  /// Why a file of its memory could not be opened, to be reported with failed operations.
+  virtual void report_refusal(const Error& error) { static_cast<void>(error); }
+
   /// Whoever reads its memory, or has it carry out a control command, counts that; the rest is counted here.
   [[nodiscard]] virtual VmCounters& counters() = 0;
 };

@@ -53,6 +53,9 @@ public:
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   [[nodiscard]] LinuxGuest* linux_guest() override { return &linux_guest_; }
   [[nodiscard]] MadeImages* made_images() override { return &made_images_; }
+  void report_refusal(const Error& error) override {
+    static_cast<void>(context_.events.noted<void>(tl::unexpected{error}));
+  }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
   [[nodiscard]] ShownTexts& shown_texts() { return shown_texts_; }
   [[nodiscard]] BlockServices& block_services() { return block_services_; }

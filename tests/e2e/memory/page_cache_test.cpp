@@ -3,6 +3,7 @@
 // cannot change: they give what others give, ask the daemon nothing, and are never stale once the guest runs.
 // The expectation is what a file gives that was opened while the guest ran, which the kernel does not cache.
 #include "e2e/memory/fake_guest.h"
+#include "e2e/memory/mapping.h"
 #include "guests/tiny/layout.h"
 #include "support/mount.h"
 #include "support/qemu_guest.h"
@@ -28,6 +29,7 @@ namespace vmemfs::test {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
 
@@ -110,8 +112,6 @@ TEST_F(PageCache, OpenedWithODirect_GoesPastIt) {
   EXPECT_EQ(reads_of(mount_), before + 3);
 }
 
-TEST(PageCacheReadAhead, MountOfRoot_KernelAsksForAMiB) {
-  if (::geteuid() != 0) {
 /// Each next read is fetched by a second CPU, which is counted though no cache has it.
 TEST_F(PageCache, LongSequentialReadsPastIt_PrefetchesAreCounted) {
   command(mount_, "pause");
@@ -127,6 +127,8 @@ TEST_F(PageCache, LongSequentialReadsPastIt_PrefetchesAreCounted) {
   EXPECT_EQ(cache()["used"], 0);
 }
 
+TEST(PageCacheReadAhead, MountOfRoot_KernelAsksForAMiB) {
+  if (::geteuid() != 0) {
     GTEST_SKIP() << "takes root";
   }
   const TempDir dir;
@@ -283,6 +285,21 @@ TEST_F(PageCacheState, WritesOn_WriteOffIsTheRemedy) {
   expect_not_in_use("`echo write off > control`");
   command(mount_, "write off");
   expect_in_use();
+}
+
+TEST_F(PageCacheState, OpenForReadingAndWritingBesideIt_LastErrorHasTheReason) {
+  if (!kernel_maps_shared()) {
+    GTEST_SKIP() << kNotShared;
+  }
+  command(mount_, "pause");
+  const UniqueFd reader = open_file(mount_ / "vm/mem");
+  static_cast<void>(word_at(reader, kCounter));
+  command(mount_, "write on");
+  EXPECT_EQ(line("last_error"), "last_error none");
+  EXPECT_LT(::open((mount_ / "vm/mem").c_str(), O_RDWR | O_CLOEXEC), 0);
+  EXPECT_EQ(errno, EBUSY);
+  EXPECT_THAT(line("last_error"), AllOf(HasSubstr("since a pause"), HasSubstr("open it for writing only")));
+  EXPECT_TRUE(open_file(mount_ / "vm/mem", O_WRONLY));
 }
 
 TEST_F(PageCacheState, KernelOff_ControlHasNoReason) {

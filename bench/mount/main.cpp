@@ -261,8 +261,8 @@ std::vector<Ratio> ratios(const Samples& samples) {
 /// Small reads as of a running guest, beside those of a minimal server. How long one takes depends on where
 /// the scheduler has put reader and server, which lasts for a while: hence many short rounds.
 nlohmann::ordered_json compare_small(const std::vector<NamedTarget>& targets, Settings settings) {
-  settings.rounds = 8 * settings.rounds + 1;
-  settings.sample = std::chrono::milliseconds{100};
+  settings.rounds = 4 * settings.rounds + 1;
+  settings.sample = std::chrono::milliseconds{300};
   std::vector<NamedTarget> wanted;
   std::ranges::copy_if(targets, std::back_inserter(wanted), [](const NamedTarget& target) {
     return target.name == kMinimal || target.name == kNull || target.name == kShared ||

@@ -230,6 +230,9 @@ AccessReport QemuDriver::access() const {
   report.writes = describe_writes();
   report.ram = guest_.describe();
   report.registers = describe_registers();
+  report.no_cache =
+      "the threads of QEMU's vCPUs cannot be watched, so a resume by somebody else would not be "
+      "noticed; `vCPU activity` under `probe` in info has the reason";
   if (monitor_ != nullptr) {
     report.run_control = fmt::format("QMP stop and cont at {}", monitor_->path());
   } else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "fs/config/mount_options.h"
 
+#include "core/gpa.h"
 #include "core/text.h"
 #include "fs/config/config.h"
 #include "fs/config/mount_settings.h"
@@ -197,6 +198,12 @@ private:
     options_.debug = said.flag("debug");
     options_.foreground = said.flag("foreground") || options_.debug;
     options_.cache_size = said.number("cache_size");
+    if (options_.cache_size != 0 && options_.cache_size < kPageSize) {
+      problems_.push_back(
+          fmt::format("--cache-size: {} bytes have no room for a page; give it {} or more, or 0 "
+                      "for no cache",
+                      options_.cache_size, kPageSize));
+    }
     set_options(said, options_.vm_options.general);
     // Inserted before those of the command line, because the last one counts.
     auto configured = split(said.text("options"), ',');

@@ -3,7 +3,6 @@
 
 #include "vm/memory/scratch_pool.h"
 
-#include <algorithm>
 #include <chrono>
 #include <unistd.h>
 #include <utility>
@@ -48,14 +47,10 @@ void GuestMemoryFile::answer(Reply& reply, const ReadRequest& request) {
 }
 
 bool GuestMemoryFile::wants_page_cache() {
-  return page_cache_epoch() && is_whole_pages() && guest_->may_fill_page_cache();
-}
-
-bool GuestMemoryFile::is_whole_pages() {
-  const auto map = memory().map();
-  return std::ranges::all_of(map->regions(), [](const Region& region) {
-    return region.range.begin.page_offset() == 0 && region.range.end.page_offset() == 0;
-  });
+  const KernelCacheUse use = guest_->kernel_cache_use();
+  const bool wanted =
+      use == KernelCacheUse::in_use || (use == KernelCacheUse::uneven_ranges && !needs_whole_pages());
+  return wanted && page_cache_epoch().has_value();
 }
 
 void GuestMemoryFile::seek(Reply& reply, std::uint64_t offset, int whence) {

@@ -27,12 +27,13 @@ public:
     return guest_->page_cache_epoch();
   }
   [[nodiscard]] bool wants_page_cache() final;
+  void note_refusal(const Error& error) final { guest_->report_refusal(error); }
 
 protected:
   [[nodiscard]] Guest& guest() { return *guest_; }
   [[nodiscard]] AddressSpace& memory() { return guest_->memory(); }
-  /// Whether what can be read begins and ends at pages: of others, the kernel's page cache shows nothing.
-  [[nodiscard]] virtual bool is_whole_pages();
+  /// Whether the kernel's page cache can show it only if ranges of memory begin and end at pages.
+  [[nodiscard]] virtual bool needs_whole_pages() const { return true; }
 
   /// Reads [offset, offset + size) into the scratch; fewer bytes if the file ends or a failure comes before.
   [[nodiscard]] virtual tl::expected<std::size_t, ErrorKind> fetch(std::uint64_t offset, std::size_t size,

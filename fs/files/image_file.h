@@ -34,7 +34,7 @@ private:
     return view_.seek(offset, wanted);
   }
   std::uint64_t size() override { return view_.layout().size(); }
-  bool is_whole_pages() override { return true; } ///< what is not memory is read too
+  bool needs_whole_pages() const override { return false; } ///< what is not memory is read too
 
   [[nodiscard]] MadeImages::Bytes made_before();
   [[nodiscard]] std::span<const std::byte> made() EXCLUDES(mutex_);

@@ -65,6 +65,9 @@ public:
   /// How the file is served, as text for `info`: "passthrough", or "requests: " and the reason.
   virtual void note_service(const std::string& text) { static_cast<void>(text); }
 
+  /// It was opened, but must not be used: why, for `control`.
+  virtual void note_refusal(const Error& error) { static_cast<void>(error); }
+
   /// Answers lseek's SEEK_DATA and SEEK_HOLE.
   virtual void seek(Reply& reply, std::uint64_t offset, int whence) {
     static_cast<void>(offset);

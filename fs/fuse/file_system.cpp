@@ -25,8 +25,10 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
   const Uses others = found != uses_.end() ? found->second : Uses{};
   if (init_extension_.shared_mappings() && kept->memory) {
     if (kept->reads_and_writes && others.mapped > 0) {
-      return fail(ErrorKind::busy, "fs",
-                  "the file is mapped, or was opened under a pause; open it for writing only");
+      return fail(
+          ErrorKind::busy, "fs",
+          "cannot open this file of memory for reading and writing: somebody has it mapped, or has had "
+          "it open since a pause; open it for writing only, or close it there first");
     }
     opened.cached &= others.reading_and_writing == 0;
   }

@@ -290,18 +290,27 @@ void op_releasedir(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info)
   answer({request}, "releasedir", [](FuseReply& reply) { reply.ok(); });
 }
 
+/// EBUSY says little: `control` has the reason.
+void refuse(FuseReply& reply, OpenFile& file, const Error& why) {
+  if (why.kind == ErrorKind::busy) {
+    file.note_refusal(why);
+  }
+  reply.error(why.kind);
+}
+
 void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_info info) {
-  auto file = files.tree().open(ino, info.flags);
-  if (!file) {
-    reply.error(file.error().kind);
+  auto made = files.tree().open(ino, info.flags);
+  if (!made) {
+    reply.error(made.error().kind);
     return;
   }
+  const std::shared_ptr<OpenFile> file = std::move(*made);
   const FileTraits traits = files.tree().traits(ino).value_or(FileTraits{});
   Passthrough::Opened passed;
   if (traits.backed) {
-    auto opened = files.passthrough().open(ino, info.flags, **file, files.init_extension().passthrough());
+    auto opened = files.passthrough().open(ino, info.flags, *file, files.init_extension().passthrough());
     if (!opened) {
-      reply.error(opened.error().kind);
+      refuse(reply, *file, opened.error());
       return;
     }
     if (opened->replaced) {
@@ -312,11 +321,11 @@ void open_file(FileSystem& files, FuseReply& reply, fuse_ino_t ino, fuse_file_in
     passed = std::move(*opened);
   }
   FileSystem::Opened opened{ino, info.flags, traits.guest_memory};
-  opened.cached = traits.guest_memory && passed.backing_id == 0 && files.can_cache(opened, **file);
-  const auto handle = files.keep({files.tree().vm(ino), traits.guest_memory || traits.reads_memory}, opened,
-                                 std::move(*file));
+  opened.cached = traits.guest_memory && passed.backing_id == 0 && files.can_cache(opened, *file);
+  const auto handle =
+      files.keep({files.tree().vm(ino), traits.guest_memory || traits.reads_memory}, opened, file);
   if (!handle) {
-    reply.error(handle.error().kind);
+    refuse(reply, *file, handle.error());
     return;
   }
   // Else the kernel must not cache: guest memory changes, and without direct_io it would fill up a short read

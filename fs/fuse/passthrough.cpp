@@ -14,6 +14,10 @@ namespace {
 
 constexpr std::string_view kOrigin = "fs";
 
+constexpr std::string_view kOpenForWriting = "the file was opened for writing";
+
+bool writes(int flags) { return (flags & O_ACCMODE) != O_RDONLY; }
+
 /// FOPEN_PASSTHROUGH; not in the headers of Debian 12.
 constexpr std::uint32_t kOpenPassthrough = 1U << 7U;
 
@@ -32,19 +36,17 @@ Result<struct stat> status_of(const UniqueFd& file) {
 
 Result<Passthrough::Opened> Passthrough::open(Ino ino, int flags, OpenFile& file, bool granted) {
   const MutexLock lock{mutex_};
-  const auto known = inodes_.find(ino);
-  if (known != inodes_.end() && known->second.id != 0) {
-    return join(ino, known->second, flags, file);
+  if (!inodes_.contains(ino)) {
+    auto begun = begin(flags, file, granted);
+    inodes_.emplace(ino, begun ? std::move(*begun) : Inode{.reason = std::move(begun.error().text)});
   }
-  auto inode = known != inodes_.end()
-                   ? Result<Inode>{fail(ErrorKind::busy, kOrigin, "another file that is open is served so")}
-                   : begin(flags, file, granted);
-  if (!inode) {
-    file.note_service(fmt::format("requests: {}", inode.error().text));
-    ++inodes_[ino].files;
-    return Opened{Lease{*this, ino}};
+  Inode& inode = inodes_[ino];
+  if (inode.id != 0) {
+    return join(ino, inode, flags, file);
   }
-  return join(ino, inodes_.emplace(ino, *inode).first->second, flags, file);
+  file.note_service(fmt::format("requests: {}", writes(flags) ? kOpenForWriting : inode.reason));
+  ++inode.files;
+  return Opened{Lease{*this, ino}};
 }
 
 /// The first file that is open. An error: the reason why it is not passed through.
@@ -52,8 +54,9 @@ Result<Passthrough::Inode> Passthrough::begin(int flags, OpenFile& file, bool gr
   if (!granted || ids_ == nullptr) {
     return fail(ErrorKind::unsupported, kOrigin, "the kernel does no passthrough, which takes Linux 6.9");
   }
-  if ((flags & O_ACCMODE) != O_RDONLY) {
-    return fail(ErrorKind::unsupported, kOrigin, "the file is open for writing");
+  if (writes(flags)) {
+    return fail(ErrorKind::unsupported, kOrigin,
+                "somebody has the file open for writing; open it again when nobody has");
   }
   const auto backing = file.open_backing();
   if (!backing) {
@@ -79,13 +82,14 @@ Result<Passthrough::Opened> Passthrough::join(Ino ino, Inode& inode, int flags, 
     return Opened{.lease = {}, .replaced = true};
   }
   if ((flags & O_ACCMODE) == O_RDWR) {
-    return fail(ErrorKind::busy, kOrigin,
-                "the file is open for reading by passthrough; open it for writing only");
+    return fail(
+        ErrorKind::busy, kOrigin,
+        "cannot open this file for reading and writing: somebody has it open for reading, and the kernel "
+        "serves that (passthrough); open it for writing only, or close it there first");
   }
   ++inode.files;
-  const bool reads = (flags & O_ACCMODE) == O_RDONLY;
-  file.note_service(reads ? "passthrough" : "requests: the file is open for writing");
-  return Opened{Lease{*this, ino}, inode.id, !reads};
+  file.note_service(writes(flags) ? fmt::format("requests: {}", kOpenForWriting) : "passthrough");
+  return Opened{Lease{*this, ino}, inode.id, writes(flags)};
 }
 
 void Passthrough::close(Ino ino) {

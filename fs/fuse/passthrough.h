@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <utility>
@@ -76,6 +77,7 @@ private:
     std::int32_t id = 0; ///< 0: by requests
     dev_t device = 0;    ///< of the backing file, with `number`
     ino_t number = 0;
+    std::string reason{}; ///< to whoever reads it by requests
   };
 
   [[nodiscard]] Result<Inode> begin(int flags, OpenFile& file, bool granted) REQUIRES(mutex_);

@@ -20,6 +20,7 @@
 #include "vm/linux/linux_guest.h"
 #include "vm/views/virtual_paging.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -92,15 +93,11 @@ VmNode batch_file() {
 struct Text {
   std::string (*make)(Vm& vm);
   std::string (*without_asking)(Vm& vm); ///< about the same, and waits for nobody
-  std::string (*shorter)(Vm& vm);        ///< for a VM that does not answer; may be null
   TextSize::Varies varies;
 };
 
-TextFile::Source source_of(const std::shared_ptr<Vm>& vm, std::string (*make)(Vm& vm)) {
-  if (make == nullptr) {
-    return nullptr;
-  }
-  return [vm, make]() -> Result<std::string> {
+TextFile::Source source_of(const std::shared_ptr<Vm>& vm, std::function<std::string(Vm&)> make) {
+  return [vm, make = std::move(make)]() -> Result<std::string> {
     if (vm->gone()) {
       return fail(ErrorKind::vm_gone, "fs", "the VM has ended");
     }
@@ -112,8 +109,7 @@ VmNode text_file(Text text) {
   return vm_file(
       {.open =
            [text](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& size) {
-             return std::make_unique<TextFile>(source_of(vm, text.make), size, source_of(vm, text.shorter),
-                                               limit_of(vm));
+             return std::make_unique<TextFile>(source_of(vm, text.make), size, nullptr, limit_of(vm));
            },
        .text_bytes = [about = text.without_asking](Vm& vm,
                                                    const TextSize& /*size*/) { return about(vm).size(); },
@@ -210,11 +206,24 @@ std::string maps(Vm& vm) {
   return maps_text(*vm.guest().memory().map());
 }
 
-std::string info(Vm& vm) { return info_text(vm); }
-
-std::string info_without_asking(Vm& vm) { return info_text(vm, kUsualState); }
-
-std::string info_without_state(Vm& vm) { return info_text(vm, kUnknownState); }
+/// A shorter text asks nobody again: it has the state that the one before has, without the reason if that is
+/// unknown.
+VmNode info_file() {
+  return vm_file(
+      {.open =
+           [](const std::shared_ptr<Vm>& vm, VcpuId /*vcpu*/, const std::shared_ptr<TextSize>& size) {
+             const auto state = std::make_shared<std::string>();
+             const auto make = [state](Vm& asked) {
+               *state = state_name(asked);
+               return info_text(asked, *state);
+             };
+             const auto make_shorter = [state](Vm& asked) { return info_text(asked, short_state(*state)); };
+             return std::make_unique<TextFile>(source_of(vm, make), size, source_of(vm, make_shorter),
+                                               limit_of(vm));
+           },
+       .text_bytes = [](Vm& vm, const TextSize& /*size*/) { return info_text(vm, kUsualState).size(); },
+       .varies = TextSize::Varies::always});
+}
 
 } // namespace
 
@@ -224,8 +233,8 @@ std::shared_ptr<const VmTable> vm_table() {
       {"mem_padded", memory_file(HolePolicy::padded)},
       {"core", image_file(core_format())},
       {"mem.lime", image_file(lime_format())},
-      {"maps", text_file({maps, maps, nullptr, TextSize::Varies::seldom})},
-      {"info", text_file({info, info_without_asking, info_without_state, TextSize::Varies::always})},
+      {"maps", text_file({maps, maps, TextSize::Varies::seldom})},
+      {"info", info_file()},
       {"control", control_file()},
       {"batch", batch_file()},
       {"vcpus", vcpu_directories({

@@ -7,6 +7,7 @@
 #include "core/register_layout.h"
 #include "core/register_set.h"
 #include "driver/driver.h"
+#include "vm/cache/kernel_cache_use.h"
 #include "vm/memory/address_space.h"
 #include "vm/vm_counters.h"
 
@@ -50,8 +51,8 @@ public:
   /// The same for pages of its memory that the kernel is given to keep, which are dropped when the number
   /// changes; nullopt: it is given none, by the settings or because the memory may change.
   [[nodiscard]] virtual std::optional<std::uint64_t> page_cache_epoch() { return std::nullopt; }
-  /// Whether the kernel's pages of its memory may take as much of the host's memory as it has.
-  [[nodiscard]] virtual bool may_fill_page_cache() const { return false; }
+  /// Whether files of its memory that are opened for reading now are read through the kernel's page cache.
+  [[nodiscard]] virtual KernelCacheUse kernel_cache_use() { return KernelCacheUse::off; }
   /// Time of the last possible change of its memory.
   [[nodiscard]] virtual std::chrono::system_clock::time_point last_change() const = 0;
 
@@ -69,6 +70,9 @@ public:
 
   /// What images of it have beside its memory; null: nothing is kept.
   [[nodiscard]] virtual MadeImages* made_images() { return nullptr; }
+
+  /// Why a file of its memory could not be opened, to be reported with failed operations.
+  virtual void report_refusal(const Error& error) { static_cast<void>(error); }
 
   /// Whoever reads its memory, or has it carry out a control command, counts that; the rest is counted here.
   [[nodiscard]] virtual VmCounters& counters() = 0;

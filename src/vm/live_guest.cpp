@@ -2,7 +2,6 @@
 #include "vm/live_guest.h"
 
 #include "util/work_limit.h"
-#include "vm/cache/available_memory.h"
 
 #include <fmt/format.h>
 #include <string>
@@ -10,9 +9,6 @@
 
 namespace vmemfs {
 namespace {
-
-/// By default the kernel's pages of a guest may take that part of the host's available memory.
-constexpr std::uint64_t kPageCacheShare = 2;
 
 /// A vCPU that the source does not have (any more) was unplugged: whoever asks had found it.
 template <typename T> Result<T> of_vcpus(Result<T> result) {
@@ -26,8 +22,8 @@ template <typename T> Result<T> of_vcpus(Result<T> result) {
 } // namespace
 
 LiveGuest::LiveGuest(const LiveMemory::Context& context, std::shared_ptr<KernelBudget> kernel_budget)
-    : context_{context}, memory_{context, counters_}, reported_vcpus_{context.driver.vcpus()},
-      linux_guest_{*this, std::move(kernel_budget)} {}
+    : context_{context}, memory_{context, counters_}, kernel_cache_{context, memory_},
+      reported_vcpus_{context.driver.vcpus()}, linux_guest_{*this, std::move(kernel_budget)} {}
 
 void LiveGuest::vcpus_changed() {
   if (!vcpu_report_pending_.exchange(true)) {
@@ -60,21 +56,6 @@ void LiveGuest::report_vcpus() {
   context_.events.report(EventKind::vcpus, fmt::format("{}now {}", detail, to_string(now)));
   reported_vcpus_ = std::move(now);
   next_vcpu_report_ = Clock::now() + kBetweenVcpuReports;
-}
-
-/// Who paused the guest resumes it, and a resume by another process is noticed only some time after it.
-std::optional<std::uint64_t> LiveGuest::page_cache_epoch() {
-  const CacheMode mode = context_.cache.kernel_mode();
-  if (mode == CacheMode::off || context_.writes.writable()) {
-    return std::nullopt;
-  }
-  const bool expected = mode == CacheMode::on || frozen() || context_.run_state.info().by == PausedBy::us;
-  return expected ? stable_epoch() : std::nullopt;
-}
-
-bool LiveGuest::may_fill_page_cache() const {
-  return context_.cache.kernel_mode() == CacheMode::on ||
-         memory_.held_bytes() <= available_memory() / kPageCacheShare;
 }
 
 const RegisterLayout* LiveGuest::register_layout() const {

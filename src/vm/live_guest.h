@@ -2,6 +2,7 @@
 // An attached VM as a guest: memory and registers of its driver, with counters.
 #pragma once
 
+#include "vm/cache/kernel_cache.h"
 #include "vm/guest.h"
 #include "vm/linux/linux_guest.h"
 #include "vm/memory/live_memory.h"
@@ -37,8 +38,10 @@ public:
     const Epoch::Value epoch = context_.cache.poll_epoch();
     return epoch.stable ? std::optional{epoch.number} : std::nullopt;
   }
-  [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override;
-  [[nodiscard]] bool may_fill_page_cache() const override;
+  [[nodiscard]] std::optional<std::uint64_t> page_cache_epoch() override { return kernel_cache_.epoch(); }
+  [[nodiscard]] KernelCacheUse kernel_cache_use() override { return kernel_cache_.use(); }
+  /// The same with the reason.
+  [[nodiscard]] KernelCache::State kernel_cache_state() { return kernel_cache_.state(); }
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const override {
     return context_.run_state.last_change();
   }
@@ -50,6 +53,9 @@ public:
   [[nodiscard]] Result<void> write_registers(VcpuId vcpu, std::span<const RegisterValue> values) override;
   [[nodiscard]] LinuxGuest* linux_guest() override { return &linux_guest_; }
   [[nodiscard]] MadeImages* made_images() override { return &made_images_; }
+  void report_refusal(const Error& error) override {
+    static_cast<void>(context_.events.noted<void>(tl::unexpected{error}));
+  }
   [[nodiscard]] VmCounters& counters() override { return counters_; }
   [[nodiscard]] ShownTexts& shown_texts() { return shown_texts_; }
   [[nodiscard]] BlockServices& block_services() { return block_services_; }
@@ -68,6 +74,7 @@ private:
   MadeImages made_images_;
   BlockServices block_services_;
   LiveMemory memory_;
+  KernelCache kernel_cache_;
   std::atomic<bool> vcpu_report_pending_{false};
   VcpuSet reported_vcpus_;             ///< of the jobs, which run one at a time
   Clock::time_point next_vcpu_report_; ///< the same

@@ -110,13 +110,29 @@ TEST_F(ControlOfFake, UnusualWrites_AreRefusedWithAMessage) {
 
 TEST_F(ControlOfFake, CacheSettings) {
   const std::string control = mount_.path() + "/vm/control";
-  EXPECT_THAT(status(), HasSubstr("cache auto in_use=no used=0 limit=0 ttl=0ms kernel=auto\n"));
+  EXPECT_THAT(status(),
+              HasSubstr("cache auto in_use=no used=0 limit=0 ttl=0ms kernel=auto kernel_in_use=no\n"));
   ASSERT_EQ(try_write(control, "cache on size=1M ttl=250ms kernel=off\n"), 0);
-  EXPECT_THAT(status(), HasSubstr("cache on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off\n"));
+  EXPECT_THAT(status(),
+              HasSubstr("cache on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off kernel_in_use=no\n"));
   EXPECT_EQ(try_write(control, "cache size=1T\n"), EINVAL);
   EXPECT_THAT(status(), HasSubstr("--cache-size"));
+  EXPECT_EQ(try_write(control, "cache size=10\n"), EINVAL);
+  EXPECT_THAT(status(), HasSubstr("last_error cache: a cache of 10 bytes has no room for a page"));
+  EXPECT_THAT(status(), HasSubstr("cache on in_use=yes used=0 limit=1048576 "));
+  ASSERT_EQ(try_write(control, "cache size=0\n"), 0);
+  EXPECT_THAT(status(), HasSubstr("cache on in_use=no used=0 limit=0 "));
+  EXPECT_THAT(status(), HasSubstr("(its size is 0; `echo cache size=share > control`"));
   ASSERT_EQ(try_write(control, "cache size=share ttl=0 off\n"), 0);
   EXPECT_THAT(status(), HasSubstr("cache off in_use=no"));
+}
+
+TEST(CacheWithoutMemory, On_IsNotInUseWithTheReason) {
+  const Mount mount{{"--vm", "vm=fake", "--cache-size", "0"}};
+  ASSERT_EQ(try_write(mount / "vm/control", "cache on\n"), 0);
+  const auto cache = nlohmann::json::parse(read_file(mount / "vm/info"))["cache"];
+  EXPECT_EQ(cache["in_use"], false);
+  EXPECT_THAT(cache["not_in_use_because"].get<std::string>(), HasSubstr("mount with a larger --cache-size"));
 }
 
 TEST(CacheOfASlowDriver, Auto_PausedVm_IsUsed) {

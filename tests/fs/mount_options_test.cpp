@@ -122,6 +122,13 @@ TEST_F(MountOptionsTest, ConfigThatCannotBeRead_IsTheOnlyProblem) {
   EXPECT_THAT(problems({}), ElementsAre(HasSubstr(config_ + ":1: ")));
 }
 
+TEST_F(MountOptionsTest, CacheSize_MayBe0OrAPage) {
+  for (const char* const size : {"0", "4096", "4K"}) {
+    EXPECT_THAT(problems({.positionals = {"/mnt"}, .settings = {{"cache_size", size}}}), ElementsAre())
+        << size;
+  }
+}
+
 TEST_F(MountOptionsTest, BadValue_IsNamedWithItsOption) {
   const struct {
     MountArguments arguments;
@@ -130,6 +137,7 @@ TEST_F(MountOptionsTest, BadValue_IsNamedWithItsOption) {
       {{.settings = {{"cache_size", "16777216T"}}},
        "--cache-size: '16777216T' is not allowed; it takes a size"},
       {{.fuse = {"cache_size="}}, "--cache-size: '' is not allowed; it takes a size"},
+      {{.settings = {{"cache_size", "10"}}}, "--cache-size: 10 bytes have no room for a page; give it 4096"},
       {{.fuse = {"cache_ttl=1441m"}}, "--cache-ttl: '1441m' is not allowed; it takes a duration"},
       {{.settings = {{"cache_ttl", "99999999999999999999s"}}}, "--cache-ttl: '99999999999999999999s' is not"},
       {{.vms = {"web01=qemu:pid=2147483648"}}, "pid: '2147483648' is not allowed; it takes a number, 1 to"},

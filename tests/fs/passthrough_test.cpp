@@ -114,7 +114,10 @@ TEST_F(PassthroughTest, WriterBesideReaders_WritesAreRequestsAndItCannotBeMapped
   ASSERT_TRUE(writer);
   EXPECT_EQ(writer->backing_id, 1) << "else the kernel refuses it";
   EXPECT_TRUE(writer->direct_io);
-  EXPECT_EQ(open(O_RDWR).error().kind, ErrorKind::busy);
+  const auto both = open(O_RDWR);
+  ASSERT_FALSE(both.has_value());
+  EXPECT_EQ(both.error().kind, ErrorKind::busy);
+  EXPECT_THAT(both.error().text, HasSubstr("open it for writing only"));
 }
 
 TEST_F(PassthroughTest, ReaderBesideWriter_IsServedByRequests) {
@@ -123,11 +126,13 @@ TEST_F(PassthroughTest, ReaderBesideWriter_IsServedByRequests) {
       const auto writer = open(flags);
       ASSERT_TRUE(writer);
       EXPECT_EQ(writer->backing_id, 0);
-      EXPECT_THAT(file_.service, HasSubstr("writing"));
+      EXPECT_EQ(file_.service, "requests: the file was opened for writing");
       const auto reader = open(O_RDONLY);
       ASSERT_TRUE(reader);
       EXPECT_EQ(reader->backing_id, 0);
       EXPECT_TRUE(reader->direct_io);
+      EXPECT_EQ(file_.service,
+                "requests: somebody has the file open for writing; open it again when nobody has");
     }
     EXPECT_EQ(open(O_RDONLY)->backing_id, ids_->last) << "none is open any more";
   }
@@ -143,6 +148,18 @@ TEST_F(PassthroughTest, NotPossible_ServedByRequestsWithTheReason) {
   EXPECT_EQ(passthrough_.open(kIno + 1, O_RDONLY, unbacked, true)->backing_id, 0);
   EXPECT_EQ(unbacked.service, "requests: it is private");
   EXPECT_THAT(ids_->closed, IsEmpty());
+}
+
+TEST_F(PassthroughTest, NotPossible_LaterFilesHaveTheSameReason) {
+  ids_->refuses = true;
+  const auto first = open(O_RDONLY);
+  file_.service.clear();
+  const auto second = open(O_RDONLY);
+  EXPECT_EQ(file_.service, "requests: only root may");
+  const auto writer = open(O_WRONLY);
+  EXPECT_EQ(file_.service, "requests: the file was opened for writing");
+  const auto third = open(O_RDONLY);
+  EXPECT_EQ(file_.service, "requests: only root may");
 }
 
 TEST_F(PassthroughTest, OtherBackingFile_TakesAnotherInodeUntilTheFirstIsClosed) {

@@ -135,6 +135,10 @@ TEST(CacheBudget, FixedSizes_AboveTotal_AreRefused) {
   EXPECT_THAT(refused.error().text, HasSubstr("--cache-size"));
   EXPECT_EQ(second.limit(), kTotal); // as before
   EXPECT_FALSE(second.share.set_fixed_size(std::numeric_limits<std::uint64_t>::max()).has_value());
+  const auto too_small = second.share.set_fixed_size(kPageSize - 1);
+  EXPECT_EQ(too_small.error().kind, ErrorKind::invalid);
+  EXPECT_THAT(too_small.error().text, HasSubstr("give it 4096 or more, or 0"));
+  EXPECT_TRUE(second.share.set_fixed_size(kPageSize).has_value());
   EXPECT_TRUE(second.share.set_fixed_size(7 * kMiB).has_value());
   EXPECT_TRUE(second.share.set_fixed_size(7 * kMiB).has_value()); // does not count twice
   first.share.set_active(true);

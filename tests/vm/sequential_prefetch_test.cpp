@@ -39,6 +39,7 @@ struct SequentialPrefetchTest : testing::Test {
 
 TEST_F(SequentialPrefetchTest, SequentialRead_NextPartIsPrefetched) {
   begin_reading();
+  EXPECT_TRUE(eventually([&] { return vm.vm->cache().counts().prefetched == kSize / kPageSize; }));
   EXPECT_EQ(next_word(), fake_word(Gpa{kNext}));
   // More if what was prefetched was too old when it was read.
   EXPECT_TRUE(eventually([&] { return bytes_fetched() >= 4 * kSize; }));
@@ -61,6 +62,7 @@ TEST_F(SequentialPrefetchTest, RandomReads_NothingIsPrefetched) {
     static_cast<void>(vm.read(at, kSize));
   }
   EXPECT_FALSE(eventually([&] { return bytes_fetched() > 3 * kSize; }, std::chrono::milliseconds{50}));
+  EXPECT_EQ(vm.vm->cache().counts().prefetched, 0U);
 }
 
 TEST_F(SequentialPrefetchTest, SmallReads_NothingIsPrefetched) {

@@ -57,7 +57,7 @@ protected:
   virtual void note_malformed(const Error& /*error*/) {}
   /// The text that is read if no command was written.
   [[nodiscard]] virtual Result<std::string> status() = 0;
-  /// The same in short, if it has become longer than was to be expected.
+  /// The same in short, if it has become longer than was to be expected. Called after status().
   [[nodiscard]] virtual Result<std::string> short_status() { return status(); }
   [[nodiscard]] virtual bool gone() const { return false; }
 

@@ -89,7 +89,11 @@ Result<std::string> ControlFile::run(const VmCommand& command) {
 
 Result<ControlFile::Action> ControlFile::prepare(std::string_view command) {
   return parse_vm_command(command).map([this](const VmCommand& parsed) -> Action {
-    return [this, parsed] { return vm_->guest().counters().control_commands.counted(run(parsed)); };
+    return [this, parsed] {
+      auto said = vm_->guest().counters().control_commands.counted(run(parsed));
+      static_cast<void>(vm_->guest().kernel_cache_use()); // it may have changed, which is logged
+      return said;
+    };
   });
 }
 
@@ -99,8 +103,11 @@ void ControlFile::note_malformed(const Error& error) {
   static_cast<void>(vm_->events().noted<void>(tl::unexpected{error}));
 }
 
-Result<std::string> ControlFile::status() { return status_text(*vm_); }
+Result<std::string> ControlFile::status() {
+  state_ = state_name(*vm_);
+  return status_text(*vm_, state_);
+}
 
-Result<std::string> ControlFile::short_status() { return status_text(*vm_, kUnknownState); }
+Result<std::string> ControlFile::short_status() { return status_text(*vm_, short_state(state_)); }
 
 } // namespace vmemfs

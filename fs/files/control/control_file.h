@@ -34,6 +34,7 @@ private:
 
   const std::shared_ptr<Vm> vm_;
   std::optional<HoldId> hold_;
+  std::string state_; ///< of the last status
 };
 
 } // namespace vmemfs

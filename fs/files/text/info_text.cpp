@@ -32,9 +32,12 @@ Json cache_json(Vm& vm) {
   const auto delay = vm.run_state().state_delay();
   constexpr std::size_t kMaxReason = 200;
   const std::string no_cache = no_cache_reason(vm);
+  const KernelCache::State kernel = vm.guest().kernel_cache_state();
   Json json{{"policy", to_string(settings.mode)},
             {"in_use", vm.cache().in_use() && no_cache.empty()},
             {"kernel", to_string(settings.kernel)},
+            {"kernel_in_use", kernel.use == KernelCacheUse::in_use},
+            {"kernel_not_in_use_because", kernel.reason.empty() ? Json(nullptr) : Json(kernel.reason)},
             {"ttl_ms", settings.ttl.count()},
             {"used", stats.used_bytes},
             {"limit", stats.limit_bytes},

@@ -22,6 +22,10 @@ std::string state_name(Vm& vm) {
   return status ? printable(status->detail) : fmt::format("unknown ({})", status.error().message());
 }
 
+std::string_view short_state(std::string_view state) {
+  return state.starts_with(kUnknownState) ? kUnknownState : state;
+}
+
 std::string last_error_lines(const LastError& error) {
   if (error.text.empty()) {
     return "last_error none\n";
@@ -30,9 +34,11 @@ std::string last_error_lines(const LastError& error) {
 }
 
 std::string no_cache_reason(Vm& vm) {
-  const bool unreported = vm.run_state().available() && !vm.run_state().state_delay();
-  const bool allowed = vm.cache().in_use() && vm.cache().settings().ttl.count() == 0;
-  return allowed && unreported ? vm.guest().access().no_cache : "";
+  if (!vm.cache().in_use()) {
+    return {};
+  }
+  std::string reason = vm.cache().no_room_reason();
+  return reason.empty() && vm.cache().settings().ttl.count() == 0 ? vm.run_state().no_cache_reason() : reason;
 }
 
 std::string status_text(Vm& vm) { return status_text(vm, state_name(vm)); }
@@ -50,10 +56,15 @@ std::string status_text(Vm& vm, std::string_view state) {
   const PageCacheStats stats = vm.cache().stats();
   constexpr std::size_t kMaxReason = 200;
   const std::string no_cache = no_cache_reason(vm);
-  add("cache", fmt::format("{} in_use={} used={} limit={} ttl={}ms kernel={}{}", to_string(cache.mode),
-                           vm.cache().in_use() && no_cache.empty() ? "yes" : "no", stats.used_bytes,
-                           stats.limit_bytes, cache.ttl.count(), to_string(cache.kernel),
+  const KernelCache::State kernel = vm.guest().kernel_cache_state();
+  add("cache", fmt::format("{} in_use={} used={} limit={} ttl={}ms kernel={} kernel_in_use={}{}",
+                           to_string(cache.mode), vm.cache().in_use() && no_cache.empty() ? "yes" : "no",
+                           stats.used_bytes, stats.limit_bytes, cache.ttl.count(), to_string(cache.kernel),
+                           kernel.use == KernelCacheUse::in_use ? "yes" : "no",
                            no_cache.empty() ? "" : fmt::format(" ({})", printable(no_cache, kMaxReason))));
+  if (!kernel.reason.empty() && kernel.use != KernelCacheUse::off) { // that is what the user wants
+    add("kernel_not_in_use_because", kernel.reason);
+  }
   add("write", vm.write_gate().writable() ? "on" : "off");
   add("holds", pause.holds);
   add("keep", pause.keep ? "yes" : "no");

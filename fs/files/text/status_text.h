@@ -14,6 +14,9 @@ namespace vmemfs {
 /// or "unknown" if there is none. Asks the driver.
 [[nodiscard]] std::string state_name(Vm& vm);
 
+/// The same without the reason why it is unknown.
+[[nodiscard]] std::string_view short_state(std::string_view state);
+
 /// `last_error` with `none` or the text, a single line, and then `error_time`.
 [[nodiscard]] std::string last_error_lines(const LastError& error);
 

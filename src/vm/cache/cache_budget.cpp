@@ -44,6 +44,11 @@ void CacheBudget::Share::set_active(bool active) {
 }
 
 Result<void> CacheBudget::Share::set_fixed_size(std::optional<std::uint64_t> bytes) {
+  if (bytes && *bytes != 0 && *bytes < kPageSize) {
+    return fail(ErrorKind::invalid, "cache",
+                "a cache of " + size_text(*bytes) + " has no room for a page; give it " +
+                    std::to_string(kPageSize) + " or more, or 0 for none");
+  }
   const MutexLock lock{budget_.mutex_};
   const std::uint64_t others = budget_.fixed_bytes_ - entry_->fixed_size.value_or(0); // never above the total
   if (bytes && *bytes > budget_.total_bytes_ - others) {

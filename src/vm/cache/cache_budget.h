@@ -41,11 +41,13 @@ public:
 
     void set_active(bool active);
 
-    /// Sets the size that the VM has whenever it is active; nullopt: an even share. invalid if the
-    /// fixed sizes of all VMs, active or not, would exceed the total; nothing changes then.
+    /// Sets the size that the VM has whenever it is active; nullopt: an even share. invalid if it is
+    /// less than a page and not 0, or the fixed sizes of all VMs, active or not, would exceed the total;
+    /// nothing changes then.
     [[nodiscard]] Result<void> set_fixed_size(std::optional<std::uint64_t> bytes);
 
-    [[nodiscard]] std::uint64_t limit() const; ///< bytes
+    [[nodiscard]] std::uint64_t limit() const;                                        ///< bytes
+    [[nodiscard]] std::uint64_t total_bytes() const { return budget_.total_bytes(); } ///< of all VMs
 
   private:
     CacheBudget& budget_;

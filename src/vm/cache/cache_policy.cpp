@@ -41,6 +41,18 @@ CacheSettings CachePolicy::settings() const {
   return settings_;
 }
 
+std::string CachePolicy::no_room_reason() const {
+  if (share_.limit() >= kPageSize) {
+    return {};
+  }
+  if (settings().size) { // 0, as less than a page is refused
+    return "its size is 0; `echo cache size=share > control` gives it its share of --cache-size";
+  }
+  return share_.total_bytes() < kPageSize
+             ? "there is no memory for caches; mount with a larger --cache-size"
+             : "other VMs have all memory for caches; mount with a larger --cache-size";
+}
+
 void CachePolicy::apply() {
   const CacheSettings now = settings();
   const ReadCost cost = driver_.read_cost();

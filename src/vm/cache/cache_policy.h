@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <string>
 
 namespace vmemfs {
 
@@ -33,6 +34,9 @@ public:
   /// invalid: the size does not fit; nothing changes then. Failures are reported.
   [[nodiscard]] Result<void> change(const std::function<void(CacheSettings&)>& change);
   [[nodiscard]] bool in_use() const { return in_use_.load(std::memory_order_relaxed); }
+  /// Why the cache keeps no page although it is in use, and the remedy: it has no room for one. Empty: it
+  /// has.
+  [[nodiscard]] std::string no_room_reason() const EXCLUDES(settings_mutex_);
   [[nodiscard]] CacheMode kernel_mode() const { return kernel_.load(std::memory_order_relaxed); }
   [[nodiscard]] PageCacheStats stats() const { return pages_.stats(); }
   [[nodiscard]] CacheCounts counts() const { return counters_.load(); }
@@ -67,6 +71,13 @@ public:
   /// Whether memory was stable when it was last checked.
   [[nodiscard]] bool is_stable() const { return coherence_.epoch().load().stable; }
   [[nodiscard]] const PrefetchLimits& prefetch_limits() const { return prefetch_limits_; }
+
+  /// Pages were fetched without this cache before they were requested.
+  void note_prefetched(std::uint64_t pages) {
+    CacheCounts counts;
+    counts.prefetched = pages;
+    counters_.add(counts);
+  }
 
   /// Drops the pages, which are stale: part of Coherence's drop.
   void drop_pages() { pages_.clear(); }

@@ -31,7 +31,7 @@ public:
   /// All arguments outlive this object, and are part of the owner of the jobs.
   Prefetcher(const Attachment& attachment, MemoryView& view, CachePolicy& cache, const VmJobs& jobs)
       : attachment_{attachment}, view_{view}, cache_{cache}, background_{attachment, view, cache, jobs},
-        next_read_{view, jobs} {}
+        next_read_{view, cache, jobs} {}
 
   /// Prefetches into the cache for a read of an open file, which ends at `end`: starts calls in the
   /// background, or adds a window to `use`.

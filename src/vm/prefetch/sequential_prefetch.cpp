@@ -62,7 +62,11 @@ void SequentialPrefetch::run() {
 /// Reads the whole request; false if it cannot be read, or its bytes could still change.
 bool SequentialPrefetch::fetch(const Request& request, ReadScratch& scratch) {
   const auto bytes = view_.read(request.offset, request.size, request.policy, scratch);
-  return bytes == request.size && scratch.is_copy();
+  const bool fetched = bytes == request.size && scratch.is_copy();
+  if (fetched) {
+    cache_.note_prefetched(request.size / kPageSize);
+  }
+  return fetched;
 }
 
 void SequentialPrefetch::drop() {

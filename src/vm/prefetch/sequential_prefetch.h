@@ -7,6 +7,7 @@
 #pragma once
 
 #include "util/mutex.h"
+#include "vm/cache/cache_policy.h"
 #include "vm/memory/hole_policy.h"
 #include "vm/memory/memory_view.h"
 #include "vm/memory/read_scratch.h"
@@ -41,8 +42,10 @@ public:
     bool operator==(const Request&) const = default;
   };
 
-  /// Both outlive this object, which is part of the owner of the jobs.
-  SequentialPrefetch(MemoryView& view, const VmJobs& jobs) : view_{view}, jobs_{jobs} {}
+  /// All outlive this object, which is part of the owner of the jobs. The pages it fetches are counted with
+  /// those of the cache.
+  SequentialPrefetch(MemoryView& view, CachePolicy& cache, const VmJobs& jobs)
+      : view_{view}, cache_{cache}, jobs_{jobs} {}
 
   /// True: scratch has the whole request. Waits if it is being fetched.
   [[nodiscard]] bool take(const Request& request, ReadScratch& scratch);
@@ -59,6 +62,7 @@ private:
   [[nodiscard]] bool is_stale() const REQUIRES(mutex_) { return Clock::now() - since_ > kMaxAge; }
 
   MemoryView& view_;
+  CachePolicy& cache_;
   const VmJobs& jobs_;
   Mutex mutex_; ///< not held while memory is fetched; leaf
   Condition changed_;

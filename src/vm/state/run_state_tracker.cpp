@@ -165,6 +165,19 @@ Result<RunControl*> RunStateTracker::require_run_control() {
   return control;
 }
 
+std::string RunStateTracker::no_cache_reason() const {
+  if (context_.driver.frozen() || (available() && state_delay())) {
+    return {};
+  }
+  const AccessReport access = context_.driver.access();
+  if (available()) {
+    return access.no_cache;
+  }
+  constexpr std::string_view kNone = "none: "; // of `info`
+  const std::string_view why = access.run_control;
+  return fmt::format("the guest cannot be paused: {}", why.substr(why.starts_with(kNone) ? kNone.size() : 0));
+}
+
 Result<RunStatus> RunStateTracker::status() {
   if (context_.attachment.gone()) {
     return gone_error();

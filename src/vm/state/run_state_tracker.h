@@ -70,6 +70,10 @@ public:
     return context_.driver.state_delay();
   }
 
+  /// Why no page may be kept although the guest is paused, and the remedy: it cannot be paused, or nothing
+  /// would report that somebody else resumes it. Empty: pages may be kept.
+  [[nodiscard]] std::string no_cache_reason() const;
+
   /// Asks the driver.
   [[nodiscard]] Result<RunStatus> status();
 
@@ -114,6 +118,8 @@ public:
   [[nodiscard]] Info info() const EXCLUDES(ledger_mutex_);
   /// Time of the last possible change of guest memory: now, unless the VM is known to be paused.
   [[nodiscard]] std::chrono::system_clock::time_point last_change() const;
+  /// It is paused, and its memory changes nevertheless: see RunStatus.
+  [[nodiscard]] bool memory_changes() const { return memory_changes_; }
   /// Guest memory was written through vmemfs.
   void note_write();
 

@@ -23,6 +23,7 @@
 namespace vmemfs::test {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -207,6 +208,8 @@ TEST_P(Blocks, Writes_OnlyWhileTheyAreOn_AndByRequests) {
   if (is_passed()) {
     EXPECT_FALSE(open_file(path, O_RDWR));
     EXPECT_EQ(errno, EBUSY) << "it could be mapped to write";
+    EXPECT_THAT(line_with(read_file(mount / "vm/control"), "last_error"),
+                AllOf(HasSubstr("passthrough"), HasSubstr("open it for writing only")));
   }
   UniqueFd writer = open_file(path, O_WRONLY);
   ASSERT_TRUE(writer) << errno;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/sendfile.h>
@@ -17,6 +18,9 @@
 
 namespace vmemfs::test {
 namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
 
 constexpr std::size_t kPage = 4096;
 constexpr std::uint64_t kMiB = 1 << 20;
@@ -167,6 +171,8 @@ TEST_F(SharedAndWritable, FileIsMapped_CanBeOpenedToWriteOnly) {
     EXPECT_EQ(mapping.read(0, kPage), fake_bytes(kAt, kPage));
     EXPECT_FALSE(open_file(mount_ / "vm/mem", O_RDWR));
     EXPECT_EQ(errno, EBUSY);
+    EXPECT_THAT(line_with(read_file(mount_ / "vm/control"), "last_error"),
+                AllOf(HasSubstr("mapped"), HasSubstr("open it for writing only")));
     const UniqueFd writer = open_file(mount_ / "vm/mem", O_WRONLY);
     ASSERT_TRUE(writer) << errno;
     EXPECT_EQ(::pwrite(writer.get(), scribble_.data(), scribble_.size(), kAt), 16);

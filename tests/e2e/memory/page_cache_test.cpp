@@ -17,7 +17,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <sys/stat.h>
 #include <thread>
@@ -28,6 +30,9 @@ namespace vmemfs::test {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
 
 constexpr std::uint64_t kCounter = TG_INFO_GPA + TG_INFO_OFF_COUNTER;
 
@@ -106,6 +111,21 @@ TEST_F(PageCache, OpenedWithODirect_GoesPastIt) {
     EXPECT_EQ(pread_at(file.get(), 4096, 4096).bytes.size(), 4096U);
   }
   EXPECT_EQ(reads_of(mount_), before + 3);
+}
+
+/// Each next read is fetched by a second CPU, which is counted though no cache has it.
+TEST_F(PageCache, LongSequentialReadsPastIt_PrefetchesAreCounted) {
+  command(mount_, "pause");
+  const auto cache = [&] { return nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"]; };
+  const UniqueFd file = open_file(mount_ / "vm/mem_padded", O_RDONLY | O_DIRECT);
+  constexpr std::size_t kPiece = std::size_t{1} << 20U;
+  std::uint64_t at = 0;
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(pread_at(file.get(), at, kPiece).bytes.size(), kPiece);
+    at = (at + kPiece) % (48 * kPiece);
+    return cache()["read_ahead"].get<std::uint64_t>() > 0;
+  }));
+  EXPECT_EQ(cache()["used"], 0);
 }
 
 TEST(PageCacheReadAhead, MountOfRoot_KernelAsksForAMiB) {
@@ -203,6 +223,104 @@ TEST_F(PageCache, PausedBySomebodyElse_IsCachedOnlyIfAskedFor) {
   for (int i = 0; i < 100; ++i) {
     const std::uint64_t least = live();
     ASSERT_GE(word_at(file, kCounter), least);
+  }
+}
+
+/// What `control` says of the kernel's page cache, `info` in the same words, and the log when it changes. It
+/// is in use when a file that is opened now asks the daemon for nothing.
+class PageCacheState : public testing::Test {
+protected:
+  [[nodiscard]] std::string line(const std::string& key) const {
+    return line_with(read_file(mount_ / "vm/control"), key + " ");
+  }
+  [[nodiscard]] std::string paused_by() const { return line("paused_by"); }
+
+  void expect_not_in_use(const std::string& remedy) const {
+    EXPECT_THAT(line("cache"), EndsWith(" kernel_in_use=no"));
+    const std::string reason = line("kernel_not_in_use_because");
+    EXPECT_THAT(reason, HasSubstr(remedy));
+    const auto cache = nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
+    EXPECT_EQ(cache["kernel_in_use"], false);
+    EXPECT_EQ("kernel_not_in_use_because " + cache["kernel_not_in_use_because"].get<std::string>(), reason);
+    EXPECT_THAT(read_file(mount_ / ".vmemfs/stats"),
+                HasSubstr("vmemfs_vm_kernel_cache_in_use{vm=\"vm\",driver=\"qemu\"} 0\n"));
+    EXPECT_THAT(mount_.log(), HasSubstr("not read through the kernel's page cache: " +
+                                        cache["kernel_not_in_use_because"].get<std::string>()));
+    EXPECT_EQ(answered(mount_, open_file(mount_ / "vm/mem")), kAll);
+  }
+  void expect_in_use() const {
+    EXPECT_THAT(line("cache"), EndsWith(" kernel_in_use=yes"));
+    EXPECT_EQ(line("kernel_not_in_use_because"), "");
+    const auto cache = nlohmann::json::parse(read_file(mount_ / "vm/info"))["cache"];
+    EXPECT_EQ(cache["kernel_in_use"], true);
+    EXPECT_EQ(cache["kernel_not_in_use_because"], nullptr);
+    EXPECT_THAT(read_file(mount_ / ".vmemfs/stats"),
+                HasSubstr("vmemfs_vm_kernel_cache_in_use{vm=\"vm\",driver=\"qemu\"} 1\n"));
+    EXPECT_LE(answered(mount_, open_file(mount_ / "vm/mem")), kFew);
+  }
+
+  QemuGuest guest_{GuestOptions{}};
+  Mount mount_{{"-d", "--vm", fmt::format("vm=qemu:qmp={}", guest_.driver_socket())}};
+};
+
+TEST_F(PageCacheState, OwnPause_IsInUseUntilResume) {
+  expect_not_in_use("`echo pause > control`");
+  command(mount_, "pause");
+  expect_in_use();
+  command(mount_, "resume");
+  expect_not_in_use("`echo pause > control`");
+}
+
+TEST_F(PageCacheState, PauseBySomebodyElse_KernelOnIsTheRemedy) {
+  guest_.pause();
+  ASSERT_TRUE(eventually([&] { return paused_by() == "paused_by other"; }));
+  expect_not_in_use("`echo cache kernel=on > control`");
+  command(mount_, "pause"); // changes nothing
+  expect_not_in_use("`echo cache kernel=on > control`");
+  command(mount_, "cache kernel=on");
+  expect_in_use();
+}
+
+TEST_F(PageCacheState, WritesOn_WriteOffIsTheRemedy) {
+  command(mount_, "pause\nwrite on");
+  expect_not_in_use("`echo write off > control`");
+  command(mount_, "write off");
+  expect_in_use();
+}
+
+TEST_F(PageCacheState, OpenForReadingAndWritingBesideIt_LastErrorHasTheReason) {
+  if (!kernel_maps_shared()) {
+    GTEST_SKIP() << kNotShared;
+  }
+  command(mount_, "pause");
+  const UniqueFd reader = open_file(mount_ / "vm/mem");
+  static_cast<void>(word_at(reader, kCounter));
+  command(mount_, "write on");
+  EXPECT_EQ(line("last_error"), "last_error none");
+  EXPECT_LT(::open((mount_ / "vm/mem").c_str(), O_RDWR | O_CLOEXEC), 0);
+  EXPECT_EQ(errno, EBUSY);
+  EXPECT_THAT(line("last_error"), AllOf(HasSubstr("since a pause"), HasSubstr("open it for writing only")));
+  EXPECT_TRUE(open_file(mount_ / "vm/mem", O_WRONLY));
+}
+
+TEST_F(PageCacheState, KernelOff_ControlHasNoReason) {
+  command(mount_, "pause\ncache kernel=off");
+  EXPECT_THAT(line("cache"), EndsWith(" kernel=off kernel_in_use=no"));
+  EXPECT_EQ(line("kernel_not_in_use_because"), "");
+  EXPECT_EQ(answered(mount_, open_file(mount_ / "vm/mem")), kAll);
+}
+
+/// The first read after a change that nobody has noticed yet finds state and reason.
+TEST_F(PageCacheState, ForeignPauseAndResume_TextsHaveTheNewState) {
+  for (int round = 0; round < 5; ++round) {
+    guest_.pause();
+    const std::string paused = read_file(mount_ / "vm/control");
+    EXPECT_THAT(paused, HasSubstr("state paused\npaused_by other\n"));
+    EXPECT_THAT(paused, HasSubstr("\nkernel_not_in_use_because somebody else"));
+    guest_.resume();
+    const auto running = nlohmann::json::parse(read_file(mount_ / "vm/info"));
+    EXPECT_EQ(running["state"], "running");
+    EXPECT_THAT(running["cache"]["kernel_not_in_use_because"].get<std::string>(), HasSubstr("echo pause"));
   }
 }
 

@@ -5,6 +5,7 @@
 #include "driver/decorators/forwarding_driver.h"
 #include "vm_fixture.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -22,6 +23,8 @@ struct DriverChanges {
   bool no_run_control = false;
   bool no_writers = false;
   bool no_registers = false;
+  bool no_state_delay = false;
+  bool frozen = false;
 };
 
 class ChangedDriver : public ForwardingDriver, RunControl {
@@ -33,6 +36,10 @@ public:
     return changes_.identity ? *changes_.identity : ForwardingDriver::identity();
   }
   std::vector<ProbeResult> probe() const override { return changes_.probe; }
+  bool frozen() const override { return changes_.frozen; }
+  std::optional<std::chrono::milliseconds> state_delay() const override {
+    return changes_.no_state_delay ? std::nullopt : ForwardingDriver::state_delay();
+  }
   MemoryWriter* memory_writer() override {
     return changes_.no_writers ? nullptr : ForwardingDriver::memory_writer();
   }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -68,6 +69,19 @@ TEST_F(ControlFileTest, MalformedCommand_ReasonIsThereForOtherHandles) {
   const std::string too_long(5000, 'x');
   ASSERT_FALSE(file.write(too_long, 0));
   EXPECT_THAT(fixture_.vm->events().last_error().text, HasSubstr("5000 bytes at once are no commands"));
+}
+
+/// Only a state that is unknown has a long reason, which is left out if the text gets longer than stat(2)
+/// said.
+TEST_F(ControlFileTest, TextGetsLongerByAReason_StateStays) {
+  ASSERT_TRUE(fixture_.vm->run_state().pause());
+  const auto size = std::make_shared<TextSize>();
+  ASSERT_GT(size->promise(read_file(*std::make_unique<ControlFile>(fixture_.vm))->bytes().size()), 0U);
+  fixture_.fake->set_running(true);
+  ControlFile file{fixture_.vm, size};
+  const std::string status = read_file(file)->bytes();
+  EXPECT_THAT(status, HasSubstr("state running\n"));
+  EXPECT_THAT(status, HasSubstr("\nkernel_not_in_use_because the guest is not paused"));
 }
 
 TEST_F(ControlFileTest, EndedVm_NoCommandSucceeds) {

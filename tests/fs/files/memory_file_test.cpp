@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "driver/decorators/forwarding_driver.h"
+#include "fs/files/image_file.h"
 #include "fs/files/memory_file.h"
 #include "support/recording_reply.h"
 #include "vm_fixture.h"
@@ -163,6 +164,25 @@ TEST(MemoryFile, Write_NeedsWritesOn) {
   ASSERT_TRUE(fixture.vm->write_gate().set_writable(true));
   EXPECT_EQ(file.write("12345678", 4096), 8U);
   EXPECT_EQ(read_file(file, 4096, 8)->bytes(), "12345678");
+}
+
+TEST(MemoryFile, KernelCache_IsWantedIfItIsInUse) {
+  const VmFixture fixture{guest()};
+  MemoryFile file{guest_of(fixture.vm), HolePolicy::padded};
+  EXPECT_FALSE(file.wants_page_cache());
+  ASSERT_TRUE(fixture.vm->run_state().pause());
+  EXPECT_TRUE(file.wants_page_cache());
+}
+
+TEST(MemoryFile, RangeEndsWithinAPage_IsNotReadThroughTheKernelCache) {
+  FakeOptions options = guest();
+  options.holes = {GpaRange{Gpa{kMiB + 8}, Gpa{2 * kMiB}}};
+  const VmFixture fixture{options};
+  ASSERT_TRUE(fixture.vm->run_state().pause());
+  for (const HolePolicy policy : {HolePolicy::honest, HolePolicy::padded}) {
+    EXPECT_FALSE((MemoryFile{guest_of(fixture.vm), policy}.wants_page_cache()));
+  }
+  EXPECT_TRUE((ImageFile{guest_of(fixture.vm), lime_format()}.wants_page_cache()));
 }
 
 TEST(MemoryFile, Open_CountsAsViewUntilClosed) {

@@ -14,6 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 
@@ -71,6 +72,8 @@ TEST(InfoText, Cache_ShowsSettingsAndCounts) {
   EXPECT_EQ(cache, (Json{{"policy", "on"},
                          {"in_use", true},
                          {"kernel", "auto"},
+                         {"kernel_in_use", true},
+                         {"kernel_not_in_use_because", nullptr},
                          {"ttl_ms", 250},
                          {"used", 2 * kPageSize},
                          {"limit", kMiB},
@@ -80,6 +83,53 @@ TEST(InfoText, Cache_ShowsSettingsAndCounts) {
                          {"read_ahead", 0},
                          {"evictions", 0},
                          {"state_delay_ms", 0}}));
+}
+
+TEST(InfoText, KernelCacheNotInUse_HasTheReason) {
+  VmFixture fixture;
+  const auto cache = [&] { return info_of(*fixture.vm)["cache"]; };
+  EXPECT_EQ(cache()["kernel_in_use"], false);
+  EXPECT_THAT(cache()["kernel_not_in_use_because"].get<std::string>(), HasSubstr("echo pause > control"));
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) { settings.kernel = CacheMode::off; }));
+  EXPECT_THAT(cache()["kernel_not_in_use_because"].get<std::string>(), HasSubstr("kernel=off"));
+}
+
+TEST(InfoText, CacheWithoutRoom_HasTheReason) {
+  VmFixture fixture;
+  const auto cache = [&] { return info_of(*fixture.vm)["cache"]; };
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) {
+    settings.mode = CacheMode::on;
+    settings.size = 0;
+  }));
+  EXPECT_EQ(cache()["in_use"], false);
+  EXPECT_THAT(cache()["not_in_use_because"].get<std::string>(), HasSubstr("cache size=share"));
+  EXPECT_EQ(cache()["state_delay_ms"], 0) << "that is not why";
+  PageCache others{0};
+  CacheBudget::Share other{fixture.budget, others};
+  ASSERT_TRUE(other.set_fixed_size(fixture.budget.total_bytes()));
+  other.set_active(true);
+  ASSERT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) { settings.size.reset(); }));
+  EXPECT_THAT(cache()["not_in_use_because"].get<std::string>(), HasSubstr("other VMs"));
+  ASSERT_TRUE(other.set_fixed_size(std::nullopt));
+  EXPECT_EQ(cache()["in_use"], true);
+  EXPECT_FALSE(cache().contains("not_in_use_because"));
+}
+
+/// Null without a reason is memory that cannot change.
+TEST(InfoText, NoStateDelay_HasTheReasonUnlessMemoryCannotChange) {
+  const auto cache_of = [](DriverChanges changes) {
+    const VmFixture fixture{{}, {}, {}, changed(std::move(changes))};
+    EXPECT_TRUE(fixture.vm->cache().change([](CacheSettings& settings) { settings.mode = CacheMode::on; }));
+    return info_of(*fixture.vm)["cache"];
+  };
+  const Json unpausable = cache_of({.no_run_control = true, .no_state_delay = true});
+  EXPECT_EQ(unpausable["state_delay_ms"], nullptr);
+  EXPECT_EQ(unpausable["in_use"], false);
+  EXPECT_THAT(unpausable["not_in_use_because"].get<std::string>(), HasSubstr("the guest cannot be paused: "));
+  const Json frozen = cache_of({.no_run_control = true, .no_state_delay = true, .frozen = true});
+  EXPECT_EQ(frozen["state_delay_ms"], nullptr);
+  EXPECT_EQ(frozen["in_use"], true);
+  EXPECT_FALSE(frozen.contains("not_in_use_because"));
 }
 
 TEST(InfoText, RefusedPages_AreListedAndCounted) {

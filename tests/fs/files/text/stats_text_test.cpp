@@ -114,6 +114,9 @@ TEST_F(StatsTextTest, Operations_AreCounted) {
   EXPECT_EQ(value("vmemfs_register_read_failures_total"), 1);
   EXPECT_EQ(value("vmemfs_vm_paused"), 1);
   EXPECT_EQ(value("vmemfs_vm_writable"), 1);
+  EXPECT_EQ(value("vmemfs_vm_kernel_cache_in_use"), 0);
+  ASSERT_TRUE(control.write("write off\n", 0));
+  EXPECT_EQ(stats().value("vmemfs_vm_kernel_cache_in_use", labels), 1);
 }
 
 TEST_F(StatsTextTest, ReadDurations_AreAHistogram) {

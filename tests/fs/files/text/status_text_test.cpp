@@ -71,11 +71,13 @@ TEST(StatusText, RunningVm_HasEveryLine) {
   VmFixture fixture;
   const Status status = status_of(*fixture.vm);
   const std::string epoch = std::to_string(fixture.vm->cache().epoch());
-  EXPECT_THAT(status.lines, ElementsAre(Line{"state", "running"}, Line{"paused_by", "nobody"},
-                                        Line{"driver", "fake"}, Line{"epoch", epoch},
-                                        Line{"cache", "auto in_use=no used=0 limit=0 ttl=0ms kernel=auto"},
-                                        Line{"write", "off"}, Line{"holds", "0"}, Line{"keep", "no"},
-                                        Line{"last_error", "none"}));
+  EXPECT_THAT(status.lines,
+              ElementsAre(Line{"state", "running"}, Line{"paused_by", "nobody"}, Line{"driver", "fake"},
+                          Line{"epoch", epoch},
+                          Line{"cache", "auto in_use=no used=0 limit=0 ttl=0ms kernel=auto kernel_in_use=no"},
+                          Line{"kernel_not_in_use_because", fixture.vm->guest().kernel_cache_state().reason},
+                          Line{"write", "off"}, Line{"holds", "0"}, Line{"keep", "no"},
+                          Line{"last_error", "none"}));
   EXPECT_EQ(status.commands, kAllCommands);
 }
 
@@ -87,6 +89,8 @@ TEST(StatusText, PausedVm_SaysByWhomAndUntilWhen) {
   Status status = status_of(*fixture.vm);
   EXPECT_EQ(status["state"], "paused");
   EXPECT_EQ(status["paused_by"], "vmemfs");
+  EXPECT_TRUE(status["cache"].ends_with(" kernel=auto kernel_in_use=yes"));
+  EXPECT_EQ(status["kernel_not_in_use_because"], "(no such line)");
   EXPECT_EQ(status["holds"], "1");
   EXPECT_EQ(status["keep"], "no");
   EXPECT_THAT(status["pause_ends_in"], testing::MatchesRegex("5[0-9][0-9][0-9][0-9][0-9]ms|600000ms"));
@@ -99,7 +103,10 @@ TEST(StatusText, PausedVm_SaysByWhomAndUntilWhen) {
 
   fixture.fake->set_running(false);
   ASSERT_TRUE(fixture.vm->run_state().status());
-  EXPECT_EQ(status_of(*fixture.vm)["paused_by"], "other");
+  status = status_of(*fixture.vm);
+  EXPECT_EQ(status["paused_by"], "other");
+  EXPECT_TRUE(status["cache"].ends_with(" kernel=auto kernel_in_use=no"));
+  EXPECT_THAT(status["kernel_not_in_use_because"], testing::HasSubstr("cache kernel=on"));
 }
 
 TEST(StatusText, Settings_AreShown) {
@@ -112,7 +119,8 @@ TEST(StatusText, Settings_AreShown) {
   }));
   ASSERT_TRUE(fixture.vm->write_gate().set_writable(true));
   const Status status = status_of(*fixture.vm);
-  EXPECT_EQ(status["cache"], "on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off");
+  EXPECT_EQ(status["cache"], "on in_use=yes used=0 limit=1048576 ttl=250ms kernel=off kernel_in_use=no");
+  EXPECT_EQ(status["kernel_not_in_use_because"], "(no such line)") << "the user has switched it off";
   EXPECT_EQ(status["write"], "on");
 }
 
@@ -148,7 +156,7 @@ TEST(StatusText, HostileState_AddsNoLine) {
   VmFixture fixture{{}, {}, {}, changed({.run_status = RunStatus{true, "running\ncommand rm\x1b[2J"}})};
   const Status status = status_of(*fixture.vm);
   EXPECT_EQ(status["state"], "running\\x0acommand rm\\x1b[2J");
-  EXPECT_EQ(status.lines.size(), 9U);
+  EXPECT_EQ(status.lines.size(), 10U);
 }
 
 } // namespace

@@ -273,10 +273,10 @@ nlohmann::ordered_json compare_small(const std::vector<NamedTarget>& targets, Se
                        [](const Pattern& pattern) { return pattern.random && pattern.readers == 1; });
   const Samples samples = run_rounds(wanted, small, settings);
 
-  fmt::print("\nmedians of {} rounds of 0.1 s\n\n"
+  fmt::print("\nmedians of {} rounds of {} ms\n\n"
              "| target | rand 4K | / minimal server | 8 bytes p50 / p99 | / minimal server |\n"
              "|---|---|---|---|---|\n",
-             settings.rounds);
+             settings.rounds, settings.sample.count());
   nlohmann::ordered_json json{{"targets", to_json(samples)}};
   for (const NamedTarget& target : wanted) {
     std::string row = fmt::format("| {} |", target.name);

@@ -208,7 +208,7 @@ void HostMemory::read(std::span<HostPiece> pieces) const {
 
 std::span<const std::byte> HostMemory::borrow(Hva hva, std::size_t size) const {
   const HostSegment* const segment = find_segment(segments_, hva);
-  if (segment == nullptr || !segment->view) {
+  if (segment == nullptr || !segment->view || size <= kPageSize) {
     return {};
   }
   const auto bytes = segment->view.if_resident(hva - segment->range.begin, size);

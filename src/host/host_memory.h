@@ -64,8 +64,9 @@ public:
   void read(std::span<HostPiece> pieces) const;
 
   /// The memory in a mapping of this process, or an empty span if it is not a mapped shared file, or not
-  /// wholly in host memory, or larger than 1 MiB and a page, or the process has ended. The bytes must
-  /// only be passed to a system call, never accessed, and stay mapped as long as this object.
+  /// wholly in host memory, or larger than 1 MiB and a page, or the process has ended; or no more than a
+  /// page, as to ask whether one is in host memory takes as long as to read it. The bytes must only be passed
+  /// to a system call, never accessed, and stay mapped as long as this object.
   [[nodiscard]] std::span<const std::byte> borrow(Hva hva, std::size_t size) const;
 
   /// The file of which the whole range is a shared mapping, and where it begins in it; a null file: there is

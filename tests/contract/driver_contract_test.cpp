@@ -169,11 +169,11 @@ TEST_P(DriverContract, BorrowedMemoryIsInsideOneRegion) {
     return; // a capability that is not there has nothing to hold
   }
   MemoryPin pin;
-  EXPECT_TRUE(direct->borrow(Gpa{kGpaLimit - kPageSize}, 8, pin).empty());
+  EXPECT_TRUE(direct->borrow(Gpa{kGpaLimit - 2 * kPageSize}, 2 * kPageSize, pin).empty());
   const Region& ram = first_ram();
   EXPECT_TRUE(direct->borrow(Gpa{ram.range.end.value() - 8}, std::size_t{1} << 30U, pin).empty());
-  const auto bytes = direct->borrow(ram.range.begin, 4096, pin);
-  EXPECT_TRUE(bytes.empty() || bytes.size() == 4096);
+  const auto bytes = direct->borrow(ram.range.begin, 2 * kPageSize, pin);
+  EXPECT_TRUE(bytes.empty() || bytes.size() == 2 * kPageSize);
 }
 
 TEST_P(DriverContract, BlocksHaveTheGuestsBytesAtTheirOffsets) {
@@ -390,7 +390,7 @@ TEST_P(DriverContract, AfterTheEndNothingReads) {
   EXPECT_EQ(piece.done, 0U);
   if (driver().direct_memory() != nullptr) {
     MemoryPin pin;
-    EXPECT_TRUE(driver().direct_memory()->borrow(ram.range.begin, 4096, pin).empty());
+    EXPECT_TRUE(driver().direct_memory()->borrow(ram.range.begin, 2 * kPageSize, pin).empty());
   }
   if (BlockMemory* const blocks = driver().block_memory()) {
     EXPECT_FALSE(blocks->read(ram, ram.block_offset, buffer));

@@ -24,10 +24,10 @@ std::string key_of(pid_t pid) {
   return process ? process_key(*process) : std::string{};
 }
 
-ResumeTicket ticket_for(const std::string& monitor, pid_t listener, std::chrono::milliseconds timeout) {
+MonitorTicket ticket_for(const std::string& monitor, pid_t listener, std::chrono::milliseconds timeout) {
   const auto process = Process::open(listener);
-  return process ? ResumeTicket{listener, process->start_time(), timeout, absolute_address(monitor)}
-                 : ResumeTicket{0, 0, timeout, absolute_address(monitor)};
+  return process ? MonitorTicket{listener, process->start_time(), timeout, absolute_address(monitor)}
+                 : MonitorTicket{0, 0, timeout, absolute_address(monitor)};
 }
 
 } // namespace

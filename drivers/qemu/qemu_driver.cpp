@@ -217,8 +217,8 @@ Result<RunStatus> QemuDriver::resume() {
 }
 
 std::string QemuDriver::resume_ticket() const {
-  return to_text(ResumeTicket{qemu_.process->pid(), qemu_.process->start_time(), options_.timeout,
-                              absolute_address(monitor_->path())});
+  return to_text(MonitorTicket{qemu_.process->pid(), qemu_.process->start_time(), options_.timeout,
+                               absolute_address(monitor_->path())});
 }
 
 AccessReport QemuDriver::access() const {

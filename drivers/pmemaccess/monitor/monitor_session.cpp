@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Format: QEMU's QMP reference manual (qapi/*.json) of 0.14 to 4.1. Answers are not trusted.
 #include "drivers/pmemaccess/monitor/qemu_monitor.h"
+#include "drivers/qemu_protocol/qmp_values.h"
 
 #include <algorithm>
 #include <array>
@@ -25,16 +26,6 @@ tl::unexpected<Error> bad_answer(std::string_view command) {
               fmt::format("QEMU's answer to '{}' does not have the expected form", command));
 }
 
-const json* member(const json& object, const char* key) {
-  const auto found = object.find(key); // end() also if it is not an object
-  return found == object.end() ? nullptr : &*found;
-}
-
-std::optional<std::string> text(const json& object, const char* key) {
-  const json* value = member(object, key);
-  return value != nullptr && value->is_string() ? std::optional{value->get<std::string>()} : std::nullopt;
-}
-
 /// States in which no vCPU runs, other than those that the VM is in for a reason of its own.
 struct State {
   std::string_view name;
@@ -51,12 +42,12 @@ constexpr std::array kCommanded = std::to_array<State>({
 });
 
 Result<RunStatus> run_status_of(const json& answer) {
-  const json* running = member(answer, "running");
+  const json* running = qmp_member(answer, "running");
   if (running == nullptr || !running->is_boolean()) {
     return bad_answer("query-status");
   }
   const bool runs = running->get<bool>();
-  auto name = text(answer, "status").value_or(runs ? "running" : "paused"); // QEMU 0.14 has none
+  auto name = qmp_text(answer, "status").value_or(runs ? "running" : "paused"); // QEMU 0.14 has none
   const auto known = std::ranges::find(kCommanded, name, &State::name);
   const bool commanded = known != kCommanded.end();
   return RunStatus{runs, std::move(name), commanded, commanded && known->may_start,
@@ -70,7 +61,7 @@ Result<VcpuSet> vcpus_of(const json& answer, const char* key) {
     return bad_answer("query-cpus");
   }
   for (const json& cpu : answer) {
-    const json* index = member(cpu, key);
+    const json* index = qmp_member(cpu, key);
     if (index == nullptr || !index->is_number_unsigned() ||
         index->get<std::uint64_t>() >= VcpuSet::kMaxVcpus) {
       return bad_answer("query-cpus");
@@ -150,28 +141,28 @@ Result<VcpuSet> MonitorSession::vcpus() {
 
 Result<std::string> MonitorSession::name() {
   return connection_->execute("query-name", nullptr, deadline_).map([](const json& answer) {
-    return text(answer, "name").value_or("");
+    return qmp_text(answer, "name").value_or("");
   });
 }
 
 Result<std::string> MonitorSession::uuid() {
   static constexpr std::string_view kNone = "00000000-0000-0000-0000-000000000000";
   return connection_->execute("query-uuid", nullptr, deadline_).map([](const json& answer) {
-    auto uuid = text(answer, "UUID").value_or("");
+    auto uuid = qmp_text(answer, "UUID").value_or("");
     return uuid == kNone ? std::string{} : uuid;
   });
 }
 
 Result<std::string> MonitorSession::architecture() {
   return connection_->execute("query-target", nullptr, deadline_).map([](const json& answer) {
-    return text(answer, "arch").value_or("");
+    return qmp_text(answer, "arch").value_or("");
   });
 }
 
 Result<bool> MonitorSession::uses_kvm() {
   return connection_->execute("query-kvm", nullptr, deadline_)
       .and_then([](const json& answer) -> Result<bool> {
-        const json* enabled = member(answer, "enabled");
+        const json* enabled = qmp_member(answer, "enabled");
         return enabled != nullptr && enabled->is_boolean() ? Result<bool>{enabled->get<bool>()}
                                                            : bad_answer("query-kvm");
       });
@@ -179,7 +170,7 @@ Result<bool> MonitorSession::uses_kvm() {
 
 Result<bool> MonitorSession::migrates() {
   return connection_->execute("query-migrate", nullptr, deadline_).map([](const json& answer) {
-    const auto status = text(answer, "status").value_or("none");
+    const auto status = qmp_text(answer, "status").value_or("none");
     return status != "none" && status != "completed" && status != "failed" && status != "cancelled";
   });
 }

@@ -2,14 +2,10 @@
 #include "drivers/pmemaccess/monitor/resume_ticket.h"
 
 #include "core/text.h"
-#include "driver/kit/ticket_text.h"
 #include "drivers/pmemaccess/monitor/qemu_monitor.h"
 #include "host/process.h"
 #include "util/log.h"
 
-#include <array>
-#include <fmt/format.h>
-#include <limits>
 #include <utility>
 
 namespace vmemfs::pmemaccess {
@@ -18,7 +14,7 @@ namespace {
 constexpr std::string_view kOrigin = "pmemaccess";
 
 /// False if another process has taken its place.
-bool is_same(const ResumeTicket& ticket, pid_t listener) {
+bool is_same(const MonitorTicket& ticket, pid_t listener) {
   if (ticket.pid == 0) {
     return true;
   }
@@ -28,33 +24,11 @@ bool is_same(const ResumeTicket& ticket, pid_t listener) {
 
 } // namespace
 
-std::string to_text(const ResumeTicket& ticket) {
-  return ticket_text(
-      std::array{TicketField{"pid", fmt::to_string(ticket.pid)},
-                 TicketField{"started", fmt::to_string(ticket.start_time)},
-                 TicketField{"timeout", fmt::to_string(ticket.timeout.count())},
-                 TicketField{"monitor", ticket.monitor}}); // last: a path may contain line ends
+Result<MonitorTicket> parse_resume_ticket(std::string_view text) {
+  return parse_monitor_ticket(text, kOrigin);
 }
 
-Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
-  constexpr std::array<std::string_view, 4> kKeys{"pid", "started", "timeout", "monitor"};
-  const auto values = parse_ticket(text, kKeys, kOrigin);
-  if (!values) {
-    return tl::unexpected{values.error()};
-  }
-  const auto pid = parse_u64((*values)[0]);
-  const auto started = parse_u64((*values)[1]);
-  const auto timeout = parse_u64((*values)[2]);
-  const std::string_view monitor = (*values)[3];
-  if (!pid || !started || !timeout || *pid > std::numeric_limits<pid_t>::max() ||
-      *timeout > std::numeric_limits<std::int32_t>::max() || monitor.empty()) {
-    return not_a_ticket(text, kOrigin);
-  }
-  return ResumeTicket{static_cast<pid_t>(*pid), *started,
-                      std::chrono::milliseconds{static_cast<std::int64_t>(*timeout)}, std::string{monitor}};
-}
-
-Result<void> resume_orphan(const ResumeTicket& ticket) {
+Result<void> resume_orphan(const MonitorTicket& ticket) {
   QemuMonitor monitor{ticket.monitor, ticket.timeout, false, {}};
   auto session = monitor.session();
   if (!session && session.error().kind == ErrorKind::not_found) {

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "core/vcpu_set.h"
+#include "drivers/qemu_protocol/qmp_values.h"
 
 #include <algorithm>
 #include <array>
@@ -22,22 +23,6 @@ constexpr std::uint64_t kMaxPid = std::uint64_t{1} << 22U;
 tl::unexpected<Error> bad_answer(std::string_view command) {
   return fail(ErrorKind::source_failed, kOrigin,
               fmt::format("QEMU's answer to '{}' does not have the expected form", command));
-}
-
-const json* member(const json& object, const char* key) {
-  const auto found = object.find(key); // end() also if it is not an object
-  return found == object.end() ? nullptr : &*found;
-}
-
-std::optional<std::string> text(const json& object, const char* key) {
-  const json* value = member(object, key);
-  return value != nullptr && value->is_string() ? std::optional{value->get<std::string>()} : std::nullopt;
-}
-
-std::optional<std::uint64_t> number(const json& object, const char* key) {
-  const json* value = member(object, key);
-  return value != nullptr && value->is_number_unsigned() ? std::optional{value->get<std::uint64_t>()}
-                                                         : std::nullopt;
 }
 
 /// A state in which no vCPU runs, as RunStatus describes it. The VM does not leave one that is not here
@@ -63,7 +48,7 @@ constexpr std::array kStates = std::to_array<State>({
 
 /// The only text member of an answer.
 Result<std::string> only_text(const json& answer, const char* key, std::string_view command) {
-  auto value = text(answer, key);
+  auto value = qmp_text(answer, key);
   if (!value) {
     return bad_answer(command);
   }
@@ -72,9 +57,9 @@ Result<std::string> only_text(const json& answer, const char* key, std::string_v
 
 /// The range of one BAR; nullopt for I/O ports and for a BAR that the guest has not mapped (address -1).
 std::optional<GpaRange> bar_range(const json& region) {
-  const auto address = number(region, "address");
-  const auto size = number(region, "size");
-  if (text(region, "type") != "memory" || !address || !size || *size == 0 || *address >= kGpaLimit ||
+  const auto address = qmp_number(region, "address");
+  const auto size = qmp_number(region, "size");
+  if (qmp_text(region, "type") != "memory" || !address || !size || *size == 0 || *address >= kGpaLimit ||
       *size > kGpaLimit - *address) {
     return std::nullopt;
   }
@@ -87,15 +72,16 @@ void collect_bars(const json& devices, std::vector<GpaRange>& bars) {
     return;
   }
   for (const json& device : devices) {
-    if (const json* regions = member(device, "regions"); regions != nullptr && regions->is_array()) {
+    if (const json* regions = qmp_member(device, "regions"); regions != nullptr && regions->is_array()) {
       for (const json& region : *regions) {
         if (const auto range = bar_range(region)) {
           bars.push_back(*range);
         }
       }
     }
-    const json* bridge = member(device, "pci_bridge");
-    if (const json* behind = bridge != nullptr ? member(*bridge, "devices") : nullptr; behind != nullptr) {
+    const json* bridge = qmp_member(device, "pci_bridge");
+    if (const json* behind = bridge != nullptr ? qmp_member(*bridge, "devices") : nullptr;
+        behind != nullptr) {
       collect_bars(*behind, bars);
     }
   }
@@ -104,8 +90,8 @@ void collect_bars(const json& devices, std::vector<GpaRange>& bars) {
 } // namespace
 
 Result<RunStatus> run_status_of(const json& query_status) {
-  const json* running = member(query_status, "running");
-  auto status = text(query_status, "status");
+  const json* running = qmp_member(query_status, "running");
+  auto status = qmp_text(query_status, "status");
   if (running == nullptr || !running->is_boolean() || !status) {
     return bad_answer("query-status");
   }
@@ -127,7 +113,7 @@ Result<std::vector<GpaRange>> pci_bars_of(const json& query_pci) {
   }
   std::vector<GpaRange> bars;
   for (const json& bus : query_pci) {
-    if (const json* devices = member(bus, "devices"); devices != nullptr) {
+    if (const json* devices = qmp_member(bus, "devices"); devices != nullptr) {
       collect_bars(*devices, bars);
     }
   }
@@ -141,7 +127,7 @@ Result<std::vector<std::string>> memory_backend_ids_of(const json& query_memdev)
   }
   std::vector<std::string> ids;
   for (const json& backend : query_memdev) {
-    if (auto id = text(backend, "id")) { // optional in QMP
+    if (auto id = qmp_text(backend, "id")) { // optional in QMP
       ids.push_back(std::move(*id));
     }
   }
@@ -154,13 +140,13 @@ Result<std::vector<VirtioMemDevice>> virtio_mem_devices_of(const json& query_mem
   }
   std::vector<VirtioMemDevice> devices;
   for (const json& device : query_memory_devices) {
-    const json* data = member(device, "data");
-    if (text(device, "type") != "virtio-mem" || data == nullptr) {
+    const json* data = qmp_member(device, "data");
+    if (qmp_text(device, "type") != "virtio-mem" || data == nullptr) {
       continue;
     }
-    const auto address = number(*data, "memaddr");
-    const auto plugged = number(*data, "size");
-    const auto size = number(*data, "max-size");
+    const auto address = qmp_number(*data, "memaddr");
+    const auto plugged = qmp_number(*data, "size");
+    const auto size = qmp_number(*data, "max-size");
     if (!address || !plugged || !size || *size == 0 || *address >= kGpaLimit ||
         *size > kGpaLimit - *address) {
       return bad_answer("query-memory-devices");
@@ -181,11 +167,11 @@ Result<std::vector<QemuVcpu>> vcpus_of(const json& query_cpus_fast) {
   }
   std::vector<QemuVcpu> vcpus;
   for (const json& cpu : query_cpus_fast) {
-    const auto index = number(cpu, "cpu-index");
+    const auto index = qmp_number(cpu, "cpu-index");
     if (!index || *index >= VcpuSet::kMaxVcpus) {
       return bad_answer("query-cpus-fast");
     }
-    const auto thread = number(cpu, "thread-id").value_or(0);
+    const auto thread = qmp_number(cpu, "thread-id").value_or(0);
     vcpus.push_back(
         {VcpuId{static_cast<std::uint32_t>(*index)}, thread <= kMaxPid ? static_cast<pid_t>(thread) : 0});
   }
@@ -196,7 +182,7 @@ Result<std::string> name_of(const json& query_name) {
   if (!query_name.is_object()) {
     return bad_answer("query-name");
   }
-  return text(query_name, "name").value_or("");
+  return qmp_text(query_name, "name").value_or("");
 }
 
 Result<std::string> uuid_of(const json& query_uuid) {
@@ -216,8 +202,8 @@ Result<std::vector<Chardev>> chardevs_of(const json& query_chardev) {
   }
   std::vector<Chardev> chardevs;
   for (const json& chardev : query_chardev) {
-    auto id = text(chardev, "label");
-    auto filename = text(chardev, "filename");
+    auto id = qmp_text(chardev, "label");
+    auto filename = qmp_text(chardev, "filename");
     if (!id || !filename) {
       return bad_answer("query-chardev");
     }

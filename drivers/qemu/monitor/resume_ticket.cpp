@@ -8,10 +8,7 @@
 #include "host/process.h"
 #include "util/log.h"
 
-#include <algorithm>
-#include <array>
 #include <fmt/format.h>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -37,33 +34,13 @@ Result<void> resume_over(MonitorSession& session, pid_t pid) {
 
 } // namespace
 
-std::string to_text(const ResumeTicket& ticket) {
-  return ticket_text(
-      std::array{TicketField{"pid", fmt::to_string(ticket.pid)},
-                 TicketField{"started", fmt::to_string(ticket.start_time)},
-                 TicketField{"timeout", fmt::to_string(ticket.timeout.count())},
-                 TicketField{"monitor", ticket.monitor}}); // last: a path may contain line ends
+Result<MonitorTicket> parse_resume_ticket(std::string_view text) {
+  return parse_monitor_ticket(text, kOrigin).and_then([text](MonitorTicket ticket) -> Result<MonitorTicket> {
+    return ticket.pid > 0 ? Result<MonitorTicket>{std::move(ticket)} : not_a_ticket(text, kOrigin);
+  });
 }
 
-Result<ResumeTicket> parse_resume_ticket(std::string_view text) {
-  constexpr std::array<std::string_view, 4> kKeys{"pid", "started", "timeout", "monitor"};
-  const auto values = parse_ticket(text, kKeys, kOrigin);
-  if (!values) {
-    return tl::unexpected{values.error()};
-  }
-  const auto pid = parse_u64((*values)[0]);
-  const auto started = parse_u64((*values)[1]);
-  const auto timeout = parse_u64((*values)[2]);
-  const std::string_view monitor = (*values)[3];
-  if (!pid || !started || !timeout || *pid == 0 || *pid > std::numeric_limits<pid_t>::max() ||
-      *timeout > std::numeric_limits<std::int32_t>::max() || monitor.empty()) {
-    return not_a_ticket(text, kOrigin);
-  }
-  return ResumeTicket{static_cast<pid_t>(*pid), *started,
-                      std::chrono::milliseconds{static_cast<std::int64_t>(*timeout)}, std::string{monitor}};
-}
-
-Result<void> resume_orphan(const ResumeTicket& ticket) {
+Result<void> resume_orphan(const MonitorTicket& ticket) {
   auto process = Process::open(ticket.pid);
   if (!process && process.error().kind != ErrorKind::not_found &&
       process.error().kind != ErrorKind::vm_gone) {

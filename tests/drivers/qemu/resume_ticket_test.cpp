@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A ticket for this process, which is also the one that listens on a FakeMonitor.
-ResumeTicket ticket_for(const FakeMonitor& monitor) {
+MonitorTicket ticket_for(const FakeMonitor& monitor) {
   return {::getpid(), Process::open(::getpid()).value().start_time(), 5s, monitor.path()};
 }
 
@@ -24,7 +24,7 @@ std::string status(std::string_view word) {
 
 TEST(ResumeTicket, ToTextAndParse_RoundTrips) {
   for (const char* monitor : {"/run/a b\nmonitor=.qmp", "abstract:web01", "tcp:127.0.0.1:4444"}) {
-    const ResumeTicket ticket{4711, 123456789, 250ms, monitor};
+    const MonitorTicket ticket{4711, 123456789, 250ms, monitor};
     const auto parsed = parse_resume_ticket(to_text(ticket));
     ASSERT_TRUE(parsed) << parsed.error().message();
     EXPECT_EQ(parsed->pid, ticket.pid);
@@ -35,8 +35,8 @@ TEST(ResumeTicket, ToTextAndParse_RoundTrips) {
 }
 
 TEST(ResumeOrphan, MonitorOfAnotherHost_IsNotConnectedTo) {
-  const ResumeTicket ticket{::getpid(), Process::open(::getpid()).value().start_time(), 5s,
-                            "tcp:192.0.2.1:4444"};
+  const MonitorTicket ticket{::getpid(), Process::open(::getpid()).value().start_time(), 5s,
+                             "tcp:192.0.2.1:4444"};
   const auto refused = resume_orphan(ticket);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::invalid) << refused.error().message();
@@ -105,7 +105,7 @@ TEST(ResumeOrphan, ReusedPid_IsNotChanged) {
     connected = true;
     peer.greet();
   }};
-  ResumeTicket ticket = ticket_for(monitor);
+  MonitorTicket ticket = ticket_for(monitor);
   ++ticket.start_time;
   EXPECT_TRUE(resume_orphan(ticket));
   ticket.pid = 2147483647;
@@ -120,7 +120,7 @@ TEST(ResumeOrphan, MonitorOfAnotherProcess_GetsNoCommand) {
     peer.send(FakePeer::kGreeting);
     commanded = !peer.read_line().empty();
   }};
-  ResumeTicket ticket = ticket_for(monitor);
+  MonitorTicket ticket = ticket_for(monitor);
   ticket.pid = ::getppid();
   ticket.start_time = Process::open(ticket.pid).value().start_time();
   const auto refused = resume_orphan(ticket);
@@ -131,7 +131,7 @@ TEST(ResumeOrphan, MonitorOfAnotherProcess_GetsNoCommand) {
 
 TEST(ResumeOrphan, MonitorInUseOrGone_ReportsTheReason) {
   const FakeMonitor monitor{[](FakePeer& peer) { peer.wait_for_end(); }}; // as if in use by another client
-  ResumeTicket ticket = ticket_for(monitor);
+  MonitorTicket ticket = ticket_for(monitor);
   ticket.timeout = 1s;
   auto resumed = resume_orphan(ticket);
   ASSERT_FALSE(resumed);

@@ -6,11 +6,12 @@
 #include "util/users/accounts.h"
 #include "util/work_limit.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fmt/format.h>
-#include <span>
-#include <string_view>
+#include <set>
 #include <sys/stat.h>
-#include <vector>
+#include <system_error>
 
 namespace vmemfs {
 namespace {
@@ -42,12 +43,41 @@ std::string_view value_of(std::string_view key, std::string_view options) {
   return {};
 }
 
-/// Paths of the sockets on which a QEMU with these arguments serves GDB.
-std::vector<std::string_view> gdb_paths(Arguments arguments) {
+/// The names under which a process may know the file: nothing is looked up in the file system for a name that
+/// a process gives, which may lie in one that never answers.
+std::set<std::string> names_of(const std::string& path) {
+  std::error_code error;
+  std::set<std::string> names{std::filesystem::absolute(path, error).lexically_normal()};
+  names.insert(std::filesystem::canonical(path, error)); // empty if it is not there
+  names.erase("");
+  return names;
+}
+
+/// As this process would name it, if both have the same root.
+std::string absolute_for(pid_t pid, std::string_view path) {
+  std::filesystem::path absolute{path};
+  if (absolute.is_relative()) {
+    std::error_code error;
+    absolute = std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", pid), error) / absolute;
+  }
+  return absolute.lexically_normal();
+}
+
+bool is_believed(pid_t pid, const struct stat& socket) {
+  const auto owner = process_owner(pid);
+  return owner && (*owner == socket.st_uid || is_own_or_root(*owner));
+}
+
+} // namespace
+
+std::vector<std::string_view> gdb_socket_paths(std::span<const std::string> arguments) {
   constexpr std::string_view kUnix = "unix:";
   constexpr std::string_view kChardev = "chardev:";
   std::vector<std::string_view> paths;
-  for (const std::string_view device : arguments_of("gdb", arguments)) {
+  constexpr std::size_t kMaxDevices = 4; // QEMU has one
+  auto devices = arguments_of("gdb", arguments);
+  devices.resize(std::min(devices.size(), kMaxDevices));
+  for (const std::string_view device : devices) {
     if (device.starts_with(kUnix)) {
       paths.push_back(device.substr(kUnix.size(), device.find(',') - kUnix.size()));
     } else if (device.starts_with(kChardev)) {
@@ -61,34 +91,12 @@ std::vector<std::string_view> gdb_paths(Arguments arguments) {
   return paths;
 }
 
-bool is_file(const std::string& path, const struct stat& wanted) {
-  struct stat found {};
-  return ::stat(path.c_str(), &found) == 0 && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino;
-}
-
-/// The path is as the process sees it; with another root, as before it had that.
-bool leads_to(std::string_view path, pid_t pid, const struct stat& socket) {
-  if (path.empty()) {
-    return false;
-  }
-  if (path.front() != '/') {
-    return is_file(fmt::format("/proc/{}/cwd/{}", pid, path), socket);
-  }
-  return is_file(std::string{path}, socket) || is_file(fmt::format("/proc/{}/root{}", pid, path), socket);
-}
-
-bool is_believed(pid_t pid, const struct stat& socket) {
-  const auto owner = process_owner(pid);
-  return owner && (*owner == socket.st_uid || is_own_or_root(*owner));
-}
-
-} // namespace
-
 Result<void> refuse_gdb_socket(const std::string& path, std::string_view origin) {
   struct stat socket {};
   if (::stat(path.c_str(), &socket) != 0 || !S_ISSOCK(socket.st_mode)) {
     return {};
   }
+  const auto names = names_of(path);
   for (const pid_t pid : list_pids()) {
     if (WorkLimit::over()) {
       return WorkLimit::exceeded(origin);
@@ -97,8 +105,8 @@ Result<void> refuse_gdb_socket(const std::string& path, std::string_view origin)
     if (!arguments) {
       continue;
     }
-    for (const std::string_view gdb_path : gdb_paths(*arguments)) {
-      if (leads_to(gdb_path, pid, socket) && is_believed(pid, socket)) {
+    for (const std::string_view gdb_path : gdb_socket_paths(*arguments)) {
+      if (names.contains(absolute_for(pid, gdb_path)) && is_believed(pid, socket)) {
         return fail(
             ErrorKind::invalid, origin,
             fmt::format("{} is the socket on which process {} serves GDB, to which a connection would "

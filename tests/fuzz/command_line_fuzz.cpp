@@ -2,6 +2,7 @@
 // The command line of a running QEMU: arguments that end in NUL, as in /proc/PID/cmdline.
 #include "core/text.h"
 #include "drivers/qemu/discovery/command_line.h"
+#include "drivers/qemu_protocol/gdb_socket.h"
 #include "fuzz/fuzz_target.h"
 
 FUZZ_TARGET(text) {
@@ -16,5 +17,7 @@ FUZZ_TARGET(text) {
     vmemfs::fuzz::expect(!socket.tcp || (socket.tcp->first != 0 && socket.tcp->first <= socket.tcp->last),
                          "a range of TCP ports has one");
   }
+  vmemfs::fuzz::expect(vmemfs::gdb_socket_paths(arguments).size() <= 4 * arguments.size(),
+                       "each path is that of an option");
   static_cast<void>(!arguments.empty() && vmemfs::qemu::is_qemu(arguments.front()));
 }

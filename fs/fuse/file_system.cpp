@@ -216,15 +216,19 @@ bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   if (table_.is_page_awaited(of, kLong)) {
     return false;
   }
-  drop_last_pages(vm, drop);
+  drop_while_answering(memory, RequestTable::kMaxPageWait, drop);
   return true;
 }
 
 void FileSystem::drop_last_pages(VmId vm, const std::function<void()>& drop) {
+  drop_while_answering(memory_requests(vm), std::chrono::milliseconds{0}, drop);
+}
+
+void FileSystem::drop_while_answering(const std::shared_ptr<const VmRequests>& memory,
+                                      std::chrono::milliseconds patience, const std::function<void()>& drop) {
   const auto active = std::make_shared<std::atomic<bool>>(true);
-  table_.answer_pages_while(active, [memory = memory_requests(vm)](const VmRequests* requests) {
-    return requests == memory.get();
-  });
+  table_.answer_pages_while(
+      active, [memory](const VmRequests* requests) { return requests == memory.get(); }, patience);
   drop();
   *active = false;
 }

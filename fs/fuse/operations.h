@@ -12,6 +12,7 @@
 #include "util/mutex.h"
 
 #include <atomic>
+#include <chrono>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -115,7 +116,7 @@ public:
   /// The mount ends: from now on the kernel gets no page of guest memory to keep. Whoever touches one in a
   /// mapping gets a bus error.
   void end_caching() { caching_ended_ = true; }
-  /// The same as drop_pages() after that: pages that are awaited are given up, however long they are.
+  /// The same as drop_pages() after that: pages that are awaited are given up at once.
   void drop_last_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
   /// The same for pages that are not stale, only growing old: false, and nothing is done, while any page is
@@ -130,6 +131,8 @@ private:
   void forget_uses(const OpenHandle& closed) REQUIRES(mutex_);
   [[nodiscard]] bool is_unused() const REQUIRES(mutex_) { return files_of_vms_ == 0; }
   [[nodiscard]] bool drop_stale_pages(Ino ino, KernelPages::Epoch epoch) EXCLUDES(mutex_);
+  void drop_while_answering(const std::shared_ptr<const VmRequests>& memory,
+                            std::chrono::milliseconds patience, const std::function<void()>& drop);
   [[nodiscard]] std::shared_ptr<const VmRequests> memory_requests(VmId vm) const EXCLUDES(mutex_);
 
   Tree& tree_;

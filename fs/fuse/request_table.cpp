@@ -22,7 +22,6 @@ constexpr std::chrono::seconds kCommandGrace{5};
 
 /// Time that the kernel is left to wait for a page of a mapping that it is to drop, and then between two
 /// looks.
-constexpr std::chrono::seconds kMaxPageWait{1};
 constexpr std::chrono::milliseconds kPageWaitPoll{100};
 
 std::int64_t steady_ns() {
@@ -122,8 +121,9 @@ void RequestTable::answer_later(std::function<bool(const RequestSlot::View&)> wa
 }
 
 void RequestTable::answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,
-                                      std::function<bool(const VmRequests*)> of) {
-  answer_pages_after(kMaxPageWait, std::move(active), std::move(of));
+                                      std::function<bool(const VmRequests*)> of,
+                                      std::chrono::milliseconds patience) {
+  answer_pages_after(patience, std::move(active), std::move(of));
 }
 
 void RequestTable::answer_pages_after(std::chrono::milliseconds delay,

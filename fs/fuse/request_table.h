@@ -20,6 +20,8 @@ namespace vmemfs {
 /// with a lock of the request held, so nothing is answered while the lock of this object is held.
 class RequestTable {
 public:
+  static constexpr std::chrono::seconds kMaxPageWait{1}; ///< for a page of a mapping, of who waits for it
+
   RequestTable() = default;
   RequestTable(const RequestTable&) = delete;
   RequestTable& operator=(const RequestTable&) = delete;
@@ -46,9 +48,10 @@ public:
   /// Answers those of a VM that is gone with an error, after a time in which they can still end by
   /// themselves. Commands have more of it: they have time limits of their own, and one of them detaches.
   void answer_later(std::function<bool(const RequestSlot::View&)> wanted, ErrorKind error);
-  /// From a limit on and as long as `active`: answers with source_failed those for pages of mappings.
+  /// Once `patience` is over and as long as `active`: answers with source_failed those for pages of mappings.
   void answer_pages_while(std::shared_ptr<const std::atomic<bool>> active,
-                          std::function<bool(const VmRequests*)> of);
+                          std::function<bool(const VmRequests*)> of,
+                          std::chrono::milliseconds patience = kMaxPageWait);
   /// For a while after that limit, answers those of them that take long.
   void answer_late_pages(std::function<bool(const VmRequests*)> of);
   /// Answers all, and those that come from now on.

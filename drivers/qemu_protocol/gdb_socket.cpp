@@ -2,6 +2,7 @@
 #include "drivers/qemu_protocol/gdb_socket.h"
 
 #include "core/text.h"
+#include "drivers/qemu_protocol/option_text.h"
 #include "host/process.h"
 #include "util/users/accounts.h"
 #include "util/work_limit.h"
@@ -33,16 +34,6 @@ std::vector<std::string_view> arguments_of(std::string_view option, Arguments ar
   return found;
 }
 
-/// The value of a key among options with commas between them; empty: it is not there.
-std::string_view value_of(std::string_view key, std::string_view options) {
-  for (const std::string_view option : split(options, ',')) {
-    if (option.starts_with(key) && option.substr(key.size()).starts_with('=')) {
-      return option.substr(key.size() + 1);
-    }
-  }
-  return {};
-}
-
 /// The names under which a process may know the file: nothing is looked up in the file system for a name that
 /// a process gives, which may lie in one that never answers.
 std::set<std::string> names_of(const std::string& path) {
@@ -54,7 +45,7 @@ std::set<std::string> names_of(const std::string& path) {
 }
 
 /// As this process would name it, if both have the same root.
-std::string absolute_for(pid_t pid, std::string_view path) {
+std::string absolute_for(pid_t pid, const std::string& path) {
   std::filesystem::path absolute{path};
   if (absolute.is_relative()) {
     std::error_code error;
@@ -70,20 +61,21 @@ bool is_believed(pid_t pid, const struct stat& socket) {
 
 } // namespace
 
-std::vector<std::string_view> gdb_socket_paths(std::span<const std::string> arguments) {
+std::vector<std::string> gdb_socket_paths(std::span<const std::string> arguments) {
   constexpr std::string_view kUnix = "unix:";
   constexpr std::string_view kChardev = "chardev:";
-  std::vector<std::string_view> paths;
   constexpr std::size_t kMaxDevices = 4; // QEMU has one
+  std::vector<std::string> paths;
   auto devices = arguments_of("gdb", arguments);
   devices.resize(std::min(devices.size(), kMaxDevices));
   for (const std::string_view device : devices) {
     if (device.starts_with(kUnix)) {
-      paths.push_back(device.substr(kUnix.size(), device.find(',') - kUnix.size()));
+      paths.push_back(qemu::value_of(qemu::parse_options(device.substr(kUnix.size()), "path"), "path"));
     } else if (device.starts_with(kChardev)) {
       for (const std::string_view chardev : arguments_of("chardev", arguments)) {
-        if (value_of("id", chardev) == device.substr(kChardev.size())) {
-          paths.push_back(value_of("path", chardev));
+        const qemu::Options options = qemu::parse_options(chardev, "backend");
+        if (qemu::value_of(options, "id") == device.substr(kChardev.size())) {
+          paths.push_back(qemu::value_of(options, "path"));
         }
       }
     }
@@ -101,12 +93,12 @@ Result<void> refuse_gdb_socket(const std::string& path, std::string_view origin)
     if (WorkLimit::over()) {
       return WorkLimit::exceeded(origin);
     }
-    const auto arguments = command_line(pid);
-    if (!arguments) {
+    if (!is_believed(pid, socket)) {
       continue;
     }
-    for (const std::string_view gdb_path : gdb_socket_paths(*arguments)) {
-      if (names.contains(absolute_for(pid, gdb_path)) && is_believed(pid, socket)) {
+    const auto arguments = command_line(pid).value_or(std::vector<std::string>{}); // it may have ended
+    for (const std::string& gdb_path : gdb_socket_paths(arguments)) {
+      if (names.contains(absolute_for(pid, gdb_path))) {
         return fail(
             ErrorKind::invalid, origin,
             fmt::format("{} is the socket on which process {} serves GDB, to which a connection would "

@@ -19,8 +19,8 @@ namespace vmemfs {
 /// A process can have any command line, so that of another user than the socket's is not believed.
 [[nodiscard]] Result<void> refuse_gdb_socket(const std::string& path, std::string_view origin);
 
-/// The paths of the sockets on which a QEMU with these arguments serves GDB; they refer to the arguments,
-/// which are not trusted. Pure function.
-[[nodiscard]] std::vector<std::string_view> gdb_socket_paths(std::span<const std::string> arguments);
+/// The paths of the sockets on which a QEMU with these arguments, which are not trusted, serves GDB. Pure
+/// function.
+[[nodiscard]] std::vector<std::string> gdb_socket_paths(std::span<const std::string> arguments);
 
 } // namespace vmemfs

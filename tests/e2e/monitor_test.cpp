@@ -80,6 +80,16 @@ TEST(NamedMonitor, IsNoMonitor_IsWarnedOf) {
   EXPECT_THAT(mount.log(), HasSubstr("or this is not a QMP socket"));
 }
 
+TEST(NamedMonitor, PathLongerThanASocketsMayBe_BesideThePid_IsUsed) {
+  const QemuGuest guest{{}};
+  const TempDir dir;
+  const std::string folder = dir / std::string(120, 'd');
+  std::filesystem::create_directory(folder);
+  std::filesystem::create_symlink(guest.driver_socket(), folder + "/qmp");
+  const Mount mount{{"--vm", fmt::format("vm=qemu:pid={},qmp={}/qmp", guest.pid(), folder)}};
+  EXPECT_THAT(run_control(mount), HasSubstr("QMP stop and cont at " + folder + "/qmp"));
+}
+
 class MonitorForms : public testing::TestWithParam<MonitorForm> {};
 
 TEST_P(MonitorForms, PauseRegistersAndResume_GoThroughIt) {

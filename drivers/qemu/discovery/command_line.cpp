@@ -3,7 +3,7 @@
 
 #include "core/text.h"
 #include "drivers/qemu/discovery/monitor_backend.h"
-#include "drivers/qemu/discovery/option_text.h"
+#include "drivers/qemu_protocol/option_text.h"
 
 #include <algorithm>
 #include <map>

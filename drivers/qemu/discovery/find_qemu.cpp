@@ -37,9 +37,6 @@ Result<pid_t> listener_of(const std::string& path) {
                             sizeof(address.sun_path) - 1));
   }
   path.copy(address.sun_path, path.size());
-  if (auto refused = refuse_gdb_socket(path, "qemu"); !refused) {
-    return tl::unexpected{std::move(refused.error())};
-  }
   const UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (!socket) {
     return fail_errno(errno, "qemu", "cannot create a socket");
@@ -169,8 +166,11 @@ Result<pid_t> the_pid(const Params& params) {
     pids.emplace_back("name", *pid);
   }
   if (params.has("qmp")) {
+    if (auto refused = refuse_gdb_socket(params.text("qmp"), "qemu"); !refused) {
+      return tl::unexpected{std::move(refused.error())};
+    }
     auto pid = listener_of(params.text("qmp"));
-    if (!pid && (pids.empty() || pid.error().kind == ErrorKind::invalid)) {
+    if (!pid && pids.empty()) {
       return pid;
     }
     if (pid && *pid > 0) { // 0: a process of another pid namespace

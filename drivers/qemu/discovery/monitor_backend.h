@@ -5,8 +5,8 @@
 // Pure functions, thread-safe. The text is not trusted.
 #pragma once
 
-#include "drivers/qemu/discovery/option_text.h"
 #include "drivers/qemu/monitor/monitor_socket.h"
+#include "drivers/qemu_protocol/option_text.h"
 
 #include <optional>
 #include <string>

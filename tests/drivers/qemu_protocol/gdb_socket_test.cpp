@@ -59,6 +59,13 @@ TEST_F(GdbSocket, OfAChardev_IsRefused) {
   EXPECT_TRUE(refused_with({"-gdb", "chardev:g0", "-chardev", "socket,server=on,id=g0,path=" + path_}));
 }
 
+TEST_F(GdbSocket, PathWithAComma_IsRefused) {
+  const std::string path = dir_ / "a,b";
+  const UniqueFd socket = listen_at(path);
+  const auto child = process({"-gdb", "unix:" + dir_.path() + "/a,,b,server=on"});
+  EXPECT_TRUE(test::eventually([&] { return !refuse_gdb_socket(path, "qemu"); }));
+}
+
 TEST_F(GdbSocket, OtherSocketsOfSuchAProcess_AreNot) {
   EXPECT_FALSE(refused_with({"-gdb", "tcp::1234", "-qmp", "unix:" + path_}));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "drivers/qemu/discovery/option_text.h"
+#include "drivers/qemu_protocol/option_text.h"
 
 #include <algorithm>
 

@@ -41,12 +41,14 @@ void InitExtension::note_request(std::span<const std::byte> request) {
   if (request.size() < sizeof(init.header) || request.size() > sizeof(init)) {
     return;
   }
-  std::memcpy(&init, request.data(), request.size());
-  if (init.header.opcode == FUSE_INIT) {
-    const std::uint32_t wanted = (wanted_mappings_ ? kDirectIoAllowMmap : 0U) | kPassthrough;
-    offered_ = request.size() == sizeof(init) ? offered_by(init) & wanted : 0;
-    unanswered_ = init.header.unique;
+  std::memcpy(&init.header, request.data(), sizeof(init.header));
+  if (init.header.opcode != FUSE_INIT) {
+    return;
   }
+  std::memcpy(&init, request.data(), request.size());
+  const std::uint32_t wanted = (wanted_mappings_ ? kDirectIoAllowMmap : 0U) | kPassthrough;
+  offered_ = request.size() == sizeof(init) ? offered_by(init) & wanted : 0;
+  unanswered_ = init.header.unique;
 }
 
 void InitExtension::complete(std::span<const iovec> answer) {

@@ -26,7 +26,7 @@ public:
   /// To be called before the answer is sent. `answer`: as libfuse has made it, a header and its data.
   void complete(std::span<const iovec> answer);
 
-  /// Readable once the answer is about to be sent, if it is no refusal.
+  /// Readable once the answer is about to be sent, if it is no refusal. -1: out of descriptors.
   [[nodiscard]] int answered() const { return answered_.get(); }
 
   /// Whether files may be mapped shared. Does not change after the first request.

@@ -80,7 +80,7 @@ Result<std::unique_ptr<Session>> Session::create(FileSystem& file_system,
   std::unique_ptr<Session> created{new Session{session, file_system.init_extension().answered()}};
   created->loop_ended_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   created->mount_gone_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!created->loop_ended_ || !created->mount_gone_) {
+  if (!created->loop_ended_ || !created->mount_gone_ || created->ready_ < 0) {
     return fail_errno(errno, "mount", "cannot create an eventfd");
   }
   file_system.set_page_dropper([served = created.get()](Ino ino) { served->forget_pages(ino); });

@@ -12,6 +12,13 @@
 #include <vector>
 
 namespace vmemfs {
+namespace {
+
+std::function<bool(const VmRequests*)> only(std::shared_ptr<const VmRequests> memory) {
+  return [memory = std::move(memory)](const VmRequests* requests) { return requests == memory.get(); };
+}
+
+} // namespace
 
 Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::shared_ptr<OpenFile> file) {
   auto kept = std::make_shared<OpenHandle>();
@@ -208,12 +215,7 @@ std::shared_ptr<const VmRequests> FileSystem::memory_requests(VmId vm) const {
 bool FileSystem::drop_pages(VmId vm, const std::function<void()>& drop) {
   constexpr std::chrono::milliseconds kLong{50};
   const auto memory = memory_requests(vm);
-  if (memory == nullptr) { // no file is open, so that nothing can be awaited
-    drop();
-    return true;
-  }
-  const auto of = [memory](const VmRequests* requests) { return requests == memory.get(); };
-  if (table_.is_page_awaited(of, kLong)) {
+  if (memory != nullptr && table_.is_page_awaited(only(memory), kLong)) {
     return false;
   }
   drop_while_answering(memory, RequestTable::kMaxPageWait, drop);
@@ -224,11 +226,13 @@ void FileSystem::drop_last_pages(VmId vm, const std::function<void()>& drop) {
   drop_while_answering(memory_requests(vm), std::chrono::milliseconds{0}, drop);
 }
 
+/// Without a file that is open nothing can be awaited.
 void FileSystem::drop_while_answering(const std::shared_ptr<const VmRequests>& memory,
                                       std::chrono::milliseconds patience, const std::function<void()>& drop) {
   const auto active = std::make_shared<std::atomic<bool>>(true);
-  table_.answer_pages_while(
-      active, [memory](const VmRequests* requests) { return requests == memory.get(); }, patience);
+  if (memory != nullptr) {
+    table_.answer_pages_while(active, only(memory), patience);
+  }
   drop();
   *active = false;
 }

@@ -113,15 +113,15 @@ public:
   /// long all the same, such pages are given up: whoever touched them gets a bus error.
   [[nodiscard]] bool drop_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
-  /// The mount ends: from now on the kernel gets no page of guest memory to keep. Whoever touches one in a
-  /// mapping gets a bus error.
-  void end_caching() { caching_ended_ = true; }
-  /// The same as drop_pages() after that: pages that are awaited are given up at once.
-  void drop_last_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
-
   /// The same for pages that are not stale, only growing old: false, and nothing is done, while any page is
   /// awaited. One that is asked for afterwards delays the kernel, and is not given up.
   [[nodiscard]] bool drop_kept_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
+
+  /// The mount ends: from now on the kernel gets no page of guest memory to keep. Whoever touches one in a
+  /// mapping gets a bus error.
+  void end_caching() { caching_ended_ = true; }
+  /// drop_pages() after that: pages that are awaited are given up at once.
+  void drop_last_pages(VmId vm, const std::function<void()>& drop) EXCLUDES(mutex_);
 
   /// Calls `unused` once, as soon as no file of a VM is open: now, or on the thread that closes the last one.
   void when_unused(std::function<void()> unused) EXCLUDES(mutex_);

@@ -42,7 +42,11 @@ Result<Passthrough::Opened> Passthrough::open(Ino ino, int flags, OpenFile& file
   }
   Inode& inode = inodes_[ino];
   if (inode.id != 0) {
-    return join(ino, inode, flags, file);
+    auto joined = join(ino, inode, flags, file);
+    if (inode.files == 0) { // it was to be the first
+      forget(ino);
+    }
+    return joined;
   }
   file.note_service(fmt::format("requests: {}", writes(flags) ? kOpenForWriting : inode.reason));
   ++inode.files;
@@ -95,9 +99,13 @@ Result<Passthrough::Opened> Passthrough::join(Ino ino, Inode& inode, int flags, 
 void Passthrough::close(Ino ino) {
   const MutexLock lock{mutex_};
   const auto found = inodes_.find(ino);
-  if (found == inodes_.end() || --found->second.files > 0) {
-    return;
+  if (found != inodes_.end() && --found->second.files == 0) {
+    forget(ino);
   }
+}
+
+void Passthrough::forget(Ino ino) {
+  const auto found = inodes_.find(ino);
   if (found->second.id != 0) {
     ids_->close(found->second.id);
   }

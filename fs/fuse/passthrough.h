@@ -83,6 +83,7 @@ private:
   [[nodiscard]] Result<Inode> begin(int flags, OpenFile& file, bool granted) REQUIRES(mutex_);
   [[nodiscard]] Result<Opened> join(Ino ino, Inode& inode, int flags, OpenFile& file) REQUIRES(mutex_);
   void close(Ino ino) EXCLUDES(mutex_);
+  void forget(Ino ino) REQUIRES(mutex_); ///< must be known
 
   std::unique_ptr<BackingIds> ids_; ///< null: none
   Mutex mutex_;                     ///< also held while the mounter is asked, a second at most

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
@@ -32,11 +33,15 @@ public:
     if (refuses) {
       return fail(ErrorKind::permission, "mount", "only root may");
     }
+    if (opened) {
+      opened();
+    }
     return ++last;
   }
   void close(std::int32_t id) override { closed.push_back(id); }
 
   bool refuses = false;
+  std::function<void()> opened; ///< called at each
   std::int32_t last = 0;
   std::vector<std::int32_t> closed;
 };
@@ -106,6 +111,12 @@ TEST_F(PassthroughTest, VmEndsWhileAFileIsOpen_LaterOnesSaySo) {
   const auto second = open(O_RDONLY);
   ASSERT_FALSE(second.has_value());
   EXPECT_EQ(second.error().kind, ErrorKind::vm_gone);
+}
+
+TEST_F(PassthroughTest, VmEndsWhileTheFirstFileIsOpened_NothingIsKept) {
+  ids_->opened = [this] { file_.gone = true; };
+  EXPECT_EQ(open(O_RDONLY).error().kind, ErrorKind::vm_gone);
+  EXPECT_THAT(ids_->closed, ElementsAre(1));
 }
 
 TEST_F(PassthroughTest, WriterBesideReaders_WritesAreRequestsAndItCannotBeMapped) {

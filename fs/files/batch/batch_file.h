@@ -50,8 +50,8 @@ private:
   Mutex mutex_; ///< held while memory is read, and while the answer is given
   /// Kept from request to request, as the kernel gives no memory so fast as it is read.
   std::shared_ptr<PageMemory> memory_ GUARDED_BY(mutex_);
-  std::size_t
-      list_bytes_ GUARDED_BY(mutex_) = 0; ///< of a request's list, which the limit counts with memory_
+  /// Of a request's list, which the limit counts with memory_.
+  std::size_t list_bytes_ GUARDED_BY(mutex_) = 0;
   std::optional<BatchRequest> request_ GUARDED_BY(mutex_); ///< until it is read
   std::optional<BatchAnswer> answer_ GUARDED_BY(mutex_);   ///< in memory_; neither: words_ are read
   bool made_ GUARDED_BY(mutex_) = false;                   ///< the answer has been

@@ -131,8 +131,7 @@ std::string KernelCache::reason(const Decision& decision) const {
            "all the same";
   case KernelCacheUse::memory_changes:
     return "the guest's memory changes although it is paused, as that of the target of a migration; wait "
-           "until "
-           "that has ended";
+           "until that has ended";
   case KernelCacheUse::unclear: return "whether the guest is still paused is being checked; try again";
   case KernelCacheUse::too_large:
     return fmt::format("the host holds {} MiB of the guest's memory, more than half of its available {} MiB; "

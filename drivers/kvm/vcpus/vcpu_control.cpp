@@ -277,11 +277,11 @@ Result<void> VcpuControl::write_running(VcpuId vcpu, std::span<const RegisterVal
 }
 
 Result<RunStatus> VcpuControl::status() {
+  if (!space_->alive()) { // first, as a pause notices a moment later that its threads were killed
+    return space_->gone();
+  }
   if (const Hold* const hold = current_hold(); hold != nullptr && hold->thread != nullptr) {
     return paused("paused", false);
-  }
-  if (!space_->alive()) {
-    return space_->gone();
   }
   if (api_) {
     return api_->status();

@@ -44,6 +44,18 @@ lay_over() {
     rm -rf "$top"
 }
 
+# Without the lines of tests that passed, among hundreds of which one that failed, or hung at the end, is not seen.
+without_passed() {
+    awk '
+        /^\[ RUN      \]/ { printf "%s", test; test = $0 "\n"; next }
+        /^\[       OK \]/ && test != "" { test = ""; next }
+        /^\[----------\]/ && test == "" { next }
+        test == "" { print; next }
+        { test = test $0 "\n" }
+        /^\[  (FAILED|SKIPPED)/ { printf "%s", test; test = "" }
+        END { printf "%s", test }'
+}
+
 # run_machine COMMAND: boots, prints what the command says, and ends with its exit code.
 run_machine() {
     local code=0 result
@@ -58,7 +70,7 @@ run_machine() {
     : >console
     : >output
     boot -serial file:console -serial file:output </dev/null >qemu.log 2>&1 || code=$?
-    tr -d '\r' <output | sed '/^LAB-EXIT:[0-9]*$/d' | sed '$ { /^$/d }'
+    tr -d '\r' <output | sed '/^LAB-EXIT:[0-9]*$/d' | sed '$ { /^$/d }' | without_passed
     result=$(tr -d '\r' <output | sed -n 's/^LAB-EXIT:\([0-9]*\)$/\1/p' | tail -n 1)
     if [[ -n $result ]]; then
         exit "$result"

@@ -109,6 +109,15 @@ private:
     }
     return false;
   }
+  [[nodiscard]] Result<void> check_takes_writes(Vm& vm) const {
+    if (type_->writes == FileWrites::if_vm_writable) {
+      return vm.write_gate().check_on();
+    }
+    if (!takes_writes(vm)) {
+      return vm.events().noted<void>(fail(ErrorKind::read_only, "fs", "this file takes no writes"));
+    }
+    return {};
+  }
   [[nodiscard]] mode_t mode(Vm& vm) const {
     const FileRights& rights = vm.rights();
     if (type_->writes == FileWrites::by_readers) {
@@ -158,10 +167,14 @@ Result<std::unique_ptr<OpenFile>> VmFile::open(int flags) const {
     return tl::unexpected{vm.error()};
   }
   if (type_->traits.guest_memory && (flags & (O_TRUNC | O_APPEND)) != 0) {
-    return fail(ErrorKind::not_permitted, "fs", "guest memory cannot be truncated or appended to");
+    return (*vm)->events().noted<std::unique_ptr<OpenFile>>(
+        fail(ErrorKind::not_permitted, "fs",
+             "guest memory cannot be truncated or appended to; to write with dd, add conv=notrunc"));
   }
-  if ((flags & O_ACCMODE) != O_RDONLY && !takes_writes(**vm)) {
-    return fail(ErrorKind::read_only, "fs", fmt::format("{}: this file takes no writes now", (*vm)->name()));
+  if ((flags & O_ACCMODE) != O_RDONLY) {
+    if (auto may = check_takes_writes(**vm); !may) {
+      return tl::unexpected{std::move(may.error())};
+    }
   }
   return type_->open(*vm, scope_.vcpu.value_or(VcpuId{}), size_);
 }

@@ -16,6 +16,13 @@ tl::unexpected<Error> writes_are_off() {
 
 } // namespace
 
+Result<void> WriteGate::check_on() const {
+  if (!writable_) {
+    return context_.events.noted<void>(writes_are_off());
+  }
+  return {};
+}
+
 bool WriteGate::available() const {
   return context_.driver.memory_writer() != nullptr || context_.driver.register_writer() != nullptr;
 }
@@ -63,8 +70,8 @@ Result<std::size_t> WriteGate::write(std::uint64_t offset, std::span<const std::
     return gone_error();
   }
   VmEvents& events = context_.events;
-  if (!writable_) {
-    return events.noted<std::size_t>(writes_are_off());
+  if (auto on = check_on(); !on) {
+    return tl::unexpected{std::move(on.error())};
   }
   MemoryWriter* const writer = context_.driver.memory_writer();
   if (writer == nullptr) {
@@ -115,8 +122,8 @@ Result<void> WriteGate::write_registers(VcpuId vcpu, std::span<const RegisterVal
   if (context_.attachment.gone()) {
     return gone_error();
   }
-  if (!writable_) {
-    return context_.events.noted<void>(writes_are_off());
+  if (auto on = check_on(); !on) {
+    return on;
   }
   if (writer == nullptr) {
     return context_.events.noted<void>(

@@ -31,6 +31,8 @@ public:
   WriteGate(const Context& context, bool writable) : context_{context}, writable_{writable} {}
 
   [[nodiscard]] bool writable() const { return writable_; }
+  /// read_only, which last_error has then, too: writes are off.
+  [[nodiscard]] Result<void> check_on() const;
   /// unsupported: the driver can write neither memory nor registers. Once writes are off, none is in
   /// progress.
   [[nodiscard]] Result<void> set_writable(bool on);

@@ -187,6 +187,17 @@ TEST_F(FakeMount, Memory_RefusesWriteTruncateAndAppend) {
   EXPECT_NE(::mkdir((mount_ / "new").c_str(), 0700), 0);
 }
 
+TEST_F(FakeMount, RefusedOpen_HasItsReasonInLastError) {
+  const auto last_error = [&] { return read_file(mount_ / "vm/control"); };
+  EXPECT_THAT(last_error(), HasSubstr("last_error none"));
+  EXPECT_EQ(open_error("mem", O_RDWR), EROFS);
+  EXPECT_THAT(last_error(), HasSubstr("last_error vm: writes are off; "));
+  EXPECT_EQ(open_error("maps", O_WRONLY), EROFS);
+  EXPECT_THAT(last_error(), HasSubstr("last_error fs: this file takes no writes"));
+  EXPECT_EQ(open_error("mem", O_WRONLY | O_TRUNC), EPERM); // as dd opens its output
+  EXPECT_THAT(last_error(), HasSubstr("conv=notrunc"));
+}
+
 TEST_F(FakeMount, Registers_AreTextAndAbsentOnesHaveNoLine) {
   const std::string text = read_file(mount_ / "vm/vcpus/1/regs");
   EXPECT_THAT(text, HasSubstr("rax 0x0000000100001000\nrbx 0x0000000100001001\n"));

@@ -1,5 +1,6 @@
 # A run of a lab (tests/xen, tests/kvm_lab): what a machine of QEMU boots beside the lab's root, and its result. Sourced after
-# scripts/lib.sh; the caller has the function `boot`, which starts QEMU with the options that it is given.
+# scripts/lib.sh; the caller has the function `boot`, which starts QEMU with the options that it is given, and with its monitor at
+# the socket `monitor`, for `limit` seconds.
 # shellcheck shell=bash
 libraries=usr/lib/x86_64-linux-gnu
 
@@ -56,6 +57,21 @@ without_passed() {
         END { printf "%s", test }'
 }
 
+# In the background, prints where the CPU is a moment before the time is up: the machine may hang as a whole.
+watch_machine() {
+    python3 - "$limit" >hung 2>&1 <<'EOF' &
+import socket, sys, time
+time.sleep(int(sys.argv[1]) - 5)
+monitor = socket.socket(socket.AF_UNIX)
+monitor.settimeout(1)
+monitor.connect('monitor')
+for command in 2 * ('info registers', 'x/12i $pc'):
+    monitor.sendall(command.encode() + b'\n')
+    time.sleep(0.3)
+    print(monitor.recv(65536).decode(errors='replace'))
+EOF
+}
+
 # run_machine COMMAND: boots, prints what the command says, and ends with its exit code.
 run_machine() {
     local code=0 result
@@ -69,7 +85,9 @@ run_machine() {
     fi
     : >console
     : >output
+    watch_machine
     boot -serial file:console -serial file:output </dev/null >qemu.log 2>&1 || code=$?
+    kill $! 2>/dev/null || true
     tr -d '\r' <output | sed '/^LAB-EXIT:[0-9]*$/d' | sed '$ { /^$/d }' | without_passed
     result=$(tr -d '\r' <output | sed -n 's/^LAB-EXIT:\([0-9]*\)$/\1/p' | tail -n 1)
     if [[ -n $result ]]; then
@@ -79,6 +97,7 @@ run_machine() {
         say "no result (QEMU ended with $code); the end of the console:"
         tail -n 25 console
         cat qemu.log
+        tr -d '\r' <hung | grep -E '^(R|CR0|EFER|0x)' || true
     } >&2
     [[ $code -eq 124 ]] && exit 124
     exit 125

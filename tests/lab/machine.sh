@@ -4,7 +4,8 @@
 # shellcheck shell=bash
 libraries=usr/lib/x86_64-linux-gnu
 
-lab="" # the folder
+lab=""    # the folder
+limit=180 # seconds
 interactive=false
 programs=()
 files=()

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: MIT
-// The least that a FUSE server can do: one file, each read of which is answered with bytes that are already
-// there. What it takes is the kernel's and libfuse's part of a read of a mount. Usage: minimal_server
-// MOUNTPOINT
+// The least that a FUSE server can do: one file, each read of which is answered at once, without any check.
+//
+//   minimal_server MOUNTPOINT               with bytes that are already there: what this takes is the
+//   kernel's
+//                                           and libfuse's part of a read of a mount
+//   minimal_server MOUNTPOINT FILE          with those of a file, which it maps
+//   minimal_server MOUNTPOINT PID ADDRESS   with those of a process, by process_vm_readv
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <memory>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 namespace {
 
@@ -52,16 +61,44 @@ void op_open(fuse_req_t request, fuse_ino_t /*ino*/, fuse_file_info* info) {
   fuse_reply_open(request, info);
 }
 
-void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t /*offset*/,
-             fuse_file_info* /*info*/) {
-  // Written, as the kernel takes long to find a page of memory that never was.
-  static const std::unique_ptr<char, decltype(&std::free)> bytes = [] {
+/// What is read, see above.
+struct Source {
+  const char* mapping{}; ///< of the file, all of it; null if there is none
+  std::uint64_t size{kFileBytes};
+  pid_t pid{};             ///< 0: none
+  std::uint64_t address{}; ///< of its first byte
+};
+Source source; // NOLINT(*-avoid-non-const-global-variables): set once, before the first request
+
+/// Of this thread. Written, as the kernel takes long to find a page of memory that never was.
+char* buffer() {
+  thread_local const std::unique_ptr<char, decltype(&std::free)> bytes = [] {
     std::unique_ptr<char, decltype(&std::free)> made{static_cast<char*>(std::aligned_alloc(kPage, kMaxRead)),
                                                      &std::free};
     std::memset(made.get(), 1, kMaxRead);
     return made;
   }();
-  fuse_reply_buf(request, bytes.get(), std::min(size, kMaxRead));
+  return bytes.get();
+}
+
+void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset,
+             fuse_file_info* /*info*/) {
+  const auto begin = std::min(static_cast<std::uint64_t>(offset), source.size);
+  size = std::min({size, kMaxRead, source.size - begin});
+  if (source.mapping != nullptr) {
+    fuse_reply_buf(request, source.mapping + begin, size);
+    return;
+  }
+  if (source.pid != 0) {
+    const iovec local{buffer(), size};
+    // NOLINTNEXTLINE(*-reinterpret-cast,performance-no-int-to-ptr): an address of another process
+    const iovec remote{reinterpret_cast<void*>(source.address + begin), size};
+    if (::process_vm_readv(source.pid, &local, 1, &remote, 1, 0) != static_cast<ssize_t>(size)) {
+      fuse_reply_err(request, EIO);
+      return;
+    }
+  }
+  fuse_reply_buf(request, buffer(), size);
 }
 
 int serve(fuse_args& args, const char* mountpoint) {
@@ -83,12 +120,38 @@ int serve(fuse_args& args, const char* mountpoint) {
   return 0;
 }
 
+/// False if it cannot be mapped.
+bool map_file(const char* path) {
+  const int file = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return false;
+  }
+  const off_t end = ::lseek(file, 0, SEEK_END);
+  void* const bytes =
+      end > 0 ? ::mmap(nullptr, static_cast<std::size_t>(end), PROT_READ, MAP_SHARED, file, 0) : MAP_FAILED;
+  ::close(file);
+  if (bytes == MAP_FAILED) {
+    return false;
+  }
+  source.mapping = static_cast<const char*>(bytes);
+  source.size = static_cast<std::uint64_t>(end);
+  return true;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: minimal_server MOUNTPOINT\n");
+  if (argc < 2 || argc > 4) {
+    std::fprintf(stderr, "usage: minimal_server MOUNTPOINT [FILE | PID ADDRESS]\n");
     return 2;
+  }
+  if (argc == 3 && !map_file(argv[2])) {
+    std::perror(argv[2]);
+    return 1;
+  }
+  if (argc == 4) {
+    source.pid = static_cast<pid_t>(std::strtol(argv[2], nullptr, 0));
+    source.address = std::strtoull(argv[3], nullptr, 0);
   }
   fuse_args args = FUSE_ARGS_INIT(1, argv);
   const int result = serve(args, argv[1]);

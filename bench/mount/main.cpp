@@ -3,11 +3,12 @@
 // the targets take turns within each round, figures are medians over the rounds, and a ratio is the
 // median of the ratios within the rounds. Start it with bench/mount/run.
 #include "batch.h"
+#include "guests.h"
 #include "measure.h"
 #include "minimal_mount.h"
 #include "support/mount.h"
-#include "support/qemu_guest.h"
 
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -15,8 +16,6 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace vmemfs::bench {
@@ -46,51 +45,6 @@ using Samples = std::map<std::string, std::map<std::string, std::vector<Sample>>
 /// Start of guest memory that is plain RAM without holes; firmware uses the end of RAM.
 Area area_of(std::uint64_t megabytes, std::vector<pid_t> servers) {
   return {16 * kMiB, (megabytes - 16) * kMiB, std::move(servers)};
-}
-
-std::uint64_t hva_of_ram(test::QemuGuest& guest) {
-  const std::string text = guest.monitor().human("gpa2hva 0x1000000");
-  std::smatch match;
-  if (!std::regex_search(text, match, std::regex{"is (0x[0-9a-f]+)"})) {
-    throw std::runtime_error{"gpa2hva: " + text};
-  }
-  return std::stoull(match[1], nullptr, 16) - 16 * kMiB;
-}
-
-test::GuestOptions guest_options(std::uint64_t megabytes) {
-  test::GuestOptions options;
-  options.memory = fmt::format("{}M", megabytes);
-  return options;
-}
-
-/// A guest whose RAM is a file on tmpfs.
-class SharedGuest {
-public:
-  explicit SharedGuest(std::uint64_t megabytes) : guest_{options(megabytes)} { guest_.pause(); }
-  ~SharedGuest() { std::filesystem::remove(path()); }
-  SharedGuest(const SharedGuest&) = delete;
-  SharedGuest& operator=(const SharedGuest&) = delete;
-  [[nodiscard]] test::QemuGuest& guest() { return guest_; }
-  [[nodiscard]] static std::string path() { return fmt::format("/dev/shm/vmemfs-bench-{}", ::getpid()); }
-
-private:
-  static test::GuestOptions options(std::uint64_t megabytes) {
-    auto options = guest_options(megabytes);
-    options.machine = "pc,memory-backend=m0";
-    options.extra = {
-        "-object", fmt::format("memory-backend-file,id=m0,size={}M,mem-path={},share=on", megabytes, path())};
-    return options;
-  }
-  test::QemuGuest guest_;
-};
-
-/// A guest with QEMU's default RAM; without huge pages if `small_pages`.
-std::unique_ptr<test::QemuGuest> private_guest(std::uint64_t megabytes, bool small_pages) {
-  ::prctl(PR_SET_THP_DISABLE, small_pages ? 1 : 0, 0, 0, 0); // inherited by QEMU
-  auto guest = std::make_unique<test::QemuGuest>(guest_options(megabytes));
-  ::prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
-  guest->pause();
-  return guest;
 }
 
 Samples run_rounds(const std::vector<NamedTarget>& targets, const std::vector<Pattern>& wanted,
@@ -186,8 +140,20 @@ constexpr const char* kPrivate = "vmemfs, private RAM, 4 KiB pages";
 constexpr const char* kPrivateLive = "vmemfs, private RAM, 4 KiB pages, cache off";
 constexpr const char* kPrivateHuge = "vmemfs, private RAM, huge pages";
 constexpr const char* kNull = "vmemfs, null server (fake guest)";
+/// Without any memory to fetch, over the file of the shared guest's RAM, and over the private guest's
+/// process.
 constexpr const char* kMinimal = "minimal FUSE server";
+constexpr const char* kMinimalShared = "minimal FUSE server, shared RAM mapped";
+constexpr const char* kMinimalPrivate = "minimal FUSE server, private RAM, 4 KiB pages";
 constexpr const char* kPmemsave = "QMP pmemsave";
+
+/// The minimal server over the same memory.
+const char* minimal_of(const std::string& target) {
+  if (target == kShared) {
+    return kMinimalShared;
+  }
+  return target == kPrivate || target == kPrivateLive ? kMinimalPrivate : kMinimal;
+}
 
 struct Ratio {
   std::string what;
@@ -216,7 +182,7 @@ std::vector<Ratio> ratios(const Samples& samples) {
   const auto of = [&](const char* a, const char* b, const char* pattern, double Sample::*field) {
     return ratio_of(samples.at(a).at(pattern), samples.at(b).at(pattern), field);
   };
-  const auto latency = [&](const char* a) { return of(a, kMinimal, "8 bytes", &Sample::p50_us); };
+  const auto latency = [&](const char* a) { return of(a, minimal_of(a), "8 bytes", &Sample::p50_us); };
   const auto cpu_share = [&](const char* a) {
     return ratio_of(samples.at(a).at("seq 1M"), samples.at(kRamFile).at("seq 1M"),
                     &Sample::cpu_seconds_per_gb);
@@ -243,49 +209,57 @@ std::vector<Ratio> ratios(const Samples& samples) {
       {"the same, cache off", share_of_parts(samples, kPrivateLive, kReadv), ""},
       {"shared guest / QMP pmemsave, seq 1M", speed(kShared, kPmemsave), ""},
       {"private guest / QMP pmemsave, seq 1M", speed(kPrivate, kPmemsave), ""},
-      {"8 bytes p50, shared guest / minimal server", latency(kShared), "<= 1.15"},
-      {"8 bytes p50, private guest / minimal server", latency(kPrivate), "<= 1.15"},
+      {"8 bytes p50, shared guest / minimal server over it", latency(kShared), "<= 1.15"},
+      {"8 bytes p50, private guest, cache off / minimal server over it", latency(kPrivateLive), "<= 1.15"},
       {"8 bytes p50, null server / minimal server", latency(kNull), ""},
-      {"rand 4K x1, shared guest / minimal server",
-       of(kShared, kMinimal, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
-      {"rand 4K x1, private guest / minimal server",
-       of(kPrivate, kMinimal, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
-      {"seq 4K, shared guest / minimal server", of(kShared, kMinimal, "seq 4K", &Sample::bytes_per_second),
-       ">= 0.90"},
+      {"rand 4K x1, shared guest / minimal server over it",
+       of(kShared, kMinimalShared, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
+      {"rand 4K x1, private guest, cache off / minimal server over it",
+       of(kPrivateLive, kMinimalPrivate, "rand 4K x1", &Sample::reads_per_second), ">= 0.90"},
+      {"seq 4K, shared guest / minimal server over it",
+       of(kShared, kMinimalShared, "seq 4K", &Sample::bytes_per_second), ">= 0.90"},
+      {"seq 4K, private guest, cache off / minimal server over it",
+       of(kPrivateLive, kMinimalPrivate, "seq 4K", &Sample::bytes_per_second), ">= 0.90"},
       {"CPU, minimal server / RAM file itself, seq 1M", cpu_share(kMinimal), ""},
       {"CPU, shared guest / RAM file itself, seq 1M", cpu_share(kShared), "<= 1.5"},
       {"CPU, private guest, 4 KiB pages / RAM file itself, seq 1M", cpu_share(kPrivate), "<= 1.5"},
   };
 }
 
-/// Small reads as of a running guest, beside those of a minimal server. How long one takes depends on where
+/// Small reads as of a running guest, beside those of minimal servers. How long one takes depends on where
 /// the scheduler has put reader and server, which lasts for a while: hence many short rounds.
 nlohmann::ordered_json compare_small(const std::vector<NamedTarget>& targets, Settings settings) {
   settings.rounds = 4 * settings.rounds + 1;
   settings.sample = std::chrono::milliseconds{300};
   std::vector<NamedTarget> wanted;
   std::ranges::copy_if(targets, std::back_inserter(wanted), [](const NamedTarget& target) {
-    return target.name == kMinimal || target.name == kNull || target.name == kShared ||
-           target.name == kPrivateLive;
+    return std::ranges::count(
+               std::array{kShared, kMinimalShared, kPrivateLive, kMinimalPrivate, kNull, kMinimal},
+               target.name) != 0;
   });
   std::vector<Pattern> small;
   std::ranges::copy_if(patterns(), std::back_inserter(small),
                        [](const Pattern& pattern) { return pattern.random && pattern.readers == 1; });
   const Samples samples = run_rounds(wanted, small, settings);
 
-  fmt::print("\nmedians of {} rounds of {} ms\n\n"
-             "| target | rand 4K | / minimal server | 8 bytes p50 / p99 | / minimal server |\n"
-             "|---|---|---|---|---|\n",
-             settings.rounds, settings.sample.count());
+  fmt::print(
+      "\nmedians of {} rounds of {} ms\n\n"
+      "| target | rand 4K | / minimal server over the same | / over nothing | 8 bytes p50 / p99 | / minimal "
+      "server over the same | / over nothing |\n"
+      "|---|---|---|---|---|---|---|\n",
+      settings.rounds, settings.sample.count());
   nlohmann::ordered_json json{{"targets", to_json(samples)}};
   for (const NamedTarget& target : wanted) {
     std::string row = fmt::format("| {} |", target.name);
     for (const Pattern& pattern : small) {
       const auto& own = samples.at(target.name).at(pattern.name);
-      const double ratio = ratio_of(own, samples.at(kMinimal).at(pattern.name),
-                                    pattern.latency ? &Sample::p50_us : &Sample::reads_per_second);
-      row += fmt::format(" {} | {:.2f} |", cell(pattern, own), ratio);
-      json["ratios"][target.name][pattern.name] = ratio;
+      row += fmt::format(" {} |", cell(pattern, own));
+      for (const char* minimal : {minimal_of(target.name), kMinimal}) {
+        const double ratio = ratio_of(own, samples.at(minimal).at(pattern.name),
+                                      pattern.latency ? &Sample::p50_us : &Sample::reads_per_second);
+        row += fmt::format(" {:.2f} |", ratio);
+        json["ratios"][target.name][pattern.name][minimal] = ratio;
+      }
     }
     fmt::print("{}\n", row);
   }
@@ -347,6 +321,9 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
                      fmt::format("null=fake:size={}M,pattern=zero", kMegabytes)}};
   std::ofstream{mount / "live/control"} << "cache off\n";
   const MinimalMount minimal;
+  const MinimalMount minimal_shared{{SharedGuest::path()}};
+  const MinimalMount minimal_private{
+      {std::to_string(small->pid()), fmt::format("{:#x}", hva_of_ram(*small))}};
   const pid_t daemon = mount.daemon().pid();
   const auto file = [](std::string path) -> MakeTarget {
     return [path = std::move(path)] { return std::make_unique<FileTarget>(path); };
@@ -371,6 +348,8 @@ nlohmann::ordered_json compare_ways(const Settings& settings) {
       {kPrivateHuge, file(mount / "huge/mem"), area_of(kMegabytes, {daemon})},
       {kNull, file(mount / "null/mem"), area_of(kMegabytes, {daemon})},
       {kMinimal, file(minimal.file()), area_of(kMegabytes, {minimal.pid()})},
+      {kMinimalShared, file(minimal_shared.file()), area_of(kMegabytes, {minimal_shared.pid()})},
+      {kMinimalPrivate, file(minimal_private.file()), area_of(kMegabytes, {minimal_private.pid()})},
       {kPmemsave, [&] { return std::make_unique<PmemsaveTarget>(small->monitor(), saved); },
        area_of(kMegabytes, {small->pid()})},
   };

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <random>
 #include <thread>
 
@@ -31,6 +32,7 @@ double cpu_seconds(const std::vector<pid_t>& servers) {
 }
 
 struct ReaderResult {
+  std::exception_ptr failure;
   std::uint64_t reads = 0;
   std::vector<double> latencies_us;
 };
@@ -91,7 +93,13 @@ Sample measure(const MakeTarget& make, const Pattern& pattern, const Area& area,
   {
     std::vector<std::jthread> readers;
     for (unsigned i = 0; i < pattern.readers; ++i) {
-      readers.emplace_back([&, i] { results[i] = read_until(stop, *targets[i], pattern, area, i + 1); });
+      readers.emplace_back([&, i] {
+        try {
+          results[i] = read_until(stop, *targets[i], pattern, area, i + 1);
+        } catch (...) {
+          results[i].failure = std::current_exception();
+        }
+      });
     }
     std::this_thread::sleep_for(length);
     stop = true;
@@ -103,6 +111,9 @@ Sample measure(const MakeTarget& make, const Pattern& pattern, const Area& area,
   std::uint64_t reads = 0;
   std::vector<double> latencies;
   for (const ReaderResult& result : results) {
+    if (result.failure) {
+      std::rethrow_exception(result.failure);
+    }
     reads += result.reads;
     latencies.insert(latencies.end(), result.latencies_us.begin(), result.latencies_us.end());
   }

@@ -6,19 +6,21 @@
 #include <filesystem>
 #include <stdexcept>
 #include <thread>
-#include <vector>
 
 namespace vmemfs::bench {
 namespace {
 
-std::vector<std::string> command(const std::string& mountpoint) {
+std::vector<std::string> command(const std::string& mountpoint, const std::vector<std::string>& memory) {
   std::filesystem::create_directory(mountpoint);
-  return {VMEMFS_MINIMAL_SERVER, mountpoint};
+  std::vector<std::string> words{VMEMFS_MINIMAL_SERVER, mountpoint};
+  words.insert(words.end(), memory.begin(), memory.end());
+  return words;
 }
 
 } // namespace
 
-MinimalMount::MinimalMount() : server_{command(dir_ / "mnt"), dir_ / "log"} {
+MinimalMount::MinimalMount(const std::vector<std::string>& memory)
+    : server_{command(dir_ / "mnt", memory), dir_ / "log"} {
   constexpr int kTries = 100;
   for (int i = 0; !std::filesystem::exists(file()); ++i) {
     if (i == kTries) {

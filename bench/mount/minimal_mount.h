@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A mount of bench/minimal_server: what the kernel and libfuse take of a read.
+// A mount of bench/minimal_server: the least that a FUSE server takes for a read.
 #pragma once
 
 #include "support/child_process.h"
@@ -7,18 +7,20 @@
 
 #include <string>
 #include <sys/types.h>
+#include <vector>
 
 namespace vmemfs::bench {
 
 class MinimalMount {
 public:
-  /// Throws std::runtime_error if it does not appear.
-  MinimalMount();
+  /// `memory`: the server's arguments that say what is read; none: bytes that are already there.
+  /// Throws std::runtime_error if the mount does not appear.
+  explicit MinimalMount(const std::vector<std::string>& memory = {});
   ~MinimalMount(); ///< unmounts
   MinimalMount(const MinimalMount&) = delete;
   MinimalMount& operator=(const MinimalMount&) = delete;
 
-  /// Its file, of zeros.
+  /// Its one file.
   [[nodiscard]] std::string file() const { return dir_ / "mnt/bytes"; }
   [[nodiscard]] pid_t pid() const { return server_.pid(); }
 

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
+#include <mutex>
+#include <stdexcept>
 #include <sys/uio.h>
 #include <system_error>
 #include <unistd.h>
@@ -17,15 +19,20 @@ namespace {
 
 } // namespace
 
-FileTarget::FileTarget(const std::string& path) : file_{::open(path.c_str(), O_RDONLY | O_CLOEXEC)} {
+FileTarget::FileTarget(const std::string& path)
+    : path_{path}, file_{::open(path.c_str(), O_RDONLY | O_CLOEXEC)} {
   if (!file_) {
     give_up(path);
   }
 }
 
 void FileTarget::read(std::uint64_t offset, std::byte* buffer, std::size_t size) {
-  if (::pread(file_.get(), buffer, size, static_cast<off_t>(offset)) != static_cast<ssize_t>(size)) {
-    give_up("pread");
+  const ssize_t done = ::pread(file_.get(), buffer, size, static_cast<off_t>(offset));
+  if (done < 0) {
+    give_up("pread of " + path_);
+  }
+  if (done != static_cast<ssize_t>(size)) {
+    throw std::runtime_error{"a short read of " + path_};
   }
 }
 
@@ -43,6 +50,8 @@ PmemsaveTarget::~PmemsaveTarget() {
 }
 
 void PmemsaveTarget::read(std::uint64_t offset, std::byte* buffer, std::size_t size) {
+  static std::mutex one_at_a_time; // readers share the monitor and the file
+  const std::lock_guard lock{one_at_a_time};
   monitor_.execute("pmemsave", {{"val", offset}, {"size", size}, {"filename", path_}});
   FileTarget{path_}.read(0, buffer, size);
 }

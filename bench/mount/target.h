@@ -29,6 +29,7 @@ public:
   void read(std::uint64_t offset, std::byte* buffer, std::size_t size) override;
 
 private:
+  std::string path_;
   UniqueFd file_;
 };
 

@@ -24,7 +24,7 @@ void GuestMemoryFile::read(Reply& reply, const ReadRequest& request) {
 
 void GuestMemoryFile::answer(Reply& reply, const ReadRequest& request) {
   static ScratchPool pool; // shared by all files, so that a warm buffer is used again soon
-  ScratchPool::Lease scratch{pool};
+  ScratchPool::Lease scratch{pool, request.size};
   auto bytes = fetch(request.offset, request.size, *scratch);
   const bool failed = !bytes && !is_passed_on(bytes.error());
   // After an error the kernel requests each page separately.

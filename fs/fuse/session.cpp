@@ -17,13 +17,15 @@
 namespace vmemfs {
 namespace {
 
-/// A few threads serve all VMs; more are created when all are busy, so that one slow VM does not delay the
-/// others: see VmRequests for what one may occupy. Idle ones beyond this number end. The kernel wakes them in
-/// turn, and with fewer of them it is more often one on a CPU that sleeps: on two idle virtual CPUs an 8-byte
-/// read took 36 us with one, 16 with four and 11 with ten or more; two readers 12, 34 and 42 thousand reads a
-/// second each. One thread that also polls the device for 20 us instead of sleeping was better only on CPUs
+/// Threads are created when all are busy, so that one slow VM does not delay the others: see VmRequests for
+/// what one may occupy. Idle ones beyond this number end. The kernel wakes them in turn, and with fewer of
+/// them it is more often one on a CPU that sleeps: on two idle virtual CPUs an 8-byte read took 36 us with
+/// one, 16 with four and 11 with ten or more; two readers 12, 34 and 42 thousand reads a second each. On a
+/// CPU that a reader shares with the daemon, 25 are busy now and then, as one that has answered does not run
+/// at once: with a limit of ten, 100 a second ended and were created again, and one of 100 reads took 25 us
+/// instead of 13. One thread that also polls the device for 20 us instead of sleeping was better only on CPUs
 /// that are busy anyway.
-constexpr unsigned kIdleThreads = 10;
+constexpr unsigned kIdleThreads = 64;
 
 /// Ends the wait of libfuse's loop, which then notices that the session has ended. By default it is ignored.
 constexpr int kWakeUp = SIGURG;

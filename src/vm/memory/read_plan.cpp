@@ -50,7 +50,7 @@ void ReadPlan::prefetch(const MemoryMap& map, GpaRange range) {
 // ---- planning
 
 void ReadPlan::plan(const MemoryMap& map, std::span<const GpaRange> ranges) {
-  std::size_t room = ReadScratch::kStaging;
+  std::size_t room = scratch_.capacity();
   for (const GpaRange& range : ranges) {
     if (range.begin >= map.ram_end()) {
       outcome_.outside = true;

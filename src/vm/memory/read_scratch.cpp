@@ -6,10 +6,17 @@
 
 namespace vmemfs {
 
-ReadScratch::ReadScratch() : ReadScratch{std::make_shared<const PageMemory>(kStaging), 0} {}
+ReadScratch::ReadScratch(std::size_t staging)
+    : memory_{std::make_shared<const PageMemory>(staging)}, staging_{memory_->bytes()} {
+  reserve();
+}
 
-ReadScratch::ReadScratch(std::shared_ptr<const PageMemory> memory, std::size_t offset)
-    : memory_{std::move(memory)}, staging_{memory_->bytes().subspan(offset, kStaging)} {
+ReadScratch::ReadScratch(std::shared_ptr<const PageMemory> memory, std::span<std::byte> staging)
+    : memory_{std::move(memory)}, staging_{staging} {
+  reserve();
+}
+
+void ReadScratch::reserve() {
   constexpr std::size_t kUsual = 16;
   data_.reserve(kUsual);
   pins_.reserve(kUsual);
@@ -18,7 +25,8 @@ ReadScratch::ReadScratch(std::shared_ptr<const PageMemory> memory, std::size_t o
 std::pair<ReadScratch, ReadScratch> ReadScratch::two() {
   static_assert(2 * kStaging == PageMemory::kHugePage);
   auto memory = std::make_shared<const PageMemory>(2 * kStaging);
-  return {ReadScratch{memory, 0}, ReadScratch{memory, kStaging}};
+  const auto bytes = memory->bytes();
+  return {ReadScratch{memory, bytes.first(kStaging)}, ReadScratch{memory, bytes.last(kStaging)}};
 }
 
 void ReadScratch::release() {

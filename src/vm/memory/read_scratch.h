@@ -24,8 +24,9 @@ class ReadScratch {
 public:
   static constexpr std::size_t kStaging = std::size_t{1} << 20U; ///< max size of a read
 
-  /// With a buffer of its own, which takes as much memory as the largest read used.
-  ReadScratch();
+  /// With a buffer of its own, which takes as much memory as the largest read used. `staging`: the max size
+  /// of a read, at most kStaging.
+  explicit ReadScratch(std::size_t staging = kStaging);
   /// Two that share a huge page, if the kernel has one: faster for large reads. Takes twice kStaging at the
   /// first read.
   [[nodiscard]] static std::pair<ReadScratch, ReadScratch> two();
@@ -49,6 +50,9 @@ public:
 
   /// Whether all bytes are copies, some of them read by the driver, so that they cannot change.
   [[nodiscard]] bool is_copy() const { return staged_ > 0 && pins_.empty() && pages_.empty(); }
+
+  /// The max size of a read.
+  [[nodiscard]] std::size_t capacity() const { return staging_.size(); }
 
   /// Releases borrowed memory and cached pages; call it once the bytes are delivered.
   void release();
@@ -85,7 +89,7 @@ public:
   }
   void fill_slot(std::size_t slot, std::span<std::byte> bytes) { data_[slot].iov_base = bytes.data(); }
 
-  /// Takes part of the staging buffer. All parts of one read together have at most kStaging bytes.
+  /// Takes part of the staging buffer. All parts of one read together have at most capacity() bytes.
   [[nodiscard]] std::span<std::byte> take_staging(std::size_t size) {
     const auto buffer = staging_.subspan(staged_, size);
     staged_ += size;
@@ -103,8 +107,9 @@ public:
   [[nodiscard]] std::size_t bytes_before(std::span<const std::byte> buffer, std::size_t done) const;
 
 private:
-  /// `offset`: of the staging buffer.
-  ReadScratch(std::shared_ptr<const PageMemory> memory, std::size_t offset);
+  ReadScratch(std::shared_ptr<const PageMemory> memory, std::span<std::byte> staging);
+
+  void reserve();
 
   std::shared_ptr<const PageMemory> memory_;
   std::span<std::byte> staging_; ///< in memory_

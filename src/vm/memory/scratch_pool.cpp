@@ -13,12 +13,12 @@ std::size_t ScratchPool::kept_limit() {
   return kLimit;
 }
 
-std::size_t ScratchPool::kept() const {
+std::size_t ScratchPool::Shelf::kept() const {
   const MutexLock lock{mutex_};
   return free_.size();
 }
 
-std::unique_ptr<ReadScratch> ScratchPool::take() {
+std::unique_ptr<ReadScratch> ScratchPool::Shelf::take() {
   {
     const MutexLock lock{mutex_};
     if (!free_.empty()) {
@@ -27,15 +27,18 @@ std::unique_ptr<ReadScratch> ScratchPool::take() {
       return scratch;
     }
   }
+  if (read_size_ < ReadScratch::kStaging) {
+    return std::make_unique<ReadScratch>(read_size_);
+  }
   auto [first, second] = ReadScratch::two();
   give_back(std::make_unique<ReadScratch>(std::move(second)));
   return std::make_unique<ReadScratch>(std::move(first));
 }
 
-void ScratchPool::give_back(std::unique_ptr<ReadScratch> scratch) {
+void ScratchPool::Shelf::give_back(std::unique_ptr<ReadScratch> scratch) {
   scratch->release();
   const MutexLock lock{mutex_}; // ends before `scratch`: a surplus buffer is freed without it
-  if (free_.size() < kept_limit()) {
+  if (free_.size() < limit_) {
     free_.push_back(std::move(scratch));
   }
 }

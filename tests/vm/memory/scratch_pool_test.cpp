@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <iterator>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -16,12 +17,12 @@ TEST(ScratchPool, ConcurrentReads_HaveOwnBuffers_LastIsReused) {
   ScratchPool pool;
   const ReadScratch* last = nullptr;
   {
-    ScratchPool::Lease first{pool};
-    ScratchPool::Lease second{pool};
+    ScratchPool::Lease first{pool, ReadScratch::kStaging};
+    ScratchPool::Lease second{pool, ReadScratch::kStaging};
     EXPECT_NE(&*first, &*second);
     last = &*first; // returned last, as it was taken first
   }
-  ScratchPool::Lease again{pool};
+  ScratchPool::Lease again{pool, ReadScratch::kStaging};
   EXPECT_EQ(&*again, last);
 }
 
@@ -30,11 +31,32 @@ TEST(ScratchPool, ManyReadsAtOnce_End_OnlyTheLimitIsKept) {
   {
     std::vector<std::unique_ptr<ScratchPool::Lease>> leases;
     for (std::size_t i = 0; i < ScratchPool::kept_limit() + 5; ++i) {
-      leases.push_back(std::make_unique<ScratchPool::Lease>(pool));
+      leases.push_back(std::make_unique<ScratchPool::Lease>(pool, ReadScratch::kStaging));
     }
     EXPECT_LE(pool.kept(), 1U); // they are made in pairs
   }
   EXPECT_EQ(pool.kept(), ScratchPool::kept_limit());
+}
+
+// A thread that has answered a read gives its buffer back when it runs again: many may be away at once.
+TEST(ScratchPool, SmallReads_NeverWaitForABufferToBeMade) {
+  constexpr std::size_t kAtOnce = 100;
+  ScratchPool pool;
+  const auto all_at_once = [&] {
+    std::vector<std::unique_ptr<ScratchPool::Lease>> leases;
+    std::set<const ReadScratch*> buffers;
+    for (std::size_t size = 1; size <= kAtOnce; ++size) {
+      leases.push_back(std::make_unique<ScratchPool::Lease>(pool, size));
+      buffers.insert(&**leases.back());
+      EXPECT_EQ((**leases.back()).capacity(), ScratchPool::kSmallRead);
+    }
+    return buffers;
+  };
+  const auto before = all_at_once();
+  EXPECT_EQ(before.size(), kAtOnce);
+  EXPECT_EQ(all_at_once(), before);
+  EXPECT_EQ(pool.kept(), 0U);
+  EXPECT_EQ((*ScratchPool::Lease{pool, ScratchPool::kSmallRead + 1}).capacity(), ReadScratch::kStaging);
 }
 
 TEST(ScratchPool, TwoOfAPair_UseBytesOfTheirOwn) {

@@ -6,6 +6,7 @@
 #include "guests.h"
 #include "measure.h"
 #include "minimal_mount.h"
+#include "one_cpu.h"
 #include "support/mount.h"
 
 #include <array>
@@ -226,43 +227,72 @@ std::vector<Ratio> ratios(const Samples& samples) {
   };
 }
 
+struct SmallFigure {
+  std::string name;
+  std::string pattern;
+  double Sample::*field;
+};
+
+/// Their medians, and their ratios to the minimal server over the same memory and to the one over none.
+nlohmann::ordered_json print_small(const std::vector<NamedTarget>& targets, const Samples& samples,
+                                   const std::string& where) {
+  const std::vector<SmallFigure> figures{{"random 4 KiB, k/s", "rand 4K x1", &Sample::reads_per_second},
+                                         {"8 bytes p50, us", "8 bytes", &Sample::p50_us},
+                                         {"8 bytes p99, us", "8 bytes", &Sample::p99_us},
+                                         {"8 bytes mean, us", "8 bytes", &Sample::mean_us}};
+  std::string head = fmt::format("\n| {} |", where);
+  std::string rule = "|---|";
+  for (const SmallFigure& figure : figures) {
+    head += fmt::format(" {} | of the same, of none |", figure.name);
+    rule += "---|---|";
+  }
+  fmt::print("{}\n{}\n", head, rule);
+  nlohmann::ordered_json json{{"targets", to_json(samples)}};
+  for (const NamedTarget& target : targets) {
+    std::string row = fmt::format("| {} |", target.name);
+    for (const SmallFigure& figure : figures) {
+      const auto& own = samples.at(target.name).at(figure.pattern);
+      const auto ratio = [&](const char* minimal) {
+        const double value = ratio_of(own, samples.at(minimal).at(figure.pattern), figure.field);
+        json["ratios"][target.name][figure.name][minimal] = value;
+        return value;
+      };
+      const double value = median_of(own, figure.field);
+      row += fmt::format(" {:.1f} | {:.2f}, {:.2f} |",
+                         figure.field == &Sample::reads_per_second ? value / 1e3 : value,
+                         ratio(minimal_of(target.name)), ratio(kMinimal));
+    }
+    fmt::print("{}\n", row);
+  }
+  return json;
+}
+
 /// Small reads as of a running guest, beside those of minimal servers. How long one takes depends on where
-/// the scheduler has put reader and server, which lasts for a while: hence many short rounds.
+/// the scheduler has put reader and server, which lasts for a while: hence many short rounds, and the same
+/// again where it has no choice.
 nlohmann::ordered_json compare_small(const std::vector<NamedTarget>& targets, Settings settings) {
   settings.rounds = 4 * settings.rounds + 1;
   settings.sample = std::chrono::milliseconds{300};
   std::vector<NamedTarget> wanted;
-  std::ranges::copy_if(targets, std::back_inserter(wanted), [](const NamedTarget& target) {
-    return std::ranges::count(
-               std::array{kShared, kMinimalShared, kPrivateLive, kMinimalPrivate, kNull, kMinimal},
-               target.name) != 0;
-  });
+  std::vector<pid_t> servers;
+  for (const NamedTarget& target : targets) {
+    if (std::ranges::count(
+            std::array{kShared, kMinimalShared, kPrivateLive, kMinimalPrivate, kNull, kMinimal},
+            target.name) != 0) {
+      wanted.push_back(target);
+      servers.insert(servers.end(), target.area.servers.begin(), target.area.servers.end());
+    }
+  }
   std::vector<Pattern> small;
   std::ranges::copy_if(patterns(), std::back_inserter(small),
                        [](const Pattern& pattern) { return pattern.random && pattern.readers == 1; });
-  const Samples samples = run_rounds(wanted, small, settings);
-
-  fmt::print(
-      "\nmedians of {} rounds of {} ms\n\n"
-      "| target | rand 4K | / minimal server over the same | / over nothing | 8 bytes p50 / p99 | / minimal "
-      "server over the same | / over nothing |\n"
-      "|---|---|---|---|---|---|---|\n",
-      settings.rounds, settings.sample.count());
-  nlohmann::ordered_json json{{"targets", to_json(samples)}};
-  for (const NamedTarget& target : wanted) {
-    std::string row = fmt::format("| {} |", target.name);
-    for (const Pattern& pattern : small) {
-      const auto& own = samples.at(target.name).at(pattern.name);
-      row += fmt::format(" {} |", cell(pattern, own));
-      for (const char* minimal : {minimal_of(target.name), kMinimal}) {
-        const double ratio = ratio_of(own, samples.at(minimal).at(pattern.name),
-                                      pattern.latency ? &Sample::p50_us : &Sample::reads_per_second);
-        row += fmt::format(" {:.2f} |", ratio);
-        json["ratios"][target.name][pattern.name][minimal] = ratio;
-      }
-    }
-    fmt::print("{}\n", row);
-  }
+  fmt::print("\nsmall reads, medians of {} rounds of {} ms; ratios to the minimal server over the same "
+             "memory, and to the one over none\n",
+             settings.rounds, settings.sample.count());
+  nlohmann::ordered_json json;
+  json["any CPU"] = print_small(wanted, run_rounds(wanted, small, settings), "on any CPU");
+  const OneCpu one_cpu{servers};
+  json["one CPU"] = print_small(wanted, run_rounds(wanted, small, settings), "reader and server on one CPU");
   return json;
 }
 

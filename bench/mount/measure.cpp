@@ -121,6 +121,7 @@ Sample measure(const MakeTarget& make, const Pattern& pattern, const Area& area,
   sample.reads_per_second = static_cast<double>(reads) / seconds;
   sample.bytes_per_second = bytes / seconds;
   sample.cpu_seconds_per_gb = bytes > 0 ? cpu / bytes * 1e9 : 0;
+  sample.mean_us = reads > 0 ? 1e6 * seconds * pattern.readers / static_cast<double>(reads) : 0;
   sample.p50_us = quantile(latencies, 0.5);
   sample.p99_us = quantile(latencies, 0.99);
   return sample;

@@ -30,6 +30,7 @@ struct Sample {
   double cpu_seconds_per_gb = 0; ///< client and server together, per 1e9 bytes
   double p50_us = 0;             ///< only where the pattern asks for latency
   double p99_us = 0;
+  double mean_us = 0;
 };
 
 /// The range to read, [begin, end) of guest physical addresses, and the process whose CPU time is added.

@@ -6,14 +6,15 @@
 #include <fmt/format.h>
 #include <string>
 #include <system_error>
-#include <unistd.h>
 
 namespace vmemfs::bench {
 namespace {
 
 std::vector<pid_t> threads_of(pid_t process) {
   std::vector<pid_t> threads;
-  for (const auto& entry : std::filesystem::directory_iterator{fmt::format("/proc/{}/task", process)}) {
+  std::error_code ended;
+  for (const auto& entry :
+       std::filesystem::directory_iterator{fmt::format("/proc/{}/task", process), ended}) {
     threads.push_back(std::stoi(entry.path().filename().string()));
   }
   return threads;
@@ -33,29 +34,22 @@ cpu_set_t first_of(const cpu_set_t& cpus) {
 
 } // namespace
 
-OneCpu::OneCpu(const std::vector<pid_t>& servers) {
-  std::vector<pid_t> threads{::gettid()};
-  for (const pid_t server : servers) {
-    const auto more = threads_of(server);
-    threads.insert(threads.end(), more.begin(), more.end());
-  }
-  cpu_set_t own;
-  if (::sched_getaffinity(0, sizeof own, &own) != 0) {
+OneCpu::OneCpu(const std::vector<pid_t>& servers) : servers_{servers} {
+  if (::sched_getaffinity(0, sizeof before_, &before_) != 0) {
     throw std::system_error{errno, std::generic_category(), "sched_getaffinity"};
   }
-  const cpu_set_t first = first_of(own);
-  for (const pid_t thread : threads) { // one that has ended meanwhile has none
-    cpu_set_t before;
-    if (::sched_getaffinity(thread, sizeof before, &before) == 0 &&
-        ::sched_setaffinity(thread, sizeof first, &first) == 0) {
-      before_.emplace_back(thread, before);
-    }
-  }
+  move_all(first_of(before_));
 }
 
-OneCpu::~OneCpu() {
-  for (const auto& [thread, before] : before_) {
-    static_cast<void>(::sched_setaffinity(thread, sizeof before, &before));
+OneCpu::~OneCpu() { move_all(before_); }
+
+/// A thread or server that has ended meanwhile is none to be moved.
+void OneCpu::move_all(const cpu_set_t& cpus) const {
+  static_cast<void>(::sched_setaffinity(0, sizeof cpus, &cpus));
+  for (const pid_t server : servers_) {
+    for (const pid_t thread : threads_of(server)) {
+      static_cast<void>(::sched_setaffinity(thread, sizeof cpus, &cpus));
+    }
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include <sched.h>
 #include <sys/types.h>
-#include <utility>
 #include <vector>
 
 namespace vmemfs::bench {
@@ -12,14 +11,17 @@ namespace vmemfs::bench {
 class OneCpu {
 public:
   /// Moves this thread, those that it creates, and all threads of `servers` to the first CPU that this thread
-  /// may use. Throws std::system_error.
+  /// may use.
   explicit OneCpu(const std::vector<pid_t>& servers);
-  ~OneCpu(); ///< back to the CPUs that they had
+  ~OneCpu(); ///< back to the CPUs that this thread had; the servers' threads are others by then
   OneCpu(const OneCpu&) = delete;
   OneCpu& operator=(const OneCpu&) = delete;
 
 private:
-  std::vector<std::pair<pid_t, cpu_set_t>> before_; ///< by thread
+  void move_all(const cpu_set_t& cpus) const;
+
+  const std::vector<pid_t> servers_;
+  cpu_set_t before_{};
 };
 
 } // namespace vmemfs::bench

@@ -24,6 +24,7 @@ Result<FileSystem::Kept> FileSystem::keep(Share share, Opened opened, std::share
   auto kept = std::make_shared<OpenHandle>();
   kept->file = std::move(file);
   kept->memory = opened.guest_memory;
+  kept->writes_at_once = share.memory && !opened.guest_memory;
   kept->ino = opened.ino;
   kept->reads_and_writes = (opened.flags & O_ACCMODE) == O_RDWR;
   const auto handle = reinterpret_cast<std::uint64_t>(kept.get());

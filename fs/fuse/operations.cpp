@@ -385,6 +385,10 @@ void op_write(fuse_req_t request, fuse_ino_t /*ino*/, const char* bytes, std::si
   const auto handle = open_handle(info);
   const std::string_view data{bytes, size};
   const auto at = static_cast<std::uint64_t>(offset);
+  if (handle->writes_at_once) { // what waits for memory must not delay it: see BatchFile::write()
+    answer({request}, "write", [&](FuseReply& reply) { write_to(*handle->file, reply, data, at); });
+    return;
+  }
   carry_out(
       *handle, request, {"write", handle->memory ? RequestKind::ordinary : RequestKind::command},
       [&](FuseReply& reply) { write_to(*handle->file, reply, data, at); },

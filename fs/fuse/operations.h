@@ -31,6 +31,7 @@ struct OpenHandle : std::enable_shared_from_this<OpenHandle> {
   std::shared_ptr<OpenFile> file;
   std::shared_ptr<VmRequests> requests; ///< null: not of a VM, so no request waits
   bool memory = false;                  ///< of a VM
+  bool writes_at_once = false;          ///< of a VM, but a write waits for nothing
   Ino ino = 0;
   Passthrough::Lease passthrough{};
   bool reads_and_writes = false;   ///< so that it could be mapped to write

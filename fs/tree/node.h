@@ -66,7 +66,7 @@ public:
 struct FileTraits {
   bool takes_commands = false; ///< truncation, as by the shell's `>`, passes without effect
   bool guest_memory = false;   ///< cannot be truncated; the kernel's pages follow the guest
-  bool reads_memory = false;   ///< its requests wait for guest memory, as those of guest memory itself
+  bool reads_memory = false;   ///< reads wait for guest memory, as those of guest memory itself
   bool backed = false;         ///< there may be a file of the host with the same bytes: see Passthrough
   bool waits_to_open = false;  ///< its content is made when it is opened, which may wait for the VM
 };

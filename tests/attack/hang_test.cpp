@@ -6,11 +6,18 @@
 #include "support/mount.h"
 #include "support/qemu_guest.h"
 #include "support/users.h"
+#include "util/unique_fd.h"
 
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <iterator>
 #include <memory>
+#include <string_view>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -21,6 +28,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+using testing::HasSubstr;
 
 /// A VM with memory that does not answer while a test runs, and one without fault.
 const std::vector<std::string> kSilentAndHealthy{"--vm", "silent=fake:size=16M,delay=300s", "--vm",
@@ -85,12 +93,33 @@ TEST_F(HangAttack, BatchesOfSilentVm_ItsCommandsAndOthersAnswer) {
   let_requests_hang();
   expect_others_unaffected(mount);
   EXPECT_EQ(soon({"cat", mount / "silent/control", mount / "silent/maps"}), 0);
+  // The kernel has writes of one file wait for each other, and who waits for that cannot be killed.
+  EXPECT_EQ(soon({"sh", "-c", fmt::format("exec 3<>{}; echo 0 8 >&3", mount / "silent/batch")}), 0);
   batches.front()->signal(SIGKILL);
   EXPECT_TRUE(batches.front()->wait(seconds{20}));
   EXPECT_EQ(soon({"sh", "-c", fmt::format("echo detach > {}", mount / "silent/control")}), 0);
   for (ChildProcess* const batch : batches) {
     EXPECT_TRUE(batch->wait(seconds{20}));
   }
+}
+
+TEST_F(HangAttack, BatchWriteWhileItsReadWaits_FailsSoon) {
+  const Mount mount{kSilentAndHealthy};
+  const UniqueFd batch{::open((mount / "silent/batch").c_str(), O_RDWR | O_CLOEXEC)};
+  constexpr std::string_view kRequest = "0 8\n";
+  const auto request = [&] { return ::pwrite(batch.get(), kRequest.data(), kRequest.size(), 0); };
+  ASSERT_EQ(request(), std::ssize(kRequest));
+  std::thread reader{[&] {
+    std::array<char, 64> answer{};
+    EXPECT_EQ(::pread(batch.get(), answer.data(), answer.size(), 0), -1);
+  }};
+  let_requests_hang();
+  EXPECT_EQ(request(), -1);
+  EXPECT_EQ(errno, EBUSY);
+  EXPECT_THAT(read_file(mount / "silent/control"), HasSubstr("last_error batch: a read of this open file"));
+  EXPECT_EQ(soon({"sh", "-c", fmt::format("exec 3<>{}; echo 0 8 >&3", mount / "silent/batch")}), 0);
+  EXPECT_EQ(soon({"sh", "-c", fmt::format("echo detach > {}", mount / "silent/control")}), 0);
+  reader.join();
 }
 
 TEST_F(HangAttack, ReadersOfSilentVm_CanBeKilled) {

@@ -5,6 +5,12 @@
 #include <chrono>
 
 namespace vmemfs {
+namespace {
+
+/// For a read of the same open file.
+constexpr std::chrono::milliseconds kMaxWriteWait{500};
+
+} // namespace
 
 BatchFile::BatchFile(std::shared_ptr<Guest> guest, TextFile::Limit limit)
     : guest_{std::move(guest)}, limit_{std::move(limit)} {
@@ -62,8 +68,16 @@ tl::expected<void, ErrorKind> BatchFile::make_answer() {
   return {};
 }
 
+/// The kernel has writes of one file wait for each other, whoever opened it, and who waits there cannot be
+/// killed: so none of them waits for memory.
 Result<std::size_t> BatchFile::write(std::string_view bytes, std::uint64_t offset) {
-  const MutexLock lock{mutex_};
+  if (!mutex_.try_lock_until(std::chrono::steady_clock::now() + kMaxWriteWait)) {
+    const Error busy{ErrorKind::busy, "batch",
+                     "a read of this open file waits for memory; open it once more"};
+    guest_->report_refusal(busy);
+    return tl::unexpected{busy};
+  }
+  const MutexLock lock{mutex_, std::adopt_lock};
   auto before = std::exchange(request_, std::nullopt);
   answer_.reset();
   auto taken = take(bytes, before && offset == begin_ ? std::move(*before) : BatchRequest{});

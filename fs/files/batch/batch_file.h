@@ -7,6 +7,7 @@
 #include "fs/files/text_file.h"
 #include "util/memory/page_memory.h"
 #include "util/mutex.h"
+#include "util/timed_lock.h"
 #include "vm/guest.h"
 
 #include <cstddef>
@@ -23,7 +24,8 @@ namespace vmemfs {
 /// A write is a request, and reads give its answer: one from the beginning reads guest memory, later ones
 /// continue that answer. The beginning is offset 0, and also the offset at which the write ended, so that
 /// read(2) after write(2) needs no seek. Text that is written before the last one was read continues it.
-/// Without a request a read gives kUsage; after one that was refused, the reason.
+/// Without a request a read gives kUsage; after one that was refused, the reason. A write waits for no
+/// memory: while a read of the same open file does, it fails.
 class BatchFile final : public OpenFile {
 public:
   /// `limit`, which may be null: that of what the open files of the VM show.
@@ -47,7 +49,7 @@ private:
 
   const std::shared_ptr<Guest> guest_;
   const TextFile::Limit limit_;
-  Mutex mutex_; ///< held while memory is read, and while the answer is given
+  TimedLock mutex_; ///< held while memory is read, and while the answer is given
   /// Kept from request to request, as the kernel gives no memory so fast as it is read.
   std::shared_ptr<PageMemory> memory_ GUARDED_BY(mutex_);
   /// Of a request's list, which the limit counts with memory_.

@@ -4,6 +4,7 @@
 #include "util/unique_fd.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <fcntl.h>
@@ -47,6 +48,21 @@ std::string make_fifo(const std::string& path) {
   return path;
 }
 
+/// The fifo, once its reader has it open; one that has ended would be waited for without end.
+UniqueFd open_to_write(const std::string& fifo) {
+  const auto limit = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    UniqueFd file{::open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+    if (file) {
+      return file;
+    }
+    if (errno != ENXIO || std::chrono::steady_clock::now() > limit) {
+      throw std::runtime_error{"kvm_vmm takes no commands"};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  }
+}
+
 /// Waits until `text` has a line more than it had.
 template <typename Text> void wait_for_lines(std::size_t count, const Text& text) {
   const auto lines = [](const std::string& all) { return std::ranges::count(all, '\n'); };
@@ -88,7 +104,7 @@ KvmVmm::KvmVmm(const KvmVmmOptions& options)
 void KvmVmm::command(const std::string& text) {
   const auto before = static_cast<std::size_t>(std::ranges::count(output(), '\n'));
   const std::string line = text + "\n";
-  const UniqueFd fifo{::open((dir_ / "commands").c_str(), O_WRONLY | O_CLOEXEC)};
+  const UniqueFd fifo = open_to_write(dir_ / "commands");
   if (::write(fifo.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     throw std::runtime_error{"cannot write to kvm_vmm"};
   }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The least that a FUSE server can do: one file, each read of which is answered at once, without any check.
 //
-//   minimal_server MOUNTPOINT               with bytes that are already there: what this takes is the
-//   kernel's
-//                                           and libfuse's part of a read of a mount
+//   minimal_server MOUNTPOINT               with bytes that are already there, so that it takes what the
+//                                           kernel and libfuse take
 //   minimal_server MOUNTPOINT FILE          with those of a file, which it maps
 //   minimal_server MOUNTPOINT PID ADDRESS   with those of a process, by process_vm_readv
 #include <algorithm>

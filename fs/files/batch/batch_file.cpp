@@ -7,8 +7,8 @@
 namespace vmemfs {
 namespace {
 
-/// For a read of the same open file.
-constexpr std::chrono::milliseconds kMaxWriteWait{500};
+/// For a read of the same open file. Short, as writes of all others wait meanwhile.
+constexpr std::chrono::milliseconds kMaxWriteWait{50};
 
 } // namespace
 

@@ -38,7 +38,11 @@ OneCpu::OneCpu(const std::vector<pid_t>& servers) : servers_{servers} {
   if (::sched_getaffinity(0, sizeof before_, &before_) != 0) {
     throw std::system_error{errno, std::generic_category(), "sched_getaffinity"};
   }
-  move_all(first_of(before_));
+  const cpu_set_t first = first_of(before_);
+  if (::sched_setaffinity(0, sizeof first, &first) != 0) {
+    throw std::system_error{errno, std::generic_category(), "sched_setaffinity"};
+  }
+  move_all(first);
 }
 
 OneCpu::~OneCpu() { move_all(before_); }

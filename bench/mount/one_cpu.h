@@ -11,7 +11,7 @@ namespace vmemfs::bench {
 class OneCpu {
 public:
   /// Moves this thread, those that it creates, and all threads of `servers` to the first CPU that this thread
-  /// may use.
+  /// may use. Throws std::system_error.
   explicit OneCpu(const std::vector<pid_t>& servers);
   ~OneCpu(); ///< back to the CPUs that this thread had; the servers' threads are others by then
   OneCpu(const OneCpu&) = delete;

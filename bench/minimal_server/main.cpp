@@ -71,13 +71,13 @@ Source source; // NOLINT(*-avoid-non-const-global-variables): set once, before t
 
 /// Of this thread. Written, as the kernel takes long to find a page of memory that never was.
 char* buffer() {
-  thread_local const std::unique_ptr<char, decltype(&std::free)> bytes = [] {
+  thread_local const std::unique_ptr<char, decltype(&std::free)> kBytes = [] {
     std::unique_ptr<char, decltype(&std::free)> made{static_cast<char*>(std::aligned_alloc(kPage, kMaxRead)),
                                                      &std::free};
     std::memset(made.get(), 1, kMaxRead);
     return made;
   }();
-  return bytes.get();
+  return kBytes.get();
 }
 
 void op_read(fuse_req_t request, fuse_ino_t /*ino*/, std::size_t size, off_t offset,
